@@ -1,0 +1,449 @@
+"""The contract between the harness and its plugins: read this file to write one.
+
+A plugin is a light module, listed in its package's entry points::
+
+    [project.entry-points.harness]
+    harness_acme = "harness_acme.plugin"
+
+that implements one hook, `harness_components`, and returns plain `Component`s. Every component
+has a light half and a heavy half:
+
+- its **options** (`Component.options`): a pydantic model in a module that imports no torch. It is
+  what a task writes, and it answers what `harness check` and `harness plan` must know before any
+  weight is read: which streams a reduction reads, how many layers a model has, how wide an SAE is;
+- the **object** (`Component.load`), built as `Class(options)` when a task runs.
+
+An options field that names something else in the task is typed as a reference (`ViewRef`,
+`DataRef`, …); the core checks that it exists and orders the work by it. `Location` fields are
+paths beside the file that wrote them, or hub ids.
+
+Shapes are written as in jaxtyping: `Float[Tensor, "batch pos d_model"]`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Protocol
+
+import pluggy
+from pydantic import AfterValidator, BaseModel, ConfigDict
+
+from harness.sites import Site as Site
+from harness.sites import parse_site
+from harness.values import (
+    JSON as JSON,
+    Answer as Answer,
+    Axes as Axes,
+    Completion as Completion,
+    Direction as Direction,
+    Example as Example,
+    Found as Found,
+    MetricValue as MetricValue,
+    ModelFacts as ModelFacts,
+    Outcome as Outcome,
+    Prompt as Prompt,
+    Receipt as Receipt,
+    Record as Record,
+    SaeFacts as SaeFacts,
+    Sampling as Sampling,
+    Score as Score,
+    Target as Target,
+    Tokens as Tokens,
+    Undefined as Undefined,
+    Verdict as Verdict,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+    from jaxtyping import Float, Int
+    from torch import Tensor
+
+    from harness.latents import Latents
+
+hookspec = pluggy.HookspecMarker("harness")
+hookimpl = pluggy.HookimplMarker("harness")
+
+Kind = Literal["backend", "sae_format", "metric", "direction", "intervention", "evaluator"]
+
+
+@dataclass(frozen=True)
+class Component:
+    """One thing a plugin provides: plain data, nothing imported."""
+
+    kind: Kind
+    name: str
+    summary: str
+    load: str
+    """Where the object's class is: `package.module:Class`. Imported when a task runs it."""
+    options: str
+    """Where its options are: `package.module:Class`. Imported by `check`; must not import torch."""
+    extra: str = ""
+    """The requirement that brings what `load` needs, for the message when it is missing."""
+
+
+@hookspec
+def harness_components() -> Iterable[Component]:
+    """What this plugin provides.
+
+    Returns: the components, each with a name that is unique in the plugin for its kind.
+    Stops at the first answer: no; every plugin is asked, one at a time.
+    Called: once per command, before the task is read. Must import nothing heavy.
+    Implemented by: plugins that provide components.
+    """
+    raise AssertionError("a hook specification is not called")
+
+
+# ── Options: the light half ──────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True)
+class Ref:
+    """Marks an options field as the name of an entry of one of the task's tables."""
+
+    table: str
+
+
+@dataclass(frozen=True)
+class Place:
+    """Marks an options field as a path beside its task file or, with `hub`, a hub id."""
+
+    hub: bool = False
+
+
+def _site_text(text: str) -> str:
+    parse_site(text)
+    return text
+
+
+ModelRef = Annotated[str, Ref("models")]
+ViewRef = Annotated[str, Ref("views")]
+SaeRef = Annotated[str, Ref("saes")]
+DataRef = Annotated[str, Ref("data")]
+DirectionRef = Annotated[str, Ref("directions")]
+EvaluatorRef = Annotated[str, Ref("evaluators")]
+Location = Annotated[str, Place(hub=True)]
+LocalPath = Annotated[str, Place()]
+SiteName = Annotated[str, AfterValidator(_site_text)]
+
+
+class Options(BaseModel):
+    """What a task writes for a component; unknown keys are errors; every field has a docstring."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class BackendOptions(Options):
+    """Options of a backend; reads facts from configuration files and headers, offline."""
+
+    def describe(self) -> ModelFacts:
+        """Facts without reading a weight; fields stay None where nothing local tells them."""
+        return ModelFacts()
+
+
+class SaeOptions(Options):
+    """Options of an SAE format."""
+
+    def describe(self) -> SaeFacts:
+        """Facts without reading a weight; fields stay None where nothing local tells them."""
+        return SaeFacts()
+
+    @classmethod
+    def claims(cls, path: str) -> bool:
+        """Whether the local folder or file `path` is in this format."""
+        return False
+
+
+class MetricOptions(Options):
+    """Options of a metric: two pure functions over sums (see `Metric`)."""
+
+    paired: ClassVar[bool] = True
+    """Whether one number needs both sides of a pair; otherwise each side is measured."""
+    on_sae: ClassVar[bool] = True
+    """Whether it reads an SAE; otherwise it is measured at sites."""
+
+
+class DirectionOptions(Options):
+    """Options of a direction finder: a reduction that yields directions."""
+
+    finish_only: ClassVar[frozenset[str]] = frozenset()
+    """Options that `finish` alone reads: a sweep over them shares one pass and one state."""
+
+    def reads(self, task: TaskView) -> Reads:
+        """What the pass must provide."""
+        return Reads()
+
+    def variants(self) -> Sequence[Axes]:
+        """The axes of each direction that will come out: one without axes unless it says so."""
+        return ({},)
+
+
+class InterventionOptions(Options):
+    """Options of an intervention."""
+
+
+class EvaluatorOptions(Options):
+    """Options of an evaluator of completions."""
+
+
+class TaskView(Protocol):
+    """What `reads` may ask of the task around it."""
+
+    def sae_site(self, sae: str) -> Site:
+        """The site whose activations the SAE encodes."""
+
+    def direction(self, name: str) -> DirectionOptions:
+        """The options of a direction of the task."""
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A set of token activations that a reduction reads: a view of some data, or a pair of views.
+
+    Both sides of a pair read identical token ids, rendered once by `left`. `tokens` is
+    `all` (every token but BOS, EOS, padding and position 0) or `last` (the last prompt token).
+    """
+
+    name: str
+    view: str
+    data: str
+    right: str | None = None
+    tokens: Literal["all", "last"] = "all"
+
+
+@dataclass(frozen=True)
+class Reads:
+    """What a reduction needs of a pass."""
+
+    streams: tuple[Stream, ...] = ()
+    sites: tuple[Site, ...] = ()
+    saes: tuple[str, ...] = ()
+    start: tuple[str, ...] = ()
+    """Directions that `start` needs: they must come from an earlier pass."""
+    finish: tuple[str, ...] = ()
+    """Directions that `finish` needs: they may come from the same pass."""
+
+
+# ── Models ───────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True)
+class Activations:
+    """Activations of a padded batch; row i belongs to the i-th `Tokens`.
+
+    `sites[s]` is Float[Tensor, "batch pos d_site"]; `start[i]` the column of row i's first token
+    (0 with right padding), so its tokens are columns `start[i] : start[i] + len(ids)`.
+    """
+
+    sites: Mapping[Site, Tensor]
+    start: tuple[int, ...]
+    logits: Float[Tensor, "batch pos vocab"] | None = None
+
+
+class Model(Protocol):
+    """A loaded model. Rows of a batch never influence each other; hooks never outlive a call."""
+
+    facts: ModelFacts
+    fingerprint: str
+    """Hash of weights, adapter, tokenizer, template and dtype."""
+    dtype: str
+    device: str
+    masked_ids: frozenset[int]
+    """BOS, EOS and padding: never measured."""
+
+    def render(self, examples: Sequence[Example], prompt: Prompt) -> list[Tokens]:
+        """Prompts as token ids, with exactly the special tokens that the model expects."""
+
+    def activations(
+        self, tokens: Sequence[Tokens], sites: Sequence[Site], *, logits: bool = False
+    ) -> Activations:
+        """One forward over the batch, stopped at the deepest site unless logits are asked for."""
+
+    def generate(self, tokens: Sequence[Tokens], sampling: Sampling) -> list[Completion]:
+        """Completions of one batch, each under the edits of its row's arm."""
+
+    def edited(self, arms: Sequence[Arm]) -> AbstractContextManager[Sequence[Receipt]]:
+        """Everything inside runs under the edits; row by row where there are several arms.
+
+        The receipts are complete after the block. All hooks are gone then, also after an error.
+        """
+
+
+class Backend(Protocol):
+    """Loads a model; built as `Class(options)`."""
+
+    def load(self) -> Model:
+        """The model, ready; ModelError says which file is missing or wrong."""
+
+
+# ── Edits ────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True)
+class Edit:
+    """A change of the activation at a site, as a pure function.
+
+    `apply(x, parameters) -> x'` with x: Float[Tensor, "rows pos d"], and each parameter stacked
+    over the rows of the batch (arms with the same `apply` and shapes share one call):
+    Float[Tensor, "rows ..."], float32, on x's device. Must return x's shape and dtype.
+    """
+
+    site: Site
+    apply: Callable[[Tensor, Mapping[str, Tensor]], Tensor]
+    parameters: Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Check:
+    """A promise that an intervention makes, measured where the model reads the activation.
+
+    `measure(x, parameters) -> Float[Tensor, "rows pos"]` sees x at `site` before any edit there;
+    a value above `limit` makes the run invalid; without a limit it is only reported.
+    """
+
+    name: str
+    site: Site
+    measure: Callable[[Tensor, Mapping[str, Tensor]], Tensor]
+    parameters: Mapping[str, Tensor]
+    limit: float | None = None
+
+
+@dataclass(frozen=True)
+class Arm:
+    """The edits of one arm of an experiment; none for the arm that is left as it is."""
+
+    name: str
+    edits: tuple[Edit, ...] = ()
+    checks: tuple[Check, ...] = ()
+
+
+# ── SAEs, batches and reductions ─────────────────────────────────────────────────────────────────
+
+
+class Sae(Protocol):
+    """A sparse autoencoder. Rows are independent unless `facts.needs_sequence`."""
+
+    facts: SaeFacts
+    fingerprint: str
+
+    def encode(self, x: Float[Tensor, "tokens d_in"]) -> Latents:
+        """Sparse latents: for each token the indices and values that are not zero."""
+
+    def reconstruct(self, latents: Latents) -> Float[Tensor, "tokens d_out"]:
+        """x̂ from latents, in the space of the activations."""
+
+    def rows(self, indices: Int[Tensor, " m"]) -> Float[Tensor, "m d_out"]:
+        """Decoder rows, in the space of the activations."""
+
+
+class SaeFormat(Protocol):
+    """Loads an SAE; built as `Class(options)`."""
+
+    def load(self, device: str) -> Sae:
+        """The SAE, ready; ModelError says which file, tensor or key is missing or wrong."""
+
+
+class Side(Protocol):
+    """One side of a batch: the activations of all measured tokens of one view."""
+
+    def x(self, site: Site) -> Float[Tensor, "tokens d_site"]:
+        """Activations at a site, float32."""
+
+    def latents(self, sae: str, site: Site | None = None) -> Latents:
+        """Latents of the selected tokens; encoded once, whoever asks.
+
+        `site` encodes what is there instead of at the SAE's own site.
+        """
+
+    def reconstruction(self, sae: str, site: Site | None = None) -> Float[Tensor, "selected d"]:
+        """x̂ of the selected tokens; decoded once, whoever asks."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Tokens of some documents of one stream."""
+
+    stream: str
+    documents: tuple[str, ...]
+    document: Int[Tensor, " tokens"]
+    """For each token, the index of its document in `documents`."""
+    selected: Int[Tensor, " selected"]
+    """The tokens that passed the stream's filters: rows of `x`, all rows without filters."""
+    left: Side
+    right: Side | None = None
+
+
+State = dict[str, "np.ndarray"]
+"""Named float64 or int64 arrays on the CPU: savable, mergeable, resumable."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a reduction is given beside its batches."""
+
+    directions: Mapping[str, Direction | Undefined] = field(default_factory=dict)
+    saes: Mapping[str, Sae] = field(default_factory=dict)
+    facts: Mapping[str, ModelFacts] = field(default_factory=dict)
+    """Per view, the facts of its model."""
+    seed: int = 0
+
+
+class Reduction(Protocol):
+    """A pass over activations that streams, merges and resumes. A direction finder is one.
+
+    Built as `Class(options)`. Laws: `merge` is associative and commutative; any split of the documents into batches and
+    states gives the same `finish`; inputs are not modified.
+    """
+
+    def start(self, inputs: Inputs) -> State:
+        """The state before any batch."""
+
+    def update(self, state: State, batch: Batch) -> State:
+        """The state after one more batch."""
+
+    def merge(self, left: State, right: State) -> State:
+        """One state from two that saw different documents."""
+
+    def finish(self, state: State, inputs: Inputs) -> Outcome:
+        """Records, tables and directions."""
+
+
+class Metric(Protocol):
+    """A number made of sums, as two pure functions; built as `Class(options, target)`.
+
+    The core accumulates in float64 and makes intervals by a Poisson bootstrap over documents.
+    """
+
+    values: tuple[MetricValue, ...]
+
+    def sums(self, batch: Batch, side: Side) -> Mapping[str, Float[Tensor, "documents ..."]]:
+        """Additive sums for each document of the batch; `n` (documents) counts what is measured.
+
+        `side` is the side to measure; a paired metric reads `batch.left` and `batch.right`.
+        """
+
+    def value(self, sums: Mapping[str, np.ndarray]) -> Sequence[np.ndarray]:
+        """The numbers, in the order of `values`, from sums with a leading axis of draws.
+
+        float64 `[draws, ...] -> [draws]`; NaN where undefined.
+        """
+
+
+class Intervention(Protocol):
+    """Turns a direction into edits of a model; built as `Class(options)`."""
+
+    def arm(self, name: str, direction: Direction, facts: ModelFacts, dtype: str) -> Arm:
+        """The edits, and the promises they make; ModelError where they make no sense."""
+
+
+# ── Evaluators ───────────────────────────────────────────────────────────────────────────────────
+
+
+class Evaluator(Protocol):
+    """Judges completions, built as `Class(options)`; never sees a hook."""
+
+    scores: tuple[Score, ...]
+
+    def judge(self, answers: Sequence[Answer]) -> list[Verdict]:
+        """One verdict per answer, in order; answers do not influence each other."""

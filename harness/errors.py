@@ -1,0 +1,93 @@
+"""What can go wrong, and the exit code that says so.
+
+HarnessError
+├── UsageError        2   wrong usage, task, data or plugin: the person can fix it
+│   ├── TaskError         something in a task file; carries every problem found, not the first
+│   ├── DataError         rows that are missing, empty, unreadable or of another shape
+│   ├── PluginError       a plugin that is unknown, ambiguous, broken or too old
+│   └── ModelError        a model, adapter, tokenizer or SAE that does not load or fit
+├── InvalidRun        3   a preflight, sentinel or receipt failed: the numbers would be wrong
+└── MachineError      4   disk, network or memory: a rerun continues
+
+Every message reads *where: what is wrong. What is allowed. What to do.*
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+class HarnessError(Exception):
+    """Root of everything that is reported in words, without a traceback."""
+
+    exit_code = 2
+
+
+class UsageError(HarnessError):
+    """The command, a task, a file or a plugin is wrong; nothing was measured."""
+
+
+class DataError(UsageError):
+    """Data are missing, empty, unreadable, or have another shape than the task says."""
+
+
+class PluginError(UsageError):
+    """A plugin is unknown, ambiguous, broken, disabled or wants another version of us."""
+
+
+class ModelError(UsageError):
+    """A model, adapter, tokenizer or SAE does not load, or does not fit the task."""
+
+
+class InvalidRun(HarnessError):
+    """The run measured something else than the task says; its numbers must not be used."""
+
+    exit_code = 3
+
+
+class MachineError(HarnessError):
+    """The machine failed us (disk, network, memory). What was finished is kept."""
+
+    exit_code = 4
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong in a task, with the place where it was written."""
+
+    where: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}" if self.where else self.what
+
+
+class TaskError(UsageError):
+    """A task file is wrong; `problems` holds everything found in it."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(dict.fromkeys(problems))
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+def listed(names: Iterable[str], most: int = 12) -> str:
+    """Names for a message, sorted; a long list is cut and counted."""
+    ordered = sorted(names)
+    if not ordered:
+        return "none"
+    shown = ", ".join(ordered[:most])
+    return shown if len(ordered) <= most else f"{shown} and {len(ordered) - most} more"
+
+
+def suggestion(word: str, names: Iterable[str]) -> str:
+    """` Did you mean x?` when one of `names` is close to `word`, else nothing."""
+    close = difflib.get_close_matches(word, list(names), n=1, cutoff=0.6)
+    return f" Did you mean {close[0]}?" if close else ""
+
+
+def unknown(what: str, word: str, names: Iterable[str]) -> str:
+    """The sentence for a name that does not exist: what it is, what is allowed, a guess."""
+    names = list(names)
+    return f"unknown {what} {word!r}. Allowed: {listed(names)}.{suggestion(word, names)}"

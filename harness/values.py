@@ -1,0 +1,242 @@
+"""The frozen values that pass between the harness and its plugins. Plain data, no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from harness.sites import Site
+
+if TYPE_CHECKING:
+    import numpy as np
+
+JSON = str | int | float | bool | None
+Axes = Mapping[str, JSON]
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What is known of a model from its configuration files alone; None where it is not."""
+
+    architecture: str | None = None
+    layers: int | None = None
+    d_model: int | None = None
+    d_attn_z: int | None = None
+    vocabulary: int | None = None
+    context: int | None = None
+    parameters: int | None = None
+    chat_template: bool | None = None
+
+    def width(self, site: Site) -> int | None:
+        """Numbers per token at `site`, or None where the configuration does not tell."""
+        if site.kind == "attn_z":
+            return self.d_attn_z
+        return self.d_model if site.in_block or site.kind == "embed" else None
+
+
+@dataclass(frozen=True)
+class SaeFacts:
+    """What is known of an SAE from its configuration and headers alone; None where it is not."""
+
+    architecture: str | None = None
+    d_in: int | None = None
+    d_sae: int | None = None
+    site: Site | None = None
+    site_out: Site | None = None
+    signed: bool = False
+    """Whether negative values count as active."""
+    needs_sequence: bool = False
+    model: str | None = None
+    neuronpedia: str | None = None
+
+
+@dataclass(frozen=True)
+class Example:
+    """One row of data. `id` is a hash of its content, the cluster of every interval."""
+
+    id: str
+    text: str
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    messages: tuple[Mapping[str, str], ...] = ()
+    """The turns (`role`, `content`) where the data are conversations."""
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """How a view writes its prompt.
+
+    `plain`: `template` around `{text}` (the data's column, under that name or `text`; other
+    columns by theirs), each piece tokenised on its own, so that a separator such as "\\n" is
+    always the same token. `chat`: the tokenizer's chat template.
+    """
+
+    style: Literal["plain", "chat"] = "plain"
+    template: str = "{text}"
+    join: Literal["pieces", "string"] = "pieces"
+    system: str | None = None
+    generation_prompt: bool = True
+    demonstrations: tuple[Example, ...] = ()
+    answer: str = "answer"
+    """The column that holds a demonstration's answer."""
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """One rendered prompt. `span` is the part that is measured (a query without its context)."""
+
+    example: str
+    ids: tuple[int, ...]
+    span: tuple[int, int]
+    text: str
+    arm: int = 0
+    """Which of the arms of `Model.edited` edits this row."""
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How completions are drawn: greedy at temperature 0."""
+
+    max_new_tokens: int = 512
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Completion:
+    """What a model wrote after a prompt; `text` without special tokens, stripped."""
+
+    text: str
+    tokens: int
+    stopped: bool
+    """Whether it ended by itself rather than at the token limit."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A completion with the prompt and example it answers."""
+
+    example: Example
+    prompt: str
+    completion: Completion
+
+
+@dataclass(frozen=True)
+class Score:
+    """One score that an evaluator gives each completion: the identity card of its record."""
+
+    name: str
+    id: str
+    unit: str = "share"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Scores of one completion by name; None where the evaluator could not tell."""
+
+    scores: Mapping[str, bool | float | None]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What the edits of an arm really did."""
+
+    arm: str
+    fired: int = 0
+    """How often an edit ran."""
+    tokens: int = 0
+    """Token positions changed or looked at by an edit, padding left out, summed over sites."""
+    changed: int = 0
+    """Those where the activation came out different."""
+    relative: float | None = None
+    """Mean ‖Δ‖/‖x‖ over those tokens."""
+    checks: Mapping[str, float] = field(default_factory=dict)
+    """The largest value that each check measured."""
+    broken: tuple[str, ...] = ()
+    """Checks that went over their limit, and non-finite results."""
+
+
+@dataclass(frozen=True)
+class Direction:
+    """Vectors at a site, with their raw lengths: Float64 `[rank, d_site]`, numpy."""
+
+    site: Site
+    vectors: np.ndarray
+    reference_norm: float | None = None
+    """Length of the direction that this one rebuilds or imitates."""
+    sae: str | None = None
+    features: tuple[int, ...] = ()
+    weights: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Undefined:
+    """A direction that does not exist, and why."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class MetricValue:
+    """One number that a metric computes; the identity card of its record."""
+
+    id: str
+    unit: str
+    n_of: str
+    undefined: str
+    """Why the value does not exist when it comes out as NaN."""
+    null: Mapping[str, Any] | None = None
+    """What it is when both sides are the same model, e.g. {"kind": "identical", "value": 1.0}."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a metric is measured: a site, and an SAE there."""
+
+    site: Site
+    sae: str | None = None
+
+
+@dataclass(frozen=True)
+class Record:
+    """One number of the results; `value` is None exactly when `undefined` says why.
+
+    `id` is `name.variant@version`. `ci` is a 95% interval; where there is none, `ci_why` says why.
+    """
+
+    id: str
+    value: float | None
+    n: int
+    n_of: str
+    unit: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    clusters: int | None = None
+    ci: tuple[float, float] | None = None
+    ci_why: str | None = None
+    null: Mapping[str, Any] | None = None
+    undefined: str | None = None
+    axes: Axes = field(default_factory=dict)
+
+    def on(self, **axes: JSON) -> Record:
+        """The same record with further axes."""
+        return replace(self, axes={**self.axes, **axes})
+
+
+@dataclass(frozen=True)
+class Found:
+    """One direction that a finder yields, with the axes of its variant."""
+
+    direction: Direction | Undefined
+    axes: Axes = field(default_factory=dict)
+    records: tuple[Record, ...] = ()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a reduction yields: records, tables (rows of plain values) and directions."""
+
+    records: tuple[Record, ...] = ()
+    tables: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
+    directions: tuple[Found, ...] = ()
