@@ -316,6 +316,8 @@ class Arm:
     name: str
     edits: tuple[Edit, ...] = ()
     checks: tuple[Check, ...] = ()
+    idle: bool = False
+    """Whether it asks for no change, as strength 0 does; any other arm must change something."""
 
 
 # ── SAEs, batches and reductions ─────────────────────────────────────────────────────────────────

@@ -1,1 +1,1 @@
-"""A built-in plugin of sae-harness, shaped like a third party's: plugin.py declares, options.py types."""
+"""Ways to find a direction: means, SAE features, single features and random controls."""

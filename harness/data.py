@@ -1,0 +1,188 @@
+"""Loads the rows that a task works on, and gives each an identity."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import random
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from harness.contract import Example
+from harness.errors import DataError, MachineError, listed, suggestion
+from harness.spec import DataSpec
+
+Row = Mapping[str, Any]
+
+
+def load_data(name: str, spec: DataSpec, cache: Path) -> list[Example]:
+    """The examples of `[data.name]`, in a fixed order.
+
+    `cache` keeps what was downloaded. Raises DataError for missing, empty or unreadable files,
+    rows or columns that are not there, and a download that does not hash to `sha256`.
+    """
+    rows = _matching(_rows(name, spec, cache), spec)
+    if spec.shuffle is not None:
+        drawn = list(rows)
+        random.Random(spec.shuffle).shuffle(drawn)
+        rows = iter(drawn)
+    examples = []
+    for number, row in enumerate(islice(rows, spec.limit), 1):
+        examples.append(_example(name, spec, row, number))
+    if not examples:
+        raise DataError(f"data.{name}: {_place(spec)} gives no rows. Check `where` and the file.")
+    if spec.limit and len(examples) < spec.limit:
+        raise DataError(
+            f"data.{name}: {_place(spec)} has {len(examples)} rows, the task wants {spec.limit}. "
+            "Lower the limit."
+        )
+    return examples
+
+
+def _place(spec: DataSpec) -> str:
+    return spec.file or spec.url or f"{spec.hub} ({spec.split})"
+
+
+def _example(name: str, spec: DataSpec, row: Row, number: int) -> Example:
+    where = f"data.{name}: row {number} of {_place(spec)}"
+    if spec.column not in row:
+        raise DataError(
+            f"{where} has no column {spec.column!r}. It has: {listed(map(str, row))}."
+            f"{suggestion(spec.column, map(str, row))}"
+        )
+    value = row[spec.column]
+    identity = json.dumps([spec.column, value, row], sort_keys=True, default=str)
+    digest = hashlib.sha256(identity.encode()).hexdigest()[:16]
+    if isinstance(value, str):
+        return Example(digest, value, dict(row))
+    if isinstance(value, Iterable) and not isinstance(value, Mapping):
+        turns = list(value)
+        if turns and all(isinstance(turn, Mapping) for turn in turns):
+            if bad := [t for t in turns if not {"role", "content"} <= t.keys()]:
+                raise DataError(f"{where}: a turn must have role and content, not {sorted(bad[0])}.")
+            messages = tuple({"role": str(t["role"]), "content": str(t["content"])} for t in turns)
+            text = "\n".join(turn["content"] for turn in messages)
+            return Example(digest, text, dict(row), messages)
+    raise DataError(
+        f"{where}: column {spec.column!r} holds {type(value).__name__}. "
+        "Allowed: text, or a list of turns with role and content."
+    )
+
+
+def _matching(rows: Iterator[Row], spec: DataSpec) -> Iterator[Row]:
+    return (row for row in rows if all(row.get(k) == v for k, v in spec.where.items()))
+
+
+def _rows(name: str, spec: DataSpec, cache: Path) -> Iterator[Row]:
+    if spec.hub is not None:
+        return _hub(name, spec)
+    file = Path(spec.file) if spec.file else _download(name, spec, cache)
+    suffix = Path(spec.file or spec.url or "").suffix.lower()
+    if suffix not in _READERS:
+        raise DataError(
+            f"data.{name}: {file.name} has an unknown ending. Allowed: {listed(_READERS)}."
+        )
+    try:
+        if file.stat().st_size == 0:
+            raise DataError(f"data.{name}: {file} is empty.")
+        return iter(list(_READERS[suffix](file)))
+    except (OSError, ValueError, csv.Error) as error:
+        if isinstance(error, OSError) and error.strerror:
+            raise DataError(f"data.{name}: {file} cannot be read: {error.strerror}.") from error
+        raise DataError(f"data.{name}: {file} cannot be read: {error}.") from error
+
+
+def _jsonl(file: Path) -> Iterator[Row]:
+    with file.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, 1):
+            if line.strip():
+                try:
+                    yield _table_row(json.loads(line))
+                except ValueError as error:
+                    raise ValueError(f"line {number}: {error}") from error
+
+
+def _json(file: Path) -> Iterator[Row]:
+    values = json.loads(file.read_text(encoding="utf-8"))
+    if not isinstance(values, list):
+        raise ValueError("it must hold a list of rows")
+    return map(_table_row, values)
+
+
+def _table_row(value: object) -> Row:
+    if isinstance(value, str):
+        return {"text": value}
+    if not isinstance(value, dict):
+        raise ValueError(f"a row must be an object, not {type(value).__name__}")
+    return value
+
+
+def _csv(file: Path) -> Iterator[Row]:
+    with file.open(encoding="utf-8", newline="") as lines:
+        yield from csv.DictReader(lines)
+
+
+def _parquet(file: Path) -> Iterator[Row]:
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        return iter(pyarrow.parquet.read_table(file).to_pylist())
+    except pyarrow.ArrowException as error:
+        raise ValueError(str(error)) from error
+
+
+def _txt(file: Path) -> Iterator[Row]:
+    """Plain text: paragraphs, separated by empty lines."""
+    for paragraph in file.read_text(encoding="utf-8").split("\n\n"):
+        if paragraph.strip():
+            yield {"text": paragraph.strip()}
+
+
+_READERS = {".jsonl": _jsonl, ".json": _json, ".csv": _csv, ".parquet": _parquet, ".txt": _txt}
+
+
+def _hub(name: str, spec: DataSpec) -> Iterator[Row]:
+    import datasets
+
+    try:
+        table = datasets.load_dataset(
+            spec.hub, spec.config, split=spec.split, revision=spec.revision, streaming=False
+        )
+    except Exception as error:  # the library raises a dozen kinds for what is one thing to a person
+        kind = MachineError if isinstance(error, (ConnectionError, OSError)) else DataError
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise kind(
+            f"data.{name}: {spec.hub} ({spec.split}) cannot be loaded from the hub: {first}. "
+            "Check the id, log in if it is gated, or give a local file."
+        ) from error
+    return (dict(row) for row in table)
+
+
+def _download(name: str, spec: DataSpec, cache: Path) -> Path:
+    import urllib.error
+    import urllib.request
+
+    assert spec.url is not None
+    target = cache / f"{spec.sha256}{Path(spec.url).suffix.lower()}"
+    if not target.exists():
+        try:
+            with urllib.request.urlopen(spec.url, timeout=60) as answer:
+                content = answer.read()
+        except (urllib.error.URLError, OSError) as error:
+            raise MachineError(
+                f"data.{name}: {spec.url} cannot be fetched: {error}. A rerun tries again."
+            ) from error
+        if (found := hashlib.sha256(content).hexdigest()) != spec.sha256:
+            raise DataError(
+                f"data.{name}: {spec.url} hashes to {found}, the task says {spec.sha256}. "
+                "The file has changed: check it before you trust it."
+            )
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = target.with_suffix(".partial")
+        partial.write_bytes(content)
+        partial.replace(target)
+    return target

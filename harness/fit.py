@@ -1,0 +1,138 @@
+"""Whether the parts of a task fit each other, as far as configuration files tell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from harness.contract import Reads, Site
+from harness.errors import Problem
+from harness.sites import parse_site
+
+if TYPE_CHECKING:
+    from harness.task import Task
+
+
+def misfits(task: Task) -> Iterator[Problem]:
+    """Everything that does not fit: widths, depths, templates, vocabularies, circles."""
+    yield from _saes(task)
+    yield from _views(task)
+    yield from _pairs(task)
+    yield from _directions(task)
+
+
+def _saes(task: Task) -> Iterator[Problem]:
+    for name, spec in task.spec.saes.items():
+        at = ("saes", name)
+        facts, model = task.sae_facts[name], task.model_facts[spec.model]
+        declared = parse_site(spec.site) if spec.site else None
+        if declared is None and facts.site is None:
+            yield task.source.problem((*at, "site"), "is missing, and the SAE's own metadata do "
+                                                     "not say where it belongs.")
+            continue
+        site = task.sae_site(name)
+        if declared and facts.site and spec.check_site and site != facts.site.at(model.layers or 0):
+            yield task.source.problem(
+                (*at, "site"),
+                f"{site}, but the SAE says of itself that it was trained at {facts.site}. "
+                "Change the site; if the metadata are wrong, set check_site = false.",
+            )
+        yield from _depth(task, site, spec.model, (*at, "site"))
+        width = model.width(site)
+        if facts.d_in is not None and width is not None and facts.d_in != width:
+            yield task.source.problem(
+                at, f"the SAE reads {facts.d_in} numbers per token, but {spec.model} has {width} "
+                    f"at {site}. Choose an SAE that was trained on this model.",
+            )
+
+
+def _views(task: Task) -> Iterator[Problem]:
+    for name, view in task.spec.views.items():
+        facts = task.model_facts[view.model]
+        if view.prompt.style == "chat" and facts.chat_template is False:
+            yield task.source.problem(
+                ("views", name, "prompt"),
+                f"the tokenizer of {view.model} has no chat template. Use style = \"plain\", or "
+                "a tokenizer that has one.",
+            )
+
+
+def _pairs(task: Task) -> Iterator[Problem]:
+    for name, pair in task.spec.pairs.items():
+        at = ("pairs", name)
+        left, right = (task.spec.views[view].model for view in (pair.left, pair.right))
+        one, other = (task.model_facts[model].d_model for model in (left, right))
+        if None not in (one, other) and one != other:
+            yield task.source.problem(
+                at, f"{left} has hidden size {one}, {right} has {other}. A pair needs equal ones."
+            )
+        for site in pair.sites:
+            for model in (left, right):
+                yield from _depth(task, parse_site(site), model, (*at, "sites"))
+
+
+def _directions(task: Task) -> Iterator[Problem]:
+    needs: dict[str, set[str]] = {}
+    for name, instances in task.directions.items():
+        at = ("directions", name)
+        needs[name] = set()
+        for instance in instances:
+            reads = instance.options.reads(task)
+            needs[name] |= {*reads.start, *reads.finish}
+            yield from _reads(task, reads, at)
+        for other in needs[name] & task.directions.keys():
+            offered = [v for i in task.directions[other] for v in i.variants()]
+            if len(offered) > 1 and any(offered.count(i.axes) != 1 for i in instances):
+                yield task.source.problem(
+                    at, f"{other} is {len(offered)} directions (a sweep, or several draws), and "
+                        f"{name} needs one. Use a direction without a sweep, or the same sweep.",
+                )
+    if circle := _circle(needs):
+        yield task.source.problem(
+            ("directions", circle[0]), f"needs itself: {' → '.join(circle)}."
+        )
+
+
+def _reads(task: Task, reads: Reads, at: tuple[str, ...]) -> Iterator[Problem]:
+    views = {view for s in reads.streams for view in (s.view, s.right) if view is not None}
+    data = {stream.data for stream in reads.streams}
+    for unknown in sorted((views - task.spec.views.keys()) | (data - task.spec.data.keys())):
+        yield task.source.problem(at, f"reads {unknown!r}, which the task does not have.")
+    for view in sorted(views & task.spec.views.keys()):
+        model = task.spec.views[view].model
+        for site in reads.sites:
+            yield from _depth(task, site, model, (*at, "site"))
+        for sae in reads.saes:
+            width, d_in = task.model_facts[model].d_model, task.sae_facts[sae].d_in
+            at_residual = task.sae_site(sae).in_residual
+            if at_residual and None not in (width, d_in) and width != d_in:
+                yield task.source.problem(
+                    at, f"SAE {sae} reads {d_in} numbers per token, but {model} has {width}."
+                )
+
+
+def _depth(task: Task, site: Site, model: str, at: tuple[str, ...]) -> Iterator[Problem]:
+    layers = task.layers(model)
+    if layers is not None and site.layer is not None and site.layer >= layers:
+        yield task.source.problem(
+            at, f"{site} is deeper than {model}, which has {layers} blocks. "
+                f"Allowed: {site.kind}.0 to {site.kind}.{layers - 1}.",
+        )
+
+
+def _circle(needs: dict[str, set[str]]) -> list[str]:
+    """A chain of names that leads back to its start, if there is one."""
+
+    def walk(name: str, chain: list[str]) -> list[str]:
+        if name in chain:
+            return [*chain[chain.index(name) :], name]
+        for other in sorted(needs.get(name, ())):
+            if found := walk(other, [*chain, name]):
+                return found
+        return []
+
+    for name in needs:
+        if found := walk(name, []):
+            return found
+    return []
+

@@ -1,0 +1,201 @@
+"""Finds plugins and what they provide, without importing anything heavy.
+
+Entry points of the group `harness` are walked one by one, so that a plugin that is broken,
+disabled or too old is a line in `harness plugins`, and fatal only to a task that names it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Literal
+
+import pluggy
+
+from harness import contract
+from harness.contract import Component, Kind, Options
+from harness.errors import PluginError, listed, unknown
+
+GROUP = "harness"
+DISTRIBUTION = "sae-harness"
+Status = Literal["ready", "disabled", "failed"]
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """A plugin that is installed, and whether it can be used."""
+
+    name: str
+    distribution: str
+    version: str
+    status: Status
+    reason: str = ""
+    components: tuple[Component, ...] = ()
+
+
+@dataclass(frozen=True)
+class Owned:
+    """A component with the plugin that provides it; `plugin/name` is its identity."""
+
+    component: Component
+    plugin: Plugin
+
+    def __str__(self) -> str:
+        return f"{self.plugin.name}/{self.component.name}"
+
+    def options(self) -> type[Options]:
+        """The class of its options; imports no more than the plugin's options module."""
+        found = _resolve(self, self.component.options)
+        if not (isinstance(found, type) and issubclass(found, Options)):
+            raise PluginError(
+                f"plugin {self.plugin.name}: the options of {self.component.kind} "
+                f"{self.component.name!r} must be a subclass of harness.contract.Options."
+            )
+        return found
+
+    def load(self) -> Any:
+        """The class of the object itself; this is where heavy imports happen."""
+        return _resolve(self, self.component.load)
+
+
+@dataclass(frozen=True)
+class Registry:
+    """All plugins and their components. An object that is passed in, never a global."""
+
+    plugins: tuple[Plugin, ...] = ()
+    disabled: frozenset[str] = field(default_factory=frozenset)
+
+    def of(self, kind: Kind) -> list[Owned]:
+        """The usable components of a kind."""
+        return [
+            Owned(component, plugin)
+            for plugin in self.plugins
+            for component in plugin.components
+            if component.kind == kind
+        ]
+
+    def find(self, kind: Kind, name: str) -> Owned:
+        """The component called `name`, or `plugin/name`.
+
+        Raises PluginError when there is none, or when a short name is offered twice.
+        """
+        owner, _, short = name.rpartition("/")
+        candidates = self.of(kind)
+        found = [
+            owned
+            for owned in candidates
+            if owned.component.name == short and owner in ("", owned.plugin.name)
+        ]
+        if len(found) == 1:
+            return found[0]
+        what = kind.replace("_", " ")
+        if found:
+            raise PluginError(
+                f"{what} {name!r} is offered by more than one plugin. "
+                f"Write one of: {listed(map(str, found))}."
+            )
+        idle = [f"{p.name} ({p.status}: {p.reason})" for p in self.plugins if p.status != "ready"]
+        hint = f" Plugins that are not in use: {'; '.join(idle)}." if idle else ""
+        raise PluginError(unknown(what, name, {o.component.name for o in candidates}) + hint)
+
+
+def discover(
+    disabled: Iterable[str] = (), candidates: Sequence[EntryPoint] | None = None
+) -> Registry:
+    """The registry of everything installed.
+
+    `disabled` names plugins to leave out, beside those in the variable HARNESS_DISABLE; they are
+    not even imported. Raises PluginError when two distributions offer a plugin of the same name.
+    """
+    off = frozenset(disabled) | frozenset(os.environ.get("HARNESS_DISABLE", "").split())
+    points = sorted(
+        entry_points(group=GROUP) if candidates is None else candidates,
+        key=lambda point: (point.name, _distribution(point)),
+    )
+    for one, other in zip(points, points[1:], strict=False):
+        if one.name == other.name:
+            raise PluginError(
+                f"plugin {one.name!r} is offered by {_distribution(one)} and by "
+                f"{_distribution(other)}. Names are unique: uninstall one of them."
+            )
+    if missing := off - {point.name for point in points}:
+        raise PluginError(unknown("plugin", min(missing), (point.name for point in points)))
+    manager = pluggy.PluginManager(GROUP)
+    manager.add_hookspecs(contract)
+    return Registry(tuple(_admit(manager, point, point.name in off) for point in points), off)
+
+
+def _admit(manager: pluggy.PluginManager, point: EntryPoint, disabled: bool) -> Plugin:
+    version = point.dist.version if point.dist else "unknown"
+
+    def plugin(status: Status, reason: str = "", components: tuple[Component, ...] = ()) -> Plugin:
+        return Plugin(point.name, _distribution(point), version, status, reason, components)
+
+    if disabled:
+        manager.set_blocked(point.name)
+        return plugin("disabled", "turned off by -p or HARNESS_DISABLE")
+    if reason := _unmet(point):
+        return plugin("failed", reason)
+    # A stranger's plugin may raise anything at import; one broken plugin must not stop the rest.
+    try:
+        module = point.load()
+        manager.register(module, point.name)
+        # The only thing that notices a misspelt hook.
+        manager.check_pending()
+        components = _components(manager, module)
+    except Exception as error:
+        if manager.has_plugin(point.name):
+            manager.unregister(name=point.name)
+        return plugin("failed", f"{type(error).__name__}: {error}")
+    return plugin("ready", "", components)
+
+
+def _components(manager: pluggy.PluginManager, module: object) -> tuple[Component, ...]:
+    """What one plugin provides, asked alone so that every component knows its owner."""
+    others = [other for other in manager.get_plugins() if other is not module]
+    hook = manager.subset_hook_caller("harness_components", others)
+    components = tuple(component for answer in hook() for component in answer)
+    seen: set[tuple[str, str]] = set()
+    for component in components:
+        if not isinstance(component, Component):
+            raise TypeError(f"harness_components must return Components, not {component!r}")
+        if (component.kind, component.name) in seen:
+            raise ValueError(f"{component.kind} {component.name!r} is listed twice")
+        seen.add((component.kind, component.name))
+    return components
+
+
+def _distribution(point: EntryPoint) -> str:
+    return str(point.dist.name) if point.dist else point.value
+
+
+def _unmet(point: EntryPoint) -> str:
+    """Why this plugin's requirement on us is not met; empty when it is."""
+    for text in (point.dist.requires if point.dist else None) or ():
+        if not text.lower().replace("_", "-").startswith(DISTRIBUTION):
+            continue
+        from packaging.requirements import Requirement
+
+        from harness import __version__
+
+        requirement = Requirement(text)
+        ours = requirement.name.lower().replace("_", "-") == DISTRIBUTION
+        applies = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+        if ours and applies and not requirement.specifier.contains(__version__, prereleases=True):
+            return f"wants {requirement}, this is {__version__}"
+    return ""
+
+
+def _resolve(owned: Owned, path: str) -> Any:
+    module, _, attribute = path.partition(":")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except ImportError as error:
+        needs = owned.component.extra
+        hint = f" It needs: pip install '{needs}'." if needs else ""
+        raise PluginError(f"{owned}: {path} cannot be imported: {error}.{hint}") from error
+    except AttributeError as error:
+        raise PluginError(f"{owned}: {module} has no {attribute!r}.") from error

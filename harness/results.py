@@ -1,0 +1,170 @@
+"""The results of a run: one flat list of records, and where they came from."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from harness.contract import Direction, Found, Record
+from harness.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCHEMA = 1
+Status = Literal["complete", "invalid", "partial"]
+
+
+@dataclass(frozen=True)
+class Results:
+    """What `results.json` holds. `records` is unique by (id, options, axes)."""
+
+    status: Status
+    task: Mapping[str, Any]
+    provenance: Mapping[str, Any]
+    records: tuple[Record, ...]
+    problems: tuple[str, ...] = ()
+    """Why the run is invalid."""
+    warnings: tuple[str, ...] = ()
+    tables: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict, repr=False)
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """The records as a DataFrame, one column per axis."""
+        import pandas as pd
+
+        rows = [{**_row(record), **record.axes} for record in self.records]
+        return pd.DataFrame(rows).drop(columns=["axes"], errors="ignore")
+
+    def value(self, id: str, **axes: Any) -> float | None:
+        """The value of the one record with this id (with or without version) and these axes.
+
+        Raises KeyError when there is none or more than one.
+        """
+        found = [
+            record
+            for record in self.records
+            if id in (record.id, record.id.partition("@")[0])
+            and all(record.axes.get(key) == value for key, value in axes.items())
+        ]
+        if len(found) != 1:
+            raise KeyError(f"{len(found)} records with id {id!r} and axes {axes}")
+        return found[0].value
+
+
+def _row(record: Record) -> dict[str, Any]:
+    row = asdict(record)
+    row["ci"] = None if record.ci is None else list(record.ci)
+    return row
+
+
+def unique(records: Sequence[Record]) -> tuple[Record, ...]:
+    """Records in order, identical ones once. Two that differ in their value alone are a bug."""
+    seen: dict[str, Record] = {}
+    for record in records:
+        identity = [record.id, record.options, record.axes]
+        key = json.dumps(identity, sort_keys=True, default=str)
+        if key in seen and seen[key] != record:
+            raise AssertionError(f"two records with one identity: {seen[key]} and {record}")
+        seen[key] = record
+    return tuple(seen.values())
+
+
+def _strict(value: Any) -> Any:
+    """Plain JSON without NaN: numpy's numbers become Python's, what is not finite becomes null."""
+    if isinstance(value, Mapping):
+        return {str(key): _strict(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_strict(inner) for inner in value]
+    if hasattr(value, "item") and not isinstance(value, (str, bytes)):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if isinstance(value, (str, int, float, bool)) or value is None else str(value)
+
+
+def write_text(file: Path, text: str) -> None:
+    """Writes a file whole or not at all."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_name(f".{file.name}.partial")
+    with partial.open("w", encoding="utf-8") as out:
+        out.write(text)
+        out.flush()
+        os.fsync(out.fileno())
+    partial.replace(file)
+
+
+def write_results(folder: Path, results: Results) -> None:
+    """Writes `results.json` and the tables."""
+    for name, rows in results.tables.items():
+        _write_table(folder / "tables" / f"{name}.parquet", rows)
+    content = {
+        "schema": SCHEMA,
+        "status": results.status,
+        "task": _strict(results.task),
+        "provenance": _strict(results.provenance),
+        "problems": list(results.problems),
+        "warnings": list(results.warnings),
+        "records": [_strict(_row(record)) for record in results.records],
+    }
+    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+    write_text(folder / "results.json", text + "\n")
+
+
+def _write_table(file: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    file.parent.mkdir(parents=True, exist_ok=True)
+    table = pyarrow.Table.from_pylist([_strict(row) for row in rows])
+    partial = file.with_name(f".{file.name}.partial")
+    pyarrow.parquet.write_table(table, partial)
+    partial.replace(file)
+
+
+def write_directions(folder: Path, found: Mapping[str, Sequence[Found]]) -> None:
+    """Writes every defined direction as safetensors, with how it was found as metadata."""
+    from safetensors.numpy import save_file
+
+    for name, variants in found.items():
+        for variant in variants:
+            direction = variant.direction
+            if not isinstance(direction, Direction):
+                continue
+            inside = ",".join(f"{key}={value}" for key, value in variant.axes.items())
+            file = folder / "directions" / f"{name}{f'[{inside}]' if inside else ''}.safetensors"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            metadata = {
+                "site": str(direction.site),
+                "sae": direction.sae or "",
+                "features": json.dumps(direction.features),
+                "weights": json.dumps(direction.weights),
+                "axes": json.dumps(dict(variant.axes)),
+            }
+            save_file({"vectors": direction.vectors}, file, metadata)
+
+
+def load_results(folder: str | Path) -> Results:
+    """The results of an earlier run. Raises DataError when there are none."""
+    file = Path(folder) / "results.json"
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        if content["schema"] != SCHEMA:
+            raise DataError(f"{file}: schema {content['schema']}, this version reads {SCHEMA}.")
+        records = tuple(
+            Record(**{**row, "ci": None if row["ci"] is None else tuple(row["ci"])})
+            for row in content["records"]
+        )
+        return Results(
+            content["status"], content["task"], content["provenance"], records,
+            tuple(content.get("problems", ())), tuple(content.get("warnings", ())),
+        )
+    except FileNotFoundError:
+        raise DataError(f"{folder}: holds no results.json. Name a run's folder.") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{file}: is not the results of a run: {error}.") from error

@@ -1,0 +1,430 @@
+"""A task that has been understood: every entry with its plugin, typed options and facts.
+
+`resolve` finds everything that is wrong with a task at once, and reads no weight.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel
+
+from harness.contract import (
+    Axes,
+    BackendOptions,
+    DirectionOptions,
+    EvaluatorOptions,
+    InterventionOptions,
+    Kind,
+    MetricOptions,
+    ModelFacts,
+    Options,
+    Place,
+    SaeFacts,
+    SaeOptions,
+    Site,
+)
+from harness.errors import HarnessError, PluginError, Problem, TaskError, unknown
+from harness.fit import misfits
+from harness.registry import Owned, Registry
+from harness.sites import parse_site
+from harness.spec import (
+    DirectionSpec,
+    EvaluatorSpec,
+    InterventionSpec,
+    MetricSpec,
+    ModelSpec,
+    PluginSpec,
+    SaeSpec,
+    TaskSpec,
+)
+from harness.taskfile import COMMAND_LINE, Source
+from harness.validate import KeyParts, marks, references, validated
+
+O_ = TypeVar("O_", bound=Options)
+
+
+@dataclass(frozen=True)
+class Entry(Generic[O_]):
+    """An entry of a task's table with the component that it configures."""
+
+    name: str
+    owner: Owned
+    options: O_
+
+    def build(self) -> Any:
+        """The object itself; this imports what it needs."""
+        return self.owner.load()(self.options)
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One direction finder of an entry: `axes` are the values that a sweep gave it."""
+
+    entry: str
+    owner: Owned
+    options: DirectionOptions
+    axes: Axes
+
+    def build(self) -> Any:
+        """The reduction that finds it."""
+        return self.owner.load()(self.options)
+
+    def variants(self) -> list[Axes]:
+        """The axes of every direction that comes out."""
+        return [{**self.axes, **axes} for axes in self.options.variants()]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task, understood. Facts hold what configuration files and `expect` tell."""
+
+    source: Source
+    spec: TaskSpec
+    resolved: Mapping[str, Any]
+    models: Mapping[str, Entry[BackendOptions]] = field(default_factory=dict)
+    saes: Mapping[str, Entry[SaeOptions]] = field(default_factory=dict)
+    directions: Mapping[str, tuple[Instance, ...]] = field(default_factory=dict)
+    metrics: Mapping[str, Entry[MetricOptions]] = field(default_factory=dict)
+    evaluators: Mapping[str, Entry[EvaluatorOptions]] = field(default_factory=dict)
+    interventions: Mapping[str, Entry[InterventionOptions]] = field(default_factory=dict)
+    """By experiment."""
+    preflight: Mapping[str, Entry[MetricOptions]] = field(default_factory=dict)
+    """The metrics of the preflight, with their default options."""
+    model_facts: Mapping[str, ModelFacts] = field(default_factory=dict)
+    sae_facts: Mapping[str, SaeFacts] = field(default_factory=dict)
+
+    def layers(self, model: str) -> int | None:
+        """Number of blocks of a model, where known."""
+        facts = self.model_facts.get(model)
+        return facts.layers if facts else None
+
+    def sae_site(self, sae: str) -> Site:
+        """The site whose activations an SAE encodes."""
+        spec = self.spec.saes[sae]
+        declared = parse_site(spec.site) if spec.site else self.sae_facts[sae].site
+        if declared is None:
+            raise KeyError(sae)
+        return declared.at(self.layers(spec.model) or 0)
+
+    def direction(self, name: str) -> DirectionOptions:
+        """The options of a direction; of a sweep, the first."""
+        return self.directions[name][0].options
+
+    def owners(self) -> list[Owned]:
+        """Every component that the task uses."""
+        entries = [*self.models.values(), *self.saes.values(), *self.metrics.values()]
+        entries += [*self.evaluators.values(), *self.interventions.values()]
+        entries += self.preflight.values()
+        found = [entry.owner for entry in entries]
+        found += [one.owner for many in self.directions.values() for one in many]
+        return sorted(set(found), key=str)
+
+
+def resolve(source: Source, registry: Registry) -> Task:
+    """The task that a source describes. Raises TaskError with everything that is wrong."""
+    return _Resolver(source, registry).run()
+
+
+class _Resolver:
+    """Collects problems while it goes on as far as it can."""
+
+    def __init__(self, source: Source, registry: Registry) -> None:
+        self.source = source
+        self.registry = registry
+        self.problems: list[Problem] = []
+        self.resolved: dict[str, Any] = copy.deepcopy(dict(source.values))
+
+    def run(self) -> Task:
+        self._requires()
+        self._places(TaskSpec.model_fields["data"].annotation, "data")
+        spec, problems = validated(TaskSpec, self.resolved, self.source)
+        self.problems += problems
+        parts: dict[str, Any] = {
+            "models": self._table("models", "backend", ModelSpec, "backend"),
+            "saes": self._table("saes", "sae_format", SaeSpec, "format"),
+            "metrics": self._table("metrics", "metric", MetricSpec, "method"),
+            "evaluators": self._table("evaluators", "evaluator", EvaluatorSpec, "method"),
+            "directions": self._directions(),
+        }
+        interventions = {}
+        for name, table in self._tables("experiments"):
+            at = ("experiments", name, "intervention")
+            inner = table.get("intervention")
+            entry = self._entry("intervention", InterventionSpec, "method", name, at, inner)
+            if entry:
+                interventions[name] = entry
+        if spec is not None:
+            self._implicit_evaluators(spec, parts["evaluators"])
+            parts["preflight"] = self._preflight(spec)
+        if spec is None or self.problems:
+            raise TaskError(self.problems)
+        task = Task(self.source, spec, self.resolved, interventions=interventions, **parts)
+        self._references(task)
+        if not self.problems:
+            task = self._facts(task)
+        if not self.problems:
+            self.problems += list(misfits(task))
+        if self.problems:
+            raise TaskError(self.problems)
+        return task
+
+    # ── plugins and their options ──
+
+    def _requires(self) -> None:
+        from packaging.requirements import InvalidRequirement, Requirement
+
+        wanted = self.resolved.get("requires", ())
+        for index, text in enumerate(wanted if isinstance(wanted, list) else ()):
+            at = ("requires", index)
+            try:
+                requirement = Requirement(str(text))
+            except InvalidRequirement:
+                self._problem(at, f"{text!r} is no requirement such as 'acme-harness>=0.3'.")
+                continue
+            owners = [p for p in self.registry.plugins if p.distribution == requirement.name]
+            if not owners:
+                self._problem(at, f"no plugin of {requirement.name!r} is installed. "
+                                  f"Run: pip install '{text}'.")
+            elif not requirement.specifier.contains(owners[0].version, prereleases=True):
+                self._problem(at, f"{requirement.name} {owners[0].version} is installed. "
+                                  f"Run: pip install '{text}'.")
+
+    def _table(
+        self, table: str, kind: Kind, spec: type[PluginSpec], key: str
+    ) -> dict[str, Entry[Any]]:
+        found = {}
+        for name, values in self._tables(table):
+            entry = self._entry(kind, spec, key, name, (table, name), values)
+            if entry:
+                found[name] = entry
+        return found
+
+    def _entry(
+        self, kind: Kind, spec: type[PluginSpec], key: str, name: str, at: KeyParts, values: Any
+    ) -> Entry[Any] | None:
+        if not isinstance(values, dict):
+            return None  # the core's own validation says so
+        owner = self._owner(kind, key, name, at, values)
+        if owner is None:
+            return None
+        options = self._options(owner, spec, at, values)
+        return Entry(name, owner, options) if options is not None else None
+
+    def _owner(
+        self, kind: Kind, key: str, name: str, at: KeyParts, values: dict[str, Any]
+    ) -> Owned | None:
+        method = values.get(key, {"backend": "transformers"}.get(key, name))
+        if kind == "sae_format" and key not in values:
+            return self._claimed(at, values)
+        if not isinstance(method, str):
+            return None
+        try:
+            return self.registry.find(kind, method)
+        except PluginError as error:
+            self._problem((*at, key), str(error))
+            return None
+
+    def _claimed(self, at: KeyParts, values: dict[str, Any]) -> Owned | None:
+        """The one SAE format that claims the files; `format` decides where none or several do."""
+        path = values.get("path")
+        formats = self.registry.of("sae_format")
+        names = [str(owner) for owner in formats]
+        if not isinstance(path, str):
+            self._problem((*at, "format"), f"is missing. Allowed: {', '.join(names)}.")
+            return None
+        local = self._place(path, Place(hub=True), (*at, "path"))
+        claims = [o for o in formats if local and o.options().claims(local)]  # type: ignore[attr-defined]
+        if local and len(claims) != 1:
+            who = "no format" if not claims else " and ".join(map(str, claims))
+            self._problem(at, f"{who} claims {path!r}. Say which it is: format = "
+                              f"one of {', '.join(names)}.")
+        return claims[0] if len(claims) == 1 else None
+
+    def _options(
+        self, owner: Owned, spec: type[PluginSpec], at: KeyParts, values: dict[str, Any]
+    ) -> Any:
+        try:
+            model = owner.options()
+        except PluginError as error:
+            self._problem(at, str(error))
+            return None
+        self._resolve_places(model, values, at)
+        rest = {key: value for key, value in values.items() if key not in spec.model_fields}
+        options, problems = validated(model, rest, self.source, at)
+        for problem in problems:
+            # The allowed keys are the core's and the plugin's together.
+            what = problem.what
+            if what.startswith("unknown key"):
+                word = problem.where.rpartition(".")[2]
+                what = unknown("key", word, [*spec.model_fields, *model.model_fields])
+            self.problems.append(Problem(problem.where, what))
+        return options
+
+    def _directions(self) -> dict[str, tuple[Instance, ...]]:
+        found: dict[str, tuple[Instance, ...]] = {}
+        arms = 0
+        for name, values in self._tables("directions"):
+            at = ("directions", name)
+            if not isinstance(values, dict) or not isinstance(values.get("method"), str):
+                continue
+            owner = self._owner("direction", "method", name, at, values)
+            sweep = values.get("sweep", {})
+            if owner is None or not isinstance(sweep, dict):
+                continue
+            lists = [many if isinstance(many, list) else [many] for many in sweep.values()]
+            count = 1
+            for many in lists:
+                count *= len(many)
+            arms += count
+            most = self.resolved.get("max_arms", TaskSpec.model_fields["max_arms"].default)
+            if isinstance(most, int) and arms > most:
+                self._problem(at, f"the sweeps so far come to {arms} directions; "
+                                  f"max_arms allows {most}. Raise max_arms to confirm.")
+                return found
+            instances = []
+            for combination in itertools.product(*lists):
+                axes = dict(zip(sweep, combination, strict=True))
+                options = self._options(owner, DirectionSpec, at, {**values, **axes})
+                if options is None:
+                    break
+                instances.append(Instance(name, owner, options, axes))
+            # Places were resolved in a copy when a sweep added keys; write them back once.
+            self._resolve_places(owner.options(), values, at)
+            if instances:
+                found[name] = tuple(instances)
+        return found
+
+    def _implicit_evaluators(self, spec: TaskSpec, known: dict[str, Entry[Any]]) -> None:
+        """Evaluators without options need no table of their own."""
+        for name, experiment in spec.experiments.items():
+            for index, evaluator in enumerate(experiment.evaluators):
+                if evaluator in spec.evaluators or evaluator in known:
+                    continue
+                at = ("experiments", name, "evaluators", index)
+                try:
+                    owner = self.registry.find("evaluator", evaluator)
+                except PluginError as error:
+                    self._problem(at, str(error))
+                    continue
+                options = self._options(owner, EvaluatorSpec, at, {})
+                if options is not None:
+                    known[evaluator] = Entry(evaluator, owner, options)
+
+    def _preflight(self, spec: TaskSpec) -> dict[str, Entry[Any]]:
+        found = {}
+        for name in (spec.preflight.fvu, *spec.preflight.also) if spec.preflight else ():
+            try:
+                owner = self.registry.find("metric", name)
+                found[name] = Entry(name, owner, owner.options()())
+            except PluginError as error:
+                self._problem(("preflight",), str(error))
+        return found
+
+    # ── places ──
+
+    def _places(self, annotation: Any, table: str) -> None:
+        model = annotation.__args__[1]
+        for name, values in self._tables(table):
+            if isinstance(values, dict):
+                self._resolve_places(model, values, (table, name))
+
+    def _resolve_places(self, model: type[BaseModel], values: dict[str, Any], at: KeyParts) -> None:
+        for key, mark in marks(model):
+            if isinstance(mark, Place) and isinstance(values.get(key), str):
+                place = self._place(values[key], mark, (*at, key))
+                values[key] = place or values[key]
+
+    def _place(self, text: str, mark: Place, at: KeyParts) -> str | None:
+        """An absolute path, or a hub id as it is; None with a problem where there is neither."""
+        origin = self.source.origin(at)
+        folder = origin.file.parent if origin.file else Path.cwd()
+        try:
+            path = (folder / Path(text).expanduser()).resolve()
+            if path.exists():
+                return str(path)
+            beside = (folder / text.partition("/")[0]).exists()
+        except (OSError, ValueError, RuntimeError):
+            beside = True
+        looks_like_id = re.fullmatch(r"[\w-][\w.-]*(/[\w.-]+)?", text)
+        if mark.hub and looks_like_id and not beside:
+            return text
+        base = "the working folder" if str(origin) == COMMAND_LINE else str(folder)
+        what = "no such file or folder" + (", and it is no hub id" if mark.hub else "")
+        self._problem(at, f"{text!r}: {what}. Paths are relative to {base}.")
+        return None
+
+    # ── references and facts ──
+
+    def _references(self, task: Task) -> None:
+        named = {table: set(getattr(task.spec, table)) for table in
+                 ("models", "views", "saes", "data", "directions", "pairs")}
+        named["evaluators"] = set(task.evaluators)
+
+        def check(owner: BaseModel, at: KeyParts) -> None:
+            for key, mark, name in references(owner):
+                if name not in named[mark.table]:
+                    kind = mark.table.removesuffix("s") if mark.table != "data" else "data set"
+                    self._problem((*at, key), unknown(kind, name, named[mark.table]))
+
+        for table in ("models", "views", "saes", "data", "pairs", "metrics", "experiments"):
+            for name, entry in getattr(task.spec, table).items():
+                check(entry, (table, name))
+        for name, view in task.spec.views.items():
+            if view.prompt.demonstrations:
+                check(view.prompt.demonstrations, ("views", name, "prompt", "demonstrations"))
+        if task.spec.preflight:
+            check(task.spec.preflight, ("preflight",))
+        for table in ("saes", "metrics", "evaluators", "interventions"):
+            for name, entry in getattr(task, table).items():
+                at = ("experiments", name, "intervention") if table == "interventions" else (table, name)
+                check(entry.options, at)
+        for name, instances in task.directions.items():
+            check(instances[0].options, ("directions", name))
+        for name, metric in task.spec.metrics.items():
+            if metric.pair is not None and metric.pair not in named["pairs"]:
+                self._problem(("metrics", name, "pair"), unknown("pair", metric.pair, named["pairs"]))
+
+    def _facts(self, task: Task) -> Task:
+        models: dict[str, ModelFacts] = {}
+        saes: dict[str, SaeFacts] = {}
+        for name, entry in task.models.items():
+            facts = self._describe(entry, ("models", name))
+            expect = task.spec.models[name].expect.model_dump(exclude_none=True)
+            self._contradictions(facts, expect, ("models", name, "expect"))
+            models[name] = replace(facts or ModelFacts(), **expect)
+        for name, entry in task.saes.items():
+            facts = self._describe(entry, ("saes", name))
+            expect = task.spec.saes[name].expect.model_dump(exclude_none=True)
+            self._contradictions(facts, expect, ("saes", name, "expect"))
+            saes[name] = replace(facts or SaeFacts(), **expect)
+        return replace(task, model_facts=models, sae_facts=saes)
+
+    def _describe(self, entry: Entry[Any], at: KeyParts) -> Any:
+        try:
+            return entry.options.describe()
+        except HarnessError as error:
+            self._problem(at, str(error))
+            return None
+
+    def _contradictions(self, facts: Any, expect: Mapping[str, Any], at: KeyParts) -> None:
+        for key, value in expect.items():
+            found = getattr(facts, key, None)
+            if found is not None and found != value:
+                self._problem((*at, key), f"{value} was expected, but the files say {found}.")
+
+    # ── small things ──
+
+    def _tables(self, table: str) -> Iterator[tuple[str, Any]]:
+        values = self.resolved.get(table)
+        if isinstance(values, dict):
+            yield from values.items()
+
+    def _problem(self, at: Sequence[str | int], what: str) -> None:
+        self.problems.append(self.source.problem(at, what))

@@ -1,0 +1,125 @@
+"""The difference in means between two sets of prompts."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from harness.contract import (
+    Batch,
+    Direction,
+    Found,
+    Inputs,
+    Outcome,
+    Record,
+    Site,
+    State,
+    Undefined,
+)
+from harness.sites import parse_site
+from harness_directions import options, states
+from harness_directions.places import located
+
+ROUNDING = 1e-12
+"""Relative size below which a float64 difference of sums is rounding and counts as zero."""
+
+_CLASSES = ("positive", "negative")
+
+
+class DifferenceInMeans:
+    """Finds r = mean⁺ x − mean⁻ x, raw: its length is part of the result.
+
+    mean⁺ and mean⁻ are over the tokens of each set of prompts (with `tokens = "last"` one a
+    prompt), x: Float[Tensor, "tokens d_site"], sums in float64; r: Float64 `[1, d_site]`.
+    Record: `direction.norm@1`, ‖r‖ in the units of the activation, in [0, ∞).
+    Undefined: without prompts in either set, where the means are equal, and where they are not
+    finite. Raises ModelError for a fraction of depth in a model of unknown depth.
+    Source: Arditi et al. 2024, section 2.3; Feature Drift, equations 7 to 9.
+    """
+
+    def __init__(self, given: options.DifferenceInMeans) -> None:
+        self.options = given
+        self.site = parse_site(given.site)
+
+    def start(self, inputs: Inputs) -> State:
+        """No sum yet."""
+        return {}
+
+    def update(self, state: State, batch: Batch) -> State:
+        """Adds the batch's activations to the sum of their class."""
+        tokens = len(batch.selected)
+        if not tokens:
+            return state
+        x = batch.left.x(self.site).index_select(0, batch.selected)
+        owners = batch.document.index_select(0, batch.selected)
+        # To the CPU first: not every device knows float64.
+        total = x.detach().cpu().to(torch.float64).sum(0).numpy()
+        terms: dict[str, np.ndarray | int] = {
+            "sum": total,
+            "tokens": tokens,
+            "prompts": states.distinct(owners),
+        }
+        return states.plus(
+            state, **{f"{batch.stream}_{name}": term for name, term in terms.items()}
+        )
+
+    def merge(self, left: State, right: State) -> State:
+        """The sums of both."""
+        return states.merged(left, right)
+
+    def finish(self, state: State, inputs: Inputs) -> Outcome:
+        """The direction, its length, and a table of the two classes."""
+        site = located(self.site, inputs.facts.get(self.options.view))
+        found, norm, why = self._direction(state, site)
+        record = Record(
+            id="direction.norm@1",
+            value=norm,
+            n=sum(states.count(state, f"{name}_prompts") for name in _CLASSES),
+            n_of="prompts",
+            unit="activation",
+            options={"tokens": self.options.tokens},
+            ci_why="the length of one vector; no interval is computed for it",
+            undefined=why,
+            axes={"view": self.options.view, "site": str(site)},
+        )
+        return Outcome(
+            tables={"classes": [self._row(state, name) for name in _CLASSES]},
+            directions=(Found(found, records=(record,)),),
+        )
+
+    def _direction(
+        self, state: State, site: Site
+    ) -> tuple[Direction | Undefined, float | None, str | None]:
+        """The direction with its length, or why there is none."""
+        for name in _CLASSES:
+            if not states.count(state, f"{name}_tokens"):
+                data = getattr(self.options, name)
+                why = f"no prompt of the {name} data {data!r} has a token to measure"
+                return Undefined(why), None, why
+        positive, negative = (_mean(state, name) for name in _CLASSES)
+        with np.errstate(invalid="ignore"):  # inf − inf: reported below, in words
+            vector = positive - negative
+        norm = float(np.linalg.norm(vector))
+        if not np.isfinite(norm):
+            why = f"the activations at {site} are not finite"
+            return Undefined(why), None, why
+        if norm <= ROUNDING * max(np.linalg.norm(positive), np.linalg.norm(negative)):
+            return Undefined(f"both sets of prompts have the same mean at {site}"), 0.0, None
+        return Direction(site, vector[None], reference_norm=norm), norm, None
+
+    def _row(self, state: State, name: str) -> dict[str, str | int | float | None]:
+        tokens = states.count(state, f"{name}_tokens")
+        norm = float(np.linalg.norm(_mean(state, name))) if tokens else None
+        return {
+            "class": name,
+            "data": getattr(self.options, name),
+            "prompts": states.count(state, f"{name}_prompts"),
+            "tokens": tokens,
+            "mean_norm": norm if norm is not None and np.isfinite(norm) else None,
+        }
+
+
+def _mean(state: State, name: str) -> Float[np.ndarray, " d_site"]:
+    mean: np.ndarray = state[f"{name}_sum"] / state[f"{name}_tokens"]
+    return mean

@@ -1,0 +1,59 @@
+"""One SAE feature as a direction."""
+
+from __future__ import annotations
+
+import torch
+
+from harness.contract import Batch, Direction, Found, Inputs, Outcome, State, Undefined
+from harness.errors import ModelError
+from harness_directions import options
+from harness_directions.places import decoder_site
+
+
+class Feature:
+    """Takes v = scale · W_dec[index], in the space of the activations; Float64 `[1, d_out]`.
+
+    It lives where the SAE writes: at its site, or at `site_out` for a transcoder. Undefined where
+    the decoder row is 0. Raises ModelError for an index beyond the SAE's width, and for an SAE
+    whose site is not known.
+    """
+
+    def __init__(self, given: options.Feature) -> None:
+        self.options = given
+
+    def start(self, inputs: Inputs) -> State:
+        """Nothing: no activation is read."""
+        return {}
+
+    def update(self, state: State, batch: Batch) -> State:
+        """Nothing: no activation is read."""
+        return state
+
+    def merge(self, left: State, right: State) -> State:
+        """Nothing: no activation is read."""
+        return {}
+
+    def finish(self, state: State, inputs: Inputs) -> Outcome:
+        """The direction."""
+        name, index = self.options.sae, self.options.index
+        sae = inputs.saes[name]
+        width, site = sae.facts.d_sae, decoder_site(sae, inputs.facts.values())
+        if width is not None and index >= width:
+            raise ModelError(
+                f"sae {name!r}: there is no feature {index}. Allowed: 0 to {width - 1}. "
+                "Change index"
+            )
+        if site is None:
+            raise ModelError(
+                f"sae {name!r}: its files do not say which site it reads. "
+                f"Allowed: any site. Write it in [saes.{name}], e.g. site = 'resid_post.15'"
+            )
+        row = sae.rows(torch.tensor([index])).detach().cpu().double().numpy()
+        if not row.any():
+            gone = Undefined(f"the decoder row of feature {index} of sae {name!r} is 0")
+            return Outcome(directions=(Found(gone),))
+        vector = self.options.scale * row
+        direction = Direction(
+            site, vector, sae=name, features=(index,), weights=(self.options.scale,)
+        )
+        return Outcome(directions=(Found(direction),))

@@ -1,0 +1,54 @@
+"""What this plugin provides. Light: nothing heavy is imported here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from harness.contract import Component, hookimpl
+
+
+def _direction(name: str, summary: str, load: str, options: str) -> Component:
+    return Component(
+        kind="direction",
+        name=name,
+        summary=summary,
+        load=f"harness_directions.{load}",
+        options=f"harness_directions.options:{options}",
+    )
+
+
+@hookimpl
+def harness_components() -> Iterable[Component]:
+    """The five direction finders."""
+    return (
+        _direction(
+            "difference_in_means",
+            "mean activation on one set of prompts minus the mean on another, at full length",
+            "difference_in_means:DifferenceInMeans",
+            "DifferenceInMeans",
+        ),
+        _direction(
+            "sae_features",
+            "a direction rebuilt from the k SAE features that tell two sets of prompts apart best",
+            "sae_features:SaeFeatures",
+            "SaeFeatures",
+        ),
+        _direction(
+            "random",
+            "control: Gaussian directions as long as another one",
+            "random_vectors:RandomVectors",
+            "RandomVectors",
+        ),
+        _direction(
+            "random_features",
+            "control: a direction rebuilt from k random features among those active on the prompts",
+            "random_features:RandomFeatures",
+            "RandomFeatures",
+        ),
+        _direction(
+            "feature",
+            "the decoder row of one SAE feature",
+            "feature:Feature",
+            "Feature",
+        ),
+    )

@@ -1,0 +1,108 @@
+"""Control: a direction rebuilt from random features that are active where the chosen ones are."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Int
+
+from harness.contract import Batch, Direction, Found, Inputs, Outcome, State, Undefined
+from harness_directions import latent_sums, nnls, options, states
+from harness_directions.draws import generator
+from harness_directions.rebuild import counted, found, rebuilt, record_axes, target_of
+
+
+class RandomFeatures:
+    """Draws k features of those active on the positive prompts, fitted as `sae_features` fits its.
+
+    Active: z_j ≠ 0 on at least one measured token. Each draw is uniform, without replacement; the
+    first k of one shuffled list, so that the draws of a sweep are nested in k as the chosen
+    features are. It depends on the task's seed, the draw and the active latents, not on names.
+    Features that `sae_features` would choose may be among them.
+
+    Records of each direction: `direction.nmse@1`, `direction.cosine@1`. Once: `active_latents@1`,
+    how many latents there were to draw from. Table `features`: the drawn ones with their weights.
+    Undefined: without prompts, where fewer than k latents are active, where the target is
+    undefined, and where every weight is 0.
+    """
+
+    def __init__(self, given: options.RandomFeatures) -> None:
+        self.options = given
+
+    def start(self, inputs: Inputs) -> State:
+        """No sum yet."""
+        return {}
+
+    def update(self, state: State, batch: Batch) -> State:
+        """Counts where each latent is active."""
+        return latent_sums.update(state, batch, self.options.sae)
+
+    def merge(self, left: State, right: State) -> State:
+        """The sums of both."""
+        return states.merged(left, right)
+
+    def finish(self, state: State, inputs: Inputs) -> Outcome:
+        """The directions, one for each draw, and a table of their features."""
+        where = record_axes(self.options, inputs)
+        positive = latent_sums.means(state, "positive")
+        prompts = positive.prompts if positive else 0
+        pool = np.flatnonzero(positive.active) if positive else np.zeros(0, np.int64)
+        empty = None if positive else "no prompt of the positive data has a token to measure"
+        size = None if empty else len(pool)
+        count = counted("active_latents@1", size, empty, prompts=prompts, where=where)
+
+        goal = self._goal(len(pool), empty, target_of(self.options, inputs))
+        rows: list[dict[str, int | float | None]] = []
+        directions: list[Found] = []
+        for draw in range(self.options.draws):
+            direction: Direction | Undefined
+            fit = None
+            if isinstance(goal, Undefined):
+                direction = goal
+            else:
+                features = self._draw(pool, draw, inputs.seed)
+                direction, fit = rebuilt(self.options, goal, features, inputs)
+                rows += _table(features, draw, fit)
+            directions.append(
+                found(
+                    self.options,
+                    direction,
+                    fit,
+                    prompts=prompts,
+                    where=where,
+                    axes={"draw": draw},
+                )
+            )
+        return Outcome((count,), {"features": rows}, tuple(directions))
+
+    def _goal(
+        self, available: int, empty: str | None, target: Direction | Undefined
+    ) -> Direction | Undefined:
+        """The target, or why nothing can be drawn or fitted."""
+        if empty:
+            return Undefined(empty)
+        if available < self.options.k:
+            return Undefined(
+                f"only {available} latents are active on the positive prompts, so "
+                f"{self.options.k} cannot be drawn"
+            )
+        return target
+
+    def _draw(self, pool: Int[np.ndarray, " n"], draw: int, seed: int) -> tuple[int, ...]:
+        shuffled = generator("features", seed, draw).permutation(pool)
+        return tuple(int(feature) for feature in shuffled[: self.options.k])
+
+
+def _table(
+    features: tuple[int, ...], draw: int, fit: nnls.Fit | None
+) -> list[dict[str, int | float | None]]:
+    """One row a feature, in the order drawn; without a fit the weights are None."""
+    return [
+        {
+            "k": len(features),
+            "draw": draw,
+            "rank": rank,
+            "feature": feature,
+            "weight": float(fit.weights[rank - 1]) if fit else None,
+        }
+        for rank, feature in enumerate(features, 1)
+    ]

@@ -1,0 +1,163 @@
+"""A direction rebuilt from the SAE features that tell two sets of prompts apart best."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness.contract import Batch, Direction, Found, Inputs, Outcome, Record, State, Undefined
+from harness.errors import Problem, TaskError
+from harness_directions import latent_sums, nnls, options, states
+from harness_directions.latent_sums import LatentMeans
+from harness_directions.rebuild import counted, found, rebuilt, record_axes, target_of
+
+
+class SaeFeatures:
+    """Finds r_k = Σ_j c_j W_dec[j], with the features chosen by difference in means.
+
+    d_j = mean⁺ z_j − mean⁻ z_j over the tokens of each set of prompts, z the latents in `view`;
+    the k largest d_j > 0 (ties by index) are the features, so the sets are nested in k;
+    c = argmin_{c ≥ 0} ‖r − Σ_j c_j W_dec[j]‖² without b_dec and intercept, r the target.
+
+    Records of each direction: `direction.nmse@1`, `direction.cosine@1`, and with `against`
+    `feature_overlap.topk@1`: how many of the k features both directions chose, in [0, k]. Once:
+    `positive_latents@1`, how many d_j > 0. Table `features`: the chosen ones with their weights.
+    Undefined: without prompts in either set, where fewer than k latents are positive, where the
+    target is undefined, and where every weight is 0.
+    Source: Feature Drift, section 5 and appendix C.
+    """
+
+    def __init__(self, given: options.SaeFeatures) -> None:
+        self.options = given
+
+    def start(self, inputs: Inputs) -> State:
+        """No sum yet."""
+        return {}
+
+    def update(self, state: State, batch: Batch) -> State:
+        """Adds the batch's latents to the sums of their class."""
+        return latent_sums.update(state, batch, self.options.sae)
+
+    def merge(self, left: State, right: State) -> State:
+        """The sums of both."""
+        return states.merged(left, right)
+
+    def finish(self, state: State, inputs: Inputs) -> Outcome:
+        """The rebuilt direction, its records, and a table of its features."""
+        where = record_axes(self.options, inputs)
+        prompts = sum(states.count(state, f"{name}_prompts") for name in ("positive", "negative"))
+        target = target_of(self.options, inputs)
+        classes = tuple(latent_sums.means(state, name) for name in ("positive", "negative"))
+        positive, negative = classes
+        if positive is None or negative is None:
+            which = "positive" if positive is None else "negative"
+            why = f"no prompt of the {which} data has a token to measure"
+            records = (counted("positive_latents@1", None, why, prompts=prompts, where=where),)
+            return Outcome(records, directions=(self._nothing(why, prompts, inputs),))
+
+        order, difference = latent_sums.positive_latents(positive, negative)
+        k, available = self.options.k, len(order)
+        records = (counted("positive_latents@1", available, None, prompts=prompts, where=where),)
+        if available < k:
+            why = (
+                f"only {available} of {len(difference)} latents have a positive difference in "
+                f"means, so {k} features cannot be chosen"
+            )
+            return Outcome(records, directions=(self._nothing(why, prompts, inputs),))
+
+        features = tuple(int(index) for index in order[:k])
+        more = self._overlap(features, len(difference), inputs)
+        direction: Direction | Undefined = target
+        fit = None
+        if isinstance(target, Direction):
+            direction, fit = rebuilt(self.options, target, features, inputs)
+        rows = _table(features, difference, positive, negative, fit)
+        return Outcome(
+            records=records,
+            tables={"features": rows},
+            directions=(
+                found(self.options, direction, fit, prompts=prompts, where=where, more=more),
+            ),
+        )
+
+    def _nothing(self, why: str, prompts: int, inputs: Inputs) -> Found:
+        """An undefined direction with its undefined records."""
+        where = record_axes(self.options, inputs)
+        more = self._overlap(why, None, inputs)
+        return found(self.options, Undefined(why), None, prompts=prompts, where=where, more=more)
+
+    def _overlap(
+        self, features: tuple[int, ...] | str, d_sae: int | None, inputs: Inputs
+    ) -> tuple[Record, ...]:
+        """`feature_overlap.topk@1`, |∩| of both top-k sets, if asked for; or why there are none.
+
+        Raises TaskError where the other direction is no choice of k features of the same SAE.
+        """
+        name, k = self.options.against, self.options.k
+        if name is None:
+            return ()
+        other = inputs.directions[name]
+        value, why = None, features if isinstance(features, str) else None
+        if isinstance(other, Undefined):
+            why = why or f"{name!r} is undefined: {other.reason}"
+        else:
+            self._comparable(name, other)
+            if not isinstance(features, str):
+                value = len(set(features) & set(other.features))
+        return (
+            Record(
+                id="feature_overlap.topk@1",
+                value=value,
+                n=k,
+                n_of="latents",
+                unit="latents",
+                options={"k": k},
+                ci_why="a count of two chosen sets; no interval is computed for it",
+                null={"kind": "two random sets of k latents", "value": k * k / d_sae}
+                if d_sae
+                else None,
+                undefined=why,
+                axes={**record_axes(self.options, inputs), "k": k, "against": name},
+            ),
+        )
+
+    def _comparable(self, name: str, other: Direction) -> None:
+        if other.sae != self.options.sae or len(other.features) != self.options.k:
+            what = (
+                f"{len(other.features)} features of sae {other.sae!r}"
+                if other.sae
+                else "no SAE features"
+            )
+            raise TaskError(
+                [
+                    Problem(
+                        "against",
+                        f"{name!r} has {what}. Allowed: a direction of {self.options.k} features "
+                        f"of sae {self.options.sae!r}. Give both the same sae and the same sweep "
+                        "of k",
+                    )
+                ]
+            )
+
+
+def _table(
+    features: tuple[int, ...],
+    difference: Any,
+    positive: LatentMeans,
+    negative: LatentMeans,
+    fit: nnls.Fit | None,
+) -> list[dict[str, int | float | None]]:
+    """One row a feature, best first; without a fit the weights are None."""
+    return [
+        {
+            "k": len(features),
+            "rank": rank,
+            "feature": feature,
+            "difference": float(difference[feature]),
+            "weight": float(fit.weights[rank - 1]) if fit else None,
+            "positive_mean": float(positive.mean[feature]),
+            "negative_mean": float(negative.mean[feature]),
+            "positive_active": float(positive.active[feature]),
+            "negative_active": float(negative.active[feature]),
+        }
+        for rank, feature in enumerate(features, 1)
+    ]

@@ -1,0 +1,164 @@
+"""Model folders on disk: where they are, what their headers say, and their hashes. No torch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from harness.errors import ModelError
+
+INDEX = "model.safetensors.index.json"
+SINGLE = "model.safetensors"
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+_PARTS = ("*.json", "*.safetensors", "*.jinja", "*.model", "*.txt")
+_hashes: dict[tuple[str, int, int], str] = {}
+
+
+def local_folder(location: str, revision: str | None, what: str) -> Path | None:
+    """The folder that `location` means, without a network; None for a hub id that is not cached."""
+    folder = Path(location).expanduser()
+    if folder.is_dir():
+        return folder
+    if folder.is_file():
+        raise ModelError(f"{what} {location}: is a file. Give the folder that holds it.")
+    if not _HUB_ID.fullmatch(location):
+        raise ModelError(
+            f"{what} {location}: no such folder. Allowed: a folder, or a hub id (owner/name)."
+        )
+    # A constant module: importing it is cheap and starts nothing.
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    repo = Path(HF_HUB_CACHE) / f"models--{location.replace('/', '--')}"
+    named = repo / "refs" / (revision or "main")
+    commit = named.read_text().strip() if named.is_file() else (revision or "main")
+    snapshot = repo / "snapshots" / commit
+    return snapshot if snapshot.is_dir() else None
+
+
+def fetch_folder(location: str, revision: str | None, what: str, *, code: bool = False) -> Path:
+    """The folder that `location` means, downloaded where it is a hub id and a network is there."""
+    if Path(location).expanduser().is_dir():
+        return Path(location).expanduser()
+    cached = local_folder(location, revision, what)  # also refuses what is neither folder nor id
+    from huggingface_hub import snapshot_download
+
+    patterns = [*_PARTS, *(f"**/{part}" for part in _PARTS), *(["**/*.py", "*.py"] if code else [])]
+    try:
+        return Path(snapshot_download(location, revision=revision, allow_patterns=patterns))
+    except (OSError, ValueError) as error:  # every error of the hub is one of the two
+        if cached is not None:
+            return cached
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ModelError(
+            f"{what} {location}: not in the local cache, and it could not be downloaded ({reason})."
+            f" Allowed: a local folder, or a hub id that is cached or reachable."
+            f" Run `hf download {location}` where there is a network, or give a folder."
+        ) from None
+
+
+def read_json(path: Path, what: str) -> dict[str, Any]:
+    """A JSON object from a file; ModelError names the file."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ModelError(
+            f"{what}: {path.name} is missing in {path.parent}. A model folder holds config.json,"
+            " safetensors weights and a tokenizer."
+        ) from None
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{what}: {path} cannot be read as JSON ({error}).") from None
+    if not isinstance(value, dict):
+        raise ModelError(f"{what}: {path} holds no JSON object.")
+    return value
+
+
+def weight_files(folder: Path, what: str) -> list[Path]:
+    """The safetensors files of the model in `folder`; empty where there are none."""
+    index = folder / INDEX
+    if index.is_file():
+        shards = read_json(index, what).get("weight_map")
+        if not isinstance(shards, dict):
+            raise ModelError(f"{what}: {index} has no weight_map.")
+        return sorted({folder / str(name) for name in shards.values()})
+    return [folder / SINGLE] if (folder / SINGLE).is_file() else []
+
+
+def require_weights(folder: Path, what: str) -> list[Path]:
+    """The safetensors files, each there and whole; ModelError says which is not."""
+    files = weight_files(folder, what)
+    if not files:
+        others = sorted(p.name for p in folder.glob("*.bin")) + sorted(
+            p.name for p in folder.glob("*.pt*")
+        )
+        found = f" It holds {', '.join(others)}, which can run code when read." if others else ""
+        raise ModelError(
+            f"{what}: {folder} has no {SINGLE} and no {INDEX}.{found} Weights are read from"
+            " safetensors only; save the model with save_pretrained to convert it."
+        )
+    for file in files:
+        count_parameters([file], what)
+    return files
+
+
+def count_parameters(files: Iterable[Path], what: str) -> int:
+    """Numbers in safetensors files, from their headers; ModelError where a file is cut off."""
+    total = 0
+    for file in files:
+        try:
+            size = file.stat().st_size
+            with file.open("rb") as stream:
+                length = int.from_bytes(stream.read(8), "little")
+                header = json.loads(stream.read(length)) if 0 < length <= size - 8 else None
+            if not isinstance(header, dict):
+                raise ValueError("its header is not whole")
+            header.pop("__metadata__", None)
+            end = max((entry["data_offsets"][1] for entry in header.values()), default=0)
+            if 8 + length + end != size:
+                raise ValueError(f"it should have {8 + length + end} bytes and has {size}")
+            total += sum(math.prod(entry["shape"]) for entry in header.values())
+        except FileNotFoundError:
+            raise ModelError(
+                f"{what}: {file.name} is missing in {file.parent}, though {INDEX} names it."
+            ) from None
+        except (OSError, ValueError, TypeError, KeyError, IndexError) as error:
+            raise ModelError(
+                f"{what}: {file} is no whole safetensors file ({error}). Download it again."
+            ) from None
+    return total
+
+
+def companions(folder: Path) -> list[Path]:
+    """The small files that decide what a model does: configuration, tokenizer, template, code."""
+    endings = {".json", ".jinja", ".model", ".txt", ".py"}
+    small = (p for p in folder.iterdir() if p.suffix in endings and p.is_file())
+    # License and model card are words about the model, not the model.
+    return sorted(p for p in small if p.name.lower() not in {"license.txt", "readme.txt"})
+
+
+def digest(groups: Iterable[tuple[str, Iterable[Path]]], *also: str) -> str:
+    """sha256 over named groups of files and further words; independent of where the files lie."""
+    total = hashlib.sha256()
+    for label, files in groups:
+        for file in sorted(files):
+            total.update(f"{label}/{file.name}\0{_hash(file)}\n".encode())
+    for word in also:
+        total.update(f"{word}\n".encode())
+    return total.hexdigest()
+
+
+def _hash(file: Path) -> str:
+    real = file.resolve()
+    # The hub's cache names a large file by its sha256.
+    if re.fullmatch(r"[0-9a-f]{64}", real.name) and real.parent.name == "blobs":
+        return real.name
+    stat = real.stat()
+    key = (str(real), stat.st_size, stat.st_mtime_ns)
+    if key not in _hashes:
+        with real.open("rb") as stream:
+            _hashes[key] = hashlib.file_digest(stream, "sha256").hexdigest()
+    return _hashes[key]

@@ -1,0 +1,130 @@
+"""Options of the transformers backend, and the facts that files tell without reading a weight."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from harness.contract import BackendOptions, Location, ModelFacts
+from harness.errors import ModelError
+from harness_transformers.files import count_parameters, local_folder, read_json, weight_files
+from pydantic import Field
+
+
+class TransformersOptions(BackendOptions):
+    """A causal language model in the Hugging Face form."""
+
+    path: Location
+    """The model's folder (config.json, safetensors, tokenizer) or hub id."""
+    revision: str | None = None
+    """Branch, tag or commit of a hub id."""
+    subfolder: str | None = None
+    """Folder of the model inside `path`."""
+    adapter: Location | None = None
+    """A peft adapter (LoRA and its kin), merged into the weights in float32."""
+    adapter_revision: str | None = None
+    """Branch, tag or commit of the adapter's hub id."""
+    tokenizer: Location | None = None
+    """Another tokenizer than the model's own: a folder or hub id."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Numbers to compute in. `auto`: as stored on an accelerator, float32 on a CPU."""
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
+    """auto (a CUDA device where there is one, else the CPU), cpu, cuda, cuda:1 or mps."""
+    device_map: str | dict[str, int | str] | None = None
+    """Spreads a model over several devices, as accelerate understands it; then `device` is left."""
+    trust_remote_code: bool = False
+    """Runs Python code that the model's repository brings. Only for authors that you trust."""
+    attn_implementation: str | None = None
+    """Attention kernel, as transformers names it (sdpa, eager, flash_attention_2)."""
+
+    @property
+    def where(self) -> str:
+        """How messages name this model."""
+        return f"model {self.path}"
+
+    def inside(self, root: Path) -> Path:
+        """The model's own folder inside what `path` means."""
+        folder = root / self.subfolder if self.subfolder else root
+        if not folder.is_dir():
+            raise ModelError(f"{self.where}: it has no subfolder {self.subfolder!r}.")
+        return folder
+
+    def tokenizer_folder(self, root: Path) -> Path:
+        """The folder of the model's own tokenizer: beside its weights or at the root."""
+        folder = self.inside(root)
+        return folder if _has_tokenizer(folder) else root
+
+    def describe(self) -> ModelFacts:
+        """Facts from config.json, the headers of the weights and the tokenizer's files."""
+        if self.adapter is not None:
+            local_folder(self.adapter, self.adapter_revision, "adapter")  # refuses a missing folder
+        root = local_folder(self.path, self.revision, "model")
+        if root is None:
+            return ModelFacts()
+        folder = self.inside(root)
+        hub = not Path(self.path).expanduser().is_dir()
+        if hub and not (folder / "config.json").is_file():
+            return ModelFacts()  # the cache holds a part of it only
+        config = read_json(folder / "config.json", self.where)
+        files = weight_files(folder, self.where)
+        whole = bool(files) and (not hub or all(file.is_file() for file in files))
+        return facts_of(
+            config,
+            parameters=count_parameters(files, self.where) if whole else None,
+            chat_template=self._chat_template(root),
+        )
+
+    def _chat_template(self, root: Path) -> bool | None:
+        folder: Path | None = self.tokenizer_folder(root)
+        if self.tokenizer is not None:
+            folder = local_folder(self.tokenizer, None, "tokenizer")
+        if folder is None or not _has_tokenizer(folder):
+            return None
+        if (folder / "chat_template.jinja").is_file():
+            return True
+        settings = folder / "tokenizer_config.json"
+        return settings.is_file() and bool(read_json(settings, self.where).get("chat_template"))
+
+
+def facts_of(
+    config: Mapping[str, Any], *, parameters: int | None, chat_template: bool | None
+) -> ModelFacts:
+    """Facts from a config.json; of a model for several media, those of its text part."""
+    text = config
+    for part in ("text_config", "llm_config", "language_config"):
+        if isinstance(config.get(part), Mapping):
+            text = {**config, **config[part]}
+            break
+    d_model = _number(text, "hidden_size", "n_embd", "d_model", "dim")
+    heads = _number(text, "num_attention_heads", "n_head", "n_heads", "num_heads")
+    head = _number(text, "head_dim") or (d_model // heads if d_model and heads else None)
+    names = config.get("architectures")
+    return ModelFacts(
+        architecture=str(names[0]) if names else config.get("model_type"),
+        layers=_number(text, "num_hidden_layers", "n_layer", "n_layers", "num_layers"),
+        d_model=d_model,
+        d_attn_z=head * heads if head and heads else None,
+        vocabulary=_number(text, "vocab_size"),
+        context=_number(
+            text, "max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "seq_length"
+        ),
+        parameters=parameters,
+        chat_template=chat_template,
+    )
+
+
+def _number(config: Mapping[str, Any], *names: str) -> int | None:
+    """The first of a setting's names, as the families write it, that holds a whole number."""
+    for name in names:
+        value = config.get(name)
+        if isinstance(value, int) and not isinstance(value, bool):
+            return value
+    return None
+
+
+def _has_tokenizer(folder: Path) -> bool:
+    return any(
+        (folder / name).is_file()
+        for name in ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json")
+    )
