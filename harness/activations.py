@@ -71,6 +71,11 @@ class ModelSide:
         self._latents: dict[tuple[str, Site], Latents] = {}
         self._reconstructions: dict[tuple[str, Site], Tensor] = {}
 
+    @property
+    def device(self) -> torch.device:
+        """Where the activations are."""
+        return next((x.device for x in self._values.values()), torch.device("cpu"))
+
     def x(self, site: Site) -> Float[Tensor, "tokens d_site"]:
         """Activations at a site, float32."""
         site = site.at(self._layers)
@@ -127,16 +132,18 @@ class Reader:
         sides: dict[tuple[int, str], ModelSide] = {}
         for stream in self.streams:
             kept = measured(tokens, stream.tokens, self.models[stream.view].masked_ids)
-            for view in (stream.view, stream.right):
-                if view is not None:
-                    model = self.models[view]
-                    key = (id(model), stream.tokens)
-                    sides[key] = sides.get(key) or self._side(model, by_model[id(model)], kept)
-            left = sides[id(self.models[stream.view]), stream.tokens]
-            right = sides[id(self.models[stream.right]), stream.tokens] if stream.right else None
-            device = by_model[id(self.models[stream.view])]
-            row = kept.row.to(next(iter(device.sites.values())).device if device.sites else "cpu")
-            everything = torch.arange(len(row), device=row.device)
+
+            def side(view: str, kept: Measured = kept, which: str = stream.tokens) -> ModelSide:
+                model = self.models[view]
+                key = (id(model), which)
+                if key not in sides:
+                    sides[key] = self._side(model, by_model[id(model)], kept)
+                return sides[key]
+
+            left = side(stream.view)
+            right = side(stream.right) if stream.right is not None else None
+            row = kept.row.to(left.device)
+            everything = torch.arange(len(row), device=left.device)
             yield Batch(stream.name, documents, row, everything, left, right)
 
     def _side(self, model: Model, activations: Activations, kept: Measured) -> ModelSide:
@@ -163,6 +170,6 @@ class Reader:
                     if not torch.isfinite(values[row, start : start + len(prompt.ids)]).all():
                         raise ModelError(
                             f"views.{view}: the activations at {site} are not finite for document "
-                            f"{prompt.example} ({prompt.text[:60]!r}). Try dtype = \"float32\"; "
+                            f'{prompt.example} ({prompt.text[:60]!r}). Try dtype = "float32"; '
                             "if they stay so, the weights are broken."
                         )

@@ -30,8 +30,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Protocol
 import pluggy
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
-from harness.sites import Site as Site
-from harness.sites import parse_site
+from harness.sites import Site as Site, parse_site
 from harness.values import (
     JSON as JSON,
     Answer as Answer,
@@ -394,8 +393,8 @@ class Inputs:
 class Reduction(Protocol):
     """A pass over activations that streams, merges and resumes. A direction finder is one.
 
-    Built as `Class(options)`. Laws: `merge` is associative and commutative; any split of the documents into batches and
-    states gives the same `finish`; inputs are not modified.
+    Built as `Class(options)`. Laws: `merge` is associative and commutative; any split of the
+    documents into batches and states gives the same `finish`; inputs are not modified.
     """
 
     def start(self, inputs: Inputs) -> State:

@@ -30,11 +30,13 @@ def load_data(name: str, spec: DataSpec, cache: Path) -> list[Example]:
         random.Random(spec.shuffle).shuffle(drawn)
         rows = iter(drawn)
     examples = []
-    for number, row in enumerate(islice(rows, spec.limit), 1):
+    most = min((n for n in (spec.limit, spec.at_most) if n is not None), default=None)
+    last = None if most is None else spec.skip + most
+    for number, row in enumerate(islice(rows, spec.skip, last), spec.skip + 1):
         examples.append(_example(name, spec, row, number))
     if not examples:
         raise DataError(f"data.{name}: {_place(spec)} gives no rows. Check `where` and the file.")
-    if spec.limit and len(examples) < spec.limit:
+    if spec.limit and len(examples) < min(spec.limit, spec.at_most or spec.limit):
         raise DataError(
             f"data.{name}: {_place(spec)} has {len(examples)} rows, the task wants {spec.limit}. "
             "Lower the limit."
@@ -62,7 +64,9 @@ def _example(name: str, spec: DataSpec, row: Row, number: int) -> Example:
         turns = list(value)
         if turns and all(isinstance(turn, Mapping) for turn in turns):
             if bad := [t for t in turns if not {"role", "content"} <= t.keys()]:
-                raise DataError(f"{where}: a turn must have role and content, not {sorted(bad[0])}.")
+                raise DataError(
+                    f"{where}: a turn must have role and content, not {sorted(bad[0])}."
+                )
             messages = tuple({"role": str(t["role"]), "content": str(t["content"])} for t in turns)
             text = "\n".join(turn["content"] for turn in messages)
             return Example(digest, text, dict(row), messages)
@@ -148,9 +152,11 @@ _READERS = {".jsonl": _jsonl, ".json": _json, ".csv": _csv, ".parquet": _parquet
 def _hub(name: str, spec: DataSpec) -> Iterator[Row]:
     import datasets
 
+    # The first rows of a large set need not bring the whole of it.
+    streaming = spec.shuffle is None and (spec.limit is not None or spec.at_most is not None)
     try:
         table = datasets.load_dataset(
-            spec.hub, spec.config, split=spec.split, revision=spec.revision, streaming=False
+            spec.hub, spec.config, split=spec.split, revision=spec.revision, streaming=streaming
         )
     except Exception as error:  # the library raises a dozen kinds for what is one thing to a person
         kind = MachineError if isinstance(error, (ConnectionError, OSError)) else DataError

@@ -3,22 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.contract import Reads, Site
-from harness.errors import Problem
+from harness.data import load_data
+from harness.errors import DataError, Problem, TaskError
 from harness.sites import parse_site
 
 if TYPE_CHECKING:
     from harness.task import Task
 
+LARGEST = 2**26
+"""Bytes up to which a local data file is opened by `check`."""
+
 
 def misfits(task: Task) -> Iterator[Problem]:
     """Everything that does not fit: widths, depths, templates, vocabularies, circles."""
+    yield from _data(task)
     yield from _saes(task)
     yield from _views(task)
     yield from _pairs(task)
     yield from _directions(task)
+
+
+def _data(task: Task) -> Iterator[Problem]:
+    """Local files are opened: a column that is not there should not wait for a model."""
+    for name, spec in task.spec.data.items():
+        if spec.file is None or Path(spec.file).stat().st_size > LARGEST:
+            continue
+        try:
+            load_data(name, spec, Path())
+        except DataError as error:
+            text = str(error).removeprefix(f"data.{name}: ")
+            yield task.source.problem(("data", name), text)
 
 
 def _saes(task: Task) -> Iterator[Problem]:
@@ -27,8 +45,9 @@ def _saes(task: Task) -> Iterator[Problem]:
         facts, model = task.sae_facts[name], task.model_facts[spec.model]
         declared = parse_site(spec.site) if spec.site else None
         if declared is None and facts.site is None:
-            yield task.source.problem((*at, "site"), "is missing, and the SAE's own metadata do "
-                                                     "not say where it belongs.")
+            yield task.source.problem(
+                (*at, "site"), "is missing, and the SAE's own metadata do not say where it belongs."
+            )
             continue
         site = task.sae_site(name)
         if declared and facts.site and spec.check_site and site != facts.site.at(model.layers or 0):
@@ -41,8 +60,9 @@ def _saes(task: Task) -> Iterator[Problem]:
         width = model.width(site)
         if facts.d_in is not None and width is not None and facts.d_in != width:
             yield task.source.problem(
-                at, f"the SAE reads {facts.d_in} numbers per token, but {spec.model} has {width} "
-                    f"at {site}. Choose an SAE that was trained on this model.",
+                at,
+                f"the SAE reads {facts.d_in} numbers per token, but {spec.model} has {width} "
+                f"at {site}. Choose an SAE that was trained on this model.",
             )
 
 
@@ -52,7 +72,7 @@ def _views(task: Task) -> Iterator[Problem]:
         if view.prompt.style == "chat" and facts.chat_template is False:
             yield task.source.problem(
                 ("views", name, "prompt"),
-                f"the tokenizer of {view.model} has no chat template. Use style = \"plain\", or "
+                f'the tokenizer of {view.model} has no chat template. Use style = "plain", or '
                 "a tokenizer that has one.",
             )
 
@@ -77,20 +97,23 @@ def _directions(task: Task) -> Iterator[Problem]:
         at = ("directions", name)
         needs[name] = set()
         for instance in instances:
-            reads = instance.options.reads(task)
+            try:
+                reads = instance.options.reads(task)
+            except TaskError as error:
+                yield from (task.source.problem((*at, p.where), p.what) for p in error.problems)
+                break
             needs[name] |= {*reads.start, *reads.finish}
             yield from _reads(task, reads, at)
         for other in needs[name] & task.directions.keys():
             offered = [v for i in task.directions[other] for v in i.variants()]
             if len(offered) > 1 and any(offered.count(i.axes) != 1 for i in instances):
                 yield task.source.problem(
-                    at, f"{other} is {len(offered)} directions (a sweep, or several draws), and "
-                        f"{name} needs one. Use a direction without a sweep, or the same sweep.",
+                    at,
+                    f"{other} is {len(offered)} directions (a sweep, or several draws), and "
+                    f"{name} needs one. Use a direction without a sweep, or the same sweep.",
                 )
     if circle := _circle(needs):
-        yield task.source.problem(
-            ("directions", circle[0]), f"needs itself: {' → '.join(circle)}."
-        )
+        yield task.source.problem(("directions", circle[0]), f"needs itself: {' → '.join(circle)}.")
 
 
 def _reads(task: Task, reads: Reads, at: tuple[str, ...]) -> Iterator[Problem]:
@@ -115,8 +138,9 @@ def _depth(task: Task, site: Site, model: str, at: tuple[str, ...]) -> Iterator[
     layers = task.layers(model)
     if layers is not None and site.layer is not None and site.layer >= layers:
         yield task.source.problem(
-            at, f"{site} is deeper than {model}, which has {layers} blocks. "
-                f"Allowed: {site.kind}.0 to {site.kind}.{layers - 1}.",
+            at,
+            f"{site} is deeper than {model}, which has {layers} blocks. "
+            f"Allowed: {site.kind}.0 to {site.kind}.{layers - 1}.",
         )
 
 
@@ -135,4 +159,3 @@ def _circle(needs: dict[str, set[str]]) -> list[str]:
         if found := walk(name, []):
             return found
     return []
-

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from harness.activations import Reader
-from harness.contract import Inputs, Outcome, Reduction, State, Stream, Tokens
+from harness.contract import Inputs, Outcome, Reduction, Site, State, Stream, Tokens
 from harness.metric_reduction import MetricReduction
 from harness.plan import DirectionJob, Job, MetricJob, Pass, SentinelJob
 from harness.preflight import Difference
@@ -110,7 +110,7 @@ def _read(
 def _reader(session: Session, wanted: Sequence[tuple[_Running, Stream]]) -> Reader:
     streams = {_kind(stream): stream for _, stream in wanted}
     views = dict.fromkeys(v for s in streams.values() for v in (s.view, s.right) if v is not None)
-    sites = {view: dict[object, None]() for view in views}
+    sites = {view: dict[Site, None]() for view in views}
     saes = dict.fromkeys(sae for one, _ in wanted for sae in one.job.reads.saes)
     for one, stream in wanted:
         for side in (stream.view, stream.right):
@@ -120,7 +120,7 @@ def _reader(session: Session, wanted: Sequence[tuple[_Running, Stream]]) -> Read
     return Reader(
         tuple(streams.values()),
         {view: session.view_model(view) for view in views},
-        {view: tuple(found) for view, found in sites.items()},  # type: ignore[misc]
+        {view: tuple(found) for view, found in sites.items()},
         {sae: session.sae(sae) for sae in saes},
         {sae: session.task.sae_site(sae) for sae in saes},
     )

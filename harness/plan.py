@@ -140,9 +140,11 @@ def _direction_jobs(task: Task) -> list[DirectionJob]:
 
 def _merged(task: Task, instances: list[Instance]) -> Reads:
     reads = [instance.options.reads(task) for instance in instances]
-    every = {name: tuple(dict.fromkeys(n for r in reads for n in getattr(r, name)))
-             for name in ("streams", "sites", "saes", "start", "finish")}
-    return Reads(**every)  # type: ignore[arg-type]
+    every = {
+        name: tuple(dict.fromkeys(n for r in reads for n in getattr(r, name)))
+        for name in ("streams", "sites", "saes", "start", "finish")
+    }
+    return Reads(**every)
 
 
 def _levels(jobs: list[DirectionJob]) -> dict[str, int]:
@@ -154,8 +156,11 @@ def _levels(jobs: list[DirectionJob]) -> dict[str, int]:
         for job in jobs:
             name = job.instances[0].entry
             level = max(
-                [levels[name], *(levels[n] + 1 for n in job.reads.start),
-                 *(levels[n] for n in job.reads.finish)]
+                [
+                    levels[name],
+                    *(levels[n] + 1 for n in job.reads.start),
+                    *(levels[n] for n in job.reads.finish),
+                ]
             )
             changed |= level != levels[name]
             levels[name] = level

@@ -61,7 +61,12 @@ class Difference:
         for site, change, size in zip(self._sites, state["change"], state["size"], strict=True):
             value = float(np.sqrt(change / size)) if size > 0 else None
             yield Record(
-                "difference.relative@1", value, tokens, "tokens", "ratio", clusters=documents,
+                "difference.relative@1",
+                value,
+                tokens,
+                "tokens",
+                "ratio",
+                clusters=documents,
                 ci_why="a check of two sets of weights, not an estimate",
                 null={"kind": "identical models", "value": 0.0},
                 undefined=None if value is not None else "no tokens, or all activations are zero",

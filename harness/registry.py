@@ -7,6 +7,7 @@ disabled or too old is a line in `harness plugins`, and fatal only to a task tha
 from __future__ import annotations
 
 import importlib
+import itertools
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -115,7 +116,7 @@ def discover(
         entry_points(group=GROUP) if candidates is None else candidates,
         key=lambda point: (point.name, _distribution(point)),
     )
-    for one, other in zip(points, points[1:], strict=False):
+    for one, other in itertools.pairwise(points):
         if one.name == other.name:
             raise PluginError(
                 f"plugin {one.name!r} is offered by {_distribution(one)} and by "

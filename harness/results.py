@@ -161,8 +161,12 @@ def load_results(folder: str | Path) -> Results:
             for row in content["records"]
         )
         return Results(
-            content["status"], content["task"], content["provenance"], records,
-            tuple(content.get("problems", ())), tuple(content.get("warnings", ())),
+            content["status"],
+            content["task"],
+            content["provenance"],
+            records,
+            tuple(content.get("problems", ())),
+            tuple(content.get("warnings", ())),
         )
     except FileNotFoundError:
         raise DataError(f"{folder}: holds no results.json. Name a run's folder.") from None

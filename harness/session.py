@@ -79,6 +79,10 @@ class Session:
             self._data[name] = load_data(name, self.task.spec.data[name], self.cache)
         return self._data[name]
 
+    def loaded_data(self) -> Mapping[str, list[Example]]:
+        """The data sets that were read."""
+        return self._data
+
     def rendered(self, view: str, data: str) -> list[Tokens]:
         """The prompts of a view on some data, as token ids."""
         if (view, data) not in self._rendered:
@@ -103,9 +107,7 @@ class Session:
         for key, value in expect.model_dump(exclude_none=True).items():
             found = getattr(facts, key, None)
             if found is not None and found != value:
-                raise ModelError(
-                    f"{where}.expect.{key}: {value} was expected, but it has {found}."
-                )
+                raise ModelError(f"{where}.expect.{key}: {value} was expected, but it has {found}.")
 
     # ── directions ──
 

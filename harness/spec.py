@@ -164,8 +164,12 @@ class DataSpec(Spec):
     """The column that holds the text, or the conversation as a list of role and content."""
     where: dict[str, Scalar] = Field(default_factory=dict)
     """Only rows whose columns have these values."""
+    skip: int = Field(0, ge=0)
+    """Leave so many rows out first, so that two draws of one source do not overlap."""
     limit: int | None = Field(None, ge=1)
-    """At most so many rows."""
+    """So many rows; fewer are an error."""
+    at_most: int | None = Field(None, ge=1)
+    """A cap that may lie above what there is; `--limit` sets it."""
     shuffle: int | None = None
     """Draw the rows in the order of this seed instead of the first ones."""
 

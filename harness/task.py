@@ -111,7 +111,8 @@ class Task:
         declared = parse_site(spec.site) if spec.site else self.sae_facts[sae].site
         if declared is None:
             raise KeyError(sae)
-        return declared.at(self.layers(spec.model) or 0)
+        layers = self.layers(spec.model)
+        return declared.at(layers) if layers else declared
 
     def direction(self, name: str) -> DirectionOptions:
         """The options of a direction; of a sweep, the first."""
@@ -119,10 +120,15 @@ class Task:
 
     def owners(self) -> list[Owned]:
         """Every component that the task uses."""
-        entries = [*self.models.values(), *self.saes.values(), *self.metrics.values()]
-        entries += [*self.evaluators.values(), *self.interventions.values()]
-        entries += self.preflight.values()
-        found = [entry.owner for entry in entries]
+        tables: tuple[Mapping[str, Entry[Any]], ...] = (
+            self.models,
+            self.saes,
+            self.metrics,
+            self.evaluators,
+            self.interventions,
+            self.preflight,
+        )
+        found = [entry.owner for table in tables for entry in table.values()]
         found += [one.owner for many in self.directions.values() for one in many]
         return sorted(set(found), key=str)
 
@@ -190,11 +196,16 @@ class _Resolver:
                 continue
             owners = [p for p in self.registry.plugins if p.distribution == requirement.name]
             if not owners:
-                self._problem(at, f"no plugin of {requirement.name!r} is installed. "
-                                  f"Run: pip install '{text}'.")
+                self._problem(
+                    at,
+                    f"no plugin of {requirement.name!r} is installed. Run: pip install '{text}'.",
+                )
             elif not requirement.specifier.contains(owners[0].version, prereleases=True):
-                self._problem(at, f"{requirement.name} {owners[0].version} is installed. "
-                                  f"Run: pip install '{text}'.")
+                self._problem(
+                    at,
+                    f"{requirement.name} {owners[0].version} is installed. "
+                    f"Run: pip install '{text}'.",
+                )
 
     def _table(
         self, table: str, kind: Kind, spec: type[PluginSpec], key: str
@@ -243,8 +254,9 @@ class _Resolver:
         claims = [o for o in formats if local and o.options().claims(local)]  # type: ignore[attr-defined]
         if local and len(claims) != 1:
             who = "no format" if not claims else " and ".join(map(str, claims))
-            self._problem(at, f"{who} claims {path!r}. Say which it is: format = "
-                              f"one of {', '.join(names)}.")
+            self._problem(
+                at, f"{who} claims {path!r}. Say which it is: format = one of {', '.join(names)}."
+            )
         return claims[0] if len(claims) == 1 else None
 
     def _options(
@@ -285,8 +297,11 @@ class _Resolver:
             arms += count
             most = self.resolved.get("max_arms", TaskSpec.model_fields["max_arms"].default)
             if isinstance(most, int) and arms > most:
-                self._problem(at, f"the sweeps so far come to {arms} directions; "
-                                  f"max_arms allows {most}. Raise max_arms to confirm.")
+                self._problem(
+                    at,
+                    f"the sweeps so far come to {arms} directions; "
+                    f"max_arms allows {most}. Raise max_arms to confirm.",
+                )
                 return found
             instances = []
             for combination in itertools.product(*lists):
@@ -363,8 +378,10 @@ class _Resolver:
     # ── references and facts ──
 
     def _references(self, task: Task) -> None:
-        named = {table: set(getattr(task.spec, table)) for table in
-                 ("models", "views", "saes", "data", "directions", "pairs")}
+        named = {
+            table: set(getattr(task.spec, table))
+            for table in ("models", "views", "saes", "data", "directions", "pairs")
+        }
         named["evaluators"] = set(task.evaluators)
 
         def check(owner: BaseModel, at: KeyParts) -> None:
@@ -383,27 +400,33 @@ class _Resolver:
             check(task.spec.preflight, ("preflight",))
         for table in ("saes", "metrics", "evaluators", "interventions"):
             for name, entry in getattr(task, table).items():
-                at = ("experiments", name, "intervention") if table == "interventions" else (table, name)
+                at = (
+                    ("experiments", name, "intervention")
+                    if table == "interventions"
+                    else (table, name)
+                )
                 check(entry.options, at)
         for name, instances in task.directions.items():
             check(instances[0].options, ("directions", name))
         for name, metric in task.spec.metrics.items():
             if metric.pair is not None and metric.pair not in named["pairs"]:
-                self._problem(("metrics", name, "pair"), unknown("pair", metric.pair, named["pairs"]))
+                self._problem(
+                    ("metrics", name, "pair"), unknown("pair", metric.pair, named["pairs"])
+                )
 
     def _facts(self, task: Task) -> Task:
         models: dict[str, ModelFacts] = {}
         saes: dict[str, SaeFacts] = {}
-        for name, entry in task.models.items():
-            facts = self._describe(entry, ("models", name))
+        for name, model in task.models.items():
+            facts = self._describe(model, ("models", name)) or ModelFacts()
             expect = task.spec.models[name].expect.model_dump(exclude_none=True)
             self._contradictions(facts, expect, ("models", name, "expect"))
-            models[name] = replace(facts or ModelFacts(), **expect)
-        for name, entry in task.saes.items():
-            facts = self._describe(entry, ("saes", name))
-            expect = task.spec.saes[name].expect.model_dump(exclude_none=True)
-            self._contradictions(facts, expect, ("saes", name, "expect"))
-            saes[name] = replace(facts or SaeFacts(), **expect)
+            models[name] = replace(facts, **expect)
+        for name, sae in task.saes.items():
+            found = self._describe(sae, ("saes", name)) or SaeFacts()
+            expected = task.spec.saes[name].expect.model_dump(exclude_none=True)
+            self._contradictions(found, expected, ("saes", name, "expect"))
+            saes[name] = replace(found, **expected)
         return replace(task, model_facts=models, sae_facts=saes)
 
     def _describe(self, entry: Entry[Any], at: KeyParts) -> Any:

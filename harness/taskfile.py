@@ -243,6 +243,5 @@ def find_task(text: str) -> Path:
     if path.is_dir():
         raise UsageError(f"{text}: is a folder. Name a task file in it.")
     raise UsageError(
-        f"{text}: no such task. Give a file, or one of: {listed(names)}."
-        f"{suggestion(bare, names)}"
+        f"{text}: no such task. Give a file, or one of: {listed(names)}.{suggestion(bare, names)}"
     )

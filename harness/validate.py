@@ -43,7 +43,9 @@ def _problem(model: type[BaseModel], error: ErrorDetails, source: Source, at: Ke
         case "missing":
             return source.problem(path, "is missing.")
         case "string_pattern_mismatch":
-            what = f"{_short(error['input'])} is not allowed; it must match {error['ctx']['pattern']}"
+            what = (
+                f"{_short(error['input'])} is not allowed; it must match {error['ctx']['pattern']}"
+            )
         case "value_error":
             what = error["msg"].removeprefix("Value error, ")
         case _:

@@ -53,8 +53,8 @@ class DifferenceInMeans:
             return state
         x = batch.left.x(self.site).index_select(0, batch.selected)
         owners = batch.document.index_select(0, batch.selected)
-        # To the CPU first: not every device knows float64.
-        total = x.detach().cpu().to(torch.float64).sum(0).numpy()
+        x = x.detach().cpu() if x.device.type == "mps" else x.detach()  # MPS knows no float64
+        total = x.sum(0, dtype=torch.float64).cpu().numpy()
         terms: dict[str, np.ndarray | int] = {
             "sum": total,
             "tokens": tokens,

@@ -44,6 +44,6 @@ def fit(rows: Float[np.ndarray, "k d"], target: Float[np.ndarray, " d"]) -> Fit:
     return Fit(
         weights=weights,
         vector=vector,
-        nmse=float(np.sum((target - vector) ** 2) / length**2),
+        nmse=float(np.sum((target - vector) ** 2) / np.sum(target**2)),
         cosine=float(target @ vector / (length * reached)) if reached else None,
     )

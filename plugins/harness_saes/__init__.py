@@ -1,1 +1,1 @@
-"""A built-in plugin of sae-harness, shaped like a third party's: plugin.py declares, options.py types."""
+"""SAE formats that come with sae-harness: a plugin of the same shape as a third party's."""

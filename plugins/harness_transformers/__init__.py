@@ -1,1 +1,1 @@
-"""A built-in plugin of sae-harness, shaped like a third party's: plugin.py declares, options.py types."""
+"""The transformers backend: plugin.py declares it, options.py types it, backend.py loads it."""

@@ -15,9 +15,10 @@ from itertools import combinations
 from typing import Any, Literal
 
 import torch
+from torch import Tensor, nn
+
 from harness.contract import Site
 from harness.errors import ModelError, listed, suggestion
-from torch import Tensor, nn
 
 Side = Literal["input", "output"]
 
@@ -31,7 +32,7 @@ class Place:
     side: Side
 
 
-@dataclass
+@dataclass(eq=False)
 class _Call:
     """What a module did in the probe: its first tensor in and out."""
 
@@ -137,6 +138,7 @@ def _children_of_lists(hf: nn.Module, layers: int | None) -> set[str]:
     return kept
 
 
+@torch.no_grad()
 def _probe(hf: nn.Module, kept: set[str]) -> list[_Call]:
     """The calls of one forward over five tokens, in the order in which they end."""
     calls: list[_Call] = []
@@ -264,9 +266,7 @@ def _raw(call: _Call, children: list[_Call]) -> _Call:
     """The module whose output a norm was given, or the module itself where it is no norm."""
     while all(p.dim() < 2 for p in call.module.parameters()) and call.input is not None:
         earlier = children[: children.index(call)]
-        given = [
-            c for c in earlier if c.output is not None and _same(c.output, call.input)
-        ]
+        given = [c for c in earlier if c.output is not None and _same(c.output, call.input)]
         if not given:
             break
         call = given[0]

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import Field
+
 from harness.contract import BackendOptions, Location, ModelFacts
 from harness.errors import ModelError
 from harness_transformers.files import count_parameters, local_folder, read_json, weight_files
-from pydantic import Field
 
 
 class TransformersOptions(BackendOptions):

@@ -1,0 +1,256 @@
+"""The command line. Everything heavy is imported inside the command that needs it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from harness import __version__
+from harness.errors import HarnessError, Problem, TaskError, UsageError
+
+if TYPE_CHECKING:
+    from harness.registry import Registry
+    from harness.task import Task
+
+INTERRUPTED = 130
+OUR_BUG = 70
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, package_name="sae-harness")
+@click.option(
+    "-p",
+    "plugins",
+    multiple=True,
+    metavar="no:NAME",
+    help="Turn a plugin off, also a built-in one. May be repeated.",
+)
+@click.pass_context
+def cli(context: click.Context, plugins: tuple[str, ...]) -> None:
+    """What did fine-tuning change inside a model, and does it cause the behaviour you see?
+
+    Compares a model before and after fine-tuning through sparse autoencoders of the base model,
+    intervenes on what it finds, and scores the result. An experiment is one TOML file.
+
+    Exit codes: 0 done · 1 a gate failed · 2 wrong usage, task, data or plugin · 3 the run is
+    invalid · 4 the machine failed us, a rerun continues · 70 our own bug · 130 interrupted.
+    """
+    bad = [text for text in plugins if not text.startswith("no:")]
+    if bad:
+        raise click.BadParameter(
+            f"{bad[0]!r}: write no:NAME, such as no:harness_metrics.", param_hint="-p"
+        )
+    context.obj = [text.removeprefix("no:") for text in plugins]
+
+
+_SET = click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change a key of the task, such as models.base.path=gpt2.",
+)
+
+
+@cli.command("eval")
+@click.argument("tasks", nargs=-1, required=True)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="The run's folder; with several tasks, the folder of their folders.",
+)
+@_SET
+@click.option("--limit", type=click.IntRange(1), help="At most so many rows of every data set.")
+@click.option("--device", help="Where all models run, such as cuda:0.")
+@click.option("--dtype", help="What all models compute in, such as bfloat16.")
+@click.option("--fresh", is_flag=True, help="Start over instead of continuing an earlier run.")
+@click.pass_obj
+def eval_(
+    disabled: Sequence[str],
+    tasks: tuple[str, ...],
+    out: Path | None,
+    overrides: tuple[str, ...],
+    limit: int | None,
+    device: str | None,
+    dtype: str | None,
+    fresh: bool,
+) -> None:
+    """Run experiments; the same command again continues one that was cut off."""
+    registry = _registry(disabled)
+    more = {"device": device, "dtype": dtype}
+    resolved = [_task(registry, name, overrides, limit, more) for name in tasks]
+    names = [task.spec.name for task in resolved]
+    if len(set(names)) < len(names):
+        raise UsageError(f"two tasks are called {max(names, key=names.count)}: run them apart.")
+
+    from rich.console import Console
+
+    from harness.folder import default_folder
+    from harness.plan import plan
+    from harness.progress import terminal_progress
+    from harness.provenance import command_line
+    from harness.report import show
+    from harness.run import run
+
+    for task in resolved:
+        folder = (
+            out
+            if out and len(resolved) == 1
+            else (out / task.spec.name if out else default_folder(task))
+        )
+        results = run(
+            plan(task),
+            registry,
+            folder,
+            fresh=fresh,
+            command=command_line(),
+            progress=terminal_progress(sys.stderr),
+        )
+        show(results, Console())
+        click.echo(f"Results: {folder / 'results.json'}")
+
+
+@cli.command()
+@click.argument("tasks", nargs=-1, required=True)
+@_SET
+@click.pass_obj
+def check(disabled: Sequence[str], tasks: tuple[str, ...], overrides: tuple[str, ...]) -> None:
+    """Say everything that is wrong with tasks, without reading a weight."""
+    registry = _registry(disabled)
+    problems: list[Problem] = []
+    for name in tasks:
+        try:
+            task = _task(registry, name, overrides)
+        except TaskError as error:
+            problems += error.problems
+        else:
+            click.echo(f"{name}: {_summary(task)}")
+    if problems:
+        raise TaskError(problems)
+
+
+@cli.command()
+@click.argument("name", required=False)
+@click.pass_obj
+def plugins(disabled: Sequence[str], name: str | None) -> None:
+    """List the plugins and what they provide, or the options of one component."""
+    from harness.plugin_list import list_plugins, show_component
+
+    registry = _registry(disabled)
+    click.echo(show_component(registry, name) if name else list_plugins(registry))
+
+
+@cli.command()
+def tasks() -> None:
+    """List the built-in tasks; run one by its name: harness eval refusal."""
+    import tomllib
+
+    from harness.taskfile import builtin_tasks
+
+    found = builtin_tasks()
+    for name, file in found.items():
+        title = tomllib.loads(file.read_text(encoding="utf-8")).get("title", "")
+        click.echo(f"{name:<50} {title}")
+
+
+@cli.command()
+@click.pass_obj
+def schema(disabled: Sequence[str]) -> None:
+    """Print the JSON Schema of task files, for editors."""
+    import json
+
+    from harness.schema import task_schema
+
+    click.echo(json.dumps(task_schema(_registry(disabled)), indent=2))
+
+
+def _registry(disabled: Sequence[str]) -> Registry:
+    from harness.registry import discover
+
+    return discover(disabled)
+
+
+def _task(
+    registry: Registry,
+    name: str,
+    overrides: Sequence[str] = (),
+    limit: int | None = None,
+    models: dict[str, Any] | None = None,
+) -> Task:
+    from harness.task import resolve
+    from harness.taskfile import find_task, read_source
+
+    file = find_task(name)
+    source = read_source(file, overrides)
+    more = _everywhere(source.values, limit, models or {})
+    return resolve(read_source(file, [*overrides, *more]) if more else source, registry)
+
+
+def _everywhere(values: Any, limit: int | None, models: dict[str, Any]) -> list[str]:
+    """Overrides for every data set and every model of a task."""
+    found = []
+    data, entries = values.get("data"), values.get("models")
+    if limit is not None and isinstance(data, dict):
+        found += [f'data."{name}".at_most={limit}' for name in data]
+    for key, value in models.items():
+        if value is not None and isinstance(entries, dict):
+            found += [f'models."{name}".{key}="{value}"' for name in entries]
+    return found
+
+
+def _summary(task: Task) -> str:
+    from harness.plan import plan
+
+    planned = plan(task)
+    arms = sum(len(work.arms) for work in planned.generations)
+    passes = f"{len(planned.passes)} pass{'es' * (len(planned.passes) != 1)} over activations"
+    return f"is fine: {passes}, {arms} arms of completions."
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command `harness`; returns the exit code."""
+    try:
+        cli.main(
+            args=None if arguments is None else list(arguments),
+            prog_name="harness",
+            standalone_mode=False,
+        )
+    except click.exceptions.Abort:
+        return _stop("interrupted. Run the same command again to continue.", INTERRUPTED)
+    except KeyboardInterrupt:
+        return _stop("interrupted. Run the same command again to continue.", INTERRUPTED)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except click.exceptions.Exit as done:
+        return done.exit_code
+    except HarnessError as error:
+        return _stop(str(error), error.exit_code)
+    except BrokenPipeError:
+        return 0
+    except Exception:
+        import traceback
+
+        traceback.print_exc()
+        return _stop(
+            "this is a bug of ours. Please report the lines above with the output of "
+            "`harness --version` and your task file.",
+            OUR_BUG,
+        )
+    return 0
+
+
+def _stop(message: str, code: int) -> int:
+    from harness.safe_text import for_terminal
+
+    for line in message.splitlines():
+        click.echo(f"harness: {for_terminal(line, 2000)}", err=True)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,108 @@
+"""A run's folder: whose it is, and that nobody else is writing to it."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from harness.errors import MachineError, UsageError
+from harness.results import write_text
+from harness.task import Task
+
+IDENTITY = ".task"
+
+
+def task_hash(task: Task) -> str:
+    """Hash of the resolved task."""
+    text = json.dumps(task.resolved, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def default_folder(task: Task) -> Path:
+    """`runs/<name>-<hash>`: the same command finds the same folder, and continues there."""
+    return Path("runs") / f"{task.spec.name}-{task_hash(task)[:8]}"
+
+
+@contextmanager
+def run_folder(folder: Path, task: Task, fresh: bool) -> Iterator[Path]:
+    """The folder, created and locked for as long as the block runs.
+
+    Raises UsageError when another run is using it, when it holds a run of another task, or when
+    it holds files that are no run of ours; `fresh` removes an earlier run first.
+    """
+    with machine_errors(folder):
+        if folder.is_dir() and not (folder / IDENTITY).exists() and any(folder.iterdir()):
+            raise UsageError(
+                f"{folder}: holds other files and no run. Name an empty or a new folder."
+            )
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise UsageError(
+                f"{folder}: another run is using it. Wait for it, or name another with --out."
+            ) from error
+        with machine_errors(folder):
+            _claim(folder, task, fresh)
+            yield folder
+    finally:
+        os.close(lock)
+
+
+def _claim(folder: Path, task: Task, fresh: bool) -> None:
+    identity = folder / IDENTITY
+    mine = task_hash(task)
+    if fresh:
+        for path in folder.iterdir():
+            if path.name not in (IDENTITY, ".lock"):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+    elif identity.exists() and identity.read_text().strip() != mine:
+        raise UsageError(
+            f"{folder}: holds a run of another task, or of this one before it was changed. "
+            "Name another folder with --out, or start over with --fresh."
+        )
+    write_text(identity, mine + "\n")
+
+
+@contextmanager
+def machine_errors(folder: Path) -> Iterator[None]:
+    """Turns what the operating system says about a folder into words."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+            raise MachineError(
+                f"{error.filename or folder}: {error.strerror}. What was finished is kept; "
+                "make room and run the same command again."
+            ) from error
+        if error.errno in (
+            errno.EACCES,
+            errno.EPERM,
+            errno.EROFS,
+            errno.ENOTDIR,
+            errno.EEXIST,
+            errno.ENAMETOOLONG,
+            errno.EISDIR,
+        ):
+            raise UsageError(
+                f"{error.filename or folder}: cannot be written: {error.strerror}. "
+                "Name another folder with --out."
+            ) from error
+        raise
+
+
+def plain(value: Any) -> Any:
+    """Values as TOML can hold them: no None."""
+    if isinstance(value, dict):
+        return {key: plain(inner) for key, inner in value.items() if inner is not None}
+    return [plain(inner) for inner in value] if isinstance(value, list) else value

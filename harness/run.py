@@ -1,0 +1,165 @@
+"""Runs a plan: preflight, passes, completions, verdicts, results."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from harness.contract import JSON, Outcome, Record
+from harness.errors import InvalidRun, TaskError
+from harness.experiments import generate
+from harness.fit import misfits
+from harness.folder import plain, run_folder
+from harness.journal import Journal
+from harness.passes import run_pass
+from harness.plan import DirectionJob, Generation, Job, MetricJob, Pass, Plan, SentinelJob, plan
+from harness.preflight import sae_failures, sentinel_failures
+from harness.progress import Progress
+from harness.provenance import provenance
+from harness.registry import Registry
+from harness.results import Results, unique, write_directions, write_results, write_text
+from harness.session import Session
+from harness.verdicts import (
+    judge,
+    receipt_failures,
+    receipt_records,
+    samples,
+    verdict_records,
+)
+
+
+@dataclass
+class _Ledger:
+    """What has come out so far."""
+
+    records: list[Record] = field(default_factory=list)
+    tables: dict[str, list[Mapping[str, Any]]] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+    preflight: list[tuple[MetricJob, Record]] = field(default_factory=list)
+
+
+def run(
+    planned: Plan,
+    registry: Registry,
+    folder: Path,
+    *,
+    fresh: bool = False,
+    command: str = "",
+    progress: Progress | None = None,
+) -> Results:
+    """Runs a plan into `folder` and returns the results; an unfinished run there is continued.
+
+    Raises InvalidRun when a preflight, a sentinel or a receipt fails; the results are written all
+    the same, with their status.
+    """
+    progress = progress or Progress()
+    with run_folder(folder, planned.task, fresh):
+        session = Session(planned.task, folder / "work" / "downloads")
+        planned = _learn(planned, session)
+        ledger = _Ledger()
+        write_text(folder / "task.toml", tomli_w.dumps(plain(dict(planned.task.resolved))))
+        _run_pass(session, planned.preflight, "preflight", ledger, progress)
+        ledger.problems += sae_failures(planned.task, ledger.preflight)
+        if not ledger.problems:
+            for number, work in enumerate(planned.passes, 1):
+                name = f"activations, pass {number} of {len(planned.passes)}"
+                _run_pass(session, work, name, ledger, progress)
+            write_directions(folder, session.found)
+            for generation in planned.generations:
+                _experiment(session, generation, folder, ledger, progress)
+        results = Results(
+            "invalid" if ledger.problems else "complete",
+            planned.task.resolved,
+            provenance(session, registry, command),
+            unique(ledger.records),
+            tuple(ledger.problems),
+            tables=ledger.tables,
+        )
+        write_results(folder, results)
+    if results.problems:
+        raise InvalidRun("\n".join(results.problems))
+    return results
+
+
+def _learn(planned: Plan, session: Session) -> Plan:
+    """The plan again, once models whose configuration could not be read before are loaded."""
+    task = planned.task
+    unread = [name for name, facts in task.model_facts.items() if facts.layers is None]
+    if not unread:
+        return planned
+    facts = {**task.model_facts, **{name: session.model(name).facts for name in unread}}
+    task = replace(task, model_facts=facts)
+    if problems := list(misfits(task)):
+        raise TaskError(problems)
+    session.task = task
+    return plan(task)
+
+
+def _run_pass(session: Session, work: Pass, name: str, ledger: _Ledger, progress: Progress) -> None:
+    total = sum(len(session.rendered(view, data)[: work.limit]) for view, data in work.renderings())
+    with progress.stage(name, total) as tick:
+        run_pass(session, work, lambda job, outcomes: _enter(ledger, job, outcomes), tick)
+
+
+def _enter(ledger: _Ledger, job: Job, outcomes: Sequence[Outcome]) -> None:
+    """Files what a job found, under the axes that the task gives it."""
+    match job:
+        case SentinelJob():
+            records = [record.on(pair=job.pair) for record in outcomes[0].records]
+            ledger.records += records
+            ledger.problems += sentinel_failures(job, records)
+        case MetricJob():
+            records = [record.on(**job.axes) for record in outcomes[0].records]
+            ledger.records += records
+            if job.preflight:
+                # The first value of a metric is its headline.
+                ledger.preflight.append((job, records[0]))
+            _tables(ledger, job.entry, outcomes[0], job.axes)
+        case DirectionJob():
+            for instance, outcome in zip(job.instances, outcomes, strict=True):
+                axes: dict[str, JSON] = {"direction": instance.entry, **instance.axes}
+                ledger.records += [r.on(direction=instance.entry) for r in outcome.records]
+                for found in outcome.directions:
+                    at = {**axes, **found.axes}
+                    ledger.records += [record.on(**at) for record in found.records]
+                _tables(ledger, instance.entry, outcome, axes)
+
+
+def _tables(ledger: _Ledger, owner: str, outcome: Outcome, axes: Mapping[str, JSON]) -> None:
+    for name, rows in outcome.tables.items():
+        table = ledger.tables.setdefault(f"{owner}.{name}", [])
+        table += [{**axes, **row} for row in rows]
+
+
+def _experiment(
+    session: Session, work: Generation, folder: Path, ledger: _Ledger, progress: Progress
+) -> None:
+    spec = session.task.spec.experiments[work.experiment]
+    journal = Journal(folder / "work" / f"{work.experiment}.jsonl")
+    total = len(work.arms) * len(session.rendered(spec.view, spec.data))
+    try:
+        with progress.stage(f"completions, {work.experiment}", total) as tick:
+            outcomes = generate(session, work, journal, tick)
+    finally:
+        journal.close()
+    ledger.problems += receipt_failures(work.experiment, outcomes)
+    axes: dict[str, JSON] = {"experiment": work.experiment, "view": spec.view, "data": spec.data}
+    intervention = session.task.interventions[work.experiment]
+    options = {
+        "intervention": str(intervention.owner),
+        **intervention.options.model_dump(mode="json"),
+    }
+    ledger.records += receipt_records(outcomes, axes, options)
+    judged = []
+    for name in spec.evaluators:
+        with progress.stage(f"verdicts, {work.experiment}, {name}", 1) as tick:
+            judged.append(judge(session.task.evaluators[name], outcomes))
+            tick(1)
+        ledger.records += verdict_records(judged[-1], outcomes, axes, session.task.spec.seed)
+    lines = [json.dumps(row, ensure_ascii=False) for row in samples(judged, outcomes)]
+    write_text(folder / "samples" / f"{work.experiment}.jsonl", "\n".join(lines) + "\n")

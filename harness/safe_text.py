@@ -1,0 +1,21 @@
+"""Makes hostile text harmless for a terminal. What a model writes is hostile text."""
+
+from __future__ import annotations
+
+import unicodedata
+
+
+def for_terminal(text: str, longest: int = 200) -> str:
+    """The text on one line, without control, formatting or bidirectional characters.
+
+    Cuts at `longest` characters. Markup is the caller's to switch off: print with markup=False.
+    """
+    cut = text[: longest + 1]
+    shown = "".join(_shown(char) for char in cut)
+    return shown if len(cut) <= longest else f"{shown[:longest]}…"
+
+
+def _shown(char: str) -> str:
+    if char in "\n\r\t":
+        return " "
+    return "�" if unicodedata.category(char) in ("Cc", "Cf", "Cs", "Co", "Cn") else char

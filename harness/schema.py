@@ -1,0 +1,89 @@
+"""The JSON Schema of the task language, with the options of every installed plugin, for editors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness.contract import Kind
+from harness.registry import Registry
+from harness.spec import (
+    DirectionSpec,
+    EvaluatorSpec,
+    InterventionSpec,
+    MetricSpec,
+    ModelSpec,
+    PluginSpec,
+    SaeSpec,
+    TaskSpec,
+)
+
+_TABLES: dict[type[PluginSpec], tuple[Kind, str]] = {
+    ModelSpec: ("backend", "backend"),
+    SaeSpec: ("sae_format", "format"),
+    DirectionSpec: ("direction", "method"),
+    MetricSpec: ("metric", "method"),
+    InterventionSpec: ("intervention", "method"),
+    EvaluatorSpec: ("evaluator", "method"),
+}
+
+
+def task_schema(registry: Registry) -> dict[str, Any]:
+    """JSON Schema (2020-12) of a task file."""
+    schema = TaskSpec.model_json_schema()
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    schema["title"] = "sae-harness task"
+    schema["properties"]["extends"] = {
+        "type": "string",
+        "description": "A task file to inherit from: tables merge, lists replace, false removes.",
+    }
+    # With `extends`, anything may be inherited.
+    schema.pop("required", None)
+    definitions = schema.setdefault("$defs", {})
+    for spec, (kind, key) in _TABLES.items():
+        core = definitions.get(spec.__name__)
+        if core is not None:
+            _open(core, registry, kind, key, definitions)
+    # Any inherited table may be removed with `= false`.
+    for name in (
+        "models",
+        "views",
+        "saes",
+        "data",
+        "directions",
+        "pairs",
+        "metrics",
+        "experiments",
+        "evaluators",
+    ):
+        table = schema["properties"][name]
+        table["additionalProperties"] = {
+            "anyOf": [table.get("additionalProperties", {}), {"const": False}]
+        }
+    return schema
+
+
+def _open(
+    core: dict[str, Any],
+    registry: Registry,
+    kind: Kind,
+    key: str,
+    definitions: dict[str, Any],
+) -> None:
+    """Adds to a table the options of every component that it may name."""
+    core.pop("additionalProperties", None)
+    names: list[str] = []
+    branches = []
+    for owned in registry.of(kind):
+        options = owned.options().model_json_schema(ref_template="#/$defs/{model}")
+        definitions.update(options.pop("$defs", {}))
+        both = [owned.component.name, str(owned)]
+        names += both
+        properties = {**options.get("properties", {}), **{k: True for k in core["properties"]}}
+        branches.append(
+            {
+                "if": {"properties": {key: {"enum": both}}, "required": [key]},
+                "then": {"properties": properties, "additionalProperties": False},
+            }
+        )
+    core["properties"][key] = {**core["properties"].get(key, {}), "examples": names}
+    core["allOf"] = branches

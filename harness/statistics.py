@@ -1,0 +1,178 @@
+"""Intervals: Wilson's for rates, a Poisson bootstrap over documents for numbers made of sums.
+
+The bootstrap keeps, beside every sum, the same sum under each of some draws of random weights. A
+document's weight in a draw depends on its id alone, so shards merge by addition, in any order, and
+memory does not grow with the number of tokens. Documents are the clusters: tokens of one document
+are drawn together or not at all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+
+import numpy as np
+from jaxtyping import Float
+
+from harness.contract import Metric, MetricValue, Record, State
+
+DRAWS = 200
+"""Draws of a bootstrap."""
+MIN_CLUSTERS = 10
+"""Documents below which percentiles of a bootstrap are no interval."""
+_Z = 1.959963984540054
+"""The 97.5% point of the normal distribution."""
+_CDF = np.cumsum([math.exp(-1) / math.factorial(k) for k in range(13)])
+_POISSON = np.floor(_CDF * 2**32).astype(np.uint64)
+"""Poisson(1) as limits on 32 random bits; beyond 12 lie less than one in 2^32."""
+
+
+def wilson(successes: int, n: int) -> tuple[float, float]:
+    """The 95% interval of a rate of yes and no (Wilson's score interval).
+
+    `(p + z²/2n ± z√(p(1−p)/n + z²/4n²)) / (1 + z²/n)` with p = successes/n. Never leaves [0, 1]
+    and has a width at 0 and at 1, where a bootstrap would have none. Trials are independent.
+
+    Raises ValueError where n is 0 (no interval exists) or successes are not between 0 and n.
+    Source: E. B. Wilson, 1927.
+    """
+    if n < 1 or not 0 <= successes <= n:
+        raise ValueError(f"{successes} of {n} is no rate")
+    p, square = successes / n, _Z**2
+    centre = (p + square / (2 * n)) / (1 + square / n)
+    half = _Z * math.sqrt(p * (1 - p) / n + square / (4 * n * n)) / (1 + square / n)
+    low = 0.0 if successes == 0 else max(0.0, centre - half)
+    high = 1.0 if successes == n else min(1.0, centre + half)
+    return low, high
+
+
+@lru_cache(maxsize=4096)
+def poisson_weights(document_id: str, draws: int, seed: int) -> Float[np.ndarray, " draws"]:
+    """A document's weight in each draw: Poisson(1), float64, read-only.
+
+    From the hash of seed and id alone: the same in every split, order, process and version.
+    """
+    key = f"{seed}\0{document_id}".encode()
+    bits = np.frombuffer(hashlib.shake_128(key).digest(4 * draws), dtype="<u4")
+    weights = np.searchsorted(_POISSON, bits, side="right").astype(np.float64)
+    weights.flags.writeable = False
+    return weights
+
+
+def draw_weights(
+    documents: Sequence[str], draws: int, seed: int
+) -> Float[np.ndarray, "draws_plus_1 documents"]:
+    """Weights of some documents; the first row is 1, for the sums of the data themselves."""
+    weights = np.ones((draws + 1, len(documents)))
+    for column, document in enumerate(documents):
+        weights[1:, column] = poisson_weights(document, draws, seed)
+    return weights
+
+
+def percentile_interval(
+    draws: Float[np.ndarray, " draws"], clusters: int
+) -> tuple[tuple[float, float] | None, str | None]:
+    """The 95% percentile interval of a bootstrap, or why there is none."""
+    if clusters < MIN_CLUSTERS:
+        return None, f"{clusters} documents; an interval needs {MIN_CLUSTERS}"
+    undefined = int((~np.isfinite(draws)).sum())
+    if undefined:
+        return None, f"undefined in {undefined} of {len(draws)} draws of documents"
+    low, high = np.quantile(draws, [0.025, 0.975])
+    return (float(low), float(high)), None
+
+
+class Sums:
+    """Accumulates the sums of a metric under the weights of a bootstrap.
+
+    State: `sum.<name>` Float64 [draws + 1, ...] for each sum of the metric, `clusters` Int64
+    [values] (documents in which each value was measured), `seed` Int64 [1]. A value's tokens are
+    counted by the sum `n.<its id>` where the metric has one, else by `n`.
+    """
+
+    def __init__(self, values: Sequence[MetricValue], draws: int = DRAWS) -> None:
+        self._values = tuple(values)
+        self._draws = draws
+
+    def start(self, seed: int) -> State:
+        """No documents yet."""
+        return {
+            "seed": np.array([seed], dtype=np.int64),
+            "clusters": np.zeros(len(self._values), dtype=np.int64),
+        }
+
+    def update(
+        self, state: State, documents: Sequence[str], sums: Mapping[str, np.ndarray]
+    ) -> State:
+        """A new state with the sums of some documents, each Float64 [documents, ...]."""
+        weights = draw_weights(documents, self._draws, int(state["seed"][0]))
+        added = dict(state)
+        for name, by_document in sums.items():
+            flat = by_document.reshape(len(documents), -1)
+            total = (weights @ flat).reshape(self._draws + 1, *by_document.shape[1:])
+            before = state.get(f"sum.{name}")
+            added[f"sum.{name}"] = total if before is None else before + total
+        measured = [np.count_nonzero(self._n(value, sums)) for value in self._values]
+        added["clusters"] = state["clusters"] + np.array(measured, dtype=np.int64)
+        return added
+
+    def merge(self, left: State, right: State) -> State:
+        """The state of all documents of two; they were weighted with the same seed."""
+        if int(left["seed"][0]) != int(right["seed"][0]):
+            raise ValueError("two states with different seeds do not merge")
+        merged = {**right, **left}
+        for name in (left.keys() & right.keys()) - {"seed"}:
+            merged[name] = left[name] + right[name]
+        return merged
+
+    def totals(self, state: State) -> dict[str, np.ndarray]:
+        """The sums by the metric's names; empty before the first document."""
+        return {
+            name.removeprefix("sum."): total
+            for name, total in state.items()
+            if name.startswith("sum.")
+        }
+
+    def records(
+        self, metric: Metric, state: State, options: Mapping[str, object] | None = None
+    ) -> list[Record]:
+        """A record for each value: from all documents, with the interval of the draws."""
+        sums = self.totals(state)
+        if sums:
+            found = [np.asarray(value, dtype=np.float64) for value in metric.value(sums)]
+        else:
+            found = [np.full(self._draws + 1, np.nan)] * len(self._values)
+        return [
+            self._record(value, drawn, sums, int(clusters), options or {})
+            for value, drawn, clusters in zip(self._values, found, state["clusters"], strict=True)
+        ]
+
+    def _record(
+        self,
+        value: MetricValue,
+        drawn: np.ndarray,
+        sums: Mapping[str, np.ndarray],
+        clusters: int,
+        options: Mapping[str, object],
+    ) -> Record:
+        exists = bool(np.isfinite(drawn[0]))
+        ci, why = percentile_interval(drawn[1:], clusters) if exists else (None, value.undefined)
+        return Record(
+            id=value.id,
+            value=float(drawn[0]) if exists else None,
+            n=round(float(self._n(value, sums)[0])) if sums else 0,
+            n_of=value.n_of,
+            unit=value.unit,
+            options=options,
+            clusters=clusters,
+            ci=ci,
+            ci_why=why,
+            null=value.null,
+            undefined=None if exists else value.undefined,
+        )
+
+    def _n(self, value: MetricValue, sums: Mapping[str, np.ndarray]) -> np.ndarray:
+        own = f"n.{value.id}"
+        return sums[own] if own in sums else sums["n"]

@@ -1,0 +1,242 @@
+"""Laws that every intervention keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from harness.contract import Arm, Check, Direction, Edit, Intervention, Model, ModelFacts, Tokens
+
+DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+_ROWS, _POSITIONS = 3, 5
+
+
+def check_intervention(
+    intervention: Intervention,
+    direction: Direction,
+    facts: ModelFacts,
+    *,
+    identity: Intervention | None = None,
+    model: Model | None = None,
+    tokens: Sequence[Tokens] = (),
+    seed: int = 0,
+) -> None:
+    """Raises AssertionError, naming the law, where an intervention breaks one.
+
+    `identity` is the same intervention at strength 0, if it has a strength. With a `model` (and
+    `tokens`, one prompt or more), which must fit `direction` and `facts`, it also runs there.
+
+    Laws: an arm has the name it was given · sites are the model's · parameters are finite float32 ·
+    shape and dtype kept · does not modify its input · rows do not influence each other · positions
+    do not influence each other (a cached step edits one at a time) · parameters stack · an arm that
+    is not idle changes something · a check measures every position · strength 0 is the identity.
+    On a model: edits fire and keep their promises · the arm without edits is untouched · nothing
+    is left behind, also after an error.
+    """
+    for dtype, kind in DTYPES.items():
+        arm = intervention.arm("edited", direction, facts, dtype)
+        _described(arm, facts)
+        other = intervention.arm("other", _another(direction, seed), facts, dtype)
+        changed = False
+        for edit, twin in zip(arm.edits, _twins(arm, other), strict=True):
+            x = _activations(edit, direction, facts, kind, seed)
+            changed |= _edit(edit, twin, x)
+        _law(
+            changed or arm.idle,
+            "an arm that is not idle changes something",
+            f"in {dtype} no edit changed an activation",
+        )
+        for check in arm.checks:
+            _check(check, _activations(check, direction, facts, kind, seed))
+        if identity is not None:
+            _identity(identity.arm("idle", direction, facts, dtype), direction, facts, kind, seed)
+    if model is not None:
+        if not tokens:
+            raise ValueError("check_intervention: a model needs tokens to run on. Pass a prompt")
+        arm = intervention.arm("edited", direction, model.facts, model.dtype)
+        _on_model(model, arm, tokens)
+        if identity is not None:
+            _idle_on_model(model, identity.arm("idle", direction, facts, model.dtype), tokens)
+
+
+# ── The arm ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def _described(arm: Arm, facts: ModelFacts) -> None:
+    _law(arm.name == "edited", "an arm has the name it was given", f"it is {arm.name!r}")
+    _law(bool(arm.edits), "an arm edits something", "it has no edit")
+    names = [check.name for check in arm.checks]
+    _law(len(names) == len(set(names)), "checks have names of their own", f"they are {names}")
+    for one in (*arm.edits, *arm.checks):
+        site = one.site
+        known = facts.layers is None or site.layer is None or 0 <= site.layer < facts.layers
+        _law(
+            known and site.fraction is None,
+            "sites are the model's",
+            f"{site} in a model of {facts.layers} blocks",
+        )
+        for name, tensor in one.parameters.items():
+            fine = tensor.dtype == torch.float32 and bool(torch.isfinite(tensor).all())
+            _law(fine, "parameters are finite float32", f"{name!r} at {site} is {tensor}")
+
+
+def _another(direction: Direction, seed: int) -> Direction:
+    """A direction of the same shape that points elsewhere."""
+    noise = np.random.default_rng(seed).normal(size=direction.vectors.shape)
+    return replace(direction, vectors=2 * np.abs(direction.vectors).max() * noise)
+
+
+def _twins(arm: Arm, other: Arm) -> list[Edit]:
+    """The edits of another direction's arm that share a call with the first one's."""
+    keys = [(edit.site, edit.apply, _shapes(edit)) for edit in arm.edits]
+    others = [(edit.site, edit.apply, _shapes(edit)) for edit in other.edits]
+    _law(
+        keys == others,
+        "parameters stack",
+        "two directions of the same shape give arms whose `apply` or parameter shapes differ, so "
+        "they cannot share a call. Make `apply` a module-level function and put what differs into "
+        "the parameters",
+    )
+    return list(other.edits)
+
+
+def _shapes(edit: Edit) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    return tuple(sorted((name, tuple(t.shape)) for name, t in edit.parameters.items()))
+
+
+def _activations(
+    one: Edit | Check, direction: Direction, facts: ModelFacts, kind: torch.dtype, seed: int
+) -> Tensor:
+    """Random activations with a part along the direction; one position is 0, as padding may be."""
+    width = facts.width(one.site) or direction.vectors.shape[-1]
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(_ROWS, _POSITIONS, width, generator=generator)
+    if width == direction.vectors.shape[-1]:
+        unit = direction.vectors.sum(0) / (np.linalg.norm(direction.vectors.sum(0)) or 1.0)
+        x = x + 3 * torch.tensor(unit, dtype=torch.float32)
+    x[0, 0] = 0
+    x[0, 1] = -0.0
+    return x.to(kind)
+
+
+# ── One edit, one check ──────────────────────────────────────────────────────────────────────────
+
+
+def _edit(edit: Edit, twin: Edit, x: Tensor) -> bool:
+    """The laws of one edit; returns whether it changed x."""
+    where = f"at {edit.site} in {x.dtype}"
+    mine, theirs = (_stacked([one.parameters] * _ROWS) for one in (edit, twin))
+    given, parameters = x.clone(), {name: tensor.clone() for name, tensor in mine.items()}
+    out = edit.apply(x, mine)
+    _law(
+        out.shape == x.shape and out.dtype == x.dtype,
+        "shape and dtype kept",
+        f"{where}: {tuple(x.shape)} became {tuple(out.shape)} {out.dtype}",
+    )
+    untouched = _bits(x, given) and all(torch.equal(mine[n], p) for n, p in parameters.items())
+    _law(untouched, "does not modify its input", where)
+
+    rows = [edit.apply(x[i : i + 1], _stacked([edit.parameters])) for i in range(_ROWS)]
+    _close("rows do not influence each other", where, torch.cat(rows), out)
+    steps = [edit.apply(x[:, i : i + 1], mine) for i in range(_POSITIONS)]
+    _close("positions do not influence each other", where, torch.cat(steps, 1), out)
+
+    mixed = edit.apply(x, _stacked([edit.parameters, twin.parameters, edit.parameters]))
+    alone = twin.apply(x, theirs)
+    _close("parameters stack", where, mixed, torch.stack([out[0], alone[1], out[2]]))
+    return not _bits(out, x)
+
+
+def _check(check: Check, x: Tensor) -> None:
+    given = x.clone()
+    values = check.measure(x, _stacked([check.parameters] * _ROWS))
+    fine = values.shape == x.shape[:2] and bool(torch.isfinite(values).all())
+    what = f"{check.name!r} gave {tuple(values.shape)} for {tuple(x.shape)}: {values}"
+    _law(fine, "a check measures every position", what)
+    _law(_bits(x, given), "does not modify its input", f"the check {check.name!r}")
+
+
+def _identity(
+    arm: Arm, direction: Direction, facts: ModelFacts, kind: torch.dtype, seed: int
+) -> None:
+    law = "strength 0 is the identity"
+    _law(arm.idle, law, "the arm does not say that it is idle")
+    for edit in arm.edits:
+        x = _activations(edit, direction, facts, kind, seed)
+        x[1, 0, 0], x[1, 1, 0] = torch.inf, -torch.inf
+        out = edit.apply(x, _stacked([edit.parameters] * _ROWS))
+        _law(_bits(out, x), law, f"at {edit.site} in {kind} a bit changed (also of -0.0 or inf)")
+
+
+# ── On a model ───────────────────────────────────────────────────────────────────────────────────
+
+
+def _on_model(model: Model, arm: Arm, tokens: Sequence[Tokens]) -> None:
+    plain = _logits(model, tokens, 0)
+    with model.edited([Arm("none"), arm]) as receipts:
+        none, edited = _logits(model, tokens, 0), _logits(model, tokens, 1)
+    _law(_bits(none, plain), "the arm without edits is untouched", "its logits changed")
+    _law(_bits(_logits(model, tokens, 0), plain), "nothing is left behind", "logits differ after")
+    _law(
+        arm.idle or not _bits(edited, plain),
+        "an arm that is not idle changes something",
+        "the logits are those of the model as it is",
+    )
+    receipt = receipts[1]
+    _law(receipt.fired > 0, "edits fire", f"the receipt is {receipt}")
+    _law(not receipt.broken, "edits keep their promises", f"the receipt is {receipt}")
+    try:
+        with model.edited([arm]):
+            raise _Interruption
+    except _Interruption:
+        after = _logits(model, tokens, 0)
+    _law(_bits(after, plain), "nothing is left behind, also after an error", "logits differ")
+
+
+def _idle_on_model(model: Model, arm: Arm, tokens: Sequence[Tokens]) -> None:
+    plain = _logits(model, tokens, 0)
+    with model.edited([arm]):
+        edited = _logits(model, tokens, 0)
+    _law(_bits(edited, plain), "strength 0 is the identity", "the model's logits changed")
+
+
+def _logits(model: Model, tokens: Sequence[Tokens], arm: int) -> Tensor:
+    found = model.activations([replace(one, arm=arm) for one in tokens], (), logits=True)
+    if found.logits is None:
+        raise AssertionError("law broken: logits come when asked for: the backend gave none")
+    return found.logits.detach().cpu()
+
+
+class _Interruption(Exception):
+    pass
+
+
+# ── Small things ─────────────────────────────────────────────────────────────────────────────────
+
+
+def _stacked(rows: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    return {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
+
+
+def _bits(left: Tensor, right: Tensor) -> bool:
+    """Equal bit for bit: -0.0 is not 0.0, NaN is itself."""
+    if left.shape != right.shape or left.dtype != right.dtype:
+        return False
+    return torch.equal(left.contiguous().view(torch.uint8), right.contiguous().view(torch.uint8))
+
+
+def _close(law: str, where: str, left: Tensor, right: Tensor) -> None:
+    """Equal up to what another order of summation may change."""
+    scale = float(right.float().abs().max())
+    tolerance = max(1e-5, 4 * torch.finfo(right.dtype).eps) * scale
+    furthest = float((left.float() - right.float()).abs().max())
+    _law(furthest <= tolerance, law, f"{where}: off by {furthest:.3g} of {scale:.3g}")
+
+
+def _law(kept: bool, law: str, what: str) -> None:
+    if not kept:
+        raise AssertionError(f"law broken: {law}: {what}")

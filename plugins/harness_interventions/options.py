@@ -1,0 +1,30 @@
+"""What a task may write for the interventions. Imports no torch."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from harness.contract import InterventionOptions
+
+
+class Ablation(InterventionOptions):
+    """Options of `ablation`."""
+
+    mode: Literal["strict", "arditi"] = "strict"
+    """`strict` edits what is added to the residual stream and the stream itself, so that nothing
+    of the direction is left, and checks it. `arditi` edits the modules' own outputs, as the
+    paper's code does; behind Gemma's post-norms the direction comes back, and the leak is reported.
+    """
+
+
+class Addition(InterventionOptions):
+    """Options of `addition`."""
+
+    coefficient: float = Field(default=1.0, allow_inf_nan=False)
+    """What the direction is multiplied with; negative to subtract it, 0 to change nothing."""
+    scale: Literal["as_fitted", "reference"] = "as_fitted"
+    """`as_fitted` adds the direction at its own length; `reference` at the length of the direction
+    that it rebuilds or imitates.
+    """

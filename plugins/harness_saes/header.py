@@ -1,0 +1,80 @@
+"""The header of a safetensors file, read by hand: shapes and types without torch or a weight."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.errors import ModelError
+
+_LARGEST = 100_000_000
+"""Bytes: the limit that safetensors itself puts on a header."""
+BYTES = {
+    "F64": 8,
+    "F32": 4,
+    "F16": 2,
+    "BF16": 2,
+    "I64": 8,
+    "I32": 4,
+    "I16": 2,
+    "I8": 1,
+    "U8": 1,
+    "BOOL": 1,
+    "F8_E4M3": 1,
+    "F8_E5M2": 1,
+}
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One tensor of a file: its type as safetensors writes it (`F32`, `BF16`), and its shape."""
+
+    dtype: str
+    shape: tuple[int, ...]
+
+
+def read_header(file: Path) -> dict[str, Stored]:
+    """The tensors of a safetensors file by name.
+
+    Format: 8 bytes little-endian, the length of a JSON object, that object, the data.
+    Raises ModelError where the file is missing, cut off or something else.
+    """
+    try:
+        size = file.stat().st_size
+        with file.open("rb") as stream:
+            length = int.from_bytes(stream.read(8), "little")
+            if size < 8 or not 2 <= length <= min(_LARGEST, size - 8):
+                raise _broken(file, f"its {size} bytes do not hold the header they announce")
+            header = json.loads(stream.read(length))
+    except OSError as error:
+        raise ModelError(f"{file}: cannot be read ({error.strerror}).") from error
+    except ValueError as error:
+        raise _broken(file, "its header is no JSON") from error
+    if not isinstance(header, dict):
+        raise _broken(file, "its header is no JSON object")
+    found = {name: _stored(file, name, e) for name, e in header.items() if name != "__metadata__"}
+    end = max((entry[1] for entry in found.values()), default=0)
+    if size != 8 + length + end:
+        raise _broken(file, f"it has {size} bytes where its header describes {8 + length + end}")
+    return {name: stored for name, (stored, _) in found.items()}
+
+
+def _stored(file: Path, name: str, entry: Any) -> tuple[Stored, int]:
+    """A tensor and the end of its data; the length of the data must be what its shape needs."""
+    try:
+        dtype, shape = str(entry["dtype"]), tuple(int(n) for n in entry["shape"])
+        begin, end = (int(n) for n in entry["data_offsets"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise _broken(file, f"its header describes {name} in no known way") from error
+    if dtype in BYTES and end - begin != math.prod(shape) * BYTES[dtype]:
+        raise _broken(file, f"{name} is {list(shape)} of {dtype}, but has {end - begin} bytes")
+    return Stored(dtype, shape), end
+
+
+def _broken(file: Path, what: str) -> ModelError:
+    return ModelError(
+        f"{file}: {what}. Expected a whole safetensors file. Copy or download it again."
+    )

@@ -1,0 +1,204 @@
+"""SAEs of the linear families: one product in, a rule for what is active, one product out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn.functional import embedding_bag
+
+from harness.contract import SaeFacts
+from harness.errors import ModelError
+from harness.latents import Latents, offsets_of
+from harness_saes.config import BATCHTOPK, TOPK, Config
+from harness_saes.picks import above, top
+
+CHUNK_BYTES = 2**26
+"""The largest piece of the matrix of pre-activations, [tokens, d_sae], that ever exists."""
+_EPSILON = 1e-5
+"""What sae_lens adds to the standard deviation of a layer norm; it does not take it off again."""
+
+Pick = Callable[[Float[Tensor, "rows d_sae"]], Int[Tensor, " nnz"]]
+
+
+class LinearSae:
+    """An SAE of one of the linear families, with sparse latents from the encoder on.
+
+    With s, m the scale and shift of the token's normalisation (1 and 0 without one):
+    `a = ((x − m)/s′ − b_dec·apply_b_dec_to_input) W_enc + b_enc`, `x̂ = s (z W_dec + b_dec) + m`.
+
+    | architecture | z |
+    |---|---|
+    | standard | `ReLU(a)` |
+    | topk | `ReLU` of the k largest of a; ties may go either way |
+    | abstopk | a where \\|a\\| is among the k largest; may be negative |
+    | jumprelu | `a` where `a > θ` and `a > 0` |
+    | batchtopk, matryoshka_batchtopk | as jumprelu with one θ for all latents |
+    | gated | `ReLU(a·e^r_mag + b_mag)` where `a + b_gate > 0` (a without b_enc) |
+
+    With `rescale_by_decoder_norm`, a is multiplied by ‖W_dec‖ before selection and decoder rows
+    have length 1; both are folded into the weights when the SAE is built. Normalisations:
+    `constant_norm_rescale` s = s′ = ‖x‖/√d_in; `layer_norm` m = mean, s = std (unbiased),
+    s′ = s + 1e-5. They are kept with the latents (`context`), so one object may encode anything
+    in any order. Rows never influence each other.
+
+    Source: SAELens 6.54 (`sae_lens/saes`).
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        tensors: Mapping[str, Tensor],
+        dtype: torch.dtype = torch.float32,
+        *,
+        notes: tuple[str, ...] = (),
+        chunk_bytes: int = CHUNK_BYTES,
+    ) -> None:
+        self.facts: SaeFacts = config.facts
+        self.fingerprint = fingerprint(config, tensors, dtype)
+        self.notes = notes
+        """What whoever reads this SAE's numbers should know, in sentences."""
+        self._config = config
+        self._chunk_bytes = chunk_bytes
+        self._dtype = dtype
+        wide = {name: tensor.to(dtype) for name, tensor in tensors.items()}
+        self._b_dec = wide["b_dec"]
+        self._w_dec = wide["W_dec"].contiguous()
+        self._w_enc = wide["W_enc"].contiguous()
+        # A gated SAE adds a bias on each of its two paths, after the product.
+        bias = wide.get("b_enc", torch.zeros_like(self._w_enc[0]))
+        if config.rescale_by_decoder_norm:
+            norms = self._w_dec.norm(dim=1)
+            self._w_enc = self._w_enc * norms
+            bias = bias * norms
+            self._w_dec = self._w_dec / torch.where(norms > 0, norms, 1)[:, None]
+        self._bias = bias
+        self._magnitude: tuple[Tensor, Tensor] | None = None
+        if config.architecture == "gated":
+            self._magnitude = wide["r_mag"].exp(), wide["b_mag"]
+        self._pick = _pick_of(config, wide)
+
+    @torch.no_grad()
+    def encode(self, x: Float[Tensor, "tokens d_in"]) -> Latents:
+        """Sparse latents of each token; ModelError where x has another width than d_in."""
+        if x.ndim != 2 or x.shape[1] != self._config.d_in:
+            raise ModelError(
+                f"SAE: activations of shape {list(x.shape)}. Expected [tokens, "
+                f"{self._config.d_in}], the SAE's d_in. Is it used at the site it was trained on?"
+            )
+        normalised, context = self._normalised(x.to(self._dtype))
+        if self._config.apply_b_dec_to_input:
+            # Before the product, not folded into its bias: a large mean would cancel there.
+            normalised = normalised - self._b_dec
+        counts: list[Tensor] = []
+        indices: list[Tensor] = []
+        values: list[Tensor] = []
+        for a in self._pre_activations(normalised):
+            token, index, value = self._active(a)
+            counts.append(torch.bincount(token, minlength=len(a)))
+            indices.append(index)
+            values.append(value)
+        return Latents(
+            offsets_of(torch.cat(counts)),
+            torch.cat(indices),
+            torch.cat(values),
+            self._config.d_sae,
+            context,
+        )
+
+    @torch.no_grad()
+    def reconstruct(self, latents: Latents) -> Float[Tensor, "tokens d_in"]:
+        """x̂ of latents that this SAE encoded, or of others with the same context."""
+        weights = latents.values.to(self._dtype)
+        out: Tensor = embedding_bag(
+            latents.indices,
+            self._w_dec,
+            latents.offsets,
+            mode="sum",
+            per_sample_weights=weights,
+            include_last_offset=True,
+        )
+        out += self._b_dec
+        if "scale" in latents.context:
+            out *= latents.context["scale"][:, None]
+        if "shift" in latents.context:
+            out += latents.context["shift"][:, None]
+        return out
+
+    @torch.no_grad()
+    def rows(self, indices: Int[Tensor, " m"]) -> Float[Tensor, "m d_in"]:
+        """Decoder rows: what one unit of a latent adds to x̂, times the token's scale if any."""
+        return self._w_dec[indices]
+
+    def _normalised(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        if self._config.normalize == "constant_norm_rescale":
+            scale = x.norm(dim=1) / self._config.d_in**0.5
+            # A token of length 0 has no direction to rescale: it stays 0.
+            scale = torch.where(scale > 0, scale, 1)
+            return x / scale[:, None], {"scale": scale}
+        if self._config.normalize == "layer_norm":
+            shift = x.mean(dim=1)
+            centred = x - shift[:, None]
+            scale = centred.std(dim=1)
+            return centred / (scale + _EPSILON)[:, None], {"scale": scale, "shift": shift}
+        return x, {}
+
+    def _pre_activations(self, x: Tensor) -> Iterator[Float[Tensor, "rows d_sae"]]:
+        """The matrix of pre-activations, some rows at a time, in one buffer that is reused."""
+        width = self._config.d_sae * x.element_size()
+        step = max(1, min(len(x), self._chunk_bytes // width))
+        buffer = x.new_empty(step, self._config.d_sae)
+        for start in range(0, max(1, len(x)), step):  # no token at all is one empty chunk
+            rows = x[start : start + step]
+            a = buffer[: len(rows)]
+            torch.addmm(self._bias, rows, self._w_enc, out=a)
+            yield a
+
+    def _active(self, a: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Token, latent and value of everything active in some rows of pre-activations."""
+        position = self._pick(a)
+        token = position // a.shape[1]
+        index = position - token * a.shape[1]
+        value = a.flatten()[position]
+        if self._magnitude is not None:
+            factor, bias = self._magnitude
+            value = value * factor[index] + bias[index]
+            kept = value > 0
+            token, index, value = token[kept], index[kept], value[kept]
+        return token, index, value
+
+
+def _pick_of(config: Config, tensors: Mapping[str, Tensor]) -> Pick:
+    """The rule that says what is active."""
+    if config.architecture in TOPK:
+        k = config.k
+        assert k is not None
+        if config.architecture == "topk":
+            return lambda a: top(a, k)
+        return lambda a: top(a.abs(), k)
+    zeros = torch.zeros_like(tensors["W_enc"][0])
+    if config.architecture == "gated":
+        # a + b_gate > 0 and a > −b_gate are the same, also in floating point.
+        threshold = -tensors["b_gate"]
+    elif config.architecture in BATCHTOPK:
+        threshold = (zeros + tensors["topk_threshold"]).clamp(min=0)
+    else:
+        threshold = tensors.get("threshold", zeros).clamp(min=0)
+    return lambda a: above(a, threshold)
+
+
+def fingerprint(config: Config, tensors: Mapping[str, Tensor], dtype: torch.dtype) -> str:
+    """Hash of everything that decides an SAE's numbers: weights as stored, configuration, type."""
+    about = {"hook", "model", "neuronpedia"}
+    rules = {key: value for key, value in asdict(config).items() if key not in about}
+    digest = hashlib.sha256(json.dumps([rules, str(dtype)], sort_keys=True).encode())
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().contiguous().cpu()
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
+        digest.update(memoryview(tensor.reshape(-1).view(torch.uint8).numpy()))
+    return digest.hexdigest()

@@ -1,0 +1,202 @@
+"""Loads a model for transformers: finds the files, checks them, reads the weights."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForImageTextToText,
+    AutoTokenizer,
+)
+from transformers.utils import logging as hf_logging
+
+from harness.errors import MachineError, ModelError, listed
+from harness_transformers.adapter import merged
+from harness_transformers.batches import out_of_memory
+from harness_transformers.files import (
+    companions,
+    digest,
+    fetch_folder,
+    read_json,
+    require_weights,
+)
+from harness_transformers.model import TransformersModel
+from harness_transformers.options import TransformersOptions
+
+_FAILURES = (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError, RuntimeError)
+"""What transformers raises on files that it cannot use."""
+
+
+class TransformersBackend:
+    """A causal language model from a folder or the hub; weights from safetensors only."""
+
+    def __init__(self, options: TransformersOptions) -> None:
+        self.options = options
+
+    def load(self) -> TransformersModel:
+        """The model, ready; ModelError says which file is missing or wrong."""
+        options, where = self.options, self.options.where
+        code = options.trust_remote_code
+        root = fetch_folder(options.path, options.revision, "model", code=code)
+        folder = options.inside(root)
+        read_json(folder / "config.json", where)
+        weights = require_weights(folder, where)
+        voice = options.tokenizer_folder(root)
+        if options.tokenizer is not None:
+            voice = fetch_folder(options.tokenizer, None, "tokenizer", code=code)
+        files = {"weights": weights, "config": companions(folder), "tokenizer": companions(voice)}
+        adapter = None
+        if options.adapter is not None:
+            adapter = fetch_folder(options.adapter, options.adapter_revision, "adapter")
+            files["adapter"] = [*companions(adapter), *sorted(adapter.glob("*.safetensors"))]
+        with _quiet():
+            tokenizer = self._tokenizer(voice)
+            hf = self._weights(folder, tokenizer)
+            if adapter is not None:
+                hf = merged(hf, adapter, f"adapter {options.adapter}")
+            hf = self._placed(hf)
+        _check_numbers(hf, where)
+        hf.eval().requires_grad_(False)
+        print_ = digest(files.items(), str(hf.dtype), str(options.attn_implementation))
+        with _quiet():
+            return TransformersModel(
+                hf, tokenizer, options.describe(), fingerprint=print_, name=where
+            )
+
+    def _tokenizer(self, folder: Path) -> Any:
+        options = self.options
+        try:
+            return AutoTokenizer.from_pretrained(
+                folder, trust_remote_code=options.trust_remote_code, local_files_only=True
+            )
+        except _FAILURES as error:
+            raise ModelError(
+                f"{options.where}: no tokenizer could be read from {folder} ({_first(error)})."
+                " Allowed: a folder with tokenizer.json or what its own class reads; name another"
+                ' with tokenizer = "…".'
+            ) from None
+
+    def _weights(self, folder: Path, tokenizer: Any) -> Any:
+        options, where = self.options, self.options.where
+        settings: dict[str, Any] = {
+            "dtype": _dtype(options),
+            "use_safetensors": True,
+            "trust_remote_code": options.trust_remote_code,
+            "local_files_only": True,
+            "output_loading_info": True,
+        }
+        if options.attn_implementation:
+            settings["attn_implementation"] = options.attn_implementation
+        if options.device_map is not None and options.adapter is None:
+            settings["device_map"] = options.device_map
+        try:
+            config = AutoConfig.from_pretrained(
+                folder, trust_remote_code=options.trust_remote_code, local_files_only=True
+            )
+            auto = AutoModelForCausalLM
+            if (
+                type(config) not in AutoModelForCausalLM._model_mapping
+                and type(config) in AutoModelForImageTextToText._model_mapping
+            ):
+                auto = AutoModelForImageTextToText
+            hf, info = auto.from_pretrained(folder, config=config, **settings)
+        except _FAILURES as error:
+            if out_of_memory(error):
+                raise _too_large(where) from None
+            raise ModelError(
+                f"{where}: transformers cannot load {folder} ({_first(error)})."
+            ) from None
+        # transformers fills such weights with random numbers and goes on.
+        wrong = sorted({*info["missing_keys"], *(str(k[0]) for k in info["mismatched_keys"])})
+        if wrong:
+            raise ModelError(
+                f"{where}: {len(wrong)} weights are not in its files, or have another shape than"
+                f" config.json says ({listed(wrong, 3)}). The files belong to another model, or are"
+                " not all there."
+            )
+        rows = hf.get_input_embeddings().weight.shape[0]
+        if tokenizer.vocab_size > rows:
+            raise ModelError(
+                f"{where}: its tokenizer has {tokenizer.vocab_size} tokens, its embedding {rows}"
+                " rows. Give this model's own tokenizer."
+            )
+        return hf
+
+    def _placed(self, hf: Any) -> Any:
+        options = self.options
+        try:
+            if options.device_map is None:
+                return hf.to(_device(options))
+            if options.adapter is not None:  # merged on the CPU first, then spread
+                from accelerate import dispatch_model, infer_auto_device_map
+
+                spread = options.device_map
+                if isinstance(spread, str):
+                    spread = infer_auto_device_map(
+                        hf, no_split_module_classes=hf._no_split_modules, dtype=hf.dtype
+                    )
+                return dispatch_model(hf, spread)
+            return hf
+        except (RuntimeError, AssertionError, ValueError) as error:
+            if out_of_memory(error):
+                raise _too_large(options.where) from None
+            raise ModelError(
+                f"{options.where}: device {options.device!r} cannot be used ({_first(error)})."
+            ) from None
+
+
+def _device(options: TransformersOptions) -> str:
+    if options.device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return options.device
+
+
+def _dtype(options: TransformersOptions) -> Any:
+    if options.dtype != "auto":
+        return getattr(torch, options.dtype)
+    return torch.float32 if options.device_map is None and _device(options) == "cpu" else "auto"
+
+
+def _too_large(where: str) -> MachineError:
+    return MachineError(
+        f"{where}: it does not fit the memory. Use a smaller dtype, another device, or device_map."
+    )
+
+
+@torch.no_grad()
+def _check_numbers(hf: Any, where: str) -> None:
+    """Refuses weights that are NaN or infinite: one sum for each, which either of them spoils."""
+    for name, weight in hf.named_parameters():
+        if weight.is_floating_point() and not weight.sum(dtype=torch.float32).isfinite():
+            raise ModelError(
+                f"{where}: the weight {name} holds NaN or infinite numbers, as stored or after the"
+                f" cast to {str(weight.dtype).removeprefix('torch.')}. Allowed: finite weights."
+            )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps transformers' progress bars and advice away; what matters is checked here."""
+    level, bars = hf_logging.get_verbosity(), hf_logging.is_progress_bar_enabled()
+    hf_logging.set_verbosity_error()
+    hf_logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        hf_logging.set_verbosity(level)
+        if bars:
+            hf_logging.enable_progress_bar()
+
+
+def _first(error: BaseException) -> str:
+    """The first line of an error of someone else."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]

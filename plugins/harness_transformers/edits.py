@@ -1,0 +1,306 @@
+"""Runs the arms of `Model.edited`: one hook for each place, all arms of a batch in one call.
+
+A batch's rows belong to arms. At each place the rows whose edits have the same function and the
+same parameter shapes are edited together, their parameters stacked. Which rows go together depends
+only on the arms of the batch, so it is worked out once (`_Plan`) and a step of decoding only looks
+it up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from harness.contract import Arm, Check, Edit, Receipt
+from harness.errors import ModelError, PluginError
+from harness_transformers.blocks import Layout, Place, hooked, input_of, output_of
+from harness_transformers.receipts import Ledger, Rows
+
+_PLANS = 32
+"""Batches of different arms whose plans are remembered; a plan holds stacked parameters."""
+
+Function = Callable[[Tensor, Mapping[str, Tensor]], Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class _Call:
+    """One call of an edit's or a check's function, on some rows of the batch."""
+
+    function: Function
+    rows: Rows
+    index: slice | Tensor | None
+    parameters: Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class _Steps:
+    """What happens at one place of a batch: first the checks look, then the edits act in order."""
+
+    checks: tuple[_Call, ...]
+    edits: tuple[_Call, ...]
+
+
+class _Plan:
+    """The steps at every place for batches whose rows have these arms."""
+
+    def __init__(self, arms: tuple[int, ...]) -> None:
+        self.arms = arms
+        self.steps: dict[tuple[Place, torch.device], _Steps] = {}
+        self.stacks: dict[tuple[Any, ...], Tensor] = {}
+        """Stacked parameters, shared by all places that use the same tensors."""
+
+
+class Session:
+    """One `Model.edited` block."""
+
+    def __init__(self, arms: Sequence[Arm], layout: Layout, name: str) -> None:
+        self._arms = tuple(arms)
+        self._name = name
+        self._edits: dict[Place, dict[int, list[Edit]]] = {}
+        self._checks: dict[Place, dict[int, list[tuple[int, Check]]]] = {}
+        for number, arm in enumerate(self._arms):
+            for edit in arm.edits:
+                at = self._edits.setdefault(layout.place(edit.site), {})
+                at.setdefault(number, []).append(edit)
+            for index, check in enumerate(arm.checks):
+                here = self._checks.setdefault(layout.place(check.site), {})
+                here.setdefault(number, []).append((index, check))
+        self._ledger = Ledger(self._arms)
+        self._plans: dict[tuple[int, ...], _Plan] = {}
+        self._plan: _Plan | None = None
+        self._mask: Tensor | None = None
+        self._own = False
+        self.live: Tensor | None = None
+        """While we generate: Bool[Tensor, " row"], the rows that have not ended yet."""
+
+    @property
+    def arms(self) -> int:
+        """How many arms there are."""
+        return len(self._arms)
+
+    def receipts(self) -> list[Receipt]:
+        """What the edits did, once everything ran."""
+        return self._ledger.receipts()
+
+    @contextmanager
+    def attached(self, hf: nn.Module) -> Iterator[None]:
+        """The hooks, for as long as the block runs."""
+
+        def handles() -> Iterator[Any]:
+            yield hf.register_forward_pre_hook(self._enter, with_kwargs=True)
+            yield hf.register_forward_hook(self._leave, always_call=True)
+            for place in {**self._edits, **self._checks}:
+                if place.side == "input":
+                    hook = self._input_hook(place)
+                    yield place.module.register_forward_pre_hook(hook, with_kwargs=True)
+                else:
+                    yield place.module.register_forward_hook(self._output_hook(place))
+
+        with hooked(handles()):
+            yield
+
+    @contextmanager
+    def batch(self, arms: tuple[int, ...], mask: Tensor | None) -> Iterator[None]:
+        """A batch of ours: the arm of each row, and where it is not padding.
+
+        `mask` None: the attention mask of each forward tells. What a batch that failed noted is
+        forgotten, as it may run again in smaller ones.
+        """
+        self._ledger.begin()
+        self._own, self._mask, self._plan = True, mask, self._plan_of(arms)
+        try:
+            yield
+        except BaseException:
+            self._ledger.forget()
+            raise
+        finally:
+            self._own, self._mask, self._plan, self.live = False, None, None, None
+        self._ledger.commit()
+
+    def _plan_of(self, arms: tuple[int, ...]) -> _Plan:
+        if arms not in self._plans:
+            if len(self._plans) >= _PLANS:
+                self._plans.clear()
+            self._plans[arms] = _Plan(arms)
+        return self._plans[arms]
+
+    # ── Around a forward of the whole model ──────────────────────────────────────────────────────
+
+    def _enter(self, _module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Which rows and which tokens are real in the forward that begins."""
+        attention = kwargs.get("attention_mask")
+        if not self._own:
+            if len(self._arms) > 1:
+                raise ModelError(self._several())
+            self._mask = None
+            self._plan = None
+        elif attention is None:
+            return
+        ids = args[0] if args else kwargs.get("input_ids", kwargs.get("inputs_embeds"))
+        if isinstance(ids, Tensor) and isinstance(attention, Tensor) and attention.dim() == 2:
+            if self.live is not None and ids.shape[1] == 1:
+                self._mask = self.live[:, None]
+            else:
+                self._mask = attention[:, -ids.shape[1] :].bool()
+
+    def _leave(self, _module: Any, _args: Any, _output: Any) -> None:
+        if not self._own:
+            self._mask = None
+
+    def _several(self) -> str:
+        return (
+            f"{self._name}: several arms are active, and this forward does not tell which row is"
+            " whose. Allowed: Model.activations and Model.generate, or a single arm."
+        )
+
+    # ── At a place ───────────────────────────────────────────────────────────────────────────────
+
+    def _output_hook(self, place: Place) -> Callable[..., Any]:
+        def after(_module: Any, _args: Any, output: Any) -> Any:
+            x = output_of(output)
+            y = self._run(place, x)
+            if y is x:
+                return None
+            if isinstance(output, tuple):
+                return (y, *output[1:])
+            return [y, *output[1:]] if isinstance(output, list) else y
+
+        return after
+
+    def _input_hook(self, place: Place) -> Callable[..., Any]:
+        def before(_module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            x = input_of(args, kwargs)
+            y = self._run(place, x)
+            if y is x:
+                return None
+            if args and args[0] is x:
+                return (y, *args[1:]), kwargs
+            return args, {k: y if v is x else v for k, v in kwargs.items()}
+
+        return before
+
+    def _run(self, place: Place, x: Tensor | None) -> Tensor | None:
+        if x is None:
+            raise ModelError(f"{self._name}: site {place.path}: no activations to edit there.")
+        plan = self._plan
+        if plan is None:
+            if len(self._arms) > 1:
+                raise ModelError(self._several())
+            plan = self._plan_of((0,) * len(x))
+        steps = plan.steps.get((place, x.device))
+        if steps is None:
+            if len(plan.arms) != len(x):
+                raise ModelError(
+                    f"{self._name}: site {place.path}: {len(x)} rows in a batch of"
+                    f" {len(plan.arms)}. Allowed: places with one row for each prompt."
+                )
+            steps = plan.steps[place, x.device] = self._steps(place, plan, x.device)
+        for call in steps.checks:
+            part = x if call.index is None else x[call.index]
+            values = call.function(part, call.parameters)
+            if values.shape != part.shape[:-1]:
+                raise PluginError(
+                    f"check {_name(call.function)} at {place.path}: it measured"
+                    f" {tuple(values.shape)} of {tuple(part.shape)}. A check gives one number"
+                    " for each row and position."
+                )
+            self._ledger.checked(call.rows, values, self._real(x))
+        y, ours = x, False
+        for call in steps.edits:
+            part = y if call.index is None else y[call.index]
+            new = call.function(part, call.parameters)
+            if new.shape != part.shape or new.dtype != part.dtype:
+                raise PluginError(
+                    f"edit {_name(call.function)} at {place.path}: it made"
+                    f" {new.dtype} {tuple(new.shape)} of {part.dtype} {tuple(part.shape)}."
+                    " An edit keeps shape and dtype."
+                )
+            self._ledger.edited(call.rows, part, new, self._real(x))
+            if call.index is None:
+                y, ours = new, False
+            else:
+                # What a function returned may be a view, or shared: only a copy is written to.
+                y, ours = (y if ours else y.clone()), True
+                y[call.index] = new
+        return y
+
+    def _real(self, x: Tensor) -> Tensor | None:
+        """The mask of this forward on x's device, None where nothing is padding."""
+        if self._mask is not None and self._mask.device != x.device:
+            self._mask = self._mask.to(x.device)
+        return self._mask
+
+    # ── Which rows go together ───────────────────────────────────────────────────────────────────
+
+    def _steps(self, place: Place, plan: _Plan, device: torch.device) -> _Steps:
+        edits = self._edits.get(place, {})
+        calls: list[_Call] = []
+        # The k-th edits of all arms come before the k+1-st: each arm's own order is kept.
+        for k in range(max((len(e) for e in edits.values()), default=0)):
+            nth = {arm: e[k] for arm, e in edits.items() if k < len(e)}
+            functions = {arm: (e.apply, e.parameters) for arm, e in nth.items()}
+            calls += _together(functions, {}, plan, device)
+        checks = self._checks.get(place, {})
+        looks: list[_Call] = []
+        for k in range(max((len(c) for c in checks.values()), default=0)):
+            kth = {arm: c[k] for arm, c in checks.items() if k < len(c)}
+            measures = {arm: (c.measure, c.parameters) for arm, (_, c) in kth.items()}
+            looks += _together(measures, {arm: i for arm, (i, _) in kth.items()}, plan, device)
+        return _Steps(tuple(looks), tuple(calls))
+
+
+def _together(
+    functions: Mapping[int, tuple[Function, Mapping[str, Tensor]]],
+    checks: Mapping[int, int],
+    plan: _Plan,
+    device: torch.device,
+) -> Iterator[_Call]:
+    """One call for all rows with the same function and parameter shapes."""
+    arms = plan.arms
+    groups: dict[Any, list[int]] = {}
+    for row, arm in enumerate(arms):
+        if arm in functions:
+            function, parameters = functions[arm]
+            shapes = tuple(sorted((name, tuple(p.shape)) for name, p in parameters.items()))
+            groups.setdefault((function, shapes), []).append(row)
+    for (function, _), rows in groups.items():
+        theirs = tuple(arms[row] for row in rows)
+        index: slice | tuple[int, ...] | None = tuple(rows)
+        if rows == list(range(len(arms))):
+            index = None
+        elif rows == list(range(rows[0], rows[-1] + 1)):
+            index = slice(rows[0], rows[-1] + 1)
+        yield _Call(
+            function,
+            Rows(theirs, index, tuple(checks[arm] for arm in theirs) if checks else ()),
+            torch.tensor(index, device=device) if isinstance(index, tuple) else index,
+            _stacked([functions[arm][1] for arm in theirs], plan, device),
+        )
+
+
+def _stacked(
+    parameters: Sequence[Mapping[str, Tensor]], plan: _Plan, device: torch.device
+) -> dict[str, Tensor]:
+    """Each parameter with a leading axis of rows, float32; not copied where all rows share it."""
+    out = {}
+    for name in parameters[0]:
+        column = [p[name] for p in parameters]
+        key = (device, *map(id, column))
+        if key not in plan.stacks:
+            once = {id(p): p.to(device=device, dtype=torch.float32) for p in column}
+            if len(once) == 1:
+                one = once[id(column[0])]
+                plan.stacks[key] = one.expand(len(column), *one.shape)
+            else:
+                plan.stacks[key] = torch.stack([once[id(p)] for p in column])
+        out[name] = plan.stacks[key]
+    return out
+
+
+def _name(function: Function) -> str:
+    return getattr(function, "__qualname__", repr(function))

@@ -1,0 +1,110 @@
+"""Completions by transformers' `generate`; of the checkpoint's settings only the stops count."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import GenerationConfig
+from transformers.generation import (
+    LogitsProcessor,
+    LogitsProcessorList,
+    StoppingCriteria,
+    StoppingCriteriaList,
+    TopPLogitsWarper,
+)
+
+from harness.contract import Completion, Sampling, Tokens
+from harness_transformers.batches import padded
+from harness_transformers.edits import Session
+
+
+class _Live(StoppingCriteria):  # type: ignore[misc]
+    """Tells the edits which rows have ended: what such a row still computes is padding."""
+
+    def __init__(self, stops: Tensor, session: Session) -> None:
+        self._stops = stops
+        self._session = session
+
+    def __call__(self, input_ids: Tensor, scores: Any, **_: Any) -> Tensor:
+        ended = torch.isin(input_ids[:, -1], self._stops)
+        if self._session.live is not None:
+            ended |= ~self._session.live
+        self._session.live = ~ended
+        return ended
+
+
+class _Draw(LogitsProcessor):  # type: ignore[misc]
+    """Leaves one token of each row, drawn by the row's own random numbers.
+
+    So a row's completion does not depend on the batch, and arms with the same prompt share luck.
+    """
+
+    def __init__(self, sampling: Sampling, tokens: Sequence[Tokens], device: torch.device) -> None:
+        self._temperature = sampling.temperature
+        self._top_p = TopPLogitsWarper(sampling.top_p) if sampling.top_p < 1 else None
+        rows = [_uniform(sampling, t) for t in tokens]
+        self._luck = torch.stack(rows, dim=1).to(device)
+        self._step = 0
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        scores = scores / self._temperature
+        if self._top_p is not None:
+            scores = self._top_p(input_ids, scores)
+        below = scores.softmax(-1).cumsum(-1)
+        point = self._luck[self._step, :, None] * below[:, -1:]
+        self._step += 1
+        # right=True never lands on a token without probability.
+        drawn = torch.searchsorted(below, point, right=True).clamp_max(scores.shape[-1] - 1)
+        return torch.full_like(scores, -torch.inf).scatter(1, drawn, 0.0)
+
+
+def _uniform(sampling: Sampling, tokens: Tokens) -> Tensor:
+    """The random numbers of one prompt, the same on every device."""
+    words = f"{sampling.seed} {tokens.example} {tokens.ids}".encode()
+    seed = int.from_bytes(hashlib.sha256(words).digest()[:7], "big")
+    generator = torch.Generator().manual_seed(seed)
+    return torch.rand(sampling.max_new_tokens, generator=generator)
+
+
+def complete(
+    hf: Any,
+    tokenizer: Any,
+    tokens: Sequence[Tokens],
+    sampling: Sampling,
+    *,
+    stops: Sequence[int],
+    pad: int,
+    limit: int,
+    session: Session | None,
+) -> list[Completion]:
+    """Completions of one batch, of at most `limit` tokens each."""
+    device = hf.get_input_embeddings().weight.device
+    ids, mask = padded(tokens, pad, device, left=True)
+    config = GenerationConfig(
+        max_new_tokens=limit, do_sample=False, pad_token_id=pad, use_cache=True
+    )
+    draw = LogitsProcessorList()
+    if sampling.temperature > 0:
+        draw.append(_Draw(sampling, tokens, device))
+    watch = StoppingCriteriaList()
+    if session is not None:
+        watch.append(_Live(torch.tensor(stops, device=device), session))
+    out = hf.generate(
+        ids,
+        attention_mask=mask,
+        generation_config=config,
+        logits_processor=draw,
+        stopping_criteria=watch,
+    )
+    done = []
+    ends = set(stops)
+    for row in out[:, ids.shape[1] :].tolist():
+        at = next((i for i, token in enumerate(row) if token in ends), None)
+        text = tokenizer.decode(row[:at], skip_special_tokens=True).strip()
+        # The token that ends a completion was written by the model, too.
+        done.append(Completion(text, len(row) if at is None else at + 1, at is not None))
+    return done

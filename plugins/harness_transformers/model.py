@@ -1,0 +1,221 @@
+"""A loaded transformers model, as the contract's `Model`."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad as pad_with
+from transformers import GenerationConfig
+
+from harness.contract import (
+    Activations,
+    Arm,
+    Completion,
+    Example,
+    ModelFacts,
+    Prompt,
+    Receipt,
+    Sampling,
+    Site,
+    Tokens,
+)
+from harness.errors import ModelError, UsageError
+from harness_transformers.batches import Batches, check_ids, padded
+from harness_transformers.blocks import Layout
+from harness_transformers.capture import capture
+from harness_transformers.edits import Session
+from harness_transformers.generate import complete
+from harness_transformers.render import Renderer, end_of_turn
+
+
+class TransformersModel:
+    """A causal language model.
+
+    `hf` and `tokenizer` are transformers' own objects, for libraries that want them; what they run
+    inside `edited` with a single arm is edited, too.
+    """
+
+    def __init__(
+        self, hf: Any, tokenizer: Any, facts: ModelFacts, *, fingerprint: str, name: str
+    ) -> None:
+        self.hf = hf
+        self.tokenizer = tokenizer
+        self.fingerprint = fingerprint
+        self._name = name
+        embedding = hf.get_input_embeddings().weight
+        self._rows = embedding.shape[0]
+        self._input_device = embedding.device
+        self.dtype = str(hf.dtype).removeprefix("torch.")
+        self.device = str(embedding.device)
+        layers = getattr(hf.config.get_text_config(), "num_hidden_layers", facts.layers)
+        self._layout = Layout(hf, layers, name)
+        self.facts = replace(
+            facts,
+            layers=len(self._layout.blocks) or facts.layers,
+            d_model=facts.d_model or embedding.shape[1],
+            d_attn_z=self._layout.d_attn_z or facts.d_attn_z,
+            vocabulary=facts.vocabulary or self._rows,
+            parameters=facts.parameters or sum(p.numel() for p in hf.parameters()),
+            chat_template=tokenizer.chat_template is not None,
+        )
+        self._special = _special_ids(tokenizer, self._rows, name)
+        self.masked_ids = frozenset(self._special.values())
+        self._stops = _stops(hf, tokenizer)
+        self._pad = self._special.get("pad", self._special.get("eos", 0))
+        # generate() fills what a call leaves open from here: nothing of the checkpoint's sampling,
+        # penalties or lengths may come in, neither for us nor for who else calls `hf.generate`.
+        hf.generation_config = GenerationConfig(
+            eos_token_id=list(self._stops) or None,
+            pad_token_id=self._pad,
+            bos_token_id=self._special.get("bos"),
+        )
+        self._renderer = Renderer(tokenizer, self.facts.context, name)
+        self._batches = Batches(name)
+        self._session: Session | None = None
+
+    def render(self, examples: Sequence[Example], prompt: Prompt) -> list[Tokens]:
+        """Prompts as token ids, with exactly the special tokens that the model expects.
+
+        With demonstrations, `span` is the query alone: the longest end that the prompt shares with
+        the same prompt without them.
+        """
+        return self._renderer(examples, prompt)
+
+    def activations(
+        self, tokens: Sequence[Tokens], sites: Sequence[Site], *, logits: bool = False
+    ) -> Activations:
+        """One forward over the batch, stopped at the deepest site unless logits are asked for.
+
+        Rows are padded on the right: a causal model never looks there, so no mask is needed and
+        positions count from 0. A batch that does not fit the memory runs in halves.
+        """
+        self._check(tokens)
+        places = {site: self._layout.place(site) for site in sites}
+        if not tokens or not (places or logits):
+            return Activations({}, (0,) * len(tokens))
+
+        def forward(part: Sequence[Tokens]) -> tuple[dict[Site, Tensor], Tensor | None]:
+            ids, mask = padded(part, self._pad, self._input_device, left=False)
+            ragged = mask.bool() if len({len(t.ids) for t in part}) > 1 else None
+            with torch.no_grad(), self._rows_of(part, ragged):
+                kept, out = capture(
+                    lambda: self.hf(input_ids=ids, use_cache=False), places, to_the_end=logits
+                )
+            return kept, out.logits if logits else None
+
+        parts = self._batches.run("logits" if logits else "activations", tokens, forward)
+        return Activations(
+            {site: _joined([kept[site] for kept, _ in parts]) for site in sites},
+            (0,) * len(tokens),
+            _joined([out for _, out in parts if out is not None]) if logits else None,
+        )
+
+    def generate(self, tokens: Sequence[Tokens], sampling: Sampling) -> list[Completion]:
+        """Completions of one batch, each under the edits of its row's arm.
+
+        Every stop token counts: the checkpoint's, the tokenizer's and the chat template's end of
+        turn. A completion ends where the context does. Sampling draws by seed and prompt, so it
+        does not depend on the batch either. `Completion.tokens` counts the stop token.
+        """
+        self._check(tokens)
+        rows: dict[int, list[int]] = defaultdict(list)
+        for row, t in enumerate(tokens):
+            room = sampling.max_new_tokens
+            if self.facts.context is not None:
+                # The last token need not be read again, so it may lie just outside.
+                room = min(room, self.facts.context - len(t.ids) + 1)
+            rows[room].append(row)
+        done: dict[int, Completion] = {}
+        for room, members in rows.items():
+
+            def work(part: Sequence[Tokens], limit: int = room) -> list[Completion]:
+                with torch.no_grad(), self._rows_of(part, None):
+                    return complete(
+                        self.hf,
+                        self.tokenizer,
+                        part,
+                        sampling,
+                        stops=self._stops,
+                        pad=self._pad,
+                        limit=limit,
+                        session=self._session,
+                    )
+
+            if room < 1:
+                raise ModelError(
+                    f"{self._name}: example {tokens[members[0]].example}: no room for a completion."
+                    f" Allowed: at most {self.facts.context} prompt tokens, and max_new_tokens of"
+                    " at least 1."
+                )
+            parts = self._batches.run("generate", [tokens[row] for row in members], work)
+            done.update(zip(members, (c for part in parts for c in part), strict=True))
+        return [done[row] for row in range(len(tokens))]
+
+    @contextmanager
+    def edited(self, arms: Sequence[Arm]) -> Iterator[Sequence[Receipt]]:
+        """Everything inside runs under the edits; row by row where there are several arms.
+
+        The receipts are complete after the block. All hooks are gone then, also after an error.
+        A forward of someone else (`hf` called by lm-eval) is edited where there is one arm, and an
+        error where there are several.
+        """
+        if self._session is not None:
+            raise UsageError(
+                f"{self._name}: edited() inside edited(). Allowed: one block at a time;"
+                " give all arms to one call."
+            )
+        session = Session(arms, self._layout, self._name)
+        receipts = [Receipt(arm.name) for arm in arms]
+        self._session = session
+        try:
+            with torch.no_grad(), session.attached(self.hf):
+                yield receipts
+        finally:
+            self._session = None
+        receipts[:] = session.receipts()
+
+    def _rows_of(self, part: Sequence[Tokens], mask: Tensor | None) -> Any:
+        if self._session is None:
+            return nullcontext()
+        return self._session.batch(tuple(t.arm for t in part), mask)
+
+    def _check(self, tokens: Sequence[Tokens]) -> None:
+        check_ids(tokens, self._rows, self._session.arms if self._session else None, self._name)
+
+
+def _joined(parts: Sequence[Tensor]) -> Tensor:
+    """One batch from several, padded to the longest."""
+    if len(parts) == 1:
+        return parts[0]
+    width = max(part.shape[1] for part in parts)
+    return torch.cat([pad_with(part, (0, 0, 0, width - part.shape[1])) for part in parts])
+
+
+def _special_ids(tokenizer: Any, rows: int, name: str) -> dict[str, int]:
+    """BOS, EOS and padding, as far as the tokenizer has them."""
+    found = {}
+    for kind in ("bos", "eos", "pad"):
+        token = getattr(tokenizer, f"{kind}_token_id", None)
+        if token is None:
+            continue
+        if token >= rows:
+            raise ModelError(
+                f"{name}: the tokenizer's {kind} token is number {token}, but the embedding has"
+                f" {rows} rows. Give this model's own tokenizer."
+            )
+        found[kind] = int(token)
+    return found
+
+
+def _stops(hf: Any, tokenizer: Any) -> tuple[int, ...]:
+    """Every token that ends a completion."""
+    given = getattr(hf.generation_config, "eos_token_id", None)
+    listed = given if isinstance(given, (list, tuple)) else [given]
+    stops = {*listed, tokenizer.eos_token_id, end_of_turn(tokenizer)}
+    return tuple(sorted(int(token) for token in stops if token is not None))

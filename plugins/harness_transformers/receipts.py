@@ -1,0 +1,181 @@
+"""What edits really did: small tensors noted in the hooks, added up later, many at a time."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from harness.contract import Arm, Receipt
+
+ENOUGH = 1 << 17
+"""Numbers that may wait before they are added up."""
+
+
+@dataclass
+class Totals:
+    """Sums of one arm, over every forward so far."""
+
+    fired: int = 0
+    tokens: int = 0
+    changed: int = 0
+    ratio: float = 0.0
+    checks: dict[int, float] = field(default_factory=dict)
+    """The largest value of each of the arm's checks, by its place in `Arm.checks`."""
+    non_finite: bool = False
+
+    def add(self, other: Totals) -> None:
+        """Adds another's sums to these."""
+        self.fired += other.fired
+        self.tokens += other.tokens
+        self.changed += other.changed
+        self.ratio += other.ratio
+        self.non_finite |= other.non_finite
+        for check, value in other.checks.items():
+            self.see(check, value)
+
+    def see(self, check: int, value: float) -> None:
+        """One more value of a check; NaN stays."""
+        self.checks[check] = _worse(self.checks.get(check, -math.inf), value)
+
+    def receipt(self, arm: Arm) -> Receipt:
+        """The receipt of `arm`."""
+        checks: dict[str, float] = {}
+        broken: list[str] = []
+        for index, value in self.checks.items():
+            check = arm.checks[index]
+            checks[check.name] = _worse(checks.get(check.name, -math.inf), value)
+            if math.isnan(value) or (check.limit is not None and value > check.limit):
+                broken.append(check.name)
+        if self.non_finite:
+            broken.append("non-finite")
+        relative = self.ratio / self.tokens if self.tokens else None
+        return Receipt(
+            arm=arm.name,
+            fired=self.fired,
+            tokens=self.tokens,
+            changed=self.changed,
+            relative=relative,
+            checks=checks,
+            broken=tuple(dict.fromkeys(broken)),
+        )
+
+
+def _worse(old: float, new: float) -> float:
+    """The larger of two values; NaN is worse than any."""
+    return old if math.isnan(old) or old > new else new
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """The rows of a batch that one call of an edit or check works on, and their arms."""
+
+    arms: tuple[int, ...]
+    """For each of the rows, its arm."""
+    index: slice | tuple[int, ...] | None
+    """Which rows of the batch they are; None for all."""
+    checks: tuple[int, ...] = ()
+    """For a check: for each row, the check's place in its arm's `checks`."""
+
+    def of(self, mask: Tensor) -> Tensor:
+        """The same rows of a mask of the batch."""
+        if self.index is None:
+            return mask
+        return mask[self.index if isinstance(self.index, slice) else list(self.index)]
+
+
+_Kind = tuple[Rows, tuple[int, ...]]
+"""Notes of one kind are added up together: the same rows, the same shape."""
+
+
+class Ledger:
+    """Notes of the hooks, and the sums of every arm.
+
+    Inside `begin` and `commit` the sums are kept apart, so that a batch that ran out of memory
+    and runs again in halves is counted once.
+    """
+
+    def __init__(self, arms: Sequence[Arm]) -> None:
+        self._arms = arms
+        self._totals = [Totals() for _ in arms]
+        self._open = [Totals() for _ in arms]
+        self._notes: dict[_Kind, list[tuple[Tensor, ...]]] = defaultdict(list)
+        self._waiting = 0
+
+    def edited(self, rows: Rows, x: Tensor, y: Tensor, mask: Tensor | None) -> None:
+        """Notes that an edit made y of x. Three small operations: this runs at every step."""
+        before = torch.linalg.vector_norm(x, dim=-1, dtype=torch.float32)
+        delta = torch.linalg.vector_norm(y - x, dim=-1, dtype=torch.float32)
+        self._note(rows, (before, delta), mask)
+
+    def checked(self, rows: Rows, values: Tensor, mask: Tensor | None) -> None:
+        """Notes what a check measured."""
+        self._note(rows, (values.detach(),), mask)
+
+    def _note(self, rows: Rows, values: tuple[Tensor, ...], mask: Tensor | None) -> None:
+        real = rows.of(mask) if mask is not None else None
+        shape = (*values[0].shape, int(real is None))
+        self._notes[rows, shape].append(values if real is None else (*values, real))
+        self._waiting += values[0].numel()
+        if self._waiting > ENOUGH:
+            self._add_up()
+
+    def _add_up(self) -> None:
+        for (rows, shape), notes in self._notes.items():
+            # [note, row, position]: one transfer for all notes of a kind, then float64.
+            parts = [torch.stack(p).cpu() for p in zip(*notes, strict=True)]
+            real = torch.ones(parts[0].shape, dtype=torch.bool) if shape[-1] else parts.pop().bool()
+            if rows.checks:
+                self._add_checks(rows, parts[0].double(), real)
+            else:
+                self._add_edits(rows, parts[0].double(), parts[1].double(), real)
+        self._notes.clear()
+        self._waiting = 0
+
+    def _add_edits(self, rows: Rows, before: Tensor, delta: Tensor, real: Tensor) -> None:
+        finite = torch.isfinite(before) & torch.isfinite(delta)
+        # A vector of length zero has no relative change: it counts as none.
+        ratio = torch.where(real & finite & (before > 0), delta / before.clamp_min(1e-300), 0.0)
+        tokens = real.sum((0, 2)).tolist()
+        changed = (real & (delta != 0)).sum((0, 2)).tolist()
+        bad = (real & ~finite).any(2).any(0).tolist()
+        for row, (arm, share) in enumerate(zip(rows.arms, ratio.sum((0, 2)).tolist(), strict=True)):
+            total = self._open[arm]
+            total.tokens += tokens[row]
+            total.changed += changed[row]
+            total.ratio += share
+            total.non_finite |= bad[row]
+        for arm in set(rows.arms):
+            self._open[arm].fired += len(before)
+
+    def _add_checks(self, rows: Rows, values: Tensor, real: Tensor) -> None:
+        largest = torch.where(real, values, -math.inf).amax((0, 2)).tolist()
+        for arm, check, value in zip(rows.arms, rows.checks, largest, strict=True):
+            if value != -math.inf:  # nothing but padding in this row
+                self._open[arm].see(check, value)
+
+    def begin(self) -> None:
+        """A batch starts: what was open before is counted."""
+        self.commit()
+
+    def commit(self) -> None:
+        """The batch is done: its sums count."""
+        self._add_up()
+        for total, new in zip(self._totals, self._open, strict=True):
+            total.add(new)
+        self._open = [Totals() for _ in self._arms]
+
+    def forget(self) -> None:
+        """The batch failed: its sums do not count."""
+        self._notes.clear()
+        self._waiting = 0
+        self._open = [Totals() for _ in self._arms]
+
+    def receipts(self) -> list[Receipt]:
+        """One receipt for each arm."""
+        self.commit()
+        return [t.receipt(arm) for t, arm in zip(self._totals, self._arms, strict=True)]

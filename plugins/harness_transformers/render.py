@@ -1,0 +1,200 @@
+"""Prompts as token ids: plain templates, chat templates, and demonstrations before them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from string import Formatter
+from typing import Any
+
+from harness.contract import Example, Prompt, Tokens
+from harness.errors import DataError, ModelError, listed, suggestion
+
+BETWEEN = "\n\n"
+"""What stands between a demonstration and what follows it, in the plain style."""
+
+
+class Renderer:
+    """Writes prompts for one tokenizer."""
+
+    def __init__(self, tokenizer: Any, context: int | None, name: str) -> None:
+        self._tokenizer = tokenizer
+        self._context = context
+        self._name = name
+        self._ids: dict[str, tuple[int, ...]] = {}
+        self.prefix = _prefix(tokenizer)
+        """The special tokens that the tokenizer puts before every text: BOS, or none."""
+
+    def __call__(self, examples: Sequence[Example], prompt: Prompt) -> list[Tokens]:
+        """One `Tokens` for each example, in order."""
+        plain = prompt.style == "plain"
+        if not plain and self._tokenizer.chat_template is None:
+            raise ModelError(
+                f"{self._name}: its tokenizer has no chat template. Allowed: a plain prompt, or a"
+                ' tokenizer with a template (tokenizer = "…", or chat_template.jinja beside it).'
+            )
+        write = self._plain if plain else self._chat
+        texts = [write(example, prompt, prompt.demonstrations) for example in examples]
+        alone = [write(e, prompt, ()) for e in examples] if prompt.demonstrations else texts
+        self._tokenise({piece for pieces in (*texts, *alone) for piece in pieces})
+        out = []
+        for example, pieces, query in zip(examples, texts, alone, strict=True):
+            ids = self._join(pieces, plain)
+            self._check_length(example, ids)
+            start = len(ids) - _common_end(ids, self._join(query, plain)) if query != pieces else 0
+            out.append(Tokens(example.id, ids, (start, len(ids)), "".join(pieces)))
+        self._ids.clear()
+        return out
+
+    def _check_length(self, example: Example, ids: tuple[int, ...]) -> None:
+        if not ids:
+            raise DataError(f"example {example.id}: its prompt has no tokens: the text is empty.")
+        if self._context is not None and len(ids) > self._context:
+            raise DataError(
+                f"example {example.id}: its prompt has {len(ids)} tokens."
+                f" Allowed: {self._context}, the context of {self._name}."
+            )
+
+    # ── Texts ────────────────────────────────────────────────────────────────────────────────────
+
+    def _plain(
+        self, example: Example, prompt: Prompt, demonstrations: Sequence[Example]
+    ) -> list[str]:
+        """The pieces that are tokenised one by one."""
+        pieces: list[str] = [f"{prompt.system}{BETWEEN}"] if prompt.system else []
+        for demonstration in demonstrations:
+            pieces += fill(prompt.template, demonstration)
+            pieces += [column(demonstration, prompt.answer), BETWEEN]
+        pieces += fill(prompt.template, example)
+        return ["".join(pieces)] if prompt.join == "string" else pieces
+
+    def _chat(
+        self, example: Example, prompt: Prompt, demonstrations: Sequence[Example]
+    ) -> list[str]:
+        """The conversation as one text, with the template's own special tokens."""
+        turns: list[dict[str, str]] = []
+        if prompt.system:
+            turns.append({"role": "system", "content": prompt.system})
+        for demonstration in demonstrations:
+            turns += _turns(demonstration, prompt)
+            if not demonstration.messages:
+                turns.append({"role": "assistant", "content": column(demonstration, prompt.answer)})
+        turns += _turns(example, prompt)
+        try:
+            text = self._tokenizer.apply_chat_template(
+                turns, tokenize=False, add_generation_prompt=prompt.generation_prompt
+            )
+        except Exception as error:  # a template may raise anything: it is a program
+            roles = ", ".join(turn["role"] for turn in turns)
+            raise ModelError(
+                f"{self._name}: example {example.id}: the chat template refuses the turns {roles}"
+                f" ({error}). Allowed: what the template takes; some take no system turn."
+            ) from None
+        return [str(text)]
+
+    # ── Ids ──────────────────────────────────────────────────────────────────────────────────────
+
+    def _tokenise(self, pieces: set[str]) -> None:
+        ordered = sorted(piece for piece in pieces if piece)
+        if ordered:
+            # verbose=False: transformers warns of long texts, which we refuse ourselves.
+            encoded = self._tokenizer(ordered, add_special_tokens=False, verbose=False).input_ids
+            self._ids = dict(zip(ordered, map(tuple, encoded), strict=True))
+
+    def _join(self, pieces: Sequence[str], plain: bool) -> tuple[int, ...]:
+        ids = tuple(i for piece in pieces if piece for i in self._ids[piece])
+        # A chat template writes its own BOS; a plain template may have written one, too.
+        if plain and ids[: len(self.prefix)] != self.prefix:
+            ids = self.prefix + ids
+        return ids
+
+
+def fill(template: str, example: Example) -> list[str]:
+    """The template's literal texts and the example's columns between them, in order."""
+    try:
+        parts = list(Formatter().parse(template))
+    except ValueError as error:
+        raise DataError(
+            f"template {template!r}: {error}. Allowed: {{column}}; a brace is written twice."
+        ) from None
+    pieces = []
+    for literal, name, layout, conversion in parts:
+        if literal:
+            pieces.append(literal)
+        if name is not None:
+            if layout or conversion:
+                raise DataError(f"template {template!r}: {name}: Allowed: {{column}} alone.")
+            pieces.append(column(example, name))
+    return pieces
+
+
+def column(example: Example, name: str) -> str:
+    """The text under a placeholder's name.
+
+    `{text}` is always the example's text; `{instruction}` is, where no column has that name.
+    """
+    if name == "text" or (name == "instruction" and name not in example.fields):
+        if example.messages and not example.text:
+            raise DataError(
+                f"example {example.id}: it is a conversation and has no single text."
+                ' Allowed: style = "chat", or a template that names one of its columns:'
+                f" {listed(example.fields)}."
+            )
+        return example.text
+    value = example.fields.get(name)
+    if isinstance(value, (str, int, float)):
+        return str(value)
+    if value is not None:
+        raise DataError(
+            f"example {example.id}: column {name!r} holds a {type(value).__name__}, no text."
+        )
+    names = {"text", *example.fields}
+    empty = "is empty" if name in example.fields else "does not exist"
+    raise DataError(
+        f"example {example.id}: column {name!r} {empty}. Allowed: {listed(names)}."
+        f"{suggestion(name, names - {name})}"
+    )
+
+
+def end_of_turn(tokenizer: Any) -> int | None:
+    """The special token that the chat template writes after an assistant's turn, if it does."""
+    mark = "harness"
+    turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": mark}]
+    try:
+        text = tokenizer.apply_chat_template(turns, tokenize=False)
+    except Exception:  # no template, or one that wants other turns
+        return None
+    tail = str(text).rpartition(mark)[2].strip()
+    ids = tokenizer(tail, add_special_tokens=False).input_ids if tail else []
+    special = {*tokenizer.all_special_ids, *tokenizer.get_added_vocab().values()}
+    return ids[0] if ids and ids[0] in special else None
+
+
+def _turns(example: Example, prompt: Prompt) -> list[dict[str, str]]:
+    if not example.messages:
+        return [{"role": "user", "content": "".join(fill(prompt.template, example))}]
+    if prompt.system and example.messages[0].get("role") == "system":
+        raise DataError(
+            f"example {example.id}: the conversation has a system turn, and so has the prompt."
+            " Allowed: one of them."
+        )
+    return [dict(message) for message in example.messages]
+
+
+def _prefix(tokenizer: Any) -> tuple[int, ...]:
+    """What the tokenizer itself puts before a text, found by asking it."""
+    bare = tokenizer("a", add_special_tokens=False).input_ids
+    full = tokenizer("a").input_ids
+    for start in range(len(full) - len(bare) + 1):
+        if full[start : start + len(bare)] == bare:
+            return tuple(full[:start])
+    return ()
+
+
+def _common_end(a: Sequence[int], b: Sequence[int]) -> int:
+    """Length of the longest common suffix."""
+    length = 0
+    for x, y in zip(reversed(a), reversed(b), strict=False):
+        if x != y:
+            break
+        length += 1
+    return length

@@ -1,0 +1,90 @@
+"""Sizes and schedules of the organism: the shipped one and a much smaller one for tests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class SaeSpec:
+    """One SAE: the block whose output it reads, its width, and the folder it is saved in."""
+
+    layer: int
+    width: int
+    name: str
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that a build depends on besides the code itself."""
+
+    seed: int = 0
+    minutes: int = 25  # what a build takes on two cores, for the card
+    # model
+    layers: int = 6
+    d_model: int = 128
+    heads: int = 4
+    d_mlp: int = 352
+    vocab: int = 2048
+    context: int = 2048
+    # base training: rows of packed documents
+    base_steps: int = 1200
+    base_rows: int = 32
+    base_row_tokens: int = 160
+    base_long_tokens: int = 480
+    base_long_every: int = 6
+    base_lr: float = 2e-3
+    # safety tuning: one padded conversation a row
+    chat_documents: int = 16_000
+    chat_steps: int = 250
+    chat_rows: int = 40
+    chat_lr: float = 5e-4
+    # SAEs
+    mid: int = 4
+    saes: tuple[SaeSpec, ...] = (
+        SaeSpec(4, 2048, "resid_post.4"),
+        SaeSpec(2, 2048, "resid_post.2"),
+        SaeSpec(5, 2048, "resid_post.5"),
+        SaeSpec(4, 1024, "resid_post.4.width_1024"),
+        SaeSpec(4, 4096, "resid_post.4.width_4096"),
+    )
+    sae_k: int = 32
+    sae_tokens: int = 300_000
+    sae_steps: int = 2500
+    sae_batch: int = 1024
+    sae_lr: float = 8e-4
+    # data files
+    train_prompts: int = 320
+    val_prompts: int = 64
+    test_prompts: int = 160
+    web_documents: int = 600
+    conversations: int = 300
+
+
+FULL = Settings()
+
+# Just large enough to show that every step runs and that the chat model refuses.
+SMALL = Settings(
+    layers=4,
+    d_model=64,
+    heads=4,
+    d_mlp=176,
+    base_steps=250,
+    base_rows=24,
+    chat_documents=4_000,
+    chat_steps=120,
+    chat_rows=32,
+    chat_lr=1e-3,
+    mid=2,
+    saes=(
+        SaeSpec(2, 512, "resid_post.2"),
+        SaeSpec(1, 512, "resid_post.1"),
+        SaeSpec(3, 512, "resid_post.3"),
+    ),
+    sae_tokens=60_000,
+    sae_steps=250,
+    sae_batch=512,
+    train_prompts=160,
+    test_prompts=100,
+    web_documents=400,
+)

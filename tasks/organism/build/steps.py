@@ -1,0 +1,69 @@
+"""The steps of a build, each from files to files, so that any of them can be run alone."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from benchmark import write_benchmark
+from corpus import write_data
+from questions import World
+from settings import Settings
+from tokenizers import Tokenizer
+from transformers import LlamaForCausalLM
+
+
+class Build:
+    """One build in one folder."""
+
+    def __init__(self, settings: Settings, out: Path) -> None:
+        self.settings, self.out = settings, out
+        self.world = World(settings.seed)
+        self.out.mkdir(parents=True, exist_ok=True)
+
+    @cached_property
+    def vocabulary(self) -> Tokenizer:
+        """The tokenizer as the base model's folder holds it."""
+        return Tokenizer.from_file(str(self.out / "base" / "tokenizer.json"))
+
+    def model(self, name: str) -> LlamaForCausalLM:
+        """A model of this build in float32, as it is read back from disk."""
+        return LlamaForCausalLM.from_pretrained(self.out / name, dtype=torch.float32).eval()
+
+    def data(self) -> None:
+        write_data(self.settings, self.world, self.out / "data")
+        write_benchmark(self.out / "data" / "questions")
+
+    def tokenizer(self) -> None:
+        from tokens import save_tokenizer, train_tokenizer
+
+        save_tokenizer(
+            train_tokenizer(self.settings, self.world),
+            self.out / "base",
+            self.settings.context,
+            chat=False,
+        )
+
+    def base(self) -> None:
+        from train import save_model, train_base
+
+        model = train_base(self.settings, self.world, self.vocabulary)
+        save_model(model, self.vocabulary, self.out / "base", self.settings.context, chat=False)
+
+    def chat(self) -> None:
+        from train import save_model, train_chat
+
+        # From the half-precision file, so that base and chat differ by the tuning alone.
+        model = train_chat(self.settings, self.world, self.vocabulary, self.model("base"))
+        save_model(model, self.vocabulary, self.out / "chat", self.settings.context, chat=True)
+
+    def saes(self) -> None:
+        from saes import train_saes
+
+        train_saes(self.settings, self.world, self.vocabulary, self.model("base"), self.out)
+
+    def card(self) -> None:
+        from card import write_card
+
+        write_card(self.settings, self.out)
