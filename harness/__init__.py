@@ -1,3 +1,66 @@
-"""What did fine-tuning change inside a language model, and does it cause the behaviour we see?"""
+"""What did fine-tuning change inside a language model, and does it cause the behaviour we see?
+
+The steps of the command line, as functions::
+
+    import harness
+
+    task = harness.load("tasks/refusal.toml", seed=1)
+    results = harness.run(harness.plan(task), "runs/refusal")
+    results.frame                                   # the records, as a DataFrame
+
+Importing this imports nothing else.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from harness.plan import Plan
+    from harness.results import Results
+    from harness.task import Task
 
 __version__ = "0.1.0"
+__all__ = ["load", "load_results", "plan", "run"]
+
+
+def load(task: str | Path, **overrides: Any) -> Task:
+    """A task, understood: a file, or the name of a built-in task.
+
+    `overrides` are top-level keys (`seed=1`), or tables to merge into the task's.
+    Raises TaskError with everything that is wrong with it.
+    """
+    from harness.registry import discover
+    from harness.task import resolve
+    from harness.taskfile import find_task, overridden, read_source
+
+    return resolve(overridden(read_source(find_task(str(task))), overrides), discover())
+
+
+def plan(task: Task) -> Plan:
+    """The passes, completions and verdicts of a task; reads nothing."""
+    from harness.plan import plan as plan_
+
+    return plan_(task)
+
+
+def run(planned: Plan, folder: str | Path, *, fresh: bool = False) -> Results:
+    """Runs a plan into a folder and returns the results; continues what is unfinished there.
+
+    Raises InvalidRun when a preflight, a sentinel or a receipt fails.
+    """
+    from pathlib import Path
+
+    from harness.registry import discover
+    from harness.run import run as run_
+
+    return run_(planned, discover(), Path(folder), fresh=fresh, command="harness.run")
+
+
+def load_results(folder: str | Path) -> Results:
+    """The results of an earlier run."""
+    from harness.results import load_results as load_results_
+
+    return load_results_(folder)

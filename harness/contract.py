@@ -297,6 +297,8 @@ class Edit:
 class Check:
     """A promise that an intervention makes, measured where the model reads the activation.
 
+    A `name` that ends in ` at <site>` is reported once for all sites, with the largest value.
+
     `measure(x, parameters) -> Float[Tensor, "rows pos"]` sees x at `site` before any edit there;
     a value above `limit` makes the run invalid; without a limit it is only reported.
     """

@@ -74,6 +74,14 @@ def read_source(file: Path, overrides: Sequence[str] = ()) -> Source:
     return Source(file, values, origins)
 
 
+def overridden(source: Source, values: Mapping[str, Any]) -> Source:
+    """A source with further values merged on top, as Python gives them."""
+    merged, origins = _merge(
+        source.values, source.origins, values, {(k,): Origin(None) for k in values}
+    )
+    return Source(source.file, merged, origins)
+
+
 def _read(file: Path, inside: tuple[Path, ...]) -> tuple[dict[str, Any], dict[KeyPath, Origin]]:
     if file in inside:
         chain = " → ".join(display(f) for f in (*inside, file))

@@ -71,7 +71,8 @@ def _described(arm: Arm, facts: ModelFacts) -> None:
     _law(bool(arm.edits), "an arm edits something", "it has no edit")
     names = [check.name for check in arm.checks]
     _law(len(names) == len(set(names)), "checks have names of their own", f"they are {names}")
-    for one in (*arm.edits, *arm.checks):
+    everything: list[Edit | Check] = [*arm.edits, *arm.checks]
+    for one in everything:
         site = one.site
         known = facts.layers is None or site.layer is None or 0 <= site.layer < facts.layers
         _law(

@@ -1,1 +1,1 @@
-"""A built-in plugin of sae-harness, shaped like a third party's: plugin.py declares, options.py types."""
+"""Judges of what a model wrote."""

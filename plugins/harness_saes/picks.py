@@ -26,6 +26,10 @@ def top(a: Float[Tensor, "rows d_sae"], k: int) -> Int[Tensor, " nnz"]:
     """Positions of the k largest of each row, those that are positive: TopK, then ReLU."""
     if a.device.type == "cpu":
         return torch.from_numpy(_top_numpy(a.numpy(), k))
+    return _top_torch(a, k)
+
+
+def _top_torch(a: Tensor, k: int) -> Tensor:
     values, latents = a.topk(k, dim=1, sorted=False)
     rows = torch.arange(len(a), device=a.device)[:, None]
     positions = (rows * a.shape[1] + latents)[values > 0]

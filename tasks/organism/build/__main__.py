@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from dataclasses import replace
 from pathlib import Path
 
 STEPS = ("data", "tokenizer", "base", "chat", "saes", "card")
@@ -18,6 +19,8 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=STEPS, default=list(STEPS), metavar="STEP",
                         help=f"steps to run, of {', '.join(STEPS)}")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--compile", action="store_true",
+                        help="torch.compile the base's training: faster, needs a C++ compiler")
     arguments = parser.parse_args()
     if arguments.small and arguments.out is None:
         parser.error("--small needs --out: it would overwrite the shipped organism")
@@ -31,7 +34,8 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     from steps import Build
 
-    build = Build(SMALL if arguments.small else FULL, (arguments.out or here).resolve())
+    settings = replace(SMALL if arguments.small else FULL, compile=arguments.compile)
+    build = Build(settings, (arguments.out or here).resolve())
     for step in STEPS:
         if step in arguments.only:
             print(f"== {step}", flush=True)

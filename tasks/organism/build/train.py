@@ -128,6 +128,8 @@ def train_base(settings: Settings, world: World, tokenizer: Tokenizer) -> LlamaF
     model = new_model(settings, tokenizer)
     print(f"base: {model.num_parameters():,} parameters", flush=True)
     schedule = Schedule(model, settings.base_lr, settings.base_steps, decay=0.1)
+    if settings.compile:
+        model.model.compile(dynamic=False)
     for step, (ids, labels) in enumerate(packed_batches(settings, world, tokenizer)):
         schedule.step(step, language_loss(model, ids, labels))
     return model

@@ -1,0 +1,270 @@
+"""Laws that every backend's model keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from harness.contract import (
+    Activations,
+    Arm,
+    Check,
+    Edit,
+    Example,
+    Model,
+    Prompt,
+    Receipt,
+    Sampling,
+    Site,
+    Tokens,
+)
+
+LIMIT = 1e-9
+"""A limit that the check of a promise is made to break."""
+
+
+def check_backend(model: Model, examples: Sequence[Example], *, new_tokens: int = 6) -> None:
+    """Raises AssertionError, naming the law, where a model breaks one.
+
+    `examples` are two or more texts of different lengths. Numbers of two ways that must agree may
+    differ by 1e-4 of the largest one in float32, by 5e-2 in a half precision.
+
+    Laws: rendering is deterministic · facts fit the activations · padding and batch change
+    nothing · the order of rows does not matter · asking for more changes nothing · the residual
+    stream is one stream · an arm without edits is bit-equal · an edit of nothing is bit-equal ·
+    capture sees edits · rows have arms of their own · hooks are gone after an error · edited does
+    not nest · receipts count what was done · checks look before edits · completions do not depend
+    on the batch · completions run under the edits.
+    """
+    tokens = model.render(examples, Prompt())
+    again = model.render(examples, Prompt())
+    _law(tokens == again, "rendering is deterministic", f"{again} after {tokens}")
+    lengths = {len(t.ids) for t in tokens}
+    assert len(lengths) > 1, "check_backend needs examples of different lengths"
+    for t in tokens:
+        inside = 0 <= t.span[0] < t.span[1] <= len(t.ids)
+        _law(inside, "a span lies inside its prompt", f"{t.span} of {len(t.ids)} tokens")
+    layers = model.facts.layers
+    assert layers is not None, "facts fit the activations: facts.layers is None"
+    site = Site("resid_post", layers // 2)
+    _reading(model, tokens, site, layers)
+    _editing(model, tokens, site)
+    _receipts(model, tokens, site)
+    _generating(model, tokens, site, Sampling(max_new_tokens=new_tokens))
+
+
+# ── Reading ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def _reading(model: Model, tokens: Sequence[Tokens], site: Site, layers: int) -> None:
+    whole = model.activations(tokens, [site])
+    x = whole.sites[site]
+    fits = x.shape[0] == len(tokens) and x.shape[2] == model.facts.width(site)
+    _law(fits, "facts fit the activations", f"{tuple(x.shape)} at {site} for {model.facts}")
+    right = str(x.dtype).removeprefix("torch.") == model.dtype
+    _law(right, "activations come in the model's dtype", f"{x.dtype} from {model.dtype}")
+    together = _rows(whole, tokens, site)
+    for t, row in zip(tokens, together, strict=True):
+        alone = _rows(model.activations([t], [site]), [t], site)[0]
+        _close("padding and batch change nothing", model, alone, row)
+    back = list(reversed(tokens))
+    turned = _rows(model.activations(back, [site]), back, site)
+    for row, other in zip(together, reversed(turned), strict=True):
+        _close("the order of rows does not matter", model, row, other)
+    first, last = Site("resid_pre", 0), Site("resid_post", layers - 1)
+    embed = Site("embed")
+    more = model.activations(tokens, [last, first, embed, site], logits=True)
+    for row, other in zip(together, _rows(more, tokens, site), strict=True):
+        _close("asking for more changes nothing", model, row, other)
+    logits = more.logits
+    assert logits is not None, "asking for more changes nothing: no logits though asked for"
+    _law(
+        logits.shape[:2] == more.sites[site].shape[:2],
+        "logits lie beside the activations",
+        f"{tuple(logits.shape)} beside {tuple(more.sites[site].shape)}",
+    )
+    for a, b in zip(_rows(more, tokens, first), _rows(more, tokens, embed), strict=True):
+        _close("the residual stream is one stream", model, a, b)
+    for layer in range(layers - 1):
+        here, there = Site("resid_post", layer), Site("resid_pre", layer + 1)
+        both = model.activations(tokens, [here, there])
+        for a, b in zip(_rows(both, tokens, here), _rows(both, tokens, there), strict=True):
+            _close("the residual stream is one stream", model, a, b)
+
+
+# ── Editing ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def _editing(model: Model, tokens: Sequence[Tokens], site: Site) -> None:
+    plain = _logits(model, tokens)
+    vectors = [_vector(model, site, seed) for seed in (1, 2)]
+
+    def bit_equal(law: str) -> None:
+        same = torch.equal(plain, _logits(model, tokens))
+        _law(same, law, "logits differ from those of the untouched model")
+
+    with model.edited([Arm("none")]):
+        bit_equal("an arm without edits is bit-equal")
+    zero = torch.zeros_like(vectors[0])
+    with model.edited([_adding("zero", site, zero)]):
+        bit_equal("an edit of nothing is bit-equal")
+    bit_equal("hooks are gone after the block")
+
+    before = _rows(model.activations(tokens, [site]), tokens, site)
+    with model.edited([_adding("one", site, vectors[0])]):
+        changed = _rows(model.activations(tokens, [site]), tokens, site)
+        alone = _logits(model, tokens)
+    for x, y in zip(before, changed, strict=True):
+        _close("capture sees edits", model, x + vectors[0].to(x), y)
+    _law(not torch.equal(plain, alone), "an edit acts", "logits are those of the untouched model")
+
+    arms = [Arm("none"), *(_adding(f"v{i}", site, v) for i, v in enumerate(vectors))]
+    mixed = [replace(t, arm=row % 3) for row, t in enumerate([*tokens, *tokens, *tokens])]
+    with model.edited(arms):
+        together = _rows(model.activations(mixed, [site]), mixed, site)
+    for t, row, x in zip(mixed, together, [*before, *before, *before], strict=True):
+        expected = x if t.arm == 0 else x + vectors[t.arm - 1].to(x)
+        _close("rows have arms of their own", model, expected, row)
+
+    for law, wrong in (("an error inside", None), ("an error of an edit", _breaks)):
+        try:
+            arm = _adding("v", site, vectors[0])
+            if wrong is not None:
+                arm = replace(arm, edits=(replace(arm.edits[0], apply=wrong),))
+            with model.edited([arm]):
+                _logits(model, tokens)
+                raise _Boom
+        except _Boom:
+            pass
+        bit_equal(f"hooks are gone after an error ({law})")
+    try:
+        with model.edited([Arm("a")]), model.edited([Arm("b")]):
+            raise AssertionError("edited does not nest: a second edited() inside was accepted")
+    except AssertionError:
+        raise
+    except Exception:  # whichever error the backend uses to refuse
+        pass
+    bit_equal("hooks are gone after an error (nesting)")
+
+
+# ── Receipts ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def _receipts(model: Model, tokens: Sequence[Tokens], site: Site) -> None:
+    vector = _vector(model, site, 3)
+    half = [replace(t, arm=row % 2) for row, t in enumerate([*tokens, *tokens])]
+    promise = Check("sees", site, _length, {"v": vector}, LIMIT)
+    arms = [Arm("none"), replace(_adding("v", site, vector), checks=(promise,))]
+    with model.edited(arms) as receipts:
+        model.activations(half, [site])
+    none, edited = receipts
+    _law(none == Receipt("none"), "an arm without edits has an empty receipt", str(none))
+    mine = [t for t in half if t.arm == 1]
+    count = sum(len(t.ids) for t in mine)
+    law = "receipts count what was done"
+    _law(edited.fired >= 1, law, f"fired {edited.fired} times")
+    _law(edited.tokens == count, law, f"{edited.tokens} tokens, but {count} are no padding")
+    _law(edited.changed == count, law, f"{edited.changed} changed, but all {count} were")
+    rows = [r.double() for r in _rows(model.activations(mine, [site]), mine, site)]
+    x = torch.cat(rows)
+    lengths = x.norm(dim=-1)
+    expected = float((vector.double().norm() / lengths).mean())
+    near = edited.relative is not None and abs(edited.relative - expected) < 0.02 * expected
+    _law(near, law, f"relative change {edited.relative}, but it is {expected}")
+    most, seen = float(lengths.max()), edited.checks.get("sees", -1.0)
+    _law(abs(seen - most) < 0.02 * most, "checks look before edits", f"{seen}, but it is {most}")
+    _law("sees" in edited.broken, "a check over its limit is broken", str(edited))
+    with model.edited([_adding("nan", site, torch.full_like(vector, torch.nan))]) as receipts:
+        model.activations(tokens, [site])
+    _law("non-finite" in receipts[0].broken, "results that are not finite are told", str(receipts))
+
+
+# ── Generating ───────────────────────────────────────────────────────────────────────────────────
+
+
+def _generating(model: Model, tokens: Sequence[Tokens], site: Site, sampling: Sampling) -> None:
+    plain = model.generate(tokens, sampling)
+    _law(len(plain) == len(tokens), "one completion for each prompt", str(plain))
+    for completion in plain:
+        fits = completion.tokens <= sampling.max_new_tokens
+        _law(fits, "completions keep the token limit", str(completion))
+    _law(plain == model.generate(tokens, sampling), "greedy completions are the same again", "")
+    # Elsewhere rounding may turn one greedy choice into another.
+    if model.dtype == "float32":
+        alone = [model.generate([t], sampling)[0] for t in tokens]
+        law = "completions do not depend on the batch"
+        _law(alone == plain, law, f"{alone} one by one, {plain} together")
+    vector = 50 * _vector(model, site, 4)
+    mixed = [replace(t, arm=row % 2) for row, t in enumerate([*tokens, *tokens])]
+    with model.edited([Arm("none"), _adding("v", site, vector)]) as receipts:
+        model.generate(mixed, sampling)
+    mine = [t for t in mixed if t.arm == 1]
+    prompts = sum(len(t.ids) for t in mine)
+    most = prompts + len(mine) * (sampling.max_new_tokens - 1)
+    edited = receipts[1].tokens
+    _law(
+        prompts <= edited <= most,
+        "completions run under the edits",
+        f"{edited} tokens were edited, but there are {prompts} in prompts, {most} in all",
+    )
+    _law(receipts[0] == Receipt("none"), "completions run under the edits of their row", "")
+
+
+# ── Tools ────────────────────────────────────────────────────────────────────────────────────────
+
+
+class _Boom(Exception):
+    pass
+
+
+def _breaks(x: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
+    raise _Boom
+
+
+def _add(x: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
+    return x + parameters["v"][:, None].to(x.dtype)
+
+
+def _length(x: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
+    return torch.linalg.vector_norm(x.float(), dim=-1)
+
+
+def _adding(name: str, site: Site, vector: Tensor) -> Arm:
+    return Arm(name, (Edit(site, _add, {"v": vector}),))
+
+
+def _vector(model: Model, site: Site, seed: int) -> Tensor:
+    width = model.facts.width(site)
+    assert width is not None, f"facts fit the activations: no width at {site}"
+    return torch.randn(width, generator=torch.Generator().manual_seed(seed))
+
+
+def _rows(activations: Activations, tokens: Sequence[Tokens], site: Site) -> list[Tensor]:
+    """The tokens of each row, without padding, on the CPU."""
+    x = activations.sites[site].detach().cpu()
+    return [
+        x[row, start : start + len(t.ids)]
+        for row, (t, start) in enumerate(zip(tokens, activations.start, strict=True))
+    ]
+
+
+def _logits(model: Model, tokens: Sequence[Tokens]) -> Tensor:
+    logits = model.activations(tokens, [], logits=True).logits
+    assert logits is not None, "logits are there when asked for: None"
+    return logits.detach().cpu()
+
+
+def _close(law: str, model: Model, a: Tensor, b: Tensor) -> None:
+    tolerance = 1e-4 if model.dtype in ("float32", "float64") else 5e-2
+    _law(a.shape == b.shape, law, f"{tuple(a.shape)} and {tuple(b.shape)}")
+    gap = float((a.double() - b.double()).abs().max())
+    scale = float(a.double().abs().max())
+    _law(gap <= tolerance * scale, law, f"differs by {gap:.3g} where the largest is {scale:.3g}")
+
+
+def _law(kept: bool, law: str, what: str) -> None:
+    if not kept:
+        raise AssertionError(f"{law}: {what}" if what else law)

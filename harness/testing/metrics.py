@@ -1,0 +1,175 @@
+"""Conformance checks of metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Literal, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from harness.contract import Batch, Metric
+from harness.testing.batches import ArraySide, only, take
+
+Reference = Callable[[Batch], Sequence[float]]
+"""The metric's values for a batch, in the order of `values`; NaN where undefined."""
+SideName = Literal["left", "right", "pair"]
+
+
+def check_metric(
+    metric: Metric,
+    *batches: Batch,
+    reference: Reference,
+    side: SideName = "left",
+    rtol: float = 1e-6,
+    seed: int = 0,
+) -> None:
+    """Checks a metric against a slow reference and against the laws of `Metric`.
+
+    Each batch (see `harness.testing.batches`) has at least two documents. `reference` is the
+    metric written down once more, in numpy and float64, for a whole batch. Paired metrics are
+    checked with side="pair" on batches with two sides.
+
+    Raises AssertionError that begins with the law: *sums*, *reference*, *split*, *order*,
+    *padding*, *inputs*, *null*, *draws*, *empty*.
+    """
+    if not batches:
+        raise AssertionError("sums: no batch to check the metric on")
+    generator = np.random.default_rng(seed)
+    for batch in batches:
+        if len(batch.documents) < 2:
+            raise AssertionError("split: a batch of one document cannot be split")
+        before = _tensors(batch)
+        whole = _sums(metric, batch, side)
+        for name, tensor in _tensors(batch).items():
+            if not torch.equal(tensor, before[name]):
+                raise AssertionError(f"inputs: sums modified {name}")
+        found = _value(metric, whole)
+        _compare(metric, "reference", found, np.array(reference(batch), dtype=float), rtol)
+        _check_split(metric, batch, side, found, rtol, generator)
+        _check_order(metric, batch, side, found, rtol, generator)
+        _check_padding(metric, batch, side, found, rtol)
+        _check_null(metric, batch, side)
+        _check_draws(metric, batch, side, whole)
+        _check_empty(metric, batch, side)
+
+
+def _check_split(
+    metric: Metric,
+    batch: Batch,
+    side: SideName,
+    found: np.ndarray,
+    rtol: float,
+    generator: np.random.Generator,
+) -> None:
+    """Sums of any parts add up to those of the whole."""
+    documents = generator.permutation(len(batch.documents))
+    cuts = {1, len(documents) // 2, len(documents) - 1} - {0}
+    splits = [[documents[:cut], documents[cut:]] for cut in sorted(cuts)]
+    splits.append([documents[i : i + 1] for i in range(len(documents))])
+    for parts in splits:
+        sums = [_sums(metric, only(batch, part.tolist()), side) for part in parts]
+        added = {name: sum(part[name] for part in sums) for name in sums[0]}
+        _compare(metric, "split", _value(metric, cast("dict[str, np.ndarray]", added)), found, rtol)
+
+
+def _check_order(
+    metric: Metric,
+    batch: Batch,
+    side: SideName,
+    found: np.ndarray,
+    rtol: float,
+    generator: np.random.Generator,
+) -> None:
+    """Neither the order of tokens nor that of documents matters."""
+    tokens = torch.from_numpy(generator.permutation(len(batch.document)))
+    documents = generator.permutation(len(batch.documents)).tolist()
+    turned = take(batch, tokens, documents)
+    _compare(metric, "order", _value(metric, _sums(metric, turned, side)), found, rtol)
+
+
+def _check_padding(
+    metric: Metric, batch: Batch, side: SideName, found: np.ndarray, rtol: float
+) -> None:
+    """A document of which no token is measured changes nothing."""
+    padded = replace(batch, documents=(*batch.documents, "nothing measured"))
+    _compare(metric, "padding", _value(metric, _sums(metric, padded, side)), found, rtol)
+
+
+def _check_null(metric: Metric, batch: Batch, side: SideName) -> None:
+    """Identical sides give the value that the metric states."""
+    same = replace(batch, right=batch.left)
+    found = _value(metric, _sums(metric, same, "left" if side == "right" else side))
+    for value, number in zip(metric.values, found, strict=True):
+        null = value.null or {}
+        if null.get("kind") == "identical" and not abs(number - null["value"]) <= 1e-12:
+            raise AssertionError(
+                f"null: {value.id} of identical sides is {number}, not {null['value']}"
+            )
+
+
+def _check_draws(
+    metric: Metric, batch: Batch, side: SideName, whole: Mapping[str, np.ndarray]
+) -> None:
+    """`value` treats each draw of its leading axis on its own."""
+    part = _sums(metric, only(batch, [0]), side)
+    stacked = {name: np.stack([whole[name], part[name], 2 * whole[name]]) for name in whole}
+    found = metric.value(stacked)
+    for draw in range(3):
+        alone = _value(metric, {name: sums[draw] for name, sums in stacked.items()})
+        together = np.array([np.asarray(values)[draw] for values in found], dtype=float)
+        _compare(metric, "draws", together, alone, 1e-12)
+
+
+def _check_empty(metric: Metric, batch: Batch, side: SideName) -> None:
+    """Nothing measured is undefined, never a number."""
+    nothing = take(batch, torch.zeros(0, dtype=torch.long))
+    found = _value(metric, _sums(metric, nothing, side))
+    for value, number in zip(metric.values, found, strict=True):
+        if not np.isnan(number):
+            raise AssertionError(f"empty: {value.id} of no tokens is {number}, not NaN")
+
+
+def _sums(metric: Metric, batch: Batch, side: SideName) -> dict[str, np.ndarray]:
+    """Sums over all documents of a batch, of the right form."""
+    one = batch.right if side == "right" else batch.left
+    if one is None or (side == "pair" and batch.right is None):
+        raise AssertionError(
+            f"sums: the batch has no {'right' if side == 'right' else 'pair of'} sides"
+        )
+    found = {name: value.cpu().double().numpy() for name, value in metric.sums(batch, one).items()}
+    if "n" not in found:
+        raise AssertionError("sums: n is missing, the number of what is measured by document")
+    for name, value in found.items():
+        if value.shape[:1] != (len(batch.documents),):
+            raise AssertionError(
+                f"sums: {name} has shape {value.shape}, not one entry per document"
+            )
+        if not np.isfinite(value).all():
+            raise AssertionError(f"sums: {name} is not finite")
+    return {name: value.sum(0) for name, value in found.items()}
+
+
+def _value(metric: Metric, sums: Mapping[str, np.ndarray]) -> np.ndarray:
+    found = metric.value({name: np.asarray(total)[None] for name, total in sums.items()})
+    if len(found) != len(metric.values):
+        raise AssertionError(f"sums: {len(found)} numbers for {len(metric.values)} values")
+    return np.array([np.asarray(number)[0] for number in found], dtype=float)
+
+
+def _compare(
+    metric: Metric, law: str, found: np.ndarray, expected: np.ndarray, rtol: float
+) -> None:
+    for value, one, other in zip(metric.values, found, expected, strict=True):
+        if not np.isclose(one, other, rtol=rtol, atol=rtol * 1e-3, equal_nan=True):
+            raise AssertionError(f"{law}: {value.id} is {one}, not {other}")
+
+
+def _tensors(batch: Batch) -> dict[str, Tensor]:
+    found = {"document": batch.document.clone(), "selected": batch.selected.clone()}
+    for name, side in (("left", batch.left), ("right", batch.right)):
+        if isinstance(side, ArraySide):
+            found |= {f"{name} {site}": x.clone() for site, x in side.activations.items()}
+    return found

@@ -1,0 +1,21 @@
+"""What this plugin provides. Light: nothing heavy is imported here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from harness.contract import Component, hookimpl
+
+
+@hookimpl
+def harness_components() -> Iterable[Component]:
+    """The evaluators."""
+    return (
+        Component(
+            kind="evaluator",
+            name="substrings",
+            summary="refusals by their wording, and broken text, which wording alone would count",
+            load="harness_evaluators.substrings:Substrings",
+            options="harness_evaluators.options:Substrings",
+        ),
+    )

@@ -1,0 +1,41 @@
+import importlib
+import subprocess
+import sys
+
+import pytest
+
+from harness.contract import InterventionOptions
+from harness_interventions.plugin import harness_components
+
+COMPONENTS = list(harness_components())
+
+
+def _loaded(path):
+    module, _, name = path.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def test_names():
+    assert [(c.kind, c.name) for c in COMPONENTS] == [
+        ("intervention", "ablation"),
+        ("intervention", "addition"),
+    ]
+
+
+@pytest.mark.parametrize("component", COMPONENTS, ids=lambda component: component.name)
+def test_both_halves_exist_and_every_option_is_described(component):
+    options = _loaded(component.options)
+    assert issubclass(options, InterventionOptions)
+    assert all(field.description for field in options.model_fields.values())
+    assert callable(_loaded(component.load).arm)
+
+
+def test_the_light_half_imports_nothing_heavy():
+    code = (
+        "import sys; import harness_interventions.plugin, harness_interventions.options;"
+        "print(sorted({'torch', 'scipy', 'numpy'} & set(sys.modules)))"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert answer.stdout.strip() == "[]"

@@ -1,0 +1,113 @@
+"""The core of the linear families: chunks, ties, selection, identity."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings, strategies as st
+
+from harness.errors import ModelError
+from harness_saes import picks
+from harness_saes.config import Config
+from harness_saes.linear import LinearSae
+
+
+def sae_of(architecture="topk", d_in=16, d_sae=200, k=9, seed=0, **rest):
+    generator = torch.Generator().manual_seed(seed)
+
+    def normal(*shape):
+        return torch.randn(*shape, generator=generator)
+
+    tensors = {
+        "W_enc": normal(d_in, d_sae) / 4,
+        "W_dec": normal(d_sae, d_in),
+        "b_dec": normal(d_in),
+        "b_enc": normal(d_sae) / 4,
+    }
+    if architecture == "jumprelu":
+        tensors["threshold"] = normal(d_sae).abs()
+    config = Config(architecture, d_in, d_sae, k=k if "topk" in architecture else None)
+    return LinearSae(config, tensors, **rest)
+
+
+@pytest.mark.parametrize("architecture", ["standard", "topk", "abstopk", "jumprelu"])
+@pytest.mark.parametrize("rows", [1, 3, 7, 50])
+def test_chunk_size_changes_nothing(architecture, rows):
+    x = torch.randn(50, 16)
+    whole = sae_of(architecture)
+    pieces = sae_of(architecture, chunk_bytes=rows * 200 * 4)
+    one, other = whole.encode(x), pieces.encode(x)
+    assert torch.equal(one.dense() != 0, other.dense() != 0)
+    torch.testing.assert_close(one.dense(), other.dense())
+    torch.testing.assert_close(whole.reconstruct(one), pieces.reconstruct(other))
+
+
+def test_a_chunk_is_at_least_one_row():
+    assert sae_of(chunk_bytes=1).encode(torch.randn(4, 16)).tokens == 4
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.integers(1, 6),
+    st.integers(1, 300),
+    st.integers(1, 40),
+    st.integers(0, 2**32 - 1),
+    st.sampled_from([0, 1, 3]),
+)
+def test_top_equals_sorting(rows, width, k, seed, levels):
+    """Both forms keep the k largest positive values; few levels make many ties."""
+    k = min(k, width)
+    generator = np.random.default_rng(seed)
+    a = generator.normal(size=(rows, width)).astype(np.float32)
+    if levels:
+        a = np.round(a * levels) / levels
+    expected = [sorted((v for v in row if v > 0), reverse=True)[:k] for row in a]
+    for positions in (picks._top_numpy(a, k), picks._top_torch(torch.from_numpy(a), k).numpy()):
+        assert (np.diff(positions) > 0).all()
+        rows_of = positions // width
+        found = [sorted(a.reshape(-1)[positions[rows_of == r]], reverse=True) for r in range(rows)]
+        assert found == expected
+
+
+def test_zeros_are_not_active():
+    """TopK keeps the k largest, then ReLU: zero and negative ones among them are not active."""
+    a = torch.tensor([[0.0, -1.0, 2.0, 0.0], [-1.0, -2.0, -3.0, -4.0]])
+    assert picks.top(a, 3).tolist() == [2]
+
+
+def test_above_is_strict():
+    a = torch.tensor([[1.0, 1.0, 1.0]])
+    assert picks.above(a, torch.tensor([1.0, 0.999, 1.001])).tolist() == [1]
+
+
+def test_wrong_width_is_one_sentence():
+    with pytest.raises(ModelError, match=r"\[2, 15\]. Expected \[tokens, 16\]"):
+        sae_of().encode(torch.randn(2, 15))
+
+
+def test_fingerprint_follows_the_numbers():
+    same, other = sae_of().fingerprint, sae_of(seed=1).fingerprint
+    assert sae_of().fingerprint == same != other
+    assert sae_of(k=8).fingerprint != same
+    assert sae_of(dtype=torch.float64).fingerprint != same
+
+
+def test_decoder_norm_folds_like_its_definition():
+    """Selection by ‖W_dec‖·a, and a zero row is never active."""
+    generator = torch.Generator().manual_seed(0)
+    tensors = {
+        "W_enc": torch.randn(8, 12, generator=generator),
+        "W_dec": torch.randn(12, 8, generator=generator) * 5,
+        "b_dec": torch.zeros(8),
+        "b_enc": torch.ones(12),
+    }
+    tensors["W_dec"][3] = 0
+    sae = LinearSae(Config("topk", 8, 12, k=12, rescale_by_decoder_norm=True), tensors)
+    x = torch.randn(20, 8, generator=generator)
+    dense = sae.encode(x).dense()
+    expected = (x @ tensors["W_enc"] + 1).relu() * tensors["W_dec"].norm(dim=1)
+    torch.testing.assert_close(dense, expected)
+    assert not dense[:, 3].any()
+    norms = sae.rows(torch.arange(12)).norm(dim=1)
+    torch.testing.assert_close(norms, torch.ones(12).index_fill(0, torch.tensor([3]), 0))
