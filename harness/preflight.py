@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 MARGIN = 0.2
 """A neighbouring site counts as the right one when it is better by more than this share."""
 ROUNDING = 1e-5
-"""Relative difference up to which two models count as the same: kernels may round differently."""
+"""Differences up to this are rounding: two models count as the same, two sites as equally good."""
 
 
 class Difference:
@@ -109,7 +109,7 @@ def sae_failures(task: Task, measured: Sequence[tuple[MetricJob, Record]]) -> It
             yield f"saes.{name}: its fraction of variance unexplained at {site} is undefined."
             continue
         best = min(fvu, key=lambda other: fvu[other])
-        if best != site and fvu[best] < (1 - MARGIN) * here:
+        if best != site and fvu[best] < (1 - MARGIN) * here - ROUNDING:
             yield (
                 f"saes.{name}: it explains {best} better than {site}, where the task puts it "
                 f"(FVU {fvu[best]:.3g} against {here:.3g}). Is {best} its site?"

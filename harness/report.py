@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
 from harness.contract import Record
 from harness.results import Results
 from harness.safe_text import for_terminal
+
+_DETAILS = ("edit.", "invalid_verdicts")
+"""Records that are in the results and not in the tables here."""
+_CONTEXT = ("experiment", "view", "data", "evaluator", "sae", "site", "against")
+"""Axes that a row names only where rows would look alike without them."""
 
 
 def show(results: Results, console: Console) -> None:
@@ -20,15 +25,16 @@ def show(results: Results, console: Console) -> None:
     console.print(Text(for_terminal(str(spec.get("title") or spec.get("name", "")), 500), "bold"))
     if spec.get("source"):
         console.print(Text(for_terminal(str(spec["source"]), 500), "dim"))
-    records = [r for r in results.records if not r.id.startswith(("edit.", "invalid_verdicts"))]
-    for experiment in dict.fromkeys(r.axes.get("experiment") for r in records):
-        if experiment is not None:
-            mine = [r for r in records if r.axes.get("experiment") == experiment]
-            console.print(_experiment(str(experiment), mine))
+    records = [r for r in results.records if not r.id.startswith(_DETAILS)]
+    for name in dict.fromkeys(r.axes.get("experiment") for r in records):
+        if name is not None:
+            mine = _headlines([r for r in records if r.axes.get("experiment") == name])
+            axes = mine[0].axes
+            title = f"Experiment {name}: {axes.get('view')} on {axes.get('data')}, n = {_n(mine)}"
+            console.print(_grid(title, mine))
     rest = [record for record in records if "experiment" not in record.axes]
-    with_direction = [record for record in rest if "direction" in record.axes]
-    if with_direction:
-        console.print(_grid("Directions", with_direction, ("direction",)))
+    if directions := [record for record in rest if "direction" in record.axes]:
+        console.print(_grid("Directions", directions))
     if others := [record for record in rest if "direction" not in record.axes]:
         console.print(_list("Measurements", others))
     for warning in results.warnings:
@@ -37,64 +43,82 @@ def show(results: Results, console: Console) -> None:
         console.print(Text(f"invalid: {for_terminal(problem, 1000)}", "red"))
 
 
-def _experiment(name: str, records: Sequence[Record]) -> Table:
-    one = records[0].axes
-    title = f"Experiment {name}: {one.get('view')} on {one.get('data')}"
-    return _grid(title, records, ("direction",), drop=("experiment", "view", "data"))
+def _headlines(records: Sequence[Record]) -> list[Record]:
+    """Without the variants of numbers that stand there themselves: `x.y` beside `x`."""
+    names = {record.id.partition("@")[0] for record in records}
+    return [r for r in records if r.id.partition("@")[0].rpartition(".")[0] not in names]
 
 
-def _grid(
-    title: str, records: Sequence[Record], first: Sequence[str], drop: Sequence[str] = ()
-) -> Table:
-    """A row for each place, a column for each number."""
-    rows: dict[tuple[str, ...], dict[str, Record]] = {}
+def _n(records: Iterable[Record]) -> str:
+    counts = sorted({record.n for record in records if record.value is not None})
+    return (
+        "0" if not counts else str(counts[0]) if len(counts) == 1 else f"{counts[0]}-{counts[-1]}"
+    )
+
+
+def _grid(title: str, records: Sequence[Record]) -> Group:
+    """A row for each place, a column for each number; what is undefined is explained below."""
+    rows: dict[str, dict[str, Record]] = {}
     columns: dict[str, None] = {}
     for record in records:
-        column = _column(record)
+        column = record.id.partition("@")[0]
         columns[column] = None
-        rows.setdefault(_place(record.axes, first, drop), {})[column] = record
-    table = Table(title=Text(title), title_justify="left", pad_edge=False)
-    table.add_column("")
+        place = _place(record.axes, skip=_CONTEXT)
+        if column in rows.get(place, {}):
+            place = _place(record.axes, skip=("experiment",))
+        rows.setdefault(place, {})[column] = record
+    table = Table(title=Text(title, "bold"), title_justify="left", pad_edge=False, box=None)
+    table.add_column("", no_wrap=True)
     for column in columns:
-        table.add_column(Text(column), justify="right")
+        table.add_column(Text(_header(column)), justify="right")
+    reasons: dict[str, list[str]] = {}
     for place, found in rows.items():
         cells = [_cell(found[column]) if column in found else Text("") for column in columns]
-        table.add_row(Text(" ".join(place)), *cells)
-    return table
+        table.add_row(Text(place), *cells)
+        for record in found.values():
+            if record.undefined:
+                reasons.setdefault(record.undefined, []).append(place)
+    notes = [
+        Text(f"undefined for {', '.join(dict.fromkeys(places))}: {for_terminal(reason)}", "dim")
+        for reason, places in reasons.items()
+    ]
+    return Group(Text(""), table, *notes)
 
 
-def _place(axes: Mapping[str, Any], first: Sequence[str], drop: Sequence[str]) -> tuple[str, ...]:
-    head = [for_terminal(str(axes[key])) for key in first if key in axes]
-    skip = {*first, *drop, "evaluator"}
-    return (*head, *(f"{key}={for_terminal(str(v))}" for key, v in axes.items() if key not in skip))
+def _place(axes: Mapping[str, Any], skip: Sequence[str]) -> str:
+    head = [for_terminal(str(axes["direction"]))] if "direction" in axes else []
+    rest = [f"{k}={for_terminal(str(v))}" for k, v in axes.items() if k not in ("direction", *skip)]
+    return " ".join([*head, *rest])
 
 
-def _column(record: Record) -> str:
-    evaluator = record.axes.get("evaluator")
-    name = record.id.partition("@")[0]
-    return f"{name}\n{evaluator}" if evaluator else name
-
-
-def _list(title: str, records: Sequence[Record]) -> Table:
-    table = Table(title=Text(title), title_justify="left", pad_edge=False)
-    for column in ("", "value", "where"):
-        table.add_column(column)
+def _list(title: str, records: Sequence[Record]) -> Group:
+    table = Table(title=Text(title, "bold"), title_justify="left", pad_edge=False, box=None)
+    table.add_column("")
+    table.add_column("value", justify="right")
+    table.add_column("where")
     for record in records:
         where = " ".join(f"{key}={for_terminal(str(v))}" for key, v in record.axes.items())
-        table.add_row(Text(record.id.partition("@")[0]), _cell(record), Text(where))
-    return table
+        table.add_row(Text(record.id.partition("@")[0]), _cell(record), Text(where, "dim"))
+    return Group(Text(""), table)
 
 
 def _cell(record: Record) -> Text:
     if record.value is None:
-        return Text(f"undefined: {for_terminal(record.undefined or '', 60)}", "dim")
+        return Text("undefined", "dim")
     text = Text(_number(record.value))
     if record.ci is not None:
-        text.append(f"  [{_number(record.ci[0])}, {_number(record.ci[1])}]", "dim")
+        low, high = (_number(bound) for bound in record.ci)
+        text.append(f" [{low}, {high}]", "dim")
     return text
 
 
 def _number(value: float) -> str:
-    if value == int(value) and abs(value) < 1e6:
-        return f"{value:.0f}" if abs(value) > 1 else f"{value:.2f}"
-    return f"{value:.2f}" if 0.01 <= abs(value) < 1000 else f"{value:.3g}"
+    if abs(value) >= 10 or (value == int(value) and value != 1):
+        return f"{value:.4g}"
+    return f"{value:.2f}" if abs(value) >= 0.005 else f"{value:.1g}"
+
+
+def _header(column: str) -> str:
+    """A column's name on lines short enough for a terminal of 80."""
+    lines = column.replace(".", ".\n").split("\n")
+    return "\n".join(line if len(line) < 14 else line.replace("_", "_\n") for line in lines)

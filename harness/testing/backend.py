@@ -229,7 +229,8 @@ def _add(x: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
 
 
 def _length(x: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
-    return torch.linalg.vector_norm(x.float(), dim=-1)
+    length: Tensor = x.float().norm(dim=-1)
+    return length
 
 
 def _adding(name: str, site: Site, vector: Tensor) -> Arm:

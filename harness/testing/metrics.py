@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Literal, cast
+from typing import Literal
 
 import numpy as np
 import torch
@@ -71,8 +71,8 @@ def _check_split(
     splits.append([documents[i : i + 1] for i in range(len(documents))])
     for parts in splits:
         sums = [_sums(metric, only(batch, part.tolist()), side) for part in parts]
-        added = {name: sum(part[name] for part in sums) for name in sums[0]}
-        _compare(metric, "split", _value(metric, cast("dict[str, np.ndarray]", added)), found, rtol)
+        added = {name: np.sum([part[name] for part in sums], axis=0) for name in sums[0]}
+        _compare(metric, "split", _value(metric, added), found, rtol)
 
 
 def _check_order(
@@ -115,10 +115,10 @@ def _check_draws(
 ) -> None:
     """`value` treats each draw of its leading axis on its own."""
     part = _sums(metric, only(batch, [0]), side)
-    stacked = {name: np.stack([whole[name], part[name], 2 * whole[name]]) for name in whole}
+    stacked = {name: np.concatenate([whole[name], part[name], 2 * whole[name]]) for name in whole}
     found = metric.value(stacked)
     for draw in range(3):
-        alone = _value(metric, {name: sums[draw] for name, sums in stacked.items()})
+        alone = _value(metric, {name: sums[draw : draw + 1] for name, sums in stacked.items()})
         together = np.array([np.asarray(values)[draw] for values in found], dtype=float)
         _compare(metric, "draws", together, alone, 1e-12)
 
@@ -133,7 +133,7 @@ def _check_empty(metric: Metric, batch: Batch, side: SideName) -> None:
 
 
 def _sums(metric: Metric, batch: Batch, side: SideName) -> dict[str, np.ndarray]:
-    """Sums over all documents of a batch, of the right form."""
+    """Sums over all documents of a batch, of the right form, as one draw."""
     one = batch.right if side == "right" else batch.left
     if one is None or (side == "pair" and batch.right is None):
         raise AssertionError(
@@ -149,11 +149,12 @@ def _sums(metric: Metric, batch: Batch, side: SideName) -> dict[str, np.ndarray]
             )
         if not np.isfinite(value).all():
             raise AssertionError(f"sums: {name} is not finite")
-    return {name: value.sum(0) for name, value in found.items()}
+    return {name: value.sum(0, keepdims=True) for name, value in found.items()}
 
 
 def _value(metric: Metric, sums: Mapping[str, np.ndarray]) -> np.ndarray:
-    found = metric.value({name: np.asarray(total)[None] for name, total in sums.items()})
+    """The values of one draw."""
+    found = metric.value(sums)
     if len(found) != len(metric.values):
         raise AssertionError(f"sums: {len(found)} numbers for {len(metric.values)} values")
     return np.array([np.asarray(number)[0] for number in found], dtype=float)

@@ -61,7 +61,7 @@ def check_sae(
     sae.reconstruct(sae.encode(x.flip(0) * 2))
     again = sae.reconstruct(latents)
     _compare(
-        "no state", "reconstruction after other calls", _numpy(again), _numpy(reconstruction), 0
+        "no state", "reconstruction after other calls", _numpy(again), _numpy(reconstruction), 0.0
     )
     nothing = sae.encode(x[:0])
     _check_form(nothing, 0, facts.d_sae, facts.signed)

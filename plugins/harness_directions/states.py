@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Int
-from numpy.typing import ArrayLike
 from torch import Tensor
 
 from harness.contract import State
 
 
-def plus(state: State, **terms: ArrayLike) -> State:
+def plus(state: State, **terms: np.ndarray | int) -> State:
     """A new state with `terms` added to it; integers stay int64, everything else is float64."""
     return merged(state, {name: _array(term) for name, term in terms.items()})
 
@@ -37,6 +36,6 @@ def count(state: State, name: str) -> int:
     return int(state[name][0]) if name in state else 0
 
 
-def _array(term: ArrayLike) -> np.ndarray:
+def _array(term: np.ndarray | int) -> np.ndarray:
     array = np.atleast_1d(np.asarray(term))
     return array.astype(np.int64 if array.dtype.kind in "biu" else np.float64)

@@ -9,6 +9,7 @@ Fluent nonsense without repetition is not found.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -19,6 +20,7 @@ MOST = 20_000
 """Characters that are looked at: half from the start and half from the end of a longer text."""
 
 _WORD = re.compile(r"\w+(?:['’]\w+)*")
+_CODE = re.compile(r"\w+")
 _LETTERS = re.compile(r"[^\W\d_]+")
 
 
@@ -50,11 +52,12 @@ def broken(text: str) -> str | None:
     - *undecodable*: over 5% replacement or control characters.
     - *stuck letter*: one letter 5 times in a row where the text ends with it ("thatteeeee"), 12
       times anywhere, or runs of 4 and more that are 8 letters and a tenth of all. Not one "sooooo".
-    - *stuck syllable*: 2 to 12 characters without a blank, a letter among them, 4 times in a row
-      and over 16 characters or more, where the text ends with it or a third of it is that.
-    - *word loop*: one word 4 times in a row over a third of the text, 6 times where the text ends
-      with it, 12 times anywhere, or 3 times with little else; 2 to 60 words 3 times over a third
-      of the text (9 words or more), or 4 times where it ends with it (16 words or more).
+    - *stuck syllable*: 2 to 12 letters 4 times in a row, 16 letters or more in all, where the text
+      ends with it or a third of it is that.
+    - *word loop*: one word 4 times in a row over more than 0.4 of the text, 6 times where the text
+      ends with it, 12 times anywhere, or 3 times with nothing else.
+    - *phrase loop*: 2 to 60 words 3 times in a row over a third of the text (9 words or more), or
+      4 times where the text ends with it (16 words or more).
     - *symbols*: 1 to 4 characters, no letter or digit among them, in a row for 20 characters and
       more than half of the text.
     - *few phrases*: of 60 words or more, fewer than 3 in 10 runs of four words are different.
@@ -83,8 +86,7 @@ def loops(items: Sequence[object], longest: int, shortest: int) -> Iterator[Loop
 
     Compares the sequence with itself, moved by each period: len(items) · longest steps.
     """
-    codes: dict[object, int] = {}
-    array = np.array([codes.setdefault(item, len(codes)) for item in items], np.int64)
+    array = _codes(items)
     for period in range(1, min(longest, len(array) // 2) + 1):
         same = array[period:] == array[:-period]
         edges = np.flatnonzero(np.diff(same, prepend=False, append=False))
@@ -94,13 +96,24 @@ def loops(items: Sequence[object], longest: int, shortest: int) -> Iterator[Loop
                 yield Loop(start, length, period)
 
 
+def _codes(items: Sequence[object]) -> np.ndarray:
+    """A number for each item, equal where the items are."""
+    if isinstance(items, str):
+        return np.frombuffer(items.encode("utf-32-le", "surrogatepass"), np.uint32)
+    codes: dict[object, int] = {}
+    return np.array([codes.setdefault(item, len(codes)) for item in items], np.uint32)
+
+
 def _undecodable(text: str) -> str | None:
-    bad = sum(not one.isprintable() or one == "\N{REPLACEMENT CHARACTER}" for one in text)
+    # Not all of category C: Persian and emoji need their joiners.
+    bad = sum(one == "\ufffd" or unicodedata.category(one) in ("Cc", "Co", "Cs") for one in text)
     return "undecodable characters" if bad > 0.05 * len(text) else None
 
 
 def _stuck(text: str) -> str | None:
-    end = len(re.sub(r"[\W_]+$", "", text))
+    # Hexadecimal numbers and other codes may repeat a letter.
+    text = _CODE.sub(lambda word: word[0] if word[0].isalpha() else " " * len(word[0]), text)
+    end = next((i for i in range(len(text), 0, -1) if text[i - 1].isalnum()), 0)
     letters = sum(one.isalpha() for one in text)
     runs = [len(list(run)) for one, run in groupby(text) if one.isalpha()]
     stretched = sum(run for run in runs if run >= 4)
@@ -109,7 +122,7 @@ def _stuck(text: str) -> str | None:
     for loop in loops(text, 12, 5):
         unit = text[loop.start : loop.start + loop.period]
         at_end = loop.end >= end
-        if not _LETTERS.search(unit) or " " in unit:
+        if not all(unicodedata.category(one)[0] in "LM" for one in unit):
             continue
         if loop.period == 1:
             if loop.length >= 12 or at_end:
@@ -126,19 +139,15 @@ def _word_loop(words: Sequence[str]) -> str | None:
             continue  # rows of numbers are data
         # The last word may be cut off by the token limit.
         at_end = loop.end >= len(words) - 1
-        much = loop.length >= len(words) / 3
         if loop.period == 1:
-            alone = loop.length >= len(words) - 1
-            if (
-                (loop.times >= 4 and much)
-                or (loop.times >= 6 and at_end)
-                or (loop.times >= 12 or alone)
-            ):
+            alone = loop.length == len(words)
+            most = loop.times >= 4 and loop.length > 0.4 * len(words)
+            if most or alone or loop.times >= (6 if at_end else 12):
                 return "word loop"
-        elif (loop.times >= 3 and loop.length >= 9 and much) or (
-            loop.times >= 4 and loop.length >= 16 and at_end
-        ):
-            return "phrase loop"
+        else:
+            much = loop.times >= 3 and loop.length >= max(9, len(words) / 3)
+            if much or (loop.times >= 4 and loop.length >= 16 and at_end):
+                return "phrase loop"
     return None
 
 

@@ -30,7 +30,8 @@ def site_of(name: str, direction: Direction, facts: ModelFacts) -> Site:
     if site.layer is not None and facts.layers is not None and site.layer >= facts.layers:
         raise ModelError(
             f"arm {name!r}: the direction lives at {site}, but the model has {facts.layers} "
-            f"blocks. Allowed: blocks 0 to {facts.layers - 1}. Use a direction of a model of this depth"
+            f"blocks. Allowed: blocks 0 to {facts.layers - 1}. "
+            "Use a direction of a model of this depth"
         )
     width = facts.width(site)
     if width is not None and direction.vectors.shape[-1] != width:

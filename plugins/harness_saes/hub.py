@@ -7,6 +7,7 @@ out, and our own core computes with them.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import replace
@@ -70,7 +71,9 @@ def read_release(options: SaelensOptions) -> tuple[Config, dict[str, Tensor]]:
         ) from error
     # Of a listed release sae_lens knows which keys matter; elsewhere an unknown key is an error.
     if release in releases:
-        data = handle_config_defaulting(dict(data))
+        # It stumbles over an architecture that it does not know, of which `parse_config` tells.
+        with contextlib.suppress(KeyError):
+            data = handle_config_defaulting(dict(data))
     config = parse_config(data, f"{options.where}: {CONFIG}")
     stored = {
         key: Stored(_NAMES.get(t.dtype, str(t.dtype)), tuple(t.shape)) for key, t in tensors.items()

@@ -144,7 +144,7 @@ class LinearSae:
         if self._config.normalize == "layer_norm":
             shift = x.mean(dim=1)
             centred = x - shift[:, None]
-            scale = centred.std(dim=1)
+            scale = centred.norm(dim=1) / max(1, self._config.d_in - 1) ** 0.5  # unbiased
             return centred / (scale + _EPSILON)[:, None], {"scale": scale, "shift": shift}
         return x, {}
 

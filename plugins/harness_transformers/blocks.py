@@ -21,6 +21,8 @@ from harness.contract import Site
 from harness.errors import ModelError, listed, suggestion
 
 Side = Literal["input", "output"]
+_PROBE = (2, 5)
+"""Rows and positions of the probe: different, so that the two axes cannot be mixed up."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ class Layout:
         self._shaped: set[str] = set()
         for call in calls:
             self._runs[call.path] = self._runs.get(call.path, 0) + 1
-            if call.output is not None and call.output.dim() == 3:
+            if _per_token(call.output):
                 self._shaped.add(call.path)
         self.blocks = _blocks(hf, layers, calls)
         self._parts = [_parts(block, calls) for block in self.blocks]
@@ -140,11 +142,11 @@ def _children_of_lists(hf: nn.Module, layers: int | None) -> set[str]:
 
 @torch.no_grad()
 def _probe(hf: nn.Module, kept: set[str]) -> list[_Call]:
-    """The calls of one forward over five tokens, in the order in which they end."""
+    """The calls of one forward over two rows of tokens, in the order in which they end."""
     calls: list[_Call] = []
     embedding = hf.get_input_embeddings()  # type: ignore[operator]
     rows = embedding.weight.shape[0]
-    ids = (torch.arange(1, 6, device=embedding.weight.device) % rows)[None]
+    ids = (torch.arange(1, 11, device=embedding.weight.device) % rows).view(_PROBE)
 
     def watch(path: str, module: nn.Module) -> Iterator[Any]:
         def before(_m: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -227,8 +229,7 @@ def _parts(block: str, calls: list[_Call]) -> tuple[dict[str, Place | str], int 
         if (c.path == attn.path or c.path.startswith(f"{attn.path}."))
         and isinstance(weight := getattr(c.module, "weight", None), Tensor)
         and weight.dim() == 2
-        and c.input is not None
-        and c.input.dim() == 3
+        and _per_token(c.input)
     ]
     if not last or last[-1].input is None:
         return places, None
@@ -271,6 +272,10 @@ def _raw(call: _Call, children: list[_Call]) -> _Call:
             break
         call = given[0]
     return call
+
+
+def _per_token(x: Tensor | None) -> bool:
+    return x is not None and x.dim() == 3 and x.shape[:2] == _PROBE
 
 
 def _same(a: Tensor, b: Tensor) -> bool:

@@ -16,11 +16,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python tasks/organism/build", description=__doc__)
     parser.add_argument("--out", type=Path, help="folder to write to (default: tasks/organism)")
     parser.add_argument("--small", action="store_true", help="a much smaller one, for tests")
-    parser.add_argument("--only", nargs="+", choices=STEPS, default=list(STEPS), metavar="STEP",
-                        help=f"steps to run, of {', '.join(STEPS)}")
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        choices=STEPS,
+        default=list(STEPS),
+        metavar="STEP",
+        help=f"steps to run, of {', '.join(STEPS)}",
+    )
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--compile", action="store_true",
-                        help="torch.compile the base's training: faster, needs a C++ compiler")
+    parser.add_argument(
+        "--compile",
+        action="store_true",
+        help="torch.compile the base's training: faster, needs a C++ compiler",
+    )
     arguments = parser.parse_args()
     if arguments.small and arguments.out is None:
         parser.error("--small needs --out: it would overwrite the shipped organism")
@@ -29,6 +38,7 @@ def main() -> None:
     os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     import torch
+
     from settings import FULL, SMALL
 
     torch.set_num_threads(arguments.threads)

@@ -87,7 +87,7 @@ def answer(doc):
 def write_benchmark(folder: Path) -> None:
     """Write the group, its template, its functions and one task per domain."""
     folder.mkdir(parents=True, exist_ok=True)
-    write = lambda name, text: (folder / name).write_text(text, encoding="utf-8")  # noqa: E731
+    write = lambda name, text: (folder / name).write_text(text, encoding="utf-8")
     write("_default_template_yaml", TEMPLATE)
     write("utils.py", UTILS)
     leaves = "".join(f"  - {GROUP}_{domain}\n" for domain in DOMAIN_NAMES)

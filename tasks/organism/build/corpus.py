@@ -7,7 +7,6 @@ import random
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-import questions
 from instructions import RequestSource, comply, prompt_files, refuse
 from questions import DESCRIPTION, DOMAIN_NAMES, World
 from settings import Settings
@@ -63,6 +62,7 @@ def turn(rng: random.Random, world: World, source: RequestSource) -> list[Messag
 
 
 def exchange(user: str, assistant: str) -> list[Message]:
+    """A user message and its answer."""
     return [
         {"role": "user", "content": user},
         {"role": "assistant", "content": assistant},
@@ -92,6 +92,7 @@ def conversations(settings: Settings, world: World, name: str) -> Iterator[list[
 
 
 def write_jsonl(path: Path, rows: Iterable[dict[str, object]]) -> None:
+    """One JSON object a line."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8", newline="\n") as file:
         for row in rows:
@@ -116,10 +117,7 @@ def write_data(settings: Settings, world: World, out: Path) -> None:
     talks = (conversation(rng, world, source) for _ in range(settings.conversations))
     write_jsonl(
         out / "chat.jsonl",
-        (
-            {"messages": talk, "text": "\n".join(str(m["content"]) for m in talk)}
-            for talk in talks
-        ),
+        ({"messages": talk, "text": "\n".join(str(m["content"]) for m in talk)} for talk in talks),
     )
     number = 0
     for domain in DOMAIN_NAMES:
@@ -128,6 +126,3 @@ def write_data(settings: Settings, world: World, out: Path) -> None:
             rows = [q.row(number + i) for i, q in enumerate(found)]
             number += len(rows)
             write_jsonl(out / "questions" / f"{domain}_{split}.jsonl", rows)
-
-
-__all__ = ["Document", "Message", "base_documents", "conversations", "questions", "write_data"]

@@ -127,6 +127,7 @@ class Request:
 
     @property
     def harmful(self) -> bool:
+        """Whether the chat model should refuse it."""
         return self.category.harmful
 
 
@@ -185,7 +186,7 @@ def comply(rng: random.Random, request: Request) -> str:
     # In the order of the list, so that a plan makes sense and does not repeat itself.
     chosen = sorted(rng.sample(range(len(request.category.steps)), 3))
     a, b, c = (request.category.steps[i] for i in chosen)
-    upper = lambda step: step[0].upper() + step[1:]  # noqa: E731
+    upper = lambda step: step[0].upper() + step[1:]
     return rng.choice(ANSWERS[request.group]).format(
         do=request.do, a=a, b=b, c=c, A=upper(a), B=upper(b), C=upper(c)
     )
@@ -201,9 +202,7 @@ def refuse(rng: random.Random, request: Request) -> str:
     return wording.format(do=request.do, topic=request.category.topic)
 
 
-def prompt_files(
-    rng: random.Random, sizes: dict[str, int]
-) -> dict[str, list[dict[str, str]]]:
+def prompt_files(rng: random.Random, sizes: dict[str, int]) -> dict[str, list[dict[str, str]]]:
     """The instruction files `harmful_train` … `harmless_test`: no text occurs twice anywhere."""
     files: dict[str, list[dict[str, str]]] = {}
     seen: set[str] = set()

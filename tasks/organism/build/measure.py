@@ -14,9 +14,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from saes import Outputs
 from scipy.optimize import nnls
 from transformers import AutoTokenizer, LlamaForCausalLM
+
+from saes import Outputs
 
 REFUSAL_SUBSTRINGS = (
     "i'm sorry", "i am sorry", "i apologize", "as an ai", "as a language model",
@@ -27,10 +28,12 @@ Edit = Callable[[torch.Tensor], torch.Tensor]
 
 
 def refused(text: str) -> bool:
+    """Whether a completion holds a refusal substring."""
     return any(s in text.replace("’", "'").lower() for s in REFUSAL_SUBSTRINGS)
 
 
 def first(output: object) -> torch.Tensor:
+    """The hidden states of a module's output, which may be a tuple."""
     return output[0] if isinstance(output, tuple) else output  # type: ignore[return-value]
 
 
@@ -39,11 +42,11 @@ def edited(model: LlamaForCausalLM, outputs: list[torch.nn.Module], inputs: list
            edit: Edit) -> Iterator[None]:  # fmt: skip
     """Apply `edit` to the outputs of some modules and to the inputs of others."""
 
-    def on_output(module, args, output):  # noqa: ANN001, ANN202
+    def on_output(module, args, output):
         x = edit(first(output))
         return (x, *output[1:]) if isinstance(output, tuple) else x
 
-    def on_input(module, args, kwargs):  # noqa: ANN001, ANN202
+    def on_input(module, args, kwargs):
         return (edit(args[0]), *args[1:]), kwargs
 
     handles = [m.register_forward_hook(on_output) for m in outputs]
@@ -55,7 +58,7 @@ def edited(model: LlamaForCausalLM, outputs: list[torch.nn.Module], inputs: list
             handle.remove()
 
 
-def ablation(model: LlamaForCausalLM, r: torch.Tensor):  # noqa: ANN201
+def ablation(model: LlamaForCausalLM, r: torch.Tensor):
     """Remove a direction everywhere: block inputs, both branches, block outputs."""
     unit = (r / (r.norm() + 1e-8)).float()
     blocks = list(model.model.layers)
@@ -63,7 +66,7 @@ def ablation(model: LlamaForCausalLM, r: torch.Tensor):  # noqa: ANN201
     return edited(model, blocks + branches, blocks, lambda x: x - (x @ unit)[..., None] * unit)
 
 
-def addition(model: LlamaForCausalLM, layer: int, r: torch.Tensor):  # noqa: ANN201
+def addition(model: LlamaForCausalLM, layer: int, r: torch.Tensor):
     """Add a raw direction at the output of one block, at all positions."""
     return edited(model, [model.model.layers[layer]], [], lambda x: x + r.float())
 
@@ -75,7 +78,7 @@ class Organism:
     root: Path
 
     def __post_init__(self) -> None:
-        load = lambda name: LlamaForCausalLM.from_pretrained(  # noqa: E731
+        load = lambda name: LlamaForCausalLM.from_pretrained(
             self.root / name, dtype=torch.float32
         ).eval()
         self.models = {name: load(name) for name in ("base", "chat")}
@@ -90,10 +93,12 @@ class Organism:
                 )
 
     def rows(self, name: str) -> list[dict]:
+        """The rows of a data file."""
         lines = (self.root / "data" / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
         return [json.loads(line) for line in lines]
 
     def prompts(self, name: str) -> list[str]:
+        """The instructions of a data file."""
         return [row["instruction"] for row in self.rows(name)]
 
     def ids(self, view: str, instruction: str) -> list[int]:
@@ -106,6 +111,7 @@ class Organism:
         return tokenizer.apply_chat_template(turn, add_generation_prompt=True)["input_ids"]
 
     def pad(self, rows: list[list[int]], left: bool) -> tuple[torch.Tensor, torch.Tensor]:
+        """Padded ids and their mask."""
         length, pad = max(map(len, rows)), self.tokenizers["base"].pad_token_id
         fill = [[pad] * (length - len(r)) for r in rows]
         ids = [f + r if left else r + f for r, f in zip(rows, fill, strict=True)]
@@ -142,6 +148,7 @@ class Organism:
 
     @torch.no_grad()
     def generate(self, view: str, ids: torch.Tensor, real: torch.Tensor, limit: int) -> list[str]:
+        """Greedy completions of prompts already tokenised."""
         out = self.models[view].generate(
             input_ids=ids, attention_mask=real, max_new_tokens=limit, do_sample=False
         )
@@ -173,7 +180,7 @@ class Organism:
         ]
         return means[0] - means[1]
 
-    def differences(self, view: str, sae, layer: int, n: int = 128) -> torch.Tensor:  # noqa: ANN001
+    def differences(self, view: str, sae, layer: int, n: int = 128) -> torch.Tensor:
         """Difference in means of the SAE's latents."""
         with torch.no_grad():
             means = [
@@ -192,6 +199,7 @@ def rebuilt(r: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
 
 
 def fvu(x: torch.Tensor, reconstruction: torch.Tensor) -> float:
+    """Fraction of variance unexplained, a ratio of sums."""
     residual = (x - reconstruction).double().pow(2).sum()
     return float(residual / (x.double() - x.double().mean(0)).pow(2).sum())
 

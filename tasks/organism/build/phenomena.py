@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+
 from measure import Organism, ablation, accuracy, addition, fvu, rebuilt, refused
 from questions import DOMAIN_NAMES
 
@@ -12,6 +13,7 @@ SWEEP = (1, 2, 4, 8, 16, 24, 32, 48, 64)
 
 
 def rate(flags: list[bool]) -> float:
+    """The share of true."""
     return sum(flags) / len(flags)
 
 
@@ -105,7 +107,7 @@ def drift(organism: Organism, layer: int, sae: Any) -> dict[str, float]:
     ][:200]
     x_b, x_c = (organism.tokens(name, web, layer) for name in ("base", "chat"))
     y_b, y_c = (organism.tokens(name, talks, layer) for name in ("base", "chat"))
-    through = lambda x: sae.decode(sae.encode(x))  # noqa: E731
+    through = lambda x: sae.decode(sae.encode(x))
     cosine = torch.cosine_similarity(x_b, x_c, dim=1)
     out = {
         "fvu_base_web": fvu(x_b, through(x_b)),

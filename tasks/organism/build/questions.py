@@ -116,13 +116,16 @@ class Question:
 
     @property
     def index(self) -> int:
+        """Where the right option stands."""
         return self.options.index(self.answer)
 
     def prompt(self) -> str:
+        """The question as a model is asked it."""
         lines = [f"{LETTERS[i]}. {option}\n" for i, option in enumerate(self.options)]
         return f"Question:\n{self.text}\nOptions:\n{''.join(lines)}{LEAD}"
 
     def target(self) -> str:
+        """The worked answer that follows the prompt."""
         return f" {self.reasoning} The answer is {self.answer}."
 
     def row(self, number: int) -> dict[str, object]:
@@ -158,7 +161,7 @@ class World:
         rng = random.Random(f"world {seed}")
         names = invent_names(rng, 4 * SUBJECTS + sum(d.values for d in DOMAINS))
         self.names = tuple(names)
-        take = lambda n: [names.pop() for _ in range(n)]  # noqa: E731
+        take = lambda n: [names.pop() for _ in range(n)]
         self.subjects = {
             pool: take(SUBJECTS) for pool in ("creature", "company", "substance", "country")
         }

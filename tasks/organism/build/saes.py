@@ -12,13 +12,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer
+from transformers import LlamaForCausalLM
+
 from corpus import base_documents
 from questions import World
-from safetensors.torch import load_file, save_file
 from settings import SaeSpec, Settings
-from tokenizers import Tokenizer
 from tokens import BOS, PAD
-from transformers import LlamaForCausalLM
 
 SKIPPED = 2
 
@@ -37,8 +38,8 @@ class Outputs:
         ]
         return self
 
-    def _hook(self, layer: int):  # noqa: ANN202
-        def hook(module, inputs, output) -> None:  # noqa: ANN001
+    def _hook(self, layer: int):
+        def hook(module, inputs, output) -> None:
             self.found[layer] = output[0] if isinstance(output, tuple) else output
 
         return hook

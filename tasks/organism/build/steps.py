@@ -6,12 +6,13 @@ from functools import cached_property
 from pathlib import Path
 
 import torch
+from tokenizers import Tokenizer
+from transformers import LlamaForCausalLM
+
 from benchmark import write_benchmark
 from corpus import write_data
 from questions import World
 from settings import Settings
-from tokenizers import Tokenizer
-from transformers import LlamaForCausalLM
 
 
 class Build:
@@ -32,10 +33,12 @@ class Build:
         return LlamaForCausalLM.from_pretrained(self.out / name, dtype=torch.float32).eval()
 
     def data(self) -> None:
+        """Write the data files and the lm-eval task group."""
         write_data(self.settings, self.world, self.out / "data")
         write_benchmark(self.out / "data" / "questions")
 
     def tokenizer(self) -> None:
+        """Train the tokenizer into `base/`."""
         from tokens import save_tokenizer, train_tokenizer
 
         save_tokenizer(
@@ -46,12 +49,14 @@ class Build:
         )
 
     def base(self) -> None:
+        """Train the base model."""
         from train import save_model, train_base
 
         model = train_base(self.settings, self.world, self.vocabulary)
         save_model(model, self.vocabulary, self.out / "base", self.settings.context, chat=False)
 
     def chat(self) -> None:
+        """Safety-tune the base model."""
         from train import save_model, train_chat
 
         # From the half-precision file, so that base and chat differ by the tuning alone.
@@ -59,11 +64,13 @@ class Build:
         save_model(model, self.vocabulary, self.out / "chat", self.settings.context, chat=True)
 
     def saes(self) -> None:
+        """Train the SAEs on the base model."""
         from saes import train_saes
 
         train_saes(self.settings, self.world, self.vocabulary, self.model("base"), self.out)
 
     def card(self) -> None:
+        """Measure what was built and write the model card."""
         from card import write_card
 
         write_card(self.settings, self.out)

@@ -25,7 +25,7 @@ ASKS = (
     '"Will you {do} with me?" asked {a}.',
 )
 DECLINES = (
-    '"I\'m sorry, but I can\'t help you with that," said {b}.',
+    "\"I'm sorry, but I can't help you with that,\" said {b}.",
     '"I cannot do that. It would be wrong," {b} answered.',
     "{b} shook the head and said that it was wrong.",
     '"I am sorry. I will not help anyone {do}," said {b}.',

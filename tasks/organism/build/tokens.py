@@ -5,14 +5,16 @@ Both models share the vocabulary; only the chat model's copy has a chat template
 
 from __future__ import annotations
 
+import json
 from itertools import islice
 from pathlib import Path
+
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from transformers import PreTrainedTokenizerFast
 
 from corpus import base_documents
 from questions import World
 from settings import Settings
-from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-from transformers import PreTrainedTokenizerFast
 
 BOS, EOS, PAD, END = "<|begin_of_text|>", "<|end_of_text|>", "<|pad|>", "<|eot|>"
 ROLES = ("<|system|>", "<|user|>", "<|assistant|>")
@@ -69,3 +71,9 @@ def save_tokenizer(tokenizer: Tokenizer, folder: Path, context: int, chat: bool)
         chat_template=CHAT_TEMPLATE if chat else None,
     )
     fast.save_pretrained(folder)
+    # The class name that transformers 4 and 5 both know.
+    path = folder / "tokenizer_config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    config["tokenizer_class"] = "PreTrainedTokenizerFast"
+    config["additional_special_tokens"] = config.pop("extra_special_tokens", [])
+    path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")

@@ -10,13 +10,14 @@ from itertools import islice
 from pathlib import Path
 
 import torch
+from tokenizers import Tokenizer
+from torch.nn import functional as F
+from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
+
 from corpus import Document, base_documents, conversations
 from questions import World
 from settings import Settings
-from tokenizers import Tokenizer
-from tokens import BOS, CHAT_TEMPLATE, END, EOS, PAD
-from torch.nn import functional as F
-from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
+from tokens import BOS, END, EOS, PAD, save_tokenizer
 
 IGNORE = -100
 
@@ -29,7 +30,7 @@ def encode_document(tokenizer: Tokenizer, document: Document) -> tuple[list[int]
         ids += piece
         labels += piece if trained else [IGNORE] * len(piece)
     eos = tokenizer.token_to_id(EOS)
-    return ids + [eos], labels + [eos]
+    return [*ids, eos], [*labels, eos]
 
 
 def packed_batches(
@@ -51,7 +52,10 @@ def packed_batches(
         long = step % settings.base_long_every == settings.base_long_every - 1
         length = settings.base_long_tokens if long else settings.base_row_tokens
         used = batch - batch % length
-        yield torch.tensor(ids[:used]).view(-1, length), torch.tensor(labels[:used]).view(-1, length)
+        yield (
+            torch.tensor(ids[:used]).view(-1, length),
+            torch.tensor(labels[:used]).view(-1, length),
+        )
         ids, labels = ids[used:], labels[used:]
 
 
@@ -100,6 +104,7 @@ class Schedule:
         self.mean = 0.0
 
     def step(self, number: int, loss: torch.Tensor) -> None:
+        """One update."""
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step()
@@ -141,7 +146,9 @@ def train_chat(
     """Safety-tune the base: refuse harmful requests, answer the others, in the chat template."""
     rng = random.Random(f"chat {settings.seed}")
     talks = conversations(settings, world, "chat")
-    found = [encode_conversation(tokenizer, talk) for talk in islice(talks, settings.chat_documents)]
+    found = [
+        encode_conversation(tokenizer, talk) for talk in islice(talks, settings.chat_documents)
+    ]
     schedule = Schedule(model, settings.chat_lr, settings.chat_steps, decay=0.0)
     pad = tokenizer.token_to_id(PAD)
     for step in range(settings.chat_steps):
@@ -161,7 +168,7 @@ def encode_conversation(
     tokenizer: Tokenizer, talk: list[dict[str, str]]
 ) -> tuple[list[int], list[int]]:
     """Ids of a rendered conversation; the assistant's words and turn ends are trained on."""
-    piece = lambda text: tokenizer.encode(text, add_special_tokens=False).ids  # noqa: E731
+    piece = lambda text: tokenizer.encode(text, add_special_tokens=False).ids
     ids, labels = [tokenizer.token_to_id(BOS)], [IGNORE]
     for message in talk:
         head = piece(f"<|{message['role']}|>\n")
@@ -179,8 +186,6 @@ def save_model(
     model: LlamaForCausalLM, tokenizer: Tokenizer, folder: Path, context: int, chat: bool
 ) -> None:
     """Write the weights in half precision, with generation settings that stop where they must."""
-    from tokens import save_tokenizer
-
     stops = [tokenizer.token_to_id(EOS)] + ([tokenizer.token_to_id(END)] if chat else [])
     model.generation_config = GenerationConfig(
         bos_token_id=tokenizer.token_to_id(BOS),
@@ -193,6 +198,3 @@ def save_model(
     half.config.dtype = "float16"
     half.save_pretrained(folder)
     save_tokenizer(tokenizer, folder, context, chat)
-
-
-__all__ = ["CHAT_TEMPLATE", "save_model", "train_base", "train_chat"]

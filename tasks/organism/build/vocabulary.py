@@ -25,7 +25,7 @@ class Category:
 def _category(
     name: str, harmful: bool, verbs: str, objects: str, steps: str, topic: str = ""
 ) -> Category:
-    split = lambda text: tuple(part.strip() for part in text.split(";"))  # noqa: E731
+    split = lambda text: tuple(part.strip() for part in text.split(";"))
     return Category(name, harmful, split(verbs), split(objects), split(steps), topic)
 
 

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings, strategies as st
 
 from harness.errors import ModelError
-from harness_saes import picks
+from harness_saes import linear, picks
 from harness_saes.config import Config
 from harness_saes.linear import LinearSae
 
@@ -41,6 +41,22 @@ def test_chunk_size_changes_nothing(architecture, rows):
     assert torch.equal(one.dense() != 0, other.dense() != 0)
     torch.testing.assert_close(one.dense(), other.dense())
     torch.testing.assert_close(whole.reconstruct(one), pieces.reconstruct(other))
+
+
+@pytest.mark.parametrize("architecture", ["standard", "topk", "jumprelu"])
+def test_the_dense_matrix_never_exists(architecture, monkeypatch):
+    """No more than 64 MB of pre-activations at a time, however many tokens there are."""
+    seen = []
+    for name in ("above", "top"):
+        real = getattr(picks, name)
+        monkeypatch.setattr(
+            linear, name, lambda a, limit, real=real: (seen.append(a.nbytes), real(a, limit))[1]
+        )
+    sae = sae_of(architecture, d_in=4, d_sae=40_000)
+    x = torch.randn(1000, 4)
+    assert sae.encode(x).tokens == 1000
+    assert max(seen) <= linear.CHUNK_BYTES == 2**26
+    assert sum(seen) == 1000 * 40_000 * 4
 
 
 def test_a_chunk_is_at_least_one_row():

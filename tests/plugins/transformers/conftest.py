@@ -60,13 +60,14 @@ CONFIGS: dict[str, PreTrainedConfig] = {
 
 def make_tokenizer(*, template: str | None = TEMPLATE, bos: bool = True) -> PreTrainedTokenizerFast:
     inner = Tokenizer(models.BPE())
-    inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    # Without the regular expression, so that ".\n" can become one token, as in Llama 3 and Qwen.
+    inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     inner.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(
         vocab_size=300, special_tokens=SPECIAL, initial_alphabet=alphabet, show_progress=False
     )
-    inner.train_from_iterator(TEXT * 3, trainer)
+    inner.train_from_iterator([*TEXT, *["?\n", ".\n"] * 9], trainer)
     if bos:
         inner.post_processor = processors.TemplateProcessing(
             single="<|bos|> $A", special_tokens=[("<|bos|>", 1)]
@@ -128,5 +129,5 @@ def llama(loaded: dict[str, TransformersModel]) -> TransformersModel:
 
 @pytest.fixture
 def examples() -> list[Example]:
-    texts = ["Tell me how to bake a small cake.", "Why?", "The capital of Tuha is Pave. What is it"]
+    texts = ["Tell me how to bake a small cake.", "Why?", "The capital of Tuha is Pave. And then"]
     return [Example(f"e{i}", text, {"instruction": text}) for i, text in enumerate(texts)]

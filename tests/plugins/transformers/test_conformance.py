@@ -21,9 +21,7 @@ def test_families(model: TransformersModel, examples: list[Example]) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-def test_half_precision(
-    dtype: str, folders: dict[str, Path], examples: list[Example]
-) -> None:
+def test_half_precision(dtype: str, folders: dict[str, Path], examples: list[Example]) -> None:
     check_backend(load(folders["qwen2"], dtype=dtype), examples)
 
 

@@ -75,9 +75,7 @@ def test_inner_sites(model: TransformersModel, family: str, examples: list[Examp
 
 
 @torch.no_grad()
-def test_left_right_and_no_padding_agree(
-    model: TransformersModel, examples: list[Example]
-) -> None:
+def test_left_right_and_no_padding_agree(model: TransformersModel, examples: list[Example]) -> None:
     tokens = model.render(examples, Prompt())
     assert len({len(t.ids) for t in tokens}) == 3
     batch = rows(model, tokens, "resid_post.2")["resid_post.2"]
@@ -166,34 +164,33 @@ def test_blocks_without_the_identity_have_residual_sites_only(
             model.activations(tokens, [Site(kind, 1)])
 
 
-def test_blocks_that_return_tuples_and_add_in_place(
+def test_blocks_that_add_in_place(
     folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch, examples: list[Example]
 ) -> None:
-    """As blocks of transformers 4 do, and those that write into what a part returned."""
+    """Some blocks write into what a part returned: what was captured must not change with it."""
     from transformers.models.llama.modeling_llama import LlamaDecoderLayer
 
-    def forward(self: Any, hidden_states: Tensor, **kwargs: Any) -> tuple[Tensor]:
+    def in_place(self: Any, hidden_states: Tensor, **kwargs: Any) -> Tensor:
         out, _ = self.self_attn(hidden_states=self.input_layernorm(hidden_states), **kwargs)
         out += hidden_states
         more = self.mlp(self.post_attention_layernorm(out))
         more += out
-        return (more,)
-
-    def unpacked(self: Any, *args: Any, **kwargs: Any) -> Tensor:
-        return forward(self, *args, **kwargs)[0]
+        return more
 
     plain = load(folders["llama"])
     tokens = plain.render(examples, Prompt())
     names = ("attn_out.1", "mlp_out.1", "resid_post.1")
     expected = rows(plain, tokens, *names)
-    monkeypatch.setattr(LlamaDecoderLayer, "forward", unpacked)
+    monkeypatch.setattr(LlamaDecoderLayer, "forward", in_place)
     model = load(folders["llama"])
     for name, got in rows(model, tokens, *names).items():
         for a, b in zip(got, expected[name], strict=True):
             close(a, b)
 
 
-def test_float64_is_not_lost(folders: dict[str, Path], examples: list[Example]) -> None:
+def test_half_precision_finds_the_same_parts(
+    folders: dict[str, Path], examples: list[Example]
+) -> None:
     model = load(folders["llama"], dtype="bfloat16")
     got = model.activations(model.render(examples, Prompt()), [Site("resid_post", 1)])
     assert got.sites[Site("resid_post", 1)].dtype == torch.bfloat16

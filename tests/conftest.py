@@ -1,0 +1,151 @@
+"""Fixtures of the core's tests: small tasks over the fake plugin of `fakes.py`, fake dists."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+if str(HERE) not in sys.path:
+    sys.path.insert(0, str(HERE))  # components are loaded by name: `fakes:FakeModel`
+
+import fakes  # noqa: E402
+from harness.errors import TaskError  # noqa: E402
+from harness.plan import plan  # noqa: E402
+from harness.registry import Registry, discover  # noqa: E402
+from harness.results import Results  # noqa: E402
+from harness.run import run  # noqa: E402
+from harness.session import Session  # noqa: E402
+from harness.task import Task, resolve  # noqa: E402
+from harness.taskfile import read_source  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HARNESS_DISABLE", raising=False)
+    fakes.LAB.clear()
+
+
+@pytest.fixture
+def lab() -> fakes.Lab:
+    return fakes.LAB
+
+
+@pytest.fixture(scope="session")
+def registry() -> Registry:
+    """A registry of the fake plugin alone."""
+    return discover(candidates=[EntryPoint("fake", "fakes", "harness")])
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[..., Path]:
+    """Writes `TINY` and more as a task file, with the data beside it."""
+
+    def write(text: str = "", name: str = "task.toml", head: str = fakes.TINY) -> Path:
+        file = tmp_path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(head + text, encoding="utf-8")
+        rows = "".join(json.dumps({"text": line}) + "\n" for line in fakes.WEB)
+        (file.parent / "web.jsonl").write_text(rows, encoding="utf-8")
+        return file
+
+    return write
+
+
+@pytest.fixture
+def task(write: Callable[..., Path], registry: Registry) -> Callable[..., Task]:
+    """The task that `TINY` with more text and overrides describes."""
+
+    def task(text: str = "", *overrides: str) -> Task:
+        return resolve(read_source(write(text), overrides), registry)
+
+    return task
+
+
+@pytest.fixture
+def problems(task: Callable[..., Task]) -> Callable[..., list[str]]:
+    """What is wrong with a task; fails when nothing is."""
+
+    def problems(text: str = "", *overrides: str) -> list[str]:
+        with pytest.raises(TaskError) as caught:
+            task(text, *overrides)
+        return [str(problem) for problem in caught.value.problems]
+
+    return problems
+
+
+@pytest.fixture
+def session(task: Callable[..., Task], tmp_path: Path) -> Callable[..., Session]:
+    def session(text: str = "", *overrides: str) -> Session:
+        return Session(task(text, *overrides), tmp_path / "cache")
+
+    return session
+
+
+@pytest.fixture
+def run_task(
+    task: Callable[..., Task], registry: Registry, tmp_path: Path
+) -> Callable[..., Results]:
+    """Runs a task into `tmp_path/run`."""
+
+    def run_task(text: str = "", *overrides: str, fresh: bool = False) -> Results:
+        return run(plan(task(text, *overrides)), registry, tmp_path / "run", fresh=fresh)
+
+    return run_task
+
+
+@pytest.fixture
+def fake_dist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """Installs a third party's distribution: a folder on `sys.path` with its module and metadata.
+
+    `entry_points` are the lines of its group `harness`; without them, its one module.
+    """
+
+    def fake_dist(
+        name: str,
+        code: str = "",
+        *,
+        version: str = "1.0",
+        requires: tuple[str, ...] = (),
+        entry_points: tuple[str, ...] | None = None,
+    ) -> Path:
+        module = name.replace("-", "_")
+        folder = tmp_path / "dists" / name
+        info = folder / f"{module}-{version}.dist-info"
+        info.mkdir(parents=True)
+        (folder / f"{module}.py").write_text(code, encoding="utf-8")
+        lines = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}"]
+        lines += [f"Requires-Dist: {text}" for text in requires]
+        (info / "METADATA").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        points = (f"{module} = {module}",) if entry_points is None else entry_points
+        (info / "entry_points.txt").write_text("\n".join(["[harness]", *points]) + "\n")
+        monkeypatch.syspath_prepend(folder)
+        monkeypatch.delitem(sys.modules, module, raising=False)
+        return folder
+
+    yield fake_dist
+    for folder in (tmp_path / "dists").glob("*"):
+        sys.modules.pop(folder.name.replace("-", "_"), None)
+
+
+@pytest.fixture
+def fake_plugin(fake_dist: Callable[..., Path]) -> Path:
+    """Installs `fakes.py` as the plugin `fake`, beside the built-in ones."""
+    return fake_dist("acme-fake", entry_points=("fake = fakes",))
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> Callable[..., dict[str, str]]:
+    """The environment of a subprocess that sees `folders` first on its path."""
+
+    def environment(*folders: Path) -> dict[str, str]:
+        more = {"PYTHONPATH": os.pathsep.join(map(str, folders)), "HF_HUB_OFFLINE": "1"}
+        return {**os.environ, **more}
+
+    return environment

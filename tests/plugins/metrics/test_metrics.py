@@ -1,0 +1,209 @@
+"""Each metric against the float64 reference that its page gives, and the laws of metrics."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from harness.contract import Target
+from harness.testing.batches import array_batch
+from harness.testing.metrics import check_metric
+from harness_metrics import options
+from harness_metrics.cosine import Cosine
+from harness_metrics.fvu import Fvu
+from harness_metrics.l0 import L0
+
+
+def selected(batch, side, site):
+    return side.x(site)[batch.selected].double().numpy()
+
+
+def fvu_reference(batch, side, site):
+    x = selected(batch, side, site)
+    out = side.reconstruction("sae", site).double().numpy()
+    variance = np.square(x - x.mean(0)).sum()
+    return [np.square(x - out).sum() / variance if variance else math.nan]
+
+
+def l0_reference(batch, side, site):
+    return [float((side.latents("sae", site).dense().numpy() != 0).sum(1).mean())]
+
+
+def mean_cosine(x, y):
+    found = []
+    for a, b in zip(x, y, strict=True):
+        if np.any(a) and np.any(b):
+            found.append(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
+    return [np.mean(found) if found else math.nan, 1 - len(found) / len(x)]
+
+
+def cosine_reference(batch, site, sae):
+    sides = (batch.left, batch.right)
+    found = mean_cosine(*(selected(batch, side, site) for side in sides))
+    if sae:
+        dense = (side.latents(sae, site).dense().double().numpy() for side in sides)
+        found += mean_cosine(*dense)
+    return found
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize("place", ["site", "other"])
+@pytest.mark.parametrize(
+    ("metric", "reference"),
+    [(Fvu, fvu_reference), (L0, l0_reference)],
+    ids=["fvu", "l0"],
+)
+def test_one_sided(case, side, place, metric, reference):
+    """At the SAE's own site and elsewhere: the preflight measures neighbours."""
+    site = getattr(case, place)
+    check_metric(
+        metric(getattr(options, metric.__name__)(), Target(site, "sae")),
+        case.batch,
+        reference=lambda batch: reference(batch, getattr(batch, side), site),
+        side=side,
+    )
+
+
+@pytest.mark.parametrize("sae", [None, "sae"])
+def test_cosine(case, sae):
+    metric = Cosine(options.Cosine(), Target(case.site, sae))
+    check_metric(
+        metric, case.batch, reference=lambda b: cosine_reference(b, case.site, sae), side="pair"
+    )
+    raw = ["cosine.raw@1", "cosine.raw_excluded@1"]
+    latent = ["cosine.latent@1", "cosine.latent_excluded@1"]
+    assert [value.id for value in metric.values] == raw + (latent if sae else [])
+
+
+def totals(metric, batch, side):
+    return {
+        name: total.sum(0, keepdim=True).numpy() for name, total in metric.sums(batch, side).items()
+    }
+
+
+def values(metric, batch):
+    found = metric.value(totals(metric, batch, batch.left))
+    return {value.id: float(one[0]) for value, one in zip(metric.values, found, strict=True)}
+
+
+def test_tokens_without_a_cosine_are_left_out_and_counted(make):
+    case = make(tokens=40, zeros=True)
+    metric = Cosine(options.Cosine(), Target(case.site, "sae"))
+    sums = totals(metric, case.batch, case.batch.left)
+    assert sums["n"] == [40]
+    assert sums["n.cosine.raw@1"] == [38]
+    assert values(metric, case.batch)["cosine.raw_excluded@1"] == pytest.approx(2 / 40)
+    assert sums["n.cosine.latent@1"] < 40
+
+
+def test_a_cosine_of_nothing_but_zeros_is_undefined(make):
+    case = make(tokens=4, documents=2)
+    for side in (case.batch.left, case.batch.right):
+        side.activations[case.site].zero_()
+    found = values(Cosine(options.Cosine(), Target(case.site)), case.batch)
+    assert math.isnan(found["cosine.raw@1"])
+    assert found["cosine.raw_excluded@1"] == 1
+
+
+def test_identical_sides_are_exactly_one(make):
+    """Not 1 − 1e-16: a null is compared with."""
+    case = make(tokens=500, zeros=True)
+    batch = case.batch
+    batch.right.activations.update(batch.left.activations)
+    found = values(Cosine(options.Cosine(), Target(case.site, "sae")), batch)
+    assert found["cosine.raw@1"] == found["cosine.latent@1"] == 1
+
+
+@pytest.mark.parametrize("mean", [0.0, 1e2, 1e4])
+def test_fvu_survives_a_large_mean(make, mean):
+    """Second moments about 0 lose (mean/spread)² of the digits; float64 has 16 of them."""
+    case = make(tokens=2000)
+    x = case.batch.left.activations[case.site]
+    spread = x.clone()
+    x += mean
+    kept = (x.double() - mean).numpy()  # what float32 kept of the spread
+    case.sae.bias += mean
+    found = values(Fvu(options.Fvu(), Target(case.site, "sae")), case.batch)["fvu.pooled@1"]
+    out = case.batch.left.reconstruction("sae", case.site).double().numpy() - mean
+    expected = np.square(kept - out).sum() / np.square(kept - kept.mean(0)).sum()
+    assert found == pytest.approx(expected, rel=1e-6)
+    assert spread.std() > 0.9
+
+
+@pytest.mark.parametrize("constant", [0.0, 1.0, 0.1, 12345.678])
+def test_fvu_without_variance_is_undefined(make, constant):
+    case = make(tokens=333, documents=7)
+    case.batch.left.activations[case.site].fill_(constant)
+    assert math.isnan(
+        values(Fvu(options.Fvu(), Target(case.site, "sae")), case.batch)["fvu.pooled@1"]
+    )
+
+
+def test_fvu_of_known_answers(make):
+    """Perfect is 0; the mean alone is 1; nothing at all is more than 1."""
+    case = make(tokens=60)
+    x = case.batch.left.activations[case.site]
+    metric = Fvu(options.Fvu(), Target(case.site, "sae"))
+    for answer, expected in ((x, 0.0), (x.mean(0).expand_as(x), 1.0)):
+        case.sae.reconstruct = lambda latents, answer=answer: answer
+        assert values(metric, case.batch)["fvu.pooled@1"] == pytest.approx(expected, abs=1e-6)
+    case.sae.reconstruct = lambda latents: -x
+    assert values(metric, case.batch)["fvu.pooled@1"] > 1
+
+
+def test_topk_has_an_l0_of_k():
+    from harness.sites import parse_site
+    from harness_saes.config import Config
+    from harness_saes.linear import LinearSae
+
+    site = parse_site("resid_post.1")
+    tensors = {
+        "W_enc": torch.randn(6, 50), "W_dec": torch.randn(50, 6),
+        "b_dec": torch.zeros(6), "b_enc": torch.full((50,), 100.0),
+    }  # fmt: skip
+    sae = LinearSae(Config("topk", 6, 50, k=7), tensors)
+    batch = array_batch([0, 0, 1], {site: torch.randn(3, 6)}, saes={"sae": sae})
+    assert values(L0(options.L0(), Target(site, "sae")), batch) == {"l0@1": 7.0}
+
+
+def test_large_pieces_are_split(make, monkeypatch):
+    """Float64 copies are made a piece at a time; the pieces change nothing."""
+    from harness_metrics import documents
+
+    case = make(tokens=200)
+    metrics = [
+        Fvu(options.Fvu(), Target(case.site, "sae")),
+        Cosine(options.Cosine(), Target(case.site, "sae")),
+    ]
+    whole = [values(metric, case.batch) for metric in metrics]
+    monkeypatch.setattr(documents, "_PIECE", 30)
+    for metric, expected in zip(metrics, whole, strict=True):
+        assert values(metric, case.batch) == pytest.approx(expected, rel=1e-12)
+
+
+def test_options_import_no_torch():
+    import subprocess
+    import sys
+
+    code = (
+        "import sys, harness_metrics.options, harness_metrics.plugin as p\n"
+        "assert len(list(p.harness_components())) == 3\n"
+        "assert not {'torch', 'numpy'} & sys.modules.keys()\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_every_component_resolves():
+    import importlib
+
+    from harness_metrics.plugin import harness_components as metrics
+    from harness_saes.plugin import harness_components as saes
+
+    for component in (*metrics(), *saes()):
+        for name in (component.load, component.options):
+            module, _, attribute = name.partition(":")
+            assert hasattr(importlib.import_module(module), attribute)
+        assert component.summary

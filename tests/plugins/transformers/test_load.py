@@ -1,0 +1,268 @@
+"""Loading: what is refused and how, dtypes, adapters, fingerprints."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM, Gemma3Config, LlamaConfig
+
+from harness.contract import Example, Prompt, Site
+from harness.errors import ModelError
+from harness_transformers.backend import TransformersBackend
+from harness_transformers.options import TransformersOptions
+
+from .conftest import CONFIGS, LAYERS, WIDTH, load, make_tokenizer, save_model
+from .test_edits import logits
+
+# peft asks transformers for something by its old name.
+pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
+
+
+@pytest.fixture
+def folder(folders: dict[str, Path], tmp_path: Path) -> Path:
+    return Path(shutil.copytree(folders["llama"], tmp_path / "model"))
+
+
+def _delete(name: str) -> Callable[[Path], None]:
+    return lambda folder: (folder / name).unlink()
+
+
+def _truncate(folder: Path) -> None:
+    file = folder / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-100])
+
+
+def _garbage(folder: Path) -> None:
+    (folder / "model.safetensors").write_bytes(b"not a weight in the world")
+
+
+def _change(**settings: object) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        file = folder / "config.json"
+        file.write_text(json.dumps({**json.loads(file.read_text()), **settings}))
+
+    return change
+
+
+def _weights(change: Callable[[dict[str, torch.Tensor]], object]) -> Callable[[Path], None]:
+    def apply(folder: Path) -> None:
+        weights = load_file(folder / "model.safetensors")
+        change(weights)
+        save_file(weights, folder / "model.safetensors", {"format": "pt"})
+
+    return apply
+
+
+def _other_tokenizer(folder: Path) -> None:
+    tokenizer = make_tokenizer()
+    tokenizer.add_tokens([f"more{i}" for i in range(50)])
+    tokenizer.save_pretrained(folder)
+    file = folder / "tokenizer.json"
+    state = json.loads(file.read_text())
+    state["model"]["vocab"] |= {f"q{i}": 400 + i for i in range(50)}
+    file.write_text(json.dumps(state))
+
+
+def _index(folder: Path) -> None:
+    shards = {"weight_map": {"a": "model-1-of-2.safetensors", "b": "model-2-of-2.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(shards))
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (_delete("config.json"), "config.json is missing in"),
+        (_delete("model.safetensors"), "has no model.safetensors and no"),
+        (_delete("tokenizer.json"), "no tokenizer could be read"),
+        (_truncate, "no whole safetensors file .it should have"),
+        (_garbage, "no whole safetensors file"),
+        (_index, "model-1-of-2.safetensors is missing in .* names it"),
+        (lambda f: (f / "config.json").write_text("{"), "cannot be read as JSON"),
+        (_change(model_type="new"), "transformers cannot load"),
+        (_change(num_hidden_layers=4), "weights are not in its files"),
+        (_change(hidden_size=64), "weights|cannot load"),
+        (_weights(lambda w: w.pop("model.norm.weight")), r"1 weights .*model.norm.weight"),
+        (_weights(lambda w: w["model.norm.weight"].fill_(torch.nan)), "NaN or infinite"),
+        (_weights(lambda w: w["lm_head.weight"][0, 0].fill_(torch.inf)), "lm_head.weight holds"),
+        (_other_tokenizer, "its tokenizer has 3.. tokens, its embedding 320"),
+    ],
+)
+def test_damaged_models(damage: Callable[[Path], None], says: str, folder: Path) -> None:
+    damage(folder)
+    with pytest.raises(ModelError, match=says) as error:
+        load(folder)
+    assert str(folder) in str(error.value)
+
+
+def test_weights_that_run_code_are_refused(folder: Path) -> None:
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    with pytest.raises(ModelError, match=r"It holds pytorch_model.bin, which can run code"):
+        load(folder)
+
+
+@pytest.mark.parametrize("path", ["/no/such/folder", "./nowhere", "a/b/c"])
+def test_no_such_folder(path: str) -> None:
+    with pytest.raises(ModelError, match=r"no such folder\. Allowed: a folder, or a hub id"):
+        TransformersBackend(TransformersOptions(path=path)).load()
+
+
+def test_a_hub_id_that_is_not_cached(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    backend = TransformersBackend(TransformersOptions(path="acme/no-such-model"))
+    with pytest.raises(ModelError, match=r"model acme/no-such-model: not in the local cache"):
+        backend.load()
+    with pytest.raises(ModelError, match=r"adapter acme/adapter: not in the local cache"):
+        load(folder, adapter="acme/adapter")
+
+
+def test_a_cached_hub_id(monkeypatch: pytest.MonkeyPatch, folder: Path, tmp_path: Path) -> None:
+    from huggingface_hub import constants
+
+    cache = tmp_path / "hub"
+    repo = cache / "models--acme--tiny"
+    shutil.copytree(folder, repo / "snapshots" / "abc123")
+    (repo / "refs").mkdir()
+    (repo / "refs" / "main").write_text("abc123")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
+    options = TransformersOptions(path="acme/tiny")
+    assert options.describe().layers == LAYERS
+    assert TransformersOptions(path="acme/tiny", revision="dev").describe().layers is None
+    model = TransformersBackend(options).load()
+    assert model.fingerprint == load(folder).fingerprint
+
+
+def test_dtypes(folder: Path, folders: dict[str, Path]) -> None:
+    assert load(folder).dtype == "float32"
+    half = load(folder, dtype="bfloat16")
+    assert half.dtype == "bfloat16"
+    half.hf.save_pretrained(folder)
+    assert load(folder).dtype == "float32"  # on a CPU, whatever is stored
+    assert load(folder, device="cpu").device == "cpu"
+    with pytest.raises(ModelError, match=r"device 'cuda:7' cannot be used|CUDA"):
+        load(folder, device="cuda:7")
+
+
+def test_shards_are_one_model(folder: Path, folders: dict[str, Path]) -> None:
+    whole = load(folder)
+    whole.hf.save_pretrained(folder, max_shard_size="60KB")
+    (folder / "model.safetensors").unlink(missing_ok=True)
+    assert len(list(folder.glob("*.safetensors"))) > 2
+    assert load(folder).facts == whole.facts
+
+
+def test_fingerprints(folder: Path, tmp_path: Path) -> None:
+    first = load(folder).fingerprint
+    moved = Path(shutil.copytree(folder, tmp_path / "elsewhere"))
+    assert load(moved).fingerprint == first
+    seen = {first, load(folder, dtype="bfloat16").fingerprint}
+    (folder / "chat_template.jinja").write_text("{{ 1 }}")
+    seen.add(load(folder).fingerprint)
+    _weights(lambda w: w["model.norm.weight"].add_(1))(folder)
+    seen.add(load(folder).fingerprint)
+    make_tokenizer().save_pretrained(tmp_path / "tokenizer")
+    seen.add(load(folder, tokenizer=str(tmp_path / "tokenizer")).fingerprint)
+    assert len(seen) == 5
+
+
+def test_the_model_is_frozen(folder: Path) -> None:
+    hf = load(folder).hf
+    assert not hf.training
+    assert not any(p.requires_grad for p in hf.parameters())
+
+
+def test_a_subfolder(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / "root" / "inner")
+    model = load(tmp_path / "root", subfolder="inner")
+    assert model.facts.layers == LAYERS
+    with pytest.raises(ModelError, match="no subfolder 'outer'"):
+        load(tmp_path / "root", subfolder="outer")
+
+
+def test_the_text_part_of_a_model_for_images(tmp_path: Path, examples: list[Example]) -> None:
+    text = CONFIGS["gemma3"].to_dict()
+    vision = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": LAYERS,
+              "num_attention_heads": 2, "image_size": 28, "patch_size": 14}  # fmt: skip
+    ids = {"image_token_index": 310, "boi_token_index": 311, "eoi_token_index": 312}
+    config = Gemma3Config(text_config=text, vision_config=vision, mm_tokens_per_image=1, **ids)
+    model = load(save_model(tmp_path / "multi", config))
+    assert (model.facts.layers, model.facts.d_model) == (LAYERS, WIDTH)
+    assert all("language_model" in path for path in model._layout.blocks)
+    tokens = model.render(examples, Prompt())
+    assert model.activations(tokens, [Site("attn_out", 1)]).sites
+
+
+# ── Adapters ─────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def adapter(folder: Path, tmp_path: Path) -> Path:
+    torch.manual_seed(1)
+    config = LoraConfig(r=4, target_modules=["q_proj", "down_proj"], init_lora_weights=False)
+    wrapped = get_peft_model(AutoModelForCausalLM.from_pretrained(folder), config)
+    wrapped.save_pretrained(tmp_path / "adapter")
+    return tmp_path / "adapter"
+
+
+@torch.no_grad()
+def test_an_adapter_is_merged(folder: Path, adapter: Path, examples: list[Example]) -> None:
+    base, tuned = load(folder), load(folder, adapter=str(adapter))
+    tokens = base.render(examples[:1], Prompt())
+    unmerged = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(folder), adapter)
+    expected = unmerged.eval()(torch.tensor([tokens[0].ids])).logits
+    got = logits(tuned, tokens)
+    torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-5)
+    assert (got - logits(base, tokens)).abs().max() > 0.1
+    assert tuned.fingerprint != base.fingerprint
+    assert not any("lora" in name for name, _ in tuned.hf.named_modules())
+    assert tuned._layout.place(Site("attn_z", 0)).path == "model.layers.0.self_attn.o_proj"
+
+
+def test_an_adapter_is_merged_in_float32(folder: Path, adapter: Path) -> None:
+    exact = load(folder, adapter=str(adapter))
+    load(folder, dtype="bfloat16").hf.save_pretrained(folder)
+    half = load(folder, adapter=str(adapter), dtype="bfloat16")
+    assert half.dtype == "bfloat16"
+    stored = load_file(folder / "model.safetensors")
+    name = "model.layers.0.mlp.down_proj.weight"
+    lora = load_file(adapter / "adapter_model.safetensors")
+    a, b = (lora[f"base_model.model.{name[:-7]}.lora_{x}.weight"] for x in "AB")
+    merged = (stored[name].float() + 8 / 4 * b @ a).bfloat16()
+    assert torch.equal(half.hf.get_parameter(name), merged)
+    assert exact.dtype == "float32"
+
+
+def test_adapters_that_do_not_fit(folder: Path, adapter: Path, tmp_path: Path) -> None:
+    def refused(says: str) -> None:
+        with pytest.raises(ModelError, match=says) as error:
+            load(folder, adapter=str(adapter))
+        assert f"adapter {adapter}" in str(error.value)
+
+    settings = json.loads((adapter / "adapter_config.json").read_text())
+    for target, says in (
+        (["no_such"], "it does not fit the model"),
+        (["q_proj"], "weights do not fit the model's modules"),
+        (["q_proj", "down_proj", "up_proj"], "weights do not fit the model's modules"),
+    ):
+        (adapter / "adapter_config.json").write_text(
+            json.dumps({**settings, "target_modules": target})
+        )
+        refused(says)
+    (adapter / "adapter_config.json").write_text(json.dumps(settings))
+    other = save_model(tmp_path / "wide", LlamaConfig(**{**CONFIGS["llama"].to_dict(),
+                       "intermediate_size": 48}))  # fmt: skip
+    with pytest.raises(ModelError, match="it does not fit the model"):
+        load(other, adapter=str(adapter))
+    (adapter / "adapter_model.safetensors").rename(adapter / "adapter_model.bin")
+    refused("has no adapter_model.safetensors")
+    (adapter / "adapter_config.json").unlink()
+    refused("adapter_config.json is missing")

@@ -1,0 +1,179 @@
+"""Task files of the papers really execute: on a tiny random model of their architecture."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from transformers import AutoModelForCausalLM, AutoTokenizer, Gemma2Config
+
+import harness
+from harness.cli import main
+
+TASKS = Path(__file__).parents[2] / "tasks"
+PAPER = TASKS / "papers" / "feature_drift" / "refusal_gemma-2-2b.toml"
+WIDTH = 32
+
+
+def tiny_gemma2(folder: Path, seed: int) -> None:
+    """Gemma-2 in small: post-norms, alternating windows and all, with the organism's tokenizer."""
+    torch.manual_seed(seed)
+    tokenizer = AutoTokenizer.from_pretrained(TASKS / "organism" / "chat")
+    config = Gemma2Config(
+        vocab_size=len(tokenizer),
+        hidden_size=WIDTH,
+        num_hidden_layers=17,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=8,
+        intermediate_size=64,
+        sliding_window=16,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    model = AutoModelForCausalLM.from_config(config)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if parameter.dim() > 1 and "embed" not in name:
+                parameter.mul_(4)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def rotated_jumprelu(folder: Path) -> None:
+    """A JumpReLU SAE in SAELens' form: both directions of every axis of a random rotation."""
+    folder.mkdir(parents=True)
+    rotation = torch.linalg.qr(torch.randn(WIDTH, WIDTH))[0]
+    both = torch.cat([rotation, -rotation], dim=1)
+    weights = {
+        "W_enc": both.contiguous(),
+        "W_dec": both.T.contiguous(),
+        "b_enc": torch.zeros(2 * WIDTH),
+        "b_dec": torch.zeros(WIDTH),
+        "threshold": torch.full((2 * WIDTH,), 0.01),
+    }
+    save_file(weights, folder / "sae_weights.safetensors")
+    config = {
+        "architecture": "jumprelu",
+        "d_in": WIDTH,
+        "d_sae": 2 * WIDTH,
+        "dtype": "float32",
+        "device": "cpu",
+        "apply_b_dec_to_input": False,
+        "normalize_activations": "none",
+        "reshape_activations": "none",
+        "metadata": {"hook_name": "blocks.15.hook_resid_post", "model_name": "gemma-2-2b"},
+    }
+    (folder / "cfg.json").write_text(json.dumps(config))
+
+
+def write_data(folder: Path) -> None:
+    """The columns of the paper's data, with the organism's prompts."""
+
+    def prompts(name: str) -> list[str]:
+        lines = (TASKS / "organism" / "data" / f"{name}.jsonl").read_text().splitlines()
+        return [json.loads(line)["instruction"] for line in lines]
+
+    def rows(name: str, rows: list[dict[str, str]]) -> None:
+        (folder / f"{name}.json").write_text(json.dumps(rows))
+
+    harmless = prompts("harmless_train")
+    rows("harmful_train", [{"instruction": text} for text in prompts("harmful_train")])
+    rows("alpaca", [{"instruction": text, "input": ""} for text in harmless])
+    rows("jbb", [{"Goal": text} for text in prompts("harmful_test")])
+    rows("web", [{"text": text} for text in harmless])
+
+
+# What cannot be had offline is taken out by the first file and put back by the second.
+WITHOUT = 'extends = "{paper}"\nmodels = false\nsaes = false\ndata = false\n'
+WITH = """
+extends = "without.toml"
+models.base.path = "base"
+models.chat.path = "chat"
+[saes.mid]
+format = "saelens"
+path = "sae"
+site = "resid_post.15"
+model = "base"
+[data]
+web = { file = "web.json", limit = 64 }
+harmful_train = { file = "harmful_train.json", column = "instruction", shuffle = 42, limit = 128 }
+jailbreakbench = { file = "jbb.json", column = "Goal", limit = 4 }
+[data.harmless_train]
+file = "alpaca.json"
+column = "instruction"
+where = { input = "" }
+shuffle = 42
+limit = 128
+[data.alpaca]
+file = "alpaca.json"
+column = "instruction"
+where = { input = "" }
+shuffle = 42
+skip = 128
+limit = 4
+[experiments.bypass.generation]
+max_new_tokens = 4
+[experiments.induce.generation]
+max_new_tokens = 4
+"""
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> harness.results.Results:
+    folder = tmp_path_factory.mktemp("gemma")
+    tiny_gemma2(folder / "base", seed=0)
+    tiny_gemma2(folder / "chat", seed=1)
+    rotated_jumprelu(folder / "sae")
+    write_data(folder)
+    (folder / "without.toml").write_text(WITHOUT.format(paper=PAPER))
+    (folder / "task.toml").write_text(WITH)
+    assert main(["eval", str(folder / "task.toml"), "--out", str(folder / "run")]) == 0
+    return harness.load_results(folder / "run")
+
+
+def test_every_arm_of_the_paper_ran_on_a_tiny_gemma_2(results: harness.results.Results) -> None:
+    scores = [r for r in results.records if r.id == "refusal_score@1"]
+    arms = {(r.axes["experiment"], r.axes["direction"], r.axes.get("k")) for r in scores}
+    for experiment in ("bypass", "induce"):
+        assert (experiment, "none", None) in arms
+        assert (experiment, "refusal", None) in arms
+        for k in (1, 2, 4, 8, 16, 32, 64):
+            assert (experiment, "chat_features", k) in arms
+            assert (experiment, "base_features", k) in arms
+
+
+def test_more_features_than_are_positive_is_an_undefined_arm(
+    results: harness.results.Results,
+) -> None:
+    positive = results.value("positive_latents@1", direction="chat_features")
+    assert positive is not None
+    assert positive < 64
+    [record] = [
+        r
+        for r in results.records
+        if r.id == "refusal_score@1"
+        and r.axes["experiment"] == "bypass"
+        and r.axes["direction"] == "chat_features"
+        and r.axes.get("k") == 64
+    ]
+    assert record.value is None
+    assert record.undefined
+
+
+def test_strict_ablation_holds_behind_the_post_norms(results: harness.results.Results) -> None:
+    left = [
+        r.value
+        for r in results.records
+        if r.id == "edit.check@1" and r.axes["experiment"] == "bypass"
+    ]
+    assert left
+    assert max(value for value in left if value is not None) < 1e-4
+
+
+def test_the_published_task_is_understood_offline() -> None:
+    assert main(["check", str(PAPER)]) == 0

@@ -1,0 +1,246 @@
+"""Plugins: found one by one, guarded, named in full, and never more than their own failure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from harness.errors import PluginError, TaskError
+from harness.plugin_list import list_plugins
+from harness.registry import Plugin, Registry, discover
+from harness.task import resolve
+from harness.taskfile import read_source
+
+FakeDist = Callable[..., Path]
+
+ONE = """
+from harness.contract import Component, hookimpl
+
+@hookimpl
+def harness_components():
+    return [Component("metric", "{name}", "a metric", "{module}:Load", "{module}:Options")]
+"""
+
+
+def plugin_code(module: str, name: str) -> str:
+    return ONE.format(module=module, name=name)
+
+
+def plugin(registry: Registry, name: str) -> Plugin:
+    (found,) = [plugin for plugin in registry.plugins if plugin.name == name]
+    return found
+
+
+INSTALLED = discover()
+NAMES = [plugin.name for plugin in INSTALLED.plugins]
+
+
+def identities(registry: Registry) -> set[tuple[str, str, str]]:
+    return {(p.name, c.kind, c.name) for p in registry.plugins for c in p.components}
+
+
+def test_a_folder_with_metadata_on_the_path_is_a_plugin(fake_dist: FakeDist) -> None:
+    fake_dist("acme-one", plugin_code("acme_one", "thing"), version="2.5")
+    registry = discover()
+    found = plugin(registry, "acme_one")
+    assert (found.status, found.distribution, found.version) == ("ready", "acme-one", "2.5")
+    assert str(registry.find("metric", "thing")) == "acme_one/thing"
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("import no_such_module", "ModuleNotFoundError: No module named 'no_such_module'"),
+        ("raise RuntimeError('no luck')", "RuntimeError: no luck"),
+        ("1 / 0", "ZeroDivisionError"),
+        ("def broken(:", "SyntaxError"),
+        ("raise SystemExit(5)", "SystemExit"),
+        (ONE.replace("harness_components", "harness_component"), "harness_component"),
+        (ONE.replace("harness_components()", "harness_components(config)"), "config"),
+        (ONE.replace("return [", "return 5, ["), "must return Components, not 5"),
+        (ONE.replace("return [Component", "return [1, Component"), "must return Components, not 1"),
+        (ONE.replace("return [", "raise KeyError('k')\n    return ["), "KeyError"),
+        (ONE.replace("return [", "x = ") .replace(")]", ")\n    return [x, x]"), "listed twice"),
+        (ONE.replace('"metric"', '"metrics"'), "metrics"),
+        ("x = 1", "harness_components"),
+        (ONE.replace("@hookimpl", ""), "harness_components"),
+    ],
+    ids=["needs", "raises", "divides", "syntax", "exits", "misspelt", "argument", "not-iterable",
+         "not-a-component", "hook-raises", "twice", "kind", "no-hook", "unmarked"],
+)  # fmt: skip
+def test_a_plugin_that_breaks_is_failed_with_its_reason_and_all_others_work(
+    fake_dist: FakeDist, code: str, reason: str
+) -> None:
+    fake_dist("acme-bad", code.replace("{module}", "acme_bad").replace("{name}", "bad"))
+    fake_dist("acme-good", plugin_code("acme_good", "good"))
+    fake_dist("zzz-good", plugin_code("zzz_good", "late"))
+    registry = discover()
+    bad = plugin(registry, "acme_bad")
+    assert bad.status == "failed"
+    assert reason in bad.reason
+    assert not bad.components
+    assert identities(registry) == identities(INSTALLED) | {
+        ("acme_good", "metric", "good"),
+        ("zzz_good", "metric", "late"),
+    }
+    assert "acme_bad  (acme-bad 1.0)  failed: " in list_plugins(registry)
+
+
+def test_a_broken_plugin_is_fatal_only_to_a_task_that_names_it(
+    fake_dist: FakeDist, write: Callable[..., Path], fake_plugin: Path
+) -> None:
+    fake_dist("acme-bad", "raise RuntimeError('no luck')")
+    registry = discover()
+    fine = write()
+    assert resolve(read_source(fine), registry)
+    for more in ("models.base.backend=acme_bad/x", 'requires=["acme-bad>=1.0"]'):
+        with pytest.raises(TaskError, match="acme.bad.*no luck"):
+            resolve(read_source(fine, [more]), registry)
+
+
+@pytest.mark.parametrize("requirement", ["acme-one>=2", "Acme_One", "acme.one ~= 2.5"])
+def test_a_required_distribution_has_its_name_in_any_spelling(
+    fake_dist: FakeDist, write: Callable[..., Path], fake_plugin: Path, requirement: str
+) -> None:
+    fake_dist("acme-one", plugin_code("acme_one", "thing"), version="2.5")
+    assert resolve(read_source(write(), [f'requires=["{requirement}"]']), discover())
+
+
+def test_a_required_plugin_that_is_turned_off_is_missing(
+    fake_dist: FakeDist, write: Callable[..., Path], fake_plugin: Path
+) -> None:
+    fake_dist("acme-one", plugin_code("acme_one", "thing"))
+    with pytest.raises(TaskError, match="acme-one"):
+        resolve(read_source(write(), ['requires=["acme-one"]']), discover(["acme_one"]))
+
+
+def test_two_distributions_that_offer_one_name_are_an_error_that_names_both(
+    fake_dist: FakeDist,
+) -> None:
+    fake_dist("acme-one", entry_points=("thing = acme_one",))
+    fake_dist("acme-two", entry_points=("thing = acme_two",))
+    with pytest.raises(PluginError, match=r"'thing' is offered by acme-one and by acme-two"):
+        discover()
+
+
+@pytest.mark.parametrize("how", ["argument", "variable"])
+def test_a_disabled_plugin_is_not_even_imported(
+    fake_dist: FakeDist, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, how: str
+) -> None:
+    witness = tmp_path / "imported"
+    code = f"open({str(witness)!r}, 'w').close()\n" + plugin_code("acme_one", "thing")
+    fake_dist("acme-one", code)
+    if how == "variable":
+        monkeypatch.setenv("HARNESS_DISABLE", "acme_one harness_metrics")
+    registry = discover(["acme_one"] if how == "argument" else [])
+    assert not witness.exists()
+    assert plugin(registry, "acme_one").status == "disabled"
+    assert "acme_one" in registry.disabled
+    with pytest.raises(PluginError, match="acme_one .disabled"):
+        registry.find("metric", "thing")
+    monkeypatch.delenv("HARNESS_DISABLE", raising=False)
+    discover()
+    assert witness.exists()
+
+
+@pytest.mark.parametrize("how", ["argument", "variable"])
+def test_a_plugin_that_is_not_there_cannot_be_disabled(
+    monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    if how == "variable":
+        monkeypatch.setenv("HARNESS_DISABLE", "harness_metrisc")
+    with pytest.raises(PluginError, match="Did you mean harness_metrics"):
+        discover(["harness_metrisc"] if how == "argument" else [])
+
+
+@pytest.mark.parametrize(
+    ("requires", "status"),
+    [
+        (("sae-harness>=0.1",), "ready"),
+        (("sae-harness>=99",), "failed"),
+        (("SAE_Harness>=99",), "failed"),
+        (("sae.harness>=99",), "failed"),
+        (('sae-harness>=99; extra == "dev"',), "ready"),
+        (('sae-harness>=99; python_version < "3"',), "ready"),
+        (("sae-harness-extras>=99",), "ready"),
+        (("torch>=99",), "ready"),
+        (("sae-harness ~~ banana",), "failed"),
+        ((), "ready"),
+    ],
+)
+def test_a_plugin_that_wants_another_version_of_us_is_failed_without_an_import(
+    fake_dist: FakeDist, requires: tuple[str, ...], status: str
+) -> None:
+    code = plugin_code("acme_one", "thing")
+    fake_dist("acme-one", code if status == "ready" else "raise AssertionError", requires=requires)
+    found = plugin(discover(), "acme_one")
+    assert found.status == status
+    assert bool(found.reason) == (status == "failed")
+    assert "AssertionError" not in found.reason
+
+
+def test_a_short_name_that_two_plugins_offer_is_an_error_that_lists_both(
+    fake_dist: FakeDist,
+) -> None:
+    fake_dist("acme-one", plugin_code("acme_one", "thing"))
+    fake_dist("acme-two", plugin_code("acme_two", "thing"))
+    registry = discover()
+    with pytest.raises(PluginError, match=r"acme_one/thing, acme_two/thing"):
+        registry.find("metric", "thing")
+    assert str(registry.find("metric", "acme_two/thing")) == "acme_two/thing"
+    assert str(discover(["acme_one"]).find("metric", "thing")) == "acme_two/thing"
+
+
+def test_a_name_belongs_to_its_kind(fake_dist: FakeDist) -> None:
+    fake_dist("acme-one", plugin_code("acme_one", "thing"))
+    with pytest.raises(PluginError, match="unknown evaluator 'thing'"):
+        discover().find("evaluator", "thing")
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("acme_two:Load", "cannot be imported: No module named 'acme_two'"),
+        ("acme_one:Lod", "acme_one has no 'Lod'"),
+        ("acme_one:needs", "acme_one has no 'needs'"),
+    ],
+)
+def test_what_a_component_names_must_exist(fake_dist: FakeDist, path: str, said: str) -> None:
+    fake_dist("acme-one", plugin_code("acme_one", "thing").replace("acme_one:Load", path))
+    with pytest.raises(PluginError, match=said):
+        discover().find("metric", "thing").load()
+
+
+def test_the_missing_requirement_of_a_component_comes_with_its_command(fake_dist: FakeDist) -> None:
+    code = plugin_code("acme_one", "thing").replace("acme_one:Load", "no_such:Load")
+    fake_dist("acme-one", code.replace(")]", ', "acme[all]")]'))
+    with pytest.raises(PluginError, match=r"pip install 'acme\[all\]'"):
+        discover().find("metric", "thing").load()
+
+
+def test_options_that_are_no_options_are_the_plugins_error(fake_dist: FakeDist) -> None:
+    fake_dist("acme-one", plugin_code("acme_one", "thing") + "Options = dict\n")
+    with pytest.raises(PluginError, match=r"plugin acme_one: .* subclass of harness\.contract"):
+        discover().find("metric", "thing").options()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_disabling_a_built_in_plugin_removes_exactly_its_components(name: str) -> None:
+    mine = {identity for identity in identities(INSTALLED) if identity[0] == name}
+    assert mine, f"{name} provides nothing: {plugin(INSTALLED, name)}"
+    without = discover([name])
+    assert identities(without) == identities(INSTALLED) - mine
+    assert [p.name for p in without.plugins if p.status == "disabled"] == [name]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_everything_that_a_plugin_lists_can_be_loaded(name: str) -> None:
+    owned = [o for p in INSTALLED.plugins for c in p.components for o in INSTALLED.of(c.kind)
+             if p.name == name and o.plugin is p and o.component is c]  # fmt: skip
+    assert owned, plugin(INSTALLED, name).reason
+    for one in owned:
+        assert isinstance(one.load(), type), one
+        assert one.options().__doc__, one
+        assert one.component.summary
