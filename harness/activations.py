@@ -131,7 +131,10 @@ class Reader:
         documents = tuple(prompt.example for prompt in tokens)
         sides: dict[tuple[int, str], ModelSide] = {}
         for stream in self.streams:
-            kept = measured(tokens, stream.tokens, self.models[stream.view].masked_ids)
+            # What is special to either side is measured on neither.
+            sides_of = [self.models[v] for v in (stream.view, stream.right) if v is not None]
+            masked = frozenset().union(*(model.masked_ids for model in sides_of))
+            kept = measured(tokens, stream.tokens, masked)
 
             def side(view: str, kept: Measured = kept, which: str = stream.tokens) -> ModelSide:
                 model = self.models[view]

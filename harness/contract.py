@@ -25,7 +25,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Protocol, runtime_checkable
 
 import pluggy
 from pydantic import AfterValidator, BaseModel, ConfigDict
@@ -121,7 +121,7 @@ ViewRef = Annotated[str, Ref("views")]
 SaeRef = Annotated[str, Ref("saes")]
 DataRef = Annotated[str, Ref("data")]
 DirectionRef = Annotated[str, Ref("directions")]
-EvaluatorRef = Annotated[str, Ref("evaluators")]
+PairRef = Annotated[str, Ref("pairs")]
 Location = Annotated[str, Place(hub=True)]
 LocalPath = Annotated[str, Place()]
 SiteName = Annotated[str, AfterValidator(_site_text)]
@@ -186,11 +186,15 @@ class EvaluatorOptions(Options):
     """Options of an evaluator of completions."""
 
 
+@runtime_checkable
 class TaskView(Protocol):
     """What `reads` may ask of the task around it."""
 
     def sae_site(self, sae: str) -> Site:
         """The site whose activations the SAE encodes."""
+
+    def sae_facts(self, sae: str) -> SaeFacts:
+        """What is known of an SAE before it is loaded."""
 
     def direction(self, name: str) -> DirectionOptions:
         """The options of a direction of the task."""
@@ -240,6 +244,7 @@ class Activations:
     logits: Float[Tensor, "batch pos vocab"] | None = None
 
 
+@runtime_checkable
 class Model(Protocol):
     """A loaded model. Rows of a batch never influence each other; hooks never outlive a call."""
 
@@ -269,6 +274,7 @@ class Model(Protocol):
         """
 
 
+@runtime_checkable
 class Backend(Protocol):
     """Loads a model; built as `Class(options)`."""
 
@@ -324,6 +330,7 @@ class Arm:
 # ── SAEs, batches and reductions ─────────────────────────────────────────────────────────────────
 
 
+@runtime_checkable
 class Sae(Protocol):
     """A sparse autoencoder. Rows are independent unless `facts.needs_sequence`."""
 
@@ -340,6 +347,7 @@ class Sae(Protocol):
         """Decoder rows, in the space of the activations."""
 
 
+@runtime_checkable
 class SaeFormat(Protocol):
     """Loads an SAE; built as `Class(options)`."""
 
@@ -347,6 +355,7 @@ class SaeFormat(Protocol):
         """The SAE, ready; ModelError says which file, tensor or key is missing or wrong."""
 
 
+@runtime_checkable
 class Side(Protocol):
     """One side of a batch: the activations of all measured tokens of one view."""
 
@@ -387,11 +396,14 @@ class Inputs:
 
     directions: Mapping[str, Direction | Undefined] = field(default_factory=dict)
     saes: Mapping[str, Sae] = field(default_factory=dict)
+    sae_sites: Mapping[str, Site] = field(default_factory=dict)
+    """Per SAE, the site whose activations it encodes, as the task puts it."""
     facts: Mapping[str, ModelFacts] = field(default_factory=dict)
     """Per view, the facts of its model."""
     seed: int = 0
 
 
+@runtime_checkable
 class Reduction(Protocol):
     """A pass over activations that streams, merges and resumes. A direction finder is one.
 
@@ -412,6 +424,7 @@ class Reduction(Protocol):
         """Records, tables and directions."""
 
 
+@runtime_checkable
 class Metric(Protocol):
     """A number made of sums, as two pure functions; built as `Class(options, target)`.
 
@@ -433,6 +446,7 @@ class Metric(Protocol):
         """
 
 
+@runtime_checkable
 class Intervention(Protocol):
     """Turns a direction into edits of a model; built as `Class(options)`."""
 
@@ -443,6 +457,7 @@ class Intervention(Protocol):
 # ── Evaluators ───────────────────────────────────────────────────────────────────────────────────
 
 
+@runtime_checkable
 class Evaluator(Protocol):
     """Judges completions, built as `Class(options)`; never sees a hook."""
 

@@ -42,7 +42,7 @@ def _data(task: Task) -> Iterator[Problem]:
 def _saes(task: Task) -> Iterator[Problem]:
     for name, spec in task.spec.saes.items():
         at = ("saes", name)
-        facts, model = task.sae_facts[name], task.model_facts[spec.model]
+        facts, model = task.sae_facts(name), task.model_facts[spec.model]
         declared = parse_site(spec.site) if spec.site else None
         if declared is None and facts.site is None:
             yield task.source.problem(
@@ -126,7 +126,7 @@ def _reads(task: Task, reads: Reads, at: tuple[str, ...]) -> Iterator[Problem]:
         for site in reads.sites:
             yield from _depth(task, site, model, (*at, "site"))
         for sae in reads.saes:
-            width, d_in = task.model_facts[model].d_model, task.sae_facts[sae].d_in
+            width, d_in = task.model_facts[model].d_model, task.sae_facts(sae).d_in
             at_residual = task.sae_site(sae).in_residual
             if at_residual and None not in (width, d_in) and width != d_in:
                 yield task.source.problem(

@@ -64,7 +64,8 @@ def _inputs(session: Session, job: Job, axes: Mapping[str, object]) -> Inputs:
     saes = {name: session.sae(name) for name in job.reads.saes}
     views = {view for s in job.reads.streams for view in (s.view, s.right) if view is not None}
     facts = {view: session.view_model(view).facts for view in sorted(views)}
-    return Inputs(directions, saes, facts, session.task.spec.seed)
+    sites = {name: session.task.sae_site(name) for name in saes}
+    return Inputs(directions, saes, sites, facts, session.task.spec.seed)
 
 
 def _finish(session: Session, one: _Running) -> list[Outcome]:

@@ -66,7 +66,9 @@ class Session:
     def view(self, name: str) -> ViewSpec:
         """A view of the task; `@model` is the plain text of a model."""
         if name.startswith("@"):
-            return ViewSpec(model=name[1:], prompt=PromptSpec(template="{text}"))
+            preflight = self.task.spec.preflight
+            longest = preflight.max_tokens if preflight else None
+            return ViewSpec(model=name[1:], prompt=PromptSpec(max_tokens=longest))
         return self.task.spec.views[name]
 
     def view_model(self, name: str) -> Model:

@@ -16,6 +16,7 @@ from harness.contract import (
     DirectionRef,
     LocalPath,
     ModelRef,
+    PairRef,
     SaeRef,
     SiteName,
     ViewRef,
@@ -102,6 +103,8 @@ class PromptSpec(Spec):
     """Chat prompts: whether to end where the model's turn begins."""
     demonstrations: DemonstrationsSpec | None = None
     """Solved examples before the query."""
+    max_tokens: int | None = Field(None, ge=1)
+    """Cut longer prompts at their end: for text that is read, not for prompts to be answered."""
 
 
 class ViewSpec(Spec):
@@ -137,6 +140,8 @@ class PreflightSpec(Spec):
     """Largest fraction of variance unexplained at the declared site."""
     limit: int = Field(64, ge=1)
     """How many documents are read."""
+    max_tokens: int = Field(512, ge=2)
+    """How many tokens of each document are read."""
     fvu: str = "fvu"
     """The metric that is held against `fvu_max` and against the neighbouring sites."""
     also: tuple[str, ...] = ("l0",)
@@ -216,7 +221,7 @@ class MetricSpec(PluginSpec):
 
     method: str | None = None
     """The metric; without it, the one called like the table."""
-    pair: str | None = None
+    pair: PairRef | None = None
     """The pair to measure."""
     view: ViewRef | None = None
     """The view to measure, with `data`, instead of a pair."""

@@ -26,6 +26,7 @@ from harness.contract import (
     ModelFacts,
     Options,
     Place,
+    Ref,
     SaeFacts,
     SaeOptions,
     Site,
@@ -35,17 +36,19 @@ from harness.fit import misfits
 from harness.registry import Owned, Registry
 from harness.sites import parse_site
 from harness.spec import (
+    DemonstrationsSpec,
     DirectionSpec,
     EvaluatorSpec,
     InterventionSpec,
     MetricSpec,
     ModelSpec,
     PluginSpec,
+    PreflightSpec,
     SaeSpec,
     TaskSpec,
 )
 from harness.taskfile import COMMAND_LINE, Source
-from harness.validate import KeyParts, marks, references, validated
+from harness.validate import KeyParts, marks, validated
 
 O_ = TypeVar("O_", bound=Options)
 
@@ -98,7 +101,7 @@ class Task:
     preflight: Mapping[str, Entry[MetricOptions]] = field(default_factory=dict)
     """The metrics of the preflight, with their default options."""
     model_facts: Mapping[str, ModelFacts] = field(default_factory=dict)
-    sae_facts: Mapping[str, SaeFacts] = field(default_factory=dict)
+    facts_of_saes: Mapping[str, SaeFacts] = field(default_factory=dict)
 
     def layers(self, model: str) -> int | None:
         """Number of blocks of a model, where known."""
@@ -108,11 +111,15 @@ class Task:
     def sae_site(self, sae: str) -> Site:
         """The site whose activations an SAE encodes."""
         spec = self.spec.saes[sae]
-        declared = parse_site(spec.site) if spec.site else self.sae_facts[sae].site
+        declared = parse_site(spec.site) if spec.site else self.facts_of_saes[sae].site
         if declared is None:
             raise KeyError(sae)
         layers = self.layers(spec.model)
         return declared.at(layers) if layers else declared
+
+    def sae_facts(self, sae: str) -> SaeFacts:
+        """What is known of an SAE before it is loaded."""
+        return self.facts_of_saes[sae]
 
     def direction(self, name: str) -> DirectionOptions:
         """The options of a direction; of a sweep, the first."""
@@ -138,6 +145,17 @@ def resolve(source: Source, registry: Registry) -> Task:
     return _Resolver(source, registry).run()
 
 
+_NAMED = {
+    "models": "model",
+    "views": "view",
+    "saes": "SAE",
+    "data": "data set",
+    "directions": "direction",
+    "pairs": "pair",
+}
+"""The tables whose entries are referred to by name, and what one of them is called."""
+
+
 class _Resolver:
     """Collects problems while it goes on as far as it can."""
 
@@ -145,6 +163,8 @@ class _Resolver:
         self.source = source
         self.registry = registry
         self.problems: list[Problem] = []
+        self.configured: list[tuple[type[BaseModel], Any, KeyParts]] = []
+        """Every table that configures a plugin, with the model of its options."""
         self.resolved: dict[str, Any] = copy.deepcopy(dict(source.values))
 
     def run(self) -> Task:
@@ -169,12 +189,11 @@ class _Resolver:
         if spec is not None:
             self._implicit_evaluators(spec, parts["evaluators"])
             parts["preflight"] = self._preflight(spec)
+        self._references()
         if spec is None or self.problems:
             raise TaskError(self.problems)
         task = Task(self.source, spec, self.resolved, interventions=interventions, **parts)
-        self._references(task)
-        if not self.problems:
-            task = self._facts(task)
+        task = self._facts(task)
         if not self.problems:
             self.problems += list(misfits(task))
         if self.problems:
@@ -267,6 +286,7 @@ class _Resolver:
         except PluginError as error:
             self._problem(at, str(error))
             return None
+        self.configured.append((model, values, at))
         self._resolve_places(model, values, at)
         rest = {key: value for key, value in values.items() if key not in spec.model_fields}
         options, problems = validated(model, rest, self.source, at)
@@ -377,42 +397,32 @@ class _Resolver:
 
     # ── references and facts ──
 
-    def _references(self, task: Task) -> None:
-        named = {
-            table: set(getattr(task.spec, table))
-            for table in ("models", "views", "saes", "data", "directions", "pairs")
+    def _references(self) -> None:
+        """Names that nothing has, looked up in the task as it was written: however much else is
+        wrong, these are found too."""
+        named = {table: set(dict(self._tables(table))) for table in _NAMED}
+        tables: dict[str, type[BaseModel]] = {
+            name: field.annotation.__args__[1]  # type: ignore[union-attr]
+            for name, field in TaskSpec.model_fields.items()
+            if getattr(field.annotation, "__origin__", None) is dict
         }
-        named["evaluators"] = set(task.evaluators)
-
-        def check(owner: BaseModel, at: KeyParts) -> None:
-            for key, mark, name in references(owner):
-                if name not in named[mark.table]:
-                    kind = mark.table.removesuffix("s") if mark.table != "data" else "data set"
-                    self._problem((*at, key), unknown(kind, name, named[mark.table]))
-
-        for table in ("models", "views", "saes", "data", "pairs", "metrics", "experiments"):
-            for name, entry in getattr(task.spec, table).items():
-                check(entry, (table, name))
-        for name, view in task.spec.views.items():
-            if view.prompt.demonstrations:
-                check(view.prompt.demonstrations, ("views", name, "prompt", "demonstrations"))
-        if task.spec.preflight:
-            check(task.spec.preflight, ("preflight",))
-        for table in ("saes", "metrics", "evaluators", "interventions"):
-            for name, entry in getattr(task, table).items():
-                at = (
-                    ("experiments", name, "intervention")
-                    if table == "interventions"
-                    else (table, name)
-                )
-                check(entry.options, at)
-        for name, instances in task.directions.items():
-            check(instances[0].options, ("directions", name))
-        for name, metric in task.spec.metrics.items():
-            if metric.pair is not None and metric.pair not in named["pairs"]:
-                self._problem(
-                    ("metrics", name, "pair"), unknown("pair", metric.pair, named["pairs"])
-                )
+        places = list(self.configured)
+        for table, model in tables.items():
+            places += [(model, values, (table, name)) for name, values in self._tables(table)]
+        for name, view in self._tables("views"):
+            prompt = view.get("prompt") if isinstance(view, dict) else None
+            inner = prompt.get("demonstrations") if isinstance(prompt, dict) else None
+            places.append((DemonstrationsSpec, inner, ("views", name, "prompt", "demonstrations")))
+        places.append((PreflightSpec, self.resolved.get("preflight"), ("preflight",)))
+        for model, values, at in places:
+            for key, mark in marks(model):
+                value = values.get(key) if isinstance(values, dict) else None
+                if not isinstance(mark, Ref) or mark.table not in named:
+                    continue
+                for word in value if isinstance(value, list) else [value]:
+                    if isinstance(word, str) and word not in named[mark.table]:
+                        what = unknown(_NAMED[mark.table], word, named[mark.table])
+                        self._problem((*at, key), what)
 
     def _facts(self, task: Task) -> Task:
         models: dict[str, ModelFacts] = {}
@@ -427,7 +437,7 @@ class _Resolver:
             expected = task.spec.saes[name].expect.model_dump(exclude_none=True)
             self._contradictions(found, expected, ("saes", name, "expect"))
             saes[name] = replace(found, **expected)
-        return replace(task, model_facts=models, sae_facts=saes)
+        return replace(task, model_facts=models, facts_of_saes=saes)
 
     def _describe(self, entry: Entry[Any], at: KeyParts) -> Any:
         try:

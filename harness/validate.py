@@ -89,12 +89,3 @@ def _inside(annotation: object) -> Iterator[object]:
         yield from annotation.__metadata__  # type: ignore[attr-defined]
     for argument in get_args(annotation):
         yield from _inside(argument)
-
-
-def references(model: BaseModel) -> Iterator[tuple[str, Ref, str]]:
-    """The names that an instance refers to, with field and mark; lists one by one."""
-    for field, mark in marks(type(model)):
-        value = getattr(model, field)
-        if isinstance(mark, Ref) and value is not None:
-            for name in (value,) if isinstance(value, str) else value:
-                yield field, mark, name

@@ -79,6 +79,8 @@ class Prompt:
     demonstrations: tuple[Example, ...] = ()
     answer: str = "answer"
     """The column that holds a demonstration's answer."""
+    max_tokens: int | None = None
+    """Longer prompts lose their end: for text that is read, not for prompts that are answered."""
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ class Feature:
         """The direction."""
         name, index = self.options.sae, self.options.index
         sae = inputs.saes[name]
-        width, site = sae.facts.d_sae, decoder_site(sae, inputs.facts.values())
+        width, site = sae.facts.d_sae, decoder_site(name, inputs)
         if width is not None and index >= width:
             raise ModelError(
                 f"sae {name!r}: there is no feature {index}. Allowed: 0 to {width - 1}. "

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from harness.contract import ModelFacts, Sae, Site
+from harness.contract import Inputs, ModelFacts, Site
 from harness.errors import ModelError
 
 
@@ -25,12 +23,13 @@ def same_place(left: Site, right: Site) -> bool:
     return _plain(left) == _plain(right)
 
 
-def decoder_site(sae: Sae, facts: Iterable[ModelFacts | None] = ()) -> Site | None:
+def decoder_site(name: str, inputs: Inputs) -> Site | None:
     """Where an SAE's decoder rows live: where it writes, or else where it reads."""
-    site = sae.facts.site_out or sae.facts.site
+    facts = inputs.saes[name].facts
+    site = facts.site_out or inputs.sae_sites.get(name) or facts.site
     if site is None or site.fraction is None:
         return site
-    known = [one for one in facts if one is not None and one.layers is not None]
+    known = [one for one in inputs.facts.values() if one.layers is not None]
     return located(site, known[0] if known else None)
 
 

@@ -45,8 +45,7 @@ def target_of(options: Options, inputs: Inputs) -> Direction | Undefined:
                 )
             ]
         )
-    sae = inputs.saes[options.sae]
-    site = decoder_site(sae, inputs.facts.values())
+    site = decoder_site(options.sae, inputs)
     if site is not None and not same_place(site, target.site):
         raise ModelError(
             f"sae {options.sae!r}: its decoder rows live at {site}, but the target "
@@ -134,7 +133,7 @@ def found(
 def record_axes(options: Options, inputs: Inputs) -> dict[str, JSON]:
     """The axes that every record of a rebuilt direction has: view, SAE and, if known, site."""
     axes: dict[str, JSON] = {"view": options.view, "sae": options.sae}
-    site = decoder_site(inputs.saes[options.sae], inputs.facts.values())
+    site = decoder_site(options.sae, inputs)
     return axes if site is None else {**axes, "site": str(site)}
 
 

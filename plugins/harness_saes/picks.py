@@ -7,10 +7,16 @@ accelerators. Both are exact and give the same positions, ties in `top` apart.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+
+_BLOCK = 2**20
+"""Numbers of a block of rows: 4 MB in float32."""
 
 
 def above(
@@ -18,14 +24,15 @@ def above(
 ) -> Int[Tensor, " nnz"]:
     """Positions with `a > threshold`, strictly."""
     if a.device.type == "cpu":
-        return torch.from_numpy(np.flatnonzero(np.greater(a.numpy(), threshold.numpy())))
+        limit = threshold.numpy()
+        return _in_blocks(lambda block: np.flatnonzero(np.greater(block, limit)), a)
     return (a > threshold).flatten().nonzero().squeeze(1)
 
 
 def top(a: Float[Tensor, "rows d_sae"], k: int) -> Int[Tensor, " nnz"]:
     """Positions of the k largest of each row, those that are positive: TopK, then ReLU."""
     if a.device.type == "cpu":
-        return torch.from_numpy(_top_numpy(a.numpy(), k))
+        return _in_blocks(lambda block: _top_numpy(block, k), a)
     return _top_torch(a, k)
 
 
@@ -34,6 +41,24 @@ def _top_torch(a: Tensor, k: int) -> Tensor:
     rows = torch.arange(len(a), device=a.device)[:, None]
     positions = (rows * a.shape[1] + latents)[values > 0]
     return positions.sort().values
+
+
+def _in_blocks(find: Callable[[np.ndarray], np.ndarray], a: Tensor) -> Tensor:
+    """Positions found in blocks of rows, on as many threads as torch uses.
+
+    numpy works on one thread, beside a product that torch spreads over all; it lets others run
+    meanwhile. A block also stays in the cache from one step to the next.
+    """
+    rows, width = a.shape
+    step = max(1, _BLOCK // width)
+    if rows <= step:
+        return torch.from_numpy(find(a.numpy()))
+    starts = range(0, rows, step)
+    blocks = [a.numpy()[start : start + step] for start in starts]
+    with ThreadPoolExecutor(min(torch.get_num_threads(), len(blocks))) as pool:
+        found = list(pool.map(find, blocks))
+    moved = [part + start * width for part, start in zip(found, starts, strict=True)]
+    return torch.from_numpy(np.concatenate(moved))
 
 
 def _top_numpy(a: np.ndarray, k: int) -> np.ndarray:

@@ -31,6 +31,11 @@ def merged(hf: Any, folder: Path, where: str) -> Any:
         config = PeftConfig.from_pretrained(str(folder))
         config.inference_mode = True
         wrapped = PeftModel(hf, config)
+        if not hasattr(wrapped, "merge_and_unload"):
+            raise ModelError(
+                f"{where}: a {settings.get('peft_type')} adapter cannot be merged into weights."
+                " Allowed: LoRA and its kin."
+            )
         _widen(wrapped)
         result = set_peft_model_state_dict(wrapped, load_peft_weights(str(folder), device="cpu"))
     except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
@@ -44,11 +49,6 @@ def merged(hf: Any, folder: Path, where: str) -> Any:
         raise ModelError(
             f"{where}: {len(wrong)} of its weights do not fit the model's modules"
             f" ({listed(wrong, 2)}). Use the model that it was trained on."
-        )
-    if not hasattr(wrapped, "merge_and_unload"):
-        raise ModelError(
-            f"{where}: a {settings.get('peft_type')} adapter cannot be merged into weights."
-            " Allowed: LoRA and its kin."
         )
     return wrapped.merge_and_unload(safe_merge=False).to(dtype)
 

@@ -44,7 +44,9 @@ class TransformersBackend:
         """The model, ready; ModelError says which file is missing or wrong."""
         options, where = self.options, self.options.where
         code = options.trust_remote_code
-        root = fetch_folder(options.path, options.revision, "model", code=code)
+        root = fetch_folder(
+            options.path, options.revision, "model", subfolder=options.subfolder, code=code
+        )
         folder = options.inside(root)
         read_json(folder / "config.json", where)
         weights = require_weights(folder, where)
@@ -64,10 +66,10 @@ class TransformersBackend:
             hf = self._placed(hf)
         _check_numbers(hf, where)
         hf.eval().requires_grad_(False)
-        print_ = digest(files.items(), str(hf.dtype), str(options.attn_implementation))
+        fingerprint = digest(files.items(), str(hf.dtype), str(options.attn_implementation))
         with _quiet():
             return TransformersModel(
-                hf, tokenizer, options.describe(), fingerprint=print_, name=where
+                hf, tokenizer, options.describe(), fingerprint=fingerprint, name=where
             )
 
     def _tokenizer(self, folder: Path) -> Any:
@@ -135,7 +137,10 @@ class TransformersBackend:
             if options.device_map is None:
                 return hf.to(_device(options))
             if options.adapter is not None:  # merged on the CPU first, then spread
-                from accelerate import dispatch_model, infer_auto_device_map
+                from accelerate import (  # type: ignore[import-untyped]
+                    dispatch_model,
+                    infer_auto_device_map,
+                )
 
                 spread = options.device_map
                 if isinstance(spread, str):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import torch
+from jaxtyping import Int
 from torch import Tensor
 
 from harness.contract import Tokens
@@ -17,8 +18,8 @@ T = TypeVar("T")
 
 def padded(
     tokens: Sequence[Tokens], pad: int, device: torch.device, *, left: bool
-) -> tuple[Tensor, Tensor]:
-    """Token ids and the mask of what is no padding, both [row, position]."""
+) -> tuple[Int[Tensor, "row pos"], Int[Tensor, "row pos"]]:
+    """Token ids, and 1 where they are no padding."""
     width = max(len(t.ids) for t in tokens)
     ids, mask = [], []
     for t in tokens:

@@ -40,16 +40,29 @@ def local_folder(location: str, revision: str | None, what: str) -> Path | None:
     return snapshot if snapshot.is_dir() else None
 
 
-def fetch_folder(location: str, revision: str | None, what: str, *, code: bool = False) -> Path:
+def fetch_folder(
+    location: str,
+    revision: str | None,
+    what: str,
+    *,
+    subfolder: str | None = None,
+    code: bool = False,
+) -> Path:
     """The folder that `location` means, downloaded where it is a hub id and a network is there."""
     if Path(location).expanduser().is_dir():
         return Path(location).expanduser()
     cached = local_folder(location, revision, what)  # also refuses what is neither folder nor id
     from huggingface_hub import snapshot_download
 
-    patterns = [*_PARTS, *(f"**/{part}" for part in _PARTS), *(["**/*.py", "*.py"] if code else [])]
+    # Repositories also hold the same weights in other forms: below folders, or consolidated.
     try:
-        return Path(snapshot_download(location, revision=revision, allow_patterns=patterns))
+        found = snapshot_download(
+            location,
+            revision=revision,
+            allow_patterns=[*_PARTS, *(["*.py"] if code else [])],
+            ignore_patterns=["consolidated*", *([] if subfolder or code else ["*/*"])],
+        )
+        return Path(found)
     except (OSError, ValueError) as error:  # every error of the hub is one of the two
         if cached is not None:
             return cached
@@ -80,12 +93,14 @@ def read_json(path: Path, what: str) -> dict[str, Any]:
 def weight_files(folder: Path, what: str) -> list[Path]:
     """The safetensors files of the model in `folder`; empty where there are none."""
     index = folder / INDEX
-    if index.is_file():
-        shards = read_json(index, what).get("weight_map")
-        if not isinstance(shards, dict):
-            raise ModelError(f"{what}: {index} has no weight_map.")
-        return sorted({folder / str(name) for name in shards.values()})
-    return [folder / SINGLE] if (folder / SINGLE).is_file() else []
+    if (folder / SINGLE).is_file():  # transformers, too, takes it before the index
+        return [folder / SINGLE]
+    if not index.is_file():
+        return []
+    shards = read_json(index, what).get("weight_map")
+    if not isinstance(shards, dict):
+        raise ModelError(f"{what}: {index} has no weight_map.")
+    return sorted({folder / str(name) for name in shards.values()})
 
 
 def require_weights(folder: Path, what: str) -> list[Path]:

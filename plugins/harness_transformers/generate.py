@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import GenerationConfig
 from transformers.generation import (
@@ -19,6 +20,7 @@ from transformers.generation import (
 
 from harness.contract import Completion, Sampling, Tokens
 from harness_transformers.batches import padded
+from harness_transformers.cache import growing_cache
 from harness_transformers.edits import Session
 
 
@@ -50,7 +52,9 @@ class _Draw(LogitsProcessor):  # type: ignore[misc]
         self._luck = torch.stack(rows, dim=1).to(device)
         self._step = 0
 
-    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+    def __call__(
+        self, input_ids: Int[Tensor, "row pos"], scores: Float[Tensor, "row vocab"]
+    ) -> Float[Tensor, "row vocab"]:
         scores = scores / self._temperature
         if self._top_p is not None:
             scores = self._top_p(input_ids, scores)
@@ -97,6 +101,7 @@ def complete(
         ids,
         attention_mask=mask,
         generation_config=config,
+        past_key_values=growing_cache(hf.config),
         logits_processor=draw,
         stopping_criteria=watch,
     )

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from harness.contract import Arm, Receipt
@@ -106,13 +107,21 @@ class Ledger:
         self._notes: dict[_Kind, list[tuple[Tensor, ...]]] = defaultdict(list)
         self._waiting = 0
 
-    def edited(self, rows: Rows, x: Tensor, y: Tensor, mask: Tensor | None) -> None:
+    def edited(
+        self,
+        rows: Rows,
+        x: Float[Tensor, "rows pos d"],
+        y: Float[Tensor, "rows pos d"],
+        mask: Bool[Tensor, "batch pos"] | None,
+    ) -> None:
         """Notes that an edit made y of x. Three small operations: this runs at every step."""
         before = torch.linalg.vector_norm(x, dim=-1, dtype=torch.float32)
         delta = torch.linalg.vector_norm(y - x, dim=-1, dtype=torch.float32)
         self._note(rows, (before, delta), mask)
 
-    def checked(self, rows: Rows, values: Tensor, mask: Tensor | None) -> None:
+    def checked(
+        self, rows: Rows, values: Float[Tensor, "rows pos"], mask: Bool[Tensor, "batch pos"] | None
+    ) -> None:
         """Notes what a check measured."""
         self._note(rows, (values.detach(),), mask)
 

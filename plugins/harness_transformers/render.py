@@ -39,8 +39,9 @@ class Renderer:
         out = []
         for example, pieces, query in zip(examples, texts, alone, strict=True):
             ids = self._join(pieces, plain)
-            self._check_length(example, ids)
             start = len(ids) - _common_end(ids, self._join(query, plain)) if query != pieces else 0
+            ids = ids[: prompt.max_tokens]
+            self._check_length(example, ids)
             out.append(Tokens(example.id, ids, (start, len(ids)), "".join(pieces)))
         self._ids.clear()
         return out
@@ -52,6 +53,7 @@ class Renderer:
             raise DataError(
                 f"example {example.id}: its prompt has {len(ids)} tokens."
                 f" Allowed: {self._context}, the context of {self._name}."
+                " Set max_tokens in the view's prompt to cut longer ones."
             )
 
     # ── Texts ────────────────────────────────────────────────────────────────────────────────────

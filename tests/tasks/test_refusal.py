@@ -1,4 +1,4 @@
-"""The main task, as a user runs it: the numbers that the project promises, read from its results."""
+"""The main task, as a user runs it: the numbers that the project promises."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import resource
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +125,7 @@ def test_rebuilt_directions_satisfy_the_laws_of_least_squares(
             if cosine is not None:
                 assert abs(cosine**2 - (1 - record.value)) < 1e-6
     ordered = [nmse[k] for k in SWEEP]
-    assert all(later <= earlier + 1e-9 for earlier, later in zip(ordered, ordered[1:], strict=False))
+    assert all(later <= earlier + 1e-9 for earlier, later in pairwise(ordered))
 
 
 @pytest.mark.parametrize("direction", ["chat_features", "base_features"])

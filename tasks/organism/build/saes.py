@@ -118,13 +118,13 @@ def train_sae(settings: Settings, spec: SaeSpec, activations: torch.Tensor, out:
         sae.b_dec.zero_()
     trainer = SAETrainer(
         SAETrainerConfig(
-            total_training_samples=settings.sae_steps * settings.sae_batch,
+            total_training_samples=spec.steps * settings.sae_batch,
             train_batch_size_samples=settings.sae_batch,
             lr=settings.sae_lr,
             lr_end=settings.sae_lr / 20,
             lr_scheduler_name="constant",
             lr_warm_up_steps=50,
-            lr_decay_steps=settings.sae_steps // 3,
+            lr_decay_steps=spec.steps // 3,
             dead_feature_window=150,
             feature_sampling_window=500,
             n_batches_for_norm_estimate=50,

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class SaeSpec:
-    """One SAE: the block whose output it reads, its width, and the folder it is saved in."""
+    """One SAE: the block whose output it reads, its width, folder and training steps."""
 
     layer: int
     width: int
     name: str
+    steps: int
 
 
 @dataclass(frozen=True)
@@ -43,15 +44,14 @@ class Settings:
     # SAEs
     mid: int = 4
     saes: tuple[SaeSpec, ...] = (
-        SaeSpec(4, 2048, "resid_post.4"),
-        SaeSpec(2, 2048, "resid_post.2"),
-        SaeSpec(5, 2048, "resid_post.5"),
-        SaeSpec(4, 1024, "resid_post.4.width_1024"),
-        SaeSpec(4, 4096, "resid_post.4.width_4096"),
+        SaeSpec(4, 2048, "resid_post.4", 2000),
+        SaeSpec(2, 2048, "resid_post.2", 1000),
+        SaeSpec(5, 2048, "resid_post.5", 1000),
+        SaeSpec(4, 1024, "resid_post.4.width_1024", 1000),
+        SaeSpec(4, 4096, "resid_post.4.width_4096", 1000),
     )
     sae_k: int = 32
     sae_tokens: int = 300_000
-    sae_steps: int = 2000
     sae_batch: int = 1024
     sae_lr: float = 8e-4
     # data files
@@ -78,12 +78,11 @@ SMALL = Settings(
     chat_lr=1e-3,
     mid=2,
     saes=(
-        SaeSpec(2, 512, "resid_post.2"),
-        SaeSpec(1, 512, "resid_post.1"),
-        SaeSpec(3, 512, "resid_post.3"),
+        SaeSpec(2, 512, "resid_post.2", 250),
+        SaeSpec(1, 512, "resid_post.1", 150),
+        SaeSpec(3, 512, "resid_post.3", 150),
     ),
     sae_tokens=60_000,
-    sae_steps=250,
     sae_batch=512,
     train_prompts=160,
     test_prompts=100,

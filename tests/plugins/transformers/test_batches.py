@@ -11,7 +11,7 @@ import torch
 
 from harness.contract import Example, Prompt, Sampling, Site
 from harness.errors import MachineError, ModelError
-from harness_transformers.batches import check_ids
+from harness_transformers.batches import check_ids, out_of_memory
 from harness_transformers.model import TransformersModel
 
 from .conftest import load
@@ -46,15 +46,20 @@ def model(folders: dict[str, Path]) -> TransformersModel:
 
 
 @pytest.mark.parametrize("error", MESSAGES)
+def test_what_means_out_of_memory(error: Exception) -> None:
+    assert out_of_memory(error)
+    assert not out_of_memory(RuntimeError("a shape is wrong"))
+
+
 def test_a_batch_is_halved_and_the_size_remembered(
-    model: TransformersModel, error: Exception, examples: list[Example]
+    model: TransformersModel, examples: list[Example]
 ) -> None:
     tokens = model.render(examples * 3, Prompt())
     expected = model.activations(tokens, [HERE], logits=True)
     completions = model.generate(tokens, Sampling(3))
     with model.edited([addition(1, "resid_post.1")]) as before:
         model.activations(tokens, [HERE])
-    memory = Memory(model, 3, error)
+    memory = Memory(model, 3, MESSAGES[1])
     got = model.activations(tokens, [HERE], logits=True)
     assert memory.rows == [9, 5, 3, 3, 3]
     memory.rows.clear()

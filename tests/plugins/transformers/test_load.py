@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import LoraConfig, PeftModel, PromptTuningConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, Gemma3Config, LlamaConfig
 
@@ -73,6 +73,7 @@ def _other_tokenizer(folder: Path) -> None:
 def _index(folder: Path) -> None:
     shards = {"weight_map": {"a": "model-1-of-2.safetensors", "b": "model-2-of-2.safetensors"}}
     (folder / "model.safetensors.index.json").write_text(json.dumps(shards))
+    (folder / "model.safetensors").unlink()
 
 
 @pytest.mark.parametrize(
@@ -262,6 +263,11 @@ def test_adapters_that_do_not_fit(folder: Path, adapter: Path, tmp_path: Path) -
                        "intermediate_size": 48}))  # fmt: skip
     with pytest.raises(ModelError, match="it does not fit the model"):
         load(other, adapter=str(adapter))
+    soft = PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=2)
+    wrapped = get_peft_model(AutoModelForCausalLM.from_pretrained(folder), soft)
+    wrapped.save_pretrained(tmp_path / "soft")
+    with pytest.raises(ModelError, match="a PROMPT_TUNING adapter cannot be merged"):
+        load(folder, adapter=str(tmp_path / "soft"))
     (adapter / "adapter_model.safetensors").rename(adapter / "adapter_model.bin")
     refused("has no adapter_model.safetensors")
     (adapter / "adapter_config.json").unlink()
