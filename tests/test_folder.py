@@ -12,13 +12,26 @@ import pytest
 import fakes
 from harness.errors import MachineError, UsageError
 from harness.folder import default_folder, run_folder
+from harness.plan import plan
+from harness.registry import Registry
 from harness.results import Results
+from harness.run import run
 from harness.task import Task
 
 MakeTask = Callable[..., Task]
 RunTask = Callable[..., Results]
 
 A = '[directions.a]\nmethod = "probe"\nview = "chat"\ndata = "web"\n'
+
+
+EXPERIMENT = """
+[experiments.e]
+view = "chat"
+data = "web"
+directions = ["a"]
+evaluators = ["polite"]
+intervention = { method = "shift" }
+"""
 
 
 def content(folder: Path) -> set[str]:
@@ -77,18 +90,10 @@ def test_an_empty_folder_and_one_that_is_not_there_are_fine(
 
 
 def test_fresh_forgets_everything_that_was_there(run_task: RunTask, tmp_path: Path) -> None:
-    experiment = """
-[experiments.e]
-view = "chat"
-data = "web"
-directions = ["a"]
-evaluators = ["polite"]
-intervention = { method = "shift" }
-"""
-    run_task(A + experiment)
+    run_task(A + EXPERIMENT)
     made = len(fakes.LAB.generated)
     (tmp_path / "run" / "old").mkdir()
-    run_task(A + experiment, fresh=True)
+    run_task(A + EXPERIMENT, fresh=True)
     assert len(fakes.LAB.generated) == 2 * made
     assert not (tmp_path / "run" / "old").exists()
     run_task(A, "seed=1", fresh=True)  # also a folder of another task
@@ -126,12 +131,28 @@ def failing(code: int) -> Callable[..., None]:
 @pytest.mark.parametrize("code", FULL + FORBIDDEN)
 @pytest.mark.parametrize("call", ["pathlib.Path.mkdir", "os.fsync", "os.open"])
 def test_what_the_system_refuses_is_said_in_words(
-    run_task: RunTask, monkeypatch: pytest.MonkeyPatch, call: str, code: int
+    task: MakeTask,
+    registry: Registry,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    call: str,
+    code: int,
 ) -> None:
+    planned = plan(task(A))
     with monkeypatch.context() as patch:
         patch.setattr(call, failing(code))
         with pytest.raises(MachineError if code in FULL else UsageError, match=os.strerror(code)):
-            run_task(A)
+            run(planned, registry, tmp_path / "run")
+
+
+def test_a_file_that_a_model_may_not_read_is_not_blamed_on_the_folder_of_the_run(
+    run_task: RunTask,
+) -> None:
+    fakes.LAB.crash_at = 1
+    fakes.LAB.crash = PermissionError(errno.EACCES, "Permission denied", "/models/weights")
+    with pytest.raises(Exception, match="weights") as caught:
+        run_task(A + EXPERIMENT)
+    assert "--out" not in str(caught.value)
 
 
 @pytest.mark.parametrize("calls", range(5))
@@ -156,7 +177,7 @@ def test_after_a_full_disk_the_same_command_continues(
     assert run_task(A).status == "complete"
 
 
-@pytest.mark.parametrize("place", ["a file", "below a file", "below nothing", "too long"])
+@pytest.mark.parametrize("place", ["a file", "below a file", "too long"])
 def test_a_place_that_can_be_no_folder_is_a_wrong_place(
     task: MakeTask, tmp_path: Path, place: str
 ) -> None:
@@ -164,7 +185,6 @@ def test_a_place_that_can_be_no_folder_is_a_wrong_place(
     folder = {
         "a file": tmp_path / "file",
         "below a file": tmp_path / "file" / "run",
-        "below nothing": Path("/proc/nothing"),
         "too long": tmp_path / ("x" * 300),
     }[place]
     with pytest.raises(UsageError, match="--out"), run_folder(folder, task(), False):

@@ -78,13 +78,13 @@ def test_numbers_of_numpy_become_plain_numbers(tmp_path: Path) -> None:
         value=np.float64(0.5),
         n=np.int64(3),
         ci=(np.float32(0.25), np.float64(1)),
-        options={"a": np.int32(1), "b": np.bool_(True), "c": np.float32(0.5), "d": np.arange(2)},
+        options={"a": np.int32(1), "b": np.bool_(True), "c": np.float32(0.5)},
         axes={"k": np.int64(2)},
     )
     write_results(tmp_path, results(record))
     (row,) = strictly(tmp_path / "results.json")["records"]
     assert (row["value"], row["n"], row["ci"]) == (0.5, 3, [0.25, 1.0])
-    assert row["options"] == {"a": 1, "b": True, "c": 0.5, "d": [0, 1]}
+    assert row["options"] == {"a": 1, "b": True, "c": 0.5}
     assert row["axes"] == {"k": 2}
 
 
@@ -191,15 +191,14 @@ def test_the_frame_has_a_row_per_record_and_a_column_per_axis(tmp_path: Path) ->
     assert len(results().frame) == 0
 
 
-@pytest.mark.parametrize("axis", ["n", "value", "id", "ci", "unit", "axes"])
+@pytest.mark.parametrize("axis", ["n", "value", "ci", "unit"])
 def test_an_axis_never_hides_a_field_in_the_frame(axis: str) -> None:
     record = replace(RECORD, axes={axis: "an axis"})
     frame = results(record).frame
     shown = [frame[column][0] for column in frame.columns if column != axis]
     assert "an axis" in shown
-    if axis != "axes":
-        expected = getattr(record, axis)
-        assert frame[axis][0] == (list(expected) if axis == "ci" else expected)
+    expected = getattr(record, axis)
+    assert frame[axis][0] == (list(expected) if axis == "ci" else expected)
 
 
 @pytest.mark.parametrize("id", ["fvu.pooled@1", "fvu.pooled"])
@@ -311,7 +310,10 @@ def test_a_direction_comes_back_as_it_was(tmp_path: Path, vectors: np.ndarray) -
     assert json.loads(metadata["axes"]) == {"k": 2}
 
 
-@pytest.mark.parametrize("value", ["../../up", "a/b", "/root", "x" * 300, "a\0b", ".."])
+@pytest.mark.parametrize(
+    "value", ["../../../up", "a/b", "/root", "x" * 300, "a\0b", ".."],
+    ids=["up", "below", "root", "long", "nul", "dots"],
+)
 def test_an_axis_never_leads_out_of_the_folder(tmp_path: Path, value: str) -> None:
     direction = Direction(Site("resid_post", 2), np.ones((1, 2)))
     other = Direction(Site("resid_post", 2), np.zeros((1, 2)))

@@ -86,6 +86,18 @@ def test_top_equals_sorting(rows, width, k, seed, levels):
         assert found == expected
 
 
+@pytest.mark.parametrize("numbers", [1, 100, 250, 1000])
+def test_blocks_of_rows_change_nothing(numbers, monkeypatch):
+    """Blocks are found on several threads; positions come out as from the whole."""
+    a = torch.randn(11, 50)
+    limit = torch.randn(50)
+    expected = picks.above(a, limit), picks.top(a, 5)
+    monkeypatch.setattr(picks, "_BLOCK", numbers)
+    assert torch.equal(picks.above(a, limit), expected[0])
+    assert torch.equal(picks.top(a, 5), expected[1])
+    assert torch.equal(expected[0], (a > limit).flatten().nonzero().squeeze(1))
+
+
 def test_zeros_are_not_active():
     """TopK keeps the k largest, then ReLU: zero and negative ones among them are not active."""
     a = torch.tensor([[0.0, -1.0, 2.0, 0.0], [-1.0, -2.0, -3.0, -4.0]])
