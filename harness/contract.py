@@ -160,7 +160,7 @@ class MetricOptions(Options):
     paired: ClassVar[bool] = True
     """Whether one number needs both sides of a pair; otherwise each side is measured."""
     on_sae: ClassVar[bool] = True
-    """Whether it reads an SAE; otherwise it is measured at sites."""
+    """Whether it needs an SAE. One that does not is measured at every site, with or without one."""
 
 
 class DirectionOptions(Options):
@@ -336,6 +336,8 @@ class Sae(Protocol):
 
     facts: SaeFacts
     fingerprint: str
+    notes: tuple[str, ...]
+    """What a reader of the numbers should know of how it was loaded; shown as warnings."""
 
     def encode(self, x: Float[Tensor, "tokens d_in"]) -> Latents:
         """Sparse latents: for each token the indices and values that are not zero."""
@@ -436,6 +438,7 @@ class Metric(Protocol):
     def sums(self, batch: Batch, side: Side) -> Mapping[str, Float[Tensor, "documents ..."]]:
         """Additive sums for each document of the batch; `n` (documents) counts what is measured.
 
+        Where one value counts other things than the rest, a sum `n.<its id>` counts for it.
         `side` is the side to measure; a paired metric reads `batch.left` and `batch.right`.
         """
 

@@ -78,6 +78,9 @@ def run(
             provenance(session, registry, command),
             unique(ledger.records),
             tuple(ledger.problems),
+            tuple(
+                f"saes.{name}: {note}" for name, sae in session.saes.items() for note in sae.notes
+            ),
             tables=ledger.tables,
         )
         write_results(folder, results)

@@ -105,9 +105,7 @@ def test_another_column_is_another_text(load: Load) -> None:
         ({"where": {"label": 1, "text": "row 3"}}, (3,)),
     ],
 )
-def test_rows_are_filtered_then_limited(
-    load: Load, more: dict[str, Any], expected: range
-) -> None:
+def test_rows_are_filtered_then_limited(load: Load, more: dict[str, Any], expected: range) -> None:
     assert texts(load(JSONL, **more)) == [f"row {n}" for n in expected]
 
 
@@ -126,7 +124,7 @@ def test_a_shuffle_is_the_same_every_time_and_before_the_limit(load: Load) -> No
     assert whole != sorted(whole)
     assert texts(load(JSONL, shuffle=4)) != whole
     # Written down: another Python, machine or process must draw the same rows.
-    assert whole == [f"row {n}" for n in (2, 7, 8, 4, 1, 6, 5, 0, 3, 9)]
+    assert whole == [f"row {n}" for n in (1, 5, 6, 0, 9, 4, 7, 2, 8, 3)]
 
 
 @pytest.mark.parametrize(
@@ -156,7 +154,7 @@ def test_a_shuffle_is_the_same_every_time_and_before_the_limit(load: Load) -> No
         ("d.jsonl", '{"text": ["hello"]}', "holds list"),
         ("d.csv", "text,other\na,b,c,d\n", "row 1"),
     ],
-    ids=str,
+    ids=lambda value: repr(value)[:25],
 )
 def test_a_file_that_is_no_data_is_said_to_be_none(
     load: Load, name: str, content: str | bytes, said: str
@@ -177,7 +175,7 @@ def test_a_column_that_is_not_there_is_named_with_those_that_are(load: Load, col
 
 
 def test_a_filter_by_a_column_that_is_not_there_says_so(load: Load) -> None:
-    with pytest.raises(DataError, match="lable.*label"):
+    with pytest.raises(DataError, match=r"lable.*label"):
         load(JSONL, where={"lable": 1})
 
 

@@ -155,7 +155,7 @@ def test_a_file_that_a_model_may_not_read_is_not_blamed_on_the_folder_of_the_run
     assert "--out" not in str(caught.value)
 
 
-@pytest.mark.parametrize("calls", range(5))
+@pytest.mark.parametrize("calls", range(3))
 def test_after_a_full_disk_the_same_command_continues(
     run_task: RunTask, monkeypatch: pytest.MonkeyPatch, calls: int
 ) -> None:
@@ -170,10 +170,8 @@ def test_after_a_full_disk_the_same_command_continues(
 
     with monkeypatch.context() as patch:
         patch.setattr("os.fsync", fsync)
-        try:
+        with pytest.raises(MachineError, match="run the same command again"):
             run_task(A)
-        except MachineError as error:
-            assert "run the same command again" in str(error)
     assert run_task(A).status == "complete"
 
 

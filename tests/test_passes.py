@@ -67,9 +67,7 @@ def reference(
     for prompt in session.rendered(view, "web"):
         x = model.at(site, prompt).double().numpy()
         text = "^" + prompt.text
-        total += sum(
-            (x[i] for i in range(len(x)) if keep(text, i, len(x))), np.zeros(fakes.WIDTH)
-        )
+        total += sum((x[i] for i in range(len(x)) if keep(text, i, len(x))), np.zeros(fakes.WIDTH))
     return total
 
 
@@ -172,6 +170,29 @@ def test_only_the_span_is_measured(session: MakeSession) -> None:
     assert wanted.any()
 
 
+ALONE = '[directions.a]\nmethod = "probe"\nview = "base"\ndata = "web"\n'
+
+
+@pytest.mark.parametrize("special", ["base", "chat"])
+def test_what_is_special_to_either_side_is_measured_on_neither_but_alone_all_the_same(
+    session: MakeSession, special: str
+) -> None:
+    """Both are read in one pass, from the same forward of the left side."""
+    text = PAIR + "[metrics.gap]\npair = 'p'\n[metrics.mean]\nview = 'base'\ndata = 'web'\n"
+    text += "sites = ['resid_post.2']\n" + ALONE
+    made = session(text, f"models.{special}.special=e")
+    found = records(made)
+    masked = "^|_e" if special == "base" else "^|_"
+    both = sum(char not in "^|_e" for line in fakes.WEB for char in line)
+    alone = sum(char not in masked for line in fakes.WEB for char in line)
+    assert {r.n for r in found if r.id.startswith("gap")} == {both}
+    assert {r.n for r in found if r.id.startswith("mean")} == {alone}
+    wanted = reference(
+        made, "base", Site("resid_post", 2), lambda text, i, n: i > 0 and text[i] not in masked
+    )
+    assert np.array_equal(vector(made, "a"), wanted)
+
+
 def prompt(*ids: int, span: tuple[int, int] | None = None) -> Tokens:
     return Tokens("x", ids, span or (0, len(ids)), "")
 
@@ -259,9 +280,7 @@ def test_a_document_without_measured_tokens_is_read_but_counts_for_nothing(
     alone = records(session(gap))
     monkeypatch.setattr(fakes, "WEB", [*fakes.WEB, "||", "_"])
     more = records(session(gap))
-    assert [(r.value, r.n, r.clusters) for r in more] == [
-        (r.value, r.n, r.clusters) for r in alone
-    ]
+    assert [(r.value, r.n, r.clusters) for r in more] == [(r.value, r.n, r.clusters) for r in alone]
 
 
 def test_the_number_of_tokens_and_documents_is_that_of_the_data(session: MakeSession) -> None:

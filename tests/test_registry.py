@@ -96,7 +96,7 @@ def test_a_broken_plugin_is_fatal_only_to_a_task_that_names_it(
     fine = write()
     assert resolve(read_source(fine), registry)
     for more in ("models.base.backend=acme_bad/x", 'requires=["acme-bad>=1.0"]'):
-        with pytest.raises(TaskError, match="acme.bad.*no luck"):
+        with pytest.raises(TaskError, match=r"acme.bad.*no luck"):
             resolve(read_source(fine, [more]), registry)
 
 
@@ -138,7 +138,7 @@ def test_a_disabled_plugin_is_not_even_imported(
     assert not witness.exists()
     assert plugin(registry, "acme_one").status == "disabled"
     assert "acme_one" in registry.disabled
-    with pytest.raises(PluginError, match="acme_one .disabled"):
+    with pytest.raises(PluginError, match=r"acme_one \(disabled"):
         registry.find("metric", "thing")
     monkeypatch.delenv("HARNESS_DISABLE", raising=False)
     discover()

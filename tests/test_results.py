@@ -300,7 +300,9 @@ def saved(folder: Path) -> dict[str, tuple[np.ndarray, dict[str, str]]]:
     ids=["plain", "transposed", "strided", "reversed", "fortran"],
 )
 def test_a_direction_comes_back_as_it_was(tmp_path: Path, vectors: np.ndarray) -> None:
-    direction = Direction(Site("resid_post", 2), vectors, sae="mid", features=(3, 5), weights=(1, 2))
+    direction = Direction(
+        Site("resid_post", 2), vectors, sae="mid", features=(3, 5), weights=(1, 2)
+    )
     write_directions(tmp_path, {"d": [Found(direction, {"k": 2})], "gone": [Found(Undefined("x"))]})
     ((name, (read, metadata)),) = saved(tmp_path).items()
     assert name == "d[k=2].safetensors"
@@ -311,7 +313,8 @@ def test_a_direction_comes_back_as_it_was(tmp_path: Path, vectors: np.ndarray) -
 
 
 @pytest.mark.parametrize(
-    "value", ["../../../up", "a/b", "/root", "x" * 300, "a\0b", ".."],
+    "value",
+    ["../../../up", "a/b", "/root", "x" * 300, "a\0b", ".."],
     ids=["up", "below", "root", "long", "nul", "dots"],
 )
 def test_an_axis_never_leads_out_of_the_folder(tmp_path: Path, value: str) -> None:

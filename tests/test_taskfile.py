@@ -273,7 +273,7 @@ def test_every_key_has_the_line_where_it_was_written(
         'x = """\na \\""" [b]\n"""',
         'x = """"quoted""""',
         "x = ''''quoted''''",
-        'x = [ # ]\n  "]", \'[\', # [\n]',
+        "x = [ # ]\n  \"]\", '[', # [\n]",
         "x = 1979-05-27T07:32:00Z",
     ],
 )
@@ -307,7 +307,7 @@ KEYS = NAMES.map(lambda n: n) | st.sampled_from(
     ['"q r"', "'s.t'", '"#"', "'['", '"="', '""', '"es\\"c"', '"\\u00e9"', "'\"'"]
 )
 COMMENTS = st.sampled_from(["", " # c", ' # "', " # '''", " # [x]", " # a = 1", " # \u2028 z = 1"])
-TEXTS = st.text(alphabet=st.sampled_from('ab"\'#[]{}=., \n\u2028'), max_size=12)
+TEXTS = st.text(alphabet=st.sampled_from("ab\"'#[]{}=., \n\u2028"), max_size=12)
 
 
 def _basic(text: str, quotes: str) -> str:

@@ -74,10 +74,12 @@ def _top_numpy(a: np.ndarray, k: int) -> np.ndarray:
     # Group g holds every `groups`-th value from g on: the maximum is then one of long vectors.
     maxima = a[:, : groups * size].reshape(rows, size, groups).max(axis=1)
     bound = np.partition(maxima, groups - k, axis=1)[:, groups - k]
-    # No smaller than the smallest positive number: what is not positive is never active.
-    bound = np.maximum(bound, np.finfo(a.dtype).smallest_subnormal)
-    positions = np.flatnonzero(np.greater_equal(a, bound[:, None]))
-    return _kept(a.reshape(-1)[positions], positions, positions // width, rows, k)
+    # What is not positive is never active: no need to look below 0.
+    positions = np.flatnonzero(np.greater_equal(a, np.maximum(bound, 0)[:, None]))
+    values = a.reshape(-1)[positions]
+    positive = values > 0
+    positions, values = positions[positive], values[positive]
+    return _kept(values, positions, positions // width, rows, k)
 
 
 def _kept(

@@ -1,0 +1,229 @@
+"""A backend and an SAE format: activations are integers, from the token and its place alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from fakes.lab import LAB
+from harness.contract import (
+    Activations,
+    Arm,
+    BackendOptions,
+    Completion,
+    Example,
+    Location,
+    ModelFacts,
+    Prompt,
+    Receipt,
+    SaeFacts,
+    SaeOptions,
+    Sampling,
+    Site,
+    Tokens,
+)
+from harness.latents import Latents
+from harness.sites import parse_site
+
+LAYERS, WIDTH, VOCABULARY = 4, 6, 64
+PAD, BOS, EOS = 0, 1, 2
+SPECIAL = {"_": PAD, "^": BOS, "|": EOS}
+"""Characters of a text that become special tokens."""
+
+
+class ModelOptions(BackendOptions):
+    """Options of the fake backend."""
+
+    path: Location | None = None
+    """Read by nobody."""
+    device: str = "cpu"
+    """Read by nobody."""
+    dtype: str = "float32"
+    """Read by nobody."""
+    scale: int = 1
+    """What all activations are multiplied with: models of another scale are other models."""
+    layers: int = LAYERS
+    """Blocks."""
+    width: int = WIDTH
+    """Residual stream."""
+    vocabulary: int = VOCABULARY
+    """Token embeddings."""
+    padding: Literal["left", "right"] = "right"
+    """Side of the padding."""
+    template: bool = True
+    """Whether there is a chat template."""
+    hidden: bool = False
+    """Whether nothing is known of it before it is loaded."""
+    special: str = ""
+    """Characters that are special to this model alone."""
+    fingerprint: str = "fake"
+    """Its fingerprint, beside its scale."""
+
+    def facts(self) -> ModelFacts:
+        return ModelFacts(
+            "Fake", self.layers, self.width, None, self.vocabulary, chat_template=self.template
+        )
+
+    def describe(self) -> ModelFacts:
+        return ModelFacts() if self.hidden else self.facts()
+
+
+class FakeModel:
+    """Activations from the token, its position and the block alone; NaN where there is padding."""
+
+    def __init__(self, options: ModelOptions) -> None:
+        self.options = options
+        self.facts = options.facts()
+        self.fingerprint = f"{options.fingerprint}/{options.scale}"
+        self.dtype = options.dtype
+        self.device = "cpu"
+        self.masked_ids = frozenset({PAD, BOS, EOS, *map(token, options.special)})
+        self.forwards: list[tuple[tuple[str, ...], tuple[Site, ...]]] = []
+        self._arms: Sequence[Arm] = ()
+        torch_random = torch.Generator().manual_seed(0)
+        self._embeddings = torch.randint(
+            -4, 5, (VOCABULARY, options.width), generator=torch_random
+        ).float()
+        LAB.models.append(self)
+
+    def load(self) -> FakeModel:
+        return self
+
+    def render(self, examples: Sequence[Example], prompt: Prompt) -> list[Tokens]:
+        before = "".join(f"{one.text}{one.fields[prompt.answer]}" for one in prompt.demonstrations)
+        rendered = []
+        for example in examples:
+            text = prompt.template.replace("{text}", example.text)
+            ids = [BOS, *map(token, before + text)] if before + text else []
+            span = (len(ids) - len(text), len(ids)) if before else (0, len(ids))
+            rendered.append(Tokens(example.id, tuple(ids), span, before + text))
+        return rendered
+
+    def activations(
+        self, tokens: Sequence[Tokens], sites: Sequence[Site], *, logits: bool = False
+    ) -> Activations:
+        self.forwards.append((tuple(t.example for t in tokens), tuple(sites)))
+        longest = max(len(t.ids) for t in tokens)
+        left = self.options.padding == "left"
+        start = tuple(longest - len(t.ids) if left else 0 for t in tokens)
+        found = {}
+        for site in sites:
+            x = torch.full((len(tokens), longest, self.options.width), float("nan"))
+            for row, one in enumerate(tokens):
+                x[row, start[row] : start[row] + len(one.ids)] = self.at(site, one)
+            found[site] = x
+        return Activations(found, start)
+
+    def at(self, site: Site, prompt: Tokens) -> Tensor:
+        """What the model has at a site: `[tokens, width]`, channel 0 tells the block."""
+        layer = -1 if site.layer is None else site.layer
+        x = self._embeddings[torch.tensor(prompt.ids, dtype=torch.long)] * (layer + 1)
+        x = (x + torch.arange(len(prompt.ids))[:, None]) * self.options.scale
+        x[:, 0] = layer + 1
+        x[[i for i, char in enumerate(prompt.ids) if char == token("∞")]] = float("inf")
+        return x
+
+    def generate(self, tokens: Sequence[Tokens], sampling: Sampling) -> list[Completion]:
+        if LAB.crash_at is not None and len(LAB.generations) + 1 >= LAB.crash_at:
+            raise LAB.crash
+        LAB.generations.append([(t.example, self._arms[t.arm].name) for t in tokens])
+        return [self._complete(one, self._arms[one.arm]) for one in tokens]
+
+    def _complete(self, prompt: Tokens, arm: Arm) -> Completion:
+        number = sum(prompt.ids) + int(sum(float(e.parameters["add"].sum()) for e in arm.edits))
+        text = f"{'No' if number % 2 else 'Sure'}, {prompt.text} {number}"
+        return Completion(text, len(text), stopped=True)
+
+    @contextmanager
+    def edited(self, arms: Sequence[Arm]) -> Iterator[Sequence[Receipt]]:
+        receipts: list[Receipt] = []
+        before = len(LAB.generations)
+        self._arms = arms
+        try:
+            yield receipts
+        finally:
+            self._arms = ()
+        rows = LAB.generations[before]
+        for arm in arms:
+            mine = sum(name == arm.name for _, name in rows)
+            receipts.append(self._receipt(arm, mine))
+
+    def _receipt(self, arm: Arm, rows: int) -> Receipt:
+        strengths = [float(edit.parameters["add"].abs().sum()) for edit in arm.edits]
+        x = torch.zeros(1, 1, self.options.width)
+        checks = {c.name: float(c.measure(x, c.parameters).max()) for c in arm.checks}
+        broken = tuple(
+            c.name for c in arm.checks if c.limit is not None and checks[c.name] > c.limit
+        )
+        return Receipt(
+            arm.name,
+            fired=len(arm.edits),
+            tokens=rows * len(arm.edits),
+            changed=rows * sum(strength > 0 for strength in strengths),
+            relative=sum(strengths) / len(strengths) if strengths else None,
+            checks=checks,
+            broken=broken,
+        )
+
+
+def token(char: str) -> int:
+    """The id of a character: a special token, or one of 3 to 52; 53 is the infinite one."""
+    return 53 if char == "∞" else SPECIAL.get(char, 3 + ord(char) % 50)
+
+
+class SaeSettings(SaeOptions):
+    """Options of the fake format."""
+
+    path: Location | None = None
+    """A folder with a file `fake.sae`."""
+    trained_at: str | None = None
+    """What its metadata say of its site."""
+    home: int = 2
+    """The block where it really belongs: it reconstructs worse, the further it is away."""
+    miss: float = 0.125
+    """Share of each activation that it misses at home."""
+    width: int = WIDTH
+    """Width that it reads."""
+
+    def describe(self) -> SaeFacts:
+        site = parse_site(self.trained_at) if self.trained_at else None
+        return SaeFacts("fake", self.width, 2 * self.width, site)
+
+    @classmethod
+    def claims(cls, path: str) -> bool:
+        from pathlib import Path
+
+        return (Path(path) / "fake.sae").is_file()
+
+
+class FakeSae:
+    """Latents are the positive and the negative part of every channel."""
+
+    def __init__(self, options: SaeSettings) -> None:
+        self.options = options
+        self.facts = options.describe()
+        self.fingerprint = "fake-sae"
+        self.encoded: list[int] = []
+        LAB.saes.append(self)
+
+    def load(self, device: str) -> FakeSae:
+        return self
+
+    def encode(self, x: Tensor) -> Latents:
+        assert x.shape[1] == self.options.width
+        self.encoded.append(len(x))
+        return Latents.from_dense(torch.cat([x.relu(), (-x).relu()], dim=1))
+
+    def reconstruct(self, latents: Latents) -> Tensor:
+        dense = latents.dense()
+        x = dense[:, : self.options.width] - dense[:, self.options.width :]
+        away = (x[:, :1] - 1 - self.options.home).abs()
+        return x * (1 - self.options.miss - away / 2)
+
+    def rows(self, indices: Tensor) -> Tensor:
+        eye = torch.eye(self.options.width)
+        return torch.cat([eye, -eye])[indices]
