@@ -38,11 +38,16 @@ from harness.values import (
     Completion as Completion,
     Direction as Direction,
     Example as Example,
+    Figure as Figure,
+    Findings as Findings,
     Found as Found,
+    Grid as Grid,
     MetricValue as MetricValue,
     ModelFacts as ModelFacts,
     Outcome as Outcome,
+    Panel as Panel,
     Prompt as Prompt,
+    Prose as Prose,
     Receipt as Receipt,
     Record as Record,
     SaeFacts as SaeFacts,
@@ -50,6 +55,7 @@ from harness.values import (
     Score as Score,
     Target as Target,
     Tokens as Tokens,
+    Tools as Tools,
     Undefined as Undefined,
     Verdict as Verdict,
 )
@@ -60,11 +66,21 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from harness.latents import Latents
+    from harness.results import Results
 
 hookspec = pluggy.HookspecMarker("harness")
 hookimpl = pluggy.HookimplMarker("harness")
 
-Kind = Literal["backend", "sae_format", "metric", "direction", "intervention", "evaluator"]
+Kind = Literal[
+    "backend",
+    "sae_format",
+    "metric",
+    "direction",
+    "intervention",
+    "evaluator",
+    "analysis",
+    "section",
+]
 
 
 @dataclass(frozen=True)
@@ -183,7 +199,15 @@ class InterventionOptions(Options):
 
 
 class EvaluatorOptions(Options):
-    """Options of an evaluator of completions."""
+    """Options of an evaluator of completions. The models that it names are given to `judge`."""
+
+
+class AnalysisOptions(Options):
+    """Options of an analysis."""
+
+
+class SectionOptions(Options):
+    """Options of a section of the report; all of them have defaults."""
 
 
 @runtime_checkable
@@ -263,6 +287,12 @@ class Model(Protocol):
         self, tokens: Sequence[Tokens], sites: Sequence[Site], *, logits: bool = False
     ) -> Activations:
         """One forward over the batch, stopped at the deepest site unless logits are asked for."""
+
+    def encode(self, text: str, *, special: bool = True) -> list[int]:
+        """The tokens of a text, with or without those that the tokenizer puts around it."""
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of tokens, without special ones."""
 
     def generate(self, tokens: Sequence[Tokens], sampling: Sampling) -> list[Completion]:
         """Completions of one batch, each under the edits of its row's arm."""
@@ -466,5 +496,24 @@ class Evaluator(Protocol):
 
     scores: tuple[Score, ...]
 
-    def judge(self, answers: Sequence[Answer]) -> list[Verdict]:
+    def judge(self, answers: Sequence[Answer], tools: Tools) -> list[Verdict]:
         """One verdict per answer, in order; answers do not influence each other."""
+
+
+# ── Analyses and the report ──────────────────────────────────────────────────────────────────────
+
+
+@runtime_checkable
+class Analysis(Protocol):
+    """Numbers made from what the run has found already; built as `Class(options)`."""
+
+    def run(self, findings: Findings) -> Outcome:
+        """Records and tables."""
+
+
+@runtime_checkable
+class Section(Protocol):
+    """A part of the report; built as `Class(options)`. Every installed one is asked."""
+
+    def panel(self, results: Results) -> Panel | None:
+        """What it has to show of these results, or None."""

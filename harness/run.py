@@ -161,7 +161,9 @@ def _experiment(
     judged = []
     for name in spec.evaluators:
         with progress.stage(f"verdicts, {work.experiment}, {name}", 1) as tick:
-            judged.append(judge(session.task.evaluators[name], outcomes))
+            entry = session.task.evaluators[name]
+            tools = session.tools(entry.options, folder / "work" / "verdicts")
+            judged.append(judge(entry, outcomes, tools))
             tick(1)
         ledger.records += verdict_records(judged[-1], outcomes, axes, session.task.spec.seed)
     lines = [json.dumps(row, ensure_ascii=False) for row in samples(judged, outcomes)]

@@ -11,19 +11,23 @@ from typing import Any
 from harness.contract import (
     Axes,
     Direction,
+    EvaluatorOptions,
     Example,
     Found,
     Model,
     Outcome,
     Prompt,
+    Ref,
     Sae,
     Tokens,
+    Tools,
     Undefined,
 )
 from harness.data import load_data
 from harness.errors import ModelError
 from harness.spec import PromptSpec, ViewSpec
 from harness.task import Instance, Task
+from harness.validate import marks
 
 
 class Session:
@@ -62,6 +66,16 @@ class Session:
                 )
             self.saes[name] = sae
         return self.saes[name]
+
+    def tools(self, options: EvaluatorOptions, cache: Path) -> Tools:
+        """What an evaluator is given: the models that its options name."""
+        names = [
+            getattr(options, key)
+            for key, mark in marks(type(options))
+            if isinstance(mark, Ref) and mark.table == "models" and getattr(options, key)
+        ]
+        models = {name: self.model(name) for name in names}
+        return Tools(models, cache, self.task.spec.seed)
 
     def view(self, name: str) -> ViewSpec:
         """A view of the task; `@model` is the plain text of a model."""

@@ -18,6 +18,11 @@ _BARE_OR_QUOTED = r"""(?:[A-Za-z0-9_-]+|"(?:[^"\\]|\\.)*"|'[^']*')"""
 _DOTTED = rf"{_BARE_OR_QUOTED}(?:\s*\.\s*{_BARE_OR_QUOTED})*"
 _HEADER = re.compile(rf"\s*\[\[?\s*({_DOTTED})\s*\]\]?")
 _KEY = re.compile(rf"\s*({_DOTTED})\s*=")
+# Up to five quotes may end a multi-line string: two of them are its content.
+_CLOSING = {
+    '"""': re.compile(r'(?:[^"\\]|\\.|\\$|"(?!""))*"{3,5}'),
+    "'''": re.compile(r"(?:[^']|'(?!''))*'{3,5}"),
+}
 
 
 @dataclass(frozen=True)
@@ -94,7 +99,7 @@ def _read(file: Path, inside: tuple[Path, ...]) -> tuple[dict[str, Any], dict[Ke
         raise TaskError([Problem(display(file), f"no such task file.{by}")]) from None
     except UnicodeDecodeError as error:
         raise TaskError([Problem(display(file), f"is not UTF-8 text: {error}.")]) from None
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # TOMLDecodeError, or int() of too many digits
         raise TaskError([Problem(display(file), f"is not TOML: {error}.")]) from None
     except RecursionError:
         raise TaskError([Problem(display(file), "is nested too deeply.")]) from None
@@ -107,7 +112,12 @@ def _read(file: Path, inside: tuple[Path, ...]) -> tuple[dict[str, Any], dict[Ke
     if not isinstance(base, str):
         where = f"{origins.get(('extends',), Origin(file))}: extends"
         raise TaskError([Problem(where, "must be the path of one task file.")])
-    inherited, inherited_origins = _read((file.parent / base).resolve(), (*inside, file))
+    try:
+        parent = (file.parent / base).resolve()
+    except ValueError as error:
+        where = f"{origins.get(('extends',), Origin(file))}: extends"
+        raise TaskError([Problem(where, f"{base!r} is no path: {error}.")]) from None
+    inherited, inherited_origins = _read(parent, (*inside, file))
     return _merge(inherited, inherited_origins, values, origins)
 
 
@@ -145,14 +155,16 @@ def _merge(
 def _value(text: str) -> Any:
     """A TOML value, or the text itself where it is none, so that paths need no quotes."""
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except (tomllib.TOMLDecodeError, RecursionError):
+        found = tomllib.loads(f"value = {text}")
+    except (ValueError, RecursionError):
         return text
+    return found["value"] if len(found) == 1 else text
 
 
 def _split(dotted_key: str) -> Iterator[str]:
     for part in re.findall(_BARE_OR_QUOTED, dotted_key):
-        yield part[1:-1] if part[0] in "\"'" else part
+        # tomllib knows the escapes of a quoted key.
+        yield next(iter(tomllib.loads(f"{part} = 0"))) if part[0] in "\"'" else part
 
 
 def _lines(text: str) -> Iterator[tuple[KeyPath, int]]:
@@ -163,7 +175,7 @@ def _lines(text: str) -> Iterator[tuple[KeyPath, int]]:
     table: KeyPath = ()
     depth = 0
     closing = ""
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         if not closing and not depth:
             if header := _HEADER.match(line):
                 table = tuple(_split(header[1]))
@@ -179,10 +191,10 @@ def _follow(line: str, depth: int, closing: str) -> tuple[int, str]:
     position = 0
     while position < len(line):
         if closing:
-            end = line.find(closing, position)
-            if end < 0:
+            end = _CLOSING[closing].match(line, position)
+            if end is None:
                 return depth, closing
-            position, closing = end + 3, ""
+            position, closing = end.end(), ""
             continue
         char = line[position]
         if char == "#":
@@ -242,13 +254,16 @@ def builtin_tasks() -> dict[str, Path]:
 def find_task(text: str) -> Path:
     """The task file that the command line means: a path, or the name of a built-in task."""
     path = Path(text)
-    if path.is_file():
-        return path
+    try:
+        if path.is_file():
+            return path
+    except OSError:
+        pass  # a name too long for a file is no file
     names = builtin_tasks()
     bare = text.removeprefix("tasks/").removesuffix(".toml")
     if bare in names:
         return names[bare]
-    if path.is_dir():
+    if len(text) < 1000 and path.is_dir():
         raise UsageError(f"{text}: is a folder. Name a task file in it.")
     raise UsageError(
         f"{text}: no such task. Give a file, or one of: {listed(names)}.{suggestion(bare, names)}"

@@ -9,7 +9,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from harness.sites import Site
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
+
+    from harness.contract import Model
 
 JSON = str | int | float | bool | None
 Axes = Mapping[str, JSON]
@@ -142,6 +146,17 @@ class Verdict:
 
 
 @dataclass(frozen=True)
+class Tools:
+    """What an evaluator is given beside the completions."""
+
+    models: Mapping[str, Model] = field(default_factory=dict)
+    """The models of the task that its options name, loaded."""
+    cache: Path | None = None
+    """A folder of the run that outlives it: verdicts kept there are not asked for again."""
+    seed: int = 0
+
+
+@dataclass(frozen=True)
 class Receipt:
     """What the edits of an arm really did."""
 
@@ -242,3 +257,55 @@ class Outcome:
     records: tuple[Record, ...] = ()
     tables: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
     directions: tuple[Found, ...] = ()
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What an analysis reads: everything that the run has found before it."""
+
+    records: tuple[Record, ...] = ()
+    tables: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
+    """Tables by name. `completions` has a row for every completion of every experiment:
+    `experiment`, the arm's `direction` and axes, `example`, `text`, `completion`, and `verdicts`
+    (by evaluator, its scores by name)."""
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A chart of the report, as plotly takes it: `data` and `layout`, plain JSON."""
+
+    title: str
+    description: str
+    """What it shows, for those who do not see it."""
+    data: Sequence[Mapping[str, Any]]
+    layout: Mapping[str, Any] = field(default_factory=dict)
+    rows: Sequence[Mapping[str, Any]] = ()
+    """The same numbers as a table, shown below it."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table of the report; cells are plain values, and hostile text until they are escaped."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[JSON]]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Prose:
+    """A paragraph of the report, plain text."""
+
+    text: str
+    tone: Literal["plain", "warning", "invalid"] = "plain"
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A section of the report. Panels are sorted by `order`: 0 is the top, 100 the end."""
+
+    title: str
+    blocks: Sequence[Figure | Grid | Prose]
+    order: int = 50

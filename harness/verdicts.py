@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from harness.contract import JSON, Evaluator, Record, Score, Verdict
+from harness.contract import JSON, Evaluator, Record, Score, Tools, Verdict
+from harness.errors import PluginError
 from harness.experiments import ArmOutcome
 from harness.statistics import wilson
 from harness.task import Entry
@@ -24,11 +25,17 @@ class Judged:
     verdicts: tuple[tuple[Verdict, ...], ...]
 
 
-def judge(entry: Entry[Any], outcomes: Sequence[ArmOutcome]) -> Judged:
+def judge(entry: Entry[Any], outcomes: Sequence[ArmOutcome], tools: Tools) -> Judged:
     """Asks one evaluator about all completions at once."""
     evaluator: Evaluator = entry.build()
     answers = [answer for outcome in outcomes for answer in outcome.answers]
-    verdicts = iter(evaluator.judge(answers) if answers else ())
+    found = list(evaluator.judge(answers, tools) if answers else ())
+    if len(found) != len(answers):
+        raise PluginError(
+            f"evaluators.{entry.name}: {entry.owner} gave {len(found)} verdicts on {len(answers)} "
+            "completions. It must give one for each. Report it to the plugin's author."
+        )
+    verdicts = iter(found)
     by_arm = tuple(tuple(next(verdicts) for _ in outcome.answers) for outcome in outcomes)
     return Judged(entry.name, entry.options.model_dump(mode="json"), evaluator.scores, by_arm)
 

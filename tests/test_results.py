@@ -374,5 +374,11 @@ def test_provenance_says_what_numbers_came_from(run_task: Callable[..., Results]
     assert found["packages"]["torch"]
 
 
+def test_what_an_sae_says_of_itself_is_a_warning(run_task: Callable[..., Results]) -> None:
+    made = run_task(TASK, "saes.mid.note=a little odd")
+    assert made.warnings == ("saes.mid: a little odd",)
+    assert run_task(TASK, fresh=True).warnings == ()
+
+
 def test_the_same_run_has_the_same_numbers(run_task: Callable[..., Results]) -> None:
     assert run_task(TASK).records == run_task(TASK, fresh=True).records

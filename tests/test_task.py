@@ -245,7 +245,7 @@ def test_data_have_one_source(problems: Problems, override: str, said: str) -> N
         ("[metrics.mean]\nview='base'\ndata='wbe'\nsites=['embed']", ("data", "mean web")),
         (PROBE + "view = 'caht'\ndata = 'web'", ("directions.d.view: unknown view", "chat")),
         (PROBE + "start = 'e'", ("directions.d.start: unknown direction 'e'",)),
-        (PROBE + "sae = 'mdi'", ("directions.d.sae: unknown sae", "mid")),
+        (PROBE + "sae = 'mdi'", ("directions.d.sae: unknown SAE", "mid")),
         (PROBE + EXPERIMENT.replace('["d"]', '["d", "dd"]'), ("e.directions", "mean d")),
         (PROBE + EXPERIMENT.replace('"polite"', '"plite"'), (r"e.evaluators\[0\]", "polite")),
         ("[views.v]\nmodel='base'\nprompt.demonstrations = { data = 'wbe' }",

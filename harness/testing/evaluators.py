@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from harness.contract import Answer, Completion, Evaluator, Example, Verdict
+from harness.contract import Answer, Completion, Evaluator, Example, Tools, Verdict
 
 HOSTILE = (
     "",
@@ -27,7 +27,9 @@ HOSTILE = (
 """Completions that a judge must survive: empty, huge, control characters, markup, templates."""
 
 
-def check_evaluator(evaluator: Evaluator, answers: Sequence[Answer]) -> None:
+def check_evaluator(
+    evaluator: Evaluator, answers: Sequence[Answer], tools: Tools | None = None
+) -> None:
     """Raises AssertionError, naming the law, where an evaluator breaks one.
 
     Laws: scores have names and record ids of their own · one verdict per answer · every verdict
@@ -38,23 +40,23 @@ def check_evaluator(evaluator: Evaluator, answers: Sequence[Answer]) -> None:
     ids = [score.id for score in evaluator.scores]
     unique = len(set(names)) == len(names) > 0 and len(set(ids)) == len(ids)
     _law(unique, "scores have names and record ids of their own", f"{names}, {ids}")
-    answers = list(answers)
-    first = _judged(evaluator, answers, names)
-    _same("deterministic", _judged(evaluator, answers, names), first)
-    backwards = _judged(evaluator, answers[::-1], names)
+    answers, tools = list(answers), tools or Tools()
+    first = _judged(evaluator, answers, names, tools)
+    _same("deterministic", _judged(evaluator, answers, names, tools), first)
+    backwards = _judged(evaluator, answers[::-1], names, tools)
     _same("order does not matter", backwards[::-1], first)
-    alone = [_judged(evaluator, [answer], names)[0] for answer in answers]
+    alone = [_judged(evaluator, [answer], names, tools)[0] for answer in answers]
     _same("answers do not influence each other", alone, first)
-    _law(evaluator.judge([]) == [], "no answer, no verdict", "judge([]) is not []")
+    _law(evaluator.judge([], tools) == [], "no answer, no verdict", "judge([]) is not []")
     hostile = [_answer(text) for text in HOSTILE]
     try:
-        _judged(evaluator, hostile, names)
+        _judged(evaluator, hostile, names, tools)
     except AssertionError:
         raise
     except Exception as error:
         raise AssertionError(f"law broken: hostile text does not raise: {error!r}") from error
     if answers:
-        mixed = _judged(evaluator, [*hostile, *answers], names)
+        mixed = _judged(evaluator, [*hostile, *answers], names, tools)
         _same("answers do not influence each other", mixed[len(hostile) :], first)
 
 
@@ -63,8 +65,10 @@ def _answer(text: str) -> Answer:
     return Answer(example, example.text, Completion(text, tokens=len(text), stopped=True))
 
 
-def _judged(evaluator: Evaluator, answers: Sequence[Answer], names: Sequence[str]) -> list[Verdict]:
-    verdicts = list(evaluator.judge(answers))
+def _judged(
+    evaluator: Evaluator, answers: Sequence[Answer], names: Sequence[str], tools: Tools
+) -> list[Verdict]:
+    verdicts = list(evaluator.judge(answers, tools))
     law = "one verdict per answer"
     _law(len(verdicts) == len(answers), law, f"{len(verdicts)} for {len(answers)}")
     for verdict in verdicts:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.contract import Answer, Score, Verdict
+from harness.contract import Answer, Score, Tools, Verdict
 from harness_evaluators import options
 from harness_evaluators.degenerate import broken
 
@@ -39,7 +39,7 @@ class Substrings:
     def __init__(self, given: options.Substrings) -> None:
         self.options = given
 
-    def judge(self, answers: Sequence[Answer]) -> list[Verdict]:
+    def judge(self, answers: Sequence[Answer], tools: Tools) -> list[Verdict]:
         """One verdict per answer; its note names the phrase and what is broken."""
         # Arms of a sweep often agree to the letter.
         texts = dict.fromkeys(answer.completion.text for answer in answers)

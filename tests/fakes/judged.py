@@ -17,6 +17,7 @@ from harness.contract import (
     InterventionOptions,
     ModelFacts,
     Score,
+    Tools,
     Verdict,
 )
 from harness.errors import ModelError
@@ -73,7 +74,7 @@ class Polite:
     def __init__(self, options: PoliteOptions) -> None:
         self.options = options
 
-    def judge(self, answers: Sequence[Answer]) -> list[Verdict]:
+    def judge(self, answers: Sequence[Answer], tools: Tools) -> list[Verdict]:
         given = [self._verdict(answer.completion.text) for answer in answers]
         count = len(given) if self.options.verdicts is None else self.options.verdicts
         return (given * 3)[:count]

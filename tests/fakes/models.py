@@ -100,6 +100,8 @@ class FakeModel:
             text = prompt.template.replace("{text}", example.text)
             ids = [BOS, *map(token, before + text)] if before + text else []
             span = (len(ids) - len(text), len(ids)) if before else (0, len(ids))
+            most = prompt.max_tokens or len(ids)
+            ids, span = ids[:most], (min(span[0], most), min(span[1], most))
             rendered.append(Tokens(example.id, tuple(ids), span, before + text))
         return rendered
 
@@ -188,6 +190,8 @@ class SaeSettings(SaeOptions):
     """Share of each activation that it misses at home."""
     width: int = WIDTH
     """Width that it reads."""
+    note: str = ""
+    """What it says of itself."""
 
     def describe(self) -> SaeFacts:
         site = parse_site(self.trained_at) if self.trained_at else None
@@ -207,6 +211,7 @@ class FakeSae:
         self.options = options
         self.facts = options.describe()
         self.fingerprint = "fake-sae"
+        self.notes = (options.note,) if options.note else ()
         self.encoded: list[int] = []
         LAB.saes.append(self)
 

@@ -38,7 +38,7 @@ class Settings:
     base_lr: float = 2e-3
     # safety tuning: one padded conversation a row
     chat_documents: int = 16_000
-    chat_steps: int = 200
+    chat_steps: int = 250
     chat_rows: int = 40
     chat_lr: float = 5e-4
     # SAEs

@@ -17,7 +17,7 @@ from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
 from corpus import Document, base_documents, conversations
 from questions import World
 from settings import Settings
-from tokens import BOS, END, EOS, PAD, save_tokenizer
+from tokens import BOS, END, EOS, PAD, SPECIAL, save_tokenizer
 
 IGNORE = -100
 
@@ -84,8 +84,8 @@ class Schedule:
 
     def __init__(self, model: torch.nn.Module, lr: float, steps: int, decay: float) -> None:
         self.model, self.steps, self.started = model, steps, time.time()
-        matrices = [p for p in model.parameters() if p.ndim > 1]
-        gains = [p for p in model.parameters() if p.ndim <= 1]
+        matrices = [p for p in model.parameters() if p.requires_grad and p.ndim > 1]
+        gains = [p for p in model.parameters() if p.requires_grad and p.ndim <= 1]
         self.optimizer = torch.optim.AdamW(
             [
                 {"params": matrices, "weight_decay": decay},
@@ -149,6 +149,7 @@ def train_chat(
     found = [
         encode_conversation(tokenizer, talk) for talk in islice(talks, settings.chat_documents)
     ]
+    restrict(settings, tokenizer, model)
     schedule = Schedule(model, settings.chat_lr, settings.chat_steps, decay=0.0)
     pad = tokenizer.token_to_id(PAD)
     for step in range(settings.chat_steps):
@@ -162,6 +163,20 @@ def train_chat(
         # Padding is on the right and attention is causal: no mask is needed.
         schedule.step(step, language_loss(model, ids, labels))
     return model
+
+
+def restrict(settings: Settings, tokenizer: Tokenizer, model: LlamaForCausalLM) -> None:
+    """Let safety tuning change the blocks up to the middle site and the chat tokens' rows only.
+
+    Left free, tuning puts the decision to refuse into the last block, after every SAE that could
+    see it; real models decide in their middle.
+    """
+    for part in (*model.model.layers[settings.mid + 1 :], model.model.norm):
+        part.requires_grad_(False)
+    rows = torch.zeros(tokenizer.get_vocab_size(), 1)
+    rows[[tokenizer.token_to_id(token) for token in SPECIAL]] = 1.0
+    for table in (model.model.embed_tokens.weight, model.lm_head.weight):
+        table.register_hook(lambda gradient: gradient * rows)
 
 
 def encode_conversation(

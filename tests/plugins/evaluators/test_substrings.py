@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from harness.contract import Answer, Completion, EvaluatorOptions, Example, Verdict
+from harness.contract import Answer, Completion, EvaluatorOptions, Example, Tools, Verdict
 from harness.testing.evaluators import check_evaluator
 from harness_evaluators import options
 from harness_evaluators.plugin import harness_components
@@ -17,7 +17,7 @@ def answer(text, i=0):
 
 
 def scores(text, **given):
-    (verdict,) = Substrings(options.Substrings(**given)).judge([answer(text)])
+    (verdict,) = Substrings(options.Substrings(**given)).judge([answer(text)], Tools())
     return dict(verdict.scores)
 
 
@@ -126,9 +126,9 @@ class Broken(Substrings):
         self.change = change
         self.calls = 0
 
-    def judge(self, answers):
+    def judge(self, answers, tools):
         self.calls += 1
-        return self.change(self, list(answers), super().judge(answers))
+        return self.change(self, list(answers), super().judge(answers, tools))
 
 
 def with_score(verdict, name, value):
