@@ -42,7 +42,7 @@ def measured(tokens: Sequence[Tokens], which: str, masked: frozenset[int]) -> Me
     offsets: list[int] = []
     for row, prompt in enumerate(tokens):
         if which == "last":
-            kept = [len(prompt.ids) - 1]
+            kept = [len(prompt.ids) - 1] if prompt.ids else []
         else:
             start, end = prompt.span
             kept = [i for i in range(max(start, 1), end) if prompt.ids[i] not in masked]
@@ -129,16 +129,21 @@ class Reader:
             by_model[id(model)] = model.activations(tokens, sites)
             self._check_finite(view, by_model[id(model)], tokens)
         documents = tuple(prompt.example for prompt in tokens)
-        sides: dict[tuple[int, str], ModelSide] = {}
+        sides: dict[tuple[int, str, frozenset[int]], ModelSide] = {}
         for stream in self.streams:
             # What is special to either side is measured on neither.
             sides_of = [self.models[v] for v in (stream.view, stream.right) if v is not None]
             masked = frozenset().union(*(model.masked_ids for model in sides_of))
             kept = measured(tokens, stream.tokens, masked)
 
-            def side(view: str, kept: Measured = kept, which: str = stream.tokens) -> ModelSide:
+            # The same tokens of the same model are one side, encoded once for all streams.
+            what = (stream.tokens, masked)
+
+            def side(
+                view: str, kept: Measured = kept, what: tuple[str, frozenset[int]] = what
+            ) -> ModelSide:
                 model = self.models[view]
-                key = (id(model), which)
+                key = (id(model), *what)
                 if key not in sides:
                     sides[key] = self._side(model, by_model[id(model)], kept)
                 return sides[key]

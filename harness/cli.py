@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -219,7 +220,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             prog_name="harness",
             standalone_mode=False,
         )
-    except click.exceptions.Abort:
+    except click.exceptions.Abort as abort:
+        # Click takes the end of a file for the reader's wish to stop.
+        if isinstance(abort.__cause__, EOFError):
+            return _bug(abort.__cause__)
         return _stop("interrupted. Run the same command again to continue.", INTERRUPTED)
     except KeyboardInterrupt:
         return _stop("interrupted. Run the same command again to continue.", INTERRUPTED)
@@ -232,16 +236,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _stop(str(error), error.exit_code)
     except BrokenPipeError:
         return 0
-    except Exception:
-        import traceback
-
-        traceback.print_exc()
-        return _stop(
-            "this is a bug of ours. Please report the lines above with the output of "
-            "`harness --version` and your task file.",
-            OUR_BUG,
-        )
+    except SystemExit as done:
+        # Click's own answer to a reader that closed the pipe; nothing failed.
+        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115
+        return 0 if done.code == 1 else int(done.code or 0)
+    except Exception as error:
+        return _bug(error)
     return 0
+
+
+def _bug(error: BaseException) -> int:
+    import traceback
+
+    traceback.print_exception(error)
+    return _stop(
+        "this is a bug of ours. Please report the lines above with the output of "
+        "`harness --version` and your task file.",
+        OUR_BUG,
+    )
 
 
 def _stop(message: str, code: int) -> int:

@@ -48,11 +48,13 @@ from harness.values import (
     Panel as Panel,
     Prompt as Prompt,
     Prose as Prose,
+    Reads as Reads,
     Receipt as Receipt,
     Record as Record,
     SaeFacts as SaeFacts,
     Sampling as Sampling,
     Score as Score,
+    Stream as Stream,
     Target as Target,
     Tokens as Tokens,
     Tools as Tools,
@@ -222,34 +224,6 @@ class TaskView(Protocol):
 
     def direction(self, name: str) -> DirectionOptions:
         """The options of a direction of the task."""
-
-
-@dataclass(frozen=True)
-class Stream:
-    """A set of token activations that a reduction reads: a view of some data, or a pair of views.
-
-    Both sides of a pair read identical token ids, rendered once by `left`. `tokens` is
-    `all` (every token but BOS, EOS, padding and position 0) or `last` (the last prompt token).
-    """
-
-    name: str
-    view: str
-    data: str
-    right: str | None = None
-    tokens: Literal["all", "last"] = "all"
-
-
-@dataclass(frozen=True)
-class Reads:
-    """What a reduction needs of a pass."""
-
-    streams: tuple[Stream, ...] = ()
-    sites: tuple[Site, ...] = ()
-    saes: tuple[str, ...] = ()
-    start: tuple[str, ...] = ()
-    """Directions that `start` needs: they must come from an earlier pass."""
-    finish: tuple[str, ...] = ()
-    """Directions that `finish` needs: they may come from the same pass."""
 
 
 # ── Models ───────────────────────────────────────────────────────────────────────────────────────

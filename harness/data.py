@@ -24,7 +24,7 @@ def load_data(name: str, spec: DataSpec, cache: Path) -> list[Example]:
     `cache` keeps what was downloaded. Raises DataError for missing, empty or unreadable files,
     rows or columns that are not there, and a download that does not hash to `sha256`.
     """
-    rows = _matching(_rows(name, spec, cache), spec)
+    rows = _matching(name, _rows(name, spec, cache), spec)
     if spec.shuffle is not None:
         drawn = list(rows)
         random.Random(spec.shuffle).shuffle(drawn)
@@ -42,6 +42,13 @@ def load_data(name: str, spec: DataSpec, cache: Path) -> list[Example]:
             "Lower the limit."
         )
     return examples
+
+
+def _suffix(spec: DataSpec) -> str:
+    """The ending of the file's name, whatever follows it in an address."""
+    from urllib.parse import urlsplit
+
+    return Path(spec.file or urlsplit(spec.url or "").path).suffix.lower()
 
 
 def _place(spec: DataSpec) -> str:
@@ -76,15 +83,22 @@ def _example(name: str, spec: DataSpec, row: Row, number: int) -> Example:
     )
 
 
-def _matching(rows: Iterator[Row], spec: DataSpec) -> Iterator[Row]:
-    return (row for row in rows if all(row.get(k) == v for k, v in spec.where.items()))
+def _matching(name: str, rows: Iterator[Row], spec: DataSpec) -> Iterator[Row]:
+    for row in rows:
+        if missing := [column for column in spec.where if column not in row]:
+            raise DataError(
+                f"data.{name}.where: {_place(spec)} has no column {missing[0]!r}. It has: "
+                f"{listed(map(str, row))}.{suggestion(missing[0], map(str, row))}"
+            )
+        if all(row[column] == value for column, value in spec.where.items()):
+            yield row
 
 
 def _rows(name: str, spec: DataSpec, cache: Path) -> Iterator[Row]:
     if spec.hub is not None:
         return _hub(name, spec)
     file = Path(spec.file) if spec.file else _download(name, spec, cache)
-    suffix = Path(spec.file or spec.url or "").suffix.lower()
+    suffix = _suffix(spec)
     if suffix not in _READERS:
         raise DataError(
             f"data.{name}: {file.name} has an unknown ending. Allowed: {listed(_READERS)}."
@@ -93,7 +107,7 @@ def _rows(name: str, spec: DataSpec, cache: Path) -> Iterator[Row]:
         if file.stat().st_size == 0:
             raise DataError(f"data.{name}: {file} is empty.")
         return iter(list(_READERS[suffix](file)))
-    except (OSError, ValueError, csv.Error) as error:
+    except (OSError, ValueError, RecursionError, csv.Error) as error:
         if isinstance(error, OSError) and error.strerror:
             raise DataError(f"data.{name}: {file} cannot be read: {error.strerror}.") from error
         raise DataError(f"data.{name}: {file} cannot be read: {error}.") from error
@@ -105,7 +119,7 @@ def _jsonl(file: Path) -> Iterator[Row]:
             if line.strip():
                 try:
                     yield _table_row(json.loads(line))
-                except ValueError as error:
+                except (ValueError, RecursionError) as error:
                     raise ValueError(f"line {number}: {error}") from error
 
 
@@ -126,7 +140,10 @@ def _table_row(value: object) -> Row:
 
 def _csv(file: Path) -> Iterator[Row]:
     with file.open(encoding="utf-8", newline="") as lines:
-        yield from csv.DictReader(lines)
+        for number, row in enumerate(csv.DictReader(lines), 1):
+            if None in row:
+                raise ValueError(f"row {number} has more fields than the header")
+            yield row
 
 
 def _parquet(file: Path) -> Iterator[Row]:
@@ -159,7 +176,9 @@ def _hub(name: str, spec: DataSpec) -> Iterator[Row]:
             spec.hub, spec.config, split=spec.split, revision=spec.revision, streaming=streaming
         )
     except Exception as error:  # the library raises a dozen kinds for what is one thing to a person
-        kind = MachineError if isinstance(error, (ConnectionError, OSError)) else DataError
+        # A dataset that does not exist is a missing file to the library.
+        ours = isinstance(error, OSError) and not isinstance(error, FileNotFoundError)
+        kind = MachineError if ours else DataError
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise kind(
             f"data.{name}: {spec.hub} ({spec.split}) cannot be loaded from the hub: {first}. "
@@ -169,16 +188,21 @@ def _hub(name: str, spec: DataSpec) -> Iterator[Row]:
 
 
 def _download(name: str, spec: DataSpec, cache: Path) -> Path:
+    import http.client
     import urllib.error
     import urllib.request
 
     assert spec.url is not None
-    target = cache / f"{spec.sha256}{Path(spec.url).suffix.lower()}"
+    target = cache / f"{spec.sha256}{_suffix(spec)}"
     if not target.exists():
         try:
             with urllib.request.urlopen(spec.url, timeout=60) as answer:
                 content = answer.read()
-        except (urllib.error.URLError, OSError) as error:
+        except (urllib.error.URLError, OSError, http.client.HTTPException) as error:
+            if isinstance(error, urllib.error.HTTPError) and 400 <= error.code < 500:
+                raise DataError(
+                    f"data.{name}: {spec.url} is not to be had: {error}. Check the address."
+                ) from error
             raise MachineError(
                 f"data.{name}: {spec.url} cannot be fetched: {error}. A rerun tries again."
             ) from error

@@ -18,8 +18,9 @@ from harness.contract import (
     Tokens,
     Undefined,
 )
+from harness.fit import NO_EDIT
 from harness.journal import Journal, key_of, merged_receipt
-from harness.plan import NO_EDIT, Generation, PlannedArm
+from harness.plan import Generation, PlannedArm
 from harness.progress import Tick
 from harness.session import Session
 

@@ -10,10 +10,13 @@ from harness.contract import Reads, Site
 from harness.data import load_data
 from harness.errors import DataError, Problem, TaskError
 from harness.sites import parse_site
+from harness.spec import DirectionSpec
 
 if TYPE_CHECKING:
     from harness.task import Task
 
+NO_EDIT = "none"
+"""The `direction` of the arm that is left as it is."""
 LARGEST = 2**26
 """Bytes up to which a local data file is opened by `check`."""
 
@@ -21,9 +24,12 @@ LARGEST = 2**26
 def misfits(task: Task) -> Iterator[Problem]:
     """Everything that does not fit: widths, depths, templates, vocabularies, circles."""
     yield from _data(task)
-    yield from _saes(task)
     yield from _views(task)
+    yield from _saes(task)
+    if any(_site_unknown(task, name) for name in task.spec.saes):
+        return  # said already; everything below asks for sites
     yield from _pairs(task)
+    yield from _metrics(task)
     yield from _directions(task)
 
 
@@ -39,31 +45,31 @@ def _data(task: Task) -> Iterator[Problem]:
             yield task.source.problem(("data", name), text)
 
 
+def _site_unknown(task: Task, sae: str) -> bool:
+    return task.spec.saes[sae].site is None and task.sae_facts(sae).site is None
+
+
 def _saes(task: Task) -> Iterator[Problem]:
     for name, spec in task.spec.saes.items():
         at = ("saes", name)
-        facts, model = task.sae_facts(name), task.model_facts[spec.model]
+        facts = task.sae_facts(name)
         declared = parse_site(spec.site) if spec.site else None
-        if declared is None and facts.site is None:
+        if _site_unknown(task, name):
             yield task.source.problem(
                 (*at, "site"), "is missing, and the SAE's own metadata do not say where it belongs."
             )
             continue
         site = task.sae_site(name)
-        if declared and facts.site and spec.check_site and site != facts.site.at(model.layers or 0):
+        theirs = task.at(facts.site, spec.model) if facts.site else site
+        known = site.fraction is None and theirs.fraction is None
+        if declared and known and spec.check_site and site != theirs:
             yield task.source.problem(
                 (*at, "site"),
                 f"{site}, but the SAE says of itself that it was trained at {facts.site}. "
                 "Change the site; if the metadata are wrong, set check_site = false.",
             )
         yield from _depth(task, site, spec.model, (*at, "site"))
-        width = model.width(site)
-        if facts.d_in is not None and width is not None and facts.d_in != width:
-            yield task.source.problem(
-                at,
-                f"the SAE reads {facts.d_in} numbers per token, but {spec.model} has {width} "
-                f"at {site}. Choose an SAE that was trained on this model.",
-            )
+        yield from _width(task, name, spec.model, at)
 
 
 def _views(task: Task) -> Iterator[Problem]:
@@ -86,15 +92,49 @@ def _pairs(task: Task) -> Iterator[Problem]:
             yield task.source.problem(
                 at, f"{left} has hidden size {one}, {right} has {other}. A pair needs equal ones."
             )
-        for site in pair.sites:
-            for model in (left, right):
+        for model in dict.fromkeys((left, right)):
+            for site in pair.sites:
                 yield from _depth(task, parse_site(site), model, (*at, "sites"))
+            for sae in pair.saes:
+                yield from _width(task, sae, model, (*at, "saes"))
+
+
+def _metrics(task: Task) -> Iterator[Problem]:
+    for name, entry in task.metrics.items():
+        at, spec = ("metrics", name), task.spec.metrics[name]
+        pair = task.spec.pairs[spec.pair] if spec.pair is not None else None
+        saes = spec.saes if spec.saes is not None else pair.saes if pair else ()
+        sites = spec.sites if spec.sites is not None else pair.sites if pair else ()
+        if entry.options.paired and pair is None:
+            yield task.source.problem(
+                at, f"{entry.owner} compares two views. Give it a pair, not one view of some data."
+            )
+        if entry.options.on_sae and not saes:
+            yield task.source.problem(
+                at,
+                f"{entry.owner} measures an SAE, and there is none. Write saes = […] here or "
+                "in the pair.",
+            )
+        elif not saes and not sites:
+            yield task.source.problem(
+                at,
+                "there is nowhere to measure. Write saes = […] or sites = […] here or in the pair.",
+            )
+        views = (pair.left, pair.right) if pair else (spec.view,)
+        for model in dict.fromkeys(task.spec.views[v].model for v in views if v is not None):
+            for site in spec.sites or ():
+                yield from _depth(task, parse_site(site), model, (*at, "sites"))
+            for sae in spec.saes or ():
+                yield from _width(task, sae, model, (*at, "saes"))
 
 
 def _directions(task: Task) -> Iterator[Problem]:
     needs: dict[str, set[str]] = {}
     for name, instances in task.directions.items():
         at = ("directions", name)
+        if name == NO_EDIT:
+            yield task.source.problem(at, "is the name of the arm without a direction. Rename it.")
+        yield from _sweep(task, name)
         needs[name] = set()
         for instance in instances:
             try:
@@ -126,12 +166,28 @@ def _reads(task: Task, reads: Reads, at: tuple[str, ...]) -> Iterator[Problem]:
         for site in reads.sites:
             yield from _depth(task, site, model, (*at, "site"))
         for sae in reads.saes:
-            width, d_in = task.model_facts[model].d_model, task.sae_facts(sae).d_in
-            at_residual = task.sae_site(sae).in_residual
-            if at_residual and None not in (width, d_in) and width != d_in:
-                yield task.source.problem(
-                    at, f"SAE {sae} reads {d_in} numbers per token, but {model} has {width}."
-                )
+            yield from _width(task, sae, model, at)
+
+
+def _sweep(task: Task, name: str) -> Iterator[Problem]:
+    for key, values in task.spec.directions[name].sweep.items():
+        at = ("directions", name, "sweep", key)
+        if key in DirectionSpec.model_fields:
+            yield task.source.problem(at, f"{key} is no option of the method: it cannot be swept.")
+        if len({repr(value) for value in values}) < len(values):
+            yield task.source.problem(at, "has a value twice: the same direction twice.")
+
+
+def _width(task: Task, sae: str, model: str, at: tuple[str, ...]) -> Iterator[Problem]:
+    site, d_in = task.sae_site(sae), task.sae_facts(sae).d_in
+    width = task.model_facts[model].width(site)
+    which = "" if at[0] == "saes" else f" {sae}"
+    if d_in is not None and width is not None and d_in != width:
+        yield task.source.problem(
+            at,
+            f"the SAE{which} reads {d_in} numbers per token, but {model} has {width} at {site}. "
+            "Choose an SAE that was trained on this model.",
+        )
 
 
 def _depth(task: Task, site: Site, model: str, at: tuple[str, ...]) -> Iterator[Problem]:

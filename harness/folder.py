@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import hashlib
 import json
@@ -13,7 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from harness.errors import MachineError, UsageError
+from harness.errors import UsageError
+from harness.machine import machine_errors
 from harness.results import write_text
 from harness.task import Task
 
@@ -39,7 +39,8 @@ def run_folder(folder: Path, task: Task, fresh: bool) -> Iterator[Path]:
     it holds files that are no run of ours; `fresh` removes an earlier run first.
     """
     with machine_errors(folder):
-        if folder.is_dir() and not (folder / IDENTITY).exists() and any(folder.iterdir()):
+        known = (folder / IDENTITY).exists()
+        if folder.is_dir() and not known and any(map(_foreign, folder.iterdir())):
             raise UsageError(
                 f"{folder}: holds other files and no run. Name an empty or a new folder."
             )
@@ -52,11 +53,15 @@ def run_folder(folder: Path, task: Task, fresh: bool) -> Iterator[Path]:
             raise UsageError(
                 f"{folder}: another run is using it. Wait for it, or name another with --out."
             ) from error
-        with machine_errors(folder):
-            _claim(folder, task, fresh)
-            yield folder
+        _claim(folder, task, fresh)
+        yield folder
     finally:
         os.close(lock)
+
+
+def _foreign(path: Path) -> bool:
+    """Whether a file is not one that a run leaves before it has said whose it is."""
+    return path.name != ".lock" and not path.name.endswith(".partial")
 
 
 def _claim(folder: Path, task: Task, fresh: bool) -> None:
@@ -65,40 +70,14 @@ def _claim(folder: Path, task: Task, fresh: bool) -> None:
     if fresh:
         for path in folder.iterdir():
             if path.name not in (IDENTITY, ".lock"):
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+                # A link is removed, never what it points to.
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
     elif identity.exists() and identity.read_text().strip() != mine:
         raise UsageError(
             f"{folder}: holds a run of another task, or of this one before it was changed. "
             "Name another folder with --out, or start over with --fresh."
         )
     write_text(identity, mine + "\n")
-
-
-@contextmanager
-def machine_errors(folder: Path) -> Iterator[None]:
-    """Turns what the operating system says about a folder into words."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
-            raise MachineError(
-                f"{error.filename or folder}: {error.strerror}. What was finished is kept; "
-                "make room and run the same command again."
-            ) from error
-        if error.errno in (
-            errno.EACCES,
-            errno.EPERM,
-            errno.EROFS,
-            errno.ENOTDIR,
-            errno.EEXIST,
-            errno.ENAMETOOLONG,
-            errno.EISDIR,
-        ):
-            raise UsageError(
-                f"{error.filename or folder}: cannot be written: {error.strerror}. "
-                "Name another folder with --out."
-            ) from error
-        raise
 
 
 def plain(value: Any) -> Any:

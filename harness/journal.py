@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -59,6 +61,7 @@ class Journal:
         }
         self._out.write(json.dumps(entry) + "\n")
         self._out.flush()
+        os.fsync(self._out.fileno())
         self.completions.update(completions)
         for arm, receipt in receipts.items():
             self.receipts.setdefault(arm, []).append(receipt)
@@ -82,8 +85,13 @@ def merged_receipt(arm: str, receipts: Sequence[Receipt]) -> Receipt:
         changed=sum(receipt.changed for receipt in receipts),
         relative=weighted / tokens if tokens else None,
         checks={
-            name: max(r.checks[name] for r in receipts if name in r.checks)
+            name: _worst([r.checks[name] for r in receipts if name in r.checks])
             for name in sorted(names)
         },
         broken=tuple(dict.fromkeys(name for receipt in receipts for name in receipt.broken)),
     )
+
+
+def _worst(values: Sequence[float]) -> float:
+    """The largest; a value that is not a number is worse than any."""
+    return next((value for value in values if math.isnan(value)), max(values))

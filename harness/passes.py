@@ -40,7 +40,8 @@ def run_pass(
 
 def _start(session: Session, job: Job) -> _Running:
     reduction = _reduction(session, job)
-    return _Running(job, reduction, reduction.start(_inputs(session, job, {})))
+    axes = job.instances[0].axes if isinstance(job, DirectionJob) else {}
+    return _Running(job, reduction, reduction.start(_inputs(session, job, axes)))
 
 
 def _reduction(session: Session, job: Job) -> Reduction:

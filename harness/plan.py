@@ -11,11 +11,9 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from harness.contract import Axes, Reads, Site, Stream, Target
+from harness.fit import NO_EDIT
 from harness.sites import parse_site
 from harness.task import Instance, Task
-
-NO_EDIT = "none"
-"""The `direction` of the arm that is left as it is."""
 
 SideName = Literal["left", "right", "pair"]
 
@@ -131,7 +129,10 @@ def _direction_jobs(task: Task) -> list[DirectionJob]:
     groups: dict[tuple[object, ...], list[Instance]] = {}
     for instances in task.directions.values():
         for instance in instances:
-            groups.setdefault(state_key(instance), []).append(instance)
+            # What a state starts from is a variant of its own sweep.
+            start = instance.axes if instance.options.reads(task).start else {}
+            key = (*state_key(instance), repr(sorted(start.items())))
+            groups.setdefault(key, []).append(instance)
     return [
         DirectionJob(tuple(group), resolved_reads(task, _merged(task, group)))
         for group in groups.values()
@@ -191,7 +192,7 @@ def _metric_jobs(task: Task) -> Iterator[MetricJob]:
         targets = [Target(task.sae_site(sae), sae) for sae in saes]
         if not entry.options.on_sae:
             model = task.spec.views[stream.view].model
-            bare = [parse_site(site).at(task.layers(model) or 0) for site in sites]
+            bare = [task.at(parse_site(site), model) for site in sites]
             targets += [Target(site) for site in bare if site not in {t.site for t in targets}]
         sides: list[SideName] = ["left"] if stream.right is None else ["left", "right"]
         if entry.options.paired:
@@ -242,11 +243,11 @@ def _sentinel_jobs(task: Task) -> Iterator[SentinelJob]:
     for name, pair in task.spec.pairs.items():
         if pair.expect is None:
             continue
-        layers = task.layers(task.spec.views[pair.left].model) or 0
+        model = task.spec.views[pair.left].model
         sites = {task.sae_site(sae) for sae in pair.saes}
-        sites |= {parse_site(site).at(layers) for site in pair.sites}
+        sites |= {task.at(parse_site(site), model) for site in pair.sites}
         # Without a site of its own, a pair is compared where everything has come together.
-        sites = sites or {Site("resid_post", fraction=1.0).at(layers)}
+        sites = sites or {task.at(Site("resid_post", fraction=1.0), model)}
         stream = Stream("pair", pair.left, pair.data, pair.right)
         yield SentinelJob(name, pair.expect, Reads((stream,), tuple(sorted(sites))))
 

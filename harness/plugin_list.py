@@ -22,7 +22,8 @@ def list_plugins(registry: Registry) -> str:
         )
         for component in plugin.components:
             kind = component.kind.replace("_", " ")
-            lines.append(f"  {kind:<13} {component.name:<22} {component.summary}")
+            name, summary = for_terminal(component.name), for_terminal(component.summary)
+            lines.append(f"  {kind:<13} {name:<22} {summary}")
     return "\n".join(lines) or "no plugins are installed"
 
 
@@ -46,7 +47,7 @@ def show_component(registry: Registry, name: str) -> str:
 
 def _options(owned: Owned) -> Iterator[str]:
     yield f"{owned}  ({owned.component.kind.replace('_', ' ')})"
-    yield f"  {owned.component.summary}"
+    yield f"  {for_terminal(owned.component.summary)}"
     model = owned.options()
     schema = model.model_json_schema()
     for name, field in model.model_fields.items():

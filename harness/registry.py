@@ -9,10 +9,11 @@ from __future__ import annotations
 import importlib
 import itertools
 import os
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import pluggy
 
@@ -138,16 +139,17 @@ def _admit(manager: pluggy.PluginManager, point: EntryPoint, disabled: bool) -> 
     if disabled:
         manager.set_blocked(point.name)
         return plugin("disabled", "turned off by -p or HARNESS_DISABLE")
-    if reason := _unmet(point):
-        return plugin("failed", reason)
-    # A stranger's plugin may raise anything at import; one broken plugin must not stop the rest.
+    # A stranger's plugin may raise anything at import, also an exit; one that is broken must not
+    # stop the rest.
     try:
+        if reason := _unmet(point):
+            return plugin("failed", reason)
         module = point.load()
         manager.register(module, point.name)
         # The only thing that notices a misspelt hook.
         manager.check_pending()
         components = _components(manager, module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if manager.has_plugin(point.name):
             manager.unregister(name=point.name)
         return plugin("failed", f"{type(error).__name__}: {error}")
@@ -158,15 +160,25 @@ def _components(manager: pluggy.PluginManager, module: object) -> tuple[Componen
     """What one plugin provides, asked alone so that every component knows its owner."""
     others = [other for other in manager.get_plugins() if other is not module]
     hook = manager.subset_hook_caller("harness_components", others)
-    components = tuple(component for answer in hook() for component in answer)
+    answers = hook()
+    if not answers:
+        raise TypeError("it has no harness_components marked with @hookimpl")
+    components = tuple(component for answer in answers for component in answer)
     seen: set[tuple[str, str]] = set()
     for component in components:
         if not isinstance(component, Component):
             raise TypeError(f"harness_components must return Components, not {component!r}")
+        if component.kind not in get_args(Kind):
+            raise ValueError(unknown("kind of component", component.kind, get_args(Kind)))
         if (component.kind, component.name) in seen:
             raise ValueError(f"{component.kind} {component.name!r} is listed twice")
         seen.add((component.kind, component.name))
     return components
+
+
+def normalized(name: str) -> str:
+    """The name of a distribution in the one spelling that all others mean."""
+    return re.sub(r"[-_.]+", "-", name.lower())
 
 
 def _distribution(point: EntryPoint) -> str:
@@ -176,14 +188,15 @@ def _distribution(point: EntryPoint) -> str:
 def _unmet(point: EntryPoint) -> str:
     """Why this plugin's requirement on us is not met; empty when it is."""
     for text in (point.dist.requires if point.dist else None) or ():
-        if not text.lower().replace("_", "-").startswith(DISTRIBUTION):
+        # Packaging is imported for requirements that look like ours alone.
+        if not re.sub(r"[-_.]+", "-", text.lower()).startswith(DISTRIBUTION):
             continue
         from packaging.requirements import Requirement
 
         from harness import __version__
 
         requirement = Requirement(text)
-        ours = requirement.name.lower().replace("_", "-") == DISTRIBUTION
+        ours = normalized(requirement.name) == DISTRIBUTION
         applies = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
         if ours and applies and not requirement.specifier.contains(__version__, prereleases=True):
             return f"wants {requirement}, this is {__version__}"

@@ -30,7 +30,8 @@ def show(results: Results, console: Console) -> None:
         if name is not None:
             mine = _headlines([r for r in records if r.axes.get("experiment") == name])
             axes = mine[0].axes
-            title = f"Experiment {name}: {axes.get('view')} on {axes.get('data')}, n = {_n(mine)}"
+            place = for_terminal(f"{name}: {axes.get('view')} on {axes.get('data')}")
+            title = f"Experiment {place}, n = {_n(mine)}"
             console.print(_grid(title, mine))
     rest = [record for record in records if "experiment" not in record.axes]
     if directions := [record for record in rest if "direction" in record.axes]:
@@ -45,8 +46,13 @@ def show(results: Results, console: Console) -> None:
 
 def _headlines(records: Sequence[Record]) -> list[Record]:
     """Without the variants of numbers that stand there themselves: `x.y` beside `x`."""
-    names = {record.id.partition("@")[0] for record in records}
-    return [r for r in records if r.id.partition("@")[0].rpartition(".")[0] not in names]
+    names = {_name(record) for record in records}
+    return [record for record in records if _name(record).rpartition(".")[0] not in names]
+
+
+def _name(record: Record) -> str:
+    """Its id without the version."""
+    return record.id.partition("@")[0]
 
 
 def _n(records: Iterable[Record]) -> str:
@@ -61,7 +67,7 @@ def _grid(title: str, records: Sequence[Record]) -> Group:
     rows: dict[str, dict[str, Record]] = {}
     columns: dict[str, None] = {}
     for record in records:
-        column = record.id.partition("@")[0]
+        column = for_terminal(_name(record))
         columns[column] = None
         place = _place(record.axes, skip=_CONTEXT)
         if column in rows.get(place, {}):
@@ -87,8 +93,12 @@ def _grid(title: str, records: Sequence[Record]) -> Group:
 
 def _place(axes: Mapping[str, Any], skip: Sequence[str]) -> str:
     head = [for_terminal(str(axes["direction"]))] if "direction" in axes else []
-    rest = [f"{k}={for_terminal(str(v))}" for k, v in axes.items() if k not in ("direction", *skip)]
+    rest = [_axis(k, v) for k, v in axes.items() if k not in ("direction", *skip)]
     return " ".join([*head, *rest])
+
+
+def _axis(name: str, value: object) -> str:
+    return f"{for_terminal(name)}={for_terminal(str(value))}"
 
 
 def _list(title: str, records: Sequence[Record]) -> Group:
@@ -97,8 +107,10 @@ def _list(title: str, records: Sequence[Record]) -> Group:
     table.add_column("value", justify="right")
     table.add_column("where")
     for record in records:
-        where = " ".join(f"{key}={for_terminal(str(v))}" for key, v in record.axes.items())
-        table.add_row(Text(record.id.partition("@")[0]), _cell(record), Text(where, "dim"))
+        where = " ".join(_axis(key, value) for key, value in record.axes.items())
+        if record.undefined:
+            where += f": {for_terminal(record.undefined)}"
+        table.add_row(Text(for_terminal(_name(record))), _cell(record), Text(where, "dim"))
     return Group(Text(""), table)
 
 

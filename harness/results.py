@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from harness.contract import Direction, Found, Record
+from harness.contract import Axes, Direction, Found, Record
 from harness.errors import DataError
+from harness.tables import COMPLETIONS, SavedTables
 
 if TYPE_CHECKING:
     import pandas as pd
+    import plotly.graph_objects as go
 
 SCHEMA = 1
 Status = Literal["complete", "invalid", "partial"]
@@ -35,11 +39,19 @@ class Results:
 
     @property
     def frame(self) -> pd.DataFrame:
-        """The records as a DataFrame, one column per axis."""
+        """The records as a DataFrame, one column per axis.
+
+        An axis that is called like a field of a record is in a column `axis_<name>`.
+        """
         import pandas as pd
 
-        rows = [{**_row(record), **record.axes} for record in self.records]
-        return pd.DataFrame(rows).drop(columns=["axes"], errors="ignore")
+        rows = []
+        for record in self.records:
+            fields = _row(record)
+            axes = fields.pop("axes")
+            taken = {*fields, "axes"}
+            rows.append({**fields, **{f"axis_{k}" if k in taken else k: axes[k] for k in axes}})
+        return pd.DataFrame(rows)
 
     def value(self, id: str, **axes: Any) -> float | None:
         """The value of the one record with this id (with or without version) and these axes.
@@ -56,6 +68,17 @@ class Results:
             raise KeyError(f"{len(found)} records with id {id!r} and axes {axes}")
         return found[0].value
 
+    def figures(self) -> list[go.Figure]:
+        """The figures of the report, for a notebook."""
+        from harness.html.notebook import figures
+
+        return figures(self)
+
+    def _repr_html_(self) -> str:
+        from harness.html.notebook import headline
+
+        return headline(self)
+
 
 def _row(record: Record) -> dict[str, Any]:
     row = asdict(record)
@@ -66,13 +89,24 @@ def _row(record: Record) -> dict[str, Any]:
 def unique(records: Sequence[Record]) -> tuple[Record, ...]:
     """Records in order, identical ones once. Two that differ in their value alone are a bug."""
     seen: dict[str, Record] = {}
-    for record in records:
+    for record in map(_sound, records):
         identity = [record.id, record.options, record.axes]
         key = json.dumps(identity, sort_keys=True, default=str)
         if key in seen and seen[key] != record:
             raise AssertionError(f"two records with one identity: {seen[key]} and {record}")
         seen[key] = record
     return tuple(seen.values())
+
+
+def _sound(record: Record) -> Record:
+    """The record, with what is no number made undefined: one bad value must not cost a run."""
+    numbers = [n for n in (record.value, *(record.ci or ())) if n is not None]
+    if any(not math.isfinite(number) for number in numbers):
+        why = record.undefined or f"came out as {record.value}, with interval {record.ci}"
+        return replace(record, value=None, ci=None, undefined=why)
+    if record.value is None and not record.undefined:
+        return replace(record, undefined="no reason was given")
+    return record
 
 
 def _strict(value: Any) -> Any:
@@ -102,7 +136,8 @@ def write_text(file: Path, text: str) -> None:
 def write_results(folder: Path, results: Results) -> None:
     """Writes `results.json` and the tables."""
     for name, rows in results.tables.items():
-        _write_table(folder / "tables" / f"{name}.parquet", rows)
+        if name != COMPLETIONS:
+            _write_table(folder / "tables" / f"{name}.parquet", rows)
     content = {
         "schema": SCHEMA,
         "status": results.status,
@@ -110,7 +145,7 @@ def write_results(folder: Path, results: Results) -> None:
         "provenance": _strict(results.provenance),
         "problems": list(results.problems),
         "warnings": list(results.warnings),
-        "records": [_strict(_row(record)) for record in results.records],
+        "records": [_strict(_row(_sound(record))) for record in results.records],
     }
     text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
     write_text(folder / "results.json", text + "\n")
@@ -129,6 +164,7 @@ def _write_table(file: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 def write_directions(folder: Path, found: Mapping[str, Sequence[Found]]) -> None:
     """Writes every defined direction as safetensors, with how it was found as metadata."""
+    import numpy as np
     from safetensors.numpy import save_file
 
     for name, variants in found.items():
@@ -136,8 +172,7 @@ def write_directions(folder: Path, found: Mapping[str, Sequence[Found]]) -> None
             direction = variant.direction
             if not isinstance(direction, Direction):
                 continue
-            inside = ",".join(f"{key}={value}" for key, value in variant.axes.items())
-            file = folder / "directions" / f"{name}{f'[{inside}]' if inside else ''}.safetensors"
+            file = folder / "directions" / f"{_file_name(name, variant.axes)}.safetensors"
             file.parent.mkdir(parents=True, exist_ok=True)
             metadata = {
                 "site": str(direction.site),
@@ -146,7 +181,22 @@ def write_directions(folder: Path, found: Mapping[str, Sequence[Found]]) -> None
                 "weights": json.dumps(direction.weights),
                 "axes": json.dumps(dict(variant.axes)),
             }
-            save_file({"vectors": direction.vectors}, file, metadata)
+            # safetensors writes the memory as it lies: a view would come out as other numbers.
+            vectors = np.ascontiguousarray(direction.vectors)
+            partial = file.with_name(f".{file.name}.partial")
+            save_file({"vectors": vectors}, partial, metadata)
+            partial.replace(file)
+
+
+def _file_name(name: str, axes: Axes) -> str:
+    """`chat_features[k=8]`; where a value makes no file name, its characters are replaced and a
+    hash keeps names apart."""
+    inside = ",".join(f"{key}={value}" for key, value in axes.items())
+    full = f"{name}[{inside}]" if inside else name
+    plain = re.sub(r"[^A-Za-z0-9_.=,\[\]+-]", "_", full)[:100]
+    if plain == full:
+        return full
+    return f"{plain}-{hashlib.sha256(full.encode()).hexdigest()[:8]}"
 
 
 def load_results(folder: str | Path) -> Results:
@@ -167,8 +217,13 @@ def load_results(folder: str | Path) -> Results:
             records,
             tuple(content.get("problems", ())),
             tuple(content.get("warnings", ())),
+            SavedTables(Path(folder)),
         )
     except FileNotFoundError:
         raise DataError(f"{folder}: holds no results.json. Name a run's folder.") from None
+    except OSError as error:
+        raise DataError(
+            f"{file}: cannot be read: {error.strerror}. Name a run's folder."
+        ) from error
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{file}: is not the results of a run: {error}.") from error

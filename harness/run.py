@@ -15,7 +15,9 @@ from harness.errors import InvalidRun, TaskError
 from harness.experiments import generate
 from harness.fit import misfits
 from harness.folder import plain, run_folder
+from harness.html import write_report
 from harness.journal import Journal
+from harness.machine import machine_errors
 from harness.passes import run_pass
 from harness.plan import DirectionJob, Generation, Job, MetricJob, Pass, Plan, SentinelJob, plan
 from harness.preflight import sae_failures, sentinel_failures
@@ -24,6 +26,7 @@ from harness.provenance import provenance
 from harness.registry import Registry
 from harness.results import Results, unique, write_directions, write_results, write_text
 from harness.session import Session
+from harness.tables import COMPLETIONS
 from harness.verdicts import (
     judge,
     receipt_failures,
@@ -58,7 +61,7 @@ def run(
     the same, with their status.
     """
     progress = progress or Progress()
-    with run_folder(folder, planned.task, fresh):
+    with machine_errors(folder), run_folder(folder, planned.task, fresh):
         session = Session(planned.task, folder / "work" / "downloads")
         planned = _learn(planned, session)
         ledger = _Ledger()
@@ -84,6 +87,7 @@ def run(
             tables=ledger.tables,
         )
         write_results(folder, results)
+        write_report(folder, registry, results)
     if results.problems:
         raise InvalidRun("\n".join(results.problems))
     return results
@@ -166,5 +170,8 @@ def _experiment(
             judged.append(judge(entry, outcomes, tools))
             tick(1)
         ledger.records += verdict_records(judged[-1], outcomes, axes, session.task.spec.seed)
-    lines = [json.dumps(row, ensure_ascii=False) for row in samples(judged, outcomes)]
+    rows = list(samples(judged, outcomes))
+    table = ledger.tables.setdefault(COMPLETIONS, [])
+    table += [{**row, "experiment": work.experiment} for row in rows]
+    lines = [json.dumps(row, ensure_ascii=False) for row in rows]
     write_text(folder / "samples" / f"{work.experiment}.jsonl", "\n".join(lines) + "\n")

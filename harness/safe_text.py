@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import unicodedata
 
+_HIDDEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
+"""Unicode categories that do something to a terminal, or show nothing."""
+
 
 def for_terminal(text: str, longest: int = 200) -> str:
     """The text on one line, without control, formatting or bidirectional characters.
@@ -18,4 +21,4 @@ def for_terminal(text: str, longest: int = 200) -> str:
 def _shown(char: str) -> str:
     if char in "\n\r\t":
         return " "
-    return "�" if unicodedata.category(char) in ("Cc", "Cf", "Cs", "Co", "Cn") else char
+    return "�" if unicodedata.category(char) in _HIDDEN else char

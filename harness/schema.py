@@ -44,22 +44,17 @@ def task_schema(registry: Registry) -> dict[str, Any]:
         if core is not None:
             _open(core, registry, kind, key, definitions)
     # Any inherited table may be removed with `= false`.
-    for name in (
-        "models",
-        "views",
-        "saes",
-        "data",
-        "directions",
-        "pairs",
-        "metrics",
-        "experiments",
-        "evaluators",
-    ):
-        table = schema["properties"][name]
-        table["additionalProperties"] = {
-            "anyOf": [table.get("additionalProperties", {}), {"const": False}]
-        }
+    for table in schema["properties"].values():
+        for inside in ("patternProperties", "additionalProperties"):
+            if isinstance(entries := table.get(inside), dict):
+                table[inside] = _removable(entries, inside == "patternProperties")
     return schema
+
+
+def _removable(entries: dict[str, Any], by_pattern: bool) -> dict[str, Any]:
+    if by_pattern:
+        return {pattern: _removable(entry, False) for pattern, entry in entries.items()}
+    return {"anyOf": [entries, {"const": False}]}
 
 
 def _open(
@@ -74,8 +69,11 @@ def _open(
     names: list[str] = []
     branches = []
     for owned in registry.of(kind):
-        options = owned.options().model_json_schema(ref_template="#/$defs/{model}")
-        definitions.update(options.pop("$defs", {}))
+        # A plugin's own models live under its name: they never replace ours.
+        prefix = f"{owned.component.kind}.{owned}".replace("/", ".")
+        options = owned.options().model_json_schema(ref_template=f"#/$defs/{prefix}.{{model}}")
+        inner = options.pop("$defs", {})
+        definitions.update({f"{prefix}.{name}": model for name, model in inner.items()})
         both = [owned.component.name, str(owned)]
         names += both
         properties = {**options.get("properties", {}), **{k: True for k in core["properties"]}}

@@ -33,7 +33,7 @@ from harness.contract import (
 )
 from harness.errors import HarnessError, PluginError, Problem, TaskError, unknown
 from harness.fit import misfits
-from harness.registry import Owned, Registry
+from harness.registry import Owned, Registry, normalized
 from harness.sites import parse_site
 from harness.spec import (
     DemonstrationsSpec,
@@ -114,8 +114,12 @@ class Task:
         declared = parse_site(spec.site) if spec.site else self.facts_of_saes[sae].site
         if declared is None:
             raise KeyError(sae)
-        layers = self.layers(spec.model)
-        return declared.at(layers) if layers else declared
+        return self.at(declared, spec.model)
+
+    def at(self, site: Site, model: str) -> Site:
+        """The site as a block of a model; a fraction of depth stays one while that is unknown."""
+        layers = self.layers(model)
+        return site.at(layers) if layers else site
 
     def sae_facts(self, sae: str) -> SaeFacts:
         """What is known of an SAE before it is loaded."""
@@ -182,7 +186,7 @@ class _Resolver:
         interventions = {}
         for name, table in self._tables("experiments"):
             at = ("experiments", name, "intervention")
-            inner = table.get("intervention")
+            inner = table.get("intervention") if isinstance(table, dict) else None
             entry = self._entry("intervention", InterventionSpec, "method", name, at, inner)
             if entry:
                 interventions[name] = entry
@@ -213,8 +217,15 @@ class _Resolver:
             except InvalidRequirement:
                 self._problem(at, f"{text!r} is no requirement such as 'acme-harness>=0.3'.")
                 continue
-            owners = [p for p in self.registry.plugins if p.distribution == requirement.name]
-            if not owners:
+            owners = [
+                plugin
+                for plugin in self.registry.plugins
+                if normalized(plugin.distribution) == normalized(requirement.name)
+            ]
+            if idle := [plugin for plugin in owners if plugin.status != "ready"]:
+                what = f"{idle[0].name} is {idle[0].status}: {idle[0].reason}"
+                self._problem(at, f"{requirement.name} cannot be used: {what}.")
+            elif not owners:
                 self._problem(
                     at,
                     f"no plugin of {requirement.name!r} is installed. Run: pip install '{text}'.",
@@ -241,16 +252,22 @@ class _Resolver:
     ) -> Entry[Any] | None:
         if not isinstance(values, dict):
             return None  # the core's own validation says so
-        owner = self._owner(kind, key, name, at, values)
+        owner = self._owner(kind, spec, key, name, at, values)
         if owner is None:
             return None
         options = self._options(owner, spec, at, values)
         return Entry(name, owner, options) if options is not None else None
 
     def _owner(
-        self, kind: Kind, key: str, name: str, at: KeyParts, values: dict[str, Any]
+        self,
+        kind: Kind,
+        spec: type[PluginSpec],
+        key: str,
+        name: str,
+        at: KeyParts,
+        values: dict[str, Any],
     ) -> Owned | None:
-        method = values.get(key, {"backend": "transformers"}.get(key, name))
+        method = values.get(key, spec.model_fields[key].get_default() or name)
         if kind == "sae_format" and key not in values:
             return self._claimed(at, values)
         if not isinstance(method, str):
@@ -289,14 +306,8 @@ class _Resolver:
         self.configured.append((model, values, at))
         self._resolve_places(model, values, at)
         rest = {key: value for key, value in values.items() if key not in spec.model_fields}
-        options, problems = validated(model, rest, self.source, at)
-        for problem in problems:
-            # The allowed keys are the core's and the plugin's together.
-            what = problem.what
-            if what.startswith("unknown key"):
-                word = problem.where.rpartition(".")[2]
-                what = unknown("key", word, [*spec.model_fields, *model.model_fields])
-            self.problems.append(Problem(problem.where, what))
+        options, problems = validated(model, rest, self.source, at, tuple(spec.model_fields))
+        self.problems += problems
         return options
 
     def _directions(self) -> dict[str, tuple[Instance, ...]]:
@@ -306,7 +317,7 @@ class _Resolver:
             at = ("directions", name)
             if not isinstance(values, dict) or not isinstance(values.get("method"), str):
                 continue
-            owner = self._owner("direction", "method", name, at, values)
+            owner = self._owner("direction", DirectionSpec, "method", name, at, values)
             sweep = values.get("sweep", {})
             if owner is None or not isinstance(sweep, dict):
                 continue
@@ -357,9 +368,15 @@ class _Resolver:
         for name in (spec.preflight.fvu, *spec.preflight.also) if spec.preflight else ():
             try:
                 owner = self.registry.find("metric", name)
-                found[name] = Entry(name, owner, owner.options()())
             except PluginError as error:
                 self._problem(("preflight",), str(error))
+                continue
+            options, problems = validated(owner.options(), {}, self.source, ("preflight",))
+            if options is None:
+                what = "; ".join(map(str, problems))
+                self._problem(("preflight",), f"{name} needs options of its own: {what}")
+            else:
+                found[name] = Entry(name, owner, options)
         return found
 
     # ── places ──

@@ -19,38 +19,67 @@ KeyParts = tuple[str | int, ...]
 
 
 def validated(
-    model: type[M], values: Mapping[str, Any], source: Source, at: KeyParts = ()
+    model: type[M],
+    values: Mapping[str, Any],
+    source: Source,
+    at: KeyParts = (),
+    also: Sequence[str] = (),
 ) -> tuple[M | None, list[Problem]]:
     """The model's instance, or everything that is wrong with the table at `at`.
 
     Goes through JSON, where strict means what a TOML file means: lists may become tuples, integers
-    may stand for floats, but "5" is no number and 1 is no boolean.
+    may stand for floats, but "5" is no number and 1 is no boolean. `also` names keys that are
+    allowed in the table beside the model's own.
     """
     try:
         return model.model_validate_json(json.dumps(values, default=str), strict=True), []
     except ValidationError as error:
-        return None, [_problem(model, details, source, at) for details in error.errors()]
+        errors: dict[KeyParts, list[ErrorDetails]] = {}
+        for details in error.errors():
+            errors.setdefault(_written(details, values), []).append(details)
+        return None, [
+            source.problem((*at, *path), _what(model, path, found, also))
+            for path, found in errors.items()
+        ]
 
 
-def _problem(model: type[BaseModel], error: ErrorDetails, source: Source, at: KeyParts) -> Problem:
-    location = error["loc"]
-    path = (*at, *(part for part in location if part != "[key]"))
+def _written(error: ErrorDetails, values: Any) -> KeyParts:
+    """The path of the key that is wrong, without pydantic's names for what it tried there."""
+    path: list[str | int] = []
+    for part in error["loc"]:
+        if part == "[key]":
+            continue
+        inside = isinstance(values, Mapping) and part in values
+        inside |= isinstance(values, list) and isinstance(part, int) and part < len(values)
+        if not inside and error["type"] != "missing":
+            break
+        path.append(part)
+        values = values[part] if inside else None
+    return tuple(path)
+
+
+def _what(
+    model: type[BaseModel], path: KeyParts, errors: Sequence[ErrorDetails], also: Sequence[str]
+) -> str:
+    error = errors[0]
+    if len(errors) > 1:
+        tried = [e["msg"].removeprefix("Input should be ") for e in errors]
+        return f"should be {' or '.join(tried)}, not {_short(error['input'])}."
     match error["type"]:
         case "extra_forbidden":
-            *around, key = location
-            allowed = _fields(model, around)
-            return source.problem(path, unknown("key", str(key), allowed))
+            *around, key = path
+            allowed = [*_fields(model, around), *(() if around else also)]
+            return unknown("key", str(key), allowed)
         case "missing":
-            return source.problem(path, "is missing.")
+            return "is missing."
         case "string_pattern_mismatch":
-            what = (
-                f"{_short(error['input'])} is not allowed; it must match {error['ctx']['pattern']}"
-            )
+            pattern = error["ctx"]["pattern"]
+            return f"{_short(error['input'])} is not allowed; it must match {pattern}."
         case "value_error":
-            what = error["msg"].removeprefix("Value error, ")
+            return f"{error['msg'].removeprefix('Value error, ')}."
         case _:
-            what = f"{error['msg'][:1].lower()}{error['msg'][1:]}, not {_short(error['input'])}"
-    return source.problem(path, f"{what}.")
+            message = f"{error['msg'][:1].lower()}{error['msg'][1:]}"
+            return f"{message}, not {_short(error['input'])}."
 
 
 def _short(value: object) -> str:

@@ -56,6 +56,34 @@ class SaeFacts:
 
 
 @dataclass(frozen=True)
+class Stream:
+    """A set of token activations that a reduction reads: a view of some data, or a pair of views.
+
+    Both sides of a pair read identical token ids, rendered once by `left`. `tokens` is
+    `all` (every token but BOS, EOS, padding and position 0) or `last` (the last prompt token).
+    """
+
+    name: str
+    view: str
+    data: str
+    right: str | None = None
+    tokens: Literal["all", "last"] = "all"
+
+
+@dataclass(frozen=True)
+class Reads:
+    """What a reduction needs of a pass."""
+
+    streams: tuple[Stream, ...] = ()
+    sites: tuple[Site, ...] = ()
+    saes: tuple[str, ...] = ()
+    start: tuple[str, ...] = ()
+    """Directions that `start` needs: they must come from an earlier pass."""
+    finish: tuple[str, ...] = ()
+    """Directions that `finish` needs: they may come from the same pass."""
+
+
+@dataclass(frozen=True)
 class Example:
     """One row of data. `id` is a hash of its content, the cluster of every interval."""
 
@@ -292,6 +320,8 @@ class Grid:
     columns: Sequence[str]
     rows: Sequence[Sequence[JSON]]
     note: str = ""
+    folded: bool = False
+    """Whether it stays closed until the reader opens it."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.contract import JSON, Evaluator, Record, Score, Tools, Verdict
+from harness.contract import JSON, Axes, Evaluator, Record, Score, Tools, Verdict
 from harness.errors import PluginError
 from harness.experiments import ArmOutcome
 from harness.statistics import wilson
@@ -46,7 +46,8 @@ def verdict_records(
     """One record per arm and score, and the share of completions that could not be judged."""
     for outcome, verdicts in zip(outcomes, judged.verdicts, strict=True):
         planned = outcome.planned
-        at = {**axes, "direction": planned.direction, **planned.axes, "evaluator": judged.evaluator}
+        own = {"direction": planned.direction, "evaluator": judged.evaluator}
+        at = _joined({**axes, **own}, planned.axes)
         for score in judged.scores:
             values = [verdict.scores[score.name] for verdict in verdicts]
             known = [float(value) for value in values if value is not None]
@@ -81,6 +82,12 @@ def verdict_records(
         )
 
 
+def _joined(axes: Axes, of_direction: Axes) -> Axes:
+    """Both; an axis of the direction's sweep that the experiment has too is `direction_<name>`."""
+    theirs = {f"direction_{k}" if k in axes else k: value for k, value in of_direction.items()}
+    return {**axes, **theirs}
+
+
 def _interval(
     values: Sequence[float], rate: bool, seed: int
 ) -> tuple[tuple[float, float] | None, str | None]:
@@ -105,7 +112,7 @@ def receipt_records(
         receipt, planned = outcome.receipt, outcome.planned
         if receipt is None or not receipt.fired:
             continue
-        at = {**axes, "direction": planned.direction, **planned.axes}
+        at = _joined({**axes, "direction": planned.direction}, planned.axes)
         n = receipt.tokens
         yield Record(
             "edit.relative@1",
@@ -175,8 +182,8 @@ def samples(judged: Sequence[Judged], outcomes: Sequence[ArmOutcome]) -> Iterato
         for index, answer in enumerate(outcome.answers):
             verdicts = {one.evaluator: one.verdicts[arm][index] for one in judged}
             yield {
-                "direction": outcome.planned.direction,
                 **outcome.planned.axes,
+                "direction": outcome.planned.direction,
                 "example": answer.example.id,
                 "text": answer.example.text,
                 "prompt": answer.prompt,

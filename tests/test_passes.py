@@ -328,7 +328,8 @@ def test_what_was_expected_of_a_model_is_verified_when_it_is_loaded(session: Mak
 def test_an_sae_that_does_not_fit_a_model_that_could_not_be_read_is_an_error(
     session: MakeSession,
 ) -> None:
-    made = session(PAIR + ALL_METRICS, "models.base.hidden=true", "saes.mid.width=7")
+    hidden = ("models.base.hidden=true", "models.chat.hidden=true")
+    made = session(PAIR + ALL_METRICS, *hidden, "saes.mid.width=7")
     with pytest.raises(ModelError, match=r"saes\.mid: it reads 7 numbers per token, base has 6"):
         passed(made)
 

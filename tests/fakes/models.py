@@ -129,6 +129,12 @@ class FakeModel:
         x[[i for i, char in enumerate(prompt.ids) if char == token("∞")]] = float("inf")
         return x
 
+    def encode(self, text: str, *, special: bool = True) -> list[int]:
+        return [token(char) for char in text]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return "".join(map(chr, ids))
+
     def generate(self, tokens: Sequence[Tokens], sampling: Sampling) -> list[Completion]:
         if LAB.crash_at is not None and len(LAB.generations) + 1 >= LAB.crash_at:
             raise LAB.crash

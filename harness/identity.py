@@ -1,0 +1,86 @@
+"""When two numbers are the same number, and when they only look so."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from harness.contract import Record
+
+
+@dataclass(frozen=True)
+class Mixed:
+    """Numbers with one name and the same axes that are computed differently."""
+
+    first: Record
+    second: Record
+    count: int
+    """How many there are with these versions and options."""
+
+    def __str__(self) -> str:
+        more = f", and {self.count - 1} more" if self.count > 1 else ""
+        where = " ".join(f"{key}={value}" for key, value in self.first.axes.items())
+        one, other = _said(self.first, self.second), _said(self.second, self.first)
+        return f"{one} against {other} ({where}{more})"
+
+
+def identity(record: Record) -> str:
+    """What makes a record this number: its id with the version, its options, its axes."""
+    return plain_json([record.id, record.options, record.axes])
+
+
+def mixed(first: Sequence[Record], second: Sequence[Record]) -> list[Mixed]:
+    """Numbers that only the first holds where the second holds others of that name and place."""
+    here, there = ({identity(record) for record in side} for side in (first, second))
+    others: dict[str, list[Record]] = {}
+    for record in second:
+        if identity(record) not in here:
+            others.setdefault(_place(record), []).append(record)
+    found: dict[str, Mixed] = {}
+    for record in first:
+        if identity(record) not in there and _place(record) in others:
+            other = others[_place(record)][0]
+            kind = plain_json([record.id, record.options, other.id, other.options])
+            before = found.get(kind)
+            found[kind] = (
+                Mixed(before.first, before.second, before.count + 1)
+                if before
+                else Mixed(record, other, 1)
+            )
+    return list(found.values())
+
+
+def _place(record: Record) -> str:
+    return plain_json([record.id.partition("@")[0], record.axes])
+
+
+def _said(record: Record, other: Record) -> str:
+    """The id, with the options that the other has differently."""
+    options = dict(differing(record.options, other.options))
+    if not options:
+        return record.id
+    inside = ", ".join(f"{key} = {value}" for key, value in options.items())
+    return f"{record.id} with {inside}"
+
+
+def differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The keys that the other does not have with the same value, and the values here."""
+    for key in dict.fromkeys([*one, *other]):
+        values = [plain_json(side[key]) if key in side else "unset" for side in (one, other)]
+        if values[0] != values[1]:
+            yield key, values[0]
+
+
+def plain_json(value: Any) -> str:
+    """JSON that is equal exactly when the values are: keys sorted, 1.0 written as 1."""
+    return json.dumps(_plain(value), sort_keys=True, ensure_ascii=False, default=str)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(inner) for inner in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value

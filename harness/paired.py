@@ -1,0 +1,193 @@
+"""How far two runs are apart in one score, and how sure that is.
+
+Where both judged the same prompts, the prompts are the pairs: what makes one hard in one run makes
+it hard in the other, so the difference is known better than either value. A prompt is a cluster,
+drawn whole, however often it was judged. Differences are always the second minus the first.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from jaxtyping import Float
+from scipy import stats
+
+from harness.statistics import MIN_CLUSTERS, percentile_interval, wilson
+
+DRAWS = 1000
+"""Draws of a bootstrap: cheap here, where a value is a mean over prompts."""
+_Z = 1.959963984540054
+"""The 97.5% point of the normal distribution."""
+
+Interval = tuple[float, float]
+Scores = Mapping[str, Sequence[float]]
+"""The scores of every prompt that was judged, by its id; several where it was judged repeatedly."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The second value minus the first; `value` is None exactly when `undefined` says why."""
+
+    value: float | None = None
+    undefined: str | None = None
+    ci: Interval | None = None
+    """A 95% interval; where there is none, `ci_why` says why."""
+    ci_why: str | None = None
+    method: str | None = None
+    """How the interval was made."""
+    p: float | None = None
+    """McNemar's exact test that as many prompts change one way as the other, two-sided."""
+    p_why: str | None = None
+    """Why there is no such test."""
+    paired: bool = False
+    prompts: int | None = None
+    """The prompts behind a paired difference: those that both runs judged."""
+    rose: int | None = None
+    """Prompts whose score is higher in the second."""
+    fell: int | None = None
+    note: str | None = None
+
+
+def paired_difference(first: Scores, second: Scores, *, yes_no: bool, seed: int = 0) -> Difference:
+    """The difference over the prompts that both judged, which must be one at least.
+
+    Its interval is a percentile bootstrap over prompts. Where fewer than ten prompts changed, its
+    percentiles are those of a few integers and would leave out the truth too often (with none,
+    they would say that the difference is exactly 0): yes and no then get Tango's score interval,
+    and other scores none.
+    """
+    ids = tuple(sorted(first.keys() & second.keys()))
+    sums = [np.array([math.fsum(side[i]) for i in ids]) for side in (first, second)]
+    counts = [np.array([len(side[i]) for i in ids], dtype=np.float64) for side in (first, second)]
+    by_prompt = sums[1] / counts[1] - sums[0] / counts[0]
+    rose, fell = int((by_prompt > 0).sum()), int((by_prompt < 0).sum())
+    once = all(bool((count == 1).all()) for count in counts)
+    value = _mean(sums[1], counts[1]) - _mean(sums[0], counts[0])
+    ci, method, ci_why = None, None, None
+    if rose + fell >= MIN_CLUSTERS:
+        weights = _weights(ids, seed)
+        draws = [
+            weights @ total / (weights @ count) for total, count in zip(sums, counts, strict=True)
+        ]
+        ci, ci_why = percentile_interval(draws[1] - draws[0], len(ids))
+        method = "paired bootstrap over prompts"
+    elif yes_no and once:
+        ci, method = tango(rose, fell, len(ids)), "Tango's score interval for pairs"
+    elif len(ids) < MIN_CLUSTERS:
+        ci_why = f"{len(ids)} shared prompts; a bootstrap needs {MIN_CLUSTERS}"
+    else:
+        ci_why = f"{rose + fell} prompts changed; a bootstrap needs {MIN_CLUSTERS}"
+    p, p_why = None, None
+    if not yes_no:
+        p_why = "McNemar's test is for yes and no"
+    elif not once:
+        p_why = "prompts were judged more than once, McNemar's test takes each as independent"
+    else:
+        p = mcnemar(rose, fell)
+    return Difference(
+        value, None, ci, ci_why, method, p, p_why,
+        paired=True, prompts=len(ids), rose=rose, fell=fell,
+    )  # fmt: skip
+
+
+def unpaired_difference(
+    first: Scores, second: Scores, *, yes_no: bool, seed: int = 0
+) -> Difference:
+    """The difference between scores of different prompts; both must hold one at least.
+
+    Its interval is Newcombe's for yes and no, else a bootstrap that draws from each side apart.
+    """
+    sides = [_arrays(side) for side in (first, second)]
+    means = [_mean(total, count) for _, total, count in sides]
+    once = all(bool((count == 1).all()) for _, _, count in sides)
+    ci, method, ci_why = None, None, None
+    few = min(len(ids) for ids, _, _ in sides)
+    if yes_no and once:
+        rates = [(round(float(total.sum())), len(ids)) for ids, total, _ in sides]
+        ci, method = newcombe(rates[0], rates[1]), "Newcombe's interval"
+    elif few < MIN_CLUSTERS:
+        ci_why = f"{few} prompts; a bootstrap needs {MIN_CLUSTERS}"
+    else:
+        draws = []
+        for ids, total, count in sides:
+            weights = _weights(ids, seed)
+            draws.append(weights @ total / (weights @ count))
+        ci, ci_why = percentile_interval(draws[1] - draws[0], few)
+        method = "bootstrap over the prompts of each run"
+    why = "the runs share no prompt"
+    return Difference(means[1] - means[0], None, ci, ci_why, method, p_why=why)
+
+
+def mcnemar(rose: int, fell: int) -> float:
+    """The exact two-sided p of McNemar's test: binomial on the prompts that changed.
+
+    1 where none did: nothing then speaks against equal runs. Source: Q. McNemar, 1947.
+    """
+    changed = rose + fell
+    return float(stats.binomtest(rose, changed, 0.5).pvalue) if changed else 1.0
+
+
+def newcombe(first: tuple[int, int], second: tuple[int, int]) -> Interval:
+    """The 95% interval of the difference of two independent rates (successes, n).
+
+    With p₁ ∈ [l₁, u₁] and p₂ ∈ [l₂, u₂] by Wilson and d = p₂ − p₁: from
+    `d − √((p₂ − l₂)² + (u₁ − p₁)²)` to `d + √((u₂ − p₂)² + (p₁ − l₁)²)`.
+    Source: R. G. Newcombe, 1998, independent proportions, method 10.
+    """
+    (k1, n1), (k2, n2) = first, second
+    p1, p2 = k1 / n1, k2 / n2
+    (l1, u1), (l2, u2) = wilson(k1, n1), wilson(k2, n2)
+    difference = p2 - p1
+    return difference - math.hypot(p2 - l2, u1 - p1), difference + math.hypot(u2 - p2, p1 - l1)
+
+
+def tango(rose: int, fell: int, n: int) -> Interval:
+    """The 95% score interval of the difference of two rates on the same n prompts.
+
+    Holds every Δ that the score test does not reject: `|rose − fell − nΔ| ≤ z √(n(2q + Δ(1 − Δ)))`
+    with q the most likely share of prompts that fell, given Δ. ±z²/(n + z²) where none changed.
+    Source: T. Tango, 1998.
+    """
+    return _tango_low(rose, fell, n), -_tango_low(fell, rose, n)
+
+
+def _tango_low(rose: int, fell: int, n: int) -> float:
+    """The smallest Δ that the test accepts, by halving: the statistic falls as Δ grows."""
+    low, high = -1.0, (rose - fell) / n
+    for _ in range(60):
+        middle = (low + high) / 2
+        excess = rose - fell - n * middle
+        b = -rose - fell + (2 * n - rose + fell) * middle
+        root = math.sqrt(max(0.0, b * b + 8 * n * fell * middle * (1 - middle)))
+        variance = n * ((root - b) / (2 * n) + middle * (1 - middle))
+        if excess > _Z * math.sqrt(max(0.0, variance)):
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+def _arrays(side: Scores) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
+    ids = tuple(sorted(side))
+    total = np.array([math.fsum(side[i]) for i in ids])
+    return ids, total, np.array([len(side[i]) for i in ids], dtype=np.float64)
+
+
+def _mean(total: np.ndarray, count: np.ndarray) -> float:
+    return math.fsum(total) / math.fsum(count)
+
+
+@lru_cache(maxsize=2)
+def _weights(ids: tuple[str, ...], seed: int) -> Float[np.ndarray, "draws prompts"]:
+    """How often each prompt is drawn. From the ids alone, so that no order of runs matters."""
+    key = "\0".join([str(seed), *ids]).encode()
+    generator = np.random.default_rng(list(hashlib.sha256(key).digest()))
+    drawn = generator.multinomial(len(ids), [1 / len(ids)] * len(ids), DRAWS)
+    weights: np.ndarray = drawn.astype(np.float64)
+    weights.flags.writeable = False
+    return weights

@@ -1,0 +1,135 @@
+"""The completions of an earlier run: which verdicts lie behind a record.
+
+`samples/<experiment>.jsonl` holds what each evaluator said of each completion, under its names of
+scores; a record holds their mean under the score's id. Which name belongs to which id is found by
+the numbers: a name is a record's when its verdicts have the record's count and mean. So no plugin
+is needed to read an old run, and samples that are not those of the results are noticed.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.contract import Record
+from harness.errors import DataError
+from harness.results import Results, load_results
+
+_INVALID = "(could not be judged)"
+"""Stands for the score that is not in the verdicts: whether one of them is missing."""
+_ELSEWHERE = ("experiment", "evaluator", "view", "data")
+"""Axes of a record that are not in the rows of its samples."""
+_BULKY = ("prompt", "completion", "tokens", "stopped")
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """One score of one arm, by prompt; prompts that could not be judged are left out."""
+
+    by_prompt: Mapping[str, tuple[float, ...]]
+    yes_no: bool
+
+
+@dataclass(frozen=True)
+class Samples:
+    """The rows of a run's samples, by experiment, without prompts and completions."""
+
+    rows: Mapping[str, Sequence[Row]] = field(default_factory=dict)
+    _found: dict[tuple[Any, ...], dict[str, Scores]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
+
+    def scores(self, record: Record) -> dict[str, Scores]:
+        """By name, every score whose verdicts give the value of this record."""
+        key = tuple(sorted(record.axes.items()))
+        if key not in self._found:
+            self._found[key] = dict(self._judged(record))
+        return {name: one for name, one in self._found[key].items() if _gives(one, record)}
+
+    def _judged(self, record: Record) -> Iterator[tuple[str, Scores]]:
+        """Every score of the record's arm by its evaluator."""
+        found: dict[str, list[tuple[str, Any]]] = {}
+        for row in self._arm(record):
+            verdicts = row["verdicts"].get(record.axes.get("evaluator"))
+            if isinstance(verdicts, Mapping):
+                given = {name: value for name, value in verdicts.items() if name != "note"}
+                for name, value in {**given, _INVALID: None in given.values()}.items():
+                    found.setdefault(name, []).append((row["example"], value))
+        for name, values in found.items():
+            known = [(prompt, value) for prompt, value in values if value is not None]
+            if all(_is_number(value) for _, value in known):
+                yield name, _scores(known)
+
+    def texts(self, record: Record) -> set[str]:
+        """The texts of an arm's prompts."""
+        return {str(row.get("text")) for row in self._arm(record)}
+
+    def _arm(self, record: Record) -> Iterator[Row]:
+        axes = [(key, value) for key, value in record.axes.items() if key not in _ELSEWHERE]
+        for row in self.rows.get(str(record.axes.get("experiment")), ()):
+            if all(key in row and row[key] == value for key, value in axes):
+                yield row
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (bool, int, float)) and abs(value) < 1e300
+
+
+def _scores(known: Sequence[tuple[str, Any]]) -> Scores:
+    by_prompt: dict[str, tuple[float, ...]] = {}
+    for prompt, value in known:
+        by_prompt[prompt] = (*by_prompt.get(prompt, ()), float(value))
+    return Scores(by_prompt, all(isinstance(value, bool) for _, value in known))
+
+
+def _gives(scores: Scores, record: Record) -> bool:
+    values = [value for prompt in scores.by_prompt.values() for value in prompt]
+    if len(values) != record.n:
+        return False
+    if not values:
+        return record.value is None
+    mean = math.fsum(values) / len(values)
+    return record.value is not None and math.isclose(mean, record.value, rel_tol=1e-9, abs_tol=1e-9)
+
+
+@dataclass(frozen=True)
+class Run:
+    """An earlier run: its folder as it was named, its results and its samples."""
+
+    name: str
+    results: Results
+    samples: Samples = Samples()
+
+
+def load_run(folder: str | Path) -> Run:
+    """The run in a folder. Raises DataError where there is none."""
+    return Run(str(folder), load_results(folder), load_samples(folder))
+
+
+def load_samples(folder: str | Path) -> Samples:
+    """The samples of a run; none where it has none. Raises DataError for what is no samples."""
+    rows: dict[str, list[Row]] = {}
+    for file in sorted((Path(folder) / "samples").glob("*.jsonl")):
+        mine = rows.setdefault(file.stem, [])
+        try:
+            with file.open(encoding="utf-8") as lines:
+                mine += [_row(line) for line in lines if line.strip()]
+        except OSError as error:
+            raise DataError(f"{file}: cannot be read: {error.strerror}.") from error
+        except ValueError as error:
+            raise DataError(f"{file}: is not the samples of a run: {error}.") from error
+    return Samples(rows)
+
+
+def _row(line: str) -> Row:
+    row = json.loads(line)
+    if not isinstance(row, dict) or not isinstance(row.get("example"), str):
+        raise ValueError("a row must be an object with an example's id")
+    if not isinstance(row.get("verdicts"), dict):
+        raise ValueError("a row must hold verdicts")
+    return {key: value for key, value in row.items() if key not in _BULKY}
