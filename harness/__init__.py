@@ -8,22 +8,28 @@ The steps of the command line, as functions::
     results = harness.run(harness.plan(task), "runs/refusal")
     results.frame                                   # the records, as a DataFrame
 
-Importing this imports nothing else.
+    harness.compare("runs/refusal", "runs/other").frame     # two runs, paired by prompts
+
+Importing this imports nothing else. Some functions are called like the module that they come from:
+`from harness.plan import Plan` finds what is in the module, `harness.plan` is the function.
 """
 
 from __future__ import annotations
 
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from harness.compare import Comparison
     from harness.plan import Plan
     from harness.results import Results
     from harness.task import Task
 
 __version__ = "0.1.0"
-__all__ = ["load", "load_results", "plan", "run"]
+__all__ = ["compare", "load", "load_results", "plan", "run"]
 
 
 def load(task: str | Path, **overrides: Any) -> Task:
@@ -46,8 +52,12 @@ def plan(task: Task) -> Plan:
     return plan_(task)
 
 
-def run(planned: Plan, folder: str | Path, *, fresh: bool = False) -> Results:
+def run(
+    planned: Plan, folder: str | Path, *, fresh: bool = False, remote_code: bool = False
+) -> Results:
     """Runs a plan into a folder and returns the results; continues what is unfinished there.
+
+    `remote_code` allows models for which the task asks for it to run code of their own.
 
     Raises InvalidRun when a preflight, a sentinel or a receipt fails.
     """
@@ -56,7 +66,7 @@ def run(planned: Plan, folder: str | Path, *, fresh: bool = False) -> Results:
     from harness.registry import discover
     from harness.run import run as run_
 
-    return run_(planned, discover(), Path(folder), fresh=fresh, command="harness.run")
+    return run_(planned, discover(), Path(folder), fresh=fresh, remote_code=remote_code)
 
 
 def load_results(folder: str | Path) -> Results:
@@ -64,3 +74,25 @@ def load_results(folder: str | Path) -> Results:
     from harness.results import load_results as load_results_
 
     return load_results_(folder)
+
+
+def compare(*folders: str | Path, only: str = "", allow_invalid: bool = False) -> Comparison:
+    """Compares runs, each with the first; `only` keeps the ids that begin with it.
+
+    Raises UsageError for numbers that do not compare: other versions or options under one name,
+    and runs that are invalid, unless `allow_invalid`.
+    """
+    from harness.compare import compare_folders
+
+    return compare_folders(folders, only=only, allow_invalid=allow_invalid)
+
+
+class _Package(ModuleType):
+    """Keeps the functions above: importing `harness.plan` would put the module in their place."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (name in __all__ and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -69,6 +69,11 @@ _SET = click.option(
 @click.option("--device", help="Where all models run, such as cuda:0.")
 @click.option("--dtype", help="What all models compute in, such as bfloat16.")
 @click.option("--fresh", is_flag=True, help="Start over instead of continuing an earlier run.")
+@click.option(
+    "--trust-remote-code",
+    is_flag=True,
+    help="Allow models for which the task asks for it to run code of their own.",
+)
 @click.pass_obj
 def eval_(
     disabled: Sequence[str],
@@ -79,6 +84,7 @@ def eval_(
     device: str | None,
     dtype: str | None,
     fresh: bool,
+    trust_remote_code: bool,
 ) -> None:
     """Run experiments; the same command again continues one that was cut off."""
     registry = _registry(disabled)
@@ -108,6 +114,7 @@ def eval_(
             registry,
             folder,
             fresh=fresh,
+            remote_code=trust_remote_code,
             command=command_line(),
             progress=terminal_progress(sys.stderr),
         )
@@ -132,6 +139,43 @@ def check(disabled: Sequence[str], tasks: tuple[str, ...], overrides: tuple[str,
             click.echo(f"{name}: {_summary(task)}")
     if problems:
         raise TaskError(problems)
+
+
+@cli.command()
+@click.argument("runs", nargs=-1, required=True, metavar="RUN RUN...")
+@click.option("--only", default="", metavar="PREFIX", help="Compare ids that begin with PREFIX.")
+@click.option("--allow-invalid", is_flag=True, help="Compare also runs that are invalid.")
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+def compare(runs: tuple[str, ...], only: str, allow_invalid: bool, as_json: bool) -> None:
+    """Compare runs, each with the first: paired where they share prompts.
+
+    Numbers under one name that were computed with other versions or options are refused.
+    """
+    from rich.console import Console
+
+    from harness import compare_report
+    from harness.compare import compare_folders
+
+    found = compare_folders(runs, only=only, allow_invalid=allow_invalid)
+    if as_json:
+        click.echo(compare_report.as_json(found))
+    else:
+        compare_report.show_comparison(found, Console(), every=bool(only))
+
+
+@cli.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.pass_obj
+def report(disabled: Sequence[str], run: Path) -> None:
+    """Show the tables of an earlier run again, and write its report.html anew."""
+    from rich.console import Console
+
+    from harness.html import write_report
+    from harness.report import show
+    from harness.results import load_results
+
+    show(load_results(run), Console())
+    click.echo(f"Report: {write_report(run, _registry(disabled))}")
 
 
 @cli.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -21,6 +22,9 @@ _CORRECTION = (
     "number; + and -: prompts whose score rose and fell. Intervals are 95%."
 )
 _MOST_CHANGES = 20
+_DETAILS = ("edit.",)
+"""Numbers that are counted and not listed: how an edit went changes with every rounding."""
+_HASH = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{20,}\b")
 
 
 def as_json(comparison: Comparison) -> str:
@@ -35,28 +39,32 @@ def as_json(comparison: Comparison) -> str:
 def show_comparison(comparison: Comparison, console: Console, *, every: bool = False) -> None:
     """Prints what differs between the runs, then a table by experiment.
 
-    Numbers that are the same in all runs are counted, and listed too when `every`.
+    Numbers that are the same in all runs, and details, are counted, and listed only if `every`.
     """
     for number, run in enumerate(comparison.runs, 1):
         base = " (the baseline)" if number == 1 else ""
         console.print(Text(f"run {number}: {_safe(run)}{base}"), soft_wrap=True)
     _show_changes(comparison, console)
-    rows = [row for row in comparison.rows if every or not row.same]
+    rows = [row for row in comparison.rows if every or not (row.same or _detail(row))]
     groups: dict[str, list[Row]] = {}
     for row in rows:
         groups.setdefault(_group(row), []).append(row)
     for title, mine in groups.items():
         console.print(Text(""))
-        console.print(_table(title, mine, len(comparison.runs)))
+        console.print(_table(title, _by_id(mine), len(comparison.runs)))
         for note, count in _notes(mine).items():
             console.print(Text(f"{count} of {_count(len(mine), 'row')}: {note}", "dim"))
     console.print(Text(""))
     if any(difference.p is not None for row in rows for difference in row.differences):
         console.print(Text(_CORRECTION, "dim"))
     same = sum(row.same for row in comparison.rows)
-    hint = "" if every or not same else " --only PREFIX or --json lists them."
     total = _count(len(comparison.rows), "number")
-    console.print(Text(f"The same in all runs: {same} of {total}.{hint}"))
+    line = f"The same in all runs: {same} of {total}."
+    if hidden := len(comparison.rows) - len(rows) - (0 if every else same):
+        line += f" Also not listed: {_count(hidden, 'detail')} of the edits."
+    if len(rows) < len(comparison.rows):
+        line += " --only PREFIX lists all of a kind, --json everything."
+    console.print(Text(line))
     for line in _missing(comparison.missing):
         console.print(Text(line, "yellow"))
 
@@ -70,7 +78,8 @@ def _show_changes(comparison: Comparison, console: Console) -> None:
     for number in range(1, len(comparison.runs) + 1):
         table.add_column(f"run {number}", overflow="fold")
     for change in comparison.changes[:_MOST_CHANGES]:
-        table.add_row(Text(_safe(change.what)), *(Text(_safe(v, 70)) for v in change.values))
+        values = [_HASH.sub(r"\1…", value) for value in change.values]
+        table.add_row(Text(_safe(change.what)), *(Text(_safe(value, 70)) for value in values))
     console.print(Text(""))
     console.print(table)
     if (more := len(comparison.changes) - _MOST_CHANGES) > 0:
@@ -82,8 +91,25 @@ def _group(row: Row) -> str:
     return "Measurements" if experiment is None else f"Experiment {_safe(str(experiment))}"
 
 
+def _detail(row: Row) -> bool:
+    return row.id.startswith(_DETAILS)
+
+
+def _by_id(rows: Sequence[Row]) -> list[Row]:
+    """The same number at all places below each other, in the order of the first."""
+    order = list(dict.fromkeys(row.id for row in rows))
+    return sorted(rows, key=lambda row: order.index(row.id))
+
+
 def _table(title: str, rows: Sequence[Row], runs: int) -> Table:
-    table = _grid(title)
+    # What all rows have in common is said once.
+    common = [
+        key
+        for key, value in rows[0].axes.items()
+        if all(key in row.axes and row.axes[key] == value for row in rows)
+    ]
+    shown = {key: rows[0].axes[key] for key in common if key != "experiment"}
+    table = _grid(f"{title}: {_where(shown)}" if shown else title)
     table.add_column("", overflow="fold")
     table.add_column("where", overflow="fold")
     if runs > 2:
@@ -99,7 +125,8 @@ def _table(title: str, rows: Sequence[Row], runs: int) -> Table:
         for number, (side, found) in enumerate(zip(row.others, row.differences, strict=True), 2):
             first = number == 2
             cells = [Text(name if first and name != before else "")]
-            cells.append(Text(_where(row.axes) if first else "", "dim"))
+            axes = {key: value for key, value in row.axes.items() if key not in common}
+            cells.append(Text(_where(axes) if first else "", "dim"))
             cells += [Text(str(number))] if runs > 2 else []
             cells += [_value(row.baseline), _value(side), _difference(found)]
             cells.append(Text("" if found.p is None else _p(found.p)))
@@ -115,8 +142,7 @@ def _grid(title: str) -> Table:
 
 def _where(axes: Mapping[str, Any]) -> str:
     head = [_safe(str(axes["direction"]))] if "direction" in axes else []
-    known = ("direction", "experiment", "view", "data") if "experiment" in axes else ("direction",)
-    rest = [f"{_safe(k)}={_safe(str(v))}" for k, v in axes.items() if k not in known]
+    rest = [f"{_safe(k)}={_safe(str(v))}" for k, v in axes.items() if k != "direction"]
     return " ".join([*head, *rest])
 
 

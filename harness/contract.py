@@ -44,6 +44,7 @@ from harness.values import (
     Grid as Grid,
     MetricValue as MetricValue,
     ModelFacts as ModelFacts,
+    Needs as Needs,
     Outcome as Outcome,
     Panel as Panel,
     Prompt as Prompt,
@@ -158,6 +159,21 @@ class BackendOptions(Options):
         """Facts without reading a weight; fields stay None where nothing local tells them."""
         return ModelFacts()
 
+    def runs_remote_code(self) -> bool:
+        """Whether loading runs code that came with the model; the command line must allow it."""
+        return False
+
+    def needs(self) -> Needs:
+        """What `harness plan` asks beside the facts, from the same files."""
+        return Needs()
+
+    def render(self, examples: Sequence[Example], prompt: Prompt) -> Sequence[Tokens] | None:
+        """What `Model.render` will give, from local files and without importing torch.
+
+        None where no local file tells; then `harness plan` estimates from the characters.
+        """
+        return None
+
 
 class SaeOptions(Options):
     """Options of an SAE format."""
@@ -165,6 +181,10 @@ class SaeOptions(Options):
     def describe(self) -> SaeFacts:
         """Facts without reading a weight; fields stay None where nothing local tells them."""
         return SaeFacts()
+
+    def needs(self) -> Needs:
+        """What `harness plan` asks beside the facts, from the same files."""
+        return Needs()
 
     @classmethod
     def claims(cls, path: str) -> bool:

@@ -53,6 +53,7 @@ def provenance(session: Session, registry: Registry, command: str) -> dict[str, 
             for name, rows in session.loaded_data().items()
         },
         "seed": task.spec.seed,
+        "usage": session.usage.report(),
         "command": command,
         "git": _git(task.source.file.resolve().parent),
     }

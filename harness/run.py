@@ -11,7 +11,7 @@ from typing import Any
 import tomli_w
 
 from harness.contract import JSON, Outcome, Record
-from harness.errors import InvalidRun, TaskError
+from harness.errors import InvalidRun, TaskError, UsageError
 from harness.experiments import generate
 from harness.fit import misfits
 from harness.folder import plain, run_folder
@@ -26,6 +26,7 @@ from harness.provenance import provenance
 from harness.registry import Registry
 from harness.results import Results, unique, write_directions, write_results, write_text
 from harness.session import Session
+from harness.task import Task
 from harness.tables import COMPLETIONS
 from harness.verdicts import (
     judge,
@@ -52,6 +53,7 @@ def run(
     folder: Path,
     *,
     fresh: bool = False,
+    remote_code: bool = False,
     command: str = "",
     progress: Progress | None = None,
 ) -> Results:
@@ -61,8 +63,12 @@ def run(
     the same, with their status.
     """
     progress = progress or Progress()
+    _check_remote_code(planned.task, remote_code)
     with machine_errors(folder), run_folder(folder, planned.task, fresh):
         session = Session(planned.task, folder / "work" / "downloads")
+        for owner in planned.task.owners():
+            owner.load()
+        session.usage.imported()
         planned = _learn(planned, session)
         ledger = _Ledger()
         write_text(folder / "task.toml", tomli_w.dumps(plain(dict(planned.task.resolved))))
@@ -93,6 +99,16 @@ def run(
     return results
 
 
+def _check_remote_code(task: Task, allowed: bool) -> None:
+    """Code that comes with a model runs only where the task and its user both say so."""
+    wanted = [name for name, model in task.models.items() if model.options.runs_remote_code()]
+    if wanted and not allowed:
+        raise UsageError(
+            f"models.{wanted[0]}: the task wants to run code that comes with the model. Read that "
+            "code; if you trust it, add --trust-remote-code to the command."
+        )
+
+
 def _learn(planned: Plan, session: Session) -> Plan:
     """The plan again, once models whose configuration could not be read before are loaded."""
     task = planned.task
@@ -109,7 +125,7 @@ def _learn(planned: Plan, session: Session) -> Plan:
 
 def _run_pass(session: Session, work: Pass, name: str, ledger: _Ledger, progress: Progress) -> None:
     total = sum(len(session.rendered(view, data)[: work.limit]) for view, data in work.renderings())
-    with progress.stage(name, total) as tick:
+    with session.usage.stage(name), progress.stage(name, total) as tick:
         run_pass(session, work, lambda job, outcomes: _enter(ledger, job, outcomes), tick)
 
 
@@ -149,8 +165,9 @@ def _experiment(
     spec = session.task.spec.experiments[work.experiment]
     journal = Journal(folder / "work" / f"{work.experiment}.jsonl")
     total = len(work.arms) * len(session.rendered(spec.view, spec.data))
+    stage = f"completions, {work.experiment}"
     try:
-        with progress.stage(f"completions, {work.experiment}", total) as tick:
+        with session.usage.stage(stage), progress.stage(stage, total) as tick:
             outcomes = generate(session, work, journal, tick)
     finally:
         journal.close()
@@ -164,7 +181,8 @@ def _experiment(
     ledger.records += receipt_records(outcomes, axes, options)
     judged = []
     for name in spec.evaluators:
-        with progress.stage(f"verdicts, {work.experiment}, {name}", 1) as tick:
+        stage = f"verdicts, {work.experiment}, {name}"
+        with session.usage.stage(stage), progress.stage(stage, 1) as tick:
             entry = session.task.evaluators[name]
             tools = session.tools(entry.options, folder / "work" / "verdicts")
             judged.append(judge(entry, outcomes, tools))

@@ -27,6 +27,7 @@ from harness.data import load_data
 from harness.errors import ModelError
 from harness.spec import PromptSpec, ViewSpec
 from harness.task import Instance, Task
+from harness.usage import Usage
 from harness.validate import marks
 
 
@@ -36,6 +37,7 @@ class Session:
     def __init__(self, task: Task, cache: Path) -> None:
         self.task = task
         self.cache = cache
+        self.usage = Usage()
         self.found: dict[str, list[Found]] = {}
         self.models: dict[str, Model] = {}
         self.saes: dict[str, Sae] = {}
@@ -47,7 +49,7 @@ class Session:
     def model(self, name: str) -> Model:
         """A model of the task, loaded and held against what the task expects of it."""
         if name not in self.models:
-            model: Model = self.task.models[name].build().load()
+            model = self.usage.load(name, self.task.models[name].build().load)
             self._verify(f"models.{name}", model.facts, self.task.spec.models[name].expect)
             self.models[name] = model
         return self.models[name]

@@ -281,6 +281,13 @@ class EvaluatorSpec(PluginSpec):
     """The evaluator; without it, the one called like the table."""
 
 
+class AnalysisSpec(PluginSpec):
+    """Numbers made from what the run has found: `[analyses.NAME]`."""
+
+    method: str | None = None
+    """The analysis; without it, the one called like the table."""
+
+
 class BatchSpec(Spec):
     """Batch sizes. They change no number beyond rounding; out of memory halves them."""
 
@@ -327,3 +334,5 @@ class TaskSpec(Spec):
     """Interventions with completions and judges."""
     evaluators: dict[Name, EvaluatorSpec] = Field(default_factory=dict)
     """Judges with options of their own."""
+    analyses: dict[Name, AnalysisSpec] = Field(default_factory=dict)
+    """Analyses of what was found, in this order: each one sees what those before it found."""

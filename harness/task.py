@@ -15,7 +15,9 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel
 
+from harness.analyses import unknown_names
 from harness.contract import (
+    AnalysisOptions,
     Axes,
     BackendOptions,
     DirectionOptions,
@@ -36,6 +38,7 @@ from harness.fit import misfits
 from harness.registry import Owned, Registry, normalized
 from harness.sites import parse_site
 from harness.spec import (
+    AnalysisSpec,
     DemonstrationsSpec,
     DirectionSpec,
     EvaluatorSpec,
@@ -96,6 +99,7 @@ class Task:
     directions: Mapping[str, tuple[Instance, ...]] = field(default_factory=dict)
     metrics: Mapping[str, Entry[MetricOptions]] = field(default_factory=dict)
     evaluators: Mapping[str, Entry[EvaluatorOptions]] = field(default_factory=dict)
+    analyses: Mapping[str, Entry[AnalysisOptions]] = field(default_factory=dict)
     interventions: Mapping[str, Entry[InterventionOptions]] = field(default_factory=dict)
     """By experiment."""
     preflight: Mapping[str, Entry[MetricOptions]] = field(default_factory=dict)
@@ -136,6 +140,7 @@ class Task:
             self.saes,
             self.metrics,
             self.evaluators,
+            self.analyses,
             self.interventions,
             self.preflight,
         )
@@ -181,6 +186,7 @@ class _Resolver:
             "saes": self._table("saes", "sae_format", SaeSpec, "format"),
             "metrics": self._table("metrics", "metric", MetricSpec, "method"),
             "evaluators": self._table("evaluators", "evaluator", EvaluatorSpec, "method"),
+            "analyses": self._table("analyses", "analysis", AnalysisSpec, "method"),
             "directions": self._directions(),
         }
         interventions = {}
@@ -199,7 +205,7 @@ class _Resolver:
         task = Task(self.source, spec, self.resolved, interventions=interventions, **parts)
         task = self._facts(task)
         if not self.problems:
-            self.problems += list(misfits(task))
+            self.problems += [*misfits(task), *unknown_names(task)]
         if self.problems:
             raise TaskError(self.problems)
         return task

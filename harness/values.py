@@ -84,6 +84,24 @@ class Reads:
 
 
 @dataclass(frozen=True)
+class Needs:
+    """What `harness plan` asks of a model or an SAE beside its facts; None where no file tells."""
+
+    download: str | None = None
+    """The hub id that is not in the local cache yet; None where nothing need be fetched."""
+    download_bytes: int | None = None
+    """The size of that download."""
+    number_bytes: int | None = None
+    """Bytes of one number as it is computed with; None where that depends on the device."""
+    looked_up: int | None = None
+    """Parameters that are only looked up: an input embedding that is not the output's, too."""
+    kept: int | None = None
+    """Numbers that are kept for each token while completions are written: keys and values."""
+    widest: int | None = None
+    """Numbers per token in the hidden layer of a block's MLP."""
+
+
+@dataclass(frozen=True)
 class Example:
     """One row of data. `id` is a hash of its content, the cluster of every interval."""
 

@@ -17,6 +17,7 @@ import torch
 
 import fakes
 from harness.cli import main
+from harness.contract import BackendOptions
 from harness.results import load_results
 
 HERE = Path(__file__).parent
@@ -393,3 +394,13 @@ def test_a_second_process_is_kept_out(
         os.close(lock)
     assert done.returncode == 2
     assert "another run is using it" in done.stderr
+
+
+def test_code_that_comes_with_a_model_runs_only_if_asked_for_twice(
+    said: Said, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(BackendOptions, "runs_remote_code", lambda self: True)
+    code, _, err = said("eval", tiny, "--out", tmp_path / "run")
+    assert (code, "--trust-remote-code" in err) == (2, True)
+    assert not (tmp_path / "run").exists()
+    assert said("eval", tiny, "--out", tmp_path / "run", "--trust-remote-code")[0] == 0

@@ -44,6 +44,10 @@ class TransformersOptions(BackendOptions):
         """How messages name this model."""
         return f"model {self.path}"
 
+    def runs_remote_code(self) -> bool:
+        """Whether loading runs Python code that the model's repository brings."""
+        return self.trust_remote_code
+
     def inside(self, root: Path) -> Path:
         """The model's own folder inside what `path` means."""
         folder = root / self.subfolder if self.subfolder else root

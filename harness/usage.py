@@ -1,0 +1,210 @@
+"""What a run really used: counts that every run repeats, and seconds and memory beside them."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, cast
+
+from harness.contract import Activations, Completion, Model, Sampling, Site, Tokens
+
+NUMBER_BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
+"""Bytes of one number, by the name of its type."""
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What a model did, as numbers that a plan can foresee and a run repeats exactly.
+
+    A prompt is counted for each model that reads it. One that runs in halves because the memory
+    did not suffice counts once, as the harness asked for it.
+    """
+
+    forwards: int = 0
+    """Runs of a model over a batch; while completions are written, one for each new token."""
+    prompts: int = 0
+    """Prompts read, completed or not."""
+    tokens: int = 0
+    """Tokens of these prompts, without padding."""
+    completions: int = 0
+    """Completions written."""
+    completion_tokens: int = 0
+    """Their tokens, each completion up to where it ended."""
+    positions: int = 0
+    """Token positions computed. This is what time and memory follow: padding is in it, and every
+    completion that has ended but waits for the last of its batch."""
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+
+
+class Usage:
+    """Counts by stage and model while a run goes on."""
+
+    def __init__(self) -> None:
+        self._begun = time.monotonic()
+        self._stage = ""
+        self._seconds: dict[str, float] = {}
+        self._counts: dict[tuple[str, str], Counts] = {}
+        self._imports = 0
+        self._gpu_before = 0
+
+    def imported(self) -> None:
+        """Says that the components are imported: memory is counted from here on."""
+        self._imports = _resident() or 0
+        _forget_peak()
+        if cuda := _cuda():
+            cuda.reset_peak_memory_stats()
+            self._gpu_before = cuda.memory_allocated()
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """What happens inside belongs to the stage."""
+        before, self._stage, begun = self._stage, name, time.monotonic()
+        try:
+            yield
+        finally:
+            self._stage = before
+            self._seconds[name] = self._seconds.get(name, 0.0) + time.monotonic() - begun
+
+    def load(self, name: str, load: Callable[[], Model]) -> Model:
+        """Loads a model and counts what it does from now on.
+
+        What the first one leaves in memory beside its weights is the code that it brought along
+        (transformers imports a model's own when it is loaded), so it counts among the imports.
+        """
+        modules, before = len(sys.modules), _resident() or 0
+        model = load()
+        if len(sys.modules) > modules:
+            size = NUMBER_BYTES.get(model.dtype, 4) if model.device == "cpu" else 0
+            grown = (_resident() or 0) - before - size * (model.facts.parameters or 0)
+            self._imports += max(0, grown)
+        return cast(Model, Counted(model, lambda counts: self.add(name, counts)))
+
+    def add(self, model: str, counts: Counts) -> None:
+        """More work of a model in the present stage."""
+        key = (self._stage, model)
+        self._counts[key] = self._counts.get(key, Counts()) + counts
+
+    def report(self) -> dict[str, Any]:
+        """Plain values for the provenance of the results.
+
+        `stages` and `total` are the same in every run of a task that starts afresh; completions
+        that an earlier, unfinished run has written are not made again, and not counted again.
+        Work that bypasses the harness (a library that is handed the bare model) is not counted.
+        """
+        total = Counts()
+        for counts in self._counts.values():
+            total += counts
+        names = dict.fromkeys([*self._seconds, *(stage for stage, _ in self._counts)])
+        peak, cuda = _peak(), _cuda()
+        return {
+            "total": asdict(total),
+            "stages": {
+                name: {m: asdict(c) for (stage, m), c in self._counts.items() if stage == name}
+                for name in names
+            },
+            "seconds": {
+                "total": time.monotonic() - self._begun,
+                "stages": dict(self._seconds),
+            },
+            "memory_bytes": {
+                "imports": self._imports,
+                "beyond_imports": None if peak is None else max(0, peak - self._imports),
+                "gpu": cuda.max_memory_allocated() - self._gpu_before if cuda else None,
+            },
+        }
+
+
+class Counted:
+    """A model that tells what it does; in everything else the model itself."""
+
+    def __init__(self, model: Model, tell: Callable[[Counts], None]) -> None:
+        self._model = model
+        self._tell = tell
+
+    def __getattr__(self, name: str) -> Any:
+        # Without this, a copy that is being made would look for its model for ever.
+        if name == "_model":
+            raise AttributeError(name)
+        return getattr(self._model, name)
+
+    def activations(
+        self, tokens: Sequence[Tokens], sites: Sequence[Site], *, logits: bool = False
+    ) -> Activations:
+        """As the model's own: one forward over a padded batch."""
+        found = self._model.activations(tokens, sites, logits=logits)
+        if tokens and (sites or logits):
+            self._tell(read([len(t.ids) for t in tokens]))
+        return found
+
+    def generate(self, tokens: Sequence[Tokens], sampling: Sampling) -> list[Completion]:
+        """As the model's own: one forward over the prompts, and one for each further token."""
+        done = self._model.generate(tokens, sampling)
+        if done:
+            self._tell(written([len(t.ids) for t in tokens], [c.tokens for c in done]))
+        return done
+
+
+def read(prompts: Sequence[int]) -> Counts:
+    """One forward over a batch of prompts of these lengths."""
+    return Counts(1, len(prompts), sum(prompts), positions=len(prompts) * max(prompts))
+
+
+def written(prompts: Sequence[int], completions: Sequence[int]) -> Counts:
+    """One batch of completions: it runs until its last row has ended.
+
+    The first token comes out of the forward over the prompts; the last one is not read again.
+    """
+    steps, rows = max(completions), len(prompts)
+    width = max(prompts) + max(0, steps - 1)
+    return Counts(steps, rows, sum(prompts), rows, sum(completions), rows * width)
+
+
+# ── Memory ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def _status() -> Mapping[str, str]:
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return {}
+    return dict(line.split(":", 1) for line in lines if ":" in line)
+
+
+def _kilobytes(key: str) -> int | None:
+    words = _status().get(key, "").split()
+    return int(words[0]) * 1024 if words else None
+
+
+def _resident() -> int | None:
+    """Bytes of memory that the process holds now; where that is not told, the most it ever held."""
+    return _kilobytes("VmRSS") or _peak()
+
+
+def _peak() -> int | None:
+    """The most bytes that the process held, since `_forget_peak` where that works."""
+    if (found := _kilobytes("VmHWM")) is not None:
+        return found
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024
+
+
+def _forget_peak() -> None:
+    """Lets Linux count the peak anew, so that it is this run's and not what came before it."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
+
+
+def _cuda() -> Any:
+    """torch.cuda where a run has used it; it is not imported to find out."""
+    torch = sys.modules.get("torch")
+    return torch.cuda if torch is not None and torch.cuda.is_initialized() else None

@@ -1,0 +1,42 @@
+"""What the interventions did: every score of every experiment, drawn."""
+
+from __future__ import annotations
+
+from harness.contract import Panel, Prose
+from harness.html.headline import experiments, score_name, scores, where
+from harness.results import Results
+from harness.series import series, sweep_axis
+from harness_sections.chart import chart
+from harness_sections.looks import looks
+from harness_sections.options import Plain
+
+
+class Interventions:
+    """A figure for each experiment and score."""
+
+    def __init__(self, options: Plain) -> None:
+        self.options = options
+
+    def panel(self, results: Results) -> Panel | None:
+        """The figures, or None where there are no experiments."""
+        found = []
+        for name, records in experiments(results).items():
+            columns = scores(records)
+            axis = sweep_axis(record for mine in columns.values() for record in mine)
+            for column, mine in columns.items():
+                score = score_name(column, list(columns))
+                found.append((f"{name}: {score}", score, where(mine), series(mine, axis), axis))
+        if not found:
+            return None
+        # One look for each label in all figures, so that colours mean the same everywhere.
+        look = looks(one.label for *_, group, _ in found for one in group)
+        figures = [
+            chart(title, score, place, group, axis, look)
+            for title, score, place, group, axis in found
+        ]
+        text = (
+            "Lines are sweeps. What is not swept stands right of them, with a line or a band "
+            "across for comparison; a band is the range of the draws."
+        )
+        swept = any(axis is not None for *_, axis in found)
+        return Panel("Interventions", [*([Prose(text)] if swept else []), *figures], order=10)

@@ -1,0 +1,70 @@
+"""What was measured of models and pairs: preflight, sentinels, metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.contract import JSON, Grid, Panel, Record
+from harness.numbers import estimate, number
+from harness.results import Results
+from harness_sections.options import Plain
+
+_MOST = 60
+"""Rows that are shown open."""
+
+
+class Measurements:
+    """Records that belong to no direction and no experiment: single views first, then pairs."""
+
+    def __init__(self, options: Plain) -> None:
+        self.options = options
+
+    def panel(self, results: Results) -> Panel | None:
+        """A table for each pair, or None where there is nothing."""
+        groups: dict[str | None, list[Record]] = {}
+        for record in results.records:
+            if "direction" not in record.axes and "experiment" not in record.axes:
+                pair = record.axes.get("pair")
+                groups.setdefault(None if pair is None else str(pair), []).append(record)
+        ordered = sorted(groups, key=lambda pair: pair is not None)
+        grids = [
+            _grid("Preflight and single models" if pair is None else f"Pair {pair}", groups[pair])
+            for pair in ordered
+        ]
+        return Panel("Preflight and pairs", grids, order=30) if grids else None
+
+
+def _grid(title: str, records: Sequence[Record]) -> Grid:
+    axes = [axis for axis in dict.fromkeys(a for r in records for a in r.axes) if axis != "pair"]
+    rows: list[list[JSON]] = [
+        [
+            record.id.partition("@")[0],
+            *(_text(record.axes.get(axis)) for axis in axes),
+            estimate(record),
+            _null(record),
+            f"{record.n:,} {record.n_of}",
+            record.undefined or "",
+        ]
+        for record in records
+    ]
+    columns = ["number", *axes, "value", "if nothing differed", "n", "why there is none"]
+    kept = [
+        index for index, name in enumerate(columns)
+        if name in ("number", "value") or any(row[index] for row in rows)
+    ]  # fmt: skip
+    return Grid(
+        title,
+        [columns[index] for index in kept],
+        [[row[index] for index in kept] for row in rows],
+        "95% intervals over documents in brackets.",
+        folded=len(rows) > _MOST,
+    )
+
+
+def _text(value: JSON) -> str:
+    return "" if value is None else str(value)
+
+
+def _null(record: Record) -> str:
+    value = (record.null or {}).get("value")
+    return number(value) if isinstance(value, (int, float)) else ""

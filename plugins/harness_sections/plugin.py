@@ -1,0 +1,32 @@
+"""What this plugin provides. Light: nothing heavy is imported here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from harness.contract import Component, hookimpl
+
+_SECTIONS = {
+    "score_figures": ("interventions:Interventions", "scores against a sweep, with intervals"),
+    "rebuilt_directions": ("directions:Directions", "how well directions were rebuilt, as a table"),
+    "side_by_side": ("samples:Samples", "completions of the same prompts under each arm"),
+    "base_measurements": ("measurements:Measurements", "preflight, pairs and single views"),
+    "edit_receipts": ("receipts:Receipts", "what the edits did to the activations"),
+    "what_ran": ("origin:Origin", "models, versions, command and the task itself"),
+    "every_record": ("records:Records", "every number of the results"),
+}
+
+
+@hookimpl
+def harness_components() -> Iterable[Component]:
+    """The sections."""
+    return tuple(
+        Component(
+            kind="section",
+            name=name,
+            summary=summary,
+            load=f"harness_sections.{load}",
+            options="harness_sections.options:Plain",
+        )
+        for name, (load, summary) in _SECTIONS.items()
+    )

@@ -1,0 +1,58 @@
+"""What the edits did to the activations, and whether they kept their promises."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.contract import JSON, Grid, Panel, Prose, Record
+from harness.html.headline import experiments
+from harness.numbers import estimate
+from harness.results import Results
+from harness_sections.options import Plain
+
+_EDIT = "edit."
+_CHECK = "check"
+
+
+class Receipts:
+    """A row for each arm: how much changed, and the largest value of each check."""
+
+    def __init__(self, options: Plain) -> None:
+        self.options = options
+
+    def panel(self, results: Results) -> Panel | None:
+        """A table for each experiment, or None where nothing was edited."""
+        grids = [
+            _grid(name, mine)
+            for name, records in experiments(results).items()
+            if (mine := [record for record in records if record.id.startswith(_EDIT)])
+        ]
+        if not grids:
+            return None
+        text = (
+            "What each intervention really did: the share of edited tokens whose activation came "
+            "out different, the mean size of the change relative to the activation, and the "
+            "largest value that each of its promises measured."
+        )
+        return Panel("Receipts of the edits", [Prose(text), *grids], order=50)
+
+
+def _grid(experiment: str, records: Sequence[Record]) -> Grid:
+    skip = ("experiment", "view", "data", "direction", _CHECK)
+    arms: dict[str, dict[str, str]] = {}
+    columns: dict[str, None] = {}
+    tokens: dict[str, int] = {}
+    for record in records:
+        more = [f"{key} = {value}" for key, value in record.axes.items() if key not in skip]
+        arm = ", ".join([str(record.axes.get("direction", "")), *more])
+        what = record.axes.get(_CHECK)
+        column = record.id.partition("@")[0].removeprefix(_EDIT) if what is None else str(what)
+        columns[column] = None
+        arms.setdefault(arm, {})[column] = estimate(record)
+        tokens[arm] = record.n
+    rows: list[list[JSON]] = [
+        [arm, tokens[arm], *(found.get(column, "") for column in columns)]
+        for arm, found in arms.items()
+    ]
+    title = f"Experiment {experiment}"
+    return Grid(title, ("arm", "edited tokens", *columns), rows, folded=True)

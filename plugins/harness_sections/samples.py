@@ -1,0 +1,93 @@
+"""What the models wrote: the same prompts under every arm, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from harness.contract import JSON, Grid, Panel, Prose, Record
+from harness.results import Results
+from harness.series import series, sweep_axis
+from harness.tables import COMPLETIONS
+from harness_sections.options import Plain
+
+_PROMPTS = 3
+_FIELDS = ("experiment", "example", "text", "prompt", "completion", "tokens", "stopped", "verdicts")
+Row = Mapping[str, Any]
+
+
+class Samples:
+    """The first prompts of every experiment: not chosen by what came out."""
+
+    def __init__(self, options: Plain) -> None:
+        self.options = options
+
+    def panel(self, results: Results) -> Panel | None:
+        """A table for each prompt, or None where nothing was written."""
+        by_experiment: dict[str, list[Row]] = {}
+        for row in results.tables.get(COMPLETIONS, ()):
+            by_experiment.setdefault(str(row["experiment"]), []).append(row)
+        ordered = [str(name) for name in results.task.get("experiments") or ()]
+        names = sorted(by_experiment, key=lambda name: (name not in ordered, _place(ordered, name)))
+        grids = [grid for name in names for grid in _experiment(name, by_experiment[name])]
+        if not grids:
+            return None
+        text = (
+            f"The first {_PROMPTS} prompts of each experiment, whatever came out. Of a sweep its "
+            "last step, of draws the first. All completions are in samples/, one file for each "
+            "experiment."
+        )
+        return Panel("Completions", [Prose(text), *grids], order=40)
+
+
+def _place(ordered: Sequence[str], name: str) -> int:
+    return ordered.index(name) if name in ordered else 0
+
+
+def _experiment(name: str, rows: Sequence[Row]) -> Iterator[Grid]:
+    arms: dict[str, Record] = {}
+    for row in rows:
+        axes = _axes(row)
+        arms.setdefault(str(axes), Record("arm", None, 0, "", "", axes=axes))
+    shown = [
+        (one.records[-1] if one.shape == "sweep" else one.records[0]).axes
+        for one in series(list(arms.values()), sweep_axis(arms.values()))
+    ]
+    for example in list(dict.fromkeys(row["example"] for row in rows))[:_PROMPTS]:
+        mine = {str(_axes(row)): row for row in rows if row["example"] == example}
+        found = [(axes, mine[str(axes)]) for axes in shown if str(axes) in mine]
+        yield _prompt(name, found)
+
+
+def _prompt(experiment: str, found: Sequence[tuple[Mapping[str, JSON], Row]]) -> Grid:
+    scores = list(
+        dict.fromkeys(
+            (evaluator, score)
+            for _, row in found
+            for evaluator, verdict in row["verdicts"].items()
+            for score in verdict
+            if score != "note"
+        )
+    )
+    several = len({evaluator for evaluator, _ in scores}) > 1
+    columns = [f"{score} ({evaluator})" if several else score for evaluator, score in scores]
+    rows: list[list[JSON]] = []
+    for axes, row in found:
+        verdicts = [_verdict(row, evaluator, score) for evaluator, score in scores]
+        rows.append([_label(axes), str(row["completion"]), *verdicts])
+    prompt = str(found[0][1]["text"]) if found else ""
+    return Grid(f"{experiment}: “{prompt}”", ("arm", "completion", *columns), rows)
+
+
+def _verdict(row: Row, evaluator: str, score: str) -> JSON:
+    value: JSON = row["verdicts"].get(evaluator, {}).get(score)
+    return "not judged" if value is None else value
+
+
+def _axes(row: Row) -> dict[str, JSON]:
+    return {key: value for key, value in row.items() if key not in _FIELDS}
+
+
+def _label(axes: Mapping[str, JSON]) -> str:
+    rest = [f"{key} = {value}" for key, value in axes.items() if key != "direction"]
+    return ", ".join([str(axes.get("direction", "")), *rest])
