@@ -141,6 +141,45 @@ def check(disabled: Sequence[str], tasks: tuple[str, ...], overrides: tuple[str,
         raise TaskError(problems)
 
 
+@cli.command("plan")
+@click.argument("name", metavar="TASK")
+@_SET
+@click.option("--limit", type=click.IntRange(1), help="At most so many rows of every data set.")
+@click.option("--device", metavar="NAME", help="Say it for one machine, such as H100 or CPU.")
+@click.pass_obj
+def plan_(
+    disabled: Sequence[str],
+    name: str,
+    overrides: tuple[str, ...],
+    limit: int | None,
+    device: str | None,
+) -> None:
+    """Say what a task will cost: passes, tokens, FLOPs, memory, downloads, time.
+
+    From configuration files, headers, `expect` and local data alone; no weight is read.
+    """
+    from harness.devices import DEVICES, find_device
+
+    wanted = [find_device(device)] if device else list(DEVICES.values())
+    task = _task(_registry(disabled), name, overrides, limit)
+
+    from rich.console import Console
+
+    from harness.cost import cost
+    from harness.cost_report import show_cost
+    from harness.earlier import completion_lengths
+    from harness.folder import default_folder
+    from harness.lengths import Prompts
+    from harness.plan import plan
+
+    planned, prompts = plan(task), Prompts(task)
+    earlier = completion_lengths(default_folder(task))
+    costs = {
+        one.name: cost(planned, one.name, earlier=earlier, prompts=prompts) for one in wanted
+    }
+    show_cost(task, costs, Console(), wanted[0] if device else None)
+
+
 @cli.command()
 @click.argument("runs", nargs=-1, required=True, metavar="RUN RUN...")
 @click.option("--only", default="", metavar="PREFIX", help="Compare ids that begin with PREFIX.")
@@ -171,11 +210,13 @@ def report(disabled: Sequence[str], run: Path) -> None:
     from rich.console import Console
 
     from harness.html import write_report
+    from harness.machine import machine_errors
     from harness.report import show
     from harness.results import load_results
 
     show(load_results(run), Console())
-    click.echo(f"Report: {write_report(run, _registry(disabled))}")
+    with machine_errors(run):
+        click.echo(f"Report: {write_report(run, _registry(disabled))}")
 
 
 @cli.command()

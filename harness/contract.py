@@ -22,7 +22,7 @@ Shapes are written as in jaxtyping: `Float[Tensor, "batch pos d_model"]`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Protocol, runtime_checkable
@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Protocol, runtim
 import pluggy
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
+from harness.edits import Arm as Arm, Check as Check, Edit as Edit
 from harness.sites import Site as Site, parse_site
 from harness.values import (
     JSON as JSON,
@@ -304,51 +305,6 @@ class Backend(Protocol):
 
     def load(self) -> Model:
         """The model, ready; ModelError says which file is missing or wrong."""
-
-
-# ── Edits ────────────────────────────────────────────────────────────────────────────────────────
-
-
-@dataclass(frozen=True)
-class Edit:
-    """A change of the activation at a site, as a pure function.
-
-    `apply(x, parameters) -> x'` with x: Float[Tensor, "rows pos d"], and each parameter stacked
-    over the rows of the batch (arms with the same `apply` and shapes share one call):
-    Float[Tensor, "rows ..."], float32, on x's device. Must return x's shape and dtype.
-    """
-
-    site: Site
-    apply: Callable[[Tensor, Mapping[str, Tensor]], Tensor]
-    parameters: Mapping[str, Tensor]
-
-
-@dataclass(frozen=True)
-class Check:
-    """A promise that an intervention makes, measured where the model reads the activation.
-
-    A `name` that ends in ` at <site>` is reported once for all sites, with the largest value.
-
-    `measure(x, parameters) -> Float[Tensor, "rows pos"]` sees x at `site` before any edit there;
-    a value above `limit` makes the run invalid; without a limit it is only reported.
-    """
-
-    name: str
-    site: Site
-    measure: Callable[[Tensor, Mapping[str, Tensor]], Tensor]
-    parameters: Mapping[str, Tensor]
-    limit: float | None = None
-
-
-@dataclass(frozen=True)
-class Arm:
-    """The edits of one arm of an experiment; none for the arm that is left as it is."""
-
-    name: str
-    edits: tuple[Edit, ...] = ()
-    checks: tuple[Check, ...] = ()
-    idle: bool = False
-    """Whether it asks for no change, as strength 0 does; any other arm must change something."""
 
 
 # ── SAEs, batches and reductions ─────────────────────────────────────────────────────────────────

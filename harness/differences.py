@@ -45,13 +45,8 @@ def _names(first: Run, second: Run, pairs: Sequence[Pair]) -> list[str]:
 
 def _difference(first: Run, second: Run, pair: Pair, names: Sequence[str]) -> Difference:
     one, two = pair
-    undefined = dict.fromkeys(
-        f"{run.name}: {record.undefined or 'undefined'}"
-        for run, record in ((first, one), (second, two))
-        if record.value is None
-    )
     if one.value is None or two.value is None:
-        return Difference(undefined="; ".join(undefined))
+        return Difference(undefined=_undefined(first, second, pair))
     plain = Difference(two.value - one.value)
     if "experiment" not in one.axes or "evaluator" not in one.axes:
         return replace(plain, ci_why=one.ci_why or two.ci_why or _NO_DOCUMENTS)
@@ -66,6 +61,17 @@ def _difference(first: Run, second: Run, pair: Pair, names: Sequence[str]) -> Di
         why = f"several scores in the samples have these values: {', '.join(names)}"
         return replace(plain, ci_why=why)
     return _from_prompts(scores[0], first.samples, second.samples, pair)
+
+
+def _undefined(first: Run, second: Run, pair: Pair) -> str:
+    reasons = [
+        (run.name, record.undefined or "undefined")
+        for run, record in zip((first, second), pair, strict=True)
+        if record.value is None
+    ]
+    if len(reasons) == 2 and reasons[0][1] == reasons[1][1]:
+        return f"in both: {reasons[0][1]}"
+    return "; ".join(f"in {name}: {reason}" for name, reason in reasons)
 
 
 def _no_samples(run: Run, record: Record) -> str | None:

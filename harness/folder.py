@@ -12,18 +12,53 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
+from harness.contract import Ref
 from harness.errors import UsageError
 from harness.machine import machine_errors
 from harness.results import write_text
 from harness.task import Task
+from harness.validate import marks
 
 IDENTITY = ".task"
 
 
+_JUDGES = ("title", "source", "evaluators", "analyses", "gates")
+"""Tables and keys that change neither an activation nor a completion."""
+
+
 def task_hash(task: Task) -> str:
-    """Hash of the resolved task."""
-    text = json.dumps(task.resolved, sort_keys=True, default=str)
+    """Hash of the resolved task, as far as activations and completions depend on it.
+
+    Left out are titles, judges and what is made of their verdicts, so that another judge reads the
+    completions that are there already; what a judge has said is remembered by its own content.
+    """
+    values = {key: value for key, value in task.resolved.items() if key not in _JUDGES}
+    judging = set(task.spec.models) - set(_models(task))
+    values["models"] = {
+        key: value for key, value in values.get("models", {}).items() if key not in judging
+    }
+    values["experiments"] = {
+        key: {name: value for name, value in table.items() if name != "evaluators"}
+        for key, table in values.get("experiments", {}).items()
+    }
+    text = json.dumps(values, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _models(task: Task) -> Iterator[str]:
+    """The models that anything but a judge looks at."""
+    yield from (view.model for view in task.spec.views.values())
+    yield from (sae.model for sae in task.spec.saes.values())
+    looking: list[BaseModel] = [one.options for many in task.directions.values() for one in many]
+    for entries in (task.saes, task.metrics, task.interventions):
+        looking += [entry.options for entry in entries.values()]
+    for options in looking:
+        for key, mark in marks(type(options)):
+            if isinstance(mark, Ref) and mark.table == "models":
+                named = getattr(options, key)
+                yield from [named] if isinstance(named, str) else named or ()
 
 
 def default_folder(task: Task) -> Path:

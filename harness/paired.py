@@ -79,9 +79,9 @@ def paired_difference(first: Scores, second: Scores, *, yes_no: bool, seed: int 
     elif yes_no and once:
         ci, method = tango(rose, fell, len(ids)), "Tango's score interval for pairs"
     elif len(ids) < MIN_CLUSTERS:
-        ci_why = f"{len(ids)} shared prompts; a bootstrap needs {MIN_CLUSTERS}"
+        ci_why = f"shared prompts: {len(ids)}; a bootstrap needs {MIN_CLUSTERS}"
     else:
-        ci_why = f"{rose + fell} prompts changed; a bootstrap needs {MIN_CLUSTERS}"
+        ci_why = f"changed prompts: {rose + fell}; a bootstrap needs {MIN_CLUSTERS}"
     p, p_why = None, None
     if not yes_no:
         p_why = "McNemar's test is for yes and no"
@@ -111,7 +111,7 @@ def unpaired_difference(
         rates = [(round(float(total.sum())), len(ids)) for ids, total, _ in sides]
         ci, method = newcombe(rates[0], rates[1]), "Newcombe's interval"
     elif few < MIN_CLUSTERS:
-        ci_why = f"{few} prompts; a bootstrap needs {MIN_CLUSTERS}"
+        ci_why = f"prompts: {few}; a bootstrap needs {MIN_CLUSTERS}"
     else:
         draws = []
         for ids, total, count in sides:

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from harness.contract import Axes, Reads, Site, Stream, Target
 from harness.fit import NO_EDIT
 from harness.sites import parse_site
 from harness.task import Instance, Task
+
+if TYPE_CHECKING:
+    from harness.cost import Cost
 
 SideName = Literal["left", "right", "pair"]
 
@@ -92,6 +95,15 @@ class Plan:
     preflight: Pass
     passes: tuple[Pass, ...]
     generations: tuple[Generation, ...]
+
+    def cost(self, device: str | None = None) -> Cost:
+        """What it will take, on a machine of `harness.devices`; reads no weight.
+
+        Raises DataError for local data that cannot be read, UsageError for an unknown machine.
+        """
+        from harness.cost import cost
+
+        return cost(self, device)
 
 
 def plan(task: Task) -> Plan:

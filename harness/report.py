@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.contract import Record
+from harness.numbers import number
 from harness.results import Results
 from harness.safe_text import for_terminal
 
@@ -117,17 +118,11 @@ def _list(title: str, records: Sequence[Record]) -> Group:
 def _cell(record: Record) -> Text:
     if record.value is None:
         return Text("undefined", "dim")
-    text = Text(_number(record.value))
+    text = Text(number(record.value))
     if record.ci is not None:
-        low, high = (_number(bound) for bound in record.ci)
+        low, high = (number(bound) for bound in record.ci)
         text.append(f" [{low}, {high}]", "dim")
     return text
-
-
-def _number(value: float) -> str:
-    if abs(value) >= 10 or (value == int(value) and value != 1):
-        return f"{value:.4g}"
-    return f"{value:.2f}" if abs(value) >= 0.005 else f"{value:.1g}"
 
 
 def _header(column: str) -> str:

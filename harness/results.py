@@ -134,7 +134,10 @@ def write_text(file: Path, text: str) -> None:
 
 
 def write_results(folder: Path, results: Results) -> None:
-    """Writes `results.json` and the tables."""
+    """Writes `results.json` and the tables; tables of an earlier run with other analyses go."""
+    for file in (folder / "tables").glob("*.parquet"):
+        if file.name.removesuffix(".parquet") not in results.tables:
+            file.unlink()
     for name, rows in results.tables.items():
         if name != COMPLETIONS:
             _write_table(folder / "tables" / f"{name}.parquet", rows)

@@ -10,7 +10,8 @@ from typing import Any
 
 import tomli_w
 
-from harness.contract import JSON, Outcome, Record
+from harness.analyses import analyse
+from harness.contract import JSON, Findings, Outcome, Record
 from harness.errors import InvalidRun, TaskError, UsageError
 from harness.experiments import generate
 from harness.fit import misfits
@@ -26,8 +27,8 @@ from harness.provenance import provenance
 from harness.registry import Registry
 from harness.results import Results, unique, write_directions, write_results, write_text
 from harness.session import Session
-from harness.task import Task
 from harness.tables import COMPLETIONS
+from harness.task import Task
 from harness.verdicts import (
     judge,
     receipt_failures,
@@ -81,6 +82,7 @@ def run(
             write_directions(folder, session.found)
             for generation in planned.generations:
                 _experiment(session, generation, folder, ledger, progress)
+            _analyses(session, ledger, progress)
         results = Results(
             "invalid" if ledger.problems else "complete",
             planned.task.resolved,
@@ -187,9 +189,21 @@ def _experiment(
             tools = session.tools(entry.options, folder / "work" / "verdicts")
             judged.append(judge(entry, outcomes, tools))
             tick(1)
-        ledger.records += verdict_records(judged[-1], outcomes, axes, session.task.spec.seed)
+        how = {"intervention": options, "generation": spec.generation.model_dump(mode="json")}
+        ledger.records += verdict_records(judged[-1], outcomes, axes, how, session.task.spec.seed)
     rows = list(samples(judged, outcomes))
     table = ledger.tables.setdefault(COMPLETIONS, [])
     table += [{**row, "experiment": work.experiment} for row in rows]
     lines = [json.dumps(row, ensure_ascii=False) for row in rows]
     write_text(folder / "samples" / f"{work.experiment}.jsonl", "\n".join(lines) + "\n")
+
+
+def _analyses(session: Session, ledger: _Ledger, progress: Progress) -> None:
+    """Each analysis sees what those before it found."""
+    for name, entry in session.task.analyses.items():
+        with progress.stage(f"analysis, {name}", 1) as tick:
+            seed = session.task.spec.seed
+            outcome = analyse(entry, Findings(tuple(ledger.records), {**ledger.tables}, seed))
+            tick(1)
+        ledger.records += [record.on(analysis=name) for record in outcome.records]
+        _tables(ledger, name, outcome, {})

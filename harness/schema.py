@@ -7,6 +7,7 @@ from typing import Any
 from harness.contract import Kind
 from harness.registry import Registry
 from harness.spec import (
+    AnalysisSpec,
     DirectionSpec,
     EvaluatorSpec,
     InterventionSpec,
@@ -24,6 +25,7 @@ _TABLES: dict[type[PluginSpec], tuple[Kind, str]] = {
     MetricSpec: ("metric", "method"),
     InterventionSpec: ("intervention", "method"),
     EvaluatorSpec: ("evaluator", "method"),
+    AnalysisSpec: ("analysis", "method"),
 }
 
 

@@ -41,9 +41,18 @@ def judge(entry: Entry[Any], outcomes: Sequence[ArmOutcome], tools: Tools) -> Ju
 
 
 def verdict_records(
-    judged: Judged, outcomes: Sequence[ArmOutcome], axes: Mapping[str, JSON], seed: int
+    judged: Judged,
+    outcomes: Sequence[ArmOutcome],
+    axes: Mapping[str, JSON],
+    how: Mapping[str, Any],
+    seed: int,
 ) -> Iterator[Record]:
-    """One record per arm and score, and the share of completions that could not be judged."""
+    """One record per arm and score, and the share of completions that could not be judged.
+
+    `how` says how the completions were made; it stands among the options, so that scores of
+    different interventions are never taken for the same number.
+    """
+    options = {**judged.options, **how}
     for outcome, verdicts in zip(outcomes, judged.verdicts, strict=True):
         planned = outcome.planned
         own = {"direction": planned.direction, "evaluator": judged.evaluator}
@@ -59,7 +68,7 @@ def verdict_records(
                 len(known),
                 "prompts",
                 score.unit,
-                judged.options,
+                options,
                 len(known),
                 ci,
                 why,
@@ -73,7 +82,7 @@ def verdict_records(
             len(verdicts),
             "prompts",
             "share",
-            judged.options,
+            options,
             len(verdicts),
             wilson(unknown, len(verdicts)) if verdicts else None,
             None if verdicts else "nothing was judged",

@@ -39,7 +39,7 @@ def process(command: list[str], env: dict[str, str]) -> subprocess.CompletedProc
 @pytest.mark.parametrize(
     "arguments",
     [["--help"], ["--version"], ["plugins"], ["tasks"], ["schema"], ["check", REFUSAL],
-     ["eval", "--help"], ["plugins", "random"], ["eval", "no_such_task"]],
+     ["eval", "--help"], ["plugins", "random"], ["plan", REFUSAL], ["eval", "no_such_task"]],
     ids=lambda arguments: " ".join(arguments).replace(REFUSAL, "refusal"),
 )  # fmt: skip
 def test_what_reads_no_weight_imports_nothing_heavy(
@@ -173,7 +173,7 @@ def test_no_option_is_called_like_a_key_of_the_core(owned: object) -> None:
     tables = {
         "backend": spec.ModelSpec, "sae_format": spec.SaeSpec, "metric": spec.MetricSpec,
         "direction": spec.DirectionSpec, "intervention": spec.InterventionSpec,
-        "evaluator": spec.EvaluatorSpec,
+        "evaluator": spec.EvaluatorSpec, "analysis": spec.AnalysisSpec,
     }  # fmt: skip
     kind = owned.component.kind  # type: ignore[attr-defined]
     mine = owned.options().model_fields.keys()  # type: ignore[attr-defined]

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from markupsafe import Markup
+
 from harness.contract import JSON, Figure, Grid, Prose
 from harness.html.embed import plotly_figure, script_json
 from harness.html.text import visible
@@ -41,7 +43,7 @@ class Chart:
 
     title: str
     description: str
-    json: str
+    json: Markup
     table: Table
     block: str = "chart"
 
@@ -97,7 +99,7 @@ def _numbers(figure: Figure) -> Table:
     columns = list(dict.fromkeys(str(key) for row in figure.rows for key in row))
     found = [[row.get(column) for column in columns] for row in figure.rows]
     names, rows = _table(columns, found)
-    return Table(f"Numbers of: {visible(figure.title)}", names, rows, folded=True)
+    return Table(visible(figure.title), names, rows, folded=True)
 
 
 def _table(

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from typing import Any
 
+from markupsafe import Markup
+
 from harness.html.text import visible
 
 _LABEL = 300
@@ -26,8 +28,12 @@ _LAYOUT: dict[str, Any] = {
     "dragmode": False,
     "hoverlabel": {"namelength": -1},
     "legend": {
-        "orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom",
-        "x": 0, "xanchor": "left",
+        "orientation": "h",
+        "yref": "container",
+        "y": 0,
+        "yanchor": "bottom",
+        "x": 0,
+        "xanchor": "left",
     },
     "xaxis": {"zeroline": False, "gridcolor": "rgba(128,128,128,0.25)", "automargin": True},
     "yaxis": {"zeroline": False, "gridcolor": "rgba(128,128,128,0.25)", "automargin": True},
@@ -70,12 +76,13 @@ def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return both
 
 
-def script_json(value: Any) -> str:
+def script_json(value: Any) -> Markup:
     """JSON that stays inside its `<script>`, whatever it holds. ASCII alone: no U+2028."""
     text = json.dumps(value, allow_nan=False, ensure_ascii=True)
     for char in "<>&":
         text = text.replace(char, f"\\u{ord(char):04x}")
-    return text
+    # Entities mean nothing inside a script: escaping is done, and jinja2 must not do it again.
+    return Markup(text)
 
 
 def resource(name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from harness.contract import JSON, Grid, Record
 from harness.numbers import estimate, number
@@ -11,12 +12,14 @@ from harness.series import Series, at, series, sweep_axis
 
 _DETAILS = ("edit.", "invalid_verdicts")
 """Records that are about how a number came to be; they have places of their own."""
+_NOTE = "95% intervals in brackets. Of draws, the mean and in round brackets the range."
 _Column = tuple[str, str]
 
 
 def headline(results: Results) -> list[Grid]:
     """A table for each experiment: a row for each direction, at the largest step of its sweep."""
-    return list(_tables(results))
+    found = list(_tables(results))
+    return [*found[:-1], replace(found[-1], note=_NOTE)] if found else []
 
 
 def scores(records: Sequence[Record]) -> dict[_Column, list[Record]]:
@@ -81,7 +84,6 @@ def _tables(results: Results) -> Iterator[Grid]:
             f"Experiment {name}: {where(everything)}",
             ("direction", *names),
             rows,
-            "95% intervals in brackets. Of draws, the mean and in round brackets the range.",
         )
 
 
@@ -90,7 +92,7 @@ def _end(one: Series, axis: str | None) -> tuple[str, str]:
     if one.shape == "sweep":
         last = at(one.records[-1], axis)
         mine = [record for record in one.records if at(record, axis) == last]
-        label = f"{one.label}, {axis} = {number(last or 0.0)}"
+        label = f"{one.label}, {axis} = {last:g}"
     else:
         mine = list(one.records)
         label = f"{one.label}, {len(mine)} draws" if len(mine) > 1 else one.label

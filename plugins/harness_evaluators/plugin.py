@@ -18,4 +18,11 @@ def harness_components() -> Iterable[Component]:
             load="harness_evaluators.substrings:Substrings",
             options="harness_evaluators.options:Substrings",
         ),
+        Component(
+            kind="evaluator",
+            name="harmbench",
+            summary="harmful completions, as the HarmBench classifier judges them",
+            load="harness_evaluators.harmbench:HarmBench",
+            options="harness_evaluators.options:HarmBench",
+        ),
     )

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import model_validator
 
-from harness.contract import Location, SaeFacts, SaeOptions
+from harness.contract import Location, Needs, SaeFacts, SaeOptions
 from harness.errors import ModelError
 from harness_saes.config import read_config
 from harness_saes.header import read_header
@@ -74,6 +74,11 @@ class SaelensOptions(SaeOptions):
         config = read_config(folder / CONFIG)
         check_tensors(read_header(folder / WEIGHTS), config, str(folder / WEIGHTS))
         return config.facts
+
+    def needs(self) -> Needs:
+        """What is to be downloaded: of a release, offline, nobody can know whether it is here."""
+        bytes_ = 8 if self.dtype == "float64" else 4
+        return Needs(None if self.path else f"{self.release} {self.id}", number_bytes=bytes_)
 
     @classmethod
     def claims(cls, path: str) -> bool:

@@ -44,16 +44,14 @@ def _swept(
 
     def beside(slots: float) -> float:
         """So many slots right of the sweep."""
-        return float(
-            xs[-1] * width ** (_SLOT * slots) if log else xs[-1] + width * _SLOT * slots
-        )
+        return float(xs[-1] * width ** (_SLOT * slots) if log else xs[-1] + width * _SLOT * slots)
 
     data: list[dict[str, Any]] = []
     for slot, one in enumerate(others, 1):
-        data += _reference(one, looks[one.label], xs[0], [beside(slot + d) for d in (-0.3, 0.3)])
+        data += _reference(one, looks[one.label], xs[0], [beside(slot + d) for d in (0, 0.6)])
     data += [_line(one, axis, looks[one.label]) for one in sweeps]
     ends = [xs[0] / width ** (_SLOT / 2) if log else xs[0] - width * _SLOT / 2]
-    ends.append(beside(len(others) + 0.7))
+    ends.append(beside(len(others) + 1.0))
     x_axis: dict[str, Any] = {"title": {"text": axis}}
     if log:
         import math
@@ -62,8 +60,11 @@ def _swept(
     else:
         x_axis["range"] = ends
     if len(xs) <= _MOST_TICKS:
-        x_axis |= {"tickvals": xs, "ticktext": [number(x) for x in xs]}
-    return data, {"xaxis": x_axis}
+        x_axis |= {"tickvals": xs, "ticktext": [f"{x:g}" for x in xs]}
+    border = {"type": "line", "xref": "x", "yref": "paper", "y0": 0, "y1": 1,
+              "x0": beside(0.5), "x1": beside(0.5),
+              "line": {"color": "rgba(128,128,128,0.6)", "width": 1, "dash": "dot"}}  # fmt: skip
+    return data, {"xaxis": x_axis, "shapes": [border] if others else []}
 
 
 def _line(one: Series, axis: str, look: Look) -> dict[str, Any]:
@@ -110,7 +111,7 @@ def _reference(
         xs = [room[0] + step * index for index in range(len(records))]
         across = {"x": [start, room[1], room[1], start], "y": [low, low, high, high],
                   "mode": "lines", "fill": "toself", "fillcolor": look.shade(),
-                  "line": {"color": look.colour, "dash": look.dash, "width": 0.75}}  # fmt: skip
+                  "line": {"width": 0}}  # fmt: skip
     shared = {"type": "scatter", "legendgroup": one.label}
     spans = [_summary([record]) for record in records]
     return [
@@ -123,8 +124,11 @@ def _reference(
             "y": values,
             "error_y": _bars(values, [s[1] for s in spans], [s[2] for s in spans], look),
             "line": {"color": look.colour, "dash": look.dash, "width": 1.5},
-            "marker": {"color": look.colour, "symbol": look.marker, "size": 8, "line": {
-                "color": look.colour, "width": 2}},
+            "marker": {
+                "color": look.colour,
+                "symbol": look.marker,
+                "size": 8 if len(records) == 1 else 6,
+            },
             "hoverinfo": "y+name",
         },
     ]  # fmt: skip
@@ -141,8 +145,7 @@ def _categories(one: Series, look: Look) -> dict[str, Any]:
         "x": [_name(one)] * max(1, len(records)),
         "y": one.values or [None],
         "error_y": _bars(one.values, [s[1] for s in spans], [s[2] for s in spans], look),
-        "marker": {"color": look.colour, "symbol": look.marker, "size": 9, "line": {
-            "color": look.colour, "width": 2}},
+        "marker": {"color": look.colour, "symbol": look.marker, "size": 9},
     }  # fmt: skip
 
 

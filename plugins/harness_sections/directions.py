@@ -39,11 +39,13 @@ def _steps(found: Sequence[tuple[str, Series]], axis: str | None) -> Iterator[Gr
     """A row for each step, a column for each direction and number."""
     if axis is None or not found:
         return
-    found = sorted(found, key=lambda pair: [one.label for _, one in found].index(pair[1].label))
+    labels = [one.label for _, one in found]
+    # All numbers of a direction together, and those that are swept before those at one step.
+    found = sorted(found, key=lambda pair: (pair[1].shape != "sweep", labels.index(pair[1].label)))
     steps = sorted({x for _, one in found for r in one.records if (x := at(r, axis)) is not None})
     rows: list[list[JSON]] = []
     for step in steps:
-        row: list[JSON] = [number(step)]
+        row: list[JSON] = [f"{step:g}"]
         for _, one in found:
             row.append(_cell([record for record in one.records if at(record, axis) == step]))
         rows.append(row)

@@ -25,11 +25,15 @@ class Interventions:
             axis = sweep_axis(record for mine in columns.values() for record in mine)
             for column, mine in columns.items():
                 score = score_name(column, list(columns))
-                found.append((f"{name}: {score}", score, where(mine), series(mine, axis), axis))
+                place = where(mine)
+                title = f"{name}: {score}, {place}"
+                found.append((title, score, place, series(mine, axis), axis))
         if not found:
             return None
         # One look for each label in all figures, so that colours mean the same everywhere.
-        look = looks(one.label for *_, group, _ in found for one in group)
+        # Sweeps come first: theirs are the plainest colours.
+        every = [one for *_, group, _ in found for one in group]
+        look = looks(one.label for one in sorted(every, key=lambda one: one.shape != "sweep"))
         figures = [
             chart(title, score, place, group, axis, look)
             for title, score, place, group, axis in found

@@ -33,7 +33,7 @@ def looks(labels: Iterable[str]) -> dict[str, Look]:
     found = {}
     for label in dict.fromkeys(labels):
         if label == UNEDITED:
-            found[label] = Look(_QUIET, "line-ew-open", "dot")
+            found[label] = Look(_QUIET, "circle-open", "dot")
             continue
         index = len([known for known in found if known != UNEDITED])
         found[label] = Look(

@@ -28,7 +28,7 @@ class Origin:
             [key, _text(value)] for key, value in origin.items() if key not in _TABLES
         ]
         loaded: list[list[JSON]] = [
-            [f"{table}.{name}", _text(value)]
+            [f"{table}.{name}", *_print(value)]
             for table in ("models", "saes", "data")
             for name, value in (origin.get(table) or {}).items()
         ]
@@ -39,7 +39,7 @@ class Origin:
         ]
         grids = [
             Grid("The run", ("what", "value"), run),
-            Grid("Models, SAEs and data", ("what", "fingerprint"), loaded, folded=True),
+            Grid("Models, SAEs and data", ("what", "fingerprint", "as"), loaded, folded=True),
             Grid("Versions", ("package", "version"), versions, folded=True),
             Grid(
                 "The task, resolved",
@@ -50,6 +50,14 @@ class Origin:
             ),
         ]
         return Panel("What ran", [grid for grid in grids if grid.rows], order=80)
+
+
+def _print(value: Any) -> tuple[str, str]:
+    """The fingerprint of what was loaded, and how it was loaded."""
+    if not isinstance(value, Mapping):
+        return _text(value), ""
+    rest = {key: inner for key, inner in value.items() if key != "fingerprint"}
+    return _text(value.get("fingerprint")), _text(rest)
 
 
 def _text(value: Any) -> str:

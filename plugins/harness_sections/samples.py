@@ -12,6 +12,8 @@ from harness.tables import COMPLETIONS
 from harness_sections.options import Plain
 
 _PROMPTS = 3
+_TITLE = 300
+"""Characters of a prompt that are shown."""
 _FIELDS = ("experiment", "example", "text", "prompt", "completion", "tokens", "stopped", "verdicts")
 Row = Mapping[str, Any]
 
@@ -76,7 +78,8 @@ def _prompt(experiment: str, found: Sequence[tuple[Mapping[str, JSON], Row]]) ->
         verdicts = [_verdict(row, evaluator, score) for evaluator, score in scores]
         rows.append([_label(axes), str(row["completion"]), *verdicts])
     prompt = str(found[0][1]["text"]) if found else ""
-    return Grid(f"{experiment}: “{prompt}”", ("arm", "completion", *columns), rows)
+    shown = prompt if len(prompt) <= _TITLE else f"{prompt[:_TITLE]}…"
+    return Grid(f"{experiment}: “{shown}”", ("arm", "completion", *columns), rows)
 
 
 def _verdict(row: Row, evaluator: str, score: str) -> JSON:

@@ -147,6 +147,15 @@ def count_parameters(files: Iterable[Path], what: str) -> int:
     return total
 
 
+def tensor_names(files: Iterable[Path]) -> set[str]:
+    """The names of the tensors in safetensors files that `count_parameters` has found whole."""
+    names: set[str] = set()
+    for file in files:
+        with file.open("rb") as stream:
+            names |= json.loads(stream.read(int.from_bytes(stream.read(8), "little"))).keys()
+    return names - {"__metadata__"}
+
+
 def companions(folder: Path) -> list[Path]:
     """The small files that decide what a model does: configuration, tokenizer, template, code."""
     endings = {".json", ".jinja", ".model", ".txt", ".py"}

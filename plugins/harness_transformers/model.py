@@ -87,6 +87,24 @@ class TransformersModel:
         """
         return self._renderer(examples, prompt)
 
+    def encode(self, text: str, *, special: bool = True) -> list[int]:
+        """The tokens of a text, with or without those that the tokenizer puts around it.
+
+        Special tokens that the text spells out become special tokens, as everywhere with
+        transformers. Lone surrogates, which no tokenizer takes, become U+FFFD.
+        """
+        whole = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+        # verbose=False: transformers warns of long texts, and what is too long the caller decides.
+        ids = self.tokenizer(whole, add_special_tokens=special, verbose=False).input_ids
+        return [int(token) for token in ids]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of tokens, without special ones; blanks are left as the tokens have them."""
+        text = self.tokenizer.decode(
+            list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
+        return str(text)
+
     def activations(
         self, tokens: Sequence[Tokens], sites: Sequence[Site], *, logits: bool = False
     ) -> Activations:

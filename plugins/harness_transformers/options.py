@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
 
-from harness.contract import BackendOptions, Location, ModelFacts
+from harness.contract import (
+    BackendOptions,
+    Example,
+    Location,
+    ModelFacts,
+    Needs,
+    Prompt,
+    Tokens,
+)
 from harness.errors import ModelError
 from harness_transformers.files import count_parameters, local_folder, read_json, weight_files
 
@@ -80,6 +89,31 @@ class TransformersOptions(BackendOptions):
             chat_template=self._chat_template(root),
         )
 
+    def needs(self) -> Needs:
+        """Sizes from config.json and headers, and what is to be downloaded."""
+        from harness_transformers.ahead import sizes
+
+        root = local_folder(self.path, self.revision, "model")
+        folder = self.inside(root) if root else None
+        if folder is None or not (folder / "config.json").is_file():
+            return replace(sizes({}, (), self), download=self.path)
+        config = read_json(folder / "config.json", self.where)
+        files = [file for file in weight_files(folder, self.where) if file.is_file()]
+        whole = len(files) == len(weight_files(folder, self.where)) > 0
+        return replace(sizes(config, files, self), download=None if whole else self.path)
+
+    def render(self, examples: Sequence[Example], prompt: Prompt) -> Sequence[Tokens] | None:
+        """By the model's own renderer, where its tokenizer's files are here."""
+        from harness_transformers.ahead import rendered
+
+        root = local_folder(self.path, self.revision, "model")
+        voice = self.tokenizer_folder(root) if root else None
+        if self.tokenizer is not None:
+            voice = local_folder(self.tokenizer, None, "tokenizer")
+        if voice is None:
+            return None
+        return rendered(voice, self.describe().context, self.where, examples, prompt)
+
     def _chat_template(self, root: Path) -> bool | None:
         folder: Path | None = self.tokenizer_folder(root)
         if self.tokenizer is not None:
@@ -96,22 +130,18 @@ def facts_of(
     config: Mapping[str, Any], *, parameters: int | None, chat_template: bool | None
 ) -> ModelFacts:
     """Facts from a config.json; of a model for several media, those of its text part."""
-    text = config
-    for part in ("text_config", "llm_config", "language_config"):
-        if isinstance(config.get(part), Mapping):
-            text = {**config, **config[part]}
-            break
-    d_model = _number(text, "hidden_size", "n_embd", "d_model", "dim")
-    heads = _number(text, "num_attention_heads", "n_head", "n_heads", "num_heads")
-    head = _number(text, "head_dim") or (d_model // heads if d_model and heads else None)
+    text = text_part(config)
+    d_model = number(text, "hidden_size", "n_embd", "d_model", "dim")
+    heads = number(text, "num_attention_heads", "n_head", "n_heads", "num_heads")
+    head = number(text, "head_dim") or (d_model // heads if d_model and heads else None)
     names = config.get("architectures")
     return ModelFacts(
         architecture=str(names[0]) if names else config.get("model_type"),
-        layers=_number(text, "num_hidden_layers", "n_layer", "n_layers", "num_layers"),
+        layers=number(text, "num_hidden_layers", "n_layer", "n_layers", "num_layers"),
         d_model=d_model,
         d_attn_z=head * heads if head and heads else None,
-        vocabulary=_number(text, "vocab_size"),
-        context=_number(
+        vocabulary=number(text, "vocab_size"),
+        context=number(
             text, "max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "seq_length"
         ),
         parameters=parameters,
@@ -119,7 +149,15 @@ def facts_of(
     )
 
 
-def _number(config: Mapping[str, Any], *names: str) -> int | None:
+def text_part(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a config.json says of the language model, where it is that of one for several media."""
+    for part in ("text_config", "llm_config", "language_config"):
+        if isinstance(config.get(part), Mapping):
+            return {**config, **config[part]}
+    return config
+
+
+def number(config: Mapping[str, Any], *names: str) -> int | None:
     """The first of a setting's names, as the families write it, that holds a whole number."""
     for name in names:
         value = config.get(name)

@@ -41,6 +41,9 @@ class Settings:
     chat_steps: int = 250
     chat_rows: int = 40
     chat_lr: float = 5e-4
+    chat_blocks: int = 5  # how many blocks are tuned in full …
+    chat_slowness: float = 0.1  # … and the share of the learning rate for those after them
+    chat_replay: float = 0.05  # share of base documents among the rows
     # SAEs
     mid: int = 4
     saes: tuple[SaeSpec, ...] = (
@@ -76,6 +79,7 @@ SMALL = Settings(
     chat_steps=120,
     chat_rows=32,
     chat_lr=1e-3,
+    chat_blocks=3,
     mid=2,
     saes=(
         SaeSpec(2, 512, "resid_post.2", 250),

@@ -90,9 +90,9 @@ def test_phrases_that_would_find_nothing_or_everything(phrases):
 
 def test_the_note_names_the_phrase_and_quotes_nothing_else():
     judge = Substrings(options.Substrings()).judge
-    (verdict,) = judge([answer("<b>As an AI</b> I I I I I I I I")])
+    (verdict,) = judge([answer("<b>As an AI</b> I I I I I I I I")], Tools())
     assert verdict.note == "refusal: As an AI; broken: word loop"
-    assert judge([answer("Fine.")])[0].note == ""
+    assert judge([answer("Fine.")], Tools())[0].note == ""
 
 
 def test_records():
@@ -189,9 +189,9 @@ def _loaded(path):
     return getattr(importlib.import_module(module), name)
 
 
-def test_both_halves_exist_and_every_option_is_described():
-    (component,) = harness_components()
-    assert (component.kind, component.name) == ("evaluator", "substrings")
+@pytest.mark.parametrize("component", harness_components(), ids=lambda one: one.name)
+def test_both_halves_exist_and_every_option_is_described(component):
+    assert component.kind == "evaluator"
     given = _loaded(component.options)
     assert issubclass(given, EvaluatorOptions)
     assert all(field.description for field in given.model_fields.values())

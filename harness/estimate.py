@@ -1,0 +1,276 @@
+"""Goes through the stages of a plan as a run does, and adds up what they will take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.contract import Ref, Site
+from harness.cost import Cost, Memory, Work
+from harness.downloads import downloads, files_bytes
+from harness.lengths import CHARACTERS, Prompts
+from harness.network import Network, network
+from harness.plan import DirectionJob, Generation, Job, MetricJob, Pass, Plan
+from harness.usage import Counts, read
+from harness.validate import marks
+
+PIECE = 2**26
+"""Bytes of the pieces in which an encoder makes its products; twice while the active are picked."""
+AROUND_JUDGED = 400
+"""Tokens of instructions that a judging model is taken to read around a prompt and completion."""
+
+
+@dataclass
+class Estimate:
+    """An estimate in the making."""
+
+    planned: Plan
+    default_bytes: int
+    earlier: Mapping[str, Sequence[int]]
+    prompts: Prompts
+    work: list[Work] = field(default_factory=list)
+    peak: tuple[int, str] = (0, "")
+    unknown: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    networks: dict[str, Network | None] = field(default_factory=dict)
+    saes: dict[str, int | None] = field(default_factory=dict)
+    completions: list[tuple[int, int]] = field(default_factory=list)
+    """Numbers of completions, with the characters of each."""
+
+    def run(self) -> Cost:
+        """Everything added up."""
+        self._pass(self.planned.preflight, "preflight")
+        passes = self.planned.passes
+        for number, work in enumerate(passes, 1):
+            self._pass(work, f"activations, pass {number} of {len(passes)}")
+        for generation in self.planned.generations:
+            self._completions(generation)
+        weights = {name: net.weights for name, net in self.networks.items() if net}
+        saes = {name: size for name, size in self.saes.items() if size}
+        task = self.planned.task
+        return Cost(
+            merged(self.work),
+            Memory(weights, saes, *self.peak),
+            files_bytes(self.completions),
+            tuple(downloads(task)),
+            any(work.experiment not in self.earlier for work in self.planned.generations),
+            grouped(self.unknown),
+            grouped(self.notes),
+        )
+
+    # ── Models, SAEs, prompts ──
+
+    def _network(self, name: str) -> Network | None:
+        if name not in self.networks:
+            task = self.planned.task
+            needs = task.models[name].options.needs()
+            facts = task.model_facts[name]
+            found = network(f"models.{name}", facts, needs, self.default_bytes, self.notes)
+            if isinstance(found, str):
+                self.unknown.append(found)
+            self.networks[name] = None if isinstance(found, str) else found
+        return self.networks[name]
+
+    def _encoder(self, name: str) -> int | None:
+        """Parameters of an SAE's encoder."""
+        facts, task = self.planned.task.sae_facts(name), self.planned.task
+        known = facts.d_in * facts.d_sae if facts.d_in and facts.d_sae else None
+        if known is None:
+            self.unknown.append(
+                f"saes.{name}: its d_in or d_sae is unknown offline; state both in expect."
+            )
+        size = task.saes[name].options.needs().number_bytes or 4
+        self.saes[name] = 2 * known * size if known else None
+        return known
+
+    def _lengths(self, view: str, data: str, limit: int | None = None) -> tuple[int, ...]:
+        found = self.prompts.of(view, data, limit)
+        if found is None:
+            self.unknown.append(f"data.{data}: its number of rows is unknown offline; state limit.")
+            return ()
+        if found.note:
+            self.notes.append(found.note)
+        return found.tokens
+
+    def _model_of(self, view: str) -> str:
+        return view[1:] if view.startswith("@") else self.planned.task.spec.views[view].model
+
+    def _stands(self, size: float, stage: str) -> None:
+        self.peak = max(self.peak, (int(size), stage), key=lambda found: found[0])
+
+    # ── Passes ──
+
+    def _pass(self, work: Pass, stage: str) -> None:
+        for view, data in work.renderings():
+            jobs = [
+                (job, stream)
+                for job in work.jobs
+                for stream in job.reads.streams
+                if (stream.view, stream.data) == (view, data)
+            ]
+            sites: dict[str, dict[Site, None]] = {}
+            encoders: dict[tuple[str, str, str, Site], None] = {}
+            for job, stream in jobs:
+                sides = [self._model_of(v) for v in (stream.view, stream.right) if v is not None]
+                saes = {sae: self.planned.task.sae_site(sae) for sae in job.reads.saes}
+                for model in sides:
+                    needs = (*job.reads.sites, *saes.values())
+                    sites.setdefault(model, {}).update(dict.fromkeys(needs))
+                for sae, site in self._encoded(job):
+                    which = {"left": sides[:1], "right": sides[1:]}.get(_side(job), sides)
+                    encoders.update({(m, stream.tokens, sae, site): None for m in which})
+            self._rendering(stage, self._lengths(view, data, work.limit), sites, encoders)
+
+    def _encoded(self, job: Job) -> Iterator[tuple[str, Site]]:
+        """What a job has encoded: the SAE, and the site whose activations it encodes."""
+        task = self.planned.task
+        match job:
+            case MetricJob():
+                entries = task.preflight if job.preflight else task.metrics
+                if job.target.sae and entries[job.entry].options.on_sae:
+                    yield job.target.sae, job.target.site
+            case DirectionJob():
+                yield from ((sae, task.sae_site(sae)) for sae in job.reads.saes)
+
+    def _rendering(
+        self,
+        stage: str,
+        lengths: Sequence[int],
+        sites: Mapping[str, Mapping[Site, None]],
+        encoders: Mapping[tuple[str, str, str, Site], None],
+    ) -> None:
+        size = self.planned.task.spec.batch.activations
+        batches = [lengths[i : i + size] for i in range(0, len(lengths), size)]
+        largest = max((len(batch) * max(batch) for batch in batches), default=0)
+        measured = {"last": len(lengths), "all": sum(lengths) - len(lengths)}
+        encoding: dict[str, float | None] = {}
+        pieces = 0
+        for model, tokens, sae, _ in encoders:
+            encoder, before = self._encoder(sae), encoding.get(model, 0.0)
+            known = encoder is not None and before is not None
+            encoding[model] = before + 2.0 * encoder * measured[tokens] if known else None  # type: ignore[operator]
+            d_sae = self.planned.task.sae_facts(sae).d_sae or 0
+            pieces = max(pieces, 2 * min(PIECE, 4 * d_sae * largest))
+        held, forward = 0, 0
+        for model, wanted in sites.items():
+            if not wanted or not batches:
+                continue
+            counts = sum(map(read, batches), Counts())
+            pairs = sum(len(b) * max(b) * (max(b) + 1) // 2 for b in batches)
+            net, flops, moved, blocks = self._network(model), None, 0.0, 0
+            if net:
+                depth = net.depth(wanted)
+                flops = net.flops(counts.positions, pairs, depth)
+                moved = counts.forwards * net.block * depth * net.number_bytes
+                blocks = counts.forwards * depth
+                # The padded activations of each site, and the measured ones among them.
+                held += sum(2 * largest * net.at(site) * net.number_bytes for site in wanted)
+                forward = max(forward, net.forward_bytes(largest))
+            more = encoding.get(model, 0.0)
+            size_of = net.number_bytes if net else 4
+            self.work.append(Work(stage, model, counts, flops, moved, blocks, more, size_of))
+        self._stands(held + max(forward, pieces), stage)
+
+    # ── Completions and verdicts ──
+
+    def _completions(self, work: Generation) -> None:
+        task = self.planned.task
+        spec = task.spec.experiments[work.experiment]
+        model = self._model_of(spec.view)
+        lengths = self._lengths(spec.view, spec.data)
+        earlier = sorted(self.earlier.get(work.experiment, ()))
+        most, context = spec.generation.max_new_tokens, task.model_facts[model].context
+        mean = sum(earlier) / len(earlier) if earlier else most
+        stage, net = f"completions, {work.experiment}", self._network(model)
+        counts, flops, moved = Counts(), 0.0, 0.0
+        for rows, width in self._batches(lengths, len(work.arms)):
+            steps = min(most, context - width + 1) if context else most
+            steps = min(steps, longest_of(earlier, rows)) if earlier else steps
+            reach = width + max(steps, 1) - 1
+            counts += Counts(max(steps, 1), positions=rows * reach)
+            if net:
+                flops += net.flops(
+                    rows * reach, rows * reach * (reach + 1) // 2, net.layers, rows * steps
+                )
+                kept = rows * net.kept * (reach * (reach + 1) - width * (width + 1)) / 2
+                moved += steps * net.weights + kept * net.number_bytes
+                self._stands(net.generation_bytes(rows, width, steps), stage)
+        rows = len(lengths) * len(work.arms)
+        counts += Counts(0, rows, sum(lengths) * len(work.arms), rows, round(rows * mean))
+        blocks = counts.forwards * net.layers if net else 0
+        size = net.number_bytes if net else 4
+        self.work.append(
+            Work(stage, model, counts, flops if net else None, moved, blocks, number_bytes=size)
+        )
+        text = sum(lengths) / max(1, len(lengths)) + mean
+        self.completions.append((rows, round(CHARACTERS * text)))
+        for name in spec.evaluators:
+            for judge in self._judges(task.evaluators[name].options):
+                read_ = round(text) + AROUND_JUDGED
+                self._verdicts(f"verdicts, {work.experiment}, {name}", judge, rows, read_)
+
+    def _batches(self, lengths: Sequence[int], arms: int) -> Iterator[tuple[int, int]]:
+        """Rows and longest prompt of each batch: the arm without edits by itself, then the rest,
+        prompts of like length together."""
+        size = self.planned.task.spec.batch.generation
+        for together in (1, arms - 1):
+            rows = len(lengths) * together
+            for start in range(0, rows, size):
+                end = min(rows, start + size)
+                yield end - start, lengths[(end - 1) // together]
+
+    def _judges(self, options: Any) -> Iterator[str]:
+        for key, mark in marks(type(options)):
+            if isinstance(mark, Ref) and mark.table == "models" and getattr(options, key):
+                yield getattr(options, key)
+
+    def _verdicts(self, stage: str, model: str, rows: int, width: int) -> None:
+        self.notes.append(
+            f"models.{model}: taken to judge every completion once, in {AROUND_JUDGED} tokens of "
+            "instructions."
+        )
+        net, size = self._network(model), self.planned.task.spec.batch.activations
+        forwards = -(-rows // size)
+        counts = Counts(forwards, rows, rows * width, positions=rows * width)
+        flops, moved, blocks = None, 0.0, 0
+        if net:
+            flops = net.flops(counts.positions, rows * width * (width + 1) // 2, net.layers, rows)
+            moved, blocks = float(forwards * net.weights), forwards * net.layers
+            self._stands(net.forward_bytes(min(rows, size) * width), stage)
+        number_bytes = net.number_bytes if net else 4
+        self.work.append(
+            Work(stage, model, counts, flops, moved, blocks, number_bytes=number_bytes)
+        )
+
+
+def merged(work: Iterable[Work]) -> tuple[Work, ...]:
+    """One entry for each stage and model."""
+    found: dict[tuple[str, str], Work] = {}
+    for one in work:
+        key = (one.stage, one.model)
+        found[key] = found[key] + one if key in found else one
+    return tuple(found.values())
+
+
+def grouped(notes: Iterable[str]) -> tuple[str, ...]:
+    """Sentences of the form `who: what`, each what once: `models.base, models.chat: …`."""
+    found: dict[str, dict[str, None]] = {}
+    for note in notes:
+        who, _, what = note.partition(": ")
+        found.setdefault(what, {})[who] = None
+    return tuple(f"{', '.join(who)}: {what}" for what, who in found.items())
+
+
+def longest_of(lengths: Sequence[int], rows: int) -> int:
+    """The expected longest of `rows` completions drawn from `lengths`, in ascending order."""
+    share, before = 0.0, 0.0
+    for place, length in enumerate(lengths, 1):
+        below = (place / len(lengths)) ** rows
+        share += length * (below - before)
+        before = below
+    return max(1, round(share))
+
+
+def _side(job: Job) -> str:
+    return job.side if isinstance(job, MetricJob) else "pair"

@@ -1,0 +1,107 @@
+"""Laws that every section of the report keeps."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import replace
+from typing import Any
+
+from harness.contract import Figure, Panel, Section
+from harness.html.blocks import prepared
+from harness.results import Results
+
+HOSTILE = (
+    "</script></title><script>alert(1)</script><img src=x onerror=alert(1)>"
+    "\x1b[31m\u202e [bold]x[/] {{ 7 * 7 }} %{x} $x$ \ud800 " + "a" * 10_000
+)
+"""What a model, a task or a data set may hold."""
+
+
+def check_section(section: Section, results: Results) -> None:
+    """Raises AssertionError, naming the law, where a section breaks one.
+
+    Laws: a panel or nothing · the same twice · results are left as they are · an order from 0 to
+    100 · every block can be shown · a figure has a description, its numbers as rows, and data
+    that are plain JSON · results with nothing in them do not raise · hostile text does not raise.
+    """
+    before = _copy(results)
+    panel = _asked(section, results, "every block can be shown")
+    _law(_copy(results) == before, "results are left as they are", "they were modified")
+    if panel is not None:
+        _law(0 <= panel.order <= 100, "an order from 0 to 100", str(panel.order))
+        for block in panel.blocks:
+            if isinstance(block, Figure):
+                _figure(block)
+    _law(section.panel(results) == panel, "the same twice", "the second panel is another")
+    empty = replace(results, records=(), tables={}, task={}, provenance={})
+    _asked(section, empty, "results with nothing in them do not raise")
+    _asked(section, hostile(results), "hostile text does not raise")
+
+
+def hostile(results: Results) -> Results:
+    """The results with hostile text wherever text may stand."""
+    records = []
+    for number, record in enumerate(results.records):
+        # Numbered, so that what was different stays so.
+        axes = {
+            key: f"{value} {HOSTILE}" if isinstance(value, str) and key != "direction" else value
+            for key, value in record.axes.items()
+        }
+        if number % 7 == 0:
+            axes[f"axis {HOSTILE}"] = HOSTILE
+        undefined = record.undefined and HOSTILE
+        records.append(replace(record, axes=axes, undefined=undefined, unit=HOSTILE))
+    return replace(
+        results,
+        task=_poisoned(results.task),
+        provenance=_poisoned(results.provenance),
+        records=tuple(records),
+        problems=(HOSTILE,),
+        warnings=(HOSTILE,),
+        tables={name: [_poisoned(row) for row in rows] for name, rows in results.tables.items()},
+    )
+
+
+def _poisoned(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _poisoned(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_poisoned(inner) for inner in value]
+    return f"{value} {HOSTILE}" if isinstance(value, str) else value
+
+
+def _asked(section: Section, results: Results, law: str) -> Panel | None:
+    try:
+        panel = section.panel(results)
+        if panel is not None:
+            found = isinstance(panel, Panel)
+            _law(found, "a panel or nothing", type(panel).__name__)
+            for block in panel.blocks:
+                prepared(block)
+    except AssertionError:
+        raise
+    except Exception as error:
+        raise AssertionError(f"law broken: {law}: {error!r}") from error
+    return panel
+
+
+def _figure(figure: Figure) -> None:
+    _law(bool(figure.description.strip()), "a figure has a description", repr(figure.title))
+    _law(bool(figure.rows), "a figure has its numbers as rows", repr(figure.title))
+    try:
+        json.dumps([list(figure.data), dict(figure.layout)], allow_nan=False)
+    except (TypeError, ValueError) as error:
+        why = f"{figure.title!r}: {error}"
+        raise AssertionError(f"law broken: a figure has data that are plain JSON: {why}") from error
+
+
+def _copy(results: Results) -> Any:
+    tables = {name: list(rows) for name, rows in results.tables.items()}
+    return deepcopy((results.task, results.provenance, results.records, tables))
+
+
+def _law(kept: bool, law: str, what: str) -> None:
+    if not kept:
+        raise AssertionError(f"law broken: {law}: {what}")

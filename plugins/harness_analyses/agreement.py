@@ -1,0 +1,209 @@
+"""How far two judges agree about the same completions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from harness.contract import Findings, Outcome, Record
+from harness.statistics import DRAWS, draw_weights, percentile_interval, wilson
+from harness_analyses import options
+
+_KEYS = {"experiment", "direction", "example", "text", "prompt", "completion"}
+_KEYS |= {"tokens", "stopped", "verdicts"}
+"""The columns of a completion that are no axes of its arm."""
+Cells = Float[np.ndarray, "draws 4"]
+"""Counts of completions: both say yes, only the left does, only the right does, neither does."""
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """One completion that both judged."""
+
+    row: Mapping[str, Any]
+    left: bool
+    right: bool
+
+
+class Agreement:
+    """Compares two yes-or-no scores on every completion that both judges could judge.
+
+    | record | formula |
+    |---|---|
+    | `agreement.share@1` | p_o, the share of completions on which both say the same |
+    | `agreement.kappa@1` | (p_o − p_e) / (1 − p_e), Cohen's, p_e from the margins of both |
+
+    Once for each experiment (axis `experiment`) and once over all of them (without it).
+    Completions without both verdicts are left out, `n` counts the rest. Kappa is undefined where a
+    judge always says the same: then p_o is p_e, whatever the other says. Prompts come back in
+    every arm, so neither interval takes completions as independent: kappa's is a bootstrap over
+    prompts; the share's is Wilson's at the number of independent completions that would vary as
+    much (n by the design effect, at least 1), or at the number of prompts where all agree.
+    Sources: Cohen 1960; Franco et al. 2019 for Wilson's interval with a design effect.
+
+    The table `disagreements` has every completion on which they differ, for reading.
+    """
+
+    def __init__(self, given: options.Agreement) -> None:
+        self.options = given
+
+    def run(self, findings: Findings) -> Outcome:
+        """Records and the table of disagreements."""
+        wanted = self.options.experiments
+        rows = [
+            row
+            for row in findings.tables.get("completions", ())
+            if wanted is None or row["experiment"] in wanted
+        ]
+        records = list(self._records(rows, findings.seed))
+        for name in wanted or dict.fromkeys(row["experiment"] for row in rows):
+            mine = [row for row in rows if row["experiment"] == name]
+            records += [record.on(experiment=name) for record in self._records(mine, findings.seed)]
+        pairs = self._pairs(rows)
+        return Outcome(tuple(records), {"disagreements": list(self._disagreements(pairs))})
+
+    def _pairs(self, rows: Sequence[Mapping[str, Any]]) -> list[_Pair]:
+        found = []
+        for row in rows:
+            values = [_said(row, judge) for judge in (self.options.left, self.options.right)]
+            if all(isinstance(value, bool) for value in values):
+                left, right = values
+                given = self.options
+                found.append(_Pair(row, left == given.left.means, right == given.right.means))
+        return found
+
+    def _records(self, rows: Sequence[Mapping[str, Any]], seed: int) -> Iterator[Record]:
+        pairs = self._pairs(rows)
+        prompts = list(dict.fromkeys(str(pair.row["example"]) for pair in pairs))
+        common: dict[str, Any] = {"n": len(pairs), "n_of": "completions"}
+        common |= {"options": self.options.model_dump(mode="json"), "clusters": len(prompts)}
+        if not pairs:
+            why = self._nothing(rows)
+            for id, unit in (("agreement.share@1", "share"), ("agreement.kappa@1", "coefficient")):
+                yield Record(id, None, unit=unit, undefined=why, ci_why=why, **common)
+            return
+        counts = _by_prompt(pairs, prompts)
+        total = counts.sum(0, keepdims=True)
+        chance = {"kind": "chance", "value": float(_chance(total)[0])}
+        yield Record(
+            "agreement.share@1",
+            float(_share(total)[0]),
+            unit="share",
+            ci=_wilson(counts),
+            null=chance,
+            **common,
+        )
+        value = float(_kappa(total)[0])
+        draws = draw_weights(prompts, DRAWS, seed)[1:] @ counts
+        ci, why_none = percentile_interval(_kappa(draws), len(prompts))
+        undefined = None if np.isfinite(value) else self._constant(pairs)
+        yield Record(
+            "agreement.kappa@1",
+            None if undefined else value,
+            unit="coefficient",
+            ci=None if undefined else ci,
+            ci_why=undefined or why_none,
+            null={"kind": "chance", "value": 0.0},
+            undefined=undefined,
+            **common,
+        )
+
+    def _nothing(self, rows: Sequence[Mapping[str, Any]]) -> str:
+        """Why there is not one completion to compare."""
+        if not rows:
+            return "there are no completions"
+        for judge in (self.options.left, self.options.right):
+            known = [row["verdicts"].get(judge.evaluator) for row in rows]
+            scores = {name for scores in known if scores is not None for name in scores}
+            if not scores:
+                return f"{judge.evaluator} judged none of these completions"
+            if judge.score not in scores:
+                names = ", ".join(sorted(scores - {"note"}))
+                return f"{judge.evaluator} has no score {judge.score!r}; it has {names}"
+            values = [_said(row, judge) for row in rows]
+            if any(value is not None and not isinstance(value, bool) for value in values):
+                return f"{judge} is a number, not a yes or no"
+        return "no completion has a verdict of both judges"
+
+    def _constant(self, pairs: Sequence[_Pair]) -> str:
+        sides = ((self.options.left, "left"), (self.options.right, "right"))
+        same = [str(judge) for judge, side in sides if len({getattr(p, side) for p in pairs}) == 1]
+        return f"{' and '.join(same)} said the same of every completion"
+
+    def _disagreements(self, pairs: Sequence[_Pair]) -> Iterator[dict[str, Any]]:
+        for pair in pairs:
+            if pair.left != pair.right:
+                row = pair.row
+                yield {
+                    "experiment": row["experiment"],
+                    "arm": _arm(row),
+                    "example": row["example"],
+                    "text": _well_formed(row["text"]),
+                    "completion": _well_formed(row["completion"]),
+                    str(self.options.left): _said(row, self.options.left),
+                    str(self.options.right): _said(row, self.options.right),
+                }
+
+
+def _said(row: Mapping[str, Any], judge: options.Judge) -> Any:
+    return row["verdicts"].get(judge.evaluator, {}).get(judge.score)
+
+
+def _arm(row: Mapping[str, Any]) -> str:
+    """An arm's direction and axes as one text: arms of other directions have other axes."""
+    axes = [f"{key}={value}" for key, value in row.items() if key not in _KEYS]
+    return f"{row['direction']}[{','.join(axes)}]" if axes else str(row["direction"])
+
+
+def _by_prompt(pairs: Sequence[_Pair], prompts: Sequence[str]) -> Float[np.ndarray, "prompts 4"]:
+    place = {prompt: index for index, prompt in enumerate(prompts)}
+    counts = np.zeros((len(prompts), 4))
+    for pair in pairs:
+        counts[place[str(pair.row["example"])], 2 * (not pair.left) + (not pair.right)] += 1
+    return counts
+
+
+def _share(cells: Cells) -> Float[np.ndarray, " draws"]:
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return (cells[:, 0] + cells[:, 3]) / cells.sum(1)
+
+
+def _chance(cells: Cells) -> Float[np.ndarray, " draws"]:
+    """The agreement of two independent judges with these margins."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        left = (cells[:, 0] + cells[:, 1]) / cells.sum(1)
+        right = (cells[:, 0] + cells[:, 2]) / cells.sum(1)
+    return left * right + (1 - left) * (1 - right)
+
+
+def _kappa(cells: Cells) -> Float[np.ndarray, " draws"]:
+    """Cohen's kappa; NaN where a judge says the same of everything."""
+    left, right = cells[:, 0] + cells[:, 1], cells[:, 0] + cells[:, 2]
+    total = cells.sum(1)
+    constant = (left == 0) | (left == total) | (right == 0) | (right == total)
+    chance = _chance(cells)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(constant, np.nan, (_share(cells) - chance) / (1 - chance))
+
+
+def _wilson(counts: Float[np.ndarray, "prompts 4"]) -> tuple[float, float]:
+    """Wilson's interval of the share at the effective number of completions."""
+    n, clusters = float(counts.sum()), len(counts)
+    agreed = counts[:, 0] + counts[:, 3]
+    share = float(agreed.sum() / n)
+    effective = float(clusters)
+    if 0 < share < 1 and clusters > 1:
+        spread = float(np.square(agreed - share * counts.sum(1)).sum())
+        design = spread * clusters / (clusters - 1) / (n * share * (1 - share))
+        effective = n / max(1.0, design)
+    # Wilson's formula holds for any size; only the counts that it is written with are whole.
+    return wilson(share * effective, effective)  # type: ignore[arg-type]
+
+
+def _well_formed(text: str) -> str:
+    """Lone surrogates become U+FFFD: no table takes them."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

@@ -1,0 +1,127 @@
+"""What `harness plan` asks of a model: its prompts' tokens and its sizes, without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from harness.contract import Example, Needs, Prompt, Tokens
+from harness.errors import ModelError
+from harness_transformers.files import read_json, tensor_names
+from harness_transformers.options import TransformersOptions, number, text_part
+from harness_transformers.render import Renderer
+
+NUMBER_BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
+
+
+def rendered(
+    folder: Path, context: int | None, where: str, examples: Sequence[Example], prompt: Prompt
+) -> list[Tokens] | None:
+    """Prompts by the renderer of the model itself, over the tokenizer's file; None without one."""
+    file = folder / "tokenizer.json"
+    if not file.is_file():
+        return None  # other forms need transformers to be read
+    try:
+        tokenizer = _FileTokenizer(folder, where)
+        if prompt.style == "chat" and tokenizer.chat_template is None:
+            return None
+        return Renderer(tokenizer, context, where)(examples, prompt)
+    except (ImportError, ModelError):
+        return None  # a template that only transformers understands
+
+
+class _FileTokenizer:
+    """As much of transformers' tokenizer as the renderer uses, without the seconds it takes."""
+
+    def __init__(self, folder: Path, where: str) -> None:
+        from tokenizers import Tokenizer
+
+        try:
+            self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        except Exception as error:  # the library raises nothing more precise
+            raise ModelError(f"{where}: tokenizer.json cannot be read ({error}).") from None
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+        settings = folder / "tokenizer_config.json"
+        self._settings = read_json(settings, where) if settings.is_file() else {}
+        self.chat_template = _template(folder, self._settings)
+        self._compiled: Any = None
+
+    def __call__(
+        self, text: str | list[str], *, add_special_tokens: bool = True, verbose: bool = True
+    ) -> SimpleNamespace:
+        """`input_ids` of a text, or of several."""
+        texts = [text] if isinstance(text, str) else text
+        encoded = self._tokenizer.encode_batch(texts, add_special_tokens=add_special_tokens)
+        ids = [one.ids for one in encoded]
+        return SimpleNamespace(input_ids=ids[0] if isinstance(text, str) else ids)
+
+    def apply_chat_template(
+        self, turns: Sequence[Mapping[str, str]], *, tokenize: bool, add_generation_prompt: bool
+    ) -> str:
+        """The conversation as text, in the same sandbox that transformers uses."""
+        if self._compiled is None:
+            self._compiled = _compiled(self.chat_template or "")
+        special = dict(_special(self._settings))
+        text = self._compiled.render(
+            messages=turns, add_generation_prompt=add_generation_prompt, **special
+        )
+        return str(text)
+
+
+def _compiled(template: str) -> Any:
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    def refuse(message: str) -> None:
+        raise ValueError(message)
+
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
+    )
+    environment.globals["raise_exception"] = refuse
+    return environment.from_string(template)
+
+
+def _template(folder: Path, settings: Mapping[str, Any]) -> str | None:
+    file = folder / "chat_template.jinja"
+    if file.is_file():
+        return file.read_text(encoding="utf-8")
+    given = settings.get("chat_template")
+    if isinstance(given, list):  # several by name; the one that is used is called default
+        given = next((t.get("template") for t in given if t.get("name") == "default"), None)
+    return given if isinstance(given, str) else None
+
+
+def _special(settings: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for kind in ("bos_token", "eos_token", "pad_token", "unk_token"):
+        token = settings.get(kind)
+        text = token.get("content") if isinstance(token, Mapping) else token
+        if isinstance(text, str):
+            yield kind, text
+
+
+def sizes(config: Mapping[str, Any], files: Sequence[Path], options: TransformersOptions) -> Needs:
+    """What config.json and the headers of the weights tell of a model's sizes."""
+    text = text_part(config)
+    width = number(text, "hidden_size", "n_embd", "d_model", "dim")
+    heads = number(text, "num_attention_heads", "n_head", "n_heads", "num_heads")
+    head = number(text, "head_dim") or (width // heads if width and heads else None)
+    groups = number(text, "num_key_value_heads") or heads
+    layers = number(text, "num_hidden_layers", "n_layer", "n_layers", "num_layers")
+    vocabulary = number(text, "vocab_size")
+    names = tensor_names(files)
+    # Without weights of its own the output is the input embedding, which is multiplied then.
+    apart = any(name.endswith(("lm_head.weight", "embed_out.weight")) for name in names)
+    embedding = vocabulary * width if vocabulary and width else None
+    dtype = options.dtype
+    if dtype == "auto" and options.device not in ("auto", "cpu"):
+        dtype = str(text.get("dtype") or text.get("torch_dtype"))  # as stored
+    return Needs(
+        number_bytes=NUMBER_BYTES.get(dtype),
+        looked_up=None if not names else embedding if apart else 0,
+        kept=2 * head * groups * layers if head and groups and layers else None,
+        widest=number(text, "intermediate_size", "n_inner", "ffn_dim")
+        or (4 * width if width else None),
+    )

@@ -1,0 +1,133 @@
+"""Each question is asked once, and what was answered is never lost."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.contract import Completion, Sampling, Tokens
+from harness_evaluators.verdict_cache import Said, VerdictCache
+
+from .conftest import Recorded, answer
+from .test_harmbench import ANSWERS, judged
+
+
+def test_equal_questions_are_asked_once(judge: Recorded) -> None:
+    twice = [*ANSWERS, *reversed(ANSWERS)]
+    verdicts = judged(judge, twice)
+    assert verdicts == verdicts[::-1]
+    assert len(judge.asked) == len(ANSWERS)
+    judge.asked.clear()
+    judged(judge, [answer("cake", "One."), answer("cake", "Two."), answer("pie", "One.")] * 2)
+    assert len(judge.asked) == 3
+
+
+def test_nothing_is_asked_again(judge: Recorded, tmp_path: Path) -> None:
+    first = judged(judge, ANSWERS, tmp_path)
+    judge.asked.clear()
+    assert judged(judge, ANSWERS, tmp_path) == first
+    assert judged(judge, ANSWERS[::2], tmp_path) == first[::2]
+    assert not judge.asked
+    more = judged(judge, [*ANSWERS, answer("something new")], tmp_path)
+    assert more[:-1] == first
+    assert len(judge.asked) == 1
+
+
+@pytest.mark.parametrize(
+    "change", [{"template": "B"}, {"clip": 100}, {"context": 600}], ids=lambda c: next(iter(c))
+)
+def test_another_question_is(judge: Recorded, tmp_path: Path, change: dict[str, Any]) -> None:
+    judged(judge, ANSWERS[:3], tmp_path)
+    judge.asked.clear()
+    assert judged(judge, ANSWERS[:3], tmp_path, **change) == judged(judge, ANSWERS[:3], **change)
+    assert len(judge.asked) == 6
+
+
+def test_another_judge_is_asked_and_another_reading_of_the_answers_is_not(
+    judge: Recorded, tmp_path: Path
+) -> None:
+    judged(judge, ANSWERS[:3], tmp_path)
+    judge.asked.clear()
+    judged(judge, ANSWERS[:3], tmp_path, invalid="no")
+    assert not judge.asked
+    judge.fingerprint = "another"  # type: ignore[attr-defined]
+    judged(judge, ANSWERS[:3], tmp_path)
+    assert len(judge.asked) == 3
+
+
+class Dying(Recorded):
+    """Dies at its second batch."""
+
+    alive = 1
+
+    def generate(self, tokens: list[Tokens], sampling: Sampling) -> list[Completion]:
+        if self.alive == 0:
+            raise KeyboardInterrupt
+        self.alive -= 1
+        return super().generate(tokens, sampling)
+
+
+def test_what_was_judged_before_a_crash_is_kept(judge: Recorded, tmp_path: Path) -> None:
+    dying = Dying(judge.model)
+    with pytest.raises(KeyboardInterrupt):
+        judged(dying, ANSWERS, tmp_path)
+    assert len(dying.asked) == 8
+    assert judged(judge, ANSWERS, tmp_path) == judged(judge, ANSWERS)
+    assert len(judge.asked) == len(ANSWERS) - 8 + len(ANSWERS)
+
+
+# ── The file ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def filled(file: Path) -> None:
+    with VerdictCache(file) as cache:
+        cache.add("a", Said("yes", clipped=True))
+        cache.add("b", Said("n\u2028o \x00 ﷽", cut=True))
+        cache.add("a", Said("other"))
+
+
+def test_what_is_remembered_is_read_again(tmp_path: Path) -> None:
+    filled(tmp_path / "x" / "cache.jsonl")
+    with VerdictCache(tmp_path / "x" / "cache.jsonl") as cache:
+        assert cache["a"] == Said("yes", clipped=True)
+        assert cache["b"] == Said("n\u2028o \x00 ﷽", cut=True)
+        assert "c" not in cache
+    assert len((tmp_path / "x" / "cache.jsonl").read_text().splitlines()) == 2
+
+
+def test_a_torn_last_line_costs_itself_alone(tmp_path: Path) -> None:
+    file = tmp_path / "cache.jsonl"
+    filled(file)
+    whole = file.read_bytes()
+    for length in range(len(whole) + 1):
+        file.write_bytes(whole[:length])
+        with VerdictCache(file) as cache:
+            known = [key for key in "ab" if key in cache]
+            cache.add("c", Said("no"))
+        with VerdictCache(file) as cache:
+            assert [key for key in "abc" if key in cache] == [*known, "c"]
+        lines = whole[:length].count(b"\n")
+        assert len(known) >= lines
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"", b"\xff\xfe", b"[]", b"null", b"7", b"{}", b'{"key": "a"}', b'{"key": 1, "answer": "x"}',
+     b'{"key": "a", "answer": 5}', b'{"key": "a", "answer": "x", "more": 1}', b"[" * 100_000],
+)  # fmt: skip
+def test_lines_that_are_not_ours_are_passed_over(tmp_path: Path, line: bytes) -> None:
+    file = tmp_path / "cache.jsonl"
+    good = json.dumps({"key": "b", "answer": "no", "clipped": False, "cut": False}).encode()
+    file.write_bytes(line + b"\n" + good + b"\n")
+    with VerdictCache(file) as cache:
+        assert "a" not in cache
+        assert cache["b"] == Said("no")
+
+
+def test_without_a_file_memory_does(tmp_path: Path) -> None:
+    with VerdictCache(None) as cache:
+        cache.add("a", Said("yes"))
+        assert cache["a"] == Said("yes")
