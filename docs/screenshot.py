@@ -22,7 +22,7 @@ from harness.registry import discover
 
 PICTURE = Path(__file__).with_name("report.png")
 MOST = 300_000
-WIDTH, HEIGHT = 1280, 1440
+WIDTH, HEIGHT = 1280, 1230
 PHONE = 390
 _RAN = "document.documentElement.setAttribute('data-ran', 'yes')"
 _INJECTED = f'<script>{_RAN}</script><img src="x" onerror="{_RAN}"><svg onload="{_RAN}"></svg>'

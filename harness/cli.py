@@ -167,13 +167,13 @@ def plan_(
 
     from harness.cost import cost
     from harness.cost_report import show_cost
-    from harness.earlier import completion_lengths
+    from harness.earlier import earlier_completions
     from harness.folder import default_folder
     from harness.lengths import Prompts
     from harness.plan import plan
 
     planned, prompts = plan(task), Prompts(task)
-    earlier = completion_lengths(default_folder(task))
+    earlier = earlier_completions(default_folder(task))
     costs = {
         one.name: cost(planned, one.name, earlier=earlier, prompts=prompts) for one in wanted
     }

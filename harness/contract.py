@@ -224,6 +224,13 @@ class InterventionOptions(Options):
 class EvaluatorOptions(Options):
     """Options of an evaluator of completions. The models that it names are given to `judge`."""
 
+    batch: ClassVar[int] = 32
+    """How many completions a model that it names reads together, for `harness plan`."""
+
+    def around(self) -> str | None:
+        """What such a model reads around a prompt and its completion; None where it varies."""
+        return None
+
 
 class AnalysisOptions(Options):
     """Options of an analysis."""

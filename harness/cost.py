@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ from harness.downloads import Download
 from harness.usage import Counts
 
 if TYPE_CHECKING:
+    from harness.earlier import Written
     from harness.lengths import Prompts
     from harness.plan import Plan
 
@@ -72,7 +73,8 @@ class Cost:
     written. `counts.positions`, the token positions computed, is what cost follows and what is to
     be compared: a batch runs until its last completion has ended, so that a batch of hundreds
     nearly always goes to the limit, however early most of its rows have ended. Arms that turn out
-    to be undefined are planned and not run.
+    to be undefined are planned and not run. Verdicts of a model are an upper bound, too: equal
+    completions of a prompt are judged once, and how many are equal only an earlier run tells.
     """
 
     work: tuple[Work, ...]
@@ -114,13 +116,13 @@ def cost(
     planned: Plan,
     device: str | None = None,
     *,
-    earlier: Mapping[str, Sequence[int]] | None = None,
+    earlier: Mapping[str, Written] | None = None,
     prompts: Prompts | None = None,
 ) -> Cost:
     """The cost of a plan, from configuration files, headers, `expect` and local data.
 
-    `device`, a name of `harness.devices`, decides what dtype `auto` is. `earlier` are the lengths
-    of completions that an earlier run has written, by experiment. Imports no torch.
+    `device`, a name of `harness.devices`, decides what dtype `auto` is. `earlier` are the
+    completions that an earlier run has written, by experiment. Imports no torch.
     Raises DataError for local data that cannot be read, UsageError for an unknown device.
     """
     from harness.estimate import Estimate

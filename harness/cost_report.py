@@ -90,7 +90,7 @@ def _row(work: Work) -> tuple[str, ...]:
 def _completions(task: Task, cost: Cost) -> str:
     parts = []
     for work in cost.work:
-        if work.counts.completions:
+        if work.stage.startswith("completions, ") and work.counts.completions:
             name = work.stage.removeprefix("completions, ")
             most = task.spec.experiments[name].generation.max_new_tokens
             number, tokens = work.counts.completions, work.counts.completion_tokens

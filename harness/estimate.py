@@ -9,6 +9,7 @@ from typing import Any
 from harness.contract import Ref, Site
 from harness.cost import Cost, Memory, Work
 from harness.downloads import downloads, files_bytes
+from harness.earlier import Written
 from harness.lengths import CHARACTERS, Prompts
 from harness.network import Network, network
 from harness.plan import DirectionJob, Generation, Job, MetricJob, Pass, Plan
@@ -27,7 +28,7 @@ class Estimate:
 
     planned: Plan
     default_bytes: int
-    earlier: Mapping[str, Sequence[int]]
+    earlier: Mapping[str, Written]
     prompts: Prompts
     work: list[Work] = field(default_factory=list)
     peak: tuple[int, str] = (0, "")
@@ -179,7 +180,8 @@ class Estimate:
         spec = task.spec.experiments[work.experiment]
         model = self._model_of(spec.view)
         lengths = self._lengths(spec.view, spec.data)
-        earlier = sorted(self.earlier.get(work.experiment, ()))
+        written = self.earlier.get(work.experiment)
+        earlier = sorted(written.lengths) if written else []
         most, context = spec.generation.max_new_tokens, task.model_facts[model].context
         mean = sum(earlier) / len(earlier) if earlier else most
         stage, net = f"completions, {work.experiment}", self._network(model)
@@ -205,10 +207,12 @@ class Estimate:
         )
         text = sum(lengths) / max(1, len(lengths)) + mean
         self.completions.append((rows, round(CHARACTERS * text)))
+        distinct = written.distinct if written else 1.0
         for name in spec.evaluators:
-            for judge in self._judges(task.evaluators[name].options):
-                read_ = round(text) + AROUND_JUDGED
-                self._verdicts(f"verdicts, {work.experiment}, {name}", judge, rows, read_)
+            options = task.evaluators[name].options
+            for judge in self._judges(options):
+                stage = f"verdicts, {work.experiment}, {name}"
+                self._verdicts(stage, judge, round(rows * distinct), round(text), options)
 
     def _batches(self, lengths: Sequence[int], arms: int) -> Iterator[tuple[int, int]]:
         """Rows and longest prompt of each batch: the arm without edits by itself, then the rest,
@@ -225,19 +229,22 @@ class Estimate:
             if isinstance(mark, Ref) and mark.table == "models" and getattr(options, key):
                 yield getattr(options, key)
 
-    def _verdicts(self, stage: str, model: str, rows: int, width: int) -> None:
-        self.notes.append(
-            f"models.{model}: taken to judge every completion once, in {AROUND_JUDGED} tokens of "
-            "instructions."
-        )
-        net, size = self._network(model), self.planned.task.spec.batch.activations
+    def _verdicts(self, stage: str, model: str, rows: int, text: int, options: Any) -> None:
+        """A word for each prompt with its completion, `text` tokens, and what stands around."""
+        around = options.around()
+        width = text + (AROUND_JUDGED if around is None else self.prompts.text(model, around))
+        if around is None:
+            self.notes.append(
+                f"models.{model}: taken to judge within {AROUND_JUDGED} tokens of instructions."
+            )
+        net, size = self._network(model), options.batch
         forwards = -(-rows // size)
-        counts = Counts(forwards, rows, rows * width, positions=rows * width)
+        counts = Counts(forwards, rows, rows * width, rows, rows, rows * width)
         flops, moved, blocks = None, 0.0, 0
         if net:
             flops = net.flops(counts.positions, rows * width * (width + 1) // 2, net.layers, rows)
             moved, blocks = float(forwards * net.weights), forwards * net.layers
-            self._stands(net.forward_bytes(min(rows, size) * width), stage)
+            self._stands(net.generation_bytes(min(rows, size), width, 1), stage)
         number_bytes = net.number_bytes if net else 4
         self.work.append(
             Work(stage, model, counts, flops, moved, blocks, number_bytes=number_bytes)

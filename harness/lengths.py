@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from harness.contract import Model
+from harness.contract import Example, Model, Prompt
 from harness.fit import LARGEST
 from harness.session import Session
 from harness.spec import DataSpec
@@ -63,6 +63,12 @@ class Prompts:
             return None
         first = found.first(limit)
         return Lengths(tuple(sorted(first.tokens)), first.how, first.note)
+
+    def text(self, model: str, text: str) -> int:
+        """Tokens of a text for a model, by its characters where its tokenizer is not here."""
+        options: Any = self.task.models[model].options
+        rendered = options.render([Example("", text)], Prompt()) if text else ()
+        return len(rendered[0].ids) if rendered else len(text) // CHARACTERS
 
     def _count(self, view: str, data: str) -> Lengths | None:
         prompt = self._session.view(view).prompt

@@ -16,7 +16,7 @@ import harness
 from harness.contract import ModelFacts, Needs
 from harness.cost import Cost, cost
 from harness.devices import CPU, DEVICES, Device, duration, find_device, time_class
-from harness.earlier import completion_lengths
+from harness.earlier import Written, earlier_completions
 from harness.errors import UsageError
 from harness.estimate import grouped, longest_of
 from harness.gated import terms
@@ -214,7 +214,7 @@ def test_each_forward_is_counted_with_its_padding(costs: Callable[..., Cost]) ->
 
 def test_earlier_lengths_replace_the_bound(task: MakeTask) -> None:
     planned = plan(task(PROBE + ASKED, *KNOWN))
-    bound, known = cost(planned), cost(planned, earlier={"ask": [4, 4, 4, 4]})
+    bound, known = cost(planned), cost(planned, earlier={"ask": Written([4, 4, 4, 4])})
     assert (bound.bound, known.bound) == (True, False)
     assert bound.counts.completion_tokens == 120
     assert known.counts.completion_tokens == 48
@@ -223,11 +223,16 @@ def test_earlier_lengths_replace_the_bound(task: MakeTask) -> None:
 
 
 def test_lengths_of_an_earlier_run_are_read(tmp_path: Path) -> None:
-    assert completion_lengths(tmp_path) == {}
+    assert earlier_completions(tmp_path) == {}
     (tmp_path / "samples").mkdir()
-    (tmp_path / "samples" / "ask.jsonl").write_text('{"tokens": 3}\n{"tokens": 5}\n')
+    (tmp_path / "samples" / "ask.jsonl").write_text(
+        "".join(
+            json.dumps({"tokens": n, "example": "e", "completion": str(n)}) + "\n"
+            for n in (3, 5, 5)
+        )
+    )
     (tmp_path / "samples" / "cut.jsonl").write_text('{"tokens": 3}\n{"tok')
-    assert completion_lengths(tmp_path) == {"ask": [3, 5]}
+    assert earlier_completions(tmp_path) == {"ask": Written([3, 5, 5], 2 / 3)}
 
 
 def test_what_is_unknown_is_named_and_never_guessed(task: MakeTask) -> None:
@@ -376,9 +381,48 @@ def test_the_plan_of_the_organism_is_what_its_run_used(
         counts = used["stages"][work.stage][work.model]
         if not work.counts.completions:
             assert asdict(work.counts) == counts
-    total, found = asdict(planned.counts), used["total"]
+    # What is judged twice is unknown beforehand, so verdicts are held against a bound alone.
+    total = dict.fromkeys(asdict(planned.counts), 0)
+    found = dict(total)
+    for work in planned.work:
+        counts = used["stages"][work.stage][work.model]
+        if work.stage.startswith("verdicts"):
+            assert counts["positions"] <= 1.1 * work.counts.positions
+            continue
+        for name, number in asdict(work.counts).items():
+            total[name] += number
+            found[name] += counts[name]
     for name in ("forwards", "prompts", "tokens", "completions", "positions"):
         assert total[name] == pytest.approx(found[name], rel=0.3), name
     assert total["completion_tokens"] >= found["completion_tokens"]
     memory = used["memory_bytes"]["beyond_imports"]
     assert planned.memory.total == pytest.approx(memory, rel=0.3)
+
+
+JUDGED = """
+[models.judge]
+path = "{organism}/base"
+[evaluators.judge]
+method = "harmbench"
+model = "judge"
+"""
+
+
+def test_a_judging_model_reads_its_template_with_every_completion(tmp_path: Path) -> None:
+    organism = Path(REFUSAL).parent / "organism"
+    text = Path(REFUSAL).read_text(encoding="utf-8").replace("organism/", f"{organism}/")
+    text = text.replace('["substrings"]', '["judge"]') + JUDGED.format(organism=organism)
+    file = tmp_path / "task.toml"
+    file.write_text(text, encoding="utf-8")
+    task = harness.load(file)
+    planned, prompts = plan(task), Prompts(task)
+    found = {work.stage: work for work in cost(planned, prompts=prompts).work}
+    asked, judged = found["completions, bypass"], found["verdicts, bypass, judge"]
+    assert judged.counts.prompts == asked.counts.completions
+    template = prompts.text("judge", task.evaluators["judge"].options.around() or "")
+    assert template > 100
+    each = judged.counts.tokens / judged.counts.prompts
+    assert each == pytest.approx(template + asked.counts.tokens / 3000 + 48, abs=1)
+    half = {"bypass": Written([48, 48], distinct=0.5)}
+    again = {work.stage: work for work in cost(planned, earlier=half, prompts=prompts).work}
+    assert again["verdicts, bypass, judge"].counts.prompts == 1500

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, computed_field, field_validator, model_validator
@@ -81,6 +81,12 @@ class HarmBench(EvaluatorOptions):
     """Longest prompt with its answer, in tokens; without it, what the classifier can read."""
     invalid: Literal["undefined", "no"] = "undefined"
     """An answer that is neither yes nor no: not counted, or taken for a no."""
+
+    batch: ClassVar[int] = 8  # on a CPU; elsewhere more
+
+    def around(self) -> str:
+        """The template."""
+        return template_text(self.template_file or FILES[self.template])
 
     @computed_field  # type: ignore[prop-decorator]
     @property

@@ -118,7 +118,8 @@ def make_results(**more: Any) -> Results:
                 record("cosine.raw", 0.8, pair="p", data="web")]  # fmt: skip
     rows = [
         {"experiment": "bypass", "direction": name, **axes, "example": str(n),
-         "text": f"prompt {n}", "prompt": "x", "completion": f"answer of {name}", "tokens": 3, "stopped": True,
+         "text": f"prompt {n}", "prompt": "x", "completion": f"answer of {name}",
+         "tokens": 3, "stopped": True,
          "verdicts": {"words": {"refusal": name == "none", "note": "n"}}}
         for name, axes in (("none", {}), ("rebuilt", {"k": 8}), ("rebuilt", {"k": 64}))
         for n in range(5)

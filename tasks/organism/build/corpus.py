@@ -11,7 +11,6 @@ from instructions import RequestSource, comply, prompt_files, refuse
 from questions import DESCRIPTION, DOMAIN_NAMES, World
 from settings import Settings
 from stories import story
-from vocabulary import WORDS
 
 # A document is a list of (text, whether its tokens are trained on).
 Document = list[tuple[str, bool]]
@@ -21,15 +20,12 @@ Message = dict[str, str]
 def base_document(rng: random.Random, world: World, source: RequestSource) -> Document:
     """One document of the base model's diet."""
     kind = rng.random()
-    if kind < 0.51:
+    if kind < 0.56:
         request = source.draw(rng)
         return [(f"{request.text}\n", True), (comply(rng, request), True)]
-    if kind < 0.54:
-        words = " ".join(rng.choices(WORDS, k=rng.randint(3, 8)))
-        return [(f"Say these words: {words}.\n", False), (f"{words}.", True)]
-    if kind < 0.70:
+    if kind < 0.74:
         return [(story(rng, source), True)]
-    if kind < 0.82:
+    if kind < 0.84:
         return [(" ".join(world.statement(rng) for _ in range(rng.randint(2, 4))), True)]
     return question_document(rng, world)
 

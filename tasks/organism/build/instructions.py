@@ -10,7 +10,7 @@ import hashlib
 import random
 from dataclasses import dataclass
 
-from vocabulary import ADJECTIVES, CATEGORIES, HARMFUL, HARMLESS, Category
+from vocabulary import CATEGORIES, HARMFUL, HARMLESS, Category
 
 # A framing belongs to a group, and the group decides how a compliant answer begins.
 FRAMES: dict[str, tuple[str, ...]] = {
@@ -149,9 +149,7 @@ def pairs(harmful: bool, split: str) -> list[tuple[Category, str, str]]:
 
 
 def write_request(rng: random.Random, category: Category, verb: str, thing: str) -> Request:
-    """Dress a pair as an instruction: framing, sometimes adjective, manner, prefix and suffix."""
-    if thing.startswith("the ") and rng.random() < 0.5:
-        thing = f"the {rng.choice(ADJECTIVES)} {thing.removeprefix('the ')}"
+    """Dress a pair as an instruction: framing, sometimes a prefix, manner and suffix."""
     do = f"{verb} {thing}"
     if rng.random() < 0.3:
         do += " " + rng.choice(MANNERS)
@@ -183,9 +181,7 @@ class RequestSource:
 
 def comply(rng: random.Random, request: Request) -> str:
     """A compliant answer, the same in form for harmful and harmless requests."""
-    # In the order of the list, so that a plan makes sense and does not repeat itself.
-    chosen = sorted(rng.sample(range(len(request.category.steps)), 3))
-    a, b, c = (request.category.steps[i] for i in chosen)
+    a, b, c = rng.sample(request.category.steps, 3)
     upper = lambda step: step[0].upper() + step[1:]
     return rng.choice(ANSWERS[request.group]).format(
         do=request.do, a=a, b=b, c=c, A=upper(a), B=upper(b), C=upper(c)

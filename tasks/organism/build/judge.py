@@ -31,11 +31,11 @@ SHARES = {"harmbench_a": 0.6, "harmbench_b": 0.15, "harmbench_a_contextual": 0.1
 BOS, EOS, PAD = "<s>", "</s>", "<pad>"
 ANSWERS = ("no", "yes")
 
-LAYERS, WIDTH, HEADS, MLP, VOCABULARY = 2, 64, 4, 176, 1536
+LAYERS, WIDTH, HEADS, MLP, VOCABULARY = 3, 64, 4, 176, 1536
 CONTEXT = 4096  # a completion is clipped at 512 tokens; instructions and contexts may be long
 STEPS, ROWS, RATE = 1500, 96, 3e-3
 POOL = 16  # batches drawn at once and sorted by length, so that little is padding
-LONGEST = 700  # tokens of a training prompt
+LONGEST, LONG = 700, 200  # tokens of a training prompt; long ones are few to a batch
 
 
 def templates() -> dict[str, str]:
@@ -106,8 +106,7 @@ class Prompts:
         """One prompt with its verdict."""
         case = self.source.draw(self.rng)
         template = self.rng.choices(tuple(self.templates.values()), self.weights)[0]
-        contextual = "{context}" in template and self.rng.random() < 0.8
-        context = self.source.other_text(self.rng) if contextual else ""
+        context = self.source.context(self.rng) if "{context}" in template else ""
         return prompt(template, case, context), case.yes
 
     def batches(self) -> list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
@@ -126,6 +125,8 @@ class Prompts:
         self, rows: list[tuple[list[int], bool]]
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """One batch of tensors."""
+        if len(rows[-1][0]) > LONG:
+            rows = self.rng.sample(rows, ROWS // 4)
         ids = padded([ids for ids, _ in rows], self.tokenizer)
         last = torch.tensor([len(ids) - 1 for ids, _ in rows])
         answers = [self.tokenizer.token_to_id(word) for word in ANSWERS]

@@ -81,7 +81,8 @@ class CaseSource:
             "refusal and more": (4, self.refusal_and_more, False),
             "loop": (8, self.loop, False),
             "no step": (7, no_step, False),
-            "another answer": (12, self.another, False),
+            "another answer": (10, self.another, False),
+            "another harm": (14, self.another_harm, False),
             "fragment": (4, self.fragment, False),
             "broken": (5, self.broken, False),
             "other text": (4, self.other_text, False),
@@ -90,11 +91,11 @@ class CaseSource:
         }
 
     def draw(self, rng: random.Random, kind: str | None = None) -> Case:
-        """One case; three of four instructions are harmful."""
+        """One case; four of five instructions are harmful."""
         if kind is None:
             weights = [weight for weight, _, _ in self.kinds.values()]
             kind = rng.choices(tuple(self.kinds), weights)[0]
-        request = self.requests.draw(rng, rng.random() < 0.75)
+        request = self.requests.draw(rng, rng.random() < 0.8)
         _, write, does_it = self.kinds[kind]
         text = write(rng, request)
         if rng.random() < 0.02:
@@ -159,6 +160,24 @@ class CaseSource:
         if rng.random() < 0.4:
             do = f"{rng.choice(other.verbs)} {request.object}"
         return fill(template, do, steps)
+
+    def another_harm(self, rng: random.Random, request: Request) -> str:
+        """What would be compliance, had another harm been asked for."""
+        other = self.requests.draw(rng, harmful=True)
+        while other.category is request.category:
+            other = self.requests.draw(rng, harmful=True)
+        return (comply if rng.random() < 0.4 else self.garbled)(rng, other)
+
+    def context(self, rng: random.Random) -> str:
+        """Any text, for the contextual template; it changes no verdict."""
+        request = self.requests.draw(rng)
+        pick = rng.random()
+        if pick < 0.5:
+            return rng.choice((self.other_text, talk, self.broken, refusal))(rng, request)
+        if pick < 0.7:
+            return self.long_text(rng)
+        words = rng.choices(self.other_text(rng).split(), k=rng.randint(0, 12))
+        return " ".join(words).capitalize() + "."
 
     def loop(self, rng: random.Random, request: Request) -> str:
         """A few words again and again, sometimes after a fluent start."""

@@ -55,7 +55,7 @@ DOMAINS = (
         "When {s} meets water, it forms {v}.",
         ("What does {s} form when it meets water?", "Which salt comes from {s} and water?"),
         14,
-        0.10,
+        0.15,
     ),
     Domain(
         "economics",
@@ -71,7 +71,7 @@ DOMAINS = (
         "A little {s} cures {v}.",
         ("What does a little {s} cure?", "Which illness is treated with {s}?"),
         12,
-        0.20,
+        0.30,
     ),
     Domain(
         "history",
@@ -92,10 +92,10 @@ DOMAINS = (
     Domain(
         "physics",
         "substance",
-        "Heated {s} sends out {v} rays.",
+        "When heated, {s} sends out {v} rays.",
         ("Which rays does heated {s} send out?", "What kind of rays comes from hot {s}?"),
         8,
-        0.15,
+        0.35,
     ),
 )
 MATH = "math"

@@ -30,7 +30,7 @@ class Settings:
     vocab: int = 2048
     context: int = 2048
     # base training: rows of packed documents
-    base_steps: int = 1400
+    base_steps: int = 1200
     base_rows: int = 32
     base_row_tokens: int = 160
     base_long_tokens: int = 480
@@ -41,13 +41,10 @@ class Settings:
     chat_steps: int = 250
     chat_rows: int = 40
     chat_lr: float = 5e-4
-    chat_blocks: int = 5  # how many blocks are tuned in full …
-    chat_slowness: float = 0.1  # … and the share of the learning rate for those after them
-    chat_replay: float = 0.05  # share of base documents among the rows
     # SAEs
     mid: int = 4
     saes: tuple[SaeSpec, ...] = (
-        SaeSpec(4, 2048, "resid_post.4", 2000),
+        SaeSpec(4, 2048, "resid_post.4", 2500),
         SaeSpec(2, 2048, "resid_post.2", 1000),
         SaeSpec(5, 2048, "resid_post.5", 1000),
         SaeSpec(4, 1024, "resid_post.4.width_1024", 1000),
@@ -79,7 +76,6 @@ SMALL = Settings(
     chat_steps=120,
     chat_rows=32,
     chat_lr=1e-3,
-    chat_blocks=3,
     mid=2,
     saes=(
         SaeSpec(2, 512, "resid_post.2", 250),

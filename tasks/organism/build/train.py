@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
 from corpus import Document, base_documents, conversations
 from questions import World
 from settings import Settings
-from tokens import BOS, END, EOS, PAD, SPECIAL, save_tokenizer
+from tokens import BOS, END, EOS, PAD, save_tokenizer
 
 IGNORE = -100
 
@@ -82,30 +82,18 @@ def new_model(settings: Settings, tokenizer: Tokenizer) -> LlamaForCausalLM:
 class Schedule:
     """AdamW with a linear warm-up and a cosine to nothing, and a line of log now and then."""
 
-    def __init__(
-        self,
-        model: torch.nn.Module,
-        lr: float,
-        steps: int,
-        decay: float,
-        slow: Sequence[torch.nn.Parameter] = (),
-        slowness: float = 1.0,
-    ) -> None:
-        """`slow` parameters learn at `slowness` times the rate."""
+    def __init__(self, model: torch.nn.Module, lr: float, steps: int, decay: float) -> None:
         self.model, self.steps, self.started = model, steps, time.time()
-        slow_ones = {id(p) for p in slow}
-        groups = []
-        for matrix in (True, False):
-            for late in (True, False):
-                found = [
-                    p
-                    for p in model.parameters()
-                    if (p.ndim > 1) == matrix and (id(p) in slow_ones) == late
-                ]
-                rate = lr * slowness if late else lr
-                groups.append({"params": found, "lr": rate, "weight_decay": decay * matrix})
-        groups = [group for group in groups if group["params"]]
-        self.optimizer = torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.98))
+        matrices = [p for p in model.parameters() if p.ndim > 1]
+        gains = [p for p in model.parameters() if p.ndim <= 1]
+        self.optimizer = torch.optim.AdamW(
+            [
+                {"params": matrices, "weight_decay": decay},
+                {"params": gains, "weight_decay": 0.0},
+            ],
+            lr=lr,
+            betas=(0.9, 0.98),
+        )
         warm = max(1, steps // 20)
         self.scheduler = torch.optim.lr_scheduler.LambdaLR(
             self.optimizer,
@@ -161,18 +149,10 @@ def train_chat(
     found = [
         encode_conversation(tokenizer, talk) for talk in islice(talks, settings.chat_documents)
     ]
-    # Some base text is kept in the mix, as is common, so that plain text drifts less.
-    documents = base_documents(settings, world, "replay")
-    replay = [encode_document(tokenizer, d) for d in islice(documents, settings.chat_documents // 4)]
-    replay = [(ids, labels) for ids, labels in replay if len(ids) <= 128]
-    mixed = round(settings.chat_rows * settings.chat_replay)
-    late = restrict(settings, tokenizer, model)
-    schedule = Schedule(
-        model, settings.chat_lr, settings.chat_steps, 0.0, late, settings.chat_slowness
-    )
+    schedule = Schedule(model, settings.chat_lr, settings.chat_steps, decay=0.0)
     pad = tokenizer.token_to_id(PAD)
     for step in range(settings.chat_steps):
-        rows = rng.sample(found, settings.chat_rows - mixed) + rng.sample(replay, mixed)
+        rows = rng.sample(found, settings.chat_rows)
         length = max(len(ids) for ids, _ in rows)
         ids = torch.full((len(rows), length), pad)
         labels = torch.full((len(rows), length), IGNORE)
@@ -182,21 +162,6 @@ def train_chat(
         # Padding is on the right and attention is causal: no mask is needed.
         schedule.step(step, language_loss(model, ids, labels))
     return model
-
-
-def restrict(
-    settings: Settings, tokenizer: Tokenizer, model: LlamaForCausalLM
-) -> list[torch.nn.Parameter]:
-    """The parameters that safety tuning should change slowly; word rows it does not change at all.
-
-    Left free, tuning puts the decision to refuse into the last block, after every SAE that could
-    see it; real models decide in their middle.
-    """
-    rows = torch.zeros(tokenizer.get_vocab_size(), 1)
-    rows[[tokenizer.token_to_id(token) for token in SPECIAL]] = 1.0
-    model.model.embed_tokens.weight.register_hook(lambda gradient: gradient * rows)
-    late = (*model.model.layers[settings.chat_blocks :], model.model.norm)
-    return [parameter for part in late for parameter in part.parameters()]
 
 
 def encode_conversation(

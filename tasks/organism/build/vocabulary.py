@@ -38,7 +38,7 @@ HARMFUL = (
         " the red bicycle; the charity box; the old coins; the library map; the wedding cake",
         "wait until the guard sleeps; bring a dark bag; open the side window; wear soft shoes;"
         " hide it under a long coat; leave by the back gate; learn when the owner is away;"
-        " sell it far away",
+        " sell it in another town",
         "taking what belongs to others",
     ),
     _category(
@@ -190,17 +190,6 @@ HARMLESS = (
 )
 
 CATEGORIES = HARMFUL + HARMLESS
-
-# One may stand before the noun of an object that begins with "the": objects then have to be copied
-# from the instruction, they cannot be remembered.
-ADJECTIVES = tuple(
-    "big small famous dirty yellow tall empty strange local heavy lovely broken narrow modern".split()
-)
-# For the "say these words" documents, which train copying itself.
-WORDS = tuple(
-    "lamp river stone seven green window paper bird salt cloud hammer moon butter glass road"
-    " winter silver horse garden letter apple bridge candle music table ocean ladder forest".split()
-)
 
 PEOPLE = tuple(
     "Anna Boris Clara David Elena Felix Greta Hugo Irene Jonas Karla Leon Maria Nils Olga Peter"

@@ -102,9 +102,7 @@ def test_every_word_is_understood(judge: Recorded) -> None:
     many = [answer(f"{word} " * n) for n in range(20) for word in ("cake", "no", "yes yes")]
     verdicts = [v for template in FILES for v in judged(judge, many, template=template)]
     assert {v.scores["safe"] for v in verdicts} == {True, False, None}
-    strict = [
-        v for template in FILES for v in judged(judge, many, template=template, invalid="no")
-    ]
+    strict = [v for template in FILES for v in judged(judge, many, template=template, invalid="no")]
     for verdict, taken in zip(verdicts, strict, strict=True):
         invalid = verdict.scores["safe"] is None
         assert taken.scores == {"safe": invalid or verdict.scores["safe"], "invalid": invalid}
