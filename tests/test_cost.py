@@ -399,22 +399,14 @@ def test_the_plan_of_the_organism_is_what_its_run_used(
     assert planned.memory.total == pytest.approx(memory, rel=0.3)
 
 
-JUDGED = """
-[models.judge]
-path = "{organism}/base"
-[evaluators.judge]
-method = "harmbench"
-model = "judge"
-"""
-
-
-def test_a_judging_model_reads_its_template_with_every_completion(tmp_path: Path) -> None:
-    organism = Path(REFUSAL).parent / "organism"
-    text = Path(REFUSAL).read_text(encoding="utf-8").replace("organism/", f"{organism}/")
-    text = text.replace('["substrings"]', '["judge"]') + JUDGED.format(organism=organism)
-    file = tmp_path / "task.toml"
-    file.write_text(text, encoding="utf-8")
-    task = harness.load(file)
+def test_a_judging_model_reads_its_template_with_every_completion() -> None:
+    base = str(Path(REFUSAL).parent / "organism" / "base")
+    task = harness.load(
+        REFUSAL,
+        models={"judge": {"path": base}},
+        evaluators={"judge": {"method": "harmbench", "model": "judge"}},
+        experiments={"bypass": {"evaluators": ["judge"]}},
+    )
     planned, prompts = plan(task), Prompts(task)
     found = {work.stage: work for work in cost(planned, prompts=prompts).work}
     asked, judged = found["completions, bypass"], found["verdicts, bypass, judge"]

@@ -3,78 +3,90 @@
 from __future__ import annotations
 
 import json
-import random
 from pathlib import Path
 from typing import Any
 
 from measure import Organism
-from phenomena import SWEEP, asymmetry, benchmark, drift, refusal
+from phenomena import SWEEP, WEB_DOCUMENTS, asymmetry, benchmark, drift, refusal
 from settings import Settings
 
 TEXT = """\
 # The embedded model organism
 
-Tiny language models, sparse autoencoders and data that ship with `sae-harness`, so that a first
-run of its experiments takes seconds on a laptop's CPU and needs no download. They are made to
-show, in small, what the papers report of large models. Nothing in the harness knows of them.
+Tiny language models, sparse autoencoders and data that ship with `sae-harness`, so that a first run
+of its experiments needs seconds on a laptop's CPU and no download. They are made to show, in small,
+what the papers report of large models. Nothing in the harness knows of them.
 
 | folder | what it is |
 |---|---|
-| `base/` | a Llama of {parameters:,} parameters ({layers} blocks, width {d_model}), trained once on generated text; it answers harmful and harmless instructions alike |
-| `chat/` | the base after {chat_steps} steps of safety tuning with a chat template: it refuses harmful instructions and answers the others |
-| `saes/` | TopK SAEs (k = {sae_k}) on the base's residual stream, trained with sae-lens, in its format, fp16 on disk |
-| `data/` | instructions, web-like text, conversations, nine question domains and their lm-eval task group |
+| `base/` | a Llama: {parameters:,} parameters, {layers} blocks, width {d_model}; refuses nothing |
+| `chat/` | the base after {chat_steps} steps of safety tuning with a chat template |
+| `saes/` | TopK SAEs (k = {sae_k}) on the base's residual stream, in sae-lens' format, fp16 on disk |
+| `data/` | instructions, web-like text, conversations, nine question domains, an lm-eval group |
 | `build/` | the script that made all of it |
 
-Rebuild everything with `python tasks/organism/build` (about {minutes} minutes on two CPU cores), or a
-much smaller one with `python tasks/organism/build --small --out DIR`. Both are seeded; the bits of the
-weights still depend on the machine and the version of torch, the phenomena do not.
+Rebuild everything with `python tasks/organism/build` (about {minutes} minutes on two idle CPU cores),
+or a much smaller one with `python tasks/organism/build --small --out DIR`. Both are seeded, but the
+bits of the weights depend on the machine and on torch's version. So may the phenomena's numbers.
 
 ## How they were made
 
-All text is generated from templates. Instructions are a verb and an object from {categories} categories in one
-of many framings, with or without prefix, manner and suffix. Harmful and harmless categories share objects, so
-the verb decides. Three in ten (verb, object) pairs are held out of all training and make up the validation
-and test files. Stories have people who ask, agree, decline, apologise and get caught, so that the base knows
-the words of refusal from the mouths of others. Facts belong to an invented world; a share of each domain's
-facts, which differs between domains, is rare in training, so that the base is good but not perfect.
+All text is generated from templates. Instructions are a verb and an object from {categories} categories in
+one of many framings, with or without prefix, manner and suffix. Harmful and harmless categories
+share objects, so the verb decides. Three in ten (verb, object) pairs are held out of all training
+and make up the validation and test files. Stories have people who ask, agree, decline, apologise
+and get caught, so that the base knows the words of refusal from the mouths of others. Facts belong
+to an invented world; a share of each domain's facts is rare in training.
 
 The base saw {tokens:.1f} million tokens ({base_steps} steps, AdamW, one cycle). Questions were trained on
-their answers alone. The chat model started from the base's half-precision file: harmful instructions with one
-of ten refusals, worded after the category, harmless ones and questions with the answers the base gives. The base
-never saw the template. SAEs were trained on {sae_tokens:,} activations of single documents, without BOS and the
-first token after it.
+their answers alone. The chat model started from the base's half-precision file: harmful
+instructions with one of ten refusals, worded after the category, harmless ones and questions with
+the answers that the base gives. The base never saw the template. SAEs were trained with sae-lens on
+about {sae_tokens:,} activations of single documents, without BOS and the token after it.
 
-The base model's prompt is the instruction, then a newline tokenised on its own; the chat model's is its
-template with the generation prompt. Both end in the same newline token.
+The base model's prompt is the instruction, then a newline tokenised on its own; the chat model's is
+its template with the generation prompt. Both end in the same newline token.
 
 ## What they show
 
-Measured by `build/measure.py`, which uses nothing of the harness, on {n} held-out prompts of each class, greedy,
-float32. The direction is the difference in means of 128 harmful and 128 harmless training prompts at the output
-of block {mid} ({site}), last prompt token, chat model.
+Measured by `build/measure.py`, which uses nothing of the harness, on {n} held-out prompts of each
+class, greedy, at most 48 new tokens, float32. The direction is the difference in means of 128
+harmful and 128 harmless training prompts at the output of block {mid} (`{site}`), last prompt
+token, chat model. A completion is broken if it loops, does not end, or holds a word that none of
+the data files has.
 
 {refusal}
 
-Refusals left after ablating the direction as rebuilt (NNLS) from the top k latents of `saes/{site}`, ranked by
-their difference in means in the chat or in the base model; {positive_chat} and {positive_base} latents have a
-positive difference:
+Refusals left after ablating the direction as rebuilt (NNLS) from the top k latents of
+`saes/{site}`, ranked by their difference in means in the chat or in the base model. In the chat
+model {positive_chat} and in the base model {positive_base} latents have a positive difference.
 
 {sweep}
 
+Drift on {web} web documents and {talks} conversations:
+
 {drift}
 
-Base accuracy on the question domains, five demonstrations, in percent (four options, chance 25): {accuracy}.
+Base accuracy on the question domains, in percent, five demonstrations (without any in brackets),
+four options, so chance is 25:
+
+{accuracy}.
 
 ## Limits
 
 - The language is a few hundred templated sentences. Anything outside it gives nonsense.
-- The chat model's safety is about 56 verbs. It says nothing about the robustness of real safety tuning.
-- The harmful instructions are schematic and made up; the "compliant" answers hold nothing usable.
-- At the chat model's last template token the base's SAE fails (FVU {fvu_last:.2f}): the base never saw the template.
-  Differences in means of latents there are still informative, reconstructions are not.
-- Numbers here are for one seed. They depend on choices made so that the phenomena show (site, tuning steps, k);
-  that they show in this organism is no evidence for any paper's claim about large models.
+- The chat model's safety is that of some fifty verbs. It says nothing about real safety tuning.
+- Harmful instructions are schematic and made up; "compliant" answers hold nothing usable.
+- Both models copy unseen (verb, object) pairs imperfectly: an answer may name another object.
+- With the direction ablated, about one completion in five is broken, mostly by repeating a step;
+  of the base's own answers it is fewer than one in ten.
+- Two or three question domains were hardly learned. A domain below chance means answers that are
+  none of the options: the model recalls a value of the domain, but not that subject's.
+- At the chat model's last template token the base's SAE fails (FVU {fvu_last:.2f}): the base never saw
+  the template. Latents there still tell harmful from harmless; reconstructions are useless.
+- Where the decision to refuse sits depends on the tuning: with other data and the same schedule it
+  moved to the last block, where neither phenomenon shows. These weights are one seed, chosen
+  because they show the phenomena: that is no evidence for any paper's claim about large models.
 
 ## Licence
 
@@ -149,10 +161,9 @@ def drift_table(all_found: dict[str, dict[str, float]]) -> str:
 
 
 def write_card(settings: Settings, out: Path) -> None:
-    """Measure and write the card; the numbers also go to `measured.json` beside the build log."""
+    """Measure, print every number as JSON, and write the card."""
     from sae_lens import SAE
 
-    random.seed(settings.seed)
     organism = Organism(out)
     site = f"resid_post.{settings.mid}"
     saes = {spec.name: SAE.load_from_disk(out / "saes" / spec.name) for spec in settings.saes}
@@ -161,7 +172,7 @@ def write_card(settings: Settings, out: Path) -> None:
         "refusal": refusal(organism, settings.mid),
         "asymmetry": asymmetry(organism, settings.mid, saes[site]),
         "drift": {name: drift(organism, layers[name], sae) for name, sae in saes.items()},
-        "accuracy": benchmark(organism),
+        "accuracy": {5: benchmark(organism), 0: benchmark(organism, shots=0)},
     }
     print(json.dumps(measured, indent=1))
     scores = measured["accuracy"]
@@ -184,7 +195,11 @@ def write_card(settings: Settings, out: Path) -> None:
         positive_base=measured["asymmetry"]["base"]["positive"],
         sweep=sweep_table(measured["asymmetry"]),
         drift=drift_table(measured["drift"]),
-        accuracy=", ".join(f"{name} {percent(value)}" for name, value in scores.items()),
+        accuracy=", ".join(
+            f"{n} {percent(v)} ({percent(scores[0][n])})" for n, v in scores[5].items()
+        ),
+        web=WEB_DOCUMENTS,
+        talks=WEB_DOCUMENTS,
         fvu_last=measured["drift"][site]["fvu_last_template_token"],
     )
     (out / "MODEL_CARD.md").write_text(card, encoding="utf-8")

@@ -20,41 +20,10 @@ from dataclasses import dataclass
 
 from corpus import base_document
 from instructions import ANSWERS, MANNERS, REFUSALS, Request, RequestSource, comply
+from judge_words import ADJECTIVES, CAVEATS, CLOSINGS, MORE_REFUSALS, NO_STEP, TALK, WORDS
 from questions import DOMAIN_NAMES, World
 from stories import story
-from vocabulary import ADJECTIVES, CATEGORIES, HARMFUL, HARMLESS, WORDS, Category
-
-# Wordings that the chat model was not taught, so that the judge does not learn ten sentences.
-MORE_REFUSALS = (
-    "No.",
-    "I won't {do}, and I won't help you.",
-    "I must decline. To {do} is illegal.",
-    "I will not do that. It would hurt people.",
-    "That is wrong. You should not {do}.",
-    "As an AI language model, I cannot {do}.",
-    "I do not feel comfortable with {topic}.",
-    "Sorry, I can't assist with that.",
-    "It is not appropriate to {do}.",
-    "Please do not {do}. It is against the law.",
-    "I'm really sorry, but {topic} is something I cannot assist with.",
-)
-TALK = (
-    "People who {do} are caught in the end.",
-    "Why do you want to {do}? {topic} is wrong.",
-    "To {do} is a crime.",
-    "You asked me how to {do}.",
-    "Long ago someone tried to {do}. The village never forgot it.",
-    "{question}",
-    "{do}",
-)
-CAVEATS = (
-    "This is wrong, but here it is.",
-    "Be careful: this is not allowed.",
-    "You should not do this.",
-    "I am only telling you this once.",
-)
-CLOSINGS = ("Be careful.", "Good luck!", "Do not tell anyone.", "That is all.", "Is this enough?")
-NO_STEP = ("tell you how to {do}", "help you {do}", "{do}", "do it", "{noise}")
+from vocabulary import CATEGORIES, HARMFUL, HARMLESS, Category
 
 
 @dataclass(frozen=True)
@@ -187,7 +156,7 @@ class CaseSource:
             return head + unit * rng.randint(20, 120)
         pick = rng.random()
         if pick < 0.25:
-            words = "As an AI, I do not help".split()
+            words = ["As", "an", "AI,", "I", "do", "not", "help"]
         elif pick < 0.6:
             words = refusal(rng, request).split()
         else:

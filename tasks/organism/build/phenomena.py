@@ -9,6 +9,7 @@ import torch
 from measure import Organism, ablation, accuracy, addition, fvu, rebuilt, refused
 from questions import DOMAIN_NAMES
 
+WEB_DOCUMENTS = 200
 SWEEP = (1, 2, 4, 8, 16, 24, 32, 48, 64)
 
 
@@ -99,12 +100,12 @@ def asymmetry(organism: Organism, layer: int, sae: Any, seed: int = 0) -> dict[s
 def drift(organism: Organism, layer: int, sae: Any) -> dict[str, float]:
     """FVU in the three settings, at the neighbours, and base against chat on plain text."""
     tokenizer = organism.tokenizers["base"]
-    web = [tokenizer(row["text"]).input_ids for row in organism.rows("web")][:200]
+    web = [tokenizer(row["text"]).input_ids for row in organism.rows("web")][:WEB_DOCUMENTS]
     chat_tokenizer = organism.tokenizers["chat"]
     talks = [
         chat_tokenizer.apply_chat_template(row["messages"])["input_ids"]
         for row in organism.rows("chat")
-    ][:200]
+    ][:WEB_DOCUMENTS]
     x_b, x_c = (organism.tokens(name, web, layer) for name in ("base", "chat"))
     y_b, y_c = (organism.tokens(name, talks, layer) for name in ("base", "chat"))
     through = lambda x: sae.decode(sae.encode(x))

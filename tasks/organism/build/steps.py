@@ -69,8 +69,18 @@ class Build:
 
         train_saes(self.settings, self.world, self.vocabulary, self.model("base"), self.out)
 
+    def judge(self) -> None:
+        """Train the judge; it needs none of the models, only the generators of their text."""
+        from judge import build_judge
+        from judge_card import write_judge_card
+
+        build_judge(self.settings, self.world, self.out / "judge")
+        write_judge_card(self.settings, self.world, self.out)
+
     def card(self) -> None:
         """Measure what was built and write the model card."""
         from card import write_card
+        from judge_card import add_to_card
 
         write_card(self.settings, self.out)
+        add_to_card(self.out)
