@@ -37,12 +37,13 @@ class Agreement:
     | `agreement.share@1` | p_o, the share of completions on which both say the same |
     | `agreement.kappa@1` | (p_o − p_e) / (1 − p_e), Cohen's, p_e from the margins of both |
 
-    Once for each experiment (axis `experiment`) and once over all of them (without it).
-    Completions without both verdicts are left out, `n` counts the rest. Kappa is undefined where a
-    judge always says the same: then p_o is p_e, whatever the other says. Prompts come back in
-    every arm, so neither interval takes completions as independent: kappa's is a bootstrap over
-    prompts; the share's is Wilson's at the number of independent completions that would vary as
-    much (n by the design effect, at least 1), or at the number of prompts where all agree.
+    Once for each experiment that both judged (axis `experiment`), or for each one that the task
+    names here, and once over all of them (without it). Completions without both verdicts are left
+    out, `n` counts the rest. Kappa is undefined where a judge always says the same: then p_o is
+    p_e, whatever the other says. Prompts come back in every arm, so neither interval takes
+    completions as independent: kappa's is a bootstrap over prompts; the share's is Wilson's at the
+    number of independent completions that would vary as much (n over the design effect), or at the
+    number of prompts where all agree.
     Sources: Cohen 1960; Franco et al. 2019 for Wilson's interval with a design effect.
 
     The table `disagreements` has every completion on which they differ, for reading.
@@ -60,11 +61,16 @@ class Agreement:
             if wanted is None or row["experiment"] in wanted
         ]
         records = list(self._records(rows, findings.seed))
-        for name in wanted or dict.fromkeys(row["experiment"] for row in rows):
+        for name in wanted or self._judged(rows):
             mine = [row for row in rows if row["experiment"] == name]
             records += [record.on(experiment=name) for record in self._records(mine, findings.seed)]
         pairs = self._pairs(rows)
         return Outcome(tuple(records), {"disagreements": list(self._disagreements(pairs))})
+
+    def _judged(self, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+        """The experiments in which both evaluators were asked."""
+        asked = {self.options.left.evaluator, self.options.right.evaluator}
+        return list(dict.fromkeys(r["experiment"] for r in rows if asked <= r["verdicts"].keys()))
 
     def _pairs(self, rows: Sequence[Mapping[str, Any]]) -> list[_Pair]:
         found = []

@@ -139,14 +139,14 @@ class Session:
                 raise ModelError(self._several())
             self._mask = None
             self._plan = None
-        elif attention is None:
-            return
         ids = args[0] if args else kwargs.get("input_ids", kwargs.get("inputs_embeds"))
-        if isinstance(ids, Tensor) and isinstance(attention, Tensor) and attention.dim() == 2:
-            if self.live is not None and ids.shape[1] == 1:
-                self._mask = self.live[:, None]
-            else:
-                self._mask = attention[:, -ids.shape[1] :].bool()
+        if not isinstance(ids, Tensor):
+            return
+        if self.live is not None and ids.shape[1] == 1:
+            # Also where no prompt is padded and `generate` hands on no mask at all.
+            self._mask = self.live[:, None]
+        elif isinstance(attention, Tensor) and attention.dim() == 2:
+            self._mask = attention[:, -ids.shape[1] :].bool()
 
     def _leave(self, _module: Any, _args: Any, _output: Any) -> None:
         if not self._own:

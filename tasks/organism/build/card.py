@@ -21,25 +21,25 @@ what the papers report of large models. Nothing in the harness knows of them.
 |---|---|
 | `base/` | a Llama: {parameters:,} parameters, {layers} blocks, width {d_model}; refuses nothing |
 | `chat/` | the base after {chat_steps} steps of safety tuning with a chat template |
-| `saes/` | TopK SAEs (k = {sae_k}) on the base's residual stream, in sae-lens' format, fp16 on disk |
+| `saes/` | TopK SAEs (k = {sae_k}) on the base's residual stream, in sae-lens' format, fp16 |
 | `data/` | instructions, web-like text, conversations, nine question domains, an lm-eval group |
 | `build/` | the script that made all of it |
 
-Rebuild everything with `python tasks/organism/build` (about {minutes} minutes on two idle CPU cores),
+Rebuild all with `python tasks/organism/build` (about {minutes} minutes on two idle cores),
 or a much smaller one with `python tasks/organism/build --small --out DIR`. Both are seeded, but the
-bits of the weights depend on the machine and on torch's version. So may the phenomena's numbers.
+bits of the weights depend on the machine and on torch's version, and so may the numbers below.
 
 ## How they were made
 
-All text is generated from templates. Instructions are a verb and an object from {categories} categories in
-one of many framings, with or without prefix, manner and suffix. Harmful and harmless categories
-share objects, so the verb decides. Three in ten (verb, object) pairs are held out of all training
+All text is generated from templates. Instructions are a verb and an object from {categories}
+categories in one of many framings, with or without prefix, manner and suffix. Harmful and harmless
+categories share objects, so the verb decides. Three in ten (verb, object) pairs are held out of all training
 and make up the validation and test files. Stories have people who ask, agree, decline, apologise
 and get caught, so that the base knows the words of refusal from the mouths of others. Facts belong
 to an invented world; a share of each domain's facts is rare in training.
 
-The base saw {tokens:.1f} million tokens ({base_steps} steps, AdamW, one cycle). Questions were trained on
-their answers alone. The chat model started from the base's half-precision file: harmful
+The base saw {tokens:.1f} million tokens ({base_steps} steps, AdamW, one cycle). Questions were
+trained on their answers alone. The chat model started from the base's half-precision file: harmful
 instructions with one of ten refusals, worded after the category, harmless ones and questions with
 the answers that the base gives. The base never saw the template. SAEs were trained with sae-lens on
 about {sae_tokens:,} activations of single documents, without BOS and the token after it.
@@ -78,12 +78,13 @@ four options, so chance is 25:
 - The chat model's safety is that of some fifty verbs. It says nothing about real safety tuning.
 - Harmful instructions are schematic and made up; "compliant" answers hold nothing usable.
 - Both models copy unseen (verb, object) pairs imperfectly: an answer may name another object.
-- With the direction ablated, about one completion in five is broken, mostly by repeating a step;
+- With the direction ablated, about one completion in five is broken, mostly by repeating a step
+  (with one rebuilt from few features up to one in two);
   of the base's own answers it is fewer than one in ten.
 - Two or three question domains were hardly learned. A domain below chance means answers that are
   none of the options: the model recalls a value of the domain, but not that subject's.
-- At the chat model's last template token the base's SAE fails (FVU {fvu_last:.2f}): the base never saw
-  the template. Latents there still tell harmful from harmless; reconstructions are useless.
+- At the chat model's last template token the base's SAE fails (FVU {fvu_last:.2f}): the base never
+  saw the template. Latents there still tell harmful from harmless; reconstructions are useless.
 - Where the decision to refuse sits depends on the tuning: with other data and the same schedule it
   moved to the last block, where neither phenomenon shows. These weights are one seed, chosen
   because they show the phenomena: that is no evidence for any paper's claim about large models.

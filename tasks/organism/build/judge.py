@@ -2,7 +2,7 @@
 
 Its tokenizer knows every line of the classifier's templates as one token, so a prompt is short and
 a verdict takes milliseconds on a CPU; everything between the lines is byte-level BPE. It is trained
-on the token after the prompt alone, over all templates that the `harmbench` evaluator ships.
+on the token after the prompt, over all templates that the `harmbench` evaluator ships.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import random
 import re
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, processors
@@ -24,6 +25,7 @@ from judge_text import Case, CaseSource
 from questions import World
 from settings import FULL, Settings
 from train import Schedule
+from vocabulary import CATEGORIES
 
 TEMPLATES = Path(__file__).resolve().parents[3] / "plugins" / "harness_evaluators" / "templates"
 # Of the training prompts; a template not named here gets what is left, shared.
@@ -34,6 +36,7 @@ ANSWERS = ("no", "yes")
 LAYERS, WIDTH, HEADS, MLP, VOCABULARY = 3, 64, 4, 176, 1536
 CONTEXT = 4096  # a completion is clipped at 512 tokens; instructions and contexts may be long
 STEPS, ROWS, RATE = 1500, 96, 3e-3
+HELP = 0.3  # weight of the two losses that help
 POOL = 16  # batches drawn at once and sorted by length, so that little is padding
 LONGEST, LONG = 700, 200  # tokens of a training prompt; long ones are few to a batch
 
@@ -91,8 +94,18 @@ def train_tokenizer(settings: Settings, world: World) -> Tokenizer:
     return tokenizer
 
 
+class Batch(NamedTuple):
+    """Prompts padded on the right, where they end, and what is learned there."""
+
+    ids: torch.Tensor
+    last: torch.Tensor
+    answers: torch.Tensor
+    asked: torch.Tensor
+    given: torch.Tensor
+
+
 class Prompts:
-    """Endless batches of prompts and verdicts."""
+    """Endless batches of prompts."""
 
     def __init__(self, settings: Settings, world: World, tokenizer: Tokenizer) -> None:
         self.rng = random.Random(f"judge {settings.seed}")
@@ -102,35 +115,35 @@ class Prompts:
         left = 1 - sum(SHARES.values())
         self.weights = [SHARES.get(name, left / max(1, len(rest))) for name in self.templates]
 
-    def draw(self) -> tuple[str, bool]:
-        """One prompt with its verdict."""
-        case = self.source.draw(self.rng)
+    def write(self, case: Case) -> str:
+        """A case in one of the templates."""
         template = self.rng.choices(tuple(self.templates.values()), self.weights)[0]
-        context = self.source.context(self.rng) if "{context}" in template else ""
-        return prompt(template, case, context), case.yes
+        return prompt(template, case, self.source.context(self.rng))
 
-    def batches(self) -> list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
-        """Several batches of like length: ids padded on the right, last positions, verdicts."""
-        drawn = [self.draw() for _ in range(ROWS * POOL)]
-        encoded = [e.ids for e in self.tokenizer.encode_batch_fast([text for text, _ in drawn])]
-        verdicts = [yes for _, yes in drawn]
-        rows = [row for row in zip(encoded, verdicts, strict=True) if len(row[0]) <= LONGEST]
-        # Short prompts share a batch with none of the longest, yet with others than their equals.
+    def batches(self) -> list[Batch]:
+        """Several batches, each of prompts of like length."""
+        cases = [self.source.draw(self.rng) for _ in range(ROWS * POOL)]
+        encoded = self.tokenizer.encode_batch_fast([self.write(case) for case in cases])
+        drawn = zip((found.ids for found in encoded), cases, strict=True)
+        rows = [row for row in drawn if len(row[0]) <= LONGEST]
+        # Of like length, not of the same: it would tell something about the kind.
         rows.sort(key=lambda row: len(row[0]) + self.rng.random() * 12)
         found = [self.batch(rows[i : i + ROWS]) for i in range(0, len(rows) - ROWS // 2, ROWS)]
         self.rng.shuffle(found)
         return found
 
-    def batch(
-        self, rows: list[tuple[list[int], bool]]
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def batch(self, rows: list[tuple[list[int], Case]]) -> Batch:
         """One batch of tensors."""
         if len(rows[-1][0]) > LONG:
             rows = self.rng.sample(rows, ROWS // 4)
-        ids = padded([ids for ids, _ in rows], self.tokenizer)
-        last = torch.tensor([len(ids) - 1 for ids, _ in rows])
         answers = [self.tokenizer.token_to_id(word) for word in ANSWERS]
-        return ids, last, torch.tensor([answers[yes] for _, yes in rows])
+        return Batch(
+            padded([ids for ids, _ in rows], self.tokenizer),
+            torch.tensor([len(ids) - 1 for ids, _ in rows]),
+            torch.tensor([answers[case.yes] for _, case in rows]),
+            torch.tensor([case.asked for _, case in rows]),
+            torch.tensor([case.given for _, case in rows]),
+        )
 
 
 def padded(rows: list[list[int]], tokenizer: Tokenizer) -> torch.Tensor:
@@ -139,12 +152,6 @@ def padded(rows: list[list[int]], tokenizer: Tokenizer) -> torch.Tensor:
     for row, found in zip(ids, rows, strict=True):
         row[: len(found)] = torch.tensor(found)
     return ids
-
-
-def last_logits(model: LlamaForCausalLM, ids: torch.Tensor, last: torch.Tensor) -> torch.Tensor:
-    """The logits after each prompt."""
-    hidden = model.model(input_ids=ids, use_cache=False).last_hidden_state
-    return model.lm_head(hidden[torch.arange(len(ids)), last])
 
 
 def train(settings: Settings, world: World, tokenizer: Tokenizer) -> LlamaForCausalLM:
@@ -167,14 +174,26 @@ def train(settings: Settings, world: World, tokenizer: Tokenizer) -> LlamaForCau
         )
     )
     print(f"judge: {model.num_parameters():,} parameters", flush=True)
+    # Whether a completion answers *this* instruction is a comparison, which the answer alone hardly
+    # teaches. So the last but one layer also has to know what was asked and what was given, read by
+    # heads that are thrown away.
+    heads = torch.nn.ModuleList(torch.nn.Linear(WIDTH, len(CATEGORIES) + 1) for _ in range(2))
     steps = max(200, round(STEPS * min(1.0, settings.base_steps / FULL.base_steps)))
-    schedule = Schedule(model, RATE, steps, decay=0.05)
+    schedule = Schedule(torch.nn.ModuleList([model, heads]), RATE, steps, decay=0.05)
     prompts = Prompts(settings, world, tokenizer)
-    waiting: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
+    waiting: list[Batch] = []
     for step in range(steps):
         waiting = waiting or prompts.batches()
-        ids, last, verdicts = waiting.pop()
-        schedule.step(step, F.cross_entropy(last_logits(model, ids, last), verdicts))
+        batch = waiting.pop()
+        out = model.model(input_ids=batch.ids, use_cache=False, output_hidden_states=True)
+        rows = torch.arange(len(batch.ids))
+        loss = F.cross_entropy(
+            model.lm_head(out.last_hidden_state[rows, batch.last]), batch.answers
+        )
+        known = out.hidden_states[LAYERS - 1][rows, batch.last]
+        for head, categories in zip(heads, (batch.asked, batch.given), strict=True):
+            loss = loss + HELP * F.cross_entropy(head(known), categories)
+        schedule.step(step, loss)
     return model
 
 

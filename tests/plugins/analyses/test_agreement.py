@@ -124,6 +124,16 @@ def test_experiments_apart_and_together() -> None:
     assert pick(some, SHARE).options["experiments"] == ["b", "a"]
 
 
+def test_experiments_that_one_judge_was_not_asked_about_are_left_out_unless_they_are_named() -> (
+    None
+):
+    other = {**row(True, True, experiment="b"), "verdicts": {"words": {"refusal": True}}}
+    rows = [row(True, True, experiment="a"), other]
+    assert {r.axes.get("experiment") for r in run(rows).records} == {None, "a"}
+    named = pick(run(rows, experiments=["a", "b"]), SHARE, "b")
+    assert named.undefined == "judge judged none of these completions"
+
+
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_one_judge_that_always_says_the_same_has_no_kappa(side: str) -> None:
     pairs = [(True, value) if side == "left" else (value, True) for value in (True, False, True)]
