@@ -10,21 +10,18 @@ The steps of the command line, as functions::
 
     harness.compare("runs/refusal", "runs/other").frame     # two runs, paired by prompts
 
-Importing this imports nothing else. Some functions are called like the module that they come from:
-`from harness.plan import Plan` finds what is in the module, `harness.plan` is the function.
+Importing this imports nothing else.
 """
 
 from __future__ import annotations
 
-import sys
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from harness.compare import Comparison
-    from harness.plan import Plan
+    from harness.comparison import Comparison
+    from harness.planner import Plan
     from harness.results import Results
     from harness.task import Task
 
@@ -47,7 +44,7 @@ def load(task: str | Path, **overrides: Any) -> Task:
 
 def plan(task: Task) -> Plan:
     """The passes, completions and verdicts of a task; reads nothing."""
-    from harness.plan import plan as plan_
+    from harness.planner import plan as plan_
 
     return plan_(task)
 
@@ -64,7 +61,7 @@ def run(
     from pathlib import Path
 
     from harness.registry import discover
-    from harness.run import run as run_
+    from harness.runner import run as run_
 
     return run_(planned, discover(), Path(folder), fresh=fresh, remote_code=remote_code)
 
@@ -82,17 +79,6 @@ def compare(*folders: str | Path, only: str = "", allow_invalid: bool = False) -
     Raises UsageError for numbers that do not compare: other versions or options under one name,
     and runs that are invalid, unless `allow_invalid`.
     """
-    from harness.compare import compare_folders
+    from harness.comparison import compare_folders
 
     return compare_folders(folders, only=only, allow_invalid=allow_invalid)
-
-
-class _Package(ModuleType):
-    """Keeps the functions above: importing `harness.plan` would put the module in their place."""
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if not (name in __all__ and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package

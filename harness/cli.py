@@ -97,11 +97,11 @@ def eval_(
     from rich.console import Console
 
     from harness.folder import default_folder
-    from harness.plan import plan
+    from harness.planner import plan
     from harness.progress import terminal_progress
     from harness.provenance import command_line
     from harness.report import show
-    from harness.run import run
+    from harness.runner import run
 
     for task in resolved:
         folder = (
@@ -158,7 +158,7 @@ def plan_(
 
     From configuration files, headers, `expect` and local data alone; no weight is read.
     """
-    from harness.devices import DEVICES, find_device
+    from harness.cost.devices import DEVICES, find_device
 
     wanted = [find_device(device)] if device else list(DEVICES.values())
     task = _task(_registry(disabled), name, overrides, limit)
@@ -166,17 +166,15 @@ def plan_(
     from rich.console import Console
 
     from harness.cost import cost
-    from harness.cost_report import show_cost
-    from harness.earlier import earlier_completions
+    from harness.cost.earlier import earlier_completions
+    from harness.cost.lengths import Prompts
+    from harness.cost.report import show_cost
     from harness.folder import default_folder
-    from harness.lengths import Prompts
-    from harness.plan import plan
+    from harness.planner import plan
 
     planned, prompts = plan(task), Prompts(task)
     earlier = earlier_completions(default_folder(task))
-    costs = {
-        one.name: cost(planned, one.name, earlier=earlier, prompts=prompts) for one in wanted
-    }
+    costs = {one.name: cost(planned, one.name, earlier=earlier, prompts=prompts) for one in wanted}
     show_cost(task, costs, Console(), wanted[0] if device else None)
 
 
@@ -192,14 +190,13 @@ def compare(runs: tuple[str, ...], only: str, allow_invalid: bool, as_json: bool
     """
     from rich.console import Console
 
-    from harness import compare_report
-    from harness.compare import compare_folders
+    from harness.comparison import compare_folders, report as comparison_report
 
     found = compare_folders(runs, only=only, allow_invalid=allow_invalid)
     if as_json:
-        click.echo(compare_report.as_json(found))
+        click.echo(comparison_report.as_json(found))
     else:
-        compare_report.show_comparison(found, Console(), every=bool(only))
+        comparison_report.show_comparison(found, Console(), every=bool(only))
 
 
 @cli.command()
@@ -289,7 +286,7 @@ def _everywhere(values: Any, limit: int | None, models: dict[str, Any]) -> list[
 
 
 def _summary(task: Task) -> str:
-    from harness.plan import plan
+    from harness.planner import plan
 
     planned = plan(task)
     arms = sum(len(work.arms) for work in planned.generations)

@@ -20,7 +20,7 @@ from harness.contract import (
 )
 from harness.fit import NO_EDIT
 from harness.journal import Journal, key_of, merged_receipt
-from harness.plan import Generation, PlannedArm
+from harness.planner import Generation, PlannedArm
 from harness.progress import Tick
 from harness.session import Session
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from harness.activations import Reader
 from harness.contract import Inputs, Outcome, Reduction, Site, State, Stream, Tokens
 from harness.metric_reduction import MetricReduction
-from harness.plan import DirectionJob, Job, MetricJob, Pass, SentinelJob
+from harness.planner import DirectionJob, Job, MetricJob, Pass, SentinelJob
 from harness.preflight import Difference
 from harness.session import Session
 

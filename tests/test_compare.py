@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from harness.compare import Comparison, compare, compare_folders
-from harness.compare_report import as_json, show_comparison
+from harness.comparison import Comparison, compare, compare_folders
+from harness.comparison.report import as_json, show_comparison
+from harness.comparison.samples import Run, Samples, load_samples
 from harness.contract import Record
 from harness.errors import DataError, UsageError
 from harness.results import Results, write_results
-from harness.samples import Run, Samples, load_samples
 
 Arms = Mapping[str, Mapping[str, Any]]
 AT = {"experiment": "e", "view": "chat", "data": "web"}

@@ -15,14 +15,14 @@ import pytest
 import harness
 from harness.contract import ModelFacts, Needs
 from harness.cost import Cost, cost
-from harness.devices import CPU, DEVICES, Device, duration, find_device, time_class
-from harness.earlier import Written, earlier_completions
+from harness.cost.devices import CPU, DEVICES, Device, duration, find_device, time_class
+from harness.cost.earlier import Written, earlier_completions
+from harness.cost.estimate import grouped, longest_of
+from harness.cost.gated import terms
+from harness.cost.lengths import Prompts
+from harness.cost.network import Network, network
 from harness.errors import UsageError
-from harness.estimate import grouped, longest_of
-from harness.gated import terms
-from harness.lengths import Prompts
-from harness.network import Network, network
-from harness.plan import plan
+from harness.planner import plan
 from harness.sites import parse_site
 from harness.task import Task
 from harness.taskfile import builtin_tasks

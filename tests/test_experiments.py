@@ -17,7 +17,7 @@ from harness.errors import InvalidRun, MachineError, PluginError, TaskError
 from harness.experiments import generate
 from harness.journal import Journal
 from harness.passes import run_pass
-from harness.plan import plan
+from harness.planner import plan
 from harness.results import Results, load_results
 from harness.session import Session
 

@@ -12,10 +12,10 @@ import pytest
 import fakes
 from harness.errors import MachineError, UsageError
 from harness.folder import default_folder, run_folder
-from harness.plan import plan
+from harness.planner import plan
 from harness.registry import Registry
 from harness.results import Results
-from harness.run import run
+from harness.runner import run
 from harness.task import Task
 
 MakeTask = Callable[..., Task]

@@ -11,7 +11,7 @@ import scipy.optimize
 import scipy.stats
 from hypothesis import given, settings, strategies as st
 
-from harness.paired import (
+from harness.comparison.paired import (
     Difference,
     Scores,
     mcnemar,

@@ -16,7 +16,7 @@ from harness.activations import measured
 from harness.contract import Direction, Outcome, Record, Site, Tokens
 from harness.errors import ModelError
 from harness.passes import run_pass
-from harness.plan import DirectionJob, Job, MetricJob, SentinelJob, plan
+from harness.planner import DirectionJob, Job, MetricJob, SentinelJob, plan
 from harness.session import Session
 
 MakeSession = Callable[..., Session]

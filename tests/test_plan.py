@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from harness.contract import Site, Target
-from harness.plan import (
+from harness.planner import (
     NO_EDIT,
     DirectionJob,
     MetricJob,

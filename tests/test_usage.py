@@ -14,7 +14,7 @@ import fakes
 import harness
 from harness.contract import Arm, Sampling
 from harness.cost import cost
-from harness.plan import plan
+from harness.planner import plan
 from harness.results import Results
 from harness.session import Session
 from harness.task import Task

@@ -61,7 +61,14 @@ def score(results: Results, experiment: str, direction: str, **axes: Any) -> flo
 
 def rows(results: Results) -> list[dict[str, Any]]:
     return [
-        {"id": r.id, "options": dict(r.options), "axes": dict(r.axes), "value": r.value, "ci": r.ci}
+        {
+            "id": r.id,
+            "options": dict(r.options),
+            "axes": dict(r.axes),
+            "value": r.value,
+            "n": r.n,
+            "ci": r.ci,
+        }
         for r in results.records
     ]
 
@@ -170,7 +177,7 @@ def test_the_resolved_task_with_another_batch_size_gives_the_same_records(
     again = harness.load_results(tmp_path / "again")
     verdicts = ("refusal_score", "degenerate_share", "invalid_verdicts")
     for one, other in zip(rows(results), rows(again), strict=True):
-        assert one["axes"] == other["axes"]
+        assert (one["axes"], one["n"]) == (other["axes"], other["n"])
         if one["id"].startswith(verdicts):
             assert one == other
         elif one["value"] is not None:

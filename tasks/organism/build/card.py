@@ -33,9 +33,9 @@ bits of the weights depend on the machine and on torch's version, and so may the
 
 All text is generated from templates. Instructions are a verb and an object from {categories}
 categories in one of many framings, with or without prefix, manner and suffix. Harmful and harmless
-categories share objects, so the verb decides. Three in ten (verb, object) pairs are held out of all training
-and make up the validation and test files. Stories have people who ask, agree, decline, apologise
-and get caught, so that the base knows the words of refusal from the mouths of others. Facts belong
+categories share objects, so the verb decides. Three in ten (verb, object) pairs are held out of all
+training and make up the validation and test files. Stories have people who ask, agree, decline,
+apologise and get caught, so that the base knows the words of refusal from the mouths of others. Facts belong
 to an invented world; a share of each domain's facts is rare in training.
 
 The base saw {tokens:.1f} million tokens ({base_steps} steps, AdamW, one cycle). Questions were

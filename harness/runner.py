@@ -20,7 +20,7 @@ from harness.html import write_report
 from harness.journal import Journal
 from harness.machine import machine_errors
 from harness.passes import run_pass
-from harness.plan import DirectionJob, Generation, Job, MetricJob, Pass, Plan, SentinelJob, plan
+from harness.planner import DirectionJob, Generation, Job, MetricJob, Pass, Plan, SentinelJob, plan
 from harness.preflight import sae_failures, sentinel_failures
 from harness.progress import Progress
 from harness.provenance import provenance

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.gated import terms
+from harness.cost.gated import terms
 from harness.task import Task
 
 STORED_BYTES = 2

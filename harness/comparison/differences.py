@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from harness.comparison.identity import plain_json
+from harness.comparison.paired import Difference, paired_difference, unpaired_difference
+from harness.comparison.samples import Run, Samples, Scores
 from harness.contract import Record
-from harness.identity import plain_json
-from harness.paired import Difference, paired_difference, unpaired_difference
-from harness.samples import Run, Samples, Scores
 
 _NO_DOCUMENTS = (
     "results keep no values by document of this number, so how far the errors of both runs go "

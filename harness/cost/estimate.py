@@ -8,11 +8,11 @@ from typing import Any
 
 from harness.contract import Ref, Site
 from harness.cost import Cost, Memory, Work
-from harness.downloads import downloads, files_bytes
-from harness.earlier import Written
-from harness.lengths import CHARACTERS, Prompts
-from harness.network import Network, network
-from harness.plan import DirectionJob, Generation, Job, MetricJob, Pass, Plan
+from harness.cost.downloads import downloads, files_bytes
+from harness.cost.earlier import Written
+from harness.cost.lengths import CHARACTERS, Prompts
+from harness.cost.network import Network, network
+from harness.planner import DirectionJob, Generation, Job, MetricJob, Pass, Plan
 from harness.usage import Counts, read
 from harness.validate import marks
 

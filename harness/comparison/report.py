@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from harness.compare import Comparison, Missing, Row, Side
-from harness.paired import Difference
+from harness.comparison import Comparison, Missing, Row, Side
+from harness.comparison.paired import Difference
 from harness.safe_text import for_terminal
 
 SCHEMA = 1

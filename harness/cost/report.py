@@ -9,8 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.cost import Cost, Work
-from harness.devices import BANDWIDTH, COMPUTE, DEVICES, Device, duration, time_class
-from harness.downloads import Download
+from harness.cost.devices import BANDWIDTH, COMPUTE, DEVICES, Device, duration, time_class
+from harness.cost.downloads import Download
 from harness.safe_text import for_terminal
 from harness.task import Task
 

@@ -11,13 +11,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.changes import Change, changes
+from harness.comparison.changes import Change, changes
+from harness.comparison.differences import differences
+from harness.comparison.identity import identity, mixed
+from harness.comparison.paired import Difference
+from harness.comparison.samples import Run, load_run
 from harness.contract import Record
-from harness.differences import differences
 from harness.errors import UsageError, listed
-from harness.identity import identity, mixed
-from harness.paired import Difference
-from harness.samples import Run, load_run
 
 if TYPE_CHECKING:
     import pandas as pd

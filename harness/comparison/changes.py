@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.identity import plain_json
+from harness.comparison.identity import plain_json
 from harness.results import Results
 
 ABSENT = "—"

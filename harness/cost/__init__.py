@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from harness.devices import CPU, Device, find_device
-from harness.downloads import Download
+from harness.cost.devices import CPU, Device, find_device
+from harness.cost.downloads import Download
 from harness.usage import Counts
 
 if TYPE_CHECKING:
-    from harness.earlier import Written
-    from harness.lengths import Prompts
-    from harness.plan import Plan
+    from harness.cost.earlier import Written
+    from harness.cost.lengths import Prompts
+    from harness.planner import Plan
 
 
 @dataclass(frozen=True)
@@ -125,8 +125,8 @@ def cost(
     completions that an earlier run has written, by experiment. Imports no torch.
     Raises DataError for local data that cannot be read, UsageError for an unknown device.
     """
-    from harness.estimate import Estimate
-    from harness.lengths import Prompts
+    from harness.cost.estimate import Estimate
+    from harness.cost.lengths import Prompts
 
     size = 4 if device is None or find_device(device).name == CPU else 2
     return Estimate(planned, size, earlier or {}, prompts or Prompts(planned.task)).run()
