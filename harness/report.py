@@ -27,14 +27,15 @@ def show(results: Results, console: Console) -> None:
     if spec.get("source"):
         console.print(Text(for_terminal(str(spec["source"]), 500), "dim"))
     records = [r for r in results.records if not r.id.startswith(_DETAILS)]
-    for name in dict.fromkeys(r.axes.get("experiment") for r in records):
+    arms = [r for r in records if "experiment" in r.axes and "direction" in r.axes]
+    for name in dict.fromkeys(r.axes["experiment"] for r in arms):
         if name is not None:
-            mine = _headlines([r for r in records if r.axes.get("experiment") == name])
+            mine = _headlines([r for r in arms if r.axes["experiment"] == name])
             axes = mine[0].axes
             place = for_terminal(f"{name}: {axes.get('view')} on {axes.get('data')}")
             title = f"Experiment {place}, n = {_n(mine)}"
             console.print(_grid(title, mine))
-    rest = [record for record in records if "experiment" not in record.axes]
+    rest = [record for record in records if record not in arms]
     if directions := [record for record in rest if "direction" in record.axes]:
         console.print(_grid("Directions", directions))
     if others := [record for record in rest if "direction" not in record.axes]:
@@ -74,10 +75,16 @@ def _grid(title: str, records: Sequence[Record]) -> Group:
         if column in rows.get(place, {}):
             place = _place(record.axes, skip=("experiment",))
         rows.setdefault(place, {})[column] = record
-    table = Table(title=Text(title, "bold"), title_justify="left", pad_edge=False, box=None)
+    table = Table(
+        title=Text(title, "bold"),
+        title_justify="left",
+        pad_edge=False,
+        box=None,
+        padding=(0, 1, 0, 0),
+    )
     table.add_column("", no_wrap=True)
     for column in columns:
-        table.add_column(Text(_header(column)), justify="right")
+        table.add_column(Text(_header(column)), justify="right", no_wrap=True)
     reasons: dict[str, list[str]] = {}
     for place, found in rows.items():
         cells = [_cell(found[column]) if column in found else Text("") for column in columns]
@@ -103,7 +110,13 @@ def _axis(name: str, value: object) -> str:
 
 
 def _list(title: str, records: Sequence[Record]) -> Group:
-    table = Table(title=Text(title, "bold"), title_justify="left", pad_edge=False, box=None)
+    table = Table(
+        title=Text(title, "bold"),
+        title_justify="left",
+        pad_edge=False,
+        box=None,
+        padding=(0, 1, 0, 0),
+    )
     table.add_column("")
     table.add_column("value", justify="right")
     table.add_column("where")

@@ -189,8 +189,7 @@ def _experiment(
             tools = session.tools(entry.options, folder / "work" / "verdicts")
             judged.append(judge(entry, outcomes, tools))
             tick(1)
-        how = {"intervention": options, "generation": spec.generation.model_dump(mode="json")}
-        ledger.records += verdict_records(judged[-1], outcomes, axes, how, session.task.spec.seed)
+        ledger.records += verdict_records(judged[-1], outcomes, axes, session.task.spec.seed)
     rows = list(samples(judged, outcomes))
     table = ledger.tables.setdefault(COMPLETIONS, [])
     table += [{**row, "experiment": work.experiment} for row in rows]

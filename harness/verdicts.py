@@ -44,15 +44,14 @@ def verdict_records(
     judged: Judged,
     outcomes: Sequence[ArmOutcome],
     axes: Mapping[str, JSON],
-    how: Mapping[str, Any],
     seed: int,
 ) -> Iterator[Record]:
     """One record per arm and score, and the share of completions that could not be judged.
 
-    `how` says how the completions were made; it stands among the options, so that scores of
-    different interventions are never taken for the same number.
+    Their options are the evaluator's, which say what the number means. The intervention is what
+    is tried: runs that differ in it can be compared.
     """
-    options = {**judged.options, **how}
+    options = judged.options
     for outcome, verdicts in zip(outcomes, judged.verdicts, strict=True):
         planned = outcome.planned
         own = {"direction": planned.direction, "evaluator": judged.evaluator}
