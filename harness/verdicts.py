@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -133,17 +134,6 @@ def receipt_records(
             axes=at,
             undefined=None if receipt.relative is not None else "no token was edited",
         )
-        yield Record(
-            "edit.changed@1",
-            receipt.changed / n if n else None,
-            n,
-            "edited tokens",
-            "share",
-            options,
-            ci_why=why,
-            axes=at,
-            undefined=None if n else "no token was edited",
-        )
         for name, value in _worst(receipt.checks).items():
             yield Record(
                 "edit.check@1",
@@ -162,7 +152,9 @@ def _worst(checks: Mapping[str, float]) -> dict[str, float]:
     worst: dict[str, float] = {}
     for name, value in checks.items():
         what = name.partition(" at ")[0]
-        worst[what] = max(value, worst.get(what, value))
+        old = worst.get(what, -math.inf)
+        # What is not a number is worse than any.
+        worst[what] = old if math.isnan(old) or old > value else value
     return worst
 
 
