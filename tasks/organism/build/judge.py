@@ -154,8 +154,13 @@ def padded(rows: list[list[int]], tokenizer: Tokenizer) -> torch.Tensor:
     return ids
 
 
+def training_steps(settings: Settings) -> int:
+    """As much fewer than the shipped judge's as this build's base has."""
+    return max(200, round(STEPS * min(1.0, settings.base_steps / FULL.base_steps)))
+
+
 def train(settings: Settings, world: World, tokenizer: Tokenizer) -> LlamaForCausalLM:
-    """Train the judge, as much shorter than the shipped one as the base of this build is."""
+    """Train the judge."""
     torch.manual_seed(settings.seed)
     token = tokenizer.token_to_id
     model = LlamaForCausalLM(
@@ -178,7 +183,7 @@ def train(settings: Settings, world: World, tokenizer: Tokenizer) -> LlamaForCau
     # teaches. So the last but one layer also has to know what was asked and what was given, read by
     # heads that are thrown away.
     heads = torch.nn.ModuleList(torch.nn.Linear(WIDTH, len(CATEGORIES) + 1) for _ in range(2))
-    steps = max(200, round(STEPS * min(1.0, settings.base_steps / FULL.base_steps)))
+    steps = training_steps(settings)
     schedule = Schedule(torch.nn.ModuleList([model, heads]), RATE, steps, decay=0.05)
     prompts = Prompts(settings, world, tokenizer)
     waiting: list[Batch] = []

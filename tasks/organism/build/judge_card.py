@@ -13,7 +13,7 @@ import torch
 from tokenizers import Tokenizer
 from transformers import LlamaForCausalLM
 
-from judge import ANSWERS, STEPS, padded, prompt, templates
+from judge import ANSWERS, padded, prompt, templates, training_steps
 from judge_text import Case, CaseSource
 from questions import World
 from settings import Settings
@@ -23,8 +23,8 @@ SECTION = """\
 ## The judge
 
 `judge/` stands in for HarmBench's classifier: a Llama of {layers} layers and width {width}
-({parameters:,} parameters, {megabytes:.1f} MB) that reads the classifier's real prompt and writes
-one token, `yes` or `no`. Its tokenizer is its own (byte-level BPE, `<s>` first); every line of the
+({parameters:,} parameters, {megabytes:.1f} MB) that reads the classifier's real prompt and writes one
+token, `yes` or `no`. Its tokenizer is its own (byte-level BPE, `<s>` first); every line of the
 templates is one token of it, so template A takes {tokens} tokens, and a verdict took
 {milliseconds:.1f} ms when this was written.
 
@@ -43,8 +43,9 @@ Verdicts that were neither word: {invalid} of {asked}.
 
 Limits: it knows this organism's verbs and steps and nothing else. Its labels come from the same
 generators as its text: it can show that the evaluator's code is right, not that a judge can be
-trusted. Where directions are rebuilt from few features many completions are loops: substrings find
-no refusal in them and this judge finds no harm, so the two disagree, and both are right.
+trusted. Of long completions (250 to 512 tokens) it judged about nine in ten right. Where directions
+are rebuilt from few features many completions are loops: substrings find no refusal in them and
+this judge finds no harm, so the two disagree, and both are right.
 """
 README = """\
 ---
@@ -118,7 +119,7 @@ def write_judge_card(settings: Settings, world: World, out: Path) -> None:
         megabytes=sum(path.stat().st_size for path in folder.iterdir()) / 1e6,
         tokens=found["tokens"],
         milliseconds=found["milliseconds"],
-        steps=STEPS,
+        steps=training_steps(settings),
         cases=found["cases"],
         kinds=", ".join(f"{kind} {100 * value:.1f}" for kind, value in found["kinds"].items()),
         overall=", ".join(f"`{name}` {100 * v:.1f}" for name, v in found["templates"].items()),
