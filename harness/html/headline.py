@@ -40,10 +40,10 @@ def scores(records: Sequence[Record]) -> dict[_Column, list[Record]]:
 
 
 def experiments(results: Results) -> dict[str, list[Record]]:
-    """The records of each experiment, in order."""
+    """The records of each experiment's arms, in order."""
     found: dict[str, list[Record]] = {}
     for record in results.records:
-        if "experiment" in record.axes:
+        if "experiment" in record.axes and "direction" in record.axes:
             found.setdefault(str(record.axes["experiment"]), []).append(record)
     return found
 

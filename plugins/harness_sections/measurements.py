@@ -23,7 +23,7 @@ class Measurements:
         """A table for each pair, or None where there is nothing."""
         groups: dict[str | None, list[Record]] = {}
         for record in results.records:
-            if "direction" not in record.axes and "experiment" not in record.axes:
+            if not {"direction", "experiment", "analysis"} & record.axes.keys():
                 pair = record.axes.get("pair")
                 groups.setdefault(None if pair is None else str(pair), []).append(record)
         ordered = sorted(groups, key=lambda pair: pair is not None)

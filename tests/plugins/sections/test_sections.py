@@ -55,7 +55,8 @@ def make(axis: str = "k", values: tuple[Any, ...] = (1, 8, 64), experiments: int
             records.append(replace(overlap, null=null, ci=None))
     records += [record("direction.norm", 4.6, direction="truth"),
                 record("fvu.pooled", 0.1, model="base", data="web", site="resid_post.2"),
-                record("cosine.raw", 0.8, pair="p", data="web", sae="mid")]  # fmt: skip
+                record("cosine.raw", 0.8, pair="p", data="web", sae="mid"),
+                record("agreement.share", 0.9, analysis="judges", experiment="e0")]  # fmt: skip
     task = {"name": "t", "seed": 0, "models": {"base": {"path": "x"}}, "preflight": {"data": "web"}}
     origin = {"harness": "0.1.0", "git": None, "components": ["a", "b"],
               "models": {"base": {"fingerprint": "f00", "dtype": "float32"}},
@@ -91,7 +92,7 @@ def test_every_section_keeps_the_laws(owned: Owned, results: Results) -> None:
 
 def test_sections_come_in_an_order() -> None:
     orders = [panel(owned.component.name, make()).order for owned in SECTIONS]
-    assert len(set(orders)) == len(orders) == 7
+    assert len(set(orders)) == len(orders) == 8
 
 
 # ── Figures ──────────────────────────────────────────────────────────────────────────────────────
@@ -315,3 +316,16 @@ def test_the_check_names_the_law_that_is_broken(law: str) -> None:
 
 def test_sections_have_nothing_to_set() -> None:
     assert not Plain.model_fields
+
+
+def test_analyses_show_their_numbers_and_the_first_rows_of_their_tables() -> None:
+    rows = [{"analysis": "judges", "completion": f"text {n}", "gone": None} for n in range(25)]
+    results = make()
+    results = replace(results, tables={**results.tables, "judges.disagreements": rows})
+    section = next(owned for owned in SECTIONS if owned.component.name == "findings")
+    panel = section.load()(Plain()).panel(results)
+    numbers, table = panel.blocks
+    assert numbers.rows[0][:2] == ["agreement.share", "experiment = e0"]
+    assert table.columns == ["completion"]
+    assert len(table.rows) == 20
+    assert "20 of 25" in table.note
