@@ -75,13 +75,7 @@ def _grid(title: str, records: Sequence[Record]) -> Group:
         if column in rows.get(place, {}):
             place = _place(record.axes, skip=("experiment",))
         rows.setdefault(place, {})[column] = record
-    table = Table(
-        title=Text(title, "bold"),
-        title_justify="left",
-        pad_edge=False,
-        box=None,
-        padding=(0, 1, 0, 0),
-    )
+    table = Table(pad_edge=False, box=None, padding=(0, 1, 0, 0))
     table.add_column("", no_wrap=True)
     for column in columns:
         table.add_column(Text(_header(column)), justify="right", no_wrap=True)
@@ -96,7 +90,7 @@ def _grid(title: str, records: Sequence[Record]) -> Group:
         Text(f"undefined for {', '.join(dict.fromkeys(places))}: {for_terminal(reason)}", "dim")
         for reason, places in reasons.items()
     ]
-    return Group(Text(""), table, *notes)
+    return Group(Text(""), Text(title, "bold"), table, *notes)
 
 
 def _place(axes: Mapping[str, Any], skip: Sequence[str]) -> str:
@@ -110,13 +104,7 @@ def _axis(name: str, value: object) -> str:
 
 
 def _list(title: str, records: Sequence[Record]) -> Group:
-    table = Table(
-        title=Text(title, "bold"),
-        title_justify="left",
-        pad_edge=False,
-        box=None,
-        padding=(0, 1, 0, 0),
-    )
+    table = Table(pad_edge=False, box=None, padding=(0, 1, 0, 0))
     table.add_column("")
     table.add_column("value", justify="right")
     table.add_column("where")
@@ -125,7 +113,7 @@ def _list(title: str, records: Sequence[Record]) -> Group:
         if record.undefined:
             where += f": {for_terminal(record.undefined)}"
         table.add_row(Text(for_terminal(_name(record))), _cell(record), Text(where, "dim"))
-    return Group(Text(""), table)
+    return Group(Text(""), Text(title, "bold"), table)
 
 
 def _cell(record: Record) -> Text:
