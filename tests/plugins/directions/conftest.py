@@ -51,6 +51,7 @@ class MemorySae:
     decoder: torch.Tensor
     facts: SaeFacts = field(default_factory=lambda: SaeFacts(site=SITE))
     fingerprint: str = "memory"
+    notes: tuple[str, ...] = ()
 
     def encode(self, x: torch.Tensor) -> Latents:
         raise NotImplementedError

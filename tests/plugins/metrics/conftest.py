@@ -23,6 +23,7 @@ class SmallSae:
         generator = torch.Generator().manual_seed(3)
         self.facts = SaeFacts("small", d, width, SITE)
         self.fingerprint = "small"
+        self.notes: tuple[str, ...] = ()
         self.w = torch.randn(d, width, generator=generator) / d**0.5
         self.bias = torch.randn(d, generator=generator)
         self.threshold = threshold

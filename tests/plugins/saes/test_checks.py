@@ -20,6 +20,7 @@ class Right:
 
     facts = SaeFacts("right", 5, 14)
     fingerprint = "right"
+    notes: tuple[str, ...] = ()
 
     def encode(self, x):
         return Latents.from_dense((x @ W).relu())
