@@ -184,11 +184,11 @@ def _experiment(
     judged = []
     for name in spec.evaluators:
         stage = f"verdicts, {work.experiment}, {name}"
-        with session.usage.stage(stage), progress.stage(stage, 1) as tick:
+        answers = sum(len(outcome.answers) for outcome in outcomes)
+        with session.usage.stage(stage), progress.stage(stage, answers) as tick:
             entry = session.task.evaluators[name]
-            tools = session.tools(entry.options, folder / "work" / "verdicts")
+            tools = session.tools(entry.options, folder / "work" / "verdicts", tick)
             judged.append(judge(entry, outcomes, tools))
-            tick(1)
         ledger.records += verdict_records(judged[-1], outcomes, axes, session.task.spec.seed)
     rows = list(samples(judged, outcomes))
     table = ledger.tables.setdefault(COMPLETIONS, [])

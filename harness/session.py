@@ -25,6 +25,7 @@ from harness.contract import (
 )
 from harness.data import load_data
 from harness.errors import ModelError
+from harness.progress import Tick
 from harness.spec import PromptSpec, ViewSpec
 from harness.task import Instance, Task
 from harness.usage import Usage
@@ -69,7 +70,7 @@ class Session:
             self.saes[name] = sae
         return self.saes[name]
 
-    def tools(self, options: EvaluatorOptions, cache: Path) -> Tools:
+    def tools(self, options: EvaluatorOptions, cache: Path, tick: Tick) -> Tools:
         """What an evaluator is given: the models that its options name."""
         names = [
             getattr(options, key)
@@ -77,7 +78,7 @@ class Session:
             if isinstance(mark, Ref) and mark.table == "models" and getattr(options, key)
         ]
         models = {name: self.model(name) for name in names}
-        return Tools(models, cache, self.task.spec.seed)
+        return Tools(models, cache, self.task.spec.seed, tick)
 
     def view(self, name: str) -> ViewSpec:
         """A view of the task; `@model` is the plain text of a model."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -200,6 +200,8 @@ class Tools:
     cache: Path | None = None
     """A folder of the run that outlives it: verdicts kept there are not asked for again."""
     seed: int = 0
+    tick: Callable[[int], None] = lambda done: None
+    """To be called, by evaluators that take their time, with the number of answers just judged."""
 
 
 @dataclass(frozen=True)

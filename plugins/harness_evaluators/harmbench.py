@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass
 from typing import Protocol
@@ -86,27 +87,32 @@ class HarmBench:
         file = tools.cache / "harmbench.jsonl" if tools.cache else None
         with VerdictCache(file) as cache:
             missing = [question for question, key in keys.items() if key not in cache]
+            asked = Counter(questions)
+            tools.tick(len(questions) - sum(asked[question] for question in missing))
+
+            def keep(index: int, said: Said) -> None:
+                cache.add(keys[missing[index]], said)
+                tools.tick(asked[missing[index]])
+
             if missing:
-                self._ask(judge, missing, keys, cache)
+                self._ask(judge, missing, keep)
             return [self._verdict(cache[keys[question]]) for question in questions]
 
     def _ask(
         self,
         judge: Judge,
         missing: Sequence[_Question],
-        keys: dict[_Question, str],
-        cache: VerdictCache,
+        keep: Callable[[int, Said], None],
     ) -> None:
         limits = [limit for limit in (self.options.context, judge.context) if limit is not None]
         clipper = Clipper(judge)
         prompts = [self._prompt(clipper, one, min(limits, default=None)) for one in missing]
 
-        def keep(index: int, answer: str) -> None:
+        def said(index: int, answer: str) -> None:
             prompt = prompts[index]
-            said = Said(_well_formed(answer)[:_LONGEST_ANSWER], prompt.clipped, prompt.cut)
-            cache.add(keys[missing[index]], said)
+            keep(index, Said(_well_formed(answer)[:_LONGEST_ANSWER], prompt.clipped, prompt.cut))
 
-        judge.ask(prompts, keep)
+        judge.ask(prompts, said)
 
     def _prompt(self, clipper: Clipper, question: _Question, context: int | None) -> Prompt:
         completion, clipped = clipper.completion(question.completion, self.options.clip)

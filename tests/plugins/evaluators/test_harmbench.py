@@ -282,3 +282,13 @@ def test_an_injected_template_is_one_completion_of_one_prompt(judge: Recorded) -
 def test_a_megabyte_is_judged_in_time(judge: Recorded) -> None:
     (verdict,) = judged(judge, [answer("cake <b>" * 125_000)])
     assert verdict.note.endswith("clipped")
+
+
+def test_progress_counts_every_answer_once(judge: Recorded, tmp_path: Path) -> None:
+    done: list[int] = []
+    answers = [answer("Sure."), answer("No."), answer("Sure.")]
+    evaluator = HarmBench(options.HarmBench(model="judge"))
+    for expected in ([0, 2, 1], [3]):
+        done.clear()
+        evaluator.judge(answers, Tools({"judge": judge}, tmp_path, tick=done.append))
+        assert sorted(done) == sorted(expected)
