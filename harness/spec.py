@@ -257,6 +257,15 @@ class GenerationSpec(Spec):
     """Nucleus sampling; only with a temperature."""
 
 
+class ExpectCompletions(Spec):
+    """What is known of completions before there are any, for `harness plan` alone."""
+
+    tokens: int | None = Field(None, ge=1)
+    """How long they are on average; without it, all of `max_new_tokens`."""
+    distinct: float = Field(1.0, gt=0, le=1)
+    """Share of different ones over all arms: of equal completions of one prompt, one is judged."""
+
+
 class ExperimentSpec(Spec):
     """Completions under interventions, judged: `[experiments.NAME]`."""
 
@@ -272,6 +281,8 @@ class ExperimentSpec(Spec):
     """Who judges: entries of `[evaluators]`, or evaluators by their own name."""
     generation: GenerationSpec = GenerationSpec()
     """How completions are drawn."""
+    expect: ExpectCompletions = ExpectCompletions()
+    """What they are expected to be like; changes what is planned, never what is run."""
 
 
 class EvaluatorSpec(PluginSpec):

@@ -381,20 +381,15 @@ def test_the_plan_of_the_organism_is_what_its_run_used(
         counts = used["stages"][work.stage][work.model]
         if not work.counts.completions:
             assert asdict(work.counts) == counts
-    # What is judged twice is unknown beforehand, so verdicts are held against a bound alone.
     total = dict.fromkeys(asdict(planned.counts), 0)
     found = dict(total)
     for work in planned.work:
         counts = used["stages"][work.stage][work.model]
-        if work.stage.startswith("verdicts"):
-            assert counts["positions"] <= 1.1 * work.counts.positions
-            continue
         for name, number in asdict(work.counts).items():
             total[name] += number
             found[name] += counts[name]
-    for name in ("forwards", "prompts", "tokens", "completions", "positions"):
+    for name in total:
         assert total[name] == pytest.approx(found[name], rel=0.3), name
-    assert total["completion_tokens"] >= found["completion_tokens"]
     memory = used["memory_bytes"]["beyond_imports"]
     assert planned.memory.total == pytest.approx(memory, rel=0.3)
 
@@ -405,7 +400,9 @@ def test_a_judging_model_reads_its_template_with_every_completion() -> None:
         REFUSAL,
         models={"judge": {"path": base}},
         evaluators={"judge": {"method": "harmbench", "model": "judge"}},
-        experiments={"bypass": {"evaluators": ["judge"]}},
+        experiments={
+            "bypass": {"evaluators": ["judge"], "expect": {"tokens": 48, "distinct": 1.0}}
+        },
     )
     planned, prompts = plan(task), Prompts(task)
     found = {work.stage: work for work in cost(planned, prompts=prompts).work}

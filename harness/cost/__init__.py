@@ -68,13 +68,13 @@ class Cost:
     """An estimate, to be held against the `usage` that a run's provenance reports.
 
     Prompts, tokens and forwards of passes are exact where prompts could be counted. Completions
-    end when they like: unless an earlier run has told how long they are, they are taken to reach
-    `max_new_tokens`. `counts.completion_tokens` is then an upper bound, often twice what is
-    written. `counts.positions`, the token positions computed, is what cost follows and what is to
+    end when they like: unless an earlier run or the experiment's `expect` tells how long they are,
+    they are taken to reach `max_new_tokens`. `counts.completion_tokens` is then an upper bound,
+    often twice what is written. `counts.positions`, the token positions computed, is what cost follows and what is to
     be compared: a batch runs until its last completion has ended, so that a batch of hundreds
     nearly always goes to the limit, however early most of its rows have ended. Arms that turn out
-    to be undefined are planned and not run. Verdicts of a model are an upper bound, too: equal
-    completions of a prompt are judged once, and how many are equal only an earlier run tells.
+    to be undefined are planned and not run. Verdicts of a model are an upper bound in the same way:
+    equal completions of a prompt are judged once.
     """
 
     work: tuple[Work, ...]
@@ -83,7 +83,7 @@ class Cost:
     """Bytes of the run's own folder, roughly."""
     downloads: tuple[Download, ...]
     bound: bool
-    """Whether lengths of completions are upper bounds, not those of an earlier run."""
+    """Whether lengths of completions are upper bounds: neither `expect` nor a run tells them."""
     unknown: tuple[str, ...]
     """What would have to be known: the numbers are sums without it."""
     notes: tuple[str, ...]

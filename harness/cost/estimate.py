@@ -55,7 +55,7 @@ class Estimate:
             Memory(weights, saes, *self.peak),
             files_bytes(self.completions),
             tuple(downloads(task)),
-            any(work.experiment not in self.earlier for work in self.planned.generations),
+            any(map(self._bound, self.planned.generations)),
             grouped(self.unknown),
             grouped(self.notes),
         )
@@ -175,6 +175,11 @@ class Estimate:
 
     # ── Completions and verdicts ──
 
+    def _bound(self, work: Generation) -> bool:
+        """Whether nothing tells how long the completions are, so that the longest is planned."""
+        expect = self.planned.task.spec.experiments[work.experiment].expect
+        return work.experiment not in self.earlier and expect.tokens is None
+
     def _completions(self, work: Generation) -> None:
         task = self.planned.task
         spec = task.spec.experiments[work.experiment]
@@ -183,7 +188,7 @@ class Estimate:
         written = self.earlier.get(work.experiment)
         earlier = sorted(written.lengths) if written else []
         most, context = spec.generation.max_new_tokens, task.model_facts[model].context
-        mean = sum(earlier) / len(earlier) if earlier else most
+        mean = sum(earlier) / len(earlier) if earlier else float(spec.expect.tokens or most)
         stage, net = f"completions, {work.experiment}", self._network(model)
         counts, flops, moved = Counts(), 0.0, 0.0
         for rows, width in self._batches(lengths, len(work.arms)):
@@ -207,7 +212,7 @@ class Estimate:
         )
         text = sum(lengths) / max(1, len(lengths)) + mean
         self.completions.append((rows, round(CHARACTERS * text)))
-        distinct = written.distinct if written else 1.0
+        distinct = written.distinct if written else spec.expect.distinct
         for name in spec.evaluators:
             options = task.evaluators[name].options
             for judge in self._judges(options):
