@@ -70,9 +70,10 @@ class Cost:
     Prompts, tokens and forwards of passes are exact where prompts could be counted. Completions
     end when they like: unless an earlier run or the experiment's `expect` tells how long they are,
     they are taken to reach `max_new_tokens`. `counts.completion_tokens` is then an upper bound,
-    often twice what is written. `counts.positions`, the token positions computed, is what cost follows and what is to
-    be compared: a batch runs until its last completion has ended, so that a batch of hundreds
-    nearly always goes to the limit, however early most of its rows have ended. Arms that turn out
+    often twice what is written. `counts.positions`, the token positions computed, is what cost
+    follows and what is to be compared: a batch runs until its last completion has ended, so that a
+    batch of hundreds nearly always goes to the limit, however early most of its rows ended. Arms
+    that turn out
     to be undefined are planned and not run. Verdicts of a model are an upper bound in the same way:
     equal completions of a prompt are judged once.
     """
