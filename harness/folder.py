@@ -22,8 +22,8 @@ from harness.task import Task
 from harness.validate import marks
 
 IDENTITY = ".task"
-
-
+_BESIDE = ("evaluators", "expect")
+"""Keys of an experiment that change no completion: who judges, and what a plan goes by."""
 _JUDGES = ("title", "source", "evaluators", "analyses", "gates")
 """Tables and keys that change neither an activation nor a completion."""
 
@@ -31,8 +31,9 @@ _JUDGES = ("title", "source", "evaluators", "analyses", "gates")
 def task_hash(task: Task) -> str:
     """Hash of the resolved task, as far as activations and completions depend on it.
 
-    Left out are titles, judges and what is made of their verdicts, so that another judge reads the
-    completions that are there already; what a judge has said is remembered by its own content.
+    Left out are titles, expectations, judges and what is made of their verdicts, so that another
+    judge reads the completions that are there already; what a judge has said is remembered by its
+    own content.
     """
     values = {key: value for key, value in task.resolved.items() if key not in _JUDGES}
     judging = set(task.spec.models) - set(_models(task))
@@ -40,7 +41,7 @@ def task_hash(task: Task) -> str:
         key: value for key, value in values.get("models", {}).items() if key not in judging
     }
     values["experiments"] = {
-        key: {name: value for name, value in table.items() if name != "evaluators"}
+        key: {name: value for name, value in table.items() if name not in _BESIDE}
         for key, table in values.get("experiments", {}).items()
     }
     text = json.dumps(values, sort_keys=True, default=str)

@@ -11,7 +11,7 @@ import pytest
 
 import fakes
 from harness.errors import MachineError, UsageError
-from harness.folder import default_folder, run_folder
+from harness.folder import default_folder, run_folder, task_hash
 from harness.planner import plan
 from harness.registry import Registry
 from harness.results import Results
@@ -187,3 +187,10 @@ def test_a_place_that_can_be_no_folder_is_a_wrong_place(
     }[place]
     with pytest.raises(UsageError, match="--out"), run_folder(folder, task(), False):
         raise AssertionError("this is no folder")
+
+
+def test_what_a_plan_goes_by_is_no_other_task(task: MakeTask) -> None:
+    text = A + EXPERIMENT
+    assert task_hash(task(text)) == task_hash(task(text, "experiments.e.expect.tokens=3"))
+    other = task(text, "experiments.e.generation.max_new_tokens=3")
+    assert task_hash(task(text)) != task_hash(other)

@@ -73,9 +73,8 @@ class Cost:
     often twice what is written. `counts.positions`, the token positions computed, is what cost
     follows and what is to be compared: a batch runs until its last completion has ended, so that a
     batch of hundreds nearly always goes to the limit, however early most of its rows ended. Arms
-    that turn out
-    to be undefined are planned and not run. Verdicts of a model are an upper bound in the same way:
-    equal completions of a prompt are judged once.
+    that turn out to be undefined are planned and not run. Verdicts of a model are an upper bound in
+    the same way: equal completions of a prompt are judged once.
     """
 
     work: tuple[Work, ...]
