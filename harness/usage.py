@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -55,6 +56,8 @@ class Usage:
 
     def imported(self) -> None:
         """Says that the components are imported: memory is counted from here on."""
+        # What earlier work left behind is freed now, not at some moment while memory is counted.
+        gc.collect()
         self._imports = _resident() or 0
         _forget_peak()
         if cuda := _cuda():
