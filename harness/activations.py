@@ -152,7 +152,7 @@ class Reader:
             right = side(stream.right) if stream.right is not None else None
             row = kept.row.to(left.device)
             everything = torch.arange(len(row), device=left.device)
-            yield Batch(stream.name, documents, row, everything, left, right)
+            yield Batch(stream.name, documents, row, everything, left, right, ids=row, position=row)
 
     def _side(self, model: Model, activations: Activations, kept: Measured) -> ModelSide:
         values = {site: kept.of(activations, site) for site in activations.sites}

@@ -25,16 +25,45 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 import pluggy
-from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from harness.edits import Arm as Arm, Check as Check, Edit as Edit
-from harness.sites import Site as Site, parse_site
+from harness.options import (
+    AnalysisOptions as AnalysisOptions,
+    BackendOptions as BackendOptions,
+    BenchmarkOptions as BenchmarkOptions,
+    DataRef as DataRef,
+    DirectionOptions as DirectionOptions,
+    DirectionRef as DirectionRef,
+    EvaluatorOptions as EvaluatorOptions,
+    InterventionOptions as InterventionOptions,
+    LabelsOptions as LabelsOptions,
+    LabelsRef as LabelsRef,
+    LocalPath as LocalPath,
+    Location as Location,
+    MetricOptions as MetricOptions,
+    ModelRef as ModelRef,
+    Options as Options,
+    PairRef as PairRef,
+    Place as Place,
+    ReductionOptions as ReductionOptions,
+    Ref as Ref,
+    SaeOptions as SaeOptions,
+    SaeRef as SaeRef,
+    SectionOptions as SectionOptions,
+    SiteName as SiteName,
+    StatisticOptions as StatisticOptions,
+    StatisticRef as StatisticRef,
+    TaskView as TaskView,
+    ViewRef as ViewRef,
+)
+from harness.sites import Site as Site
 from harness.values import (
     JSON as JSON,
     Answer as Answer,
+    Arrays as Arrays,
     Axes as Axes,
     Completion as Completion,
     Direction as Direction,
@@ -43,6 +72,7 @@ from harness.values import (
     Findings as Findings,
     Found as Found,
     Grid as Grid,
+    Label as Label,
     MetricValue as MetricValue,
     ModelFacts as ModelFacts,
     Needs as Needs,
@@ -62,9 +92,12 @@ from harness.values import (
     Tools as Tools,
     Undefined as Undefined,
     Verdict as Verdict,
+    Where as Where,
 )
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
     from jaxtyping import Float, Int
     from torch import Tensor
@@ -79,9 +112,11 @@ Kind = Literal[
     "backend",
     "sae_format",
     "metric",
+    "statistic",
     "direction",
     "intervention",
     "evaluator",
+    "labels",
     "analysis",
     "section",
 ]
@@ -114,146 +149,6 @@ def harness_components() -> Iterable[Component]:
     raise AssertionError("a hook specification is not called")
 
 
-# ── Options: the light half ──────────────────────────────────────────────────────────────────────
-
-
-@dataclass(frozen=True)
-class Ref:
-    """Marks an options field as the name of an entry of one of the task's tables."""
-
-    table: str
-
-
-@dataclass(frozen=True)
-class Place:
-    """Marks an options field as a path beside its task file or, with `hub`, a hub id."""
-
-    hub: bool = False
-
-
-def _site_text(text: str) -> str:
-    parse_site(text)
-    return text
-
-
-ModelRef = Annotated[str, Ref("models")]
-ViewRef = Annotated[str, Ref("views")]
-SaeRef = Annotated[str, Ref("saes")]
-DataRef = Annotated[str, Ref("data")]
-DirectionRef = Annotated[str, Ref("directions")]
-PairRef = Annotated[str, Ref("pairs")]
-Location = Annotated[str, Place(hub=True)]
-LocalPath = Annotated[str, Place()]
-SiteName = Annotated[str, AfterValidator(_site_text)]
-
-
-class Options(BaseModel):
-    """What a task writes for a component; unknown keys are errors; every field has a docstring."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-
-class BackendOptions(Options):
-    """Options of a backend; reads facts from configuration files and headers, offline."""
-
-    def describe(self) -> ModelFacts:
-        """Facts without reading a weight; fields stay None where nothing local tells them."""
-        return ModelFacts()
-
-    def runs_remote_code(self) -> bool:
-        """Whether loading runs code that came with the model; the command line must allow it."""
-        return False
-
-    def needs(self) -> Needs:
-        """What `harness plan` asks beside the facts, from the same files."""
-        return Needs()
-
-    def render(self, examples: Sequence[Example], prompt: Prompt) -> Sequence[Tokens] | None:
-        """What `Model.render` will give, from local files and without importing torch.
-
-        None where no local file tells; then `harness plan` estimates from the characters.
-        """
-        return None
-
-
-class SaeOptions(Options):
-    """Options of an SAE format."""
-
-    def describe(self) -> SaeFacts:
-        """Facts without reading a weight; fields stay None where nothing local tells them."""
-        return SaeFacts()
-
-    def needs(self) -> Needs:
-        """What `harness plan` asks beside the facts, from the same files."""
-        return Needs()
-
-    @classmethod
-    def claims(cls, path: str) -> bool:
-        """Whether the local folder or file `path` is in this format."""
-        return False
-
-
-class MetricOptions(Options):
-    """Options of a metric: two pure functions over sums (see `Metric`)."""
-
-    paired: ClassVar[bool] = True
-    """Whether one number needs both sides of a pair; otherwise each side is measured."""
-    on_sae: ClassVar[bool] = True
-    """Whether it needs an SAE. One that does not is measured at every site, with or without one."""
-
-
-class DirectionOptions(Options):
-    """Options of a direction finder: a reduction that yields directions."""
-
-    finish_only: ClassVar[frozenset[str]] = frozenset()
-    """Options that `finish` alone reads: a sweep over them shares one pass and one state."""
-
-    def reads(self, task: TaskView) -> Reads:
-        """What the pass must provide."""
-        return Reads()
-
-    def variants(self) -> Sequence[Axes]:
-        """The axes of each direction that will come out: one without axes unless it says so."""
-        return ({},)
-
-
-class InterventionOptions(Options):
-    """Options of an intervention."""
-
-
-class EvaluatorOptions(Options):
-    """Options of an evaluator of completions. The models that it names are given to `judge`."""
-
-    batch: ClassVar[int] = 32
-    """How many completions a model that it names reads together, for `harness plan`."""
-
-    def around(self) -> str | None:
-        """What such a model reads around a prompt and its completion; None where it varies."""
-        return None
-
-
-class AnalysisOptions(Options):
-    """Options of an analysis."""
-
-
-class SectionOptions(Options):
-    """Options of a section of the report; all of them have defaults."""
-
-
-@runtime_checkable
-class TaskView(Protocol):
-    """What `reads` may ask of the task around it."""
-
-    def sae_site(self, sae: str) -> Site:
-        """The site whose activations the SAE encodes."""
-
-    def sae_facts(self, sae: str) -> SaeFacts:
-        """What is known of an SAE before it is loaded."""
-
-    def direction(self, name: str) -> DirectionOptions:
-        """The options of a direction of the task."""
-
-
 # ── Models ───────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -270,6 +165,14 @@ class Activations:
     logits: Float[Tensor, "batch pos vocab"] | None = None
 
 
+@dataclass(frozen=True)
+class Native:
+    """What a backend wraps, for libraries that want it bare: edits act on it as on the wrapper."""
+
+    model: Any
+    tokenizer: Any
+
+
 @runtime_checkable
 class Model(Protocol):
     """A loaded model. Rows of a batch never influence each other; hooks never outlive a call."""
@@ -281,6 +184,10 @@ class Model(Protocol):
     device: str
     masked_ids: frozenset[int]
     """BOS, EOS and padding: never measured."""
+
+    @property
+    def native(self) -> Native | None:
+        """The library's own objects; None where the backend has none to give."""
 
     def render(self, examples: Sequence[Example], prompt: Prompt) -> list[Tokens]:
         """Prompts as token ids, with exactly the special tokens that the model expects."""
@@ -337,6 +244,14 @@ class Sae(Protocol):
 
 
 @runtime_checkable
+class Calibrated(Protocol):
+    """An SAE whose files leave open how its input is scaled: its own model's text decides."""
+
+    def calibrated(self, x: Float[Tensor, "tokens d_in"]) -> Sae:
+        """The SAE in the scaling that explains `x` better, and a note that says which."""
+
+
+@runtime_checkable
 class SaeFormat(Protocol):
     """Loads an SAE; built as `Class(options)`."""
 
@@ -360,6 +275,12 @@ class Side(Protocol):
     def reconstruction(self, sae: str, site: Site | None = None) -> Float[Tensor, "selected d"]:
         """x̂ of the selected tokens; decoded once, whoever asks."""
 
+    def logits(self) -> Float[Tensor, "tokens vocab"]:
+        """Next-token logits of all measured tokens, float32; only where `Reads.logits` asked."""
+
+    def encode(self, sae: str, x: Float[Tensor, "tokens d_in"]) -> Latents:
+        """Latents of other activations, such as edited ones; made anew at every call."""
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -369,10 +290,18 @@ class Batch:
     documents: tuple[str, ...]
     document: Int[Tensor, " tokens"]
     """For each token, the index of its document in `documents`."""
+    ids: Int[Tensor, " tokens"]
+    """Token ids, the same on both sides."""
+    position: Int[Tensor, " tokens"]
+    """For each token, its place in its prompt."""
     selected: Int[Tensor, " selected"]
     """The tokens that passed the stream's filters: rows of `x`, all rows without filters."""
     left: Side
     right: Side | None = None
+    ids: Int[Tensor, " tokens"] = field(kw_only=True)
+    """Token ids, the same on both sides."""
+    position: Int[Tensor, " tokens"] = field(kw_only=True)
+    """For each token, its place in its document."""
 
 
 State = dict[str, "np.ndarray"]
@@ -455,6 +384,33 @@ class Evaluator(Protocol):
 
     def judge(self, answers: Sequence[Answer], tools: Tools) -> list[Verdict]:
         """One verdict per answer, in order; answers do not influence each other."""
+
+
+@runtime_checkable
+class Benchmark(Protocol):
+    """An evaluator that asks a model itself, built as `Class(options)` of `BenchmarkOptions`."""
+
+    def run(self, model: Model, folder: Path, tools: Tools) -> Outcome:
+        """Records and tables of one arm; the model is edited already, every row alike.
+
+        `folder` is the arm's own and outlives the run: what is there need not be asked again.
+        """
+
+
+# ── Labels ───────────────────────────────────────────────────────────────────────────────────────
+
+
+@runtime_checkable
+class Labels(Protocol):
+    """Descriptions of an SAE's features; built as `Class(options)`."""
+
+    def describe(
+        self, sae: str, facts: SaeFacts, features: Sequence[int], findings: Findings
+    ) -> Sequence[Label]:
+        """One label for each feature that has one, at most; the order does not matter.
+
+        DataError or MachineError where it cannot go on; what is there is kept.
+        """
 
 
 # ── Analyses and the report ──────────────────────────────────────────────────────────────────────

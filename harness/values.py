@@ -56,11 +56,38 @@ class SaeFacts:
 
 
 @dataclass(frozen=True)
+class Where:
+    """Which tokens of a stream count. All conditions must hold; each is looked at in float32.
+
+    The first two take tokens out of everything; the others choose the `selected` ones, for which
+    latents exist, among those that are left.
+    """
+
+    skip_first: int = 0
+    """Tokens at the beginning of each document that are left out."""
+    max_norm_ratio: float | None = None
+    """Longest activation, on either side, as a multiple of the median of its document there."""
+    cosine_below: float | None = None
+    """cos(x_left, x_right) is smaller."""
+    cosine_above: float | None = None
+    """cos(x_left, x_right) is at least this."""
+    site: Site | None = None
+    """Where all but the first condition look."""
+
+    @property
+    def selects(self) -> bool:
+        """Whether it chooses among the measured tokens."""
+        return self.cosine_below is not None or self.cosine_above is not None
+
+
+@dataclass(frozen=True)
 class Stream:
     """A set of token activations that a reduction reads: a view of some data, or a pair of views.
 
-    Both sides of a pair read identical token ids, rendered once by `left`. `tokens` is
-    `all` (every token but BOS, EOS, padding and position 0) or `last` (the last prompt token).
+    Both sides of a pair read identical token ids, rendered once by `left`; with `align = "span"`
+    each side renders its own prompt, and the measured span (a query after its own context) is the
+    same ids on both. `tokens` is `all` (every token but BOS, EOS, padding and position 0) or
+    `last` (the last prompt token).
     """
 
     name: str
@@ -68,6 +95,12 @@ class Stream:
     data: str
     right: str | None = None
     tokens: Literal["all", "last"] = "all"
+    where: Where = Where()
+    align: Literal["tokens", "span"] = "tokens"
+    pack: int | None = None
+    """Documents are read side by side in rows of so many tokens; None reads a document a row."""
+    budget: int | None = None
+    """Stop after the document in which so many tokens were read."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +110,8 @@ class Reads:
     streams: tuple[Stream, ...] = ()
     sites: tuple[Site, ...] = ()
     saes: tuple[str, ...] = ()
+    logits: bool = False
+    """Whether it needs next-token logits: then the models run to their end."""
     start: tuple[str, ...] = ()
     """Directions that `start` needs: they must come from an earlier pass."""
     finish: tuple[str, ...] = ()
@@ -300,11 +335,38 @@ class Found:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a reduction yields: records, tables (rows of plain values) and directions."""
+    """What a reduction yields: records, tables (rows of plain values), directions and arrays."""
 
     records: tuple[Record, ...] = ()
     tables: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
     directions: tuple[Found, ...] = ()
+    arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
+    """Numbers that analyses read, by name: kept with the run, never shown."""
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """The arrays of one statistic: of one variant of its sweep, of one category of its data."""
+
+    statistic: str
+    """Its name in the task."""
+    axes: Axes
+    """Sweep values, and `domain` for a category; all categories together have no `domain`."""
+    values: Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Label:
+    """What a feature of an SAE means, according to one source. All text is hostile."""
+
+    sae: str
+    feature: int
+    description: str
+    cluster: str | None = None
+    """Its semantic cluster, where the source tells one."""
+    url: str | None = None
+    contexts: tuple[Mapping[str, Any], ...] = ()
+    """Where it is active: `tokens` (list of str), `values` (list of float), and what else."""
 
 
 @dataclass(frozen=True)
@@ -315,7 +377,12 @@ class Findings:
     tables: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
     """Tables by name. `completions` has a row for every completion of every experiment:
     `experiment`, the arm's `direction` and axes, `example`, `text`, `completion`, and `verdicts`
-    (by evaluator, its scores by name)."""
+    (by evaluator, its scores by name). `labels.<name>` has a row for every label of a source."""
+    arrays: tuple[Arrays, ...] = ()
+    """What the task's statistics kept."""
+    saes: Mapping[str, SaeFacts] = field(default_factory=dict)
+    tools: Tools = Tools()
+    """The models that the options name, loaded, and a folder of the run's own."""
     seed: int = 0
 
 

@@ -21,10 +21,12 @@ class ArraySide:
         activations: Mapping[Site, Float[Tensor, "tokens d"]],
         saes: Mapping[str, Sae],
         selected: Int[Tensor, " selected"],
+        logits: Float[Tensor, "tokens vocab"] | None = None,
     ) -> None:
         self.activations = dict(activations)
         self.saes = dict(saes)
         self.selected = selected
+        self._logits = logits
 
     def x(self, site: Site) -> Float[Tensor, "tokens d"]:
         """Activations at a site."""
@@ -40,6 +42,23 @@ class ArraySide:
         """x̂ of the selected tokens."""
         return self.saes[sae].reconstruct(self.latents(sae, site))
 
+    def logits(self) -> Float[Tensor, "tokens vocab"]:
+        """Next-token logits."""
+        assert self._logits is not None, "this side was made without logits"
+        return self._logits
+
+    def encode(self, sae: str, x: Float[Tensor, "tokens d"]) -> Latents:
+        """Latents of other activations."""
+        return self.saes[sae].encode(x)
+
+    def take(
+        self, tokens: Int[Tensor, " m"], selected: Int[Tensor, " selected"]
+    ) -> ArraySide:
+        """Some of its tokens, in this order."""
+        kept = {site: x[tokens] for site, x in self.activations.items()}
+        logits = None if self._logits is None else self._logits[tokens]
+        return ArraySide(kept, self.saes, selected, logits)
+
 
 def array_batch(
     document: Sequence[int],
@@ -49,17 +68,38 @@ def array_batch(
     saes: Mapping[str, Sae] | None = None,
     selected: Sequence[int] | None = None,
     documents: Sequence[str] | None = None,
+    ids: Sequence[int] | None = None,
+    logits: tuple[Tensor, ...] = (),
 ) -> Batch:
     """A batch from tensors: `document` says for each token which document it belongs to.
 
-    Without `selected` all tokens are; without names, documents are `0`, `1`, ….
+    Without `selected` all tokens are; without names, documents are `0`, `1`, …; without `ids`
+    every token is 0. `logits` are those of the left side, and of the right one.
     """
-    ids = torch.tensor(document, dtype=torch.long)
-    kept = torch.arange(len(ids)) if selected is None else torch.tensor(selected, dtype=torch.long)
-    names = documents or [str(i) for i in range(int(ids.max()) + 1 if len(ids) else 0)]
-    sides = [None if x is None else ArraySide(x, saes or {}, kept) for x in (left, right)]
+    row = torch.tensor(document, dtype=torch.long)
+    kept = torch.arange(len(row)) if selected is None else torch.tensor(selected, dtype=torch.long)
+    names = documents or [str(i) for i in range(int(row.max()) + 1 if len(row) else 0)]
+    outs = (*logits, None, None)
+    sides = [
+        None if x is None else ArraySide(x, saes or {}, kept, out)
+        for x, out in zip((left, right), outs, strict=False)
+    ]
     assert sides[0] is not None
-    return Batch("pair" if right else "view", tuple(names), ids, kept, sides[0], sides[1])
+    seen: dict[int, int] = {}
+    position: list[int] = []
+    for one in document:
+        position.append(seen.get(one, 0))
+        seen[one] = position[-1] + 1
+    return Batch(
+        "pair" if right else "view",
+        tuple(names),
+        row,
+        kept,
+        sides[0],
+        sides[1],
+        ids=torch.tensor([0] * len(row) if ids is None else list(ids), dtype=torch.long),
+        position=torch.tensor(position, dtype=torch.long),
+    )
 
 
 def take(batch: Batch, tokens: Int[Tensor, " m"], documents: Sequence[int] | None = None) -> Batch:
@@ -72,9 +112,7 @@ def take(batch: Batch, tokens: Int[Tensor, " m"], documents: Sequence[int] | Non
     selected = passed[tokens].nonzero().squeeze(1)
 
     def side(whole: ArraySide | None) -> ArraySide | None:
-        if whole is None:
-            return None
-        return ArraySide({s: x[tokens] for s, x in whole.activations.items()}, whole.saes, selected)
+        return None if whole is None else whole.take(tokens, selected)
 
     left = side(cast(ArraySide, batch.left))
     assert left is not None
@@ -85,6 +123,8 @@ def take(batch: Batch, tokens: Int[Tensor, " m"], documents: Sequence[int] | Non
         selected,
         left,
         side(cast("ArraySide | None", batch.right)),
+        ids=batch.ids[tokens],
+        position=batch.position[tokens],
     )
 
 

@@ -4,27 +4,42 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from harness.contract import SaeFacts
 from harness.errors import ModelError, listed, suggestion
-from harness.sites import site_from_hook_name
+from harness.sites import Site, site_from_hook_name
+from harness_saes.checks import count, flag, text, wrong
 from harness_saes.keys import DECIDING, FLAT, TRAINING
+from harness_saes.rules import OWN, Rules
 
-Normalize = Literal["none", "expected_average_only_in", "constant_norm_rescale", "layer_norm"]
+Normalize = Literal[
+    "none",
+    "expected_average_only_in",
+    "constant_norm_rescale",
+    "layer_norm",
+    "constant_scalar_rescale",
+]
 _NORMALIZE: tuple[Normalize, ...] = (
     "none",
     "expected_average_only_in",
     "constant_norm_rescale",
     "layer_norm",
 )
+_SCALAR: Normalize = "constant_scalar_rescale"
+"""Of temporal SAEs alone; the factor is `activation_normalization_factor` of their rules."""
 
 TOPK = ("topk", "abstopk")
 BATCHTOPK = ("batchtopk", "matryoshka_batchtopk")
 """Training checkpoints; sae_lens exports them for inference as jumprelu."""
-ARCHITECTURES = ("standard", "jumprelu", "gated", *TOPK, *BATCHTOPK)
+SKIP = ("skip_transcoder", "jumprelu_skip_transcoder")
+"""Those with a linear path beside the latents, the tensor W_skip."""
+JUMPRELU = ("jumprelu", "jumprelu_transcoder", "jumprelu_skip_transcoder")
+TRANSCODERS = ("transcoder", "skip_transcoder", "jumprelu_transcoder", "jumprelu_skip_transcoder")
+ARCHITECTURES = ("standard", "jumprelu", "gated", *TOPK, *BATCHTOPK, *TRANSCODERS, *OWN)
+"""All that the registry of sae_lens 6.54 has. Those of `OWN` it computes itself."""
 
 
 @dataclass(frozen=True)
@@ -34,15 +49,37 @@ class Config:
     architecture: str
     d_in: int
     d_sae: int
+    d_out: int | None = None
+    """Numbers per token that a transcoder writes; None for an SAE, which writes d_in of them."""
     k: int | None = None
     """Latents per token; only of topk and abstopk."""
     apply_b_dec_to_input: bool = True
+    """Whether the encoder reads x − b_dec; never of a transcoder, whose b_dec is in another space."""
     normalize: Normalize = "none"
     rescale_by_decoder_norm: bool = False
     """Whether latents are selected and measured as if decoder rows had length 1."""
+    rules: Rules = field(default_factory=dict)
+    """Parameters of an architecture that sae_lens computes itself, under their names there."""
     hook: str | None = None
+    """Where it reads, as a TransformerLens hook name."""
+    hook_out: str | None = None
+    """Where a transcoder's output belongs, as a TransformerLens hook name."""
+    site: Site | None = None
+    """Where it reads, of formats that have other names for places; it goes before `hook`."""
+    site_out: Site | None = None
+    """Where a transcoder's output belongs; it goes before `hook_out`."""
     model: str | None = None
     neuronpedia: str | None = None
+
+    @property
+    def width_out(self) -> int:
+        """Numbers per token of a reconstruction."""
+        return self.d_in if self.d_out is None else self.d_out
+
+    @property
+    def subtracts_b_dec(self) -> bool:
+        """Whether the encoder reads x − b_dec."""
+        return self.apply_b_dec_to_input and self.d_out is None
 
     @property
     def facts(self) -> SaeFacts:
@@ -51,11 +88,17 @@ class Config:
             architecture=self.architecture,
             d_in=self.d_in,
             d_sae=self.d_sae,
-            site=site_from_hook_name(self.hook) if self.hook else None,
+            site=self.site or _site(self.hook),
+            site_out=self.site_out or _site(self.hook_out),
             signed=self.architecture == "abstopk",
+            needs_sequence=self.architecture in OWN and OWN[self.architecture].needs_sequence,
             model=self.model,
             neuronpedia=self.neuronpedia,
         )
+
+
+def _site(hook: str | None) -> Site | None:
+    return site_from_hook_name(hook) if hook else None
 
 
 def read_config(file: Path) -> Config:
@@ -78,26 +121,37 @@ def parse_config(data: Mapping[str, Any], where: str) -> Config:
     flat = not isinstance(metadata, Mapping)
     about: Mapping[str, Any] = data if flat else metadata  # type: ignore[assignment]
     architecture, k = _architecture(data, where)
-    _refuse_unknown(data, DECIDING | TRAINING | (FLAT if flat else frozenset()), where)
-    hook = _text(about, "hook_name", where) or _text(about, "hook_point", where)
+    own = OWN.get(architecture)
+    known = DECIDING | TRAINING | (FLAT if flat else frozenset()) | (own.keys if own else set())
+    if architecture in TRANSCODERS:
+        known |= {"d_out"}
+    _refuse_unknown(data, known, where)
+    hook = text(about, "hook_name", where) or text(about, "hook_point", where)
     _refuse_one_head(about, where)
     reshape = data.get("reshape_activations") or "none"
     if reshape not in ("none", "hook_z"):
-        raise _wrong(where, "reshape_activations", reshape, "none, hook_z")
-    rescale = _flag(data, "rescale_acts_by_decoder_norm", False, where)
+        raise wrong(where, "reshape_activations", reshape, "none, hook_z")
+    rescale = flag(data, "rescale_acts_by_decoder_norm", False, where)
     if rescale and architecture not in (*TOPK, *BATCHTOPK):
-        raise _wrong(where, "rescale_acts_by_decoder_norm", True, f"false for {architecture}")
+        raise wrong(where, "rescale_acts_by_decoder_norm", True, f"false for {architecture}")
+    transcodes = architecture in TRANSCODERS
+    subtract = flag(data, "apply_b_dec_to_input", not transcodes, where)
+    if subtract and transcodes:
+        raise wrong(where, "apply_b_dec_to_input", True, f"false for {architecture}")
     return Config(
         architecture=architecture,
-        d_in=_count(data, "d_in", where),
-        d_sae=_count(data, "d_sae", where),
+        d_in=count(data, "d_in", where),
+        d_sae=count(data, "d_sae", where),
+        d_out=count(data, "d_out", where) if transcodes else None,
         k=k,
-        apply_b_dec_to_input=_flag(data, "apply_b_dec_to_input", True, where),
-        normalize=_normalize(data, where),
+        apply_b_dec_to_input=subtract,
+        normalize=_normalize(data, architecture, where),
         rescale_by_decoder_norm=rescale,
+        rules=own.read(data, where) if own else {},
         hook=hook,
-        model=_text(about, "model_name", where),
-        neuronpedia=_text(about, "neuronpedia_id", where),
+        hook_out=text(about, "hook_name_out", where),
+        model=text(about, "model_name", where),
+        neuronpedia=text(about, "neuronpedia_id", where),
     )
 
 
@@ -108,14 +162,14 @@ def _architecture(data: Mapping[str, Any], where: str) -> tuple[str, int | None]
     """
     name = data.get("architecture") or "standard"
     if name not in ARCHITECTURES:
-        raise _wrong(where, "architecture", name, ", ".join(ARCHITECTURES))
+        raise wrong(where, "architecture", name, ", ".join(ARCHITECTURES))
     key = "activation_fn_str" if "activation_fn_str" in data else "activation_fn"
     function = data.get(key) or ("topk" if name == "topk" else "relu")
     arguments = data.get("activation_fn_kwargs") or {}
     if not isinstance(arguments, Mapping) or set(arguments) - {"k"}:
-        raise _wrong(where, "activation_fn_kwargs", arguments, "nothing, or k")
+        raise wrong(where, "activation_fn_kwargs", arguments, "nothing, or k")
     if function not in ("relu", "topk") or (function == "topk" and name not in ("standard", *TOPK)):
-        raise _wrong(where, key, function, "relu, or topk with architecture standard or topk")
+        raise wrong(where, key, function, "relu, or topk with architecture standard or topk")
     if function == "topk" and name == "standard":
         name = "topk"
     if name not in TOPK:
@@ -126,22 +180,23 @@ def _architecture(data: Mapping[str, Any], where: str) -> tuple[str, int | None]
                 "Allowed: k with topk. Check which of the two is meant."
             )
         return name, None
-    k = _count({"k": data.get("k", arguments.get("k"))}, "k", where)
-    if k > _count(data, "d_sae", where):
-        raise _wrong(where, "k", k, f"1 to d_sae, which is {data['d_sae']}")
+    k = count({"k": data.get("k", arguments.get("k"))}, "k", where)
+    if k > count(data, "d_sae", where):
+        raise wrong(where, "k", k, f"1 to d_sae, which is {data['d_sae']}")
     return name, k
 
 
-def _normalize(data: Mapping[str, Any], where: str) -> Normalize:
+def _normalize(data: Mapping[str, Any], architecture: str, where: str) -> Normalize:
     value = data.get("normalize_activations")
     if value is None or value is False:
         return "none"
     if value is True:  # what very old configurations wrote
         return "expected_average_only_in"
-    for allowed in _NORMALIZE:
+    known = (*_NORMALIZE, _SCALAR) if architecture == "temporal" else _NORMALIZE
+    for allowed in known:
         if value == allowed:
             return allowed
-    raise _wrong(where, "normalize_activations", value, ", ".join(_NORMALIZE))
+    raise wrong(where, "normalize_activations", value, ", ".join(known))
 
 
 def _refuse_unknown(data: Mapping[str, Any], known: frozenset[str], where: str) -> None:
@@ -155,33 +210,6 @@ def _refuse_unknown(data: Mapping[str, Any], known: frozenset[str], where: str) 
 
 
 def _refuse_one_head(about: Mapping[str, Any], where: str) -> None:
-    head = about.get("hook_head_index", about.get("hook_point_head_index"))
-    if head is not None:
-        raise _wrong(where, "hook_head_index", head, "null: SAEs of a single head are not read")
-
-
-def _count(data: Mapping[str, Any], key: str, where: str) -> int:
-    value = data.get(key)
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise _wrong(where, key, value, "a whole number from 1")
-    return value
-
-
-def _flag(data: Mapping[str, Any], key: str, default: bool, where: str) -> bool:
-    value = data.get(key)
-    if value is None:
-        return default
-    if not isinstance(value, bool):
-        raise _wrong(where, key, value, "true, false")
-    return value
-
-
-def _text(data: Mapping[str, Any], key: str, where: str) -> str | None:
-    value = data.get(key)
-    if value is not None and not isinstance(value, str):
-        raise _wrong(where, key, value, "text")
-    return value
-
-
-def _wrong(where: str, key: str, value: object, allowed: str) -> ModelError:
-    return ModelError(f"{where}: key {key} is {value!r}. Allowed: {allowed}.")
+    for key in ("hook_head_index", "hook_point_head_index", "hook_head_index_out"):
+        if (head := about.get(key)) is not None:
+            raise wrong(where, key, head, "null: SAEs of a single head are not read")

@@ -18,7 +18,8 @@ DECIDING = _words("""
 
 FLAT = _words("""
     activation_fn activation_fn_str activation_fn_kwargs finetuning_scaling_factor hook_name
-    hook_point hook_head_index hook_point_head_index model_name neuronpedia_id
+    hook_point hook_head_index hook_point_head_index hook_name_out hook_head_index_out model_name
+    neuronpedia_id
 """)
 """What the flat form before version 6 had beside that. `finetuning_scaling_factor` says nothing
 that the tensor `scaling_factor` does not, which is looked at instead, as sae_lens does."""
@@ -26,7 +27,7 @@ that the tensor `scaling_factor` does not, which is looked at instead, as sae_le
 _RUN = _words("""
     device dtype seed sae_lens_version sae_lens_training_version model_class_name model_kwargs
     model_from_pretrained_kwargs hook_layer hook_eval hook_point_layer hook_point_eval
-    hf_hook_name prepend_bos exclude_special_tokens context_size seqpos_slice dataset_path
+    hook_layer_out hf_hook_name hf_hook_name_out prepend_bos exclude_special_tokens context_size seqpos_slice dataset_path
     dataset_trust_remote_code streaming is_dataset_tokenized use_chat_formatting
     use_cached_activations cached_activations_path from_pretrained_path n_batches_in_buffer
     training_tokens total_training_tokens store_batch_size store_batch_size_prompts

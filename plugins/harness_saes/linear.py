@@ -42,7 +42,9 @@ class LinearSae:
     | gated | `ReLU(a·e^r_mag + b_mag)` where `a + b_gate > 0` (a without b_enc) |
 
     With `rescale_by_decoder_norm`, a is multiplied by ‖W_dec‖ before selection and decoder rows
-    have length 1; both are folded into the weights when the SAE is built. Normalisations:
+    have length 1; both are folded into the weights when the SAE is built. A transcoder (`d_out`)
+    never subtracts b_dec, and its output is not normalised back; with a tensor W_skip
+    `[d_out, d_in]` it adds `x W_skip^T` of the raw input, kept as `context["input"]`. Normalisations:
     `constant_norm_rescale` s = s′ = ‖x‖/√d_in; `layer_norm` m = mean, s = std (unbiased),
     s′ = s + 1e-5. They are kept with the latents (`context`), so one object may encode anything
     in any order. Rows never influence each other.
@@ -68,6 +70,7 @@ class LinearSae:
         self._dtype = dtype
         wide = {name: tensor.to(dtype) for name, tensor in tensors.items()}
         self._b_dec = wide["b_dec"]
+        self._w_skip = wide.get("W_skip")
         self._w_dec = wide["W_dec"].contiguous()
         self._w_enc = wide["W_enc"].contiguous()
         # A gated SAE adds a bias on each of its two paths, after the product.
@@ -91,8 +94,13 @@ class LinearSae:
                 f"SAE: activations of shape {list(x.shape)}. Expected [tokens, "
                 f"{self._config.d_in}], the SAE's d_in. Is it used at the site it was trained on?"
             )
-        normalised, context = self._normalised(x.to(self._dtype))
-        if self._config.apply_b_dec_to_input:
+        x = x.to(self._dtype)
+        normalised, context = self._normalised(x)
+        if self._config.d_out is not None:
+            context = {}  # a transcoder's output is not in the space that was normalised
+        if self._w_skip is not None:
+            context = {**context, "input": x}
+        if self._config.subtracts_b_dec:
             # Before the product, not folded into its bias: a large mean would cancel there.
             normalised = normalised - self._b_dec
         counts: list[Tensor] = []
@@ -112,7 +120,7 @@ class LinearSae:
         )
 
     @torch.no_grad()
-    def reconstruct(self, latents: Latents) -> Float[Tensor, "tokens d_in"]:
+    def reconstruct(self, latents: Latents) -> Float[Tensor, "tokens d_out"]:
         """x̂ of latents that this SAE encoded, or of others with the same context."""
         weights = latents.values.to(self._dtype)
         out: Tensor = embedding_bag(
@@ -128,10 +136,12 @@ class LinearSae:
             out *= latents.context["scale"][:, None]
         if "shift" in latents.context:
             out += latents.context["shift"][:, None]
+        if self._w_skip is not None:
+            out.addmm_(latents.context["input"], self._w_skip.T)
         return out
 
     @torch.no_grad()
-    def rows(self, indices: Int[Tensor, " m"]) -> Float[Tensor, "m d_in"]:
+    def rows(self, indices: Int[Tensor, " m"]) -> Float[Tensor, "m d_out"]:
         """Decoder rows: what one unit of a latent adds to x̂, times the token's scale if any."""
         return self._w_dec[indices]
 
@@ -194,7 +204,7 @@ def _pick_of(config: Config, tensors: Mapping[str, Tensor]) -> Pick:
 
 def fingerprint(config: Config, tensors: Mapping[str, Tensor], dtype: torch.dtype) -> str:
     """Hash of everything that decides an SAE's numbers: weights as stored, configuration, type."""
-    about = {"hook", "model", "neuronpedia"}
+    about = {"hook", "hook_out", "site", "site_out", "model", "neuronpedia"}
     rules = {key: value for key, value in asdict(config).items() if key not in about}
     digest = hashlib.sha256(json.dumps([rules, str(dtype)], sort_keys=True).encode())
     for name in sorted(tensors):

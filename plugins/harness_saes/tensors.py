@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from harness.errors import ModelError, listed
-from harness_saes.config import BATCHTOPK, Config
+from harness_saes.config import BATCHTOPK, JUMPRELU, SKIP, Config
 from harness_saes.header import Stored
+from harness_saes.rules import OWN
 
 _FLOATS = ("F32", "BF16", "F16", "F64")
 SCALING = "scaling_factor"
@@ -15,15 +16,19 @@ SCALING = "scaling_factor"
 
 def expected(config: Config) -> dict[str, tuple[int, ...]]:
     """The tensors that an SAE must have, with their shapes."""
-    d, n = config.d_in, config.d_sae
-    shapes: dict[str, tuple[int, ...]] = {"W_enc": (d, n), "W_dec": (n, d), "b_dec": (d,)}
+    d, n, out = config.d_in, config.d_sae, config.width_out
+    if config.architecture in OWN:
+        return OWN[config.architecture].shapes(d, n, config.rules)
+    shapes: dict[str, tuple[int, ...]] = {"W_enc": (d, n), "W_dec": (n, out), "b_dec": (out,)}
     if config.architecture == "gated":
         return shapes | {"b_gate": (n,), "b_mag": (n,), "r_mag": (n,)}
     shapes |= {"b_enc": (n,)}
-    if config.architecture == "jumprelu":
+    if config.architecture in JUMPRELU:
         shapes |= {"threshold": (n,)}
     if config.architecture in BATCHTOPK:
         shapes |= {"topk_threshold": ()}
+    if config.architecture in SKIP:
+        shapes |= {"W_skip": (out, d)}
     return shapes
 
 

@@ -1,0 +1,1 @@
+"""The sources of labels that ship with the harness."""
