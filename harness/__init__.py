@@ -36,7 +36,7 @@ def load(task: str | Path, **overrides: Any) -> Task:
     Raises TaskError with everything that is wrong with it.
     """
     from harness.registry import discover
-    from harness.task import resolve
+    from harness.resolver import resolve
     from harness.taskfile import find_task, overridden, read_source
 
     return resolve(overridden(read_source(find_task(str(task))), overrides), discover())

@@ -1,164 +1,196 @@
-"""From padded activations to batches of measured tokens, encoded once and shared by all jobs."""
+"""From rows of tokens to batches of measured tokens: one forward per model, shared by all jobs."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float, Int
 from torch import Tensor
 
 from harness.contract import Activations, Batch, Model, Sae, Site, Stream, Tokens
 from harness.errors import ModelError
-from harness.latents import Latents
+from harness.filters import chosen, no_sink
+from harness.rows import Measured, Row, aligned, check_aligned, measured
+from harness.sides import ModelSide, SelectedSide
 
 
 @dataclass(frozen=True)
-class Measured:
-    """The tokens of a padded batch that a stream measures."""
+class Wanted:
+    """A stream, and what the jobs that read it ask of it."""
 
-    row: Int[Tensor, " tokens"]
-    """For each token, its row: the index of its document."""
-    offset: Int[Tensor, " tokens"]
-    """For each token, its place among its prompt's tokens, padding not counted."""
-
-    def of(self, activations: Activations, site: Site) -> Float[Tensor, "tokens d_site"]:
-        """What stands at a site for these tokens, wherever the padding is."""
-        values = activations.sites[site]
-        start = torch.tensor(activations.start)
-        column = start[self.row] + self.offset
-        return values[self.row.to(values.device), column.to(values.device)]
+    stream: Stream
+    sites: frozenset[Site] = frozenset()
+    encoded: frozenset[tuple[str, Site]] = frozenset()
+    """SAEs, with the site whose activations they encode."""
+    logits: bool = False
 
 
-def measured(tokens: Sequence[Tokens], which: str, masked: frozenset[int]) -> Measured:
-    """The tokens that count, by the policy of a stream.
+@dataclass(frozen=True)
+class _Read:
+    """What one model made of one rendering."""
 
-    `last`: the last token of each prompt, whatever it is. `all`: every token of the span that is
-    no BOS, EOS or padding and not at position 0: models without a BOS keep a sink of massive norm
-    there, and one such token would dominate any ratio of sums.
-    """
-    rows: list[int] = []
-    offsets: list[int] = []
-    for row, prompt in enumerate(tokens):
-        if which == "last":
-            kept = [len(prompt.ids) - 1] if prompt.ids else []
-        else:
-            start, end = prompt.span
-            kept = [i for i in range(max(start, 1), end) if prompt.ids[i] not in masked]
-        rows += [row] * len(kept)
-        offsets += kept
-    return Measured(torch.tensor(rows, dtype=torch.long), torch.tensor(offsets, dtype=torch.long))
-
-
-class ModelSide:
-    """One side of a batch. Encodes and decodes lazily, each (SAE, site) once."""
-
-    def __init__(
-        self,
-        values: Mapping[Site, Float[Tensor, "tokens d"]],
-        selected: Int[Tensor, " selected"],
-        saes: Mapping[str, Sae],
-        sae_sites: Mapping[str, Site],
-        layers: int,
-    ) -> None:
-        self._values = values
-        self._selected = selected
-        self._saes = saes
-        self._sae_sites = sae_sites
-        self._layers = layers
-        self._float: dict[Site, Tensor] = {}
-        self._latents: dict[tuple[str, Site], Latents] = {}
-        self._reconstructions: dict[tuple[str, Site], Tensor] = {}
-
-    @property
-    def device(self) -> torch.device:
-        """Where the activations are."""
-        return next((x.device for x in self._values.values()), torch.device("cpu"))
-
-    def x(self, site: Site) -> Float[Tensor, "tokens d_site"]:
-        """Activations at a site, float32."""
-        site = site.at(self._layers)
-        if site not in self._float:
-            self._float[site] = self._values[site].float()
-        return self._float[site]
-
-    def latents(self, sae: str, site: Site | None = None) -> Latents:
-        """Latents of the selected tokens; encoded once, whoever asks."""
-        key = self._key(sae, site)
-        if key not in self._latents:
-            x = self.x(key[1])
-            whole = len(self._selected) == len(x)
-            self._latents[key] = self._saes[sae].encode(x if whole else x[self._selected])
-        return self._latents[key]
-
-    def reconstruction(self, sae: str, site: Site | None = None) -> Float[Tensor, "selected d"]:
-        """x̂ of the selected tokens; decoded once, whoever asks."""
-        key = self._key(sae, site)
-        if key not in self._reconstructions:
-            self._reconstructions[key] = self._saes[sae].reconstruct(self.latents(sae, key[1]))
-        return self._reconstructions[key]
-
-    def _key(self, sae: str, site: Site | None) -> tuple[str, Site]:
-        return sae, (site or self._sae_sites[sae]).at(self._layers)
+    activations: Activations
+    rows: Sequence[Row]
 
 
 @dataclass(frozen=True)
 class Reader:
-    """Reads the batches of some streams that share one rendering: one forward per model."""
+    """Reads the batches of streams that share their documents: one forward per model."""
 
-    streams: tuple[Stream, ...]
+    wanted: tuple[Wanted, ...]
     models: Mapping[str, Model]
     """By view."""
-    sites: Mapping[str, tuple[Site, ...]]
-    """By view, everything that any job asks for."""
     saes: Mapping[str, Sae]
     sae_sites: Mapping[str, Site]
 
-    def read(self, tokens: Sequence[Tokens]) -> Iterator[Batch]:
-        """One batch for each stream, from one forward of each model."""
-        views = dict.fromkeys(v for s in self.streams for v in (s.view, s.right) if v is not None)
-        by_model: dict[int, Activations] = {}
-        for view in views:
+    def read(self, rows: Sequence[Row], other: Sequence[Row] | None = None) -> Iterator[Batch]:
+        """One batch for each stream, from one forward of each model.
+
+        `other` is the right side's own rendering of the same documents, where there is one.
+        """
+        if other is not None:
+            check_aligned(rows, other, f"pair of {self.wanted[0].stream.view} and its right side")
+        found: dict[tuple[int, bool], _Read] = {}
+        for one in self.wanted:
+            for view, own in self._sides(one.stream):
+                self._forward(found, view, own, other if own and other is not None else rows)
+        documents = tuple(part.tokens.example for row in rows for part in row.parts)
+        sides: dict[tuple[object, ...], ModelSide] = {}
+        for one in self.wanted:
+            yield self._batch(one, found, rows, other, documents, sides)
+
+    def _sides(self, stream: Stream) -> list[tuple[str, bool]]:
+        """The views of a stream, each with whether it has a rendering of its own."""
+        right = [(stream.right, stream.align == "span")] if stream.right is not None else []
+        return [(stream.view, False), *right]
+
+    def _forward(
+        self, found: dict[tuple[int, bool], _Read], view: str, own: bool, rows: Sequence[Row]
+    ) -> None:
+        model = self.models[view]
+        key = (id(model), own)
+        if key in found:
+            return
+        wanting = [
+            one
+            for one in self.wanted
+            for name, its in self._sides(one.stream)
+            if its == own and self.models[name] is model
+        ]
+        sites = sorted({site for one in wanting for site in one.sites}, key=str)
+        logits = any(one.logits for one in wanting)
+        tokens = [row.tokens for row in rows]
+        self._check_vocabulary(view, model, tokens)
+        activations = model.activations(tokens, sites, logits=logits)
+        self._check_finite(view, activations, tokens)
+        found[key] = _Read(activations, rows)
+
+    def _batch(
+        self,
+        wanted: Wanted,
+        found: Mapping[tuple[int, bool], _Read],
+        rows: Sequence[Row],
+        other: Sequence[Row] | None,
+        documents: tuple[str, ...],
+        sides: dict[tuple[object, ...], ModelSide],
+    ) -> Batch:
+        stream, where = wanted.stream, wanted.stream.where
+        views = self._sides(stream)
+        # What is special to either side is measured on neither.
+        masked = frozenset().union(*(self.models[view].masked_ids for view, _ in views))
+        kept = measured(rows, stream, masked)
+        policy: tuple[object, ...] = (stream.tokens, masked, where.skip_first)
+        if where.max_norm_ratio is not None:
+            site = _site(where.site)
+            there = [
+                self._tokens(kept, own, rows, other).of(
+                    found[id(self.models[view]), own].activations, site
+                )
+                for view, own in views
+            ]
+            kept = kept.keep(no_sink(there, kept.document, where.max_norm_ratio))
+            policy += (where.max_norm_ratio, site, tuple(id(self.models[v]) for v, _ in views))
+
+        def side(view: str, own: bool) -> ModelSide:
             model = self.models[view]
-            if id(model) in by_model:
-                continue
-            shared = [other for other in views if self.models[other] is model]
-            sites = tuple(dict.fromkeys(site for other in shared for site in self.sites[other]))
-            self._check_vocabulary(view, model, tokens)
-            by_model[id(model)] = model.activations(tokens, sites)
-            self._check_finite(view, by_model[id(model)], tokens)
-        documents = tuple(prompt.example for prompt in tokens)
-        sides: dict[tuple[int, str, frozenset[int]], ModelSide] = {}
-        for stream in self.streams:
-            # What is special to either side is measured on neither.
-            sides_of = [self.models[v] for v in (stream.view, stream.right) if v is not None]
-            masked = frozenset().union(*(model.masked_ids for model in sides_of))
-            kept = measured(tokens, stream.tokens, masked)
-
             # The same tokens of the same model are one side, encoded once for all streams.
-            what = (stream.tokens, masked)
+            key = (id(model), own, *policy)
+            if key not in sides:
+                places = self._tokens(kept, own, rows, other)
+                sides[key] = self._side(model, found[id(model), own], places)
+            return sides[key]
 
-            def side(
-                view: str, kept: Measured = kept, what: tuple[str, frozenset[int]] = what
-            ) -> ModelSide:
-                model = self.models[view]
-                key = (id(model), *what)
+        whole = [side(*one) for one in views]
+        selected = torch.arange(len(kept.ids))
+        both = whole
+        if where.selects:
+            site = _site(where.site)
+            left, right = (one.x(site) for one in whole)
+            selected = chosen(left, right, where).nonzero().squeeze(1)
+            both = []
+            for (view, own), one in zip(views, whole, strict=True):
+                key = (id(self.models[view]), own, *policy, where)
                 if key not in sides:
-                    sides[key] = self._side(model, by_model[id(model)], kept)
-                return sides[key]
+                    sides[key] = SelectedSide(one, selected, self._shared(view, own))
+                both.append(sides[key])
+        row = kept.document
+        return Batch(
+            stream.name,
+            documents,
+            row,
+            selected,
+            both[0],
+            both[1] if len(both) > 1 else None,
+            ids=kept.ids,
+            position=kept.position,
+        )
 
-            left = side(stream.view)
-            right = side(stream.right) if stream.right is not None else None
-            row = kept.row.to(left.device)
-            everything = torch.arange(len(row), device=left.device)
-            yield Batch(stream.name, documents, row, everything, left, right, ids=row, position=row)
+    def _tokens(
+        self, kept: Measured, own: bool, rows: Sequence[Row], other: Sequence[Row] | None
+    ) -> Measured:
+        return aligned(rows, other, kept) if own and other is not None else kept
 
-    def _side(self, model: Model, activations: Activations, kept: Measured) -> ModelSide:
-        values = {site: kept.of(activations, site) for site in activations.sites}
-        everything = torch.arange(len(kept.row))
-        layers = model.facts.layers or 0
-        return ModelSide(values, everything, self.saes, self.sae_sites, layers)
+    def _shared(self, view: str, own: bool) -> _Shared:
+        """What is encoded on this side by streams with different choices of tokens."""
+        users: dict[tuple[str, Site], set[object]] = {}
+        for one in self.wanted:
+            for name, its in self._sides(one.stream):
+                if its == own and self.models[name] is self.models[view]:
+                    for key in one.encoded:
+                        users.setdefault(key, set()).add(one.stream.where)
+        return _Shared(frozenset(key for key, choices in users.items() if len(choices) > 1))
+
+    def _side(self, model: Model, read: _Read, kept: Measured) -> ModelSide:
+        activations = read.activations
+
+        def sequences(site: Site) -> tuple[list[Tensor], Tensor]:
+            found, begins = [], []
+            total = 0
+            for number, row in enumerate(read.rows):
+                for part in row.parts:
+                    start = activations.start[number] + part.begin
+                    found.append(
+                        activations.sites[site][number, start : start + len(part.tokens.ids)]
+                    )
+                    begins.append(total)
+                    total += len(part.tokens.ids)
+            first = torch.tensor(begins, dtype=torch.long)[kept.document]
+            shift = [p.begin for row in read.rows for p in row.parts]
+            return found, first + kept.offset - torch.tensor(shift)[kept.document]
+
+        def logits() -> Tensor:
+            assert activations.logits is not None
+            return kept.at(activations, activations.logits).float()
+
+        return ModelSide(
+            lambda site: kept.of(activations, site),
+            sequences,
+            self.saes,
+            self.sae_sites,
+            model.facts.layers or 0,
+            logits if activations.logits is not None else None,
+        )
 
     def _check_vocabulary(self, view: str, model: Model, tokens: Sequence[Tokens]) -> None:
         size = model.facts.vocabulary
@@ -181,3 +213,27 @@ class Reader:
                             f'{prompt.example} ({prompt.text[:60]!r}). Try dtype = "float32"; '
                             "if they stay so, the weights are broken."
                         )
+
+
+@dataclass(frozen=True)
+class _Shared:
+    """The (SAE, site) that several choices of tokens want encoded."""
+
+    keys: frozenset[tuple[str, Site]]
+
+    def __call__(self, sae: str, site: Site) -> bool:
+        return (sae, site) in self.keys
+
+
+def _site(site: Site | None) -> Site:
+    if site is None:
+        raise ValueError("a filter of tokens needs the site where it looks")
+    return site
+
+
+def at_depth(stream: Stream, layers: int | None) -> Stream:
+    """The same with the filters' site as a block."""
+    site = stream.where.site
+    if site is None or not layers:
+        return stream
+    return replace(stream, where=replace(stream.where, site=site.at(layers)))

@@ -264,7 +264,7 @@ def _task(
     limit: int | None = None,
     models: dict[str, Any] | None = None,
 ) -> Task:
-    from harness.task import resolve
+    from harness.resolver import resolve
     from harness.taskfile import find_task, read_source
 
     file = find_task(name)

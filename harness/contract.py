@@ -290,10 +290,6 @@ class Batch:
     documents: tuple[str, ...]
     document: Int[Tensor, " tokens"]
     """For each token, the index of its document in `documents`."""
-    ids: Int[Tensor, " tokens"]
-    """Token ids, the same on both sides."""
-    position: Int[Tensor, " tokens"]
-    """For each token, its place in its prompt."""
     selected: Int[Tensor, " selected"]
     """The tokens that passed the stream's filters: rows of `x`, all rows without filters."""
     left: Side

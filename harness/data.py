@@ -6,7 +6,7 @@ import csv
 import hashlib
 import json
 import random
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -16,32 +16,40 @@ from harness.errors import DataError, MachineError, listed, suggestion
 from harness.spec import DataSpec
 
 Row = Mapping[str, Any]
+BUFFER = 10_000
+"""Rows among which a stream's next one is drawn, where a seed asks for another order."""
 
 
 def load_data(name: str, spec: DataSpec, cache: Path) -> list[Example]:
-    """The examples of `[data.name]`, in a fixed order.
+    """The examples of `[data.name]`, in a fixed order; raises what `read_data` raises."""
+    return list(read_data(name, spec, cache))
+
+
+def read_data(name: str, spec: DataSpec, cache: Path) -> Iterator[Example]:
+    """The same, one at a time: only a seeded order holds all rows in memory.
 
     `cache` keeps what was downloaded. Raises DataError for missing, empty or unreadable files,
-    rows or columns that are not there, and a download that does not hash to `sha256`.
+    rows or columns that are not there, a download that does not hash to `sha256`, and, at the end,
+    for fewer rows than the task wants.
     """
     rows = _matching(name, _rows(name, spec, cache), spec)
-    if spec.shuffle is not None:
+    if spec.shuffle is not None and not spec.stream:
         drawn = list(rows)
         random.Random(spec.shuffle).shuffle(drawn)
         rows = iter(drawn)
-    examples = []
     most = min((n for n in (spec.limit, spec.at_most) if n is not None), default=None)
     last = None if most is None else spec.skip + most
+    count = 0
     for number, row in enumerate(islice(rows, spec.skip, last), spec.skip + 1):
-        examples.append(_example(name, spec, row, number))
-    if not examples:
+        count += 1
+        yield _example(name, spec, row, number)
+    if not count:
         raise DataError(f"data.{name}: {_place(spec)} gives no rows. Check `where` and the file.")
-    if spec.limit and len(examples) < min(spec.limit, spec.at_most or spec.limit):
+    if spec.limit and count < min(spec.limit, spec.at_most or spec.limit):
         raise DataError(
-            f"data.{name}: {_place(spec)} has {len(examples)} rows, the task wants {spec.limit}. "
+            f"data.{name}: {_place(spec)} has {count} rows, the task wants {spec.limit}. "
             "Lower the limit."
         )
-    return examples
 
 
 def _suffix(spec: DataSpec) -> str:
@@ -61,6 +69,11 @@ def _example(name: str, spec: DataSpec, row: Row, number: int) -> Example:
         raise DataError(
             f"{where} has no column {spec.column!r}. It has: {listed(map(str, row))}."
             f"{suggestion(spec.column, map(str, row))}"
+        )
+    if spec.by is not None and spec.by not in row:
+        raise DataError(
+            f"{where} has no column {spec.by!r}, which `by` names. It has: "
+            f"{listed(map(str, row))}.{suggestion(spec.by, map(str, row))}"
         )
     value = row[spec.column]
     identity = json.dumps([spec.column, value, row], sort_keys=True, default=str)
@@ -103,10 +116,14 @@ def _rows(name: str, spec: DataSpec, cache: Path) -> Iterator[Row]:
         raise DataError(
             f"data.{name}: {file.name} has an unknown ending. Allowed: {listed(_READERS)}."
         )
+    return _read_rows(name, file, _READERS[suffix])
+
+
+def _read_rows(name: str, file: Path, reader: Callable[[Path], Iterator[Row]]) -> Iterator[Row]:
     try:
         if file.stat().st_size == 0:
             raise DataError(f"data.{name}: {file} is empty.")
-        return iter(list(_READERS[suffix](file)))
+        yield from reader(file)
     except (OSError, ValueError, RecursionError, csv.Error) as error:
         if isinstance(error, OSError) and error.strerror:
             raise DataError(f"data.{name}: {file} cannot be read: {error.strerror}.") from error
@@ -151,16 +168,26 @@ def _parquet(file: Path) -> Iterator[Row]:
     import pyarrow.parquet
 
     try:
-        return iter(pyarrow.parquet.read_table(file).to_pylist())
+        with pyarrow.parquet.ParquetFile(file) as content:
+            for batch in content.iter_batches(1024):
+                yield from batch.to_pylist()
     except pyarrow.ArrowException as error:
         raise ValueError(str(error)) from error
 
 
 def _txt(file: Path) -> Iterator[Row]:
     """Plain text: paragraphs, separated by empty lines."""
-    for paragraph in file.read_text(encoding="utf-8").split("\n\n"):
-        if paragraph.strip():
-            yield {"text": paragraph.strip()}
+    paragraph = ""
+    with file.open(encoding="utf-8") as lines:
+        for line in lines:
+            if line == "\n":
+                if paragraph.strip():
+                    yield {"text": paragraph.strip()}
+                paragraph = ""
+            else:
+                paragraph += line
+    if paragraph.strip():
+        yield {"text": paragraph.strip()}
 
 
 _READERS = {".jsonl": _jsonl, ".json": _json, ".csv": _csv, ".parquet": _parquet, ".txt": _txt}
@@ -170,7 +197,8 @@ def _hub(name: str, spec: DataSpec) -> Iterator[Row]:
     import datasets
 
     # The first rows of a large set need not bring the whole of it.
-    streaming = spec.shuffle is None and (spec.limit is not None or spec.at_most is not None)
+    few = spec.shuffle is None and (spec.limit is not None or spec.at_most is not None)
+    streaming = few or spec.stream
     try:
         table = datasets.load_dataset(
             spec.hub, spec.config, split=spec.split, revision=spec.revision, streaming=streaming
@@ -184,6 +212,8 @@ def _hub(name: str, spec: DataSpec) -> Iterator[Row]:
             f"data.{name}: {spec.hub} ({spec.split}) cannot be loaded from the hub: {first}. "
             "Check the id, log in if it is gated, or give a local file."
         ) from error
+    if spec.stream and spec.shuffle is not None:
+        table = table.shuffle(seed=spec.shuffle, buffer_size=BUFFER)
     return (dict(row) for row in table)
 
 

@@ -57,10 +57,11 @@ class _Row:
 def generate(session: Session, work: Generation, journal: Journal, tick: Tick) -> list[ArmOutcome]:
     """The completions of every arm that is defined; those in the journal are not made again."""
     spec = session.task.spec.experiments[work.experiment]
+    assert spec.data is not None
     model = session.view_model(spec.view)
     prompts = session.rendered(spec.view, spec.data)
     sampling = Sampling(**spec.generation.model_dump(), seed=session.task.spec.seed)
-    made = [_arm(session, work, planned, model) for planned in work.arms]
+    made = ready_arms(session, work)
     ready = [arm for arm in made if isinstance(arm, ReadyArm)]
     rows = [
         _Row(index, prompt, key_of(model.fingerprint, sampling.__dict__, arm.key, prompt.ids))
@@ -80,6 +81,13 @@ def generate(session: Session, work: Generation, journal: Journal, tick: Tick) -
             arm = _outcome(arm, mine, examples, journal)
         outcomes.append(arm)
     return outcomes
+
+
+def ready_arms(session: Session, work: Generation) -> list[ReadyArm | ArmOutcome]:
+    """The arms of an experiment: those with a direction ready, the others with their reason."""
+    spec = session.task.spec.experiments[work.experiment]
+    model = session.view_model(spec.view)
+    return [_arm(session, work, planned, model) for planned in work.arms]
 
 
 def _outcome(
@@ -105,10 +113,13 @@ def _arm(
     arm = entry.build().arm(planned.label, direction, model.facts, model.dtype)
     owner = entry.owner
     what = [str(owner), owner.plugin.version, entry.options.model_dump(mode="json")]
-    return ReadyArm(planned, arm, key_of(what, _direction_hash(direction)))
+    return ReadyArm(planned, arm, key_of(what, direction_hash(direction)))
 
 
-def _direction_hash(direction: Direction) -> str:
+def direction_hash(direction: Direction | Undefined) -> str:
+    """A hash of everything that an edit may take from a direction."""
+    if isinstance(direction, Undefined):
+        return f"undefined: {direction.reason}"
     digest = hashlib.sha256(direction.vectors.astype("<f8").tobytes())
     digest.update(
         repr(

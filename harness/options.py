@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Protocol, runtime_checkable
 
@@ -23,6 +23,7 @@ from harness.values import (
     Stream,
     Tokens,
 )
+
 
 @dataclass(frozen=True)
 class Ref:

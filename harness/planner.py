@@ -10,9 +10,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
-from harness.contract import Axes, Reads, Site, Stream, Target
+from harness.contract import Axes, Reads, Site, Stream, Target, Where
 from harness.fit import NO_EDIT
 from harness.sites import parse_site
+from harness.spec import WhereSpec
 from harness.task import Instance, Task
 
 if TYPE_CHECKING:
@@ -21,12 +22,32 @@ if TYPE_CHECKING:
 SideName = Literal["left", "right", "pair"]
 
 
+Encoded = frozenset[tuple[str, Site]]
+"""SAEs, each with the site whose activations it encodes."""
+
+
 @dataclass(frozen=True)
-class DirectionJob:
-    """Finds directions. Its instances share streams and state and differ in how they finish."""
+class ReductionJob:
+    """Finds directions, or the numbers of a statistic.
+
+    Its instances share streams and state and differ in how they finish.
+    """
 
     instances: tuple[Instance, ...]
     reads: Reads
+
+    @property
+    def statistic(self) -> bool:
+        """Whether it is an entry of `[statistics]`."""
+        return self.instances[0].table == "statistics"
+
+    def encoded(self, task: Task) -> Encoded:
+        """What it has encoded."""
+        return frozenset((sae, task.sae_site(sae)) for sae in self.reads.saes)
+
+    def identity(self, task: Task) -> object:
+        """What its state depends on, beside what it reads."""
+        return (state_key(self.instances[0]), repr(self.reads))
 
 
 @dataclass(frozen=True)
@@ -40,6 +61,47 @@ class MetricJob:
     reads: Reads
     preflight: bool = False
 
+    @property
+    def where_options(self) -> Mapping[str, object]:
+        """The filter, as the options of a record."""
+        return where_options(self.reads.streams[0].where)
+
+    def encoded(self, task: Task) -> Encoded:
+        """What it has encoded."""
+        entry = (task.preflight if self.preflight else task.metrics)[self.entry]
+        sae = self.target.sae
+        return frozenset([(sae, self.target.site)] if sae and entry.options.on_sae else [])
+
+    def identity(self, task: Task) -> object:
+        """What its state depends on, beside what it reads."""
+        entry = (task.preflight if self.preflight else task.metrics)[self.entry]
+        version = entry.owner.plugin.version
+        options = sorted(entry.options.model_dump(mode="json").items())
+        return (str(entry.owner), version, repr(options), repr(self))
+
+
+@dataclass(frozen=True)
+class FilterJob:
+    """Counts how many tokens a filter lets through."""
+
+    where: Where
+    site: Site
+    axes: Axes
+    reads: Reads
+
+    @property
+    def where_options(self) -> Mapping[str, object]:
+        """The filter, as the options of a record."""
+        return where_options(self.where)
+
+    def encoded(self, task: Task) -> Encoded:
+        """Nothing."""
+        return frozenset()
+
+    def identity(self, task: Task) -> object:
+        """What its state depends on."""
+        return repr(self)
+
 
 @dataclass(frozen=True)
 class SentinelJob:
@@ -49,8 +111,40 @@ class SentinelJob:
     expect: Literal["different", "same"]
     reads: Reads
 
+    def encoded(self, task: Task) -> Encoded:
+        """Nothing."""
+        return frozenset()
 
-Job = DirectionJob | MetricJob | SentinelJob
+    def identity(self, task: Task) -> object:
+        """What its state depends on."""
+        return repr(self)
+
+
+Job = ReductionJob | MetricJob | FilterJob | SentinelJob
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """What streams must have in common to be read together: the same rows of the same tokens."""
+
+    view: str
+    """Whose prompts are read."""
+    data: str
+    right: str | None = None
+    """The view that renders its own prompts for the right side, where one does."""
+    pack: int | None = None
+    budget: int | None = None
+
+    @property
+    def views(self) -> tuple[str, ...]:
+        """The views that render the data."""
+        return (self.view,) if self.right is None else (self.view, self.right)
+
+
+def rendering(stream: Stream) -> Rendering:
+    """The rendering that a stream is read from."""
+    own = stream.right if stream.align == "span" else None
+    return Rendering(stream.view, stream.data, own, stream.pack, stream.budget)
 
 
 @dataclass(frozen=True)
@@ -60,9 +154,9 @@ class Pass:
     jobs: tuple[Job, ...]
     limit: int | None = None
 
-    def renderings(self) -> list[tuple[str, str]]:
-        """The (view, data) whose prompts are rendered and read, each once."""
-        return list(dict.fromkeys((s.view, s.data) for j in self.jobs for s in j.reads.streams))
+    def renderings(self) -> list[Rendering]:
+        """What is rendered and read, each once."""
+        return list(dict.fromkeys(rendering(s) for job in self.jobs for s in job.reads.streams))
 
 
 @dataclass(frozen=True)
@@ -108,12 +202,12 @@ class Plan:
 
 def plan(task: Task) -> Plan:
     """The steps of a task; reads nothing."""
-    directions = _direction_jobs(task)
+    directions = _reduction_jobs(task)
     levels = _levels(directions)
-    metrics = list(_metric_jobs(task))
+    metrics = [*_metric_jobs(task), *_filter_jobs(task)]
     passes: list[Pass] = []
     for level in range(max([*levels.values(), 0 if metrics else -1]) + 1):
-        jobs: list[Job] = [job for job in directions if levels[job.instances[0].entry] == level]
+        jobs: list[Job] = [job for job in directions if levels[_entry(job)] == level]
         # Jobs are in finishing order: a direction comes after those it is made from.
         jobs.sort(key=lambda job: _depth(job, directions))
         passes.append(Pass((*jobs, *(metrics if level == 0 else ()))))
@@ -126,7 +220,12 @@ def state_key(instance: Instance) -> tuple[object, ...]:
     """What the state of a direction finder depends on; a sweep over the rest shares it."""
     kept = set(type(instance.options).model_fields) - instance.options.finish_only
     values = instance.options.model_dump(mode="json", include=kept)
-    return (instance.entry, str(instance.owner), repr(sorted(values.items())))
+    owner = f"{instance.owner} {instance.owner.plugin.version}"
+    return (instance.table, instance.entry, owner, repr(sorted(values.items())))
+
+
+def _entry(job: ReductionJob) -> tuple[str, str]:
+    return (job.instances[0].table, job.instances[0].entry)
 
 
 def resolved_reads(task: Task, reads: Reads) -> Reads:
@@ -134,19 +233,38 @@ def resolved_reads(task: Task, reads: Reads) -> Reads:
     views = [stream.view for stream in reads.streams]
     layers = task.layers(task.spec.views[views[0]].model) if views else None
     sites = tuple(site.at(layers) if layers else site for site in reads.sites)
-    return replace(reads, sites=sites)
+    # A filter without a site of its own looks where the reduction does.
+    looks = next(iter([*sites, *(task.sae_site(sae) for sae in reads.saes)]), None)
+    streams = tuple(
+        replace(s, where=replace(s.where, site=s.where.site or looks)) if _looks(s.where) else s
+        for s in reads.streams
+    )
+    return replace(reads, sites=sites, streams=streams)
 
 
-def _direction_jobs(task: Task) -> list[DirectionJob]:
+def _looks(where: Where) -> bool:
+    return where.selects or where.max_norm_ratio is not None
+
+
+def where_options(where: Where) -> dict[str, object]:
+    """A filter as the options of a record: what it asks, without where it looks."""
+    return {
+        name: value
+        for name, value in vars(where).items()
+        if name != "site" and value != getattr(Where(), name)
+    }
+
+
+def _reduction_jobs(task: Task) -> list[ReductionJob]:
     groups: dict[tuple[object, ...], list[Instance]] = {}
-    for instances in task.directions.values():
+    for instances in [*task.directions.values(), *task.statistics.values()]:
         for instance in instances:
             # What a state starts from is a variant of its own sweep.
             start = instance.axes if instance.options.reads(task).start else {}
             key = (*state_key(instance), repr(sorted(start.items())))
             groups.setdefault(key, []).append(instance)
     return [
-        DirectionJob(tuple(group), resolved_reads(task, _merged(task, group)))
+        ReductionJob(tuple(group), resolved_reads(task, _merged(task, group)))
         for group in groups.values()
     ]
 
@@ -157,22 +275,22 @@ def _merged(task: Task, instances: list[Instance]) -> Reads:
         name: tuple(dict.fromkeys(n for r in reads for n in getattr(r, name)))
         for name in ("streams", "sites", "saes", "start", "finish")
     }
-    return Reads(**every)
+    return Reads(**every, logits=any(one.logits for one in reads))
 
 
-def _levels(jobs: list[DirectionJob]) -> dict[str, int]:
+def _levels(jobs: list[ReductionJob]) -> dict[tuple[str, str], int]:
     """The pass in which each direction is found; circles were refused when the task was read."""
-    levels = {job.instances[0].entry: 0 for job in jobs}
+    levels = {_entry(job): 0 for job in jobs}
     changed = True
     while changed:
         changed = False
         for job in jobs:
-            name = job.instances[0].entry
+            name = _entry(job)
             level = max(
                 [
                     levels[name],
-                    *(levels[n] + 1 for n in job.reads.start),
-                    *(levels[n] for n in job.reads.finish),
+                    *(levels["directions", n] + 1 for n in job.reads.start),
+                    *(levels["directions", n] for n in job.reads.finish),
                 ]
             )
             changed |= level != levels[name]
@@ -180,8 +298,8 @@ def _levels(jobs: list[DirectionJob]) -> dict[str, int]:
     return levels
 
 
-def _depth(job: Job, jobs: list[DirectionJob]) -> int:
-    by_name: dict[str, DirectionJob] = {j.instances[0].entry: j for j in jobs}
+def _depth(job: Job, jobs: list[ReductionJob]) -> int:
+    by_name = {j.instances[0].entry: j for j in jobs if not j.statistic}
     needs = [by_name[name] for name in job.reads.finish if name in by_name]
     return 1 + max((_depth(other, jobs) for other in needs if other is not job), default=0)
 
@@ -191,18 +309,22 @@ def _metric_jobs(task: Task) -> Iterator[MetricJob]:
         spec = task.spec.metrics[name]
         if spec.pair is not None:
             pair = task.spec.pairs[spec.pair]
-            stream = Stream("pair", pair.left, pair.data, pair.right)
+            stream = task.pair(spec.pair)
             saes, sites = pair.saes, pair.sites
         else:
             assert spec.view is not None
             assert spec.data is not None
             stream = Stream("view", spec.view, spec.data)
             saes, sites = (), ()
-        axes = {"pair": spec.pair} if spec.pair else {"view": spec.view}
+        axes: Axes = {"view": spec.view}
+        if spec.pair is not None:
+            axes = {**task.spec.pairs[spec.pair].axes, "pair": spec.pair}
         saes = saes if spec.saes is None else spec.saes
         sites = sites if spec.sites is None else spec.sites
-        targets = [Target(task.sae_site(sae), sae) for sae in saes]
-        if not entry.options.on_sae:
+        targets = [Target(task.sae_site(sae), sae, task.sae_out(sae)) for sae in saes]
+        if entry.options.on_logits:
+            targets = [Target(task.at(_END, task.spec.views[stream.view].model))]
+        elif not entry.options.on_sae:
             model = task.spec.views[stream.view].model
             bare = [task.at(parse_site(site), model) for site in sites]
             targets += [Target(site) for site in bare if site not in {t.site for t in targets}]
@@ -213,9 +335,46 @@ def _metric_jobs(task: Task) -> Iterator[MetricJob]:
             for side in sides:
                 view = {"left": stream.view, "right": stream.right}.get(side)
                 more = {"view": view} if view and spec.pair else {}
-                reads = Reads((stream,), (target.site,), (target.sae,) if target.sae else ())
-                at: Axes = {**axes, **more, "data": stream.data, **_at(target)}
+                # Logits are read at no site.
+                here = () if entry.options.on_logits else (target.site, *_out(target))
+                there = {} if entry.options.on_logits else _at(target)
+                reads = Reads(
+                    (_looking(stream, spec.where, target.site),),
+                    here,
+                    (target.sae,) if target.sae else (),
+                    entry.options.on_logits,
+                )
+                at: Axes = {**axes, **more, "data": stream.data, **there}
                 yield MetricJob(name, target, side, at, reads)
+
+
+_END = Site("resid_post", fraction=1.0)
+
+
+def _out(target: Target) -> tuple[Site, ...]:
+    return (target.out,) if target.out is not None else ()
+
+
+def _looking(stream: Stream, where: WhereSpec, site: Site) -> Stream:
+    """The stream with a metric's filter, which looks at the metric's site."""
+    both = replace(stream.where, **where.model_dump())
+    return replace(stream, where=replace(both, site=site) if _looks(both) else both)
+
+
+def _filter_jobs(task: Task) -> Iterator[FilterJob]:
+    """A count for each filter of each pair at each site, whatever number of metrics uses it."""
+    seen: set[tuple[str, Where]] = set()
+    for job in _metric_jobs(task):
+        pair, stream = task.spec.metrics[job.entry].pair, job.reads.streams[0]
+        where = stream.where
+        # A count of what `skip_first` alone leaves out would say nothing but how long texts are.
+        if pair is None or where.site is None or (pair, where) in seen:
+            continue
+        seen.add((pair, where))
+        axes = {**task.spec.pairs[pair].axes, "pair": pair, "data": stream.data}
+        axes["site"] = str(where.site)
+        bare = replace(stream, where=Where())
+        yield FilterJob(where, where.site, axes, Reads((bare,), (where.site,)))
 
 
 def _at(target: Target) -> Mapping[str, str]:
@@ -237,9 +396,11 @@ def _preflight_jobs(task: Task) -> Iterator[MetricJob]:
         site = task.sae_site(name)
         for other in (site, *neighbours(site, task.layers(spec.model))):
             for metric in (preflight.fvu, *preflight.also):
-                target = Target(other, name)
+                out = task.sae_out(name)
+                moved = None if out is None else _moved(out, site, other)
+                target = Target(other, name, moved)
                 axes = {"model": spec.model, "data": preflight.data, **_at(target)}
-                reads = Reads((stream,), (other,), (name,))
+                reads = Reads((stream,), (other, *_out(target)), (name,))
                 yield MetricJob(metric, target, "left", axes, reads, preflight=True)
 
 
@@ -251,6 +412,16 @@ def neighbours(site: Site, layers: int | None) -> tuple[Site, ...]:
     return tuple(Site(site.kind, n) for n in around if n >= 0 and (layers is None or n < layers))
 
 
+def _moved(out: Site, site: Site, other: Site) -> Site:
+    """A transcoder's output, as many blocks away as its input was moved."""
+    if None in (out.layer, site.layer, other.layer):
+        return out
+    assert out.layer is not None
+    assert site.layer is not None
+    assert other.layer is not None
+    return Site(out.kind, out.layer + other.layer - site.layer)
+
+
 def _sentinel_jobs(task: Task) -> Iterator[SentinelJob]:
     for name, pair in task.spec.pairs.items():
         if pair.expect is None:
@@ -260,7 +431,7 @@ def _sentinel_jobs(task: Task) -> Iterator[SentinelJob]:
         sites |= {task.at(parse_site(site), model) for site in pair.sites}
         # Without a site of its own, a pair is compared where everything has come together.
         sites = sites or {task.at(Site("resid_post", fraction=1.0), model)}
-        stream = Stream("pair", pair.left, pair.data, pair.right)
+        stream = replace(task.pair(name), where=Where(), budget=None)
         yield SentinelJob(name, pair.expect, Reads((stream,), tuple(sorted(sites))))
 
 

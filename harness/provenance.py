@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import platform
 import subprocess
 import sys
@@ -48,10 +47,7 @@ def provenance(session: Session, registry: Registry, command: str) -> dict[str, 
             for name, model in session.models.items()
         },
         "saes": {name: {"fingerprint": sae.fingerprint} for name, sae in session.saes.items()},
-        "data": {
-            name: hashlib.sha256("".join(row.id for row in rows).encode()).hexdigest()
-            for name, rows in session.loaded_data().items()
-        },
+        "data": dict(session.digests()),
         "seed": task.spec.seed,
         "usage": session.usage.report(),
         "command": command,

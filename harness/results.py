@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from harness.contract import Axes, Direction, Found, Record
+from harness.contract import Arrays, Axes, Direction, Found, Record
 from harness.errors import DataError
 from harness.tables import COMPLETIONS, SavedTables
 
@@ -189,6 +189,21 @@ def write_directions(folder: Path, found: Mapping[str, Sequence[Found]]) -> None
             partial = file.with_name(f".{file.name}.partial")
             save_file({"vectors": vectors}, partial, metadata)
             partial.replace(file)
+
+
+def write_arrays(folder: Path, arrays: Sequence[Arrays]) -> None:
+    """Writes the arrays of statistics as `arrays/<name>.safetensors`, one file a variant."""
+    import numpy as np
+    from safetensors.numpy import save_file
+
+    for one in arrays:
+        file = folder / "arrays" / f"{_file_name(one.statistic, one.axes)}.safetensors"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        # safetensors writes the memory as it lies: a view would come out as other numbers.
+        values = {name: np.asarray(value, order="C") for name, value in one.values.items()}
+        partial = file.with_name(f".{file.name}.partial")
+        save_file(values, partial, {"axes": json.dumps(dict(one.axes))})
+        partial.replace(file)
 
 
 def _file_name(name: str, axes: Axes) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -11,21 +11,40 @@ from typing import Any
 import tomli_w
 
 from harness.analyses import analyse
-from harness.contract import JSON, Findings, Outcome, Record
+from harness.benchmarks import axes_of, benchmarks, measure
+from harness.contract import JSON, BenchmarkOptions, Findings, Options, Outcome, Record
 from harness.errors import InvalidRun, TaskError, UsageError
 from harness.experiments import generate
 from harness.fit import misfits
 from harness.folder import plain, run_folder
 from harness.html import write_report
 from harness.journal import Journal
+from harness.labelling import label_rows
 from harness.machine import machine_errors
-from harness.passes import run_pass
-from harness.planner import DirectionJob, Generation, Job, MetricJob, Pass, Plan, SentinelJob, plan
+from harness.passes import DOMAIN, Finished, run_pass
+from harness.planner import (
+    FilterJob,
+    Generation,
+    Job,
+    MetricJob,
+    Pass,
+    Plan,
+    ReductionJob,
+    SentinelJob,
+    plan,
+)
 from harness.preflight import sae_failures, sentinel_failures
 from harness.progress import Progress
 from harness.provenance import provenance
 from harness.registry import Registry
-from harness.results import Results, unique, write_directions, write_results, write_text
+from harness.results import (
+    Results,
+    unique,
+    write_arrays,
+    write_directions,
+    write_results,
+    write_text,
+)
 from harness.session import Session
 from harness.tables import COMPLETIONS
 from harness.task import Task
@@ -73,16 +92,18 @@ def run(
         planned = _learn(planned, session)
         ledger = _Ledger()
         write_text(folder / "task.toml", tomli_w.dumps(plain(dict(planned.task.resolved))))
-        _run_pass(session, planned.preflight, "preflight", ledger, progress)
+        _run_pass(session, planned.preflight, "preflight", folder, ledger, progress)
         ledger.problems += sae_failures(planned.task, ledger.preflight)
         if not ledger.problems:
             for number, work in enumerate(planned.passes, 1):
                 name = f"activations, pass {number} of {len(planned.passes)}"
-                _run_pass(session, work, name, ledger, progress)
+                _run_pass(session, work, name, folder, ledger, progress)
             write_directions(folder, session.found)
+            write_arrays(folder, session.arrays)
             for generation in planned.generations:
                 _experiment(session, generation, folder, ledger, progress)
-            _analyses(session, ledger, progress)
+            _labels(session, folder, ledger, progress)
+            _analyses(session, folder, ledger, progress)
         results = Results(
             "invalid" if ledger.problems else "complete",
             planned.task.resolved,
@@ -125,33 +146,42 @@ def _learn(planned: Plan, session: Session) -> Plan:
     return plan(task)
 
 
-def _run_pass(session: Session, work: Pass, name: str, ledger: _Ledger, progress: Progress) -> None:
-    total = sum(len(session.rendered(view, data)[: work.limit]) for view, data in work.renderings())
+def _run_pass(
+    session: Session, work: Pass, name: str, folder: Path, ledger: _Ledger, progress: Progress
+) -> None:
+    counts = [session.count(one.data, work.limit) for one in work.renderings()]
+    total = sum(counts) if all(counts) else 0
+    saved = folder / "work" / "passes" / name.partition(" of ")[0].replace(", pass ", "-")
     with session.usage.stage(name), progress.stage(name, total) as tick:
-        run_pass(session, work, lambda job, outcomes: _enter(ledger, job, outcomes), tick)
+        run_pass(session, work, lambda job, found: _enter(ledger, job, found), tick, saved)
 
 
-def _enter(ledger: _Ledger, job: Job, outcomes: Sequence[Outcome]) -> None:
+def _enter(ledger: _Ledger, job: Job, found: Finished) -> None:
     """Files what a job found, under the axes that the task gives it."""
+    outcomes = found.outcomes
+    domain: dict[str, JSON] = {} if found.domain is None else {DOMAIN: found.domain}
     match job:
         case SentinelJob():
             records = [record.on(pair=job.pair) for record in outcomes[0].records]
             ledger.records += records
             ledger.problems += sentinel_failures(job, records)
+        case FilterJob():
+            ledger.records += [record.on(**job.axes, **domain) for record in outcomes[0].records]
         case MetricJob():
-            records = [record.on(**job.axes) for record in outcomes[0].records]
+            records = [record.on(**job.axes, **domain) for record in outcomes[0].records]
             ledger.records += records
-            if job.preflight:
+            if job.preflight and found.domain is None:
                 # The first value of a metric is its headline.
                 ledger.preflight.append((job, records[0]))
-            _tables(ledger, job.entry, outcomes[0], job.axes)
-        case DirectionJob():
+            _tables(ledger, job.entry, outcomes[0], {**job.axes, **domain})
+        case ReductionJob():
+            kind = "statistic" if job.statistic else "direction"
             for instance, outcome in zip(job.instances, outcomes, strict=True):
-                axes: dict[str, JSON] = {"direction": instance.entry, **instance.axes}
-                ledger.records += [r.on(direction=instance.entry) for r in outcome.records]
-                for found in outcome.directions:
-                    at = {**axes, **found.axes}
-                    ledger.records += [record.on(**at) for record in found.records]
+                axes: dict[str, JSON] = {kind: instance.entry, **instance.axes, **domain}
+                ledger.records += [record.on(**axes) for record in outcome.records]
+                for one in outcome.directions:
+                    at = {**axes, **one.axes}
+                    ledger.records += [record.on(**at) for record in one.records]
                 _tables(ledger, instance.entry, outcome, axes)
 
 
@@ -165,6 +195,24 @@ def _experiment(
     session: Session, work: Generation, folder: Path, ledger: _Ledger, progress: Progress
 ) -> None:
     spec = session.task.spec.experiments[work.experiment]
+    axes: dict[str, JSON] = {"experiment": work.experiment, "view": spec.view}
+    options: dict[str, Any] = {}
+    if work.experiment in session.task.interventions:
+        intervention = session.task.interventions[work.experiment]
+        options = {
+            "intervention": str(intervention.owner),
+            **intervention.options.model_dump(mode="json"),
+        }
+    _benchmarks(session, work, folder, axes, options, ledger, progress)
+    evaluators = [
+        name
+        for name in spec.evaluators
+        if not isinstance(session.task.evaluators[name].options, BenchmarkOptions)
+    ]
+    if not evaluators:
+        return
+    assert spec.data is not None
+    axes["data"] = spec.data
     journal = Journal(folder / "work" / f"{work.experiment}.jsonl")
     total = len(work.arms) * len(session.rendered(spec.view, spec.data))
     stage = f"completions, {work.experiment}"
@@ -174,15 +222,9 @@ def _experiment(
     finally:
         journal.close()
     ledger.problems += receipt_failures(work.experiment, outcomes)
-    axes: dict[str, JSON] = {"experiment": work.experiment, "view": spec.view, "data": spec.data}
-    intervention = session.task.interventions[work.experiment]
-    options = {
-        "intervention": str(intervention.owner),
-        **intervention.options.model_dump(mode="json"),
-    }
     ledger.records += receipt_records(outcomes, axes, options)
     judged = []
-    for name in spec.evaluators:
+    for name in evaluators:
         stage = f"verdicts, {work.experiment}, {name}"
         answers = sum(len(outcome.answers) for outcome in outcomes)
         with session.usage.stage(stage), progress.stage(stage, answers) as tick:
@@ -197,12 +239,60 @@ def _experiment(
     write_text(folder / "samples" / f"{work.experiment}.jsonl", "\n".join(lines) + "\n")
 
 
-def _analyses(session: Session, ledger: _Ledger, progress: Progress) -> None:
+def _benchmarks(
+    session: Session,
+    work: Generation,
+    folder: Path,
+    axes: Mapping[str, JSON],
+    options: Mapping[str, Any],
+    ledger: _Ledger,
+    progress: Progress,
+) -> None:
+    model = session.task.spec.views[session.task.spec.experiments[work.experiment].view].model
+    for entry in benchmarks(session, work):
+        stage = f"benchmark, {work.experiment}, {entry.name}"
+        forwards = (entry.options.forwards() or 0) * len(work.arms)
+        with session.usage.stage(stage), progress.stage(stage, forwards) as tick:
+            tools = session.tools(entry.options, folder / "work" / "verdicts", tick)
+            where = folder / "benchmarks" / work.experiment
+            found = measure(session, work, entry, where, tools)
+        arms = [one.arm for one in found]
+        ledger.problems += receipt_failures(work.experiment, arms)
+        ledger.records += receipt_records(arms, {**axes, "evaluator": entry.name}, options)
+        for one in found:
+            at: dict[str, Any] = {**axes_of(one, {**axes, "model": model})}
+            ledger.records += [record.on(**at) for record in one.outcome.records]
+            _tables(ledger, entry.name, one.outcome, at)
+
+
+def _findings(session: Session, folder: Path, ledger: _Ledger, options: Options) -> Findings:
+    return Findings(
+        tuple(ledger.records),
+        {**ledger.tables},
+        tuple(session.arrays),
+        {name: session.saes[name].facts for name in session.saes},
+        session.tools(options, folder / "work" / "verdicts", lambda done: None),
+        session.task.spec.seed,
+    )
+
+
+def _labels(session: Session, folder: Path, ledger: _Ledger, progress: Progress) -> None:
+    """Each source says what it knows of the features that the tables name."""
+    for name, entry in session.task.labels.items():
+        spec = session.task.spec.labels[name]
+        with progress.stage(f"labels, {name}", 1) as tick:
+            findings = _findings(session, folder, ledger, entry.options)
+            facts = session.sae(spec.sae).facts
+            rows = label_rows(entry, spec.sae, facts, spec.top, findings)
+            tick(1)
+        ledger.tables[f"labels.{name}"] = list(rows)
+
+
+def _analyses(session: Session, folder: Path, ledger: _Ledger, progress: Progress) -> None:
     """Each analysis sees what those before it found."""
     for name, entry in session.task.analyses.items():
         with progress.stage(f"analysis, {name}", 1) as tick:
-            seed = session.task.spec.seed
-            outcome = analyse(entry, Findings(tuple(ledger.records), {**ledger.tables}, seed))
+            outcome = analyse(entry, _findings(session, folder, ledger, entry.options))
             tick(1)
         ledger.records += [record.on(analysis=name) for record in outcome.records]
         _tables(ledger, name, outcome, {})

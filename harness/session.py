@@ -2,34 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from random import Random
 from typing import Any
 
 from harness.contract import (
+    Arrays,
     Axes,
+    Calibrated,
     Direction,
-    EvaluatorOptions,
     Example,
     Found,
     Model,
+    Options,
     Outcome,
     Prompt,
     Ref,
     Sae,
+    Stream,
     Tokens,
     Tools,
     Undefined,
 )
-from harness.data import load_data
+from harness.data import load_data, read_data
 from harness.errors import ModelError
 from harness.progress import Tick
 from harness.spec import PromptSpec, ViewSpec
 from harness.task import Instance, Task
 from harness.usage import Usage
 from harness.validate import marks
+
+CHUNK = 256
+"""Rows that are rendered at a time."""
+SMALL = 2**22
+"""Bytes of a local file up to which its rows are held in memory."""
+CALIBRATION = 8192
+"""Tokens from which an SAE's scale is chosen."""
 
 
 class Session:
@@ -42,7 +54,9 @@ class Session:
         self.found: dict[str, list[Found]] = {}
         self.models: dict[str, Model] = {}
         self.saes: dict[str, Sae] = {}
+        self.arrays: list[Arrays] = []
         self._data: dict[str, list[Example]] = {}
+        self._digests: dict[str, str] = {}
         self._rendered: dict[tuple[str, str], list[Tokens]] = {}
 
     # ── models, SAEs, data ──
@@ -67,11 +81,30 @@ class Session:
                     f"saes.{name}: it reads {sae.facts.d_in} numbers per token, {spec.model} has "
                     f"{width}. Choose an SAE that was trained on this model."
                 )
-            self.saes[name] = sae
+            self.saes[name] = self._calibrated(name, sae)
         return self.saes[name]
 
-    def tools(self, options: EvaluatorOptions, cache: Path, tick: Tick) -> Tools:
-        """What an evaluator is given: the models that its options name."""
+    def _calibrated(self, name: str, sae: Sae) -> Sae:
+        """An SAE whose files leave its scale open, in the one that its own model's text wants."""
+        import torch
+
+        from harness.rows import alone, measured
+
+        preflight, spec = self.task.spec.preflight, self.task.spec.saes[name]
+        if not isinstance(sae, Calibrated) or preflight is None:
+            return sae
+        model, site, found = self.model(spec.model), self.task.sae_site(name), []
+        tokens = self.render(f"@{spec.model}", self.examples(preflight.data)[: preflight.limit])
+        stream = Stream("text", f"@{spec.model}", preflight.data)
+        size = self.task.spec.batch.activations
+        for start in range(0, len(tokens), size):
+            rows = [alone(prompt) for prompt in tokens[start : start + size]]
+            read = model.activations([row.tokens for row in rows], [site])
+            found.append(measured(rows, stream, model.masked_ids).of(read, site).float())
+        return sae.calibrated(torch.cat(found)[:CALIBRATION])
+
+    def tools(self, options: Options, cache: Path, tick: Tick) -> Tools:
+        """What judges, labels and analyses are given: the models that their options name."""
         names = [
             getattr(options, key)
             for key, mark in marks(type(options))
@@ -98,16 +131,51 @@ class Session:
             self._data[name] = load_data(name, self.task.spec.data[name], self.cache)
         return self._data[name]
 
-    def loaded_data(self) -> Mapping[str, list[Example]]:
-        """The data sets that were read."""
-        return self._data
+    def chunks(self, name: str, limit: int | None = None) -> Iterator[list[Example]]:
+        """The rows of a data set, some at a time; of a large one, only these are held."""
+        rows: Iterable[Example] = self._data.get(name) or self._rows(name)
+        rows = iter(rows if limit is None else islice(rows, limit))
+        while chunk := list(islice(rows, CHUNK)):
+            yield chunk
+
+    def _rows(self, name: str) -> Iterable[Example]:
+        spec = self.task.spec.data[name]
+        few = spec.limit or spec.at_most
+        small = spec.file is not None and Path(spec.file).stat().st_size <= SMALL
+        if small or (few is not None and few <= CHUNK):
+            return self.examples(name)
+        return self._digested(name, read_data(name, spec, self.cache))
+
+    def _digested(self, name: str, rows: Iterable[Example]) -> Iterator[Example]:
+        digest = hashlib.sha256()
+        for row in rows:
+            digest.update(row.id.encode())
+            yield row
+        self._digests[name] = digest.hexdigest()
+
+    def count(self, name: str, limit: int | None = None) -> int:
+        """How many rows a data set has, for those who wait; 0 where only reading it would tell."""
+        spec = self.task.spec.data[name]
+        rows = self._rows(name)
+        known = len(rows) if isinstance(rows, list) else spec.limit or spec.at_most or 0
+        return min(known, limit) if limit and known else known
+
+    def digests(self) -> Mapping[str, str]:
+        """A hash of the ids of the rows of each data set that was read to its end."""
+        whole = {
+            name: hashlib.sha256("".join(row.id for row in rows).encode()).hexdigest()
+            for name, rows in self._data.items()
+        }
+        return {**self._digests, **whole}
+
+    def render(self, view: str, examples: Sequence[Example]) -> list[Tokens]:
+        """The prompts of a view on some rows, as token ids."""
+        return self.view_model(view).render(examples, self._prompt(self.view(view).prompt))
 
     def rendered(self, view: str, data: str) -> list[Tokens]:
         """The prompts of a view on some data, as token ids."""
         if (view, data) not in self._rendered:
-            prompt = self._prompt(self.view(view).prompt)
-            rendered = self.view_model(view).render(self.examples(data), prompt)
-            self._rendered[view, data] = rendered
+            self._rendered[view, data] = self.render(view, self.examples(data))
         return self._rendered[view, data]
 
     def _prompt(self, spec: PromptSpec) -> Prompt:
@@ -131,7 +199,8 @@ class Session:
     # ── directions ──
 
     def keep(self, instance: Instance, outcome: Outcome) -> None:
-        """Files the directions that an instance found, with the axes of its sweep."""
+        """Files the directions and arrays that an instance found, with the axes of its sweep."""
+        self.file(instance, outcome, instance.axes)
         views = [stream.view for stream in instance.options.reads(self.task).streams]
         layers = self.view_model(views[0]).facts.layers if views else None
         for found in outcome.directions:
@@ -141,6 +210,11 @@ class Session:
             axes = {**instance.axes, **found.axes}
             kept = replace(found, direction=direction, axes=axes)
             self.found.setdefault(instance.entry, []).append(kept)
+
+    def file(self, instance: Instance, outcome: Outcome, axes: Axes) -> None:
+        """Files the arrays of a statistic."""
+        if outcome.arrays:
+            self.arrays.append(Arrays(instance.entry, dict(axes), dict(outcome.arrays)))
 
     def has(self, name: str) -> bool:
         """Whether a direction has been found already."""

@@ -2,7 +2,7 @@
 
 Tables that configure a plugin (`models`, `saes`, `directions`, `metrics`, `evaluators`,
 `intervention`) hold the core's own keys, listed here, and beside them the plugin's options,
-which `harness.task` validates with the plugin's own model.
+which `harness.resolver` validates with the plugin's own model.
 """
 
 from __future__ import annotations
@@ -177,6 +177,11 @@ class DataSpec(Spec):
     """A cap that may lie above what there is; `--limit` sets it."""
     shuffle: int | None = None
     """Draw the rows in the order of this seed instead of the first ones."""
+    stream: bool = False
+    """Hub: read while downloading instead of downloading first. With `shuffle`, each row is drawn
+    among the next ten thousand."""
+    by: str | None = None
+    """A column that sorts the rows into categories: what passes measure is also told for each."""
 
     @model_validator(mode="after")
     def _one_source(self) -> DataSpec:
@@ -185,6 +190,8 @@ class DataSpec(Spec):
             raise ValueError(f"give exactly one of file, hub and url, not {given or 'none'}")
         if (self.url is None) != (self.sha256 is None):
             raise ValueError("url and sha256 belong together")
+        if self.stream and self.hub is None:
+            raise ValueError("stream is for hub datasets; files are read as they are needed anyway")
         if self.url is not None and not self.url.startswith("https://"):
             raise ValueError("url must start with https://")
         return self
@@ -214,6 +221,33 @@ class PairSpec(Spec):
     """Further sites, for metrics that need no SAE."""
     expect: Literal["different", "same"] | None = None
     """Whether the two models must differ. Otherwise the run is invalid."""
+    align: Literal["tokens", "span"] = "tokens"
+    """`tokens`: one rendering for both, the left one's. `span`: each side renders its own prompt,
+    and what is measured (a query after its own context) must be the same tokens on both."""
+    same_tokenizer: bool = True
+    """Whether tokenizers that differ are an error. Without it the right model reads the left
+    one's ids as they are."""
+    skip_first: int = Field(0, ge=0)
+    """Tokens at the beginning of each document that nothing measures."""
+    max_norm_ratio: float | None = Field(None, gt=1)
+    """Leave out tokens longer than so many times the median of their document, on either side:
+    attention sinks. The share that is left out is a record."""
+    pack: int | None = Field(None, ge=2)
+    """Read documents one after the other in rows of so many tokens, instead of a row each. They
+    see those before them in their row, as in training; which ones depends on the shard."""
+    budget: int | None = Field(None, ge=1)
+    """Stop after the document in which so many tokens were read."""
+    axes: dict[Name, Scalar] = Field(default_factory=dict)
+    """Further axes of everything that is measured on it, such as { checkpoint = 100 }."""
+
+
+class WhereSpec(Spec):
+    """Which tokens count, at the site where a metric is measured; all conditions must hold."""
+
+    cosine_below: float | None = Field(None, ge=-1, le=1)
+    """cos(x_left, x_right) is smaller than this."""
+    cosine_above: float | None = Field(None, ge=-1, le=1)
+    """cos(x_left, x_right) is at least this."""
 
 
 class MetricSpec(PluginSpec):
@@ -231,12 +265,36 @@ class MetricSpec(PluginSpec):
     """SAEs to measure with; without it, the pair's."""
     sites: tuple[SiteName, ...] | None = None
     """Sites to measure at; without it, the pair's."""
+    where: WhereSpec = WhereSpec()
+    """Only tokens of which this holds. The share that counts is a record, `filtered_share`."""
 
     @model_validator(mode="after")
     def _pair_or_view(self) -> MetricSpec:
         if (self.pair is None) == (self.view is None) or (self.view is None) != (self.data is None):
             raise ValueError("give either pair, or view and data")
+        if self.view is not None and self.where != WhereSpec():
+            raise ValueError("where compares two views: it needs a pair")
         return self
+
+
+class StatisticSpec(PluginSpec):
+    """Numbers, tables and arrays from a pass of their own kind: `[statistics.NAME]`."""
+
+    method: str | None = None
+    """The statistic; without it, the one called like the table."""
+    sweep: Sweep = Field(default_factory=dict)
+    """Options to vary; each combination is a statistic of its own."""
+
+
+class LabelsSpec(PluginSpec):
+    """Descriptions of an SAE's features: `[labels.NAME]`."""
+
+    method: str | None = None
+    """Where they come from; without it, the source called like the table."""
+    sae: SaeRef
+    """Whose features."""
+    top: int = Field(100, ge=1)
+    """How many features of each table are looked up, in the order of the table."""
 
 
 class InterventionSpec(PluginSpec):
@@ -271,11 +329,11 @@ class ExperimentSpec(Spec):
 
     view: ViewRef
     """Who writes."""
-    data: DataRef
-    """The prompts."""
-    intervention: InterventionSpec
+    data: DataRef | None = None
+    """The prompts; benchmarks bring their own."""
+    intervention: InterventionSpec | None = None
     """What is done with each direction. The arm that is left as it is always runs too."""
-    directions: Annotated[tuple[DirectionRef, ...], Field(min_length=1)]
+    directions: tuple[DirectionRef, ...] = ()
     """The arms."""
     evaluators: Annotated[tuple[str, ...], Field(min_length=1)]
     """Who judges: entries of `[evaluators]`, or evaluators by their own name."""
@@ -283,6 +341,12 @@ class ExperimentSpec(Spec):
     """How completions are drawn."""
     expect: ExpectCompletions = ExpectCompletions()
     """What they are expected to be like; changes what is planned, never what is run."""
+
+    @model_validator(mode="after")
+    def _both_or_neither(self) -> ExperimentSpec:
+        if (self.intervention is None) != (not self.directions):
+            raise ValueError("intervention and directions belong together; give both, or neither")
+        return self
 
 
 class EvaluatorSpec(PluginSpec):
@@ -304,6 +368,8 @@ class BatchSpec(Spec):
 
     activations: int = Field(32, ge=1)
     """Prompts per forward pass."""
+    shard: int = Field(32768, ge=1)
+    """Tokens after which a pass saves what it has: a rerun repeats at most so many."""
     generation: int = Field(256, ge=1)
     """Prompts generated together."""
 
@@ -341,6 +407,10 @@ class TaskSpec(Spec):
     """Pairs of views."""
     metrics: dict[Name, MetricSpec] = Field(default_factory=dict)
     """Metrics."""
+    statistics: dict[Name, StatisticSpec] = Field(default_factory=dict)
+    """Statistics."""
+    labels: dict[Name, LabelsSpec] = Field(default_factory=dict)
+    """What features mean."""
     experiments: dict[Name, ExperimentSpec] = Field(default_factory=dict)
     """Interventions with completions and judges."""
     evaluators: dict[Name, EvaluatorSpec] = Field(default_factory=dict)

@@ -1,21 +1,11 @@
-"""A task that has been understood: every entry with its plugin, typed options and facts.
-
-`resolve` finds everything that is wrong with a task at once, and reads no weight.
-"""
+"""A task that has been understood: every entry with its plugin, typed options and facts."""
 
 from __future__ import annotations
 
-import copy
-import itertools
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any, Generic, TypeVar
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, Literal, TypeVar
 
-from pydantic import BaseModel
-
-from harness.analyses import unknown_names
 from harness.contract import (
     AnalysisOptions,
     Axes,
@@ -23,35 +13,21 @@ from harness.contract import (
     DirectionOptions,
     EvaluatorOptions,
     InterventionOptions,
-    Kind,
+    LabelsOptions,
     MetricOptions,
     ModelFacts,
     Options,
-    Place,
-    Ref,
+    ReductionOptions,
     SaeFacts,
     SaeOptions,
     Site,
+    Stream,
+    Where,
 )
-from harness.errors import HarnessError, PluginError, Problem, TaskError, unknown
-from harness.fit import misfits
-from harness.registry import Owned, Registry, normalized
+from harness.registry import Owned
 from harness.sites import parse_site
-from harness.spec import (
-    AnalysisSpec,
-    DemonstrationsSpec,
-    DirectionSpec,
-    EvaluatorSpec,
-    InterventionSpec,
-    MetricSpec,
-    ModelSpec,
-    PluginSpec,
-    PreflightSpec,
-    SaeSpec,
-    TaskSpec,
-)
-from harness.taskfile import COMMAND_LINE, Source
-from harness.validate import KeyParts, marks, validated
+from harness.spec import TaskSpec
+from harness.taskfile import Source
 
 O_ = TypeVar("O_", bound=Options)
 
@@ -71,12 +47,13 @@ class Entry(Generic[O_]):
 
 @dataclass(frozen=True)
 class Instance:
-    """One direction finder of an entry: `axes` are the values that a sweep gave it."""
+    """One direction finder or statistic: `axes` are the values that a sweep gave it."""
 
     entry: str
     owner: Owned
-    options: DirectionOptions
+    options: ReductionOptions
     axes: Axes
+    table: Literal["directions", "statistics"] = "directions"
 
     def build(self) -> Any:
         """The reduction that finds it."""
@@ -84,7 +61,8 @@ class Instance:
 
     def variants(self) -> list[Axes]:
         """The axes of every direction that comes out."""
-        return [{**self.axes, **axes} for axes in self.options.variants()]
+        own = self.options.variants() if isinstance(self.options, DirectionOptions) else ()
+        return [{**self.axes, **axes} for axes in own]
 
 
 @dataclass(frozen=True)
@@ -98,6 +76,8 @@ class Task:
     saes: Mapping[str, Entry[SaeOptions]] = field(default_factory=dict)
     directions: Mapping[str, tuple[Instance, ...]] = field(default_factory=dict)
     metrics: Mapping[str, Entry[MetricOptions]] = field(default_factory=dict)
+    statistics: Mapping[str, tuple[Instance, ...]] = field(default_factory=dict)
+    labels: Mapping[str, Entry[LabelsOptions]] = field(default_factory=dict)
     evaluators: Mapping[str, Entry[EvaluatorOptions]] = field(default_factory=dict)
     analyses: Mapping[str, Entry[AnalysisOptions]] = field(default_factory=dict)
     interventions: Mapping[str, Entry[InterventionOptions]] = field(default_factory=dict)
@@ -120,6 +100,30 @@ class Task:
             raise KeyError(sae)
         return self.at(declared, spec.model)
 
+    def sae_out(self, sae: str) -> Site | None:
+        """The site that an SAE reconstructs, where it is not the one that it reads."""
+        out = self.facts_of_saes[sae].site_out
+        if out is None:
+            return None
+        out = self.at(out, self.spec.saes[sae].model)
+        return None if out == self.sae_site(sae) else out
+
+    def pair(self, name: str) -> Stream:
+        """The stream of a pair, called `pair`, with its filters."""
+        spec = self.spec.pairs[name]
+        where = Where(skip_first=spec.skip_first, max_norm_ratio=spec.max_norm_ratio)
+        return Stream(
+            "pair",
+            spec.left,
+            spec.data,
+            spec.right,
+            where=where,
+            align=spec.align,
+            pack=spec.pack,
+            budget=spec.budget,
+            same_tokenizer=spec.same_tokenizer,
+        )
+
     def at(self, site: Site, model: str) -> Site:
         """The site as a block of a model; a fraction of depth stays one while that is unknown."""
         layers = self.layers(model)
@@ -131,7 +135,9 @@ class Task:
 
     def direction(self, name: str) -> DirectionOptions:
         """The options of a direction; of a sweep, the first."""
-        return self.directions[name][0].options
+        options = self.directions[name][0].options
+        assert isinstance(options, DirectionOptions)
+        return options
 
     def owners(self) -> list[Owned]:
         """Every component that the task uses."""
@@ -139,348 +145,13 @@ class Task:
             self.models,
             self.saes,
             self.metrics,
+            self.labels,
             self.evaluators,
             self.analyses,
             self.interventions,
             self.preflight,
         )
         found = [entry.owner for table in tables for entry in table.values()]
-        found += [one.owner for many in self.directions.values() for one in many]
+        swept = [*self.directions.values(), *self.statistics.values()]
+        found += [one.owner for many in swept for one in many]
         return sorted(set(found), key=str)
-
-
-def resolve(source: Source, registry: Registry) -> Task:
-    """The task that a source describes. Raises TaskError with everything that is wrong."""
-    return _Resolver(source, registry).run()
-
-
-_NAMED = {
-    "models": "model",
-    "views": "view",
-    "saes": "SAE",
-    "data": "data set",
-    "directions": "direction",
-    "pairs": "pair",
-}
-"""The tables whose entries are referred to by name, and what one of them is called."""
-
-
-class _Resolver:
-    """Collects problems while it goes on as far as it can."""
-
-    def __init__(self, source: Source, registry: Registry) -> None:
-        self.source = source
-        self.registry = registry
-        self.problems: list[Problem] = []
-        self.configured: list[tuple[type[BaseModel], Any, KeyParts]] = []
-        """Every table that configures a plugin, with the model of its options."""
-        self.resolved: dict[str, Any] = copy.deepcopy(dict(source.values))
-
-    def run(self) -> Task:
-        self._requires()
-        self._places(TaskSpec.model_fields["data"].annotation, "data")
-        spec, problems = validated(TaskSpec, self.resolved, self.source)
-        self.problems += problems
-        parts: dict[str, Any] = {
-            "models": self._table("models", "backend", ModelSpec, "backend"),
-            "saes": self._table("saes", "sae_format", SaeSpec, "format"),
-            "metrics": self._table("metrics", "metric", MetricSpec, "method"),
-            "evaluators": self._table("evaluators", "evaluator", EvaluatorSpec, "method"),
-            "analyses": self._table("analyses", "analysis", AnalysisSpec, "method"),
-            "directions": self._directions(),
-        }
-        interventions = {}
-        for name, table in self._tables("experiments"):
-            at = ("experiments", name, "intervention")
-            inner = table.get("intervention") if isinstance(table, dict) else None
-            entry = self._entry("intervention", InterventionSpec, "method", name, at, inner)
-            if entry:
-                interventions[name] = entry
-        if spec is not None:
-            self._implicit_evaluators(spec, parts["evaluators"])
-            parts["preflight"] = self._preflight(spec)
-        self._references()
-        if spec is None or self.problems:
-            raise TaskError(self.problems)
-        task = Task(self.source, spec, self.resolved, interventions=interventions, **parts)
-        task = self._facts(task)
-        if not self.problems:
-            self.problems += [*misfits(task), *unknown_names(task)]
-        if self.problems:
-            raise TaskError(self.problems)
-        return task
-
-    # ── plugins and their options ──
-
-    def _requires(self) -> None:
-        from packaging.requirements import InvalidRequirement, Requirement
-
-        wanted = self.resolved.get("requires", ())
-        for index, text in enumerate(wanted if isinstance(wanted, list) else ()):
-            at = ("requires", index)
-            try:
-                requirement = Requirement(str(text))
-            except InvalidRequirement:
-                self._problem(at, f"{text!r} is no requirement such as 'acme-harness>=0.3'.")
-                continue
-            owners = [
-                plugin
-                for plugin in self.registry.plugins
-                if normalized(plugin.distribution) == normalized(requirement.name)
-            ]
-            if idle := [plugin for plugin in owners if plugin.status != "ready"]:
-                what = f"{idle[0].name} is {idle[0].status}: {idle[0].reason}"
-                self._problem(at, f"{requirement.name} cannot be used: {what}.")
-            elif not owners:
-                self._problem(
-                    at,
-                    f"no plugin of {requirement.name!r} is installed. Run: pip install '{text}'.",
-                )
-            elif not requirement.specifier.contains(owners[0].version, prereleases=True):
-                self._problem(
-                    at,
-                    f"{requirement.name} {owners[0].version} is installed. "
-                    f"Run: pip install '{text}'.",
-                )
-
-    def _table(
-        self, table: str, kind: Kind, spec: type[PluginSpec], key: str
-    ) -> dict[str, Entry[Any]]:
-        found = {}
-        for name, values in self._tables(table):
-            entry = self._entry(kind, spec, key, name, (table, name), values)
-            if entry:
-                found[name] = entry
-        return found
-
-    def _entry(
-        self, kind: Kind, spec: type[PluginSpec], key: str, name: str, at: KeyParts, values: Any
-    ) -> Entry[Any] | None:
-        if not isinstance(values, dict):
-            return None  # the core's own validation says so
-        owner = self._owner(kind, spec, key, name, at, values)
-        if owner is None:
-            return None
-        options = self._options(owner, spec, at, values)
-        return Entry(name, owner, options) if options is not None else None
-
-    def _owner(
-        self,
-        kind: Kind,
-        spec: type[PluginSpec],
-        key: str,
-        name: str,
-        at: KeyParts,
-        values: dict[str, Any],
-    ) -> Owned | None:
-        method = values.get(key, spec.model_fields[key].get_default() or name)
-        if kind == "sae_format" and key not in values:
-            return self._claimed(at, values)
-        if not isinstance(method, str):
-            return None
-        try:
-            return self.registry.find(kind, method)
-        except PluginError as error:
-            self._problem((*at, key), str(error))
-            return None
-
-    def _claimed(self, at: KeyParts, values: dict[str, Any]) -> Owned | None:
-        """The one SAE format that claims the files; `format` decides where none or several do."""
-        path = values.get("path")
-        formats = self.registry.of("sae_format")
-        names = [str(owner) for owner in formats]
-        if not isinstance(path, str):
-            self._problem((*at, "format"), f"is missing. Allowed: {', '.join(names)}.")
-            return None
-        local = self._place(path, Place(hub=True), (*at, "path"))
-        claims = [o for o in formats if local and o.options().claims(local)]  # type: ignore[attr-defined]
-        if local and len(claims) != 1:
-            who = "no format" if not claims else " and ".join(map(str, claims))
-            self._problem(
-                at, f"{who} claims {path!r}. Say which it is: format = one of {', '.join(names)}."
-            )
-        return claims[0] if len(claims) == 1 else None
-
-    def _options(
-        self, owner: Owned, spec: type[PluginSpec], at: KeyParts, values: dict[str, Any]
-    ) -> Any:
-        try:
-            model = owner.options()
-        except PluginError as error:
-            self._problem(at, str(error))
-            return None
-        self.configured.append((model, values, at))
-        self._resolve_places(model, values, at)
-        rest = {key: value for key, value in values.items() if key not in spec.model_fields}
-        options, problems = validated(model, rest, self.source, at, tuple(spec.model_fields))
-        self.problems += problems
-        return options
-
-    def _directions(self) -> dict[str, tuple[Instance, ...]]:
-        found: dict[str, tuple[Instance, ...]] = {}
-        arms = 0
-        for name, values in self._tables("directions"):
-            at = ("directions", name)
-            if not isinstance(values, dict) or not isinstance(values.get("method"), str):
-                continue
-            owner = self._owner("direction", DirectionSpec, "method", name, at, values)
-            sweep = values.get("sweep", {})
-            if owner is None or not isinstance(sweep, dict):
-                continue
-            lists = [many if isinstance(many, list) else [many] for many in sweep.values()]
-            count = 1
-            for many in lists:
-                count *= len(many)
-            arms += count
-            most = self.resolved.get("max_arms", TaskSpec.model_fields["max_arms"].default)
-            if isinstance(most, int) and arms > most:
-                self._problem(
-                    at,
-                    f"the sweeps so far come to {arms} directions; "
-                    f"max_arms allows {most}. Raise max_arms to confirm.",
-                )
-                return found
-            instances = []
-            for combination in itertools.product(*lists):
-                axes = dict(zip(sweep, combination, strict=True))
-                options = self._options(owner, DirectionSpec, at, {**values, **axes})
-                if options is None:
-                    break
-                instances.append(Instance(name, owner, options, axes))
-            # Places were resolved in a copy when a sweep added keys; write them back once.
-            self._resolve_places(owner.options(), values, at)
-            if instances:
-                found[name] = tuple(instances)
-        return found
-
-    def _implicit_evaluators(self, spec: TaskSpec, known: dict[str, Entry[Any]]) -> None:
-        """Evaluators without options need no table of their own."""
-        for name, experiment in spec.experiments.items():
-            for index, evaluator in enumerate(experiment.evaluators):
-                if evaluator in spec.evaluators or evaluator in known:
-                    continue
-                at = ("experiments", name, "evaluators", index)
-                try:
-                    owner = self.registry.find("evaluator", evaluator)
-                except PluginError as error:
-                    self._problem(at, str(error))
-                    continue
-                options = self._options(owner, EvaluatorSpec, at, {})
-                if options is not None:
-                    known[evaluator] = Entry(evaluator, owner, options)
-
-    def _preflight(self, spec: TaskSpec) -> dict[str, Entry[Any]]:
-        found = {}
-        for name in (spec.preflight.fvu, *spec.preflight.also) if spec.preflight else ():
-            try:
-                owner = self.registry.find("metric", name)
-            except PluginError as error:
-                self._problem(("preflight",), str(error))
-                continue
-            options, problems = validated(owner.options(), {}, self.source, ("preflight",))
-            if options is None:
-                what = "; ".join(map(str, problems))
-                self._problem(("preflight",), f"{name} needs options of its own: {what}")
-            else:
-                found[name] = Entry(name, owner, options)
-        return found
-
-    # ── places ──
-
-    def _places(self, annotation: Any, table: str) -> None:
-        model = annotation.__args__[1]
-        for name, values in self._tables(table):
-            if isinstance(values, dict):
-                self._resolve_places(model, values, (table, name))
-
-    def _resolve_places(self, model: type[BaseModel], values: dict[str, Any], at: KeyParts) -> None:
-        for key, mark in marks(model):
-            if isinstance(mark, Place) and isinstance(values.get(key), str):
-                place = self._place(values[key], mark, (*at, key))
-                values[key] = place or values[key]
-
-    def _place(self, text: str, mark: Place, at: KeyParts) -> str | None:
-        """An absolute path, or a hub id as it is; None with a problem where there is neither."""
-        origin = self.source.origin(at)
-        folder = origin.file.parent if origin.file else Path.cwd()
-        try:
-            path = (folder / Path(text).expanduser()).resolve()
-            if path.exists():
-                return str(path)
-            beside = (folder / text.partition("/")[0]).exists()
-        except (OSError, ValueError, RuntimeError):
-            beside = True
-        looks_like_id = re.fullmatch(r"[\w-][\w.-]*(/[\w.-]+)?", text)
-        if mark.hub and looks_like_id and not beside:
-            return text
-        base = "the working folder" if str(origin) == COMMAND_LINE else str(folder)
-        what = "no such file or folder" + (", and it is no hub id" if mark.hub else "")
-        self._problem(at, f"{text!r}: {what}. Paths are relative to {base}.")
-        return None
-
-    # ── references and facts ──
-
-    def _references(self) -> None:
-        """Names that nothing has, looked up in the task as it was written: however much else is
-        wrong, these are found too."""
-        named = {table: set(dict(self._tables(table))) for table in _NAMED}
-        tables: dict[str, type[BaseModel]] = {
-            name: field.annotation.__args__[1]  # type: ignore[union-attr]
-            for name, field in TaskSpec.model_fields.items()
-            if getattr(field.annotation, "__origin__", None) is dict
-        }
-        places = list(self.configured)
-        for table, model in tables.items():
-            places += [(model, values, (table, name)) for name, values in self._tables(table)]
-        for name, view in self._tables("views"):
-            prompt = view.get("prompt") if isinstance(view, dict) else None
-            inner = prompt.get("demonstrations") if isinstance(prompt, dict) else None
-            places.append((DemonstrationsSpec, inner, ("views", name, "prompt", "demonstrations")))
-        places.append((PreflightSpec, self.resolved.get("preflight"), ("preflight",)))
-        for model, values, at in places:
-            for key, mark in marks(model):
-                value = values.get(key) if isinstance(values, dict) else None
-                if not isinstance(mark, Ref) or mark.table not in named:
-                    continue
-                for word in value if isinstance(value, list) else [value]:
-                    if isinstance(word, str) and word not in named[mark.table]:
-                        what = unknown(_NAMED[mark.table], word, named[mark.table])
-                        self._problem((*at, key), what)
-
-    def _facts(self, task: Task) -> Task:
-        models: dict[str, ModelFacts] = {}
-        saes: dict[str, SaeFacts] = {}
-        for name, model in task.models.items():
-            facts = self._describe(model, ("models", name)) or ModelFacts()
-            expect = task.spec.models[name].expect.model_dump(exclude_none=True)
-            self._contradictions(facts, expect, ("models", name, "expect"))
-            models[name] = replace(facts, **expect)
-        for name, sae in task.saes.items():
-            found = self._describe(sae, ("saes", name)) or SaeFacts()
-            expected = task.spec.saes[name].expect.model_dump(exclude_none=True)
-            self._contradictions(found, expected, ("saes", name, "expect"))
-            saes[name] = replace(found, **expected)
-        return replace(task, model_facts=models, facts_of_saes=saes)
-
-    def _describe(self, entry: Entry[Any], at: KeyParts) -> Any:
-        try:
-            return entry.options.describe()
-        except HarnessError as error:
-            self._problem(at, str(error))
-            return None
-
-    def _contradictions(self, facts: Any, expect: Mapping[str, Any], at: KeyParts) -> None:
-        for key, value in expect.items():
-            found = getattr(facts, key, None)
-            if found is not None and found != value:
-                self._problem((*at, key), f"{value} was expected, but the files say {found}.")
-
-    # ── small things ──
-
-    def _tables(self, table: str) -> Iterator[tuple[str, Any]]:
-        values = self.resolved.get(table)
-        if isinstance(values, dict):
-            yield from values.items()
-
-    def _problem(self, at: Sequence[str | int], what: str) -> None:
-        self.problems.append(self.source.problem(at, what))

@@ -101,6 +101,8 @@ class Stream:
     """Documents are read side by side in rows of so many tokens; None reads a document a row."""
     budget: int | None = None
     """Stop after the document in which so many tokens were read."""
+    same_tokenizer: bool = True
+    """Whether a right model with another tokenizer is an error."""
 
 
 @dataclass(frozen=True)
@@ -297,6 +299,13 @@ class Target:
 
     site: Site
     sae: str | None = None
+    out: Site | None = None
+    """What the SAE reconstructs, where that is not what it reads: a transcoder's output."""
+
+    @property
+    def compared(self) -> Site:
+        """The site whose activations a reconstruction is held against."""
+        return self.out or self.site
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,11 @@ import fakes  # noqa: E402
 from harness.errors import TaskError  # noqa: E402
 from harness.planner import plan  # noqa: E402
 from harness.registry import Registry, discover  # noqa: E402
+from harness.resolver import resolve  # noqa: E402
 from harness.results import Results  # noqa: E402
 from harness.runner import run  # noqa: E402
 from harness.session import Session  # noqa: E402
-from harness.task import Task, resolve  # noqa: E402
+from harness.task import Task  # noqa: E402
 from harness.taskfile import read_source  # noqa: E402
 
 

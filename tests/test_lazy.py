@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from pydantic import BaseModel
 
 import harness
 from harness import contract, spec
+from harness.contract import Label
 from harness.registry import discover
 from harness.taskfile import builtin_tasks
 
@@ -102,8 +104,9 @@ def test_the_walk_sees_every_form_of_import(tmp_path: Path) -> None:
 
 
 def test_the_core_names_no_component_of_a_plugin() -> None:
-    """Defaults of the task language and names of packages are not meant."""
+    """Defaults of the task language, names of packages and columns of a table are not meant."""
     names = {c.name for plugin in discover().plugins for c in plugin.components}
+    names -= {field.name for field in fields(Label)}
     found = {
         (file.name, node.value)
         for file in sources(PACKAGE)

@@ -10,10 +10,11 @@ import pytest
 from harness.contract import Site, Target
 from harness.planner import (
     NO_EDIT,
-    DirectionJob,
     MetricJob,
     Plan,
     PlannedArm,
+    ReductionJob,
+    Rendering,
     SentinelJob,
     neighbours,
     plan,
@@ -42,7 +43,7 @@ def probe(name: str, *keys: str) -> str:
 def entries(made: Plan) -> list[list[str]]:
     """The names of the directions of each pass, in order of their jobs."""
     return [
-        [job.instances[0].entry for job in one.jobs if isinstance(job, DirectionJob)]
+        [job.instances[0].entry for job in one.jobs if isinstance(job, ReductionJob)]
         for one in made.passes
     ]
 
@@ -84,7 +85,7 @@ def test_a_diamond_of_many_levels_is_planned_in_no_time(planned: MakePlan) -> No
 def test_a_sweep_over_what_only_finish_reads_shares_one_job(planned: MakePlan) -> None:
     (work,) = planned(probe("a", "sweep = { scale = [1, 2, 3] }")).passes
     (job,) = work.jobs
-    assert isinstance(job, DirectionJob)
+    assert isinstance(job, ReductionJob)
     assert [instance.axes for instance in job.instances] == [{"scale": n} for n in (1, 2, 3)]
 
 
@@ -102,7 +103,9 @@ def test_each_view_of_some_data_is_rendered_once_in_a_pass(planned: MakePlan) ->
     text = probe("a") + probe("b") + probe("c", "tokens = 'last'") + PAIR
     text += "[metrics.mean]\npair = 'p'\n[metrics.gap]\npair = 'p'\n"
     (work,) = planned(text).passes
-    assert Counter(work.renderings()) == Counter([("chat", "web"), ("base", "web")])
+    assert Counter(work.renderings()) == Counter(
+        [Rendering("chat", "web"), Rendering("base", "web")]
+    )
 
 
 PAIR = """
@@ -172,7 +175,7 @@ def test_a_metric_of_a_view_is_measured_on_that_view(planned: MakePlan) -> None:
 def test_metrics_share_the_first_pass(planned: MakePlan) -> None:
     made = planned(PAIR + "[metrics.gap]\npair = 'p'\n" + probe("a", "start = 'b'") + probe("b"))
     kinds = [{type(job).__name__ for job in work.jobs} for work in made.passes]
-    assert kinds == [{"DirectionJob", "MetricJob"}, {"DirectionJob"}]
+    assert kinds == [{"ReductionJob", "MetricJob"}, {"ReductionJob"}]
 
 
 # ── Preflight ────────────────────────────────────────────────────────────────────────────────────
@@ -208,7 +211,7 @@ def test_preflight_measures_each_sae_at_home_and_at_its_neighbours(planned: Make
         for layer in (1, 2, 3)
     }
     assert made.preflight.limit == 5
-    assert made.preflight.renderings() == [("@base", "web")]
+    assert made.preflight.renderings() == [Rendering("@base", "web")]
 
 
 def test_a_pair_with_an_expectation_is_compared_where_it_is_measured(planned: MakePlan) -> None:

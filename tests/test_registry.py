@@ -10,7 +10,7 @@ import pytest
 from harness.errors import PluginError, TaskError
 from harness.plugin_list import list_plugins
 from harness.registry import Plugin, Registry, discover
-from harness.task import resolve
+from harness.resolver import resolve
 from harness.taskfile import read_source
 
 FakeDist = Callable[..., Path]

@@ -12,8 +12,9 @@ import tomli_w
 from harness.errors import TaskError
 from harness.folder import plain, task_hash
 from harness.registry import Registry
+from harness.resolver import resolve
 from harness.sites import Site
-from harness.task import Task, resolve
+from harness.task import Task
 from harness.taskfile import read_source
 
 Write = Callable[..., Path]

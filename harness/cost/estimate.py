@@ -6,18 +6,19 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.contract import Ref, Site
+from harness.contract import BenchmarkOptions, Ref, Site, Stream
 from harness.cost import Cost, Memory, Work
 from harness.cost.downloads import downloads, files_bytes
 from harness.cost.earlier import Written
 from harness.cost.lengths import CHARACTERS, Prompts
 from harness.cost.network import Network, network
-from harness.planner import DirectionJob, Generation, Job, MetricJob, Pass, Plan
+from harness.planner import Generation, Job, MetricJob, Pass, Plan, Rendering, rendering
 from harness.usage import Counts, read
 from harness.validate import marks
 
 PIECE = 2**26
 """Bytes of the pieces in which an encoder makes its products; twice while the active are picked."""
+_END = Site("resid_post", fraction=1.0)
 AROUND_JUDGED = 400
 """Tokens of instructions that a judging model is taken to read around a prompt and completion."""
 
@@ -103,36 +104,43 @@ class Estimate:
     # ── Passes ──
 
     def _pass(self, work: Pass, stage: str) -> None:
-        for view, data in work.renderings():
+        for which in work.renderings():
             jobs = [
                 (job, stream)
                 for job in work.jobs
                 for stream in job.reads.streams
-                if (stream.view, stream.data) == (view, data)
+                if rendering(stream) == which
             ]
-            sites: dict[str, dict[Site, None]] = {}
-            encoders: dict[tuple[str, str, str, Site], None] = {}
-            for job, stream in jobs:
-                sides = [self._model_of(v) for v in (stream.view, stream.right) if v is not None]
-                saes = {sae: self.planned.task.sae_site(sae) for sae in job.reads.saes}
-                for model in sides:
-                    needs = (*job.reads.sites, *saes.values())
-                    sites.setdefault(model, {}).update(dict.fromkeys(needs))
-                for sae, site in self._encoded(job):
-                    which = {"left": sides[:1], "right": sides[1:]}.get(_side(job), sides)
-                    encoders.update({(m, stream.tokens, sae, site): None for m in which})
-            self._rendering(stage, self._lengths(view, data, work.limit), sites, encoders)
+            # A side that renders its own prompts reads other rows than the left one.
+            for own in (False, True) if which.right else (False,):
+                self._side_of(which, own, jobs, stage, work.limit)
 
-    def _encoded(self, job: Job) -> Iterator[tuple[str, Site]]:
-        """What a job has encoded: the SAE, and the site whose activations it encodes."""
+    def _side_of(
+        self,
+        which: Rendering,
+        own: bool,
+        jobs: Sequence[tuple[Job, Stream]],
+        stage: str,
+        limit: int | None,
+    ) -> None:
         task = self.planned.task
-        match job:
-            case MetricJob():
-                entries = task.preflight if job.preflight else task.metrics
-                if job.target.sae and entries[job.entry].options.on_sae:
-                    yield job.target.sae, job.target.site
-            case DirectionJob():
-                yield from ((sae, task.sae_site(sae)) for sae in job.reads.saes)
+        sites: dict[str, dict[Site, None]] = {}
+        encoders: dict[tuple[str, str, str, Site], None] = {}
+        for job, stream in jobs:
+            pair = [(stream.view, False), (stream.right, stream.align == "span")]
+            sides = [self._model_of(v) for v, its in pair if v is not None and its == own]
+            # The last block is the deepest site: logits go through all of them.
+            end = [task.at(_END, sides[0])] if job.reads.logits and sides else []
+            saes = [task.sae_site(sae) for sae in job.reads.saes]
+            for model in sides:
+                needs = (*job.reads.sites, *saes, *end)
+                sites.setdefault(model, {}).update(dict.fromkeys(needs))
+            for sae, site in job.encoded(task):
+                some = {"left": sides[:1], "right": sides[1:]}.get(_side(job), sides)
+                encoders.update({(m, stream.tokens, sae, site): None for m in some})
+        view = which.right if own and which.right else which.view
+        lengths = self._lengths(view, which.data, limit)
+        self._rendering(stage, _rows(lengths, which), sites, encoders)
 
     def _rendering(
         self,
@@ -184,6 +192,9 @@ class Estimate:
         task = self.planned.task
         spec = task.spec.experiments[work.experiment]
         model = self._model_of(spec.view)
+        self._benchmarks(work, model)
+        if spec.data is None:
+            return
         lengths = self._lengths(spec.view, spec.data)
         written = self.earlier.get(work.experiment)
         earlier = sorted(written.lengths) if written else []
@@ -215,9 +226,27 @@ class Estimate:
         distinct = written.distinct if written else spec.expect.distinct
         for name in spec.evaluators:
             options = task.evaluators[name].options
+            if isinstance(options, BenchmarkOptions):
+                continue
             for judge in self._judges(options):
                 stage = f"verdicts, {work.experiment}, {name}"
                 self._verdicts(stage, judge, round(rows * distinct), round(text), options)
+
+    def _benchmarks(self, work: Generation, model: str) -> None:
+        """Prompts of benchmarks; how long they are, only the benchmark knows."""
+        task = self.planned.task
+        for name in task.spec.experiments[work.experiment].evaluators:
+            options = task.evaluators[name].options
+            if not isinstance(options, BenchmarkOptions):
+                continue
+            prompts = options.forwards()
+            stage = f"benchmark, {work.experiment}, {name}"
+            if prompts is None:
+                self.unknown.append(f"evaluators.{name}: its prompts are not known beforehand.")
+                continue
+            counts = Counts(prompts=prompts * len(work.arms))
+            self.work.append(Work(stage, model, counts, None, 0.0, 0))
+            self.notes.append(f"evaluators.{name}: the tokens of a benchmark are not planned.")
 
     def _batches(self, lengths: Sequence[int], arms: int) -> Iterator[tuple[int, int]]:
         """Rows and longest prompt of each batch: the arm without edits by itself, then the rest,
@@ -286,3 +315,20 @@ def longest_of(lengths: Sequence[int], rows: int) -> int:
 
 def _side(job: Job) -> str:
     return job.side if isinstance(job, MetricJob) else "pair"
+
+
+def _rows(lengths: Sequence[int], which: Rendering) -> tuple[int, ...]:
+    """The rows that a rendering reads: as many prompts as its budget wants, packed where it is."""
+    kept: list[int] = []
+    for length in lengths:
+        if which.budget is not None and sum(kept) >= which.budget:
+            break
+        kept.append(length)
+    if which.pack is None:
+        return tuple(kept)
+    rows = [0]
+    for length in kept:
+        if rows[-1] and rows[-1] + length > which.pack:
+            rows.append(0)
+        rows[-1] += length
+    return tuple(rows)

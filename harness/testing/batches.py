@@ -51,9 +51,7 @@ class ArraySide:
         """Latents of other activations."""
         return self.saes[sae].encode(x)
 
-    def take(
-        self, tokens: Int[Tensor, " m"], selected: Int[Tensor, " selected"]
-    ) -> ArraySide:
+    def take(self, tokens: Int[Tensor, " m"], selected: Int[Tensor, " selected"]) -> ArraySide:
         """Some of its tokens, in this order."""
         kept = {site: x[tokens] for site, x in self.activations.items()}
         logits = None if self._logits is None else self._logits[tokens]

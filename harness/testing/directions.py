@@ -182,6 +182,8 @@ def _part(batch: Batch, documents: Sequence[int]) -> Batch:
         documents=tuple(batch.documents[index] for index in documents),
         document=place[batch.document[rows]],
         selected=at[batch.selected[picked]],
+        ids=batch.ids[rows],
+        position=batch.position[rows],
         left=_Rows(batch.left, rows, picked),
         right=None if batch.right is None else _Rows(batch.right, rows, picked),
     )
@@ -198,6 +200,12 @@ class _Rows:
 
     def latents(self, sae: str, site: Site | None = None) -> Latents:
         return self.side.latents(sae, site).take(self.selected)
+
+    def logits(self) -> Tensor:
+        return self.side.logits()[self.tokens]
+
+    def encode(self, sae: str, x: Tensor) -> Latents:
+        return self.side.encode(sae, x)
 
     def reconstruction(self, sae: str, site: Site | None = None) -> Tensor:
         return self.side.reconstruction(sae, site)[self.selected]
@@ -221,6 +229,12 @@ class _Watched:
 
     def reconstruction(self, sae: str, site: Site | None = None) -> Tensor:
         return self._remember(self.side.reconstruction(sae, site))
+
+    def logits(self) -> Tensor:
+        return self.side.logits()
+
+    def encode(self, sae: str, x: Tensor) -> Latents:
+        return self.side.encode(sae, x)
 
     def unchanged(self) -> bool:
         return all(torch.equal(tensor, before) for tensor, before in self.given)

@@ -90,6 +90,8 @@ class FakeModel:
         ).float()
         LAB.models.append(self)
 
+    native = None
+
     def load(self) -> FakeModel:
         return self
 

@@ -1,0 +1,102 @@
+"""Which tokens count: attention sinks that are left out, and conditions on a pair."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from harness.contract import Batch, MetricValue, Side, Site, Where
+
+
+def no_sink(
+    sides: Sequence[Float[Tensor, "tokens d"]], document: Int[Tensor, " tokens"], ratio: float
+) -> Bool[Tensor, " tokens"]:
+    """Tokens whose activation is at most `ratio` times the median norm of their document.
+
+    On every side. The median is that of the document's own measured tokens, not of the batch as
+    in the papers: so no number depends on what else is in the batch. METHODS section 0.
+    """
+    keep = torch.ones(len(document), dtype=torch.bool)
+    for x in sides:
+        norms = x.float().norm(dim=1).cpu()
+        for one in sorted(set(document.tolist())):
+            mine = document == one
+            keep[mine] &= norms[mine] <= ratio * norms[mine].median()
+    return keep
+
+
+def chosen(
+    left: Float[Tensor, "tokens d"], right: Float[Tensor, "tokens d"], where: Where
+) -> Bool[Tensor, " tokens"]:
+    """Tokens of which the conditions on the pair hold; undefined cosines fulfil none.
+
+    cos(x_left, x_right) in float32.
+    """
+    keep = torch.ones(len(left), dtype=torch.bool, device=left.device)
+    if where.selects:
+        x, y = left.float(), right.float().to(left.device)
+        cosine = (x * y).sum(1) / (x.norm(dim=1) * y.norm(dim=1))
+        if where.cosine_below is not None:
+            keep &= cosine < where.cosine_below
+        if where.cosine_above is not None:
+            keep &= cosine >= where.cosine_above
+    return keep
+
+
+class FilteredShare:
+    """How many tokens a filter lets through, as a metric of the stream without it.
+
+    `filtered_share@1`: of the tokens that are measured at all, the share that counts.
+    `dropped_share@1`: of all tokens, the share that `skip_first` and `max_norm_ratio` leave out.
+    """
+
+    def __init__(self, where: Where, site: Site) -> None:
+        self._where = where
+        self._site = site
+        no_tokens = "no token was read"
+        self.values: tuple[MetricValue, ...] = (
+            MetricValue("filtered_share@1", "share", "tokens", "no token is left to choose from"),
+        )
+        if where.max_norm_ratio is not None or where.skip_first > 1:
+            self.values += (MetricValue("dropped_share@1", "share", "tokens", no_tokens),)
+
+    def sums(self, batch: Batch, side: Side) -> Mapping[str, Tensor]:
+        """Tokens, those that are left, and those that count, by document."""
+        assert batch.right is not None
+        left, right = batch.left.x(self._site), batch.right.x(self._site)
+        document = batch.document.cpu()
+        kept = batch.position.cpu() >= self._where.skip_first
+        if self._where.max_norm_ratio is not None:
+            rows = kept.nonzero().squeeze(1)
+            inside = no_sink(
+                [left[rows.to(left.device)], right[rows.to(right.device)]],
+                document[rows],
+                self._where.max_norm_ratio,
+            )
+            kept[rows] = inside
+        counted = kept & chosen(left, right, self._where).cpu()
+
+        def by_document(mask: Tensor) -> Tensor:
+            zeros = torch.zeros(len(batch.documents), dtype=torch.float64)
+            return zeros.index_add_(0, document, mask.double())
+
+        left_over = by_document(kept)
+        everything = by_document(torch.ones_like(kept))
+        return {
+            "n": everything,
+            "n.filtered_share@1": left_over,
+            "kept": left_over,
+            "counted": by_document(counted),
+        }
+
+    def value(self, sums: Mapping[str, np.ndarray]) -> Sequence[np.ndarray]:
+        """Shares; NaN without tokens."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            shares = [sums["counted"] / sums["kept"]]
+            if len(self.values) > 1:
+                shares.append(1 - sums["kept"] / sums["n"])
+        return shares

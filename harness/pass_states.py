@@ -1,0 +1,123 @@
+"""What a pass has counted so far, kept on disk: a rerun goes on where the last shard ended.
+
+Two files take turns, so that one of them is whole whenever a crash comes. Each says how many
+documents are in it, what they were and what read them, and carries a checksum; a file of which any
+of this is not as expected is not used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from harness.contract import State
+
+States = list[dict[str, State]]
+"""For each job, its states by category; the category of data without any is the empty string."""
+
+
+@dataclass(frozen=True)
+class Saved:
+    """States after some documents, with a hash of their ids in order."""
+
+    documents: int
+    digest: str
+    tokens: int
+    states: States
+
+
+class PassStates:
+    """The two files of one rendering of one pass. `key` is a hash of what reads it."""
+
+    def __init__(self, base: Path, key: str) -> None:
+        self._files = (base.with_name(f"{base.name}.0"), base.with_name(f"{base.name}.1"))
+        self._key = key
+        self._next = 0
+
+    def load(self) -> Saved | None:
+        """The newest states that are whole and of this key, or None."""
+        found = [(saved, i) for i, file in enumerate(self._files) if (saved := self._read(file))]
+        if not found:
+            return None
+        newest, index = max(found, key=lambda one: one[0].documents)
+        self._next = 1 - index
+        return newest
+
+    def save(self, saved: Saved) -> None:
+        """Writes over the older file; it is on disk when this returns."""
+        from safetensors.numpy import save_file
+
+        arrays: dict[str, np.ndarray] = {}
+        names: list[list[str]] = []
+        for job, by_category in enumerate(saved.states):
+            for category, state in by_category.items():
+                for name, array in state.items():
+                    arrays[str(len(names))] = np.asarray(array, order="C")
+                    names.append([str(job), category, name])
+        about = {
+            "key": self._key,
+            "documents": str(saved.documents),
+            "digest": saved.digest,
+            "tokens": str(saved.tokens),
+            "jobs": str(len(saved.states)),
+            "names": json.dumps(names),
+            "checksum": _checksum(arrays, names),
+        }
+        file = self._files[self._next]
+        file.parent.mkdir(parents=True, exist_ok=True)
+        partial = file.with_name(f"{file.name}.partial")
+        save_file(arrays, partial, about)
+        partial.replace(file)
+        self._next = 1 - self._next
+
+    def forget(self) -> None:
+        """Removes both files."""
+        for file in self._files:
+            file.unlink(missing_ok=True)
+
+    def _read(self, file: Path) -> Saved | None:
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(file, "np") as content:
+                about: Mapping[str, str] = content.metadata() or {}
+                if about.get("key") != self._key:
+                    return None
+                names = json.loads(about["names"])
+                arrays = {str(i): content.get_tensor(str(i)) for i in range(len(names))}
+            if _checksum(arrays, names) != about["checksum"]:
+                return None
+            states: States = [{} for _ in range(int(about["jobs"]))]
+            for i, (job, category, name) in enumerate(names):
+                states[int(job)].setdefault(category, {})[name] = arrays[str(i)]
+            return Saved(int(about["documents"]), about["digest"], int(about["tokens"]), states)
+        except (OSError, SafetensorError, ValueError, KeyError, TypeError, IndexError):
+            return None  # cut off, or not ours: these documents are read again
+
+
+def _checksum(arrays: Mapping[str, np.ndarray], names: Sequence[Sequence[str]]) -> str:
+    digest = hashlib.sha256(json.dumps(names).encode())
+    for name in sorted(arrays):
+        array = arrays[name]
+        digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+class Digest:
+    """A hash of the ids of documents, in order."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+
+    def add(self, document: str) -> None:
+        """One more document."""
+        self._hash.update(f"{document}\n".encode())
+
+    def __str__(self) -> str:
+        return self._hash.hexdigest()
