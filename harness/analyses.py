@@ -37,6 +37,8 @@ def unknown_names(task: Task) -> Iterator[Problem]:
     known: Mapping[str, tuple[str, Mapping[str, Any]]] = {
         "evaluators": ("evaluator", task.evaluators),
         "experiments": ("experiment", task.spec.experiments),
+        "metrics": ("metric", task.spec.metrics),
+        "analyses": ("analysis", task.spec.analyses),
     }
     for name, entry in task.analyses.items():
         for at, table, word in _names(entry.options, ("analyses", name)):

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.contract import Reads, Site
+from harness.contract import BenchmarkOptions, Reads, Site
 from harness.data import load_data
-from harness.errors import DataError, Problem, TaskError
+from harness.errors import DataError, Problem, TaskError, listed
 from harness.sites import parse_site
-from harness.spec import DirectionSpec
+from harness.spec import DirectionSpec, StatisticSpec
 
 if TYPE_CHECKING:
     from harness.task import Task
@@ -31,6 +31,8 @@ def misfits(task: Task) -> Iterator[Problem]:
     yield from _pairs(task)
     yield from _metrics(task)
     yield from _directions(task)
+    yield from _statistics(task)
+    yield from _experiments(task)
 
 
 def _data(task: Task) -> Iterator[Problem]:
@@ -86,6 +88,12 @@ def _views(task: Task) -> Iterator[Problem]:
 def _pairs(task: Task) -> Iterator[Problem]:
     for name, pair in task.spec.pairs.items():
         at = ("pairs", name)
+        if pair.align == "span" and pair.pack is not None:
+            yield task.source.problem(
+                (*at, "pack"),
+                'cannot be had with align = "span": documents with contexts of their own are '
+                "read one by one. Leave one of them out.",
+            )
         left, right = (task.spec.views[view].model for view in (pair.left, pair.right))
         one, other = (task.model_facts[model].d_model for model in (left, right))
         if None not in (one, other) and one != other:
@@ -134,7 +142,7 @@ def _directions(task: Task) -> Iterator[Problem]:
         at = ("directions", name)
         if name == NO_EDIT:
             yield task.source.problem(at, "is the name of the arm without a direction. Rename it.")
-        yield from _sweep(task, name)
+        yield from _sweep(task, "directions", name)
         needs[name] = set()
         for instance in instances:
             try:
@@ -156,6 +164,31 @@ def _directions(task: Task) -> Iterator[Problem]:
         yield task.source.problem(("directions", circle[0]), f"needs itself: {' → '.join(circle)}.")
 
 
+def _statistics(task: Task) -> Iterator[Problem]:
+    for name, instances in task.statistics.items():
+        at = ("statistics", name)
+        yield from _sweep(task, "statistics", name)
+        for instance in instances:
+            try:
+                reads = instance.options.reads(task)
+            except TaskError as error:
+                yield from (task.source.problem((*at, p.where), p.what) for p in error.problems)
+                break
+            yield from _reads(task, reads, at)
+
+
+def _experiments(task: Task) -> Iterator[Problem]:
+    for name, experiment in task.spec.experiments.items():
+        options = [task.evaluators[evaluator].options for evaluator in experiment.evaluators]
+        asks = [one for one in options if not isinstance(one, BenchmarkOptions)]
+        if asks and experiment.data is None:
+            yield task.source.problem(
+                ("experiments", name, "data"),
+                "is missing: these evaluators judge completions of prompts. "
+                f"Allowed: {listed(task.spec.data)}.",
+            )
+
+
 def _reads(task: Task, reads: Reads, at: tuple[str, ...]) -> Iterator[Problem]:
     views = {view for s in reads.streams for view in (s.view, s.right) if view is not None}
     data = {stream.data for stream in reads.streams}
@@ -169,13 +202,14 @@ def _reads(task: Task, reads: Reads, at: tuple[str, ...]) -> Iterator[Problem]:
             yield from _width(task, sae, model, at)
 
 
-def _sweep(task: Task, name: str) -> Iterator[Problem]:
-    for key, values in task.spec.directions[name].sweep.items():
-        at = ("directions", name, "sweep", key)
-        if key in DirectionSpec.model_fields:
+def _sweep(task: Task, table: str, name: str) -> Iterator[Problem]:
+    specs: Mapping[str, DirectionSpec | StatisticSpec] = getattr(task.spec, table)
+    for key, values in specs[name].sweep.items():
+        at = (table, name, "sweep", key)
+        if key in type(specs[name]).model_fields:
             yield task.source.problem(at, f"{key} is no option of the method: it cannot be swept.")
         if len({repr(value) for value in values}) < len(values):
-            yield task.source.problem(at, "has a value twice: the same direction twice.")
+            yield task.source.problem(at, f"has a value twice: one of the {table} twice.")
 
 
 def _width(task: Task, sae: str, model: str, at: tuple[str, ...]) -> Iterator[Problem]:

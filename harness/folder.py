@@ -24,7 +24,7 @@ from harness.validate import marks
 IDENTITY = ".task"
 _BESIDE = ("evaluators", "expect")
 """Keys of an experiment that change no completion: who judges, and what a plan goes by."""
-_JUDGES = ("title", "source", "evaluators", "analyses", "gates")
+_JUDGES = ("title", "source", "evaluators", "labels", "analyses", "gates")
 """Tables and keys that change neither an activation nor a completion."""
 
 
@@ -52,7 +52,8 @@ def _models(task: Task) -> Iterator[str]:
     """The models that anything but a judge looks at."""
     yield from (view.model for view in task.spec.views.values())
     yield from (sae.model for sae in task.spec.saes.values())
-    looking: list[BaseModel] = [one.options for many in task.directions.values() for one in many]
+    swept = [*task.directions.values(), *task.statistics.values()]
+    looking: list[BaseModel] = [one.options for many in swept for one in many]
     for entries in (task.saes, task.metrics, task.interventions):
         looking += [entry.options for entry in entries.values()]
     for options in looking:

@@ -42,12 +42,11 @@ def passed(session: Session, level: int = 0) -> list[tuple[Job, Outcome]]:
     made = plan(session.task)
     work = made.preflight if level == -1 else made.passes[level]
     found: list[tuple[Job, Outcome]] = []
-    run_pass(
-        session,
-        work,
-        lambda job, outs: found.extend((job, o) for o in outs.outcomes),
-        lambda done: None,
-    )
+
+    def finished(job: Job, its: Finished) -> None:
+        found.extend((job, outcome) for outcome in its.outcomes)
+
+    run_pass(session, work, finished, lambda done: None)
     return found
 
 
