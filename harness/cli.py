@@ -11,10 +11,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness import __version__
-from harness.errors import HarnessError, Problem, TaskError, UsageError
+from harness.errors import (
+    GateFailed,
+    HarnessError,
+    InvalidRun,
+    Problem,
+    TaskError,
+    UsageError,
+)
 
 if TYPE_CHECKING:
     from harness.registry import Registry
+    from harness.results import Results
     from harness.task import Task
 
 INTERRUPTED = 130
@@ -103,6 +111,7 @@ def eval_(
     from harness.report import show
     from harness.runner import run
 
+    failed = 0
     for task in resolved:
         folder = (
             out
@@ -120,6 +129,9 @@ def eval_(
         )
         show(results, Console())
         click.echo(f"Results: {folder / 'results.json'}")
+        failed += _gates(results)
+    if failed:
+        raise GateFailed(f"gates: {failed} failed.")
 
 
 @cli.command()
@@ -249,6 +261,44 @@ def schema(disabled: Sequence[str]) -> None:
     from harness.schema import task_schema
 
     click.echo(json.dumps(task_schema(_registry(disabled)), indent=2))
+
+
+@cli.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option(
+    "--junit",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write the outcome as JUnit XML, too.",
+)
+def gate(run: Path, junit: Path | None) -> None:
+    """Hold the numbers of a run against the gates of its task; ends with 1 where one fails."""
+    from harness.gates import check_results
+    from harness.gates.junit import junit as as_xml
+    from harness.machine import machine_errors
+    from harness.results import load_results, write_text
+
+    results = load_results(run)
+    if results.problems:
+        raise InvalidRun(f"{run}: the run is invalid, its numbers prove nothing.")
+    found = check_results(results)
+    if not found:
+        raise UsageError(f'{run}: its task has no gates. Write [gates.NAME] assert = "…".')
+    if junit is not None:
+        with machine_errors(junit.parent):
+            write_text(junit, as_xml(str(results.task.get("name", "")), found))
+    if failed := _gates(results):
+        raise GateFailed(f"gates: {failed} failed.")
+
+
+def _gates(results: Results) -> int:
+    """Shows the gates of a run and returns how many failed."""
+    from harness.gates import check_results
+    from harness.gates.show import lines
+
+    found = check_results(results)
+    for line in lines(found) if found else ():
+        click.echo(line)
+    return sum(not one.passed for one in found)
 
 
 def _registry(disabled: Sequence[str]) -> Registry:

@@ -6,6 +6,7 @@ HarnessError
 │   ├── DataError         rows that are missing, empty, unreadable or of another shape
 │   ├── PluginError       a plugin that is unknown, ambiguous, broken or too old
 │   └── ModelError        a model, adapter, tokenizer or SAE that does not load or fit
+├── GateFailed        1   the numbers are fine, but a gate of the task does not hold
 ├── InvalidRun        3   a preflight, sentinel or receipt failed: the numbers would be wrong
 └── MachineError      4   disk, network or memory: a rerun continues
 
@@ -39,6 +40,12 @@ class PluginError(UsageError):
 
 class ModelError(UsageError):
     """A model, adapter, tokenizer or SAE does not load, or does not fit the task."""
+
+
+class GateFailed(HarnessError):
+    """A gate does not hold, or what it is about was not measured."""
+
+    exit_code = 1
 
 
 class InvalidRun(HarnessError):

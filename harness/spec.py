@@ -9,7 +9,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
 
 from harness.contract import (
     DataRef,
@@ -363,6 +370,23 @@ class AnalysisSpec(PluginSpec):
     """The analysis; without it, the one called like the table."""
 
 
+class GateSpec(Spec):
+    """What must hold of the numbers, or `harness eval` and `harness gate` end with 1:
+    `[gates.NAME]`."""
+
+    condition: str = Field(alias="assert")
+    """`id[axis=value, …] >= number`; every record that fits must fulfil it, and one must exist.
+    `low(…)` and `high(…)` compare the ends of the interval."""
+
+    @field_validator("condition")
+    @classmethod
+    def _is_a_condition(cls, text: str) -> str:
+        from harness.gates.language import parse
+
+        parse("", text)
+        return text
+
+
 class BatchSpec(Spec):
     """Batch sizes. They change no number beyond rounding; out of memory halves them."""
 
@@ -417,3 +441,5 @@ class TaskSpec(Spec):
     """Judges with options of their own."""
     analyses: dict[Name, AnalysisSpec] = Field(default_factory=dict)
     """Analyses of what was found, in this order: each one sees what those before it found."""
+    gates: dict[Name, GateSpec] = Field(default_factory=dict)
+    """What must hold of the numbers."""

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from harness.contract import Component, hookimpl
 
 _SECTIONS = {
+    "gates": ("gates:Gates", "which conditions of the task hold"),
     "score_figures": ("interventions:Interventions", "scores against a sweep, with intervals"),
     "rebuilt_directions": ("directions:Directions", "how well directions were rebuilt, as a table"),
     "side_by_side": ("samples:Samples", "completions of the same prompts under each arm"),

@@ -1,0 +1,31 @@
+"""Which gates of the task hold."""
+
+from __future__ import annotations
+
+from harness.contract import Grid, Panel, Prose
+from harness.gates import check_results
+from harness.results import Results
+from harness_sections.options import Plain
+
+
+class Gates:
+    """A row for each gate and record, those that failed first."""
+
+    def __init__(self, options: Plain) -> None:
+        self.options = options
+
+    def panel(self, results: Results) -> Panel | None:
+        """A table, or None where the task has no gates."""
+        found = check_results(results)
+        if not found:
+            return None
+        failed = sum(not one.passed for one in found)
+        tone = Prose(
+            f"{failed} of {len(found)} checks failed." if failed else f"All {len(found)} hold.",
+            "warning" if failed else "plain",
+        )
+        rows = [
+            ["passed" if one.passed else "FAILED", one.gate.name, one.gate.text, one.message]
+            for one in sorted(found, key=lambda one: one.passed)
+        ]
+        return Panel("Gates", [tone, Grid("", ("", "gate", "condition", "found"), rows)], order=5)
