@@ -198,7 +198,7 @@ class Reader:
         if size is not None and largest >= size:
             raise ModelError(
                 f"views.{view}: token {largest} is beyond the model's vocabulary of {size}. Both "
-                "sides of a pair read the left one's tokens: choose models that share a tokenizer."
+                "sides of a pair read the same tokens: choose models that share a tokenizer."
             )
 
     def _check_finite(self, view: str, found: Activations, tokens: Sequence[Tokens]) -> None:

@@ -94,6 +94,10 @@ def _pairs(task: Task) -> Iterator[Problem]:
                 'cannot be had with align = "span": documents with contexts of their own are '
                 "read one by one. Leave one of them out.",
             )
+        if pair.align == "span" and pair.render != "left":
+            yield task.source.problem(
+                (*at, "render"), 'has no meaning with align = "span": each side renders its own.'
+            )
         left, right = (task.spec.views[view].model for view in (pair.left, pair.right))
         one, other = (task.model_facts[model].d_model for model in (left, right))
         if None not in (one, other) and one != other:

@@ -188,7 +188,13 @@ def _read(
     found = store.load() if store else None
     jobs = list(dict.fromkeys(id(one) for one, _ in wanted))
     runs = {id(one): one for one, _ in wanted}
-    readers = [s.right for _, s in wanted if s.right and s.same_tokenizer and s.align == "tokens"]
+    readers = [
+        view
+        for _, stream in wanted
+        if stream.same_tokenizer and stream.align == "tokens"
+        for view in (stream.view, stream.right)
+        if view is not None and view != which.view
+    ]
     for shard in _shards(session, which, list(dict.fromkeys(readers)), limit):
         for prompt in shard.left:
             digest.add(prompt.example)
@@ -296,7 +302,7 @@ def _check_tokenizers(
             raise ModelError(
                 f"views.{view}: its tokenizer is not that of views.{reading}. Document "
                 f"{example.id}, token {at}: {words[0]} there, {words[1]} here. Both sides of a "
-                "pair read the left one's ids. Choose models that share a tokenizer, or set "
+                "pair read the same ids. Choose models that share a tokenizer, or set "
                 "same_tokenizer = false in the pair if the ids mean the same all the same."
             )
 

@@ -144,7 +144,8 @@ class Rendering:
 def rendering(stream: Stream) -> Rendering:
     """The rendering that a stream is read from."""
     own = stream.right if stream.align == "span" else None
-    return Rendering(stream.view, stream.data, own, stream.pack, stream.budget)
+    view = stream.right if stream.render == "right" and stream.right else stream.view
+    return Rendering(view, stream.data, own, stream.pack, stream.budget)
 
 
 @dataclass(frozen=True)

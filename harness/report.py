@@ -11,6 +11,7 @@ from rich.text import Text
 
 from harness.contract import Record
 from harness.numbers import number
+from harness.report_profiles import profiles
 from harness.results import Results
 from harness.safe_text import for_terminal
 
@@ -39,6 +40,10 @@ def show(results: Results, console: Console) -> None:
     if directions := [record for record in rest if "direction" in record.axes]:
         console.print(_grid("Directions", directions))
     if others := [record for record in rest if "direction" not in record.axes]:
+        tables, others = profiles(others, _cell)
+        for table in tables:
+            console.print(table)
+    if others:
         console.print(_list("Measurements", others))
     for warning in results.warnings:
         console.print(Text(f"warning: {for_terminal(warning, 1000)}", "yellow"))

@@ -162,7 +162,8 @@ def _enter(ledger: _Ledger, job: Job, found: Finished) -> None:
     domain: dict[str, JSON] = {} if found.domain is None else {DOMAIN: found.domain}
     match job:
         case SentinelJob():
-            records = [record.on(pair=job.pair) for record in outcomes[0].records]
+            data = job.reads.streams[0].data
+            records = [record.on(pair=job.pair, data=data) for record in outcomes[0].records]
             ledger.records += records
             ledger.problems += sentinel_failures(job, records)
         case FilterJob():

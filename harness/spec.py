@@ -214,7 +214,7 @@ class DirectionSpec(PluginSpec):
 
 
 class PairSpec(Spec):
-    """Two views on the same tokens, rendered once by the left one: `[pairs.NAME]`."""
+    """Two views on the same tokens, rendered once: `[pairs.NAME]`."""
 
     left: ViewRef
     """The model before."""
@@ -229,11 +229,13 @@ class PairSpec(Spec):
     expect: Literal["different", "same"] | None = None
     """Whether the two models must differ. Otherwise the run is invalid."""
     align: Literal["tokens", "span"] = "tokens"
-    """`tokens`: one rendering for both, the left one's. `span`: each side renders its own prompt,
+    """`tokens`: one rendering for both. `span`: each side renders its own prompt,
     and what is measured (a query after its own context) must be the same tokens on both."""
+    render: Literal["left", "right"] = "left"
+    """Whose prompt both read: `right` where only the tuned model has a chat template."""
     same_tokenizer: bool = True
-    """Whether tokenizers that differ are an error. Without it the right model reads the left
-    one's ids as they are."""
+    """Whether tokenizers that differ are an error. Without it one model reads the other one's
+    ids as they are."""
     skip_first: int = Field(0, ge=0)
     """Tokens at the beginning of each document that nothing measures."""
     max_norm_ratio: float | None = Field(None, gt=1)

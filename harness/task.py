@@ -121,6 +121,7 @@ class Task:
             align=spec.align,
             pack=spec.pack,
             budget=spec.budget,
+            render=spec.render,
             same_tokenizer=spec.same_tokenizer,
         )
 

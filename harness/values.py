@@ -84,7 +84,7 @@ class Where:
 class Stream:
     """A set of token activations that a reduction reads: a view of some data, or a pair of views.
 
-    Both sides of a pair read identical token ids, rendered once by `left`; with `align = "span"`
+    Both sides of a pair read identical token ids, rendered once by `render`; with `align = "span"`
     each side renders its own prompt, and the measured span (a query after its own context) is the
     same ids on both. `tokens` is `all` (every token but BOS, EOS, padding and position 0) or
     `last` (the last prompt token).
@@ -101,8 +101,10 @@ class Stream:
     """Documents are read side by side in rows of so many tokens; None reads a document a row."""
     budget: int | None = None
     """Stop after the document in which so many tokens were read."""
+    render: Literal["left", "right"] = "left"
+    """Whose prompt both sides read."""
     same_tokenizer: bool = True
-    """Whether a right model with another tokenizer is an error."""
+    """Whether a side with another tokenizer than the one that renders is an error."""
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+
 import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 
 from harness import latents as module
-from harness.latents import Latents, dots, offsets_of, square_norms
+from harness.latents import (
+    Latents,
+    absolute_differences,
+    counterparts,
+    dots,
+    largest,
+    offsets_of,
+    row_sums,
+    shared,
+    square_norms,
+)
 
 
 def dense_of(tokens=12, width=9, density=0.4, seed=0):
@@ -41,16 +53,71 @@ def test_take_is_row_selection(tokens, rows, seed):
     assert torch.equal(found.context["scale"], index)
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.integers(0, 20), st.integers(1, 30), st.integers(0, 99), st.sampled_from([1, 40, 2**22]))
-def test_dots_are_those_of_dense_rows(tokens, width, seed, scratch):
-    one, other = dense_of(tokens, width, seed=seed), dense_of(tokens, width, 0.7, seed + 1)
-    before, module._SCRATCH = module._SCRATCH, scratch
+@contextmanager
+def scratch_of(numbers):
+    before, module._SCRATCH = module._SCRATCH, numbers
     try:
-        found = dots(Latents.from_dense(one), shuffled(Latents.from_dense(other), seed))
+        yield
     finally:
         module._SCRATCH = before
+
+
+two_sides = given(
+    st.integers(0, 20), st.integers(1, 30), st.integers(0, 99), st.sampled_from([1, 40, 2**22])
+)
+few = settings(max_examples=60, deadline=None)
+
+
+@few
+@two_sides
+def test_dots_are_those_of_dense_rows(tokens, width, seed, scratch):
+    one, other = dense_of(tokens, width, seed=seed), dense_of(tokens, width, 0.7, seed + 1)
+    with scratch_of(scratch):
+        found = dots(Latents.from_dense(one), shuffled(Latents.from_dense(other), seed))
     torch.testing.assert_close(found, (one.double() * other.double()).sum(1))
+
+
+@few
+@two_sides
+def test_what_two_sides_share(tokens, width, seed, scratch):
+    """Against dense matrices; the values of a token may stand in any order."""
+    x, y = dense_of(tokens, width, seed=seed), dense_of(tokens, width, 0.7, seed + 1)
+    one, other = shuffled(Latents.from_dense(x), seed), shuffled(Latents.from_dense(y), seed + 2)
+    with scratch_of(scratch):
+        assert torch.equal(counterparts(one, other), x[other.token, other.indices])
+        assert torch.equal(shared(one, other), ((x != 0) & (y != 0)).sum(1))
+        torch.testing.assert_close(
+            absolute_differences(one, other), (x.double() - y.double()).abs().sum(1)
+        )
+    torch.testing.assert_close(row_sums(one, one.values), x.double().sum(1))
+
+
+@few
+@given(st.integers(0, 12), st.integers(1, 12), st.integers(0, 99), st.sampled_from([1, 30, 2**22]))
+def test_the_largest_latents_of_each_token(tokens, k, seed, scratch):
+    z = dense_of(tokens, 9, 0.6, seed).round(decimals=1)  # so that some are equally large
+    kept = torch.zeros_like(z)
+    for row, out in zip(z, kept, strict=True):
+        limit = row.abs().sort(descending=True).values[min(k, 9) - 1]
+        out[row.abs() >= limit] = row[row.abs() >= limit]
+    with scratch_of(scratch):
+        found = largest(shuffled(Latents.from_dense(z, scale=torch.arange(tokens)), seed), k)
+    assert torch.equal(found.dense(), kept)
+    assert torch.equal(found.context["scale"], torch.arange(tokens))
+    assert not (found.values == 0).any()
+
+
+def test_the_largest_of_few_are_all_of_them():
+    z = Latents.from_dense(dense_of())
+    assert largest(z, int(z.counts.max())) is z
+    with pytest.raises(ValueError, match="0 largest"):
+        largest(z, 0)
+
+
+def test_equal_latents_do_not_differ_in_any_order():
+    z = Latents.from_dense(dense_of(200, 50))
+    assert not absolute_differences(z, shuffled(z, 1)).any()
+    assert torch.equal(shared(z, shuffled(z, 1)), z.counts)
 
 
 def shuffled(latents, seed):
@@ -58,7 +125,8 @@ def shuffled(latents, seed):
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(latents.indices), generator=generator)
     order = order[latents.token[order].argsort(stable=True)]
-    return Latents(latents.offsets, latents.indices[order], latents.values[order], latents.d_sae)
+    parts = latents.indices[order], latents.values[order]
+    return Latents(latents.offsets, *parts, latents.d_sae, latents.context)
 
 
 def test_norms_are_dots_with_itself_exactly():
@@ -68,9 +136,10 @@ def test_norms_are_dots_with_itself_exactly():
 
 
 @pytest.mark.parametrize("other", [dense_of(11, 9), dense_of(12, 8)])
-def test_dots_of_unlike_latents_are_refused(other):
-    with pytest.raises(ValueError, match="12 tokens x 9"):
-        dots(Latents.from_dense(dense_of()), Latents.from_dense(other))
+@pytest.mark.parametrize("of", [dots, counterparts, shared, absolute_differences])
+def test_unlike_latents_are_refused(of, other):
+    with pytest.raises(ValueError, match=r"latents of 1\d tokens x \d and of 1\d x \d"):
+        of(Latents.from_dense(dense_of()), Latents.from_dense(other))
 
 
 def test_offsets_of_counts():
