@@ -44,6 +44,10 @@ def task_hash(task: Task) -> str:
         key: {name: value for name, value in table.items() if name not in _BESIDE}
         for key, table in values.get("experiments", {}).items()
     }
+    values["data"] = {
+        key: {name: value for name, value in table.items() if name != "expect"}
+        for key, table in values.get("data", {}).items()
+    }
     text = json.dumps(values, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
+import numpy as np
 import torch
 from jaxtyping import Float, Float64, Int, Shaped
 from torch import Tensor
@@ -96,23 +98,25 @@ def dots(left: Latents, right: Latents) -> Float64[Tensor, " tokens"]:
 def counterparts(left: Latents, right: Latents) -> Float[Tensor, " nnz_of_right"]:
     """For each value of `right`, what `left` has at the same token and latent; 0 for nothing.
 
-    So both are active where it is not 0. `[tokens, d_sae]` exists only for as many tokens at a
-    time as fit in 16 MB. ValueError where the two are not latents of equally many tokens and equal
+    So both are active where it is not 0. `[tokens, d_sae]` exists only for a few tokens at a time
+    (see `_scratch`). ValueError where the two are not latents of equally many tokens and equal
     width.
     """
     if (left.tokens, left.d_sae) != (right.tokens, right.d_sae):
         raise ValueError(
             f"latents of {left.tokens} tokens x {left.d_sae} and of {right.tokens} x {right.d_sae}"
         )
+    step = max(1, min(left.tokens, _scratch(left) // left.d_sae))
+    starts = range(0, left.tokens, step)
+    scratch = left.values.new_zeros(step * left.d_sae)
     out = left.values.new_empty(len(right.values))
-    step = max(1, _SCRATCH // left.d_sae)
-    scratch = left.values.new_zeros(min(step, left.tokens) * left.d_sae)
-    for start in range(0, left.tokens, step):
-        rows = slice(start, min(start + step, left.tokens))
-        place = _places(left, rows)
-        scratch[place] = left.values[_run(left, rows)]
-        out[_run(right, rows)] = scratch[_places(right, rows)]
-        scratch[place] = 0  # cheaper than a fresh matrix: only what was written
+    places, others = _places(left), _places(right)
+    for start, mine, theirs in zip(starts, _runs(left, step), _runs(right, step), strict=True):
+        place = places[mine] - start * left.d_sae
+        scratch.index_copy_(0, place, left.values[mine])
+        other = others[theirs] - start * left.d_sae
+        torch.index_select(scratch, 0, other, out=out[theirs])
+        scratch.index_fill_(0, place, 0)  # cheaper than a fresh matrix: only what was written
     return out
 
 
@@ -135,11 +139,15 @@ def shared(left: Latents, right: Latents) -> Int[Tensor, " tokens"]:
     return out.index_add_(0, right.token, both.long())
 
 
-def absolute_differences(left: Latents, right: Latents) -> Float64[Tensor, " tokens"]:
-    """Σ_j |left_j − right_j| of each token, in float64; exactly 0 of equal latents."""
-    here = (_wide(left.values) - _wide(counterparts(right, left))).abs()
-    alone = torch.where(counterparts(left, right) == 0, right.values.abs(), 0)
-    return row_sums(left, here) + row_sums(right, alone)
+def common(left: Latents, right: Latents) -> Float64[Tensor, " tokens"]:
+    """What both sides have of each latent, added up for each token, in float64.
+
+    `Σ_j (|l_j| + |r_j| − |l_j − r_j|) / 2`: the smaller absolute value where the signs are the
+    same, nothing elsewhere. So `Σ_j |l_j − r_j|` is the sum of all sizes without twice of it.
+    """
+    other = counterparts(left, right)
+    smaller = torch.minimum(other.abs(), right.values.abs())
+    return row_sums(right, torch.where(other * right.values > 0, smaller, 0))
 
 
 def largest(latents: Latents, k: int) -> Latents:
@@ -156,13 +164,13 @@ def largest(latents: Latents, k: int) -> Latents:
         return latents
     sizes = latents.values.abs()
     limit = sizes.new_zeros(latents.tokens)
-    step = max(1, _SCRATCH // int(counts.max()))
+    step = max(1, _scratch(latents) // int(counts.max()))
     for rows in many.split(step):
         some = latents.take(rows)
         padded = sizes.new_zeros(len(rows), int(some.counts.max()))
         column = torch.arange(len(some.values), device=padded.device)
         padded[some.token, column - some.offsets[some.token]] = some.values.abs()
-        limit[rows] = padded.topk(k, dim=1, sorted=False).values.min(1).values
+        limit[rows] = _kth_largest(padded, k)
     token = latents.token
     kept = sizes >= limit[token]
     return Latents(
@@ -174,20 +182,33 @@ def largest(latents: Latents, k: int) -> Latents:
     )
 
 
-_SCRATCH = 2**22
-"""Numbers in the matrix that `counterparts` scatters into."""
+def _kth_largest(values: Float[Tensor, "rows m"], k: int) -> Float[Tensor, " rows"]:
+    """The k-th largest of each row. numpy is ten times as fast as torch on a CPU."""
+    if values.device.type == "cpu":
+        at = values.shape[1] - k
+        return torch.from_numpy(np.partition(values.numpy(), at, axis=1)[:, at])
+    return values.topk(k, dim=1, sorted=False).values.min(1).values
 
 
-def _run(latents: Latents, rows: slice) -> slice:
-    """Where the values of some tokens are."""
-    return slice(int(latents.offsets[rows.start]), int(latents.offsets[rows.stop]))
+_SCRATCH = {"cpu": 2**20}
+"""Numbers in the matrix that `counterparts` scatters into: on a CPU what its cache holds."""
+_SCRATCH_ELSEWHERE = 2**26
+"""On an accelerator 256 MB: there each piece costs the time of its launches."""
 
 
-def _places(latents: Latents, rows: slice) -> Int[Tensor, " m"]:
-    """Places of the values of some tokens in a flat matrix of these rows."""
-    offsets = latents.offsets[rows.start : rows.stop + 1]
-    first = torch.arange(len(offsets) - 1, device=offsets.device) * latents.d_sae
-    return torch.repeat_interleave(first, offsets.diff()) + latents.indices[_run(latents, rows)]
+def _scratch(latents: Latents) -> int:
+    return _SCRATCH.get(latents.values.device.type, _SCRATCH_ELSEWHERE)
+
+
+def _runs(latents: Latents, step: int) -> list[slice]:
+    """Where the values of every `step` tokens are."""
+    ends = [*latents.offsets[:-1:step].tolist(), len(latents.values)]
+    return [slice(start, end) for start, end in pairwise(ends)]
+
+
+def _places(latents: Latents) -> Int[Tensor, " nnz"]:
+    """Places of the values in a flat matrix `[tokens, d_sae]`."""
+    return latents.token * latents.d_sae + latents.indices
 
 
 def _wide(values: Tensor) -> Tensor:

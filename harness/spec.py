@@ -155,6 +155,13 @@ class PreflightSpec(Spec):
     """Metrics that are reported beside it."""
 
 
+class ExpectData(Spec):
+    """What is known of rows that are not read beforehand, for `harness plan` alone."""
+
+    tokens: int | None = Field(None, ge=1)
+    """How long they are on average, in tokens; without it, a guess."""
+
+
 class DataSpec(Spec):
     """Rows to work on: `[data.NAME]`, from one of `file`, `hub` or `url`."""
 
@@ -187,6 +194,8 @@ class DataSpec(Spec):
     stream: bool = False
     """Hub: read while downloading instead of downloading first. With `shuffle`, each row is drawn
     among the next ten thousand."""
+    expect: ExpectData = ExpectData()
+    """What they are expected to be like; changes what is planned, never what is run."""
     by: str | None = None
     """A column that sorts the rows into categories: what passes measure is also told for each."""
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings, strategies as st
 from harness import latents as module
 from harness.latents import (
     Latents,
-    absolute_differences,
+    common,
     counterparts,
     dots,
     largest,
@@ -55,11 +55,12 @@ def test_take_is_row_selection(tokens, rows, seed):
 
 @contextmanager
 def scratch_of(numbers):
-    before, module._SCRATCH = module._SCRATCH, numbers
+    before = module._SCRATCH["cpu"]
+    module._SCRATCH["cpu"] = numbers
     try:
         yield
     finally:
-        module._SCRATCH = before
+        module._SCRATCH["cpu"] = before
 
 
 two_sides = given(
@@ -86,9 +87,11 @@ def test_what_two_sides_share(tokens, width, seed, scratch):
     with scratch_of(scratch):
         assert torch.equal(counterparts(one, other), x[other.token, other.indices])
         assert torch.equal(shared(one, other), ((x != 0) & (y != 0)).sum(1))
-        torch.testing.assert_close(
-            absolute_differences(one, other), (x.double() - y.double()).abs().sum(1)
-        )
+        found = common(one, other)
+    smaller = torch.minimum(x.abs(), y.abs()) * (x.sign() == y.sign())
+    torch.testing.assert_close(found, smaller.double().sum(1))
+    moved = row_sums(one, one.values.abs()) + row_sums(other, other.values.abs()) - 2 * found
+    torch.testing.assert_close(moved, (x.double() - y.double()).abs().sum(1))
     torch.testing.assert_close(row_sums(one, one.values), x.double().sum(1))
 
 
@@ -114,9 +117,9 @@ def test_the_largest_of_few_are_all_of_them():
         largest(z, 0)
 
 
-def test_equal_latents_do_not_differ_in_any_order():
+def test_equal_latents_share_everything():
     z = Latents.from_dense(dense_of(200, 50))
-    assert not absolute_differences(z, shuffled(z, 1)).any()
+    assert torch.equal(common(z, z), row_sums(z, z.values.abs()))
     assert torch.equal(shared(z, shuffled(z, 1)), z.counts)
 
 
@@ -136,7 +139,7 @@ def test_norms_are_dots_with_itself_exactly():
 
 
 @pytest.mark.parametrize("other", [dense_of(11, 9), dense_of(12, 8)])
-@pytest.mark.parametrize("of", [dots, counterparts, shared, absolute_differences])
+@pytest.mark.parametrize("of", [dots, counterparts, shared, common])
 def test_unlike_latents_are_refused(of, other):
     with pytest.raises(ValueError, match=r"latents of 1\d tokens x \d and of 1\d x \d"):
         of(Latents.from_dense(dense_of()), Latents.from_dense(other))

@@ -82,4 +82,4 @@ def duration(seconds: float) -> str:
 
 
 def _two(value: float) -> str:
-    return f"{value:.0f}" if value >= 10 else f"{value:.1g}" if value >= 3 else f"{value:.2g}"
+    return f"{value:.0f}" if value >= 9.5 else f"{value:.1g}" if value >= 3 else f"{value:.2g}"

@@ -99,7 +99,7 @@ class Prompts:
 
     def _assumed(self, view: str, data: str) -> Lengths | None:
         spec, prompt = self.task.spec.data[data], self._session.view(view).prompt
-        each = LONG if spec.column == "text" else SHORT
+        each = spec.expect.tokens or (LONG if spec.column == "text" else SHORT)
         rows = _rows(spec, each)
         if rows is None:
             return None
@@ -107,6 +107,8 @@ class Prompts:
         total = each * (1 + (shown.count if shown else 0))
         total += (AROUND if prompt.style == "chat" else 1) + len(prompt.system or "") // CHARACTERS
         note = f"data.{data}: not read; each row is taken to hold {each} tokens."
+        if spec.expect.tokens:
+            note = ""
         return Lengths((min(total, prompt.max_tokens or total),) * rows, "assumed", note)
 
 
