@@ -54,7 +54,7 @@ class Config:
     k: int | None = None
     """Latents per token; only of topk and abstopk."""
     apply_b_dec_to_input: bool = True
-    """Whether the encoder reads x − b_dec; never of a transcoder, whose b_dec is in another space."""
+    """Whether the encoder reads x − b_dec; nothing to a transcoder, which never does."""
     normalize: Normalize = "none"
     rescale_by_decoder_norm: bool = False
     """Whether latents are selected and measured as if decoder rows had length 1."""

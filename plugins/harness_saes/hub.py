@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from harness_saes.config import Config, parse_config
 from harness_saes.header import Stored, read_header
 from harness_saes.keys import DECIDING
 from harness_saes.options import CONFIG, WEIGHTS, SaelensOptions
+from harness_saes.scale import folded
 from harness_saes.tensors import check_tensors
 
 _NATIVE = "sae_lens"
@@ -80,22 +80,6 @@ def read_release(options: SaelensOptions) -> tuple[Config, dict[str, Tensor]]:
     }
     check_tensors(stored, config, f"{options.where}: {WEIGHTS}")
     return folded(config, tensors, directory.get_norm_scaling_factor(release, name))
-
-
-def folded(
-    config: Config, tensors: Mapping[str, Tensor], factor: float | None
-) -> tuple[Config, dict[str, Tensor]]:
-    """Weights that take raw activations where the factor √d/mean‖x‖ is known, as in sae_lens.
-
-    `W_enc·f`, `W_dec/f`, `b_dec/f`; thresholds are in units of the pre-activations and stay.
-    """
-    found = dict(tensors)
-    if factor is None or config.normalize != "expected_average_only_in":
-        return config, found
-    found["W_enc"] = found["W_enc"].float() * factor
-    found["W_dec"] = found["W_dec"].float() / factor
-    found["b_dec"] = found["b_dec"].float() / factor
-    return replace(config, normalize="none"), found
 
 
 def _native(

@@ -27,7 +27,8 @@ that the tensor `scaling_factor` does not, which is looked at instead, as sae_le
 _RUN = _words("""
     device dtype seed sae_lens_version sae_lens_training_version model_class_name model_kwargs
     model_from_pretrained_kwargs hook_layer hook_eval hook_point_layer hook_point_eval
-    hook_layer_out hf_hook_name hf_hook_name_out prepend_bos exclude_special_tokens context_size seqpos_slice dataset_path
+    hook_layer_out hf_hook_name hf_hook_name_out
+    prepend_bos exclude_special_tokens context_size seqpos_slice dataset_path
     dataset_trust_remote_code streaming is_dataset_tokenized use_chat_formatting
     use_cached_activations cached_activations_path from_pretrained_path n_batches_in_buffer
     training_tokens total_training_tokens store_batch_size store_batch_size_prompts

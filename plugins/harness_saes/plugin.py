@@ -9,7 +9,7 @@ from harness.contract import Component, hookimpl
 
 @hookimpl
 def harness_components() -> Iterable[Component]:
-    """One SAE format."""
+    """The SAE formats."""
     return (
         Component(
             kind="sae_format",
@@ -17,5 +17,61 @@ def harness_components() -> Iterable[Component]:
             summary="a SAELens folder (cfg.json, sae_weights.safetensors), or a release and id",
             load="harness_saes.saelens:Saelens",
             options="harness_saes.options:SaelensOptions",
+        ),
+        Component(
+            kind="sae_format",
+            name="gemma_scope",
+            summary="Gemma Scope 1 (params.npz): residual, MLP and attention SAEs of Gemma 2",
+            load="harness_saes.gemma_scope.load:GemmaScope",
+            options="harness_saes.gemma_scope.options:GemmaScopeOptions",
+        ),
+        Component(
+            kind="sae_format",
+            name="gemma_scope_2",
+            summary="Gemma Scope 2 (params.safetensors): SAEs and transcoders of Gemma 3",
+            load="harness_saes.gemma_scope_2.load:GemmaScope2",
+            options="harness_saes.gemma_scope_2.options:GemmaScope2Options",
+        ),
+        Component(
+            kind="sae_format",
+            name="llama_scope",
+            summary="Llama Scope (hyperparams.json, checkpoints/final.safetensors), and its R1 one",
+            load="harness_saes.llama_scope.load:LlamaScope",
+            options="harness_saes.llama_scope.options:LlamaScopeOptions",
+        ),
+        Component(
+            kind="sae_format",
+            name="qwen_scope",
+            summary="Qwen-Scope (layer{n}.sae.pt): TopK SAEs of Qwen models",
+            load="harness_saes.qwen_scope.load:QwenScope",
+            options="harness_saes.qwen_scope.options:QwenScopeOptions",
+        ),
+        Component(
+            kind="sae_format",
+            name="sparsify",
+            summary="EleutherAI's sparsify (cfg.json, sae.safetensors): SAEs and transcoders",
+            load="harness_saes.sparsify.load:Sparsify",
+            options="harness_saes.sparsify.options:SparsifyOptions",
+        ),
+        Component(
+            kind="sae_format",
+            name="dictionary_learning",
+            summary="dictionary_learning (config.json, ae.pt): all its classes, andyrdt's SAEs",
+            load="harness_saes.dictionary_learning.load:DictionaryLearning",
+            options="harness_saes.dictionary_learning.options:DictionaryLearningOptions",
+        ),
+        Component(
+            kind="sae_format",
+            name="openai",
+            summary="OpenAI's SAEs of GPT-2 small (.pt), versions 1, 4 and 5",
+            load="harness_saes.openai.load:Openai",
+            options="harness_saes.openai.options:OpenaiOptions",
+        ),
+        Component(
+            kind="sae_format",
+            name="goodfire",
+            summary="Goodfire's SAEs of Llama models (.pt, .pth)",
+            load="harness_saes.goodfire.load:Goodfire",
+            options="harness_saes.goodfire.options:GoodfireOptions",
         ),
     )

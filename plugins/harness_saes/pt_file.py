@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
 import pickletools
+import warnings
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -31,9 +33,9 @@ _STORAGES = {
 }
 
 
-_VALUES = frozenset(
-    {"BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE", "SHORT_BINUNICODE"}
-)
+_PROTOCOLS = (2, 3)
+"""Of pickle: those that torch reads with `weights_only`, too."""
+_VALUES = frozenset({"BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE"})
 """Opcodes whose argument is the value."""
 
 
@@ -71,10 +73,12 @@ def read_pt(path: Path) -> Contents:
             if len(pickles) != 1 or sizes[pickles[0]] > _LARGEST:
                 raise _broken(path, "it is a zip without the one data.pkl that torch.save writes")
             pickled = archive.read(pickles[0])
+    except ModelError:
+        raise
     except OSError as error:
         raise ModelError(f"{path}: cannot be read ({error.strerror or error}).") from error
-    except (zipfile.BadZipFile, NotImplementedError, EOFError) as error:
-        raise _broken(path, f"it is cut off or damaged ({error})") from error
+    except Exception as error:  # zipfile raises almost anything for a damaged file
+        raise _broken(path, f"it is cut off or damaged ({_line(error)})") from error
     records = pickles[0].removesuffix("data.pkl") + "data/"
     try:
         found = dict(_flat(_walked(pickled), "", set()))
@@ -83,8 +87,8 @@ def read_pt(path: Path) -> Contents:
             f"{path}: its pickle calls {error}, which would run code. It was not run. Expected "
             "tensors and plain values only. Load it where you trust it, and save its state_dict()."
         ) from error
-    except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
-        raise _broken(path, f"its pickle describes no tensors by name ({error})") from error
+    except Exception as error:  # pickletools likewise
+        raise _broken(path, f"its pickle describes no tensors by name ({_line(error)})") from error
     for name, value in found.items():
         if isinstance(value, _Tensor):
             _check_record(path, name, value, sizes.get(records + value.storage.key))
@@ -108,9 +112,13 @@ def load_pt(path: Path, where: str) -> dict[str, Tensor | Any]:
     import torch
 
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pickle protocols that it reads all the same
+            found = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except Exception as error:  # torch and its zip reader raise almost anything for a bad file
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        # Torch's text on a pickle that it refuses advises to run the code.
+        refused = isinstance(error, pickle.UnpicklingError)
+        reason = "torch refuses its pickle too" if refused else _line(error)
         raise ModelError(
             f"{where}: {path.name} cannot be read ({reason}). Expected a file of torch.save with "
             "tensors and plain values. Copy or download it again."
@@ -183,7 +191,7 @@ def _called(function: Any, arguments: Any) -> Any:
 def _walked(pickled: bytes) -> Any:
     """The object that a pickle describes, with stand-ins for tensors; no name is looked up.
 
-    The opcodes are those that torch.save writes, in protocols 2 to 5.
+    The opcodes are those that torch.save writes.
     """
     stack: list[Any] = []
     marks: list[int] = []
@@ -198,8 +206,9 @@ def _walked(pickled: bytes) -> Any:
     opcodes: Iterable[tuple[pickletools.OpcodeInfo, Any, int | None]] = pickletools.genops(pickled)
     for opcode, argument, _ in opcodes:
         match opcode.name:
-            case "PROTO" | "FRAME":
-                pass
+            case "PROTO":
+                if argument not in _PROTOCOLS:
+                    raise ValueError(f"protocol {argument}, where torch.save writes 2")
             case "STOP":
                 break
             case "MARK":
@@ -233,16 +242,11 @@ def _walked(pickled: bytes) -> Any:
                 stack.pop()  # attributes of a dictionary: torch notes versions of modules there
             case "GLOBAL":
                 stack.append(_global(argument.replace(" ", ".", 1)))
-            case "STACK_GLOBAL":
-                name = stack.pop()
-                stack.append(_global(f"{stack.pop()}.{name}"))
             case "BINPERSID":
                 stack.append(_stored(stack.pop()))
             case "REDUCE":
                 arguments = stack.pop()
                 stack.append(_called(stack.pop(), arguments))
-            case "MEMOIZE":
-                memo[len(memo)] = stack[-1]
             case "BINPUT" | "LONG_BINPUT":
                 memo[argument] = stack[-1]
             case "BINGET" | "LONG_BINGET":
@@ -283,6 +287,11 @@ def _check_record(path: Path, name: str, tensor: _Tensor, size: int | None) -> N
     )
     if all(numbers) and not 0 <= last < storage.numel:
         raise _broken(path, f"{name} is {list(tensor.shape)}, but has {storage.numel} numbers")
+
+
+def _line(error: Exception) -> str:
+    """The first line of what an error says."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _foreign(path: Path, start: bytes) -> ModelError:

@@ -17,16 +17,11 @@ from harness_saes.config import Config, read_config
 from harness_saes.header import read_header
 from harness_saes.linear import LinearSae
 from harness_saes.options import CONFIG, WEIGHTS, SaelensOptions
+from harness_saes.original import ORIGINALS
+from harness_saes.scale import UNFOLDED, Unfolded
 from harness_saes.tensors import SCALING, check_tensors
 
 log = logging.getLogger(__name__)
-
-UNFOLDED = (
-    "trained on activations scaled to a mean length of √d_in (expected_average_only_in), and the "
-    "file does not say whether that factor is folded into its weights. They are used as stored. "
-    "If the SAE's FVU on its own model is near or above 1, the factor is not folded: fold it "
-    "(W_enc·s, W_dec/s, b_dec/s with s = √d_in / mean‖x‖) and load the result."
-)
 
 
 class Saelens:
@@ -65,7 +60,7 @@ def build(
     options: SaelensOptions,
     device: str,
     where: str,
-) -> LinearSae:
+) -> Sae:
     """The SAE from checked tensors: refuses values that are not finite, moves to the device."""
     ready: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
@@ -81,11 +76,17 @@ def build(
             f"{where}: {SCALING} is not all ones, so the SAE was fine-tuned by scaling. Expected "
             "an SAE without it. Fold it into W_dec with the sae_lens version that trained it."
         )
-    notes = []
+    dtype = getattr(torch, options.dtype)
+
+    def built(config: Config, tensors: Mapping[str, Tensor], notes: tuple[str, ...] = ()) -> Sae:
+        if config.architecture in ORIGINALS:
+            return ORIGINALS[config.architecture](config, tensors, dtype, notes=notes)
+        return LinearSae(config, tensors, dtype, notes=notes)
+
     if config.normalize == "expected_average_only_in":
-        notes.append(UNFOLDED)
         log.warning("%s: %s", where, UNFOLDED)
-    return LinearSae(config, ready, getattr(torch, options.dtype), notes=tuple(notes))
+        return Unfolded(config, ready, built)
+    return built(config, ready)
 
 
 def _not_finite(name: str, tensor: Tensor, where: str) -> ModelError:

@@ -98,6 +98,8 @@ def randomise(sae: Any) -> None:
             weight.copy_(torch.randn(weight.shape, generator=generator) * scale)
             if name == "threshold":
                 weight.abs_()
+        if sae.cfg.architecture() == "matching_pursuit":
+            sae.W_dec /= sae.W_dec.norm(dim=1, keepdim=True)  # as training keeps it
         if hasattr(sae, "topk_threshold"):
             sae.topk_threshold.fill_(0.4)
 
@@ -106,9 +108,11 @@ def reference_of(sae: Any) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarra
     """The formulas of METHODS section 6, row by row, in float64."""
     weights = {n: w.detach().double().numpy() for n, w in sae.state_dict().items()}
     cfg, name = sae.cfg, sae.cfg.architecture()
+    transcodes = "transcoder" in name
 
     def latents(x: np.ndarray) -> np.ndarray:
-        x = x - weights["b_dec"] * cfg.apply_b_dec_to_input
+        if not transcodes:
+            x = x - weights["b_dec"] * cfg.apply_b_dec_to_input
         if name == "gated":
             gate = x @ weights["W_enc"] + weights["b_gate"] > 0
             magnitude = x @ (weights["W_enc"] * np.exp(weights["r_mag"])) + weights["b_mag"]
@@ -134,7 +138,10 @@ def reference_of(sae: Any) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarra
         rows = weights["W_dec"]
         if getattr(cfg, "rescale_acts_by_decoder_norm", False):
             rows = rows / np.linalg.norm(rows, axis=1, keepdims=True)
-        return z, (z @ rows + weights["b_dec"]) * scale + shift
+        out = z @ rows + weights["b_dec"]
+        if transcodes:  # the output is in another space than what was normalised
+            return z, out + weights.get("W_skip", np.zeros((len(out), len(x)))) @ x
+        return z, out * scale + shift
 
     def whole(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         found = [one(row) for row in x]

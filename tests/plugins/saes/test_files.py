@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pickle
 import subprocess
 import sys
 
@@ -151,6 +153,26 @@ def test_something_else(write, content):
         load(file.parent)
 
 
+def test_a_pickle_is_refused_unrun(write, tmp_path):
+    """Under the name of a safetensors file, one that would run code when it is opened."""
+    ran = tmp_path / "ran"
+
+    class Hostile:
+        def __reduce__(self):
+            return os.mkdir, (str(ran),)
+
+    file = write("topk").folder / WEIGHTS
+    for content in (pickle.dumps(Hostile()), b""):
+        file.write_bytes(content)
+        if not content:
+            torch.save({"W_enc": Hostile()}, file)
+        with pytest.raises(ModelError, match="Expected a whole safetensors file"):
+            load(file.parent)
+    assert not ran.exists()
+    torch.load(file.rename(tmp_path / "file.pt"), weights_only=False)
+    assert ran.exists(), "the file is hostile"
+
+
 @pytest.mark.parametrize("entry", [{}, {"dtype": "F32", "shape": [8], "data_offsets": [0, 4]}])
 def test_header_that_contradicts_itself(write, entry):
     file = write("topk").folder / WEIGHTS
@@ -172,8 +194,9 @@ def test_configuration_that_is_none(write, text):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"architecture": "temporal"}, "key architecture is 'temporal'. Allowed: standard"),
-        ({"architecture": "transcoder", "d_out": 8}, "key architecture is 'transcoder'"),
+        ({"architecture": "crosscoder"}, "key architecture is 'crosscoder'. Allowed: standard"),
+        ({"architecture": "transcoder", "d_out": 8}, "architecture transcoder does not use it"),
+        ({"d_out": 8}, "unknown key 'd_out'"),
         ({"normalise": "none"}, "unknown key 'normalise', which could change the numbers"),
         ({"rescale_acts_by_decoder_nrm": True}, "Did you mean rescale_acts_by_decoder_norm"),
         ({"hook_name": "blocks.0.hook_resid_pre"}, "unknown key 'hook_name'"),

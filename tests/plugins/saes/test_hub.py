@@ -126,6 +126,33 @@ def test_unknown_names(release, changes, message):
         load(**changes)
 
 
+@pytest.mark.parametrize("converter", [None, "strange"])
+def test_architectures_that_sae_lens_computes(release, converter):
+    written, _ = release("matching_pursuit", converter=converter)
+    x = written.activations()
+    with torch.no_grad():
+        torch.testing.assert_close(load().encode(x).dense(), written.sae.encode(x))
+
+
+def test_batchtopk_threshold_follows_a_known_factor(release):
+    """Where it is held against a·‖W_dec‖, and the factor changes W_dec."""
+    written, _ = release(
+        "batchtopk",
+        factor=0.37,
+        normalize_activations="expected_average_only_in",
+        rescale_acts_by_decoder_norm=True,
+    )
+    before = float(written.sae.topk_threshold)
+    written.sae.fold_activation_norm_scaling_factor(0.37)
+    assert float(written.sae.topk_threshold) == pytest.approx(before / 0.37)
+    x = written.activations()
+    z = load().encode(x).dense()
+    with torch.no_grad():
+        a = (x - written.sae.b_dec) @ written.sae.W_enc + written.sae.b_enc
+        a = a * written.sae.W_dec.norm(dim=1)
+    torch.testing.assert_close(z, a * (a > before / 0.37))
+
+
 def test_unlisted_repository_is_read_strictly(release):
     written, asked = release("topk")
     load(release="someone/saes", id="layer_3")
@@ -137,7 +164,7 @@ def test_unlisted_repository_is_read_strictly(release):
 
 def test_other_families_are_named(release):
     written, _ = release("topk")
-    written.edit(architecture="temporal")
+    written.edit(architecture="crosscoder")
     with pytest.raises(ModelError, match="Allowed: standard, jumprelu, gated, topk"):
         load()
 

@@ -59,6 +59,18 @@ def test_the_dense_matrix_never_exists(architecture, monkeypatch):
     assert sum(seen) == 1000 * 40_000 * 4
 
 
+@pytest.mark.parametrize(
+    ("d_sae", "rows"), [(100, 1000), (1000, 256), (2000, 200), (20_000, 20), (10**6, 1)]
+)
+def test_wide_saes_have_rows_enough_for_a_fast_product(d_sae, rows, monkeypatch):
+    """256 tokens at a time where that is at most four chunks, here of 400 kB."""
+    seen = []
+    monkeypatch.setattr(linear, "top", lambda a, k: (seen.append(len(a)), picks.top(a, k))[1])
+    sae = sae_of(d_in=2, d_sae=d_sae, k=1, chunk_bytes=400_000)
+    sae.encode(torch.randn(rows + 1, 2))
+    assert seen == [rows, 1]
+
+
 def test_a_chunk_is_at_least_one_row():
     assert sae_of(chunk_bytes=1).encode(torch.randn(4, 16)).tokens == 4
 

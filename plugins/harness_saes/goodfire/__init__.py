@@ -1,0 +1,1 @@
+"""Goodfire's SAEs of Llama models."""

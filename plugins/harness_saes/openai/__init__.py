@@ -1,0 +1,1 @@
+"""OpenAI's SAEs of GPT-2 small."""

@@ -1,0 +1,1 @@
+"""Qwen-Scope: TopK SAEs of Qwen models, one `layer{n}.sae.pt` each."""

@@ -1,0 +1,1 @@
+"""SAEs and transcoders of EleutherAI's sparsify."""

@@ -1,0 +1,400 @@
+"""How fast a paired pass is, beside what the same work costs in a notebook.
+
+    python tests/benchmarks/drift_speed.py [--device cuda] [--threads 1 2] [--repeats 5]
+
+The same work everywhere: two models, three sites, an SAE at each; explained ratio, intersection
+ratio at the tokens under cosine 0.9, and FVU of both models, over 2,048 tokens.
+
+- `floor`: both models up to the deepest site, and one encoder product per site and model;
+- `harness`: `harness.passes.run_pass` on a task with these metrics, bootstrap and all;
+- `notebook`: `output_hidden_states=True`, SAELens' encode and decode, dense;
+- `nnsight`: traces that stop at the deepest site, SAELens' encode and decode, dense; where nnsight
+  is installed;
+- `transformer_lens`: `run_with_cache` with `stop_at_layer`, SAELens' encode and decode, dense.
+
+Contenders take turns in one process, so that all see the same load of the machine; figures are
+medians. Memory is measured apart: `--memory` runs the harness's pass on ten times the tokens.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+Run = Callable[[], dict[str, float]]
+"""One turn; the numbers come out."""
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """Sizes of the models, the SAEs and the text."""
+
+    d_model: int = 512
+    blocks: int = 12
+    heads: int = 8
+    mlp: int = 2048
+    vocabulary: int = 64_000
+    d_sae: int = 16_384
+    k: int = 64
+    sites: tuple[int, ...] = (4, 6, 8)
+    documents: int = 16
+    length: int = 128
+
+
+TOY = Shapes(32, 4, 2, 64, 300, 64, 4, (1, 2), 12, 12)
+
+
+def build(folder: Path, shapes: Shapes, documents: int) -> None:
+    """Two random models, an SAE at each site in SAELens' form, and text of random words."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    words = {"<unk>": 0, "<eos>": 1, **{f"w{i}": i for i in range(2, shapes.vocabulary)}}
+    raw = Tokenizer(models.WordLevel(words, unk_token="<unk>"))
+    raw.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=raw, eos_token="<eos>", pad_token="<eos>")
+    config = LlamaConfig(
+        vocab_size=shapes.vocabulary,
+        hidden_size=shapes.d_model,
+        num_hidden_layers=shapes.blocks,
+        num_attention_heads=shapes.heads,
+        num_key_value_heads=shapes.heads,
+        intermediate_size=shapes.mlp,
+        max_position_embeddings=shapes.length + 8,
+        bos_token_id=1,
+        eos_token_id=1,
+    )
+    torch.manual_seed(0)
+    base = LlamaForCausalLM(config)
+    base.save_pretrained(folder / "base")
+    with torch.no_grad():
+        for parameter in base.parameters():
+            parameter.add_(torch.randn_like(parameter) * parameter.std() * 0.3)
+    base.save_pretrained(folder / "chat")
+    for name in ("base", "chat"):
+        tokenizer.save_pretrained(folder / name)
+    for site in shapes.sites:
+        where = folder / f"sae_{site}"
+        where.mkdir()
+        decoder = torch.nn.functional.normalize(torch.randn(shapes.d_sae, shapes.d_model), dim=1)
+        weights = {
+            "W_enc": decoder.T.contiguous(),
+            "W_dec": decoder,
+            "b_enc": torch.zeros(shapes.d_sae),
+            "b_dec": torch.zeros(shapes.d_model),
+        }
+        save_file(weights, where / "sae_weights.safetensors")
+        about = {
+            "architecture": "topk",
+            "d_in": shapes.d_model,
+            "d_sae": shapes.d_sae,
+            "k": shapes.k,
+            "dtype": "float32",
+            "device": "cpu",
+            "apply_b_dec_to_input": False,
+            "normalize_activations": "none",
+            "reshape_activations": "none",
+            "rescale_acts_by_decoder_norm": False,
+            "metadata": {"hook_name": f"blocks.{site}.hook_resid_post"},
+        }
+        (where / "cfg.json").write_text(json.dumps(about))
+    drawn = torch.randint(2, shapes.vocabulary, (documents, shapes.length)).tolist()
+    rows = [json.dumps({"text": " ".join(f"w{i}" for i in ids)}) for ids in drawn]
+    (folder / "text.jsonl").write_text("\n".join(rows) + "\n")
+
+
+def task_text(shapes: Shapes) -> str:
+    """The work as a task."""
+    lines = ['name = "speed"']
+    for model in ("base", "chat"):
+        lines += [f'[models.{model}]\npath = "{model}"\n[views.{model}]\nmodel = "{model}"']
+    for site in shapes.sites:
+        lines += [f'[saes.s{site}]\npath = "sae_{site}"\nmodel = "base"']
+    saes = ", ".join(f'"s{site}"' for site in shapes.sites)
+    lines += ['[data.text]\nfile = "text.jsonl"']
+    lines += [f'[pairs.p]\nleft = "base"\nright = "chat"\ndata = "text"\nsaes = [{saes}]']
+    for metric in ("explained_ratio", "intersection_ratio"):
+        lines += [f'[metrics.{metric}]\npair = "p"\nwhere = {{ cosine_below = 0.9 }}']
+    lines += ['variants = ["per_token"]', '[metrics.fvu]\npair = "p"']
+    return "\n".join(lines) + "\n"
+
+
+class Harness:
+    """The harness's own pass, with what it loads held."""
+
+    def __init__(self, folder: Path, device: str) -> None:
+        import harness
+        from harness.session import Session
+
+        task = harness.load(
+            folder / "task.toml",
+            models={name: {"device": device, "dtype": "float32"} for name in ("base", "chat")},
+        )
+        self.planned = harness.plan(task)
+        self.session = Session(task, folder / "cache")
+        for name in task.spec.saes:
+            self.session.sae(name)
+        self.session.model("chat")
+
+    def __call__(self) -> dict[str, float]:
+        from harness.passes import run_pass
+
+        found: dict[str, float] = {}
+        for work in self.planned.passes:
+
+            def file(job: Any, done: Any) -> None:
+                for record in done.outcomes[0].records:
+                    if record.value is not None:
+                        side = getattr(job, "side", "")
+                        found[f"{record.id} {side} {getattr(job, 'target', '')}"] = record.value
+
+            run_pass(self.session, work, file, lambda done: None)
+        return found
+
+    def hf(self, name: str) -> Any:
+        return self.session.model(name).native.model  # type: ignore[union-attr]
+
+    def ids(self) -> Tensor:
+        rendered = self.session.rendered("base", "text")
+        device = self.session.model("base").device
+        return torch.tensor([prompt.ids for prompt in rendered], device=device)
+
+
+def metrics(xs: dict[str, dict[int, Tensor]], saes: dict[int, Any]) -> dict[str, float]:
+    """ER, IR and FVU the way a notebook computes them: dense, in float32."""
+    found: dict[str, float] = {}
+    for site, sae in saes.items():
+        base, chat = (xs[name][site][:, 1:].flatten(0, 1) for name in ("base", "chat"))
+        z = {name: sae.encode(x) for name, x in (("base", base), ("chat", chat))}
+        x_hat = {name: sae.decode(value) for name, value in z.items()}
+        far = torch.cosine_similarity(base, chat) < 0.9
+        one, other = (
+            base.norm(dim=1).square().mean().sqrt(),
+            chat.norm(dim=1).square().mean().sqrt(),
+        )
+        error = ((chat - x_hat["chat"]) / other)[far].square().sum()
+        found[f"er {site}"] = float(error / (chat / other - base / one)[far].square().sum())
+        on = {name: value[far] > 0 for name, value in z.items()}
+        both, either = (on["base"] & on["chat"]).sum(1), (on["base"] | on["chat"]).sum(1)
+        found[f"ir {site}"] = float((both / either).mean())
+        for name, x in (("base", base), ("chat", chat)):
+            spread = (x - x.mean(0)).square().sum()
+            found[f"fvu {name} {site}"] = float((x - x_hat[name]).square().sum() / spread)
+    return found
+
+
+def contenders(work: Harness, folder: Path, shapes: Shapes, device: str) -> dict[str, Run]:
+    """Every way to do the work that is installed here."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of imports among each other
+        from sae_lens import SAE
+    saes = {s: SAE.load_from_disk(str(folder / f"sae_{s}"), device=device) for s in shapes.sites}
+    ids, models = work.ids(), {name: work.hf(name) for name in ("base", "chat")}
+    deepest = max(shapes.sites)
+    encoders = {site: sae.W_enc.detach() for site, sae in saes.items()}
+
+    class Stop(Exception):
+        pass
+
+    def captured(model: Any) -> dict[int, Tensor]:
+        kept: dict[int, Tensor] = {}
+
+        def hook(site: int) -> Callable[..., None]:
+            def keep(module: Any, inputs: Any, output: Any) -> None:
+                kept[site] = output[0] if isinstance(output, tuple) else output
+                if site == deepest:
+                    raise Stop
+
+            return keep
+
+        handles = [model.model.layers[s].register_forward_hook(hook(s)) for s in shapes.sites]
+        try:
+            model(input_ids=ids, use_cache=False)
+        except Stop:
+            pass
+        finally:
+            for handle in handles:
+                handle.remove()
+        return kept
+
+    def floor() -> dict[str, float]:
+        for model in models.values():
+            for site, x in captured(model).items():
+                x[:, 1:].flatten(0, 1) @ encoders[site]
+        return {}
+
+    def notebook() -> dict[str, float]:
+        xs = {}
+        for name, model in models.items():
+            states = model(input_ids=ids, output_hidden_states=True).hidden_states
+            xs[name] = {site: states[site + 1] for site in shapes.sites}
+        return metrics(xs, saes)
+
+    runs: dict[str, Run] = {"floor": floor, "harness": work, "notebook": notebook}
+    if nnsight := _nnsight(models, ids, shapes):
+        runs["nnsight"] = lambda: metrics(nnsight(), saes)
+    if lens := _transformer_lens(models, ids, shapes):
+        runs["transformer_lens"] = lambda: metrics(lens(), saes)
+    return runs
+
+
+def _nnsight(models: dict[str, Any], ids: Tensor, shapes: Shapes) -> Callable[[], Any] | None:
+    try:
+        import nnsight
+    except ImportError:
+        return None
+    wrapped = {name: nnsight.NNsight(model) for name, model in models.items()}
+    deepest = max(shapes.sites)
+
+    def run() -> dict[str, dict[int, Tensor]]:
+        xs: dict[str, dict[int, Tensor]] = {}
+        for name, model in wrapped.items():
+            kept = {}
+            with model.trace(input_ids=ids) as tracer:
+                for site in shapes.sites:
+                    kept[site] = model.model.layers[site].output.save()
+                    if site == deepest:
+                        tracer.stop()
+            xs[name] = {s: x[0] if isinstance(x, tuple) else x for s, x in kept.items()}
+        return xs
+
+    return run
+
+
+def _transformer_lens(
+    models: dict[str, Any], ids: Tensor, shapes: Shapes
+) -> Callable[[], Any] | None:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            from transformer_lens import HookedTransformer, HookedTransformerConfig  # noqa: F401
+    except ImportError:
+        return None
+    return None  # from_pretrained wants names of the hub: nothing to convert random weights with
+
+
+# ── time and memory ──────────────────────────────────────────────────────────────────────────────
+
+
+@torch.no_grad()
+def times(shapes: Shapes, device: str, repeats: int) -> dict[str, list[float]]:
+    """Seconds of all turns of each contender; one round warms up and checks the numbers."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        build(folder, shapes, shapes.documents)
+        (folder / "task.toml").write_text(task_text(shapes))
+        work = Harness(folder, device)
+        runs = contenders(work, folder, shapes, device)
+        _agree(runs["harness"](), runs["notebook"](), shapes)
+        found: dict[str, list[float]] = {name: [] for name in runs}
+        for turn in range(repeats + 1):
+            for contender, run in runs.items():
+                gc.collect()
+                _wait(device)
+                begun = time.perf_counter()
+                run()
+                _wait(device)
+                if turn:
+                    found[contender].append(time.perf_counter() - begun)
+        return found
+
+
+def _agree(ours: dict[str, float], theirs: dict[str, float], shapes: Shapes) -> None:
+    """All compute the same numbers, up to ties at the 0.9 cut and in the top k."""
+    for site in shapes.sites:
+        for id, name in (
+            ("explained_ratio.ratio_of_means", f"er {site}"),
+            ("intersection_ratio.per_token", f"ir {site}"),
+            ("fvu.pooled@1 left", f"fvu base {site}"),
+            ("fvu.pooled@1 right", f"fvu chat {site}"),
+        ):
+            mine = [v for key, v in ours.items() if key.startswith(id) and f"'s{site}'" in key]
+            assert len(mine) == 1, (id, list(ours))
+            off = abs(mine[0] - theirs[name])
+            assert off <= 5e-3 * max(1.0, abs(mine[0])), (id, mine, theirs[name])
+
+
+def _wait(device: str) -> None:
+    if device.startswith("cuda"):
+        torch.cuda.synchronize()
+
+
+def peak(shapes: Shapes, documents: int) -> int:
+    """Bytes that a process held at most while it ran the pass on so many documents."""
+    code = (
+        "import sys, pathlib; sys.path.insert(0, sys.argv[1]); import drift_speed as d;"
+        "d.measure(pathlib.Path(sys.argv[2]))"
+    )
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        build(folder, shapes, documents)
+        (folder / "task.toml").write_text(task_text(shapes))
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(Path(__file__).parent), name],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    return int(done.stdout.split()[-1])
+
+
+@torch.no_grad()
+def measure(folder: Path) -> None:
+    """Runs the pass and prints the peak; a process of its own calls this."""
+    Harness(folder, "cpu")()
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+
+
+def report(found: dict[str, list[float]]) -> list[str]:
+    """A line for each contender: median seconds, and how many times the floor."""
+    floor = statistics.median(found["floor"])
+    ours = statistics.median(found["harness"])
+    return [
+        f"{name:<18} {statistics.median(seconds):8.3f} s  {statistics.median(seconds) / floor:5.2f}"
+        f" x floor  {statistics.median(seconds) / ours:5.2f} x harness"
+        for name, seconds in found.items()
+    ]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, nargs="+", default=[torch.get_num_threads()])
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--memory", action="store_true")
+    parser.add_argument("--toy", action="store_true")
+    given = parser.parse_args(arguments)
+    shapes = TOY if given.toy else Shapes()
+    for threads in given.threads:
+        torch.set_num_threads(threads)
+        print(f"{threads} threads, {given.device}, {shapes.documents * shapes.length:,} tokens")
+        print("\n".join(report(times(shapes, given.device, given.repeats))))
+    if given.memory:
+        once, ten = peak(shapes, shapes.documents), peak(shapes, 10 * shapes.documents)
+        print(
+            f"peak memory: {once / 1e6:.0f} MB; ten times the tokens: {ten / 1e6:.0f} MB, "
+            f"{ten / once - 1:+.1%}"
+        )
+
+
+if __name__ == "__main__":
+    main()
