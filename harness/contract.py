@@ -369,6 +369,16 @@ class Intervention(Protocol):
         """The edits, and the promises they make; ModelError where they make no sense."""
 
 
+@runtime_checkable
+class SaeIntervention(Protocol):
+    """An intervention whose edits run an SAE: `on_sae` in its options. Built as `Class(options)`."""
+
+    def arm(
+        self, name: str, direction: Direction, facts: ModelFacts, dtype: str, sae: Sae | None
+    ) -> Arm:
+        """As `Intervention.arm`; `sae` is the direction's, None where it was made with none."""
+
+
 # ── Evaluators ───────────────────────────────────────────────────────────────────────────────────
 
 

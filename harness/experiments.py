@@ -12,8 +12,10 @@ from harness.contract import (
     Completion,
     Direction,
     Example,
+    Intervention,
     Model,
     Receipt,
+    SaeIntervention,
     Sampling,
     Tokens,
     Undefined,
@@ -110,7 +112,14 @@ def _arm(
     if isinstance(direction, Undefined):
         return ArmOutcome(planned, undefined=direction.reason)
     entry = session.task.interventions[work.experiment]
-    arm = entry.build().arm(planned.label, direction, model.facts, model.dtype)
+    built = entry.build()
+    if entry.options.on_sae:
+        asked: SaeIntervention = built
+        sae = session.sae(direction.sae) if direction.sae is not None else None
+        arm = asked.arm(planned.label, direction, model.facts, model.dtype, sae)
+    else:
+        plain: Intervention = built
+        arm = plain.arm(planned.label, direction, model.facts, model.dtype)
     owner = entry.owner
     what = [str(owner), owner.plugin.version, entry.options.model_dump(mode="json")]
     return ReadyArm(planned, arm, key_of(what, direction_hash(direction)))

@@ -164,15 +164,17 @@ def largest(latents: Latents, k: int) -> Latents:
         return latents
     sizes = latents.values.abs()
     limit = sizes.new_zeros(latents.tokens)
-    step = max(1, _scratch(latents) // int(counts.max()))
-    for rows in many.split(step):
-        some = latents.take(rows)
-        padded = sizes.new_zeros(len(rows), int(some.counts.max()))
-        column = torch.arange(len(some.values), device=padded.device)
-        padded[some.token, column - some.offsets[some.token]] = some.values.abs()
-        limit[rows] = _kth_largest(padded, k)
+    width = int(counts.max())
+    for rows in torch.split(many, max(1, _scratch(latents) // width)):
+        some = latents.take(rows) if len(rows) < latents.tokens else latents
+        # Each value goes to its row of a matrix, at its place in that row.
+        shift = torch.arange(len(rows), device=rows.device) * width - some.offsets[:-1]
+        places = torch.repeat_interleave(shift, some.counts)
+        places += torch.arange(len(places), device=places.device)
+        padded = sizes.new_zeros(len(rows) * width).index_copy_(0, places, some.values.abs())
+        limit[rows] = _kth_largest(padded.view(-1, width), k)
     token = latents.token
-    kept = sizes >= limit[token]
+    kept = (sizes >= limit[token]).nonzero().squeeze(1)
     return Latents(
         offsets_of(torch.bincount(token[kept], minlength=latents.tokens)),
         latents.indices[kept],

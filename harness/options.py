@@ -143,6 +143,9 @@ class DirectionOptions(ReductionOptions):
 class InterventionOptions(Options):
     """Options of an intervention."""
 
+    on_sae: ClassVar[bool] = False
+    """Whether its edits run the SAE that the direction was made with (see `SaeIntervention`)."""
+
 
 class EvaluatorOptions(Options):
     """Options of an evaluator of completions. The models that it names are given to `judge`."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +23,7 @@ States = list[dict[str, State]]
 
 @dataclass(frozen=True)
 class Saved:
-    """States after some documents, with a hash of their ids in order."""
+    """States after some documents, with a hash of them in order."""
 
     documents: int
     digest: str
@@ -66,12 +66,11 @@ class PassStates:
             "tokens": str(saved.tokens),
             "jobs": str(len(saved.states)),
             "names": json.dumps(names),
-            "checksum": _checksum(arrays, names),
         }
         file = self._files[self._next]
         file.parent.mkdir(parents=True, exist_ok=True)
         partial = file.with_name(f"{file.name}.partial")
-        save_file(arrays, partial, about)
+        save_file(arrays, partial, {**about, "checksum": _checksum(arrays, about)})
         partial.replace(file)
         self._next = 1 - self._next
 
@@ -85,12 +84,13 @@ class PassStates:
 
         try:
             with safe_open(file, "np") as content:
-                about: Mapping[str, str] = content.metadata() or {}
+                about: dict[str, str] = content.metadata() or {}
+                checksum = about.pop("checksum", None)
                 if about.get("key") != self._key:
                     return None
                 names = json.loads(about["names"])
                 arrays = {str(i): content.get_tensor(str(i)) for i in range(len(names))}
-            if _checksum(arrays, names) != about["checksum"]:
+            if _checksum(arrays, about) != checksum:
                 return None
             states: States = [{} for _ in range(int(about["jobs"]))]
             for i, (job, category, name) in enumerate(names):
@@ -100,8 +100,8 @@ class PassStates:
             return None  # cut off, or not ours: these documents are read again
 
 
-def _checksum(arrays: Mapping[str, np.ndarray], names: Sequence[Sequence[str]]) -> str:
-    digest = hashlib.sha256(json.dumps(names).encode())
+def _checksum(arrays: Mapping[str, np.ndarray], about: Mapping[str, str]) -> str:
+    digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
     for name in sorted(arrays):
         array = arrays[name]
         digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
@@ -110,7 +110,7 @@ def _checksum(arrays: Mapping[str, np.ndarray], names: Sequence[Sequence[str]]) 
 
 
 class Digest:
-    """A hash of the ids of documents, in order."""
+    """A hash of documents, in order."""
 
     def __init__(self) -> None:
         self._hash = hashlib.sha256()

@@ -39,7 +39,7 @@ from harness.planner import (
     rendering,
 )
 from harness.preflight import Difference
-from harness.rows import Row, alone, packed
+from harness.rows import Row, alone, packed, same_query
 from harness.session import Session
 
 Tick = Callable[[int], None]
@@ -196,17 +196,19 @@ def _read(
         if view is not None and view != which.view
     ]
     for shard in _shards(session, which, list(dict.fromkeys(readers)), limit):
-        for prompt in shard.left:
-            digest.add(prompt.example)
+        for prompt, category in zip(shard.left, shard.categories, strict=True):
+            digest.add(f"{prompt.example} {prompt.ids} {category}")
+        for prompt in shard.right or ():
+            digest.add(f"{prompt.ids}")
         done += len(shard.left)
         tokens += sum(len(prompt.ids) for prompt in shard.left)
-        if found and done <= found.documents:
+        if found:
             tick(len(shard.left))
             if done == found.documents and str(digest) == found.digest:
                 for key, states in zip(jobs, found.states, strict=True):
                     runs[key].states.update(states)
                 found = None
-            elif done == found.documents:
+            elif done >= found.documents:
                 # The data have changed since: nothing of what was saved belongs to them.
                 assert store is not None
                 store.forget()
@@ -249,6 +251,8 @@ def _shards(
         for example, one, other in zip(examples, mine, theirs, strict=True):
             if budget is not None and read >= budget:
                 break
+            if which.right:
+                one, other = same_query(one, other)
             left.append(one)
             right.append(other)
             categories.append(EVERYTHING if spec.by is None else str(example.fields[spec.by]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int
@@ -81,7 +81,7 @@ class Measured:
 
     def at(self, activations: Activations, values: Tensor) -> Float[Tensor, "tokens d"]:
         """The rows of a padded [batch, pos, d] that belong to these tokens."""
-        start = torch.tensor(activations.start)
+        start = torch.tensor(activations.start, dtype=torch.long)
         column = start[self.row] + self.offset
         return values[self.row.to(values.device), column.to(values.device)]
 
@@ -114,6 +114,20 @@ def measured(rows: Sequence[Row], stream: Stream, masked: frozenset[int]) -> Mea
             document += 1
     columns = torch.tensor(found, dtype=torch.long).reshape(-1, 5).T
     return Measured(*columns)
+
+
+def same_query(left: Tokens, right: Tokens) -> tuple[Tokens, Tokens]:
+    """Two prompts of one query, with spans that are matched from their ends.
+
+    A prompt without a context is all span: it loses what stands before the query, such as a BOS.
+    The first token of a prompt is in neither span: it is a sink, whatever it is.
+    """
+    length = min(one.span[1] - one.span[0] for one in (left, right))
+    begins = [one.span[0] or one.span[1] - length for one in (left, right)]
+    first = max(0, *(1 - begin for begin in begins))
+    sides = zip((left, right), begins, strict=True)
+    one, other = (replace(s, span=(begin + first, s.span[1])) for s, begin in sides)
+    return one, other
 
 
 def check_aligned(left: Sequence[Row], right: Sequence[Row], where: str) -> None:
