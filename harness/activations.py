@@ -83,7 +83,7 @@ class Reader:
         tokens = [row.tokens for row in rows]
         self._check_vocabulary(view, model, tokens)
         activations = model.activations(tokens, sites, logits=logits)
-        self._check_finite(view, activations, tokens)
+        self._check_finite(view, activations, rows)
         found[key] = _Read(activations, rows)
 
     def _batch(
@@ -201,13 +201,15 @@ class Reader:
                 "sides of a pair read the same tokens: choose models that share a tokenizer."
             )
 
-    def _check_finite(self, view: str, found: Activations, tokens: Sequence[Tokens]) -> None:
+    def _check_finite(self, view: str, found: Activations, rows: Sequence[Row]) -> None:
         for site, values in found.sites.items():
             # A sum is finite only if everything in it is; one reduction instead of a mask.
-            if not torch.isfinite(values.float().abs().sum()):
-                for row, prompt in enumerate(tokens):
-                    start = found.start[row]
-                    if not torch.isfinite(values[row, start : start + len(prompt.ids)]).all():
+            if torch.isfinite(values.float().abs().sum()):
+                continue
+            for number, row in enumerate(rows):
+                for part in row.parts:
+                    start, prompt = found.start[number] + part.begin, part.tokens
+                    if not torch.isfinite(values[number, start : start + len(prompt.ids)]).all():
                         raise ModelError(
                             f"views.{view}: the activations at {site} are not finite for document "
                             f'{prompt.example} ({prompt.text[:60]!r}). Try dtype = "float32"; '

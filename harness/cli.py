@@ -15,13 +15,14 @@ from harness.errors import (
     GateFailed,
     HarnessError,
     InvalidRun,
+    PluginError,
     Problem,
     TaskError,
     UsageError,
 )
 
 if TYPE_CHECKING:
-    from harness.registry import Registry
+    from harness.registry import Owned, Registry
     from harness.results import Results
     from harness.task import Task
 
@@ -229,14 +230,66 @@ def report(disabled: Sequence[str], run: Path) -> None:
 
 
 @cli.command()
-@click.argument("name", required=False)
+@click.argument("words", nargs=-1, metavar="[[check] NAME]")
 @click.pass_obj
-def plugins(disabled: Sequence[str], name: str | None) -> None:
-    """List the plugins and what they provide, or the options of one component."""
-    from harness.plugin_list import list_plugins, show_component
+def plugins(disabled: Sequence[str], words: tuple[str, ...]) -> None:
+    """List the plugins and what they provide, or show or check one of them.
+
+    NAME is a component (l0, or harness_metrics/l0), whose options are shown, a plugin or a kind.
+    With `check`, the laws of the component, or of everything in the plugin, are tried.
+    """
+    from harness.plugin_list import components, list_plugins, show
 
     registry = _registry(disabled)
-    click.echo(show_component(registry, name) if name else list_plugins(registry))
+    match words:
+        case ():
+            click.echo(list_plugins(registry))
+        case ("check", name):
+            _check_plugin(components(registry, name))
+        case (name,) if name != "check":
+            click.echo(show(registry, name))
+        case _:
+            raise UsageError("write harness plugins [NAME], or harness plugins check NAME.")
+
+
+def _check_plugin(components: Sequence[Owned]) -> None:
+    """Tries the laws of components, a line for each; PluginError where one is broken."""
+    from itertools import groupby
+
+    from harness.conformance import check
+
+    failed = 0
+    for owned, verdicts in groupby(check(components), key=lambda verdict: verdict.owned):
+        click.echo(f"{owned}  ({owned.component.kind.replace('_', ' ')})")
+        for verdict in verdicts:
+            click.echo(str(verdict))
+            failed += verdict.outcome == "FAILED"
+    if failed:
+        raise PluginError(f"{failed} law{'s' * (failed > 1)} broken. What FAILED says what to do.")
+
+
+@cli.command()
+@click.argument("kind")
+@click.argument("name")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=".",
+    show_default=True,
+    help="The folder that gets the new one.",
+)
+@click.pass_obj
+def new(disabled: Sequence[str], kind: str, name: str, out: Path) -> None:
+    """Write a package with a plugin that works: `harness new metric surprise`.
+
+    KIND is backend, sae-format, metric, statistic, direction, intervention, evaluator, labels,
+    analysis or section. The folder harness-NAME is installable, and has tests and an example.
+    """
+    from harness.machine import machine_errors
+    from harness.new import create
+
+    with machine_errors(out):
+        click.echo(create(kind, name, out, _registry(disabled)))
 
 
 @cli.command()

@@ -135,6 +135,10 @@ class Component:
     """Where its options are: `package.module:Class`. Imported by `check`; must not import torch."""
     extra: str = ""
     """The requirement that brings what `load` needs, for the message when it is missing."""
+    samples: str = ""
+    """What its laws are tried on, for `harness plugins check`: `package.module:function`. Called
+    with an empty folder, it gives calls of `harness.testing.check_*`, each a `functools.partial`.
+    """
 
 
 @hookspec
@@ -281,6 +285,9 @@ class Side(Protocol):
     def encode(self, sae: str, x: Float[Tensor, "tokens d_in"]) -> Latents:
         """Latents of other activations, such as edited ones; made anew at every call."""
 
+    def decode(self, sae: str, latents: Latents) -> Float[Tensor, "tokens d_out"]:
+        """x̂ of other latents; made anew at every call."""
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -350,7 +357,9 @@ class Metric(Protocol):
     def sums(self, batch: Batch, side: Side) -> Mapping[str, Float[Tensor, "documents ..."]]:
         """Additive sums for each document of the batch; `n` (documents) counts what is measured.
 
-        Where one value counts other things than the rest, a sum `n.<its id>` counts for it.
+        Where one value counts other things than the rest, a sum `n.<its id>` counts for it. Sums
+        as wide as an SAE have names that begin with `total.` and one row for the whole batch: they
+        are kept for the data alone, not for the draws, and reach `value` as one draw.
         `side` is the side to measure; a paired metric reads `batch.left` and `batch.right`.
         """
 
@@ -371,12 +380,30 @@ class Intervention(Protocol):
 
 @runtime_checkable
 class SaeIntervention(Protocol):
-    """An intervention whose edits run an SAE: `on_sae` in its options. Built as `Class(options)`."""
+    """An intervention whose edits run an SAE: `on_sae` in its options; `Class(options)`."""
 
     def arm(
         self, name: str, direction: Direction, facts: ModelFacts, dtype: str, sae: Sae | None
     ) -> Arm:
         """As `Intervention.arm`; `sae` is the direction's, None where it was made with none."""
+
+
+@runtime_checkable
+class PairedIntervention(Protocol):
+    """An intervention that differs by token: `beside` in its options names the other view."""
+
+    def arms(
+        self,
+        name: str,
+        direction: Direction,
+        facts: ModelFacts,
+        dtype: str,
+        beside: Float[Tensor, "rows pos d_site"],
+    ) -> Sequence[Arm]:
+        """One arm for each row; `beside` is what the other view has at the direction's site.
+
+        Rows are padded on the right; what stands at padding is never looked at.
+        """
 
 
 # ── Evaluators ───────────────────────────────────────────────────────────────────────────────────

@@ -203,6 +203,10 @@ def _hub(name: str, spec: DataSpec) -> Iterator[Row]:
         table = datasets.load_dataset(
             spec.hub, spec.config, split=spec.split, revision=spec.revision, streaming=streaming
         )
+        if spec.stream and spec.shuffle is not None:
+            table = table.shuffle(seed=spec.shuffle, buffer_size=BUFFER)
+        for row in table:
+            yield dict(row)
     except Exception as error:  # the library raises a dozen kinds for what is one thing to a person
         # A dataset that does not exist is a missing file to the library.
         ours = isinstance(error, OSError) and not isinstance(error, FileNotFoundError)
@@ -212,9 +216,6 @@ def _hub(name: str, spec: DataSpec) -> Iterator[Row]:
             f"data.{name}: {spec.hub} ({spec.split}) cannot be loaded from the hub: {first}. "
             "Check the id, log in if it is gated, or give a local file."
         ) from error
-    if spec.stream and spec.shuffle is not None:
-        table = table.shuffle(seed=spec.shuffle, buffer_size=BUFFER)
-    return (dict(row) for row in table)
 
 
 def _download(name: str, spec: DataSpec, cache: Path) -> Path:

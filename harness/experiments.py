@@ -113,16 +113,18 @@ def _arm(
         return ArmOutcome(planned, undefined=direction.reason)
     entry = session.task.interventions[work.experiment]
     built = entry.build()
+    encoder = ""
     if entry.options.on_sae:
         asked: SaeIntervention = built
         sae = session.sae(direction.sae) if direction.sae is not None else None
+        encoder = sae.fingerprint if sae is not None else ""
         arm = asked.arm(planned.label, direction, model.facts, model.dtype, sae)
     else:
         plain: Intervention = built
         arm = plain.arm(planned.label, direction, model.facts, model.dtype)
     owner = entry.owner
     what = [str(owner), owner.plugin.version, entry.options.model_dump(mode="json")]
-    return ReadyArm(planned, arm, key_of(what, direction_hash(direction)))
+    return ReadyArm(planned, arm, key_of(what, direction_hash(direction), encoder))
 
 
 def direction_hash(direction: Direction | Undefined) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.contract import BenchmarkOptions, Reads, Site
-from harness.data import load_data
+from harness.data import read_data
 from harness.errors import DataError, Problem, TaskError, listed
 from harness.sites import parse_site
 from harness.spec import DirectionSpec, StatisticSpec
@@ -41,7 +42,7 @@ def _data(task: Task) -> Iterator[Problem]:
         if spec.file is None or Path(spec.file).stat().st_size > LARGEST:
             continue
         try:
-            load_data(name, spec, Path())
+            deque(read_data(name, spec, Path()), maxlen=0)  # looks at every row and keeps none
         except DataError as error:
             text = str(error).removeprefix(f"data.{name}: ")
             yield task.source.problem(("data", name), text)
@@ -99,6 +100,21 @@ def _pairs(task: Task) -> Iterator[Problem]:
                 (*at, "render"), 'has no meaning with align = "span": each side renders its own.'
             )
         left, right = (task.spec.views[view].model for view in (pair.left, pair.right))
+        for model in dict.fromkeys((left, right)):
+            context = task.model_facts[model].context
+            if pair.pack is not None and context is not None and pair.pack > context:
+                yield task.source.problem(
+                    (*at, "pack"),
+                    f"{pair.pack} tokens are more than {model} reads at once. "
+                    f"Allowed: up to {context}.",
+                )
+        edited = [view for view in (pair.left, pair.right) if task.edited_by(view)]
+        if edited and pair.expect is not None:
+            yield task.source.problem(
+                (*at, "expect"),
+                f"compares models before anything is found, and {edited[0]} is edited with a "
+                "direction of this task. Leave it out; the edit has a receipt of its own.",
+            )
         one, other = (task.model_facts[model].d_model for model in (left, right))
         if None not in (one, other) and one != other:
             yield task.source.problem(
@@ -183,6 +199,20 @@ def _statistics(task: Task) -> Iterator[Problem]:
 
 def _experiments(task: Task) -> Iterator[Problem]:
     for name, experiment in task.spec.experiments.items():
+        if task.edited_by(experiment.view):
+            yield task.source.problem(
+                ("experiments", name, "view"),
+                f"{experiment.view} is edited already. Give its model a view without an edit; the "
+                "experiment's intervention edits it.",
+            )
+        entry = task.interventions.get(name)
+        if entry is not None and entry.options.beside() is not None:
+            yield task.source.problem(
+                ("experiments", name, "intervention"),
+                f"{entry.owner} needs another view's activations of the same tokens, and "
+                "completions are tokens that no other view has read. Use its constant variant, or "
+                "put the intervention into a view: views.NAME.edit.",
+            )
         options = [task.evaluators[evaluator].options for evaluator in experiment.evaluators]
         asks = [one for one in options if not isinstance(one, BenchmarkOptions)]
         if asks and experiment.data is None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from harness.contract import Batch, Inputs, Metric, Outcome, State
 from harness.errors import PluginError, listed
-from harness.statistics import DRAWS, Sums
+from harness.statistics import DRAWS, ONCE, Sums
 
 
 class MetricReduction:
@@ -66,8 +66,10 @@ class MetricReduction:
                 f"document; found {listed(sums)}."
             )
         for name, value in sums.items():
-            if value.shape[:1] != (documents,):
+            rows = 1 if name.startswith(ONCE) else documents
+            if value.shape[:1] != (rows,):
                 raise PluginError(
                     f"{who}: the sum {name} has shape {list(value.shape)}. Expected one entry "
-                    f"for each of the {documents} documents of the batch."
+                    f"for each of the {documents} documents of the batch, or one for all of them "
+                    f"where the name begins with {ONCE}"
                 )

@@ -146,6 +146,11 @@ class InterventionOptions(Options):
     on_sae: ClassVar[bool] = False
     """Whether its edits run the SAE that the direction was made with (see `SaeIntervention`)."""
 
+    def beside(self) -> str | None:
+        """The view whose activations of the same tokens its edits need (see
+        `PairedIntervention`); then it is for views that read, not for completions."""
+        return None
+
 
 class EvaluatorOptions(Options):
     """Options of an evaluator of completions. The models that it names are given to `judge`."""

@@ -131,14 +131,16 @@ def _inputs(session: Session, job: Job, axes: Mapping[str, object]) -> Inputs:
 def _finish(session: Session, one: _Running) -> Iterator[Finished]:
     states = one.states or {EVERYTHING: one.reduction.start(one.inputs)}
     total = reduce(one.reduction.merge, [states[name] for name in sorted(states)])
+    # Of several streams, one may have categories and another none: that one is in the whole alone.
+    categories = sorted(states.keys() - {EVERYTHING})
     if not isinstance(one.job, ReductionJob):
-        if set(states) != {EVERYTHING} and not isinstance(one.job, SentinelJob):
-            for name in sorted(states):
+        if not isinstance(one.job, SentinelJob):
+            for name in categories:
                 yield Finished([one.reduction.finish(states[name], one.inputs)], name)
         yield Finished([one.reduction.finish(total, one.inputs)])
         return
-    if set(states) != {EVERYTHING} and one.job.statistic:
-        for name in sorted(states):
+    if one.job.statistic:
+        for name in categories:
             parts = _finish_instances(session, one.job, states[name])
             for instance, outcome in zip(one.job.instances, parts, strict=True):
                 session.file(instance, outcome, {**instance.axes, DOMAIN: name})

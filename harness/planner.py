@@ -6,7 +6,7 @@ comes a level after it; one that needs it only to finish shares its pass.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -205,13 +205,17 @@ def plan(task: Task) -> Plan:
     """The steps of a task; reads nothing."""
     directions = _reduction_jobs(task)
     levels = _levels(directions)
-    metrics = [*_metric_jobs(task), *_filter_jobs(task)]
+    metrics: list[MetricJob | FilterJob] = [*_metric_jobs(task), *_filter_jobs(task)]
     passes: list[Pass] = []
-    for level in range(max([*levels.values(), 0 if metrics else -1]) + 1):
+    measured = [
+        (max((levels["directions", n] + 1 for n in job.reads.start), default=0), job)
+        for job in metrics
+    ]
+    for level in range(max([*levels.values(), *(at for at, _ in measured), -1]) + 1):
         jobs: list[Job] = [job for job in directions if levels[_entry(job)] == level]
         # Jobs are in finishing order: a direction comes after those it is made from.
         jobs.sort(key=lambda job: _depth(job, directions))
-        passes.append(Pass((*jobs, *(metrics if level == 0 else ()))))
+        passes.append(Pass((*jobs, *(job for at, job in measured if at == level))))
     limit = task.spec.preflight.limit if task.spec.preflight else 64
     preflight = Pass((*_preflight_jobs(task), *_sentinel_jobs(task)), limit)
     return Plan(task, preflight, tuple(passes), tuple(_generations(task)))
@@ -234,13 +238,21 @@ def resolved_reads(task: Task, reads: Reads) -> Reads:
     views = [stream.view for stream in reads.streams]
     layers = task.layers(task.spec.views[views[0]].model) if views else None
     sites = tuple(site.at(layers) if layers else site for site in reads.sites)
-    # A filter without a site of its own looks where the reduction does.
-    looks = next(iter([*sites, *(task.sae_site(sae) for sae in reads.saes)]), None)
+    # A filter without a site of its own looks where the reduction does; for logits at the end.
+    end = [_END.at(layers) if layers else _END] if reads.logits else []
+    looks = next(iter([*sites, *(task.sae_site(sae) for sae in reads.saes), *end]), None)
     streams = tuple(
         replace(s, where=replace(s.where, site=s.where.site or looks)) if _looks(s.where) else s
         for s in reads.streams
     )
-    return replace(reads, sites=sites, streams=streams)
+    first = tuple(dict.fromkeys([*reads.start, *_edited(task, streams)]))
+    return replace(reads, sites=sites, streams=streams, start=first)
+
+
+def _edited(task: Task, streams: Sequence[Stream]) -> tuple[str, ...]:
+    """The directions that the views of some streams are edited with: they must come first."""
+    views = [view for s in streams for view in (s.view, s.right) if view is not None]
+    return tuple(dict.fromkeys(name for view in views for name in task.edited_by(view)))
 
 
 def _looks(where: Where) -> bool:
@@ -344,6 +356,7 @@ def _metric_jobs(task: Task) -> Iterator[MetricJob]:
                     here,
                     (target.sae,) if target.sae else (),
                     entry.options.on_logits,
+                    _edited(task, [stream]),
                 )
                 at: Axes = {**axes, **more, "data": stream.data, **there}
                 yield MetricJob(name, target, side, at, reads)
@@ -375,7 +388,8 @@ def _filter_jobs(task: Task) -> Iterator[FilterJob]:
         axes = {**task.spec.pairs[pair].axes, "pair": pair, "data": stream.data}
         axes["site"] = str(where.site)
         bare = replace(stream, where=Where())
-        yield FilterJob(where, where.site, axes, Reads((bare,), (where.site,)))
+        reads = Reads((bare,), (where.site,), start=_edited(task, [bare]))
+        yield FilterJob(where, where.site, axes, reads)
 
 
 def _at(target: Target) -> Mapping[str, str]:

@@ -99,11 +99,10 @@ def sae_failures(task: Task, measured: Sequence[tuple[MetricJob, Record]]) -> It
         return
     for name in task.spec.saes:
         site = task.sae_site(name)
-        fvu = {
-            job.target.site: record.value
-            for job, record in measured
-            if job.target.sae == name and job.entry == preflight.fvu and record.value is not None
-        }
+        fvu: dict[Site, float] = {}
+        for job, record in measured:
+            if job.target.sae == name and job.entry == preflight.fvu and record.value is not None:
+                fvu.setdefault(job.target.site, record.value)  # the first value of the metric
         here = fvu.get(site)
         if here is None:
             yield f"saes.{name}: its fraction of variance unexplained at {site} is undefined."

@@ -30,6 +30,7 @@ from harness.spec import (
     AnalysisSpec,
     DemonstrationsSpec,
     DirectionSpec,
+    EditSpec,
     EvaluatorSpec,
     InterventionSpec,
     LabelsSpec,
@@ -99,6 +100,7 @@ class _Resolver:
             entry = self._entry("intervention", InterventionSpec, "method", name, at, inner)
             if entry:
                 interventions[name] = entry
+        parts["edits"] = self._edits()
         if spec is not None:
             self._implicit_evaluators(spec, parts["evaluators"])
             parts["preflight"] = self._preflight(spec)
@@ -259,6 +261,17 @@ class _Resolver:
                 found[name] = tuple(instances)
         return found
 
+    def _edits(self) -> dict[str, Entry[Any]]:
+        found = {}
+        for name, table in self._tables("views"):
+            inner = table.get("edit") if isinstance(table, dict) else None
+            if isinstance(inner, dict) and isinstance(inner.get("method"), str):
+                at = ("views", name, "edit")
+                entry = self._entry("intervention", EditSpec, "method", name, at, inner)
+                if entry:
+                    found[name] = entry
+        return found
+
     def _implicit_evaluators(self, spec: TaskSpec, known: dict[str, Entry[Any]]) -> None:
         """Evaluators without options need no table of their own."""
         for name, experiment in spec.experiments.items():
@@ -341,6 +354,8 @@ class _Resolver:
         for name, view in self._tables("views"):
             prompt = view.get("prompt") if isinstance(view, dict) else None
             inner = prompt.get("demonstrations") if isinstance(prompt, dict) else None
+            edit = view.get("edit") if isinstance(view, dict) else None
+            places.append((EditSpec, edit, ("views", name, "edit")))
             places.append((DemonstrationsSpec, inner, ("views", name, "prompt", "demonstrations")))
         places.append((PreflightSpec, self.resolved.get("preflight"), ("preflight",)))
         for model, values, at in places:

@@ -14,11 +14,11 @@ from harness.analyses import analyse
 from harness.benchmarks import axes_of, benchmarks, measure
 from harness.contract import JSON, BenchmarkOptions, Findings, Options, Outcome, Record
 from harness.errors import InvalidRun, TaskError, UsageError
-from harness.experiments import generate
+from harness.experiments import ArmOutcome, generate
 from harness.fit import misfits
 from harness.folder import plain, run_folder
 from harness.html import write_report
-from harness.journal import Journal
+from harness.journal import Journal, merged_receipt
 from harness.labelling import label_rows
 from harness.machine import machine_errors
 from harness.passes import DOMAIN, Finished, run_pass
@@ -29,6 +29,7 @@ from harness.planner import (
     MetricJob,
     Pass,
     Plan,
+    PlannedArm,
     ReductionJob,
     SentinelJob,
     plan,
@@ -98,6 +99,7 @@ def run(
             for number, work in enumerate(planned.passes, 1):
                 name = f"activations, pass {number} of {len(planned.passes)}"
                 _run_pass(session, work, name, folder, ledger, progress)
+            _edits(session, ledger)
             write_directions(folder, session.found)
             write_arrays(folder, session.arrays)
             for generation in planned.generations:
@@ -190,6 +192,21 @@ def _tables(ledger: _Ledger, owner: str, outcome: Outcome, axes: Mapping[str, JS
     for name, rows in outcome.tables.items():
         table = ledger.tables.setdefault(f"{owner}.{name}", [])
         table += [{**axes, **row} for row in rows]
+
+
+def _edits(session: Session, ledger: _Ledger) -> None:
+    """What the edits of views did while they were read, as records and failures."""
+    for name, model in session.edited().items():
+        edit = session.task.spec.views[name].edit
+        assert edit is not None
+        entry = session.task.edits[name]
+        arm = PlannedArm(edit.direction, edit.at)
+        receipt = merged_receipt(name, model.receipts) if model.receipts else None
+        outcome = ArmOutcome(arm, (), receipt, model.idle)
+        options = {"intervention": str(entry.owner), **entry.options.model_dump(mode="json")}
+        ledger.records += receipt_records([outcome], {"view": name}, options)
+        for problem in receipt_failures(name, [outcome]):
+            ledger.problems.append(problem.replace(f"experiments.{name}", f"views.{name}.edit"))
 
 
 def _experiment(

@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from harness.contract import (
     Arrays,
@@ -29,12 +29,15 @@ from harness.contract import (
     Undefined,
 )
 from harness.data import load_data, read_data
-from harness.errors import ModelError
+from harness.errors import ModelError, Problem, TaskError
 from harness.progress import Tick
-from harness.spec import PromptSpec, ViewSpec
+from harness.spec import EditSpec, PromptSpec, ViewSpec
 from harness.task import Instance, Task
 from harness.usage import Usage
 from harness.validate import marks
+
+if TYPE_CHECKING:
+    from harness.edited_views import EditedModel
 
 CHUNK = 256
 """Rows that are rendered at a time."""
@@ -55,6 +58,7 @@ class Session:
         self.models: dict[str, Model] = {}
         self.saes: dict[str, Sae] = {}
         self.arrays: list[Arrays] = []
+        self._edited: dict[str, EditedModel] = {}
         self._data: dict[str, list[Example]] = {}
         self._digests: dict[str, str] = {}
         self._rendered: dict[tuple[str, str], list[Tokens]] = {}
@@ -94,7 +98,8 @@ class Session:
         if not isinstance(sae, Calibrated) or preflight is None:
             return sae
         model, site, found = self.model(spec.model), self.task.sae_site(name), []
-        tokens = self.render(f"@{spec.model}", self.examples(preflight.data)[: preflight.limit])
+        some = [row for chunk in self.chunks(preflight.data, preflight.limit) for row in chunk]
+        tokens = self.render(f"@{spec.model}", some)
         stream = Stream("text", f"@{spec.model}", preflight.data)
         size = self.task.spec.batch.activations
         for start in range(0, len(tokens), size):
@@ -122,8 +127,35 @@ class Session:
         return self.task.spec.views[name]
 
     def view_model(self, name: str) -> Model:
-        """The model that a view looks at."""
-        return self.model(self.view(name).model)
+        """The model that a view looks at, edited where the view says so."""
+        spec = self.view(name)
+        if spec.edit is None:
+            return self.model(spec.model)
+        if name not in self._edited:
+            self._edited[name] = self._edit(name, spec.model, spec.edit)
+        return cast(Model, self._edited[name])
+
+    def _edit(self, name: str, model: str, spec: EditSpec) -> EditedModel:
+        from harness.edited_views import EditedModel
+
+        direction = self.variant(spec.direction, spec.at)
+        if isinstance(direction, Undefined):
+            raise TaskError([Problem(f"views.{name}.edit", f"{direction.reason}.")])
+        entry = self.task.edits[name]
+        other = entry.options.beside()
+        sae = direction.sae if entry.options.on_sae else None
+        return EditedModel(
+            self.model(model),
+            entry,
+            direction,
+            name=name,
+            beside=self.view_model(other) if other is not None else None,
+            sae=self.sae(sae) if sae is not None else None,
+        )
+
+    def edited(self) -> Mapping[str, EditedModel]:
+        """The edited views that were read."""
+        return self._edited
 
     def examples(self, name: str) -> list[Example]:
         """The rows of a data set of the task."""
@@ -140,7 +172,7 @@ class Session:
 
     def _rows(self, name: str) -> Iterable[Example]:
         spec = self.task.spec.data[name]
-        few = spec.limit or spec.at_most
+        few = _most(spec)
         small = spec.file is not None and Path(spec.file).stat().st_size <= SMALL
         if small or (few is not None and few <= CHUNK):
             return self.examples(name)
@@ -157,7 +189,7 @@ class Session:
         """How many rows a data set has, for those who wait; 0 where only reading it would tell."""
         spec = self.task.spec.data[name]
         rows = self._rows(name)
-        known = len(rows) if isinstance(rows, list) else spec.limit or spec.at_most or 0
+        known = len(rows) if isinstance(rows, list) else _most(spec) or 0
         return min(known, limit) if limit and known else known
 
     def digests(self) -> Mapping[str, str]:
@@ -236,3 +268,8 @@ class Session:
             if found.axes == axes:
                 return found.direction
         return Undefined(f"{name} did not yield a direction for {dict(axes)}")
+
+
+def _most(spec: DataSpec) -> int | None:
+    """How many rows the task wants of a data set at most, where it says so."""
+    return min((n for n in (spec.limit, spec.at_most) if n is not None), default=None)

@@ -71,6 +71,10 @@ class ModelSide:
         """Latents of other activations; made anew at every call."""
         return self._saes[sae].encode(x)
 
+    def decode(self, sae: str, latents: Latents) -> Float[Tensor, "tokens d_out"]:
+        """x̂ of other latents; made anew at every call."""
+        return self._saes[sae].reconstruct(latents)
+
     def _encoded(self, sae: str, site: Site) -> Latents:
         encoder = self._saes[sae]
         if not encoder.facts.needs_sequence:

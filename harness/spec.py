@@ -114,6 +114,17 @@ class PromptSpec(Spec):
     """Cut longer prompts at their end: for text that is read, not for prompts to be answered."""
 
 
+class EditSpec(PluginSpec):
+    """What is done to a view's model while it reads."""
+
+    method: str
+    """The intervention. Its own options stand beside this key."""
+    direction: DirectionRef
+    """With which direction."""
+    at: dict[Name, Scalar] = Field(default_factory=dict)
+    """Which of its variants, by axes such as { k = 4 }."""
+
+
 class ViewSpec(Spec):
     """A model together with how its prompt is written: `[views.NAME]`."""
 
@@ -121,6 +132,8 @@ class ViewSpec(Spec):
     """The model."""
     prompt: PromptSpec = PromptSpec()
     """How the prompt is written."""
+    edit: EditSpec | None = None
+    """An intervention under which it reads; completions are edited by experiments instead."""
 
 
 class SaeSpec(PluginSpec):

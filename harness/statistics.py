@@ -23,6 +23,8 @@ DRAWS = 200
 """Draws of a bootstrap."""
 MIN_CLUSTERS = 10
 """Documents below which percentiles of a bootstrap are no interval."""
+ONCE = "total."
+"""How the names of sums begin that have one row for a batch, and are not drawn."""
 _Z = 1.959963984540054
 """The 97.5% point of the normal distribution."""
 _CDF = np.cumsum([math.exp(-1) / math.factorial(k) for k in range(13)])
@@ -98,7 +100,8 @@ class Sums:
 
     State: `sum.<name>` Float64 [draws + 1, ...] for each sum of the metric, `clusters` Int64
     [values] (documents in which each value was measured), `seed` Int64 [1]. A value's tokens are
-    counted by the sum `n.<its id>` where the metric has one, else by `n`.
+    counted by the sum `n.<its id>` where the metric has one, else by `n`. Sums whose name begins
+    with `total.` are of the whole batch and kept for the data alone: Float64 [1, ...].
     """
 
     def __init__(self, values: Sequence[MetricValue], draws: int = DRAWS) -> None:
@@ -119,8 +122,9 @@ class Sums:
         weights = draw_weights(documents, self._draws, int(state["seed"][0]))
         added = dict(state)
         for name, by_document in sums.items():
-            flat = by_document.reshape(len(documents), -1)
-            total = (weights @ flat).reshape(self._draws + 1, *by_document.shape[1:])
+            flat = by_document.reshape(len(by_document), -1)
+            kept = np.ones((1, 1)) if name.startswith(ONCE) else weights
+            total = (kept @ flat).reshape(len(kept), *by_document.shape[1:])
             before = state.get(f"sum.{name}")
             added[f"sum.{name}"] = total if before is None else before + total
         measured = [np.count_nonzero(self._n(value, sums)) for value in self._values]
@@ -167,7 +171,9 @@ class Sums:
         options: Mapping[str, object],
     ) -> Record:
         exists = bool(np.isfinite(drawn[0]))
-        ci, why = percentile_interval(drawn[1:], clusters) if exists else (None, value.undefined)
+        ci, why = percentile_interval(drawn[1:], clusters)
+        if not exists or value.no_interval is not None:
+            ci, why = None, value.no_interval if exists else value.undefined
         return Record(
             id=value.id,
             value=float(drawn[0]) if exists else None,

@@ -82,6 +82,8 @@ class Task:
     analyses: Mapping[str, Entry[AnalysisOptions]] = field(default_factory=dict)
     interventions: Mapping[str, Entry[InterventionOptions]] = field(default_factory=dict)
     """By experiment."""
+    edits: Mapping[str, Entry[InterventionOptions]] = field(default_factory=dict)
+    """By view."""
     preflight: Mapping[str, Entry[MetricOptions]] = field(default_factory=dict)
     """The metrics of the preflight, with their default options."""
     model_facts: Mapping[str, ModelFacts] = field(default_factory=dict)
@@ -125,6 +127,11 @@ class Task:
             same_tokenizer=spec.same_tokenizer,
         )
 
+    def edited_by(self, view: str) -> tuple[str, ...]:
+        """The directions that must be found before a view can be read."""
+        spec = self.spec.views.get(view)
+        return (spec.edit.direction,) if spec is not None and spec.edit is not None else ()
+
     def at(self, site: Site, model: str) -> Site:
         """The site as a block of a model; a fraction of depth stays one while that is unknown."""
         layers = self.layers(model)
@@ -150,6 +157,7 @@ class Task:
             self.evaluators,
             self.analyses,
             self.interventions,
+            self.edits,
             self.preflight,
         )
         found = [entry.owner for table in tables for entry in table.values()]

@@ -293,6 +293,8 @@ class MetricValue:
     """Why the value does not exist when it comes out as NaN."""
     null: Mapping[str, Any] | None = None
     """What it is when both sides are the same model, e.g. {"kind": "identical", "value": 1.0}."""
+    no_interval: str | None = None
+    """Why it has no interval, where it is made of sums that are not drawn."""
 
 
 @dataclass(frozen=True)

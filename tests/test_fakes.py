@@ -17,7 +17,10 @@ PROTOCOLS = {
     "metric": contract.Metric,
     "direction": contract.Reduction,
     "intervention": contract.Intervention,
-    "evaluator": contract.Evaluator,
+    "evaluator": contract.Evaluator | contract.Benchmark,
+    "statistic": contract.Reduction,
+    "labels": contract.Labels,
+    "analysis": contract.Analysis,
 }
 EXAMPLES = [Example(str(n), text) for n, text in enumerate(fakes.WEB)]
 

@@ -285,7 +285,7 @@ def test_a_built_in_metric_makes_records():
     from harness_metrics.cosine import Cosine
     from harness_metrics.options import Cosine as Options
 
-    metric: Metric = Cosine(Options(), Target(SITE))
+    metric: Metric = Cosine(Options(variants=("raw",)), Target(SITE))
     reduce = MetricReduction(metric, "pair", {})
     state = reduce.update(reduce.start(Inputs()), batch_of(12, right=True))
     raw, excluded = reduce.finish(state, Inputs()).records

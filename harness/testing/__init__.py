@@ -1,4 +1,59 @@
 """Conformance checks, one for each kind of plugin: call them from your own tests.
 
-Each `check_*` raises AssertionError with the name of the law that is broken.
+Each `check_*` raises AssertionError with the name of the law that is broken::
+
+    from harness.testing import check_metric
+
+Importing this imports nothing; a check imports torch when it is first asked for.
 """
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from harness.testing.analyses import check_analysis as check_analysis
+    from harness.testing.backend import check_backend as check_backend
+    from harness.testing.batches import array_batch as array_batch, only as only, take as take
+    from harness.testing.benchmarks import check_benchmark as check_benchmark
+    from harness.testing.directions import check_direction as check_direction
+    from harness.testing.evaluators import check_evaluator as check_evaluator
+    from harness.testing.interventions import check_intervention as check_intervention
+    from harness.testing.labels import check_labels as check_labels
+    from harness.testing.metrics import check_metric as check_metric
+    from harness.testing.organism import organism as organism
+    from harness.testing.sae_formats import check_sae_format as check_sae_format
+    from harness.testing.saes import check_sae as check_sae
+    from harness.testing.sections import check_section as check_section
+    from harness.testing.statistics import check_statistic as check_statistic
+
+_HOMES = {
+    "array_batch": "batches",
+    "check_analysis": "analyses",
+    "check_backend": "backend",
+    "check_benchmark": "benchmarks",
+    "check_direction": "directions",
+    "check_evaluator": "evaluators",
+    "check_intervention": "interventions",
+    "check_labels": "labels",
+    "check_metric": "metrics",
+    "check_sae": "saes",
+    "check_sae_format": "sae_formats",
+    "check_section": "sections",
+    "check_statistic": "statistics",
+    "only": "batches",
+    "organism": "organism",
+    "take": "batches",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """A check, imported when it is asked for."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_HOMES]

@@ -51,6 +51,10 @@ class ArraySide:
         """Latents of other activations."""
         return self.saes[sae].encode(x)
 
+    def decode(self, sae: str, latents: Latents) -> Float[Tensor, "tokens d"]:
+        """x̂ of other latents."""
+        return self.saes[sae].reconstruct(latents)
+
     def take(self, tokens: Int[Tensor, " m"], selected: Int[Tensor, " selected"]) -> ArraySide:
         """Some of its tokens, in this order."""
         kept = {site: x[tokens] for site, x in self.activations.items()}

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from harness.contract import Batch, Metric
+from harness.statistics import ONCE
 from harness.testing.batches import ArraySide, only, take
 
 Reference = Callable[[Batch], Sequence[float]]
@@ -143,7 +144,8 @@ def _sums(metric: Metric, batch: Batch, side: SideName) -> dict[str, np.ndarray]
     if "n" not in found:
         raise AssertionError("sums: n is missing, the number of what is measured by document")
     for name, value in found.items():
-        if value.shape[:1] != (len(batch.documents),):
+        rows = 1 if name.startswith(ONCE) else len(batch.documents)
+        if value.shape[:1] != (rows,):
             raise AssertionError(
                 f"sums: {name} has shape {value.shape}, not one entry per document"
             )

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from harness.contract import Batch
+from harness.latents import Latents
 
-_PIECE = 2**21
-"""Numbers that are made float64 at a time."""
+_PIECE = {"cpu": 2**16}
+"""Numbers that are made float64 at a time: on a CPU, what stays in its cache."""
+_PIECE_ELSEWHERE = 2**24
+"""On an accelerator each piece costs the time of its launches."""
+
+
+TOO_WIDE = "it is made of sums as wide as the SAE, which are kept for the data alone"
+"""Why a value has no interval."""
 
 
 def documents_of(batch: Batch) -> Int[Tensor, " selected"]:
@@ -17,7 +25,7 @@ def documents_of(batch: Batch) -> Int[Tensor, " selected"]:
     return batch.document[batch.selected.to(batch.document.device)]
 
 
-def selected(batch: Batch, x: Float[Tensor, "tokens d"]) -> Float[Tensor, "selected d"]:
+def selected(batch: Batch, x: Float[Tensor, "tokens ..."]) -> Float[Tensor, "selected ..."]:
     """The selected rows; without filters all of them, uncopied."""
     if len(batch.selected) == len(x):
         return x
@@ -30,14 +38,13 @@ def wide(x: Shaped[Tensor, "*any"]) -> Float[Tensor, "*any"]:
 
 
 def sums(batch: Batch, values: Shaped[Tensor, "selected ..."]) -> Float[Tensor, "documents ..."]:
-    """Σ of `values` over the tokens of each document."""
-    size = (len(batch.documents), *values.shape[1:])
-    device = "cpu" if values.device.type == "mps" else values.device
-    out = torch.zeros(size, dtype=torch.float64, device=device)
-    document = documents_of(batch).to(device)
-    for piece in pieces(values):
-        out.index_add_(0, document[piece], wide(values[piece]))
-    return out
+    """Σ of `values` over the selected tokens of each document."""
+    return sums_by(values, documents_of(batch), len(batch.documents))
+
+
+def all_sums(batch: Batch, values: Shaped[Tensor, "tokens ..."]) -> Float[Tensor, "documents ..."]:
+    """Σ of `values` over all measured tokens of each document, before any filter."""
+    return sums_by(values, batch.document, len(batch.documents))
 
 
 def counts(batch: Batch) -> Float[Tensor, " documents"]:
@@ -45,7 +52,45 @@ def counts(batch: Batch) -> Float[Tensor, " documents"]:
     return torch.bincount(documents_of(batch), minlength=len(batch.documents)).cpu().double()
 
 
+def all_counts(batch: Batch) -> Float[Tensor, " documents"]:
+    """The number of measured tokens of each document."""
+    return torch.bincount(batch.document, minlength=len(batch.documents)).cpu().double()
+
+
+def latent_sums(latents: Latents, values: Shaped[Tensor, " nnz"]) -> Float[Tensor, "1 d_sae"]:
+    """Σ over the selected tokens of a number for each active latent, for a sum `total.…`."""
+    weights = wide(values)
+    places = latents.indices.to(weights.device)
+    return torch.bincount(places, weights, minlength=latents.d_sae)[None]
+
+
+def without_draws(value: Float[np.ndarray, " known"], draws: int) -> Float[np.ndarray, " draws"]:
+    """Values of the first draws, NaN for the rest: of sums too wide to be kept for every draw.
+
+    The names of such sums begin with `total.`; they are kept for the data alone, the first draw.
+    """
+    return np.pad(value, (0, draws - len(value)), constant_values=np.nan)
+
+
+def sums_by(
+    values: Shaped[Tensor, "rows ..."], group: Int[Tensor, " rows"], groups: int
+) -> Float[Tensor, "groups ..."]:
+    """Σ of the rows of each group."""
+    device = torch.device("cpu") if values.device.type == "mps" else values.device
+    out = torch.zeros((groups, *values.shape[1:]), dtype=torch.float64, device=device)
+    group = group.to(device)
+    for piece in pieces(values):
+        out.index_add_(0, group[piece], wide(values[piece]))
+    return out
+
+
 def pieces(values: Shaped[Tensor, "tokens ..."]) -> list[slice]:
     """Slices of rows that are small enough to copy in float64."""
-    step = max(1, _PIECE * len(values) // max(1, values.numel()))
+    step = at_once(values)
     return [slice(start, start + step) for start in range(0, len(values), step)]
+
+
+def at_once(values: Shaped[Tensor, "tokens ..."]) -> int:
+    """How many rows such a slice has."""
+    most = _PIECE.get(values.device.type, _PIECE_ELSEWHERE)
+    return max(1, most * len(values) // max(1, values.numel()))

@@ -6,32 +6,23 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
 from harness.contract import Batch, MetricValue, Side, Target
 from harness_metrics import documents
+from harness_metrics.lengths import SMALLEST, squared_error, squared_norm
 from harness_metrics.options import Fvu as Options
 
-SMALLEST = 1e-13
-"""Variance over mean square below which x is constant, as far as float32 can tell."""
-
-
-def squared_error(
-    x: Float[Tensor, "tokens d"], reconstruction: Float[Tensor, "tokens d"]
-) -> Float[Tensor, " tokens"]:
-    """‖x − x̂‖² of each token, in float64."""
-    parts = [
-        (documents.wide(x[p]) - documents.wide(reconstruction[p])).square().sum(1)
-        for p in documents.pieces(x)
-    ]
-    return torch.cat(parts) if parts else torch.zeros(0, dtype=torch.float64)
-
-
-def squared_norm(x: Float[Tensor, "tokens d"]) -> Float[Tensor, " tokens"]:
-    """‖x‖² of each token, in float64."""
-    parts = [documents.wide(x[p]).square().sum(1) for p in documents.pieces(x)]
-    return torch.cat(parts) if parts else torch.zeros(0, dtype=torch.float64)
+POOLED, BATCH_MEAN = "fvu.pooled@1", "fvu.batch_mean@1"
+GROUP = 32
+"""Tokens of a document whose mean is subtracted together in `fvu.batch_mean`."""
+_VALUES = {
+    POOLED: MetricValue(POOLED, "ratio", "tokens", "the activations do not vary"),
+    BATCH_MEAN: MetricValue(
+        BATCH_MEAN, "ratio", "tokens", f"the activations do not vary among {GROUP} tokens"
+    ),
+}
 
 
 class Fvu:
@@ -39,48 +30,85 @@ class Fvu:
 
     `fvu.pooled`: `Σ_t ‖x_t − x̂_t‖² / Σ_t ‖x_t − x̄‖²`, with x̄ the mean over *all* evaluated
     tokens, so that no batch size enters. x: Float[Tensor, "tokens d"] at the target's site, x̂
-    its reconstruction from the SAE's latents there.
+    its reconstruction from the SAE's latents there. `fvu.batch_mean`, if asked for: the same with
+    x̄ the mean of the token's own group, of 32 evaluated tokens of one document in its order (the
+    last group of a document may have fewer; one token alone has no variance).
 
     Unit: ratio, from 0 without an upper limit (it is not clipped). Lower is better. Undefined
     where nothing was measured or all tokens are the same vector. Not symmetric, one-sided.
 
-    Source: FVU of Feature Drift, section 3, as sparsify computes it, but with the mean over
-    everything instead of over each batch. It is not `1 − explained_variance` of SAEBench, nor
-    dictionary_learning's, which forgives a constant bias.
+    Source: FVU of Feature Drift, section 3. sparsify, its library, subtracts the mean of each batch
+    of its own: `fvu.batch_mean` does so too, with batches that depend on the text alone. It is not
+    `1 − explained_variance` of SAEBench, nor dictionary_learning's, which forgives a constant bias.
     """
-
-    values = (
-        MetricValue(
-            id="fvu.pooled@1",
-            unit="ratio",
-            n_of="tokens",
-            undefined="the activations do not vary",
-        ),
-    )
 
     def __init__(self, options: Options, target: Target) -> None:
         assert target.sae is not None, "fvu is measured on an SAE"
-        self._site, self._sae = target.site, target.sae
+        self._target, self._sae = target, target.sae
+        self.values = tuple(_VALUES[f"fvu.{name}@1"] for name in options.variants)
 
     def sums(self, batch: Batch, side: Side) -> Mapping[str, Float[Tensor, "documents ..."]]:
-        """Σ‖x−x̂‖², Σx, Σ‖x‖² and the number of tokens of each document."""
-        x = documents.selected(batch, side.x(self._site))
-        error = squared_error(x, side.reconstruction(self._sae, self._site))
-        return {
+        """Σ‖x−x̂‖², Σx, Σ‖x‖², the number of tokens, and Σ_groups ‖Σx‖²/n of each document."""
+        x = documents.selected(batch, side.x(self._target.compared))
+        error = squared_error(x, side.reconstruction(self._sae, self._target.site))
+        found = {
             "n": documents.counts(batch),
             "error": documents.sums(batch, error),
-            "x": documents.sums(batch, x),
             "square": documents.sums(batch, squared_norm(x)),
         }
+        if _VALUES[POOLED] in self.values:
+            found["x"] = documents.sums(batch, x)
+        if _VALUES[BATCH_MEAN] in self.values:
+            found["means"] = _group_means(batch, x)
+        return found
 
     def value(self, sums: Mapping[str, np.ndarray]) -> Sequence[np.ndarray]:
-        """`error / (square − ‖x‖²/n)`.
+        """`error / (square − ‖x‖²/n)`, with one mean or one for each group.
 
         The difference cancels where the mean is far larger than the spread. Its error is
         1e-16 · mean square, and float32 activations cannot vary by less than 1e-14 of it, so in
         float64 nothing that exists is lost; what is below `SMALLEST` is rounding, not variance.
         """
+        found = {}
         with np.errstate(divide="ignore", invalid="ignore"):
-            variance = sums["square"] - np.square(sums["x"]).sum(-1) / sums["n"]
-            varies = variance > SMALLEST * sums["square"]
-            return [np.where(varies, sums["error"] / variance, np.nan)]
+            if "x" in sums:
+                found[POOLED] = _fvu(sums, np.square(sums["x"]).sum(-1) / sums["n"])
+            if "means" in sums:
+                found[BATCH_MEAN] = _fvu(sums, sums["means"])
+        return [found[value.id] for value in self.values]
+
+
+def _fvu(
+    sums: Mapping[str, np.ndarray], means: Float64[np.ndarray, " draws"]
+) -> Float64[np.ndarray, " draws"]:
+    variance = sums["square"] - means
+    varies = variance > SMALLEST * sums["square"]
+    return np.where(varies, sums["error"] / variance, np.nan)
+
+
+def groups(batch: Batch) -> Int[Tensor, " selected"]:
+    """For each selected token, the number of its group; a group has tokens of one document."""
+    document = documents.documents_of(batch)
+    position = batch.position[batch.selected.to(batch.position.device)].to(document.device)
+    # By document, then by place: two stable sorts, the more important one last.
+    order = position.argsort(stable=True)
+    order = order[document[order].argsort(stable=True)]
+    sizes = torch.bincount(document, minlength=len(batch.documents))
+    first = torch.repeat_interleave(sizes.cumsum(0) - sizes, sizes)
+    rank = torch.arange(len(order), device=order.device) - first
+    per_document = (sizes + GROUP - 1) // GROUP
+    before = torch.repeat_interleave(per_document.cumsum(0) - per_document, sizes)
+    found = torch.empty_like(order)
+    found[order] = before + rank // GROUP
+    return found
+
+
+def _group_means(batch: Batch, x: Float[Tensor, "selected d"]) -> Float64[Tensor, " documents"]:
+    """Σ over the groups of each document of n ‖x̄‖²."""
+    group = groups(batch)
+    document = documents.documents_of(batch)
+    count = int(group.max()) + 1 if len(group) else 0
+    total = documents.sums_by(x, group, count)
+    sizes = torch.bincount(group, minlength=count).to(total.device)
+    owner = torch.zeros_like(sizes).scatter_(0, group.to(total.device), document.to(total.device))
+    return documents.sums_by(total.square().sum(1) / sizes, owner, len(batch.documents))

@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import AfterValidator, Field, model_validator
 
 from harness.contract import MetricOptions
 
 
+def _distinct(variants: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(variants)) < len(variants):
+        raise ValueError("a variant is named twice")
+    return variants
+
+
+Chosen = (Field(min_length=1), AfterValidator(_distinct))
+"""Variants: at least one, each once."""
+
+
 class Fvu(MetricOptions):
-    """Fraction of variance unexplained, with the mean over all evaluated tokens."""
+    """Fraction of variance unexplained."""
 
     paired: ClassVar[bool] = False
     on_sae: ClassVar[bool] = True
+
+    variants: Annotated[tuple[Literal["pooled", "batch_mean"], ...], *Chosen] = ("pooled",)
+    """`pooled`: the variance about the mean over all evaluated tokens. `batch_mean`: about the
+    mean of each group of 32 tokens of a document."""
 
 
 class L0(MetricOptions):
@@ -22,7 +38,103 @@ class L0(MetricOptions):
 
 
 class Cosine(MetricOptions):
-    """Mean cosine between both sides; of latents too where there is an SAE."""
+    """Cosines between both sides; of latents and reconstructions too where there is an SAE."""
 
     paired: ClassVar[bool] = True
     on_sae: ClassVar[bool] = False
+
+    variants: Annotated[
+        tuple[Literal["raw", "latent", "recon", "share_below", "quantiles"], ...], *Chosen
+    ] = ("raw", "latent", "recon", "share_below", "quantiles")
+    """What to measure; reconstructions cost a decoding of both sides."""
+    below: float = Field(0.9, ge=-1, le=1)
+    """`share_below` counts the tokens whose cosine is smaller than this."""
+
+
+class ExplainedRatio(MetricOptions):
+    """What an SAE fails to explain of the right side, over how far the sides are apart."""
+
+    paired: ClassVar[bool] = True
+    on_sae: ClassVar[bool] = True
+
+    variants: Annotated[
+        tuple[Literal["ratio_of_means", "mean_of_ratios", "median"], ...], *Chosen
+    ] = ("ratio_of_means", "mean_of_ratios", "median")
+    """How the tokens are put together."""
+    norm: Literal["rms", "msq", "none"] = "rms"
+    """What each side's activations are divided by: the root of their mean square, their mean
+    square (the paper's letter, which makes the number depend on their unit), or nothing."""
+    scale_ratio: float | None = Field(None, gt=0)
+    """A known right scale over the left one, in place of the measured one: then every variant is
+    exact. `explained_ratio.scale_ratio` of an earlier run tells it."""
+    input: Literal["raw", "rescaled"] = "raw"
+    """What the SAE reads of the right side: its activations as they are, or brought to the scale of
+    the left side's, on which it was trained; that needs `scale_ratio`."""
+
+    @property
+    def known_ratio(self) -> float | None:
+        """The right scale over the left one, where it is known before anything is read."""
+        return 1.0 if self.norm == "none" else self.scale_ratio
+
+    @model_validator(mode="after")
+    def _one_scale(self) -> ExplainedRatio:
+        if self.norm == "none" and self.scale_ratio is not None:
+            raise ValueError('norm = "none" leaves the scales alone; leave scale_ratio out')
+        if self.input == "rescaled" and self.scale_ratio is None:
+            raise ValueError(
+                'input = "rescaled" needs scale_ratio: the scales are known at the end of a pass, '
+                "the SAE reads in it. explained_ratio.scale_ratio of an earlier run tells it"
+            )
+        return self
+
+
+class IntersectionRatio(MetricOptions):
+    """Latents active on both sides, out of those active on either."""
+
+    paired: ClassVar[bool] = True
+    on_sae: ClassVar[bool] = True
+
+    variants: Annotated[tuple[Literal["per_token", "micro", "chance"], ...], *Chosen] = (
+        "per_token",
+        "micro",
+        "chance",
+    )
+    """`per_token`: the mean of each token's ratio. `micro`: all tokens together. `chance`: what
+    that would be of shuffled tokens; keeps two numbers for each latent."""
+
+
+class LatentOverlap(MetricOptions):
+    """Jaccard overlap of the largest latents of both sides."""
+
+    paired: ClassVar[bool] = True
+    on_sae: ClassVar[bool] = True
+
+    variants: Annotated[tuple[Literal["topk", "topk_dataset"], ...], *Chosen] = (
+        "topk",
+        "topk_dataset",
+    )
+    """`topk`: at each token. `topk_dataset`: by their means over all tokens; keeps two numbers for
+    each latent."""
+    k: int = Field(128, ge=1)
+    """How many of the largest latents are compared."""
+
+
+class L1Divergence(MetricOptions):
+    """Sum of absolute differences between the latents of both sides."""
+
+    paired: ClassVar[bool] = True
+    on_sae: ClassVar[bool] = True
+
+
+class Kl(MetricOptions):
+    """Divergences between the next-token distributions of both sides."""
+
+    paired: ClassVar[bool] = True
+    on_sae: ClassVar[bool] = False
+    on_logits: ClassVar[bool] = True
+
+    variants: Annotated[
+        tuple[Literal["next_token", "next_token_reverse", "jensen_shannon"], ...], *Chosen
+    ] = ("next_token", "next_token_reverse")
+    """`next_token`: of the left side from the right one, KL(left ‖ right). `next_token_reverse`:
+    KL(right ‖ left). `jensen_shannon`: of both from their mean; takes three times as long."""

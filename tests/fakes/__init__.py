@@ -23,15 +23,22 @@ from harness.contract import Component, Kind, hookimpl
 COMPONENTS: dict[tuple[Kind, str], tuple[str, str]] = {
     ("backend", "fake"): ("models:FakeModel", "models:ModelOptions"),
     ("sae_format", "fake"): ("models:FakeSae", "models:SaeSettings"),
+    ("sae_format", "scaled"): ("models:ScaledSae", "models:ScaledSettings"),
     ("metric", "mean"): ("metrics:Mean", "metrics:BareOneSided"),
     ("metric", "gap"): ("metrics:Gap", "metrics:BarePaired"),
     ("metric", "loss"): ("metrics:Loss", "metrics:SaeOneSided"),
     ("metric", "active"): ("metrics:Active", "metrics:SaeOneSided"),
     ("metric", "match"): ("metrics:Match", "metrics:SaePaired"),
     ("metric", "demanding"): ("metrics:Active", "metrics:Demanding"),
+    ("metric", "surprise"): ("metrics:Surprise", "metrics:LogitsOneSided"),
+    ("metric", "turn"): ("metrics:Turn", "metrics:LogitsPaired"),
+    ("statistic", "tally"): ("statistics:Tally", "statistics:TallyOptions"),
     ("direction", "probe"): ("directions:Probe", "directions:ProbeOptions"),
     ("intervention", "shift"): ("judged:Shift", "judged:ShiftOptions"),
     ("evaluator", "polite"): ("judged:Polite", "judged:PoliteOptions"),
+    ("evaluator", "quiz"): ("judged:Quiz", "judged:QuizOptions"),
+    ("labels", "glossary"): ("findings:Glossary", "findings:GlossaryOptions"),
+    ("analysis", "peek"): ("findings:Peek", "findings:PeekOptions"),
 }
 
 

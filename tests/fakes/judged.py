@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -10,14 +12,23 @@ from torch import Tensor
 from harness.contract import (
     Answer,
     Arm,
+    BenchmarkOptions,
     Check,
     Direction,
     Edit,
     EvaluatorOptions,
+    Example,
+    Found,
     InterventionOptions,
+    Model,
     ModelFacts,
+    Outcome,
+    Prompt,
+    Record,
+    Sampling,
     Score,
     Tools,
+    Undefined,
     Verdict,
 )
 from harness.errors import ModelError
@@ -83,3 +94,42 @@ class Polite:
         if self.options.shrug in text:
             return Verdict({"refused": None, "length": None}, "no idea")
         return Verdict({"refused": text.startswith("No"), "length": float(len(text))})
+
+
+class QuizOptions(BenchmarkOptions):
+    """Options of `quiz`."""
+
+    prompts: int = 3
+    """How many it asks."""
+    told: bool = True
+    """Whether it says how many beforehand."""
+    wrong: bool = False
+    """Whether it gives a direction, which it may not."""
+
+    def forwards(self) -> int | None:
+        return self.prompts if self.told else None
+
+
+class Quiz:
+    """Asks the model by itself, and keeps what it said."""
+
+    def __init__(self, options: QuizOptions) -> None:
+        self.options = options
+
+    def run(self, model: Model, folder: Path, tools: Tools) -> Outcome:
+        kept = folder / "answers.json"
+        if not kept.exists():
+            examples = [Example(f"q{n}", "why? " * n) for n in range(1, self.options.prompts + 1)]
+            answers = []
+            for tokens in model.render(examples, Prompt()):  # one at a time, so it can be killed
+                answers += [one.text for one in model.generate([tokens], Sampling())]
+                tools.tick(1)
+            kept.write_text(json.dumps(answers))
+        answers = json.loads(kept.read_text())
+        refused = sum(answer.startswith("No") for answer in answers)
+        value = refused / len(answers) if answers else None
+        why = None if answers else "nothing was asked"
+        record = Record("quiz.refused@1", value, len(answers), "prompts", "share", undefined=why)
+        rows = [{"question": n, "answer": answer} for n, answer in enumerate(answers)]
+        found = (Found(Undefined("no")),) if self.options.wrong else ()
+        return Outcome((record,), {"answers": rows}, found)

@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING
 
 from harness.contract import (
     Batch,
+    Findings,
     Inputs,
 )
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from fakes.directions import Probe
     from fakes.models import FakeModel, FakeSae
 
@@ -30,6 +33,22 @@ class Lab:
     crash_at: int | None = None
     """The batch of completions before which `crash` is raised."""
     crash: BaseException = field(default_factory=lambda: RuntimeError("the power went off"))
+    forwards: int = 0
+    """Forward passes of all models."""
+    crash_at_forward: int | None = None
+    """The forward pass before which `crash` is raised."""
+    calibrated: list[Tensor] = field(default_factory=list)
+    """What SAEs chose their scale by."""
+    looked_up: list[tuple[str, tuple[int, ...]]] = field(default_factory=list)
+    """The features that sources of labels were asked for, with their SAE."""
+    findings: list[Findings] = field(default_factory=list)
+    """What analyses and sources of labels were given."""
+
+    def forward(self) -> None:
+        """Counts a forward pass, or raises `crash` instead."""
+        if self.forwards + 1 == self.crash_at_forward:
+            raise self.crash
+        self.forwards += 1
 
     def clear(self) -> None:
         self.__dict__.update(Lab().__dict__)

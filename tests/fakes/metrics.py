@@ -31,12 +31,14 @@ class _Measure:
         LAB.batches.append((self, batch))
         each = self.each(batch, side).double()
         zeros = torch.zeros(len(batch.documents), dtype=torch.float64)
+        document = batch.document[batch.selected]
         return {
-            "n": zeros.index_add(0, batch.document, torch.ones_like(each)),
-            "total": zeros.index_add(0, batch.document, each),
+            "n": zeros.index_add(0, document, torch.ones_like(each)),
+            "total": zeros.index_add(0, document, each),
         }
 
     def each(self, batch: Batch, side: Side) -> Tensor:
+        """A number for each selected token."""
         raise NotImplementedError
 
     def value(self, sums: Mapping[str, np.ndarray]) -> Sequence[np.ndarray]:
@@ -69,6 +71,21 @@ class SaePaired(MetricOptions):
     """Options of `match`."""
 
 
+class LogitsOneSided(MetricOptions):
+    """Options of `surprise`."""
+
+    paired: ClassVar[bool] = False
+    on_sae: ClassVar[bool] = False
+    on_logits: ClassVar[bool] = True
+
+
+class LogitsPaired(MetricOptions):
+    """Options of `turn`."""
+
+    on_sae: ClassVar[bool] = False
+    on_logits: ClassVar[bool] = True
+
+
 class Demanding(SaeOneSided):
     """Options of `demanding`: one that has no default."""
 
@@ -80,7 +97,7 @@ class Mean(_Measure):
     """Sum of the channels."""
 
     def each(self, batch: Batch, side: Side) -> Tensor:
-        return side.x(self.target.site).sum(1)
+        return side.x(self.target.site)[batch.selected].sum(1)
 
 
 class Gap(_Measure):
@@ -89,7 +106,7 @@ class Gap(_Measure):
     def each(self, batch: Batch, side: Side) -> Tensor:
         assert batch.right is not None
         site = self.target.site
-        return (batch.right.x(site) - batch.left.x(site)).abs().sum(1)
+        return (batch.right.x(site) - batch.left.x(site)).abs().sum(1)[batch.selected]
 
 
 class Loss(_Measure):
@@ -97,7 +114,7 @@ class Loss(_Measure):
 
     def each(self, batch: Batch, side: Side) -> Tensor:
         assert self.target.sae is not None
-        x = side.x(self.target.site)
+        x = side.x(self.target.compared)[batch.selected]
         missed = x - side.reconstruction(self.target.sae, self.target.site)
         return missed.square().sum(1) / x.square().sum(1)
 
@@ -118,3 +135,18 @@ class Match(_Measure):
         assert self.target.sae is not None
         left, right = (s.latents(self.target.sae).counts for s in (batch.left, batch.right))
         return left - right
+
+
+class Surprise(_Measure):
+    """Sum of the logits."""
+
+    def each(self, batch: Batch, side: Side) -> Tensor:
+        return side.logits()[batch.selected].sum(1)
+
+
+class Turn(_Measure):
+    """Distance of the logits of both sides."""
+
+    def each(self, batch: Batch, side: Side) -> Tensor:
+        assert batch.right is not None
+        return (batch.right.logits() - batch.left.logits()).abs().sum(1)[batch.selected]

@@ -54,18 +54,32 @@ class ModelOptions(BackendOptions):
     """Token embeddings."""
     padding: Literal["left", "right"] = "right"
     """Side of the padding."""
+    context: int | None = None
+    """Longest row that it reads."""
     template: bool = True
     """Whether there is a chat template."""
     hidden: bool = False
     """Whether nothing is known of it before it is loaded."""
     special: str = ""
     """Characters that are special to this model alone."""
+    spelling: str = ""
+    """Characters that its tokenizer gives another id."""
+    bos: bool = True
+    """Whether every prompt begins with a BOS."""
+    positional: bool = True
+    """Whether activations depend on the place in the row."""
     fingerprint: str = "fake"
     """Its fingerprint, beside its scale."""
 
     def facts(self) -> ModelFacts:
         return ModelFacts(
-            "Fake", self.layers, self.width, None, self.vocabulary, chat_template=self.template
+            "Fake",
+            self.layers,
+            self.width,
+            None,
+            self.vocabulary,
+            self.context,
+            chat_template=self.template,
         )
 
     def describe(self) -> ModelFacts:
@@ -100,7 +114,9 @@ class FakeModel:
         rendered = []
         for example in examples:
             text = prompt.template.replace("{text}", example.text)
-            ids = [BOS, *map(token, before + text)] if before + text else []
+            first = [BOS] if self.options.bos else []
+            ids = [*first, *self.encode(before + text)] if before + text else []
+            # Like the real one: without a context, the span is the whole prompt.
             span = (len(ids) - len(text), len(ids)) if before else (0, len(ids))
             most = prompt.max_tokens or len(ids)
             ids, span = ids[:most], (min(span[0], most), min(span[1], most))
@@ -110,8 +126,10 @@ class FakeModel:
     def activations(
         self, tokens: Sequence[Tokens], sites: Sequence[Site], *, logits: bool = False
     ) -> Activations:
+        LAB.forward()
         self.forwards.append((tuple(t.example for t in tokens), tuple(sites)))
         longest = max(len(t.ids) for t in tokens)
+        assert longest <= (self.options.context or longest), "a row is longer than the context"
         left = self.options.padding == "left"
         start = tuple(longest - len(t.ids) if left else 0 for t in tokens)
         found = {}
@@ -120,19 +138,29 @@ class FakeModel:
             for row, one in enumerate(tokens):
                 x[row, start[row] : start[row] + len(one.ids)] = self.at(site, one)
             found[site] = x
-        return Activations(found, start)
+        return Activations(found, start, self._logits(tokens, start, longest) if logits else None)
+
+    def _logits(self, tokens: Sequence[Tokens], start: Sequence[int], longest: int) -> Tensor:
+        out = torch.full((len(tokens), longest, VOCABULARY), float("nan"))
+        for row, one in enumerate(tokens):
+            ids = torch.tensor(one.ids, dtype=torch.long)
+            numbers = (ids[:, None] * torch.arange(VOCABULARY)) % 7 * self.options.scale
+            out[row, start[row] : start[row] + len(one.ids)] = numbers.float()
+        return out
 
     def at(self, site: Site, prompt: Tokens) -> Tensor:
         """What the model has at a site: `[tokens, width]`, channel 0 tells the block."""
         layer = -1 if site.layer is None else site.layer
         x = self._embeddings[torch.tensor(prompt.ids, dtype=torch.long)] * (layer + 1)
-        x = (x + torch.arange(len(prompt.ids))[:, None]) * self.options.scale
+        if self.options.positional:
+            x = x + torch.arange(len(prompt.ids))[:, None]
+        x = x * self.options.scale
         x[:, 0] = layer + 1
         x[[i for i, char in enumerate(prompt.ids) if char == token("∞")]] = float("inf")
         return x
 
     def encode(self, text: str, *, special: bool = True) -> list[int]:
-        return [token(char) for char in text]
+        return [token(char) + (char in self.options.spelling) for char in text]
 
     def decode(self, ids: Sequence[int]) -> str:
         return "".join(map(chr, ids))
@@ -140,8 +168,9 @@ class FakeModel:
     def generate(self, tokens: Sequence[Tokens], sampling: Sampling) -> list[Completion]:
         if LAB.crash_at is not None and len(LAB.generations) + 1 >= LAB.crash_at:
             raise LAB.crash
-        LAB.generations.append([(t.example, self._arms[t.arm].name) for t in tokens])
-        return [self._complete(one, self._arms[one.arm]) for one in tokens]
+        arms = self._arms or (Arm("none", idle=True),)
+        LAB.generations.append([(t.example, arms[t.arm].name) for t in tokens])
+        return [self._complete(one, arms[one.arm]) for one in tokens]
 
     def _complete(self, prompt: Tokens, arm: Arm) -> Completion:
         number = sum(prompt.ids) + int(sum(float(e.parameters["add"].sum()) for e in arm.edits))
@@ -157,7 +186,7 @@ class FakeModel:
             yield receipts
         finally:
             self._arms = ()
-        rows = LAB.generations[before]
+        rows = [row for batch in LAB.generations[before:] for row in batch]
         for arm in arms:
             mine = sum(name == arm.name for _, name in rows)
             receipts.append(self._receipt(arm, mine))
@@ -171,10 +200,10 @@ class FakeModel:
         )
         return Receipt(
             arm.name,
-            fired=len(arm.edits),
+            fired=len(arm.edits) if rows else 0,
             tokens=rows * len(arm.edits),
             changed=rows * sum(strength > 0 for strength in strengths),
-            relative=sum(strengths) / len(strengths) if strengths else None,
+            relative=sum(strengths) / len(strengths) if strengths and rows else None,
             checks=checks,
             broken=broken,
         )
@@ -200,10 +229,23 @@ class SaeSettings(SaeOptions):
     """Width that it reads."""
     note: str = ""
     """What it says of itself."""
+    fingerprint: str = "fake-sae"
+    """Its fingerprint."""
+    out: str | None = None
+    """The site that it reconstructs, where it is a transcoder."""
+    sequence: bool = False
+    """Whether a token's latents depend on the tokens of its document before it."""
 
     def describe(self) -> SaeFacts:
-        site = parse_site(self.trained_at) if self.trained_at else None
-        return SaeFacts("fake", self.width, 2 * self.width, site)
+        site, out = (parse_site(text) if text else None for text in (self.trained_at, self.out))
+        return SaeFacts(
+            "fake",
+            self.width,
+            2 * self.width,
+            site,
+            site_out=out,
+            needs_sequence=self.sequence,
+        )
 
     @classmethod
     def claims(cls, path: str) -> bool:
@@ -212,13 +254,21 @@ class SaeSettings(SaeOptions):
         return (Path(path) / "fake.sae").is_file()
 
 
+class ScaledSettings(SaeSettings):
+    """Options of the format whose files leave the scale open."""
+
+    @classmethod
+    def claims(cls, path: str) -> bool:
+        return False
+
+
 class FakeSae:
     """Latents are the positive and the negative part of every channel."""
 
     def __init__(self, options: SaeSettings) -> None:
         self.options = options
         self.facts = options.describe()
-        self.fingerprint = "fake-sae"
+        self.fingerprint = options.fingerprint
         self.notes = (options.note,) if options.note else ()
         self.encoded: list[int] = []
         LAB.saes.append(self)
@@ -229,6 +279,8 @@ class FakeSae:
     def encode(self, x: Tensor) -> Latents:
         assert x.shape[1] == self.options.width
         self.encoded.append(len(x))
+        if self.options.sequence:
+            x = x.cumsum(0)
         return Latents.from_dense(torch.cat([x.relu(), (-x).relu()], dim=1))
 
     def reconstruct(self, latents: Latents) -> Tensor:
@@ -240,3 +292,13 @@ class FakeSae:
     def rows(self, indices: Tensor) -> Tensor:
         eye = torch.eye(self.options.width)
         return torch.cat([eye, -eye])[indices]
+
+
+class ScaledSae(FakeSae):
+    """One whose files leave its scale open: the first activation that it sees decides."""
+
+    def calibrated(self, x: Tensor) -> FakeSae:
+        LAB.calibrated.append(x)
+        chosen = FakeSae(self.options.model_copy(update={"note": f"scaled on {len(x)} tokens"}))
+        chosen.fingerprint = f"scaled by {float(x.sum())}"
+        return chosen

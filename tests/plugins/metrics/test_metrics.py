@@ -13,7 +13,7 @@ from harness.testing.batches import array_batch
 from harness.testing.metrics import check_metric
 from harness_metrics import options
 from harness_metrics.cosine import Cosine
-from harness_metrics.fvu import Fvu
+from harness_metrics.fvu import Fvu, groups
 from harness_metrics.l0 import L0
 
 
@@ -32,11 +32,28 @@ def l0_reference(batch, side, site):
     return [float((side.latents("sae", site).dense().numpy() != 0).sum(1).mean())]
 
 
+def batch_mean_reference(batch, side, site):
+    """A mean for every 32 tokens of a document, in its order."""
+    x = selected(batch, side, site)
+    out = side.reconstruction("sae", site).double().numpy()
+    document, place = batch.document[batch.selected], batch.position[batch.selected]
+    variance = 0.0
+    for one in set(document.tolist()):
+        mine = sorted((document == one).nonzero().squeeze(1).tolist(), key=lambda i: place[i])
+        for start in range(0, len(mine), 32):
+            group = x[mine[start : start + 32]]
+            variance += np.square(group - group.mean(0)).sum()
+    alone = variance < 1e-9 * np.square(x).sum()
+    return [math.nan if alone else np.square(x - out).sum() / variance]
+
+
+def cosines_of(x, y):
+    pairs = zip(x, y, strict=True)
+    return [a @ b / np.linalg.norm(a) / np.linalg.norm(b) for a, b in pairs if a.any() and b.any()]
+
+
 def mean_cosine(x, y):
-    found = []
-    for a, b in zip(x, y, strict=True):
-        if np.any(a) and np.any(b):
-            found.append(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
+    found = cosines_of(x, y)
     return [np.mean(found) if found else math.nan, 1 - len(found) / len(x)]
 
 
@@ -46,7 +63,13 @@ def cosine_reference(batch, site, sae):
     if sae:
         dense = (side.latents(sae, site).dense().double().numpy() for side in sides)
         found += mean_cosine(*dense)
+        found += mean_cosine(*(side.reconstruction(sae, site).double().numpy() for side in sides))
     return found
+
+
+def below_reference(batch, site, below):
+    found = cosines_of(*(selected(batch, side, site) for side in (batch.left, batch.right)))
+    return [np.mean([cosine < below for cosine in found]) if found else math.nan]
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
@@ -67,15 +90,93 @@ def test_one_sided(case, side, place, metric, reference):
     )
 
 
+@pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize("shape", [{}, {"tokens": 400, "documents": 3}, {"filtered": True}])
+def test_fvu_about_the_means_of_groups(make, side, shape):
+    case = make(**shape)
+    metric = Fvu(options.Fvu(variants=["batch_mean"]), Target(case.site, "sae"))
+    assert [value.id for value in metric.values] == ["fvu.batch_mean@1"]
+    check_metric(
+        metric,
+        case.batch,
+        reference=lambda b: batch_mean_reference(b, getattr(b, side), case.site),
+        side=side,
+    )
+
+
+def test_groups_of_a_document_follow_its_order(make):
+    case = make(tokens=200, documents=2)
+    document, position = case.batch.document, case.batch.position
+    found = groups(case.batch)
+    for one in (0, 1):
+        mine = document == one
+        assert torch.equal(found[mine] - found[mine].min(), position[mine] // 32)
+    assert not set(found[document == 0].tolist()) & set(found[document == 1].tolist())
+
+
+def test_documents_of_single_tokens_have_no_variance_of_their_own(make):
+    case = make(tokens=5, documents=5)
+    metric = Fvu(options.Fvu(variants=["pooled", "batch_mean"]), Target(case.site, "sae"))
+    found = values(metric, case.batch)
+    assert math.isfinite(found["fvu.pooled@1"])
+    assert math.isnan(found["fvu.batch_mean@1"])
+
+
 @pytest.mark.parametrize("sae", [None, "sae"])
 def test_cosine(case, sae):
-    metric = Cosine(options.Cosine(), Target(case.site, sae))
+    variants = ("raw", "latent", "recon")
+    metric = Cosine(options.Cosine(variants=variants), Target(case.site, sae))
     check_metric(
         metric, case.batch, reference=lambda b: cosine_reference(b, case.site, sae), side="pair"
     )
-    raw = ["cosine.raw@1", "cosine.raw_excluded@1"]
-    latent = ["cosine.latent@1", "cosine.latent_excluded@1"]
-    assert [value.id for value in metric.values] == raw + (latent if sae else [])
+    kinds = variants if sae else ("raw",)
+    expected = [f"cosine.{kind}{end}@1" for kind in kinds for end in ("", "_excluded")]
+    assert [value.id for value in metric.values] == expected
+
+
+@pytest.mark.parametrize("below", [0.9, 0.5, -1.0])
+def test_share_below(case, below):
+    metric = Cosine(options.Cosine(variants=["share_below"], below=below), Target(case.site))
+    check_metric(
+        metric, case.batch, reference=lambda b: below_reference(b, case.site, below), side="pair"
+    )
+
+
+QUANTILES = {q: f"cosine.quantile_{q:02}@1" for q in (5, 25, 50, 75, 95)}
+
+
+@pytest.mark.parametrize("noise", [3.0, 0.5, 0.01])
+def test_quantiles_are_as_close_as_they_say(make, noise):
+    case = make(tokens=3000, documents=4)
+    x = case.batch.left.activations[case.site]
+    case.batch.right.activations[case.site] = x + noise * torch.randn(x.shape)
+    metric = Cosine(options.Cosine(variants=["quantiles"]), Target(case.site))
+    found = values(metric, case.batch)
+    assert list(found) == list(QUANTILES.values())
+    cosines = cosines_of(
+        *(selected(case.batch, s, case.site) for s in (case.batch.left, case.batch.right))
+    )
+    for q, id in QUANTILES.items():
+        exact = np.quantile(cosines, q / 100)
+        assert found[id] == pytest.approx(exact, abs=0.001 if exact > 0.95 else 0.0035)
+
+
+def test_quantiles_keep_the_laws_of_metrics(case):
+    metric = Cosine(options.Cosine(variants=["quantiles"]), Target(case.site))
+
+    def reference(batch):
+        """To the bin: the exact quantile is tested above, with more tokens."""
+        found = values(metric, batch)
+        cosines = cosines_of(*(selected(batch, s, case.site) for s in (batch.left, batch.right)))
+        for q, id in QUANTILES.items():
+            around = (
+                np.quantile(cosines, q / 100, method="lower"),
+                np.quantile(cosines, q / 100, method="higher"),
+            )
+            assert min(around) - 0.0031 <= found[id] <= max(around) + 0.0031
+        return list(found.values())
+
+    check_metric(metric, case.batch, reference=reference, side="pair")
 
 
 def totals(metric, batch, side):
@@ -114,7 +215,11 @@ def test_identical_sides_are_exactly_one(make):
     batch = case.batch
     batch.right.activations.update(batch.left.activations)
     found = values(Cosine(options.Cosine(), Target(case.site, "sae")), batch)
-    assert found["cosine.raw@1"] == found["cosine.latent@1"] == 1
+    assert found.pop("cosine.share_below@1") == 0
+    for kind in ("raw", "latent", "recon"):
+        found.pop(f"cosine.{kind}_excluded@1")
+    assert found == dict.fromkeys(found, 1.0)
+    assert len(found) == 3 + len(QUANTILES)
 
 
 @pytest.mark.parametrize("mean", [0.0, 1e2, 1e4])
@@ -179,7 +284,7 @@ def test_large_pieces_are_split(make, monkeypatch):
         Cosine(options.Cosine(), Target(case.site, "sae")),
     ]
     whole = [values(metric, case.batch) for metric in metrics]
-    monkeypatch.setattr(documents, "_PIECE", 30)
+    monkeypatch.setitem(documents._PIECE, "cpu", 30)
     for metric, expected in zip(metrics, whole, strict=True):
         assert values(metric, case.batch) == pytest.approx(expected, rel=1e-12)
 
@@ -190,7 +295,7 @@ def test_options_import_no_torch():
 
     code = (
         "import sys, harness_metrics.options, harness_metrics.plugin as p\n"
-        "assert len(list(p.harness_components())) == 3\n"
+        "assert len(list(p.harness_components())) == 8\n"
         "assert not {'torch', 'numpy'} & sys.modules.keys()\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

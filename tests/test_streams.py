@@ -1,0 +1,548 @@
+"""Pairs of every kind: what both sides read, which tokens of it count, and where reading ends."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings, strategies as st
+
+import fakes
+from fakes.running import Token, bare, cosine, pair_tokens, passed, records, total_forwards
+from harness.contract import Example, Prompt, Record, Stream, Tokens
+from harness.errors import ModelError
+from harness.rows import aligned, alone, check_aligned, measured, same_query
+from harness.session import Session
+
+MakeSession = Callable[..., Session]
+
+HEAD = """
+[pairs.p]
+left = "base"
+right = "chat"
+data = "web"
+saes = ["mid"]
+"""
+METRICS = "".join(f"[metrics.{m}]\npair = 'p'\n" for m in ("mean", "gap", "loss", "match", "turn"))
+LOW = "[metrics.low]\nmethod = 'gap'\npair = 'p'\nwhere = { cosine_below = 0.997 }\n"
+ALL = METRICS + LOW
+ANY_PLACE = ("models.base.positional=false", "models.chat.positional=false")
+
+
+def pair(*keys: str, metrics: str = ALL) -> str:
+    return "\n".join([HEAD.rstrip(), *keys, metrics])
+
+
+def one(found: list[Record], metric: str, **axes: object) -> Record:
+    (record,) = [
+        r for r in found if r.axes.get("metric") == metric and axes.items() <= r.axes.items()
+    ]
+    return record
+
+
+def lengths(session: Session, view: str = "base") -> list[int]:
+    return [len(prompt.ids) for prompt in session.render(view, session.examples("web"))]
+
+
+@pytest.fixture
+def texts(monkeypatch: pytest.MonkeyPatch) -> Callable[[Sequence[str]], None]:
+    return lambda lines: monkeypatch.setattr(fakes, "WEB", list(lines))
+
+
+# ── Packed ───────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("pack", [2, 5, 17, 30, 1000])
+@pytest.mark.parametrize("more", [(), ("batch.activations=1",), ("batch.shard=20",)])
+@pytest.mark.parametrize("padding", ["left", "right"])
+def test_packed_rows_give_what_rows_of_their_own_give(
+    session: MakeSession, pack: int, more: tuple[str, ...], padding: str
+) -> None:
+    """Where activations depend on the token alone."""
+    plain = bare(records(session(pair(), *ANY_PLACE)))
+    sides = [f"models.{m}.padding={padding}" for m in ("base", "chat")]
+    packed = bare(records(session(pair(f"pack = {pack}"), *ANY_PLACE, *more, *sides)))
+    assert packed == plain
+
+
+def test_packed_rows_are_fewer_and_full(session: MakeSession) -> None:
+    made = session(pair("pack = 40"), "batch.activations=1")
+    passed(made)
+    rows = [documents for documents, _ in made.models["base"].forwards]  # type: ignore[attr-defined]
+    assert len(rows) < len(fakes.WEB)
+    assert total_forwards() == 2 * len(rows)
+
+
+@pytest.mark.parametrize("padding", ["left", "right"])
+def test_an_sae_that_needs_sequences_sees_documents_in_packed_rows(
+    session: MakeSession, padding: str
+) -> None:
+    more = (*ANY_PLACE, "saes.mid.sequence=true", f"models.chat.padding={padding}")
+    plain = bare(records(session(pair(), *more)))
+    made = session(pair("pack = 40"), *more)
+    assert bare(records(made)) == plain
+    sae: Any = made.saes["mid"]
+    assert sorted(sae.encoded) == sorted(lengths(made) * 2)
+
+
+def test_a_position_is_that_in_the_document_and_not_in_the_row(session: MakeSession) -> None:
+    plain = bare(records(session(pair("skip_first = 4"), *ANY_PLACE)))
+    assert bare(records(session(pair("skip_first = 4", "pack = 50"), *ANY_PLACE))) == plain
+
+
+def test_what_is_not_finite_in_a_packed_row_is_named(
+    session: MakeSession, texts: Callable[[Sequence[str]], None]
+) -> None:
+    texts(["fine", "fine as well", "bad ∞ text", "good"])
+    made = session(pair("pack = 100"))
+    with pytest.raises(
+        ModelError, match=r"not finite for document (\w+) \('bad ∞ text'\)"
+    ) as caught:
+        passed(made)
+    assert made.examples("web")[2].id in str(caught.value)
+
+
+def test_rows_longer_than_the_model_reads_are_refused(problems: Callable[..., list[str]]) -> None:
+    (said,) = problems(pair("pack = 40"), "models.chat.context=39")
+    assert said.endswith(
+        "pairs.p.pack: 40 tokens are more than chat reads at once. Allowed: up to 39."
+    )
+
+
+# ── A query after its own context ────────────────────────────────────────────────────────────────
+
+SPAN = """
+[data.shots]
+file = "shots.jsonl"
+[views.shown]
+model = "chat"
+prompt.demonstrations = { data = "shots", count = 2, answer = "text" }
+[views.other]
+model = "base"
+prompt.demonstrations = { data = "shots", count = 1, answer = "text" }
+"""
+
+
+@pytest.fixture
+def shots(tmp_path: Path) -> None:
+    rows = [{"text": "a shot"}, {"text": "some text"}]
+    (tmp_path / "shots.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+SIDES = [("base", "shown"), ("shown", "base"), ("other", "shown"), ("shown", "other")]
+
+
+@pytest.mark.usefixtures("shots")
+@pytest.mark.parametrize(("left", "right"), SIDES)
+@pytest.mark.parametrize("padding", ["left", "right"])
+@pytest.mark.parametrize("batch", [1, 3, 32])
+def test_the_query_is_the_same_tokens_with_and_without_its_context(
+    session: MakeSession, left: str, right: str, padding: str, batch: int
+) -> None:
+    """Both models are alike and see the token alone: one token off, and there is a gap."""
+    text = SPAN + pair("align = 'span'")
+    more = (
+        *ANY_PLACE,
+        "models.chat.scale=1",
+        f"pairs.p.left={left}",
+        f"pairs.p.right={right}",
+        f"batch.activations={batch}",
+        f"models.base.padding={padding}",
+    )
+    found = records(session(text, *more))
+    queries = sum(char not in "^|_" for line in fakes.WEB for char in line)
+    gap = one(found, "gap")
+    assert (gap.value, gap.n, gap.clusters) == (0.0, queries, len(fakes.WEB))
+    assert one(found, "match").value == 0.0
+    assert one(found, "turn").value == 0.0
+    means = {r.value for r in found if r.axes.get("metric") == "mean"}
+    assert len(means) == 1
+
+
+@pytest.mark.usefixtures("shots")
+def test_the_context_moves_the_query_and_each_side_reads_its_own(session: MakeSession) -> None:
+    """With places: a query token stands so much later as the context is long."""
+    text = SPAN + pair("align = 'span'")
+    more = ("models.chat.scale=1", "pairs.p.right=shown")
+    made = session(text, *more)
+    found = records(made)
+    shift = len("a shota shotsome textsome text")
+    # Five of six channels are moved, the first one tells the block.
+    assert one(found, "gap").value == 5.0 * shift
+    assert total_forwards() == 2
+
+
+@pytest.mark.usefixtures("shots")
+def test_one_model_with_and_without_context_reads_both(session: MakeSession) -> None:
+    text = SPAN + pair("align = 'span'", metrics=ALL)
+    made = session(text, "pairs.p.right=other", *ANY_PLACE)
+    found = records(made)
+    assert one(found, "gap").value == 0.0
+    (model,) = made.models.values()
+    assert len(model.forwards) == 2  # type: ignore[attr-defined]
+    sae: Any = made.saes["mid"]
+    assert len(sae.encoded) == 2
+
+
+@pytest.mark.usefixtures("shots")
+@pytest.mark.parametrize("template", ["{text}!", "!{text}", "{text}{text}"])
+def test_queries_that_are_not_the_same_are_refused(session: MakeSession, template: str) -> None:
+    text = SPAN + pair("align = 'span'")
+    more = ("pairs.p.left=other", "pairs.p.right=shown", f"views.shown.prompt.template={template}")
+    made = session(text, *more)
+    first = min(made.examples("web"), key=lambda example: len(example.text))
+    with pytest.raises(ModelError, match="do not render the same query") as caught:
+        passed(made)
+    said = str(caught.value)
+    assert f"Document {first.id}" in said
+    assert "the first difference at token" in said
+
+
+@pytest.mark.usefixtures("shots")
+@pytest.mark.parametrize(
+    ("keys", "at"), [(("pack = 9",), "pack"), (("render = 'right'",), "render")]
+)
+def test_what_has_no_meaning_with_spans_is_said(
+    problems: Callable[..., list[str]], keys: tuple[str, ...], at: str
+) -> None:
+    (said,) = problems(SPAN + pair("align = 'span'", *keys), "pairs.p.right=shown")
+    assert f"pairs.p.{at}" in said
+    assert 'align = "span"' in said
+
+
+TEMPLATES = {
+    "llama": (
+        "<|bos|>{% for m in messages %}<|h|>{{ m.role }}<|/h|>\n\n{{ m.content | trim }}<|eot|>"
+        "{% endfor %}{% if add_generation_prompt %}<|h|>assistant<|/h|>\n\n{% endif %}"
+    ),
+    "gemma": (
+        "<|bos|>{% for m in messages %}<|h|>{{ 'model' if m.role == 'assistant' else m.role }}\n"
+        "{{ m.content | trim }}<|eot|>\n{% endfor %}"
+        "{% if add_generation_prompt %}<|h|>model\n{% endif %}"
+    ),
+    "qwen": (
+        "{% if messages[0].role != 'system' %}<|h|>system\nYou are a helpful assistant.<|eot|>\n"
+        "{% endif %}{% for m in messages %}<|h|>{{ m.role }}\n{{ m.content }}<|eot|>\n{% endfor %}"
+        "{% if add_generation_prompt %}<|h|>assistant\n{% endif %}"
+    ),
+    "mistral": (
+        "<|bos|>{% for m in messages %}{% if m.role == 'user' %}[INST] {{ m.content }} [/INST]"
+        "{% else %} {{ m.content }}<|eot|>{% endif %}{% endfor %}"
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Any:
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    inner = Tokenizer(models.BPE())
+    inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    inner.decoder = decoders.ByteLevel()
+    special = ["<|bos|>", "<|eot|>", "<|h|>", "<|/h|>"]
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=300, special_tokens=special, initial_alphabet=alphabet, show_progress=False
+    )
+    inner.train_from_iterator(
+        ["[INST] What is it? [/INST]", "\n\nuser\nassistant\n\n"] * 3, trainer
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=inner, bos_token="<|bos|>", eos_token="<|eot|>", pad_token="<|eot|>"
+    )
+
+
+@pytest.mark.parametrize("family", TEMPLATES)
+@pytest.mark.parametrize("shown", [1, 3])
+def test_queries_line_up_under_real_chat_templates(tokenizer: Any, family: str, shown: int) -> None:
+    from harness_transformers.render import Renderer
+
+    tokenizer.chat_template = TEMPLATES[family]
+    render = Renderer(tokenizer, None, family)
+    queries = ["What is it?", "Why", "[/INST] user\n", "What is it? What is it?"]
+    examples = [Example(str(n), text) for n, text in enumerate(queries)]
+    demonstrations = tuple(
+        Example(f"s{n}", f"What is {n}?", {"answer": "it?"}) for n in range(shown)
+    )
+    bare_ones = render(examples, Prompt(style="chat"))
+    with_shots = render(examples, Prompt(style="chat", demonstrations=demonstrations))
+    for a, b in ((bare_ones, with_shots), (with_shots, bare_ones)):
+        sides = [same_query(x, y) for x, y in zip(a, b, strict=True)]
+        left, right = [alone(x) for x, _ in sides], [alone(y) for _, y in sides]
+        check_aligned(left, right, "here")
+        mine = measured(left, Stream("s", "v", "d"), frozenset(tokenizer.all_special_ids))
+        theirs = aligned(left, right, mine)
+        assert set(mine.document.tolist()) == set(range(len(queries)))
+        for row, offset, id in zip(theirs.row, theirs.offset, theirs.ids, strict=True):
+            assert right[int(row)].tokens.ids[int(offset)] == int(id)
+        for (x, _), query in zip(sides, queries, strict=True):
+            assert query.strip() in tokenizer.decode(x.ids[slice(*x.span)])
+        for slip in (-1, 1):
+            slipped = [
+                replace(y, span=(y.span[0] + slip, min(y.span[1] + slip, len(y.ids))))
+                for _, y in sides
+            ]
+            with pytest.raises(ModelError):
+                check_aligned(left, [alone(y) for y in slipped], "here")
+
+
+# ── Whose prompt ─────────────────────────────────────────────────────────────────────────────────
+
+
+def test_both_sides_read_the_prompt_of_the_right_one_where_it_says_so(session: MakeSession) -> None:
+    told = "[views.told]\nmodel = 'chat'\nprompt.template = 'please: {text}'\n"
+    left = session(told + pair(), "pairs.p.right=told")
+    right = session(told + pair("render = 'right'"), "pairs.p.right=told")
+    short, long = one(records(left), "gap"), one(records(right), "gap")
+    assert long.n == short.n + len("please: ") * len(fakes.WEB)
+    # What both read when the left side is told, too.
+    both = session(told + "[views.also]\nmodel = 'base'\nprompt.template = 'please: {text}'\n"
+                   + pair(), "pairs.p.right=told", "pairs.p.left=also")  # fmt: skip
+    assert one(records(both), "gap").value == long.value
+
+
+# ── Budgets ──────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("budget", [1, 9, 10, 11, 12, 40, 10_000])
+@pytest.mark.parametrize("more", [(), ("batch.shard=1",), ("batch.activations=1",)])
+def test_a_budget_ends_after_the_document_in_which_it_is_reached(
+    session: MakeSession, budget: int, more: tuple[str, ...]
+) -> None:
+    made = session(pair(f"budget = {budget}"), *more)
+    found = records(made)
+    total, documents = 0, 0
+    for length in lengths(made):
+        if total >= budget:
+            break
+        total, documents = total + length, documents + 1
+    gap = one(found, "gap")
+    assert gap.clusters == documents
+    texts = fakes.WEB[:documents]
+    assert gap.n == sum(char not in "^|_" for line in texts for char in line)
+
+
+def test_a_budget_of_one_pair_is_not_that_of_another(session: MakeSession) -> None:
+    again = pair(metrics="").replace("pairs.p", "pairs.q")
+    made = session(pair("budget = 1") + again + "[metrics.all]\nmethod = 'gap'\npair = 'q'\n")
+    found = records(made)
+    assert one(found, "gap").clusters == 1
+    assert one(found, "all").clusters == len(fakes.WEB)
+
+
+def test_a_budget_reads_no_more_rows_than_it_needs(
+    session: MakeSession, texts: Callable[[Sequence[str]], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts([f"text {n}" for n in range(40)])
+    monkeypatch.setattr("harness.session.CHUNK", 4)
+    monkeypatch.setattr("harness.session.SMALL", 0)
+    rendered: list[int] = []
+    render = fakes.FakeModel.render
+
+    def counted(self: Any, examples: Sequence[Example], prompt: Prompt) -> list[Tokens]:
+        rendered.append(len(examples))
+        return render(self, examples, prompt)
+
+    monkeypatch.setattr(fakes.FakeModel, "render", counted)
+    passed(session(pair("budget = 20")))
+    assert sum(rendered) <= 4
+
+
+# ── Sinks and beginnings ─────────────────────────────────────────────────────────────────────────
+
+
+def kept(tokens: list[Token], skip: int, ratio: float) -> list[Token]:
+    """What neither filter leaves out, one document at a time."""
+    left_over = [token for token in tokens if token.place >= skip]
+    out = []
+    for token in left_over:
+        mine = [t for t in left_over if t.document == token.document]
+        longest = [
+            float(np.linalg.norm(x(token)))
+            <= ratio * statistics.median_low(float(np.linalg.norm(x(t))) for t in mine)
+            for x in (lambda t: t.left, lambda t: t.right)
+        ]
+        if all(longest):
+            out.append(token)
+    return out
+
+
+@pytest.mark.parametrize("skip", [0, 1, 3, 100])
+@pytest.mark.parametrize("ratio", [1.2, 2.0, 100.0])
+@pytest.mark.parametrize("pack", [None, 30])
+def test_what_filters_leave_out_is_counted(
+    session: MakeSession, skip: int, ratio: float, pack: int | None
+) -> None:
+    keys = [f"skip_first = {skip}", f"max_norm_ratio = {ratio}"]
+    keys += [f"pack = {pack}"] if pack else []
+    made = session(pair(*keys), *(ANY_PLACE if pack else ()))
+    found = records(made)
+    everything = list(pair_tokens(made, "p"))
+    tokens = kept(everything, skip, ratio)
+    low = [token for token in tokens if cosine(token) < 0.997]
+    assert one(found, "gap").n == len(tokens)
+    assert one(found, "low").n == len(low)
+    gaps = [float(np.abs(token.right - token.left).sum()) for token in tokens]
+    expected = pytest.approx(sum(gaps) / len(gaps), abs=1e-12) if gaps else None
+    assert one(found, "gap").value == expected
+    for record in found:
+        if record.axes.get("site") != "resid_post.2":
+            continue  # of logits, whose filter looks at the end
+        if record.id == "dropped_share@1":
+            assert record.value == pytest.approx(1 - len(tokens) / len(everything), abs=1e-12)
+            assert record.n == len(everything)
+        if record.id == "filtered_share@1" and "cosine_below" in record.options:
+            assert record.n == len(tokens)
+            assert record.value == (len(low) / len(tokens) if tokens else None)
+    assert sum(record.id == "dropped_share@1" for record in found) >= 1
+
+
+def test_skipping_alone_leaves_no_share(session: MakeSession) -> None:
+    found = records(session(pair("skip_first = 3", metrics=METRICS)))
+    assert not [record for record in found if "share" in record.id]
+
+
+def test_everything_skipped_is_undefined_with_its_reason(session: MakeSession) -> None:
+    for record in records(session(pair("skip_first = 1000", "max_norm_ratio = 3"))):
+        assert record.undefined or record.id == "dropped_share@1"
+        assert record.value in (None, 1.0)
+
+
+def test_a_statistic_has_the_filters_of_its_pair(session: MakeSession) -> None:
+    keys = ("skip_first = 2", "max_norm_ratio = 1.2")
+    text = pair(*keys, metrics="[statistics.t]\nmethod = 'tally'\npair = 'p'\nsae = 'mid'\n")
+    made = session(text)
+    (found,) = passed(made)
+    tokens = kept(list(pair_tokens(made, "p")), 2, 1.2)
+    (record,) = found.outcome.records
+    assert record.n == len(tokens)
+
+
+def test_a_statistic_of_logits_alone_looks_for_sinks_at_the_end(session: MakeSession) -> None:
+    text = pair("max_norm_ratio = 1.2", metrics="[statistics.t]\nmethod = 'tally'\npair = 'p'\n"
+                "logits = true\n")  # fmt: skip
+    made = session(text)
+    (found,) = passed(made)
+    tokens = kept(list(pair_tokens(made, "p", "resid_post.3")), 0, 1.2)
+    (record,) = found.outcome.records
+    assert record.n == len(tokens)
+
+
+def test_a_condition_needs_a_pair(problems: Callable[..., list[str]]) -> None:
+    text = "[metrics.m]\nmethod = 'mean'\nview = 'base'\ndata = 'web'\nsites = ['embed']\n"
+    (said,) = problems(text + "where = { cosine_below = 0.5 }\n")
+    assert "where compares two views: it needs a pair" in said
+
+
+# ── Tokenizers ───────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_tokenizer_that_differs_is_refused_with_the_first_token(session: MakeSession) -> None:
+    made = session(pair(), "models.chat.spelling=x")
+    with pytest.raises(
+        ModelError, match=r"views\.chat: its tokenizer is not that of views\.base"
+    ) as caught:
+        passed(made)
+    said = str(caught.value)
+    assert f"Document {made.examples('web')[0].id}, token 7:" in said
+    assert "same_tokenizer = false" in said
+    assert total_forwards() == 0
+
+
+@pytest.mark.parametrize("render", ["left", "right"])
+def test_ids_are_read_as_they_are_where_the_pair_says_so(session: MakeSession, render: str) -> None:
+    plain = records(session(pair(), *ANY_PLACE))
+    made = session(pair("same_tokenizer = false", f"render = '{render}'"),
+                   "models.chat.spelling=x", *ANY_PLACE)  # fmt: skip
+    found = one(records(made), "gap")
+    assert found.n == one(plain, "gap").n
+    assert (found.value == one(plain, "gap").value) == (render == "left")
+
+
+@pytest.mark.usefixtures("shots")
+def test_a_span_of_another_tokenizer_is_another_query(session: MakeSession) -> None:
+    made = session(SPAN + pair("align = 'span'"), "pairs.p.right=shown", "models.chat.spelling=x")
+    with pytest.raises(ModelError, match="the two sides do not render the same query"):
+        passed(made)
+
+
+# ── Odd data ─────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("keys", [(), ("pack = 20",), ("budget = 9",), ("max_norm_ratio = 2.0",)])
+@pytest.mark.parametrize("lines", [["only one"], ["", "text", ""], [""], ["|"], ["", "||"]])
+def test_documents_that_are_empty_special_or_alone(
+    session: MakeSession,
+    texts: Callable[[Sequence[str]], None],
+    lines: list[str],
+    keys: tuple[str, ...],
+) -> None:
+    texts(lines)
+    found = records(session(pair(*keys)))
+    n = sum(char not in "^|_" for line in lines for char in line)
+    gap = one(found, "gap")
+    assert gap.n == n
+    assert (gap.value is None) == (n == 0) == bool(gap.undefined)
+
+
+@pytest.mark.usefixtures("shots")
+@pytest.mark.parametrize("lines", [["only one"], ["", "text", ""], [""], ["|"]])
+def test_empty_queries_after_a_context(
+    session: MakeSession, texts: Callable[[Sequence[str]], None], lines: list[str]
+) -> None:
+    texts(lines)
+    found = records(session(SPAN + pair("align = 'span'"), "pairs.p.right=shown", *ANY_PLACE))
+    assert one(found, "gap").n == sum(char != "|" for line in lines for char in line)
+
+
+def test_no_documents_are_said_before_anything_is_loaded(
+    problems: Callable[..., list[str]], texts: Callable[[Sequence[str]], None]
+) -> None:
+    texts([])
+    (said,) = problems(pair())
+    assert "data.web" in said
+    assert "is empty" in said
+
+
+LINES = st.lists(st.text(alphabet="ab ^|_", max_size=9), min_size=1, max_size=7)
+
+
+@settings(
+    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    LINES,
+    st.integers(1, 5),
+    st.integers(1, 60),
+    st.sampled_from([None, 3, 20]),
+    st.booleans(),
+    st.randoms(use_true_random=False),
+)
+def test_any_batch_shard_padding_packing_and_order_gives_the_same_records(
+    session: MakeSession,
+    lines: list[str],
+    batch: int,
+    shard: int,
+    pack: int | None,
+    left: bool,
+    random: Any,
+) -> None:
+    fakes.LAB.clear()
+    before = fakes.WEB
+    try:
+        fakes.WEB = lines
+        plain = bare(records(session(pair("skip_first = 2", "max_norm_ratio = 1.5"), *ANY_PLACE)))
+        fakes.WEB = random.sample(lines, len(lines))
+        keys = ("skip_first = 2", "max_norm_ratio = 1.5", *([f"pack = {pack}"] if pack else []))
+        more = [f"models.{m}.padding={'left' if left else 'right'}" for m in ("base", "chat")]
+        more += [f"batch.activations={batch}", f"batch.shard={shard}"]
+        assert bare(records(session(pair(*keys), *ANY_PLACE, *more))) == plain
+    finally:
+        fakes.WEB = before
