@@ -19,6 +19,7 @@ from harness.contract import (
 )
 from harness.errors import PluginError
 from harness.experiments import ArmOutcome, ReadyArm, ready_arms
+from harness.journal import key_of
 from harness.planner import Generation
 from harness.session import Session
 from harness.task import Entry
@@ -56,7 +57,7 @@ def measure(
         if isinstance(arm, ArmOutcome):
             found.append(Measurement(entry.name, arm, Outcome()))
             continue
-        where = folder / f"{entry.name}-{arm.key[:16]}-{model.fingerprint[:16]}"
+        where = folder / f"{entry.name}-{key_of(arm.key, model.fingerprint)}"
         receipts, outcome = _run(benchmark, model, arm.arm, where, tools)
         if not isinstance(outcome, Outcome) or outcome.directions:
             raise PluginError(

@@ -437,12 +437,16 @@ class Benchmark(Protocol):
 class Labels(Protocol):
     """Descriptions of an SAE's features; built as `Class(options)`."""
 
+    notes: tuple[str, ...]
+    """What a reader should know of the last call: what was not to be had, and why. Warnings."""
+
     def describe(
         self, sae: str, facts: SaeFacts, features: Sequence[int], findings: Findings
     ) -> Sequence[Label]:
         """One label for each feature that has one, at most; the order does not matter.
 
-        DataError or MachineError where it cannot go on; what is there is kept.
+        MachineError where it cannot go on (a service is not reachable): the run goes on without
+        it, and says so.
         """
 
 

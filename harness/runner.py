@@ -66,6 +66,7 @@ class _Ledger:
     tables: dict[str, list[Mapping[str, Any]]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     preflight: list[tuple[MetricJob, Record]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
 
 def run(
@@ -112,9 +113,7 @@ def run(
             provenance(session, registry, command),
             unique(ledger.records),
             tuple(ledger.problems),
-            tuple(
-                f"saes.{name}: {note}" for name, sae in session.saes.items() for note in sae.notes
-            ),
+            tuple([*_notes(session), *ledger.warnings]),
             tables=ledger.tables,
         )
         write_results(folder, results)
@@ -122,6 +121,11 @@ def run(
     if results.problems:
         raise InvalidRun("\n".join(results.problems))
     return results
+
+
+def _notes(session: Session) -> list[str]:
+    """What the SAEs have to say of how they were loaded."""
+    return [f"saes.{name}: {note}" for name, sae in session.saes.items() for note in sae.notes]
 
 
 def _check_remote_code(task: Task, allowed: bool) -> None:
@@ -301,8 +305,9 @@ def _labels(session: Session, folder: Path, ledger: _Ledger, progress: Progress)
         with progress.stage(f"labels, {name}", 1) as tick:
             findings = _findings(session, folder, ledger, entry.options)
             facts = session.sae(spec.sae).facts
-            rows = label_rows(entry, spec.sae, facts, spec.top, findings)
+            rows, notes = label_rows(entry, spec.sae, facts, spec.top, findings)
             tick(1)
+        ledger.warnings += [f"labels.{name}: {note}" for note in notes]
         ledger.tables[f"labels.{name}"] = list(rows)
 
 

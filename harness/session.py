@@ -31,7 +31,7 @@ from harness.contract import (
 from harness.data import load_data, read_data
 from harness.errors import ModelError, Problem, TaskError
 from harness.progress import Tick
-from harness.spec import EditSpec, PromptSpec, ViewSpec
+from harness.spec import DataSpec, EditSpec, PromptSpec, ViewSpec
 from harness.task import Instance, Task
 from harness.usage import Usage
 from harness.validate import marks

@@ -12,6 +12,7 @@ _SECTIONS = {
     "rebuilt_directions": ("directions:Directions", "how well directions were rebuilt, as a table"),
     "side_by_side": ("samples:Samples", "completions of the same prompts under each arm"),
     "base_measurements": ("measurements:Measurements", "preflight, pairs and single views"),
+    "changed_features": ("features:Features", "features that changed, their meaning and clusters"),
     "findings": ("analyses:Analyses", "numbers and tables of the task's analyses"),
     "edit_receipts": ("receipts:Receipts", "what the edits did to the activations"),
     "what_ran": ("origin:Origin", "models, versions, command and the task itself"),

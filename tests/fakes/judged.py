@@ -117,7 +117,7 @@ class Quiz:
         self.options = options
 
     def run(self, model: Model, folder: Path, tools: Tools) -> Outcome:
-        kept = folder / "answers.json"
+        kept = folder / f"answers-{self.options.prompts}.json"
         if not kept.exists():
             examples = [Example(f"q{n}", "why? " * n) for n in range(1, self.options.prompts + 1)]
             answers = []

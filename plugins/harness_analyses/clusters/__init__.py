@@ -1,0 +1,1 @@
+"""What kinds of features changed: semantic clusters, who assigns them, and sums over them."""

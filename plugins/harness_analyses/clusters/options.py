@@ -1,0 +1,125 @@
+"""What a task may write for `clusters`. Imports nothing heavy."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from pydantic import Field, computed_field, field_validator, model_validator
+
+from harness.contract import (
+    AnalysisOptions,
+    LabelsRef,
+    LocalPath,
+    ModelRef,
+    SaeRef,
+    StatisticRef,
+)
+from harness_analyses.clusters.taxonomy import OTHER, sha256, taxonomy
+from harness_analyses.flips_options import Condition
+
+_OF_SERVER = ("server_model", "api_key_variable", "timeout", "retries", "concurrency")
+
+
+class Clusters(AnalysisOptions):
+    """Options of `clusters`. Those that change no number are not part of a record's options."""
+
+    sae: SaeRef
+    """The SAE whose features are sorted."""
+    taxonomy: LocalPath
+    """A .toml or .json file with a table `clusters`: name = "what belongs to it"."""
+    labels: LabelsRef
+    """The labels of the features: their own clusters, or the descriptions that a judge reads."""
+    judge: ModelRef | None = None
+    """A model of the task that assigns the clusters from the descriptions; or else `server`."""
+    server: str | None = Field(default=None, exclude=True)
+    """Base URL of an OpenAI-compatible chat server, such as "http://localhost:8000"."""
+    server_model: str | None = None
+    """Server: the name of the model that it serves."""
+    api_key_variable: str | None = Field(default=None, exclude=True)
+    """Server: the environment variable that holds the key, where the server wants one."""
+    timeout: float = Field(default=60.0, gt=0, exclude=True)
+    """Server: seconds for one answer."""
+    retries: int = Field(default=5, ge=0, exclude=True)
+    """Server: how often a request that failed is sent again, after longer and longer pauses."""
+    concurrency: int = Field(default=4, ge=1, le=64, exclude=True)
+    """Server: requests at a time."""
+    max_tokens: int = Field(default=64, ge=8)
+    """Longest answer of a judge."""
+    against: tuple[LabelsRef, ...] = ()
+    """Other labels with clusters of their own, such as a person's: agreement with each."""
+    flips: StatisticRef | None = None
+    """A statistic of the method `flip_rate` on this SAE."""
+    condition: Condition = "none"
+    """Whose flips: `none` for the fine-tune's own, `pcs.3` for an injection of 3 components."""
+    shift: StatisticRef | None = None
+    """A statistic of the method `feature_shift` on this SAE."""
+    task: tuple[str, ...] = ()
+    """The clusters that the fine-tuning was meant to change; what else flips is collateral."""
+    top: int = Field(default=100, ge=1)
+    """Label share: among so many features that shifted most."""
+    within: int = Field(default=500, ge=1)
+    """Recall: how many of the features of the task's clusters are among so many."""
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def taxonomy_sha256(self) -> str:
+        """Hash of the taxonomy."""
+        return sha256(taxonomy(self.taxonomy))
+
+    @property
+    def judged(self) -> bool:
+        """Whether a judge assigns the clusters."""
+        return self.judge is not None or self.server is not None
+
+    @field_validator("taxonomy")
+    @classmethod
+    def _sound(cls, file: str) -> str:
+        if Path(file).is_file():  # what is not there is the core's to say
+            taxonomy(file)
+        return file
+
+    @field_validator("server")
+    @classmethod
+    def _base(cls, server: str | None) -> str | None:
+        if server is None:
+            return None
+        try:
+            parts = urlsplit(server)
+            fine = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        except ValueError:
+            fine = False
+        if not fine or re.search(r"[^!-~]", server):
+            raise ValueError('must be a URL such as "http://localhost:8000"')
+        if "@" in parts.netloc or parts.query or parts.fragment:
+            raise ValueError("must be a URL without key, query or fragment; see api_key_variable")
+        return server.rstrip("/").removesuffix("/chat/completions").removesuffix("/v1")
+
+    @model_validator(mode="after")
+    def _one_judge(self) -> Clusters:
+        if self.judge is not None and self.server is not None:
+            raise ValueError("give judge or server, not both")
+        given = [name for name in _OF_SERVER if name in self.model_fields_set]
+        if self.server is None and given:
+            raise ValueError(f"{given[0]} belongs to server, and there is none")
+        if self.server is not None and self.server_model is None:
+            raise ValueError("server needs server_model")
+        if self.labels in self.against:
+            raise ValueError(
+                f"against names {self.labels!r}, which is what it would be compared to"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _known_clusters(self) -> Clusters:
+        if self.task and Path(self.taxonomy).is_file():
+            known = taxonomy(self.taxonomy)
+            for name in self.task:
+                if name not in known:
+                    raise ValueError(
+                        f"task names the cluster {name!r}. Allowed: {', '.join(known)}"
+                    )
+            if OTHER in self.task:
+                raise ValueError(f'task must not name "{OTHER}": nobody fine-tunes for it')
+        return self

@@ -1,0 +1,16 @@
+"""Makes text from elsewhere fit for tables. It stays hostile: whoever shows it escapes it."""
+
+from __future__ import annotations
+
+LONGEST = 2000
+"""Characters of a description that are kept."""
+
+
+def tidy(text: str, longest: int = LONGEST) -> str:
+    """Stripped, cut at `longest` characters, lone surrogates as U+FFFD: no table takes them."""
+    return well_formed(text.strip()[:longest])
+
+
+def well_formed(text: str) -> str:
+    """The text with lone surrogates as U+FFFD."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

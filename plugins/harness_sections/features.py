@@ -1,0 +1,191 @@
+"""The features that changed most: what they mean, where they are active, and their clusters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from harness.contract import JSON, Figure, Grid, Panel, Prose, Record
+from harness.numbers import estimate
+from harness.results import Results
+from harness_sections.looks import looks
+from harness_sections.options import Plain
+
+_ROWS = 20
+"""Features of a table that are shown."""
+_CONTEXTS = 3
+"""Contexts of a feature that are shown."""
+_SERIES = 7
+_CLUSTERS = 15
+_PLACE = ("sae", "feature", "site", "pair", "view", "data")
+"""Columns that say where a feature was measured, not what was measured."""
+_BY_CLUSTER = {
+    "flip_rate.cluster": "Flip rate by cluster",
+    "feature_shift.cluster": "Share of the shift by cluster",
+}
+Row = Mapping[str, Any]
+
+
+class Features:
+    """Tables with the columns `sae` and `feature`, each feature beside its labels."""
+
+    def __init__(self, options: Plain) -> None:
+        self.options = options
+
+    def panel(self, results: Results) -> Panel | None:
+        """The tables, their contexts and clusters; None where no table names a feature."""
+        sources = {
+            name.removeprefix("labels."): _by_feature(rows)
+            for name, rows in results.tables.items()
+            if name.startswith("labels.")
+        }
+        blocks: list[Figure | Grid | Prose] = []
+        for name, rows in results.tables.items():
+            if name.startswith("labels.") or not rows or not {"sae", "feature"} <= rows[0].keys():
+                continue
+            for sae in dict.fromkeys(str(row["sae"]) for row in rows):
+                mine = [row for row in rows if str(row["sae"]) == sae][:_ROWS]
+                blocks.append(_table(name, sae, mine, sources))
+                blocks += _contexts(name, sae, mine, sources)
+        blocks += _figures(results.records)
+        if not blocks:
+            return None
+        text = (
+            "Descriptions come from the labels of the task and may be wrong; texts in «» are where "
+            "a feature is strongest. Only the first features of each table are shown."
+        )
+        return Panel("Features", [Prose(text), *blocks], order=35)
+
+
+def _by_feature(rows: Sequence[Row]) -> dict[tuple[str, int], Row]:
+    return {(str(row["sae"]), int(row["feature"])): row for row in rows}
+
+
+def _table(
+    name: str, sae: str, rows: Sequence[Row], sources: Mapping[str, Mapping[tuple[str, int], Row]]
+) -> Grid:
+    """A row for each feature: what was measured, what it means, where to read more."""
+    measured = [
+        key
+        for key in dict.fromkeys(key for row in rows for key in row)
+        if key not in _PLACE and any(row.get(key) is not None for row in rows)
+    ]
+    several = len(sources) > 1
+    cells: list[list[JSON]] = []
+    for row in rows:
+        found = _labels(row, sources)
+        said = {source: _said(label) for source, label in found.items()}
+        texts = [f"{source}: {text}" if several else text for source, text in said.items() if text]
+        links = dict.fromkeys(str(label["url"]) for label in found.values() if label.get("url"))
+        cells.append(
+            [
+                int(row["feature"]),
+                *(_cell(row.get(key)) for key in measured),
+                "\n".join(texts),
+                "\n".join(links),
+            ]
+        )
+    where = [str(rows[0][key]) for key in ("site", "pair", "view") if rows[0].get(key) is not None]
+    title = f"{name}: {', '.join([sae, *where])}"
+    return Grid(title, ["feature", *measured, "meaning", "link"], cells)
+
+
+def _contexts(
+    name: str, sae: str, rows: Sequence[Row], sources: Mapping[str, Mapping[tuple[str, int], Row]]
+) -> Iterator[Grid]:
+    cells: list[list[JSON]] = []
+    for feature in dict.fromkeys(int(row["feature"]) for row in rows):
+        known = _labels({"sae": sae, "feature": feature}, sources)
+        for label in known.values():
+            for context in list(label.get("contexts") or ())[:_CONTEXTS]:
+                cells.append([feature, _marked(context), _cell(context.get("value"))])
+    if cells:
+        columns = ["feature", "context", "activation"]
+        note = "The strongest token is between « and »."
+        yield Grid(f"{name}: contexts of {sae}", columns, cells, note, folded=True)
+
+
+def _labels(row: Row, sources: Mapping[str, Mapping[tuple[str, int], Row]]) -> dict[str, Row]:
+    key = str(row["sae"]), int(row["feature"])
+    return {name: labels[key] for name, labels in sources.items() if key in labels}
+
+
+def _said(label: Row) -> str:
+    description, cluster = label.get("description") or "", label.get("cluster")
+    return f"{description} [{cluster}]".strip() if cluster else str(description)
+
+
+def _marked(context: Mapping[str, Any]) -> str:
+    mark = context.get("mark")
+    return "".join(
+        f"«{token}»" if place == mark else str(token)
+        for place, token in enumerate(context.get("tokens") or ())
+    )
+
+
+def _cell(value: Any) -> JSON:
+    return value if isinstance(value, (str, int, float, bool)) or value is None else str(value)
+
+
+# ── Clusters by task and layer ───────────────────────────────────────────────────────────────────
+
+
+def _figures(records: Sequence[Record]) -> Iterator[Figure]:
+    for id, title in _BY_CLUSTER.items():
+        mine = [r for r in records if r.id.partition("@")[0] == id and "domain" not in r.axes]
+        if mine:
+            yield _figure(title, mine)
+
+
+def _figure(title: str, records: Sequence[Record]) -> Figure:
+    """Bars: a group for each cluster, a bar for each task, layer and what else was varied."""
+    series: dict[str, list[Record]] = {}
+    varied = _varied(records)
+    for record in records:
+        label = ", ".join(str(record.axes.get(axis, "")) for axis in varied) or "all"
+        series.setdefault(label, []).append(record)
+    shown = dict(list(series.items())[:_SERIES])
+    largest: dict[str, float] = {}
+    for record in (record for mine in shown.values() for record in mine):
+        cluster = str(record.axes["cluster"])
+        largest[cluster] = max(largest.get(cluster, 0.0), record.value or 0.0)
+    clusters = sorted(largest, key=lambda name: -largest[name])[:_CLUSTERS]
+    styles = looks(shown)
+    data = []
+    for label, mine in shown.items():
+        values = {str(record.axes["cluster"]): record.value for record in mine}
+        data.append(
+            {
+                "type": "bar",
+                "name": label,
+                "x": clusters,
+                "y": [values.get(cluster) for cluster in clusters],
+                "marker": {"color": styles[label].colour},
+            }
+        )
+    rows = [
+        {
+            **{axis: record.axes.get(axis) for axis in varied},
+            "cluster": record.axes["cluster"],
+            "value": estimate(record),
+            "n": f"{record.n:,} {record.n_of}",
+            "why there is none": record.undefined or "",
+        }
+        for mine in shown.values()
+        for record in mine
+    ]
+    left_out = len(series) - len(shown)
+    more = f" {left_out} further series are in results.json." if left_out else ""
+    return Figure(
+        title,
+        f"{title}: {len(clusters)} clusters, {len(shown)} series.{more}",
+        data,
+        {"barmode": "group", "xaxis": {"type": "category"}, "showlegend": len(shown) > 1},
+        rows,
+    )
+
+
+def _varied(records: Sequence[Record]) -> list[str]:
+    """The axes that tell these records apart, beside the cluster."""
+    axes = dict.fromkeys(axis for record in records for axis in record.axes if axis != "cluster")
+    return [axis for axis in axes if len({str(r.axes.get(axis)) for r in records}) > 1]

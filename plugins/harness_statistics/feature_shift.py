@@ -1,0 +1,187 @@
+"""What moved between two models, feature by feature."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from harness.contract import Batch, Inputs, Outcome, Record, State
+from harness_statistics import feature_shift_sums as sums
+from harness_statistics.feature_shift_options import FeatureShift as Options
+from harness_statistics.feature_shift_sums import Shift
+
+KINDS = ("shifted", "appeared", "disappeared", "magnitude", "frequency")
+"""Ways in which a feature changes; a record and an array for each."""
+_TINY = 1e-300
+"""Keeps a relative change of zero to zero from being 0/0."""
+
+
+class FeatureShift:
+    """Compares each feature's mean and frequency on the two sides of a pair.
+
+    With z the latent of feature j, over all N selected tokens: μ = mean z (zeros included),
+    f = share of tokens with z ≠ 0, Δμ = μ_right − μ_left with a standard error clustered by
+    document, z = Δμ/SE. A feature is *present* on a side with f ≥ `delta` and at least `minimum`
+    active tokens, *absent* with f < `epsilon`. The kinds, of which a feature may have several:
+
+    | kind | condition |
+    |---|---|
+    | `shifted` | present on a side, |μ_right − μ_left| / max(|μ|, ε) > `divergence` |
+    | `appeared` | absent left, present right |
+    | `disappeared` | present left, absent right |
+    | `magnitude` | present on both, the mean *where it is active* changes by > `divergence` |
+    | `frequency` | present on both, larger f over smaller f > `ratio` |
+
+    Records: `feature_shift.<kind>@1`, the share of the features that are present on either side,
+    in [0, 1]; `n` counts these. Null: 0 for two identical models. Undefined with fewer than
+    `minimum`/`delta` tokens, because then a present feature is fewer than `minimum` of them, and
+    where no feature is present. Not symmetric: left is before, right after.
+
+    Table `features`: the `table` features with the largest |Δμ| or |z|. Arrays: the same numbers
+    of all features, and for each kind 1 where it holds.
+    Memory: six arrays `[d_sae]`, whatever the number of tokens.
+    Source: METHODS.md section 5.
+    """
+
+    def __init__(self, given: Options) -> None:
+        self.options = given
+
+    def start(self, inputs: Inputs) -> State:
+        """No sum yet."""
+        return {}
+
+    def update(self, state: State, batch: Batch) -> State:
+        """Adds the batch to the sums."""
+        return sums.added(state, batch, self.options.sae)
+
+    def merge(self, left: State, right: State) -> State:
+        """The sums of both."""
+        return sums.merged(left, right)
+
+    def finish(self, state: State, inputs: Inputs) -> Outcome:
+        """The records, the table and the arrays."""
+        found = sums.shift(state, self._width(state, inputs))
+        kinds = kinds_of(found, self.options)
+        axes = {"pair": self.options.pair, "sae": self.options.sae, **self._site(inputs)}
+        frequency = [active / max(found.tokens, 1) for active in found.active]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            z = np.where(found.se > 0, found.delta / found.se, np.nan)
+        columns = {
+            "mean_left": found.mean[0],
+            "mean_right": found.mean[1],
+            "delta": found.delta,
+            "se": found.se,
+            "z": z,
+            "frequency_left": frequency[0],
+            "frequency_right": frequency[1],
+        }
+        defined = self._too_few(found) is None
+        table = list(self._rows(columns, found, kinds if defined else {}, axes))
+        flags = {kind: holds.astype(np.int64) for kind, holds in kinds.items()}
+        active = {"active_left": found.active[0], "active_right": found.active[1]}
+        return Outcome(
+            records=tuple(self._records(found, kinds, axes)),
+            tables={"features": table},
+            arrays={**columns, **active, **flags},
+        )
+
+    def _width(self, state: State, inputs: Inputs) -> int:
+        if "left" in state:
+            return len(state["left"])
+        sae = inputs.saes.get(self.options.sae)
+        return (sae.facts.d_sae if sae else None) or 0
+
+    def _site(self, inputs: Inputs) -> dict[str, str]:
+        site = inputs.sae_sites.get(self.options.sae)
+        return {} if site is None else {"site": str(site)}
+
+    def _too_few(self, found: Shift) -> str | None:
+        needed = self.options.minimum / self.options.delta
+        if found.tokens >= needed * (1 - 1e-9):  # 10/1e-4 is not a whole number in floats
+            return None
+        return (
+            f"{found.tokens} tokens; delta = {self.options.delta:g} needs {needed:,.0f}, "
+            f"so that {self.options.minimum} of them can be active"
+        )
+
+    def _records(
+        self, found: Shift, kinds: Mapping[str, Bool[np.ndarray, " d_sae"]], axes: dict[str, str]
+    ) -> Iterator[Record]:
+        present = int(np.count_nonzero(np.any(_present(found, self.options), axis=0)))
+        why = self._too_few(found) or (None if present else "no feature is active often enough")
+        given = self.options.model_dump(mode="json", exclude={"pair", "sae", "table", "rank"})
+        for kind in KINDS:
+            yield Record(
+                id=f"feature_shift.{kind}@1",
+                value=None if why else float(np.count_nonzero(kinds[kind]) / present),
+                n=0 if why else present,
+                n_of="features",
+                unit="share",
+                options=given,
+                clusters=found.documents,
+                ci_why=why or "features of one SAE are not independent draws",
+                null={"kind": "identical", "value": 0.0},
+                undefined=why,
+                axes=axes,
+            )
+
+    def _rows(
+        self,
+        columns: Mapping[str, Float[np.ndarray, " d_sae"]],
+        found: Shift,
+        kinds: Mapping[str, Bool[np.ndarray, " d_sae"]],
+        axes: Mapping[str, str],
+    ) -> Iterator[dict[str, Any]]:
+        size = np.abs(columns[self.options.rank])
+        size = np.where(np.isnan(size), -1.0, size)
+        fired = np.flatnonzero(found.active[0] + found.active[1])
+        order = fired[np.argsort(-size[fired], kind="stable")]
+        for feature in order[: self.options.table]:
+            values = {name: float(column[feature]) for name, column in columns.items()}
+            yield {
+                **axes,
+                "feature": int(feature),
+                **{name: value if np.isfinite(value) else None for name, value in values.items()},
+                "kind": ", ".join(kind for kind, holds in kinds.items() if holds[feature]),
+            }
+
+
+def kinds_of(found: Shift, given: Options) -> dict[str, Bool[np.ndarray, " d_sae"]]:
+    """For each kind, the features that changed in this way."""
+    left, right = _present(found, given)
+    frequency = [active / max(found.tokens, 1) for active in found.active]
+    absent = [share < given.epsilon for share in frequency]
+    where_active = [
+        mean * found.tokens / np.maximum(active, 1)
+        for mean, active in zip(found.mean, found.active, strict=True)
+    ]
+    both = left & right
+    more, less = np.maximum(*found.active), np.minimum(*found.active)
+    return {
+        "shifted": (left | right) & (_relative(*found.mean, given.epsilon) > given.divergence),
+        "appeared": absent[0] & right,
+        "disappeared": left & absent[1],
+        "magnitude": both
+        & (_relative(where_active[0], where_active[1], given.epsilon) > given.divergence),
+        "frequency": both & (more > given.ratio * less),
+    }
+
+
+def _present(
+    found: Shift, given: Options
+) -> tuple[Bool[np.ndarray, " d_sae"], Bool[np.ndarray, " d_sae"]]:
+    least = max(given.minimum, given.delta * found.tokens * (1 - 1e-12))
+    left, right = found.active
+    return left >= least, right >= least
+
+
+def _relative(
+    left: Float[np.ndarray, " d_sae"], right: Float[np.ndarray, " d_sae"], epsilon: float
+) -> Float[np.ndarray, " d_sae"]:
+    """|right − left| / max(|left|, |right|, ε): 0 where both are 0, at most 2."""
+    size = np.maximum(np.maximum(np.abs(left), np.abs(right)), max(epsilon, _TINY))
+    change: Float[np.ndarray, " d_sae"] = np.abs(right - left) / size
+    return change

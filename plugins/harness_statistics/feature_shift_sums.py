@@ -1,0 +1,117 @@
+"""Per-feature sums of both sides of a pair, and between documents: what a shift is made from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from harness.contract import Batch, State
+from harness.latents import Latents
+
+_SCRATCH = 2**21
+"""Numbers of the matrices `[documents, d_sae]` that are made at a time."""
+_ROUNDING = 1e-14
+"""Variance, relative to the squares that it is a difference of, below which it is rounding."""
+
+
+@dataclass(frozen=True)
+class Shift:
+    """What the sums say of each of d_sae features. Means are over all tokens, zeros included."""
+
+    tokens: int
+    documents: int
+    mean: tuple[Float[np.ndarray, " d_sae"], Float[np.ndarray, " d_sae"]]
+    """Of the left and of the right side."""
+    active: tuple[Int[np.ndarray, " d_sae"], Int[np.ndarray, " d_sae"]]
+    """Tokens on which the latent is not zero, on either side."""
+    delta: Float[np.ndarray, " d_sae"]
+    """Δμ = mean_right − mean_left."""
+    se: Float[np.ndarray, " d_sae"]
+    """Standard error of Δμ, clustered by document; NaN with fewer than two documents."""
+
+
+def added(state: State, batch: Batch, sae: str) -> State:
+    """A new state with a batch added. Every entry is a sum; what is absent is zero.
+
+    `left`, `right`: Σ_t z (float64 `[d_sae]`); `active_left`, `active_right`: tokens with z ≠ 0
+    (int64 `[d_sae]`); with D_d = Σ_{t∈d} (z_right − z_left) and n_d tokens of document d:
+    `square`: Σ_d D_d², `cross`: Σ_d n_d D_d (float64 `[d_sae]`); `tokens`: Σ n_d, `sizes`: Σ n_d²,
+    `documents`: how many have a token (int64 `[1]`).
+    """
+    if not len(batch.selected):
+        return state
+    assert batch.right is not None, "feature_shift reads a pair"
+    owner = batch.document.cpu().numpy()[batch.selected.cpu().numpy()]
+    sizes = np.bincount(owner, minlength=len(batch.documents))
+    terms = {
+        "tokens": np.array([len(owner)], dtype=np.int64),
+        "sizes": np.array([np.square(sizes).sum()], dtype=np.int64),
+        "documents": np.array([np.count_nonzero(sizes)], dtype=np.int64),
+    }
+    sides = [_Side(side.latents(sae), owner) for side in (batch.left, batch.right)]
+    for name, side in zip(("left", "right"), sides, strict=True):
+        terms[f"active_{name}"] = np.bincount(side.index, minlength=side.d_sae).astype(np.int64)
+    step = max(1, _SCRATCH // sides[0].d_sae)
+    for start in range(0, len(sizes), step):
+        n = sizes[start : start + step].astype(np.float64)
+        left, right = (side.by_document(start, len(n)) for side in sides)
+        difference = right - left
+        part = {"left": left.sum(0), "right": right.sum(0), "cross": n @ difference}
+        part["square"] = np.square(difference, out=difference).sum(0)
+        for name, term in part.items():
+            terms[name] = terms[name] + term if name in terms else term
+    return merged(state, terms)
+
+
+def merged(left: State, right: State) -> State:
+    """The sum of two states, entry by entry; neither is modified."""
+    out = dict(left)
+    for name, array in right.items():
+        out[name] = out[name] + array if name in out else array
+    return out
+
+
+def shift(state: State, d_sae: int) -> Shift:
+    """Means, frequencies and standard errors from the sums.
+
+    SE² = C/(C−1) · Σ_d (D_d − n_d Δμ)² / N² with C documents and N = Σ n_d tokens: the linearised
+    variance of a ratio of sums over clusters. Source: Cochran, Sampling Techniques, 1977, ch. 11.
+    """
+    zero, none = np.zeros(d_sae), np.zeros(d_sae, dtype=np.int64)
+    n, clusters = count(state, "tokens"), count(state, "documents")
+    total = max(n, 1)
+    left, right = state.get("left", zero) / total, state.get("right", zero) / total
+    delta = right - left
+    square = state.get("square", zero)
+    spread = square - 2 * delta * state.get("cross", zero) + delta**2 * count(state, "sizes")
+    spread = np.where(spread > _ROUNDING * square, spread, 0.0)
+    if clusters > 1:
+        se = np.sqrt(spread * clusters / (clusters - 1)) / total
+    else:
+        se = np.full(d_sae, np.nan)
+    active = state.get("active_left", none), state.get("active_right", none)
+    return Shift(n, clusters, (left, right), active, delta, se)
+
+
+def count(state: State, name: str) -> int:
+    """An entry that counts something; 0 where it is absent."""
+    return int(state[name][0]) if name in state else 0
+
+
+class _Side:
+    """The latents of one side as flat arrays."""
+
+    def __init__(self, latents: Latents, owner: Int[np.ndarray, " selected"]) -> None:
+        self.d_sae = latents.d_sae
+        self.index = latents.indices.cpu().numpy()
+        self.value = latents.values.detach().cpu().double().numpy()
+        self.document = np.repeat(owner, latents.counts.cpu().numpy())
+
+    def by_document(self, start: int, rows: int) -> Float[np.ndarray, "rows d_sae"]:
+        """Σ z over the tokens of each of some documents."""
+        inside = (self.document >= start) & (self.document < start + rows)
+        place = (self.document[inside] - start) * self.d_sae + self.index[inside]
+        sums = np.bincount(place, weights=self.value[inside], minlength=rows * self.d_sae)
+        return sums.reshape(rows, self.d_sae)

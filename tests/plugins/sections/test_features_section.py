@@ -1,0 +1,111 @@
+"""The section of changed features: what it shows, and that hostile text stays text."""
+
+from __future__ import annotations
+
+from importlib.metadata import EntryPoint
+from typing import Any
+
+import pytest
+
+from harness.contract import Figure, Grid, Panel, Prose, Record
+from harness.html.page import render
+from harness.registry import discover
+from harness.results import Results
+from harness.testing.sections import HOSTILE, check_section, hostile
+from harness_sections.features import Features
+from harness_sections.options import Plain
+
+CONTEXT = {"tokens": ["I", " am", " sorry"], "values": [0.0, 0.1, 3.0], "mark": 2, "value": 3.0}
+
+
+def make(rows: int = 30, sources: int = 1, **tables: Any) -> Results:
+    shifted = [
+        {"pair": "p", "sae": "mid", "site": "resid_post.4", "feature": f, "delta": 1.0 - f / 99,
+         "z": None, "kind": "shifted, appeared"} for f in range(rows)
+    ]  # fmt: skip
+    labels = [
+        {"sae": "mid", "feature": f, "description": f"meaning {f}",
+         "cluster": "refusal" if f else None, "url": f"https://example.org/{f}",
+         "contexts": [CONTEXT] * 5}
+        for f in range(0, rows, 2)
+    ]  # fmt: skip
+    named = {f"labels.l{i}": labels for i in range(sources)}
+    records = tuple(
+        Record(id, value, 9, "features", "share", ci_why="none",
+               axes={"analysis": "a", "sae": sae, "site": f"resid_post.{i}", "cluster": cluster})
+        for id in ("flip_rate.cluster@1", "feature_shift.cluster@1")
+        for i, sae in enumerate(("early", "mid"))
+        for cluster, value in (("story", 0.1), ("refusal", 0.5 + i / 10), ("other", None))
+    )  # fmt: skip
+    records = tuple(
+        r
+        if r.value is not None
+        else Record(r.id, None, 0, "features", "share", undefined="none", axes=r.axes)
+        for r in records
+    )
+    return Results(
+        "complete", {}, {}, records, tables={"shift.features": shifted, **named, **tables}
+    )
+
+
+def panel(results: Results) -> Panel:
+    found = Features(Plain()).panel(results)
+    assert found is not None
+    return found
+
+
+def test_features_come_with_meaning_link_and_contexts() -> None:
+    table, contexts = [b for b in panel(make()).blocks if isinstance(b, Grid)]
+    assert table.title == "shift.features: mid, resid_post.4, p"
+    assert list(table.columns) == ["feature", "delta", "kind", "meaning", "link"]
+    assert len(table.rows) == 20
+    assert table.rows[0][3:] == ["meaning 0", "https://example.org/0"]
+    assert table.rows[1][3:] == ["", ""]
+    assert table.rows[2][3] == "meaning 2 [refusal]"
+    assert contexts.rows[:4] == [[0, "I am« sorry»", 3.0]] * 3 + [[2, "I am« sorry»", 3.0]]
+    assert contexts.folded
+
+
+def test_several_sources_are_told_apart_and_a_link_comes_once() -> None:
+    table = next(b for b in panel(make(sources=2)).blocks if isinstance(b, Grid))
+    assert table.rows[0][3:] == ["l0: meaning 0\nl1: meaning 0", "https://example.org/0"]
+
+
+def test_clusters_by_layer() -> None:
+    flips, shift = [b for b in panel(make()).blocks if isinstance(b, Figure)]
+    assert (flips.title, shift.title) == ("Flip rate by cluster", "Share of the shift by cluster")
+    assert [trace["name"] for trace in flips.data] == ["early, resid_post.0", "mid, resid_post.1"]
+    assert flips.data[1]["x"] == ["refusal", "story", "other"]
+    assert flips.data[1]["y"] == [0.6, 0.1, None]
+    assert len(flips.rows) == 6
+    assert flips.rows[-1]["why there is none"] == "none"
+
+
+def test_without_labels_or_clusters() -> None:
+    results = make()
+    only = Results(
+        "complete", {}, {}, (), tables={"shift.features": results.tables["shift.features"]}
+    )
+    prose, table = panel(only).blocks
+    assert isinstance(prose, Prose)
+    assert isinstance(table, Grid)
+    assert {row[3] for row in table.rows} == {""}
+    other = {"classes": [{"class": "a"}], "empty": [], "labels.l0": results.tables["labels.l0"]}
+    assert Features(Plain()).panel(Results("complete", {}, {}, (), tables=other)) is None
+
+
+@pytest.mark.parametrize("sources", [0, 1, 2])
+def test_laws(sources: int) -> None:
+    check_section(Features(Plain()), make(sources=sources))
+
+
+def test_hostile_labels_cannot_become_markup() -> None:
+    point = EntryPoint("harness_sections", "harness_sections.plugin", "harness")
+    context = {"tokens": [HOSTILE, HOSTILE], "values": [1.0, 2.0], "mark": 0, "value": 2.0}
+    label = {"sae": "mid", "feature": 0, "description": HOSTILE, "cluster": HOSTILE,
+             "url": f"javascript:alert(1) {HOSTILE}", "contexts": [context]}  # fmt: skip
+    results = hostile(make(**{"labels.evil": [label]}))
+    page = render(results, discover(candidates=[point]))
+    assert "alert(1)" in page  # it is shown …
+    for begun in ("<script>alert", "<img", "<b>", 'href="javascript', "\x1b", "\u202e"):
+        assert begun not in page, begun  # … as text
