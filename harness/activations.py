@@ -127,7 +127,7 @@ class Reader:
         if where.selects:
             site = _site(where.site)
             left, right = (one.x(site) for one in whole)
-            selected = chosen(left, right, where).nonzero().squeeze(1)
+            selected = chosen(left, right, where).nonzero().squeeze(1).cpu()
             both = []
             for (view, own), one in zip(views, whole, strict=True):
                 key = (id(self.models[view]), own, *policy, where)

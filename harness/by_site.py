@@ -5,7 +5,7 @@ For the terminal and the report, which must not know what a task calls anything.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.contract import JSON, Record
@@ -48,30 +48,44 @@ def by_pair(records: Sequence[Record]) -> dict[tuple[JSON, JSON], list[Record]]:
 
 
 def condition(record: Record) -> str:
-    """Which tokens a record counts: `cosine < 0.9`; empty where it counts all of them."""
-    below, above = (record.options.get(f"cosine_{side}") for side in ("below", "above"))
-    parts = [f"cosine < {below:g}"] if isinstance(below, (int, float)) else []
-    parts += [f"cosine >= {above:g}"] if isinstance(above, (int, float)) else []
-    return ", ".join(parts)
+    """Which tokens a record counts: `cosine_below=0.9`; empty where it counts all of them."""
+    keys = ("cosine_below", "cosine_above")
+    return " ".join(
+        f"{key}={record.options[key]}" for key in keys if record.options.get(key) is not None
+    )
+
+
+def shared(records: Sequence[Record]) -> dict[str, JSON]:
+    """The further axes that all records have alike, such as the checkpoint of a pair."""
+    first = records[0].axes if records else {}
+    return {
+        key: value
+        for key, value in first.items()
+        if key not in PLACE and all(key in r.axes and r.axes[key] == value for r in records)
+    }
 
 
 def labels(records: Sequence[Record]) -> list[str]:
     """What each record is, wherever it was measured; different ones at one place differ.
 
-    Its name and further axes, its condition, and of its options those that tell it from another
-    record with the same axes.
+    Its name and the axes that not all have alike, its condition, and of its options those that
+    tell it from another record with the same axes.
     """
-    plain = [_plain(record) for record in records]
+    versions: dict[str, set[str]] = {}
+    for record in records:
+        versions.setdefault(record.id.partition("@")[0], set()).add(record.id)
+    known = {*PLACE, *shared(records)}
+    plain = [_plain(record, versions, known) for record in records]
     rivals: dict[tuple[str, str], list[Record]] = {}
     for label, record in zip(plain, records, strict=True):
-        rivals.setdefault((label, _key(record.axes)), []).append(record)
+        rivals.setdefault((label, repr(sorted(record.axes.items()))), []).append(record)
     telling: dict[str, set[str]] = {}
     for (label, _), mine in rivals.items():
         keys = {key for record in mine for key in record.options}
-        varying = {key for key in keys if len({_value(r, key) for r in mine}) > 1}
+        varying = {key for key in keys if len({repr(r.options.get(key, ...)) for r in mine}) > 1}
         telling.setdefault(label, set()).update(varying)
     return [
-        " ".join([label, *(f"{key}={_value(record, key)}" for key in sorted(telling[label]))])
+        " ".join([label, *(f"{k}={record.options.get(k, '-')}" for k in sorted(telling[label]))])
         for label, record in zip(plain, records, strict=True)
     ]
 
@@ -99,15 +113,13 @@ def by_depth(sites: Sequence[JSON]) -> list[JSON]:
 
 
 def _table(records: Sequence[Record]) -> SiteTable:
-    saes: dict[JSON, dict[JSON, None]] = {}
-    for record in records:
-        saes.setdefault(record.axes["site"], {})[record.axes.get("sae")] = None
+    labelled = list(zip(labels(records), records, strict=True))
+    crowded = _crowded(labelled)
 
     def place(record: Record) -> str:
         # An SAE that is alone at its site shares the column of what is measured without one.
         site, sae = record.axes["site"], record.axes.get("sae")
-        several = len([one for one in saes[site] if one is not None]) > 1
-        return f"{site} {sae}" if several and sae is not None else str(site)
+        return f"{site} {sae}" if sae is not None and site in crowded else str(site)
 
     columns = dict.fromkeys(
         place(record)
@@ -116,26 +128,31 @@ def _table(records: Sequence[Record]) -> SiteTable:
         if record.axes["site"] == site
     )
     rows: dict[str, dict[str, Record]] = {}
-    for label, record in zip(labels(records), records, strict=True):
+    for label, record in labelled:
         rows.setdefault(label, {})[place(record)] = record
     axes = records[0].axes
     data = axes.get("data")
     title = f"Pair {axes['pair']}" + ("" if data is None else f" on {data}")
+    title = ", ".join([title, *(f"{key}={value}" for key, value in shared(records).items())])
     return SiteTable(title, tuple(columns), rows)
 
 
-def _plain(record: Record) -> str:
-    more = [f"{key}={value}" for key, value in record.axes.items() if key not in PLACE]
+def _crowded(labelled: Sequence[tuple[str, Record]]) -> set[JSON]:
+    """The sites where one column would have to hold two numbers, or has two SAEs."""
+    saes: dict[JSON, set[JSON]] = {}
+    same: dict[tuple[str, JSON], set[JSON]] = {}
+    for label, record in labelled:
+        site, sae = record.axes["site"], record.axes.get("sae")
+        same.setdefault((label, site), set()).add(sae)
+        if sae is not None:
+            saes.setdefault(site, set()).add(sae)
+    several = {site for site, found in saes.items() if len(found) > 1}
+    return several | {site for (_, site), found in same.items() if len(found) > 1}
+
+
+def _plain(record: Record, versions: Mapping[str, set[str]], known: Collection[str]) -> str:
+    name = record.id.partition("@")[0]
+    more = [f"{key}={value}" for key, value in record.axes.items() if key not in known]
     where = condition(record)
-    counted = [f"({where})"] if where else []
-    return " ".join([record.id.partition("@")[0], *more, *counted])
-
-
-def _value(record: Record, option: str) -> str:
-    value = record.options.get(option)
-    # What `condition` tells already.
-    return "" if option in ("cosine_below", "cosine_above") else str(value)
-
-
-def _key(axes: Mapping[str, JSON]) -> str:
-    return repr(sorted(axes.items(), key=lambda item: item[0]))
+    first = name if len(versions[name]) == 1 else record.id
+    return " ".join([first, *more, *([where] if where else [])])

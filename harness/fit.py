@@ -175,11 +175,7 @@ def _directions(task: Task) -> Iterator[Problem]:
         for other in needs[name] & task.directions.keys():
             offered = [v for i in task.directions[other] for v in i.variants()]
             if len(offered) > 1 and any(offered.count(i.axes) != 1 for i in instances):
-                yield task.source.problem(
-                    at,
-                    f"{other} is {len(offered)} directions (a sweep, or several draws), and "
-                    f"{name} needs one. Use a direction without a sweep, or the same sweep.",
-                )
+                yield task.source.problem(at, _several(other, len(offered), name))
     if circle := _circle(needs):
         yield task.source.problem(("directions", circle[0]), f"needs itself: {' → '.join(circle)}.")
 
@@ -195,6 +191,18 @@ def _statistics(task: Task) -> Iterator[Problem]:
                 yield from (task.source.problem((*at, p.where), p.what) for p in error.problems)
                 break
             yield from _reads(task, reads, at)
+            for other in (*reads.start, *reads.finish):
+                offered = [v for i in task.directions.get(other, ()) for v in i.variants()]
+                if len(offered) > 1 and offered.count(instance.axes) != 1:
+                    yield task.source.problem(at, _several(other, len(offered), name))
+                    break
+
+
+def _several(other: str, count: int, name: str) -> str:
+    return (
+        f"{other} is {count} directions (a sweep, or several draws), and {name} needs one. "
+        "Use a direction without a sweep, or the same sweep."
+    )
 
 
 def _experiments(task: Task) -> Iterator[Problem]:

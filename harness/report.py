@@ -9,6 +9,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from harness.conclusions import conclusions
 from harness.contract import Record
 from harness.numbers import number
 from harness.report_profiles import profiles
@@ -17,6 +18,8 @@ from harness.safe_text import for_terminal
 
 _DETAILS = ("edit.", "invalid_verdicts")
 """Records that are in the results and not in the tables here."""
+_VERDICTS = 40
+"""Verdicts that are shown; all are in the tables."""
 _CONTEXT = ("experiment", "view", "data", "evaluator", "sae", "site", "against")
 """Axes that a row names only where rows would look alike without them."""
 
@@ -45,6 +48,9 @@ def show(results: Results, console: Console) -> None:
             console.print(table)
     if others:
         console.print(_list("Measurements", others))
+    if said := [line for lines in conclusions(results).values() for line in lines]:
+        lines = [Text(for_terminal(line, 500)) for line in said[:_VERDICTS]]
+        console.print(Group(Text(""), Text("Verdict", "bold"), *lines))
     for warning in results.warnings:
         console.print(Text(f"warning: {for_terminal(warning, 1000)}", "yellow"))
     for problem in results.problems:

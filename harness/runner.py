@@ -12,7 +12,7 @@ import tomli_w
 
 from harness.analyses import analyse
 from harness.benchmarks import axes_of, benchmarks, measure
-from harness.contract import JSON, BenchmarkOptions, Findings, Options, Outcome, Record
+from harness.contract import JSON, BenchmarkOptions, Findings, Options, Outcome, Record, Ref
 from harness.errors import InvalidRun, TaskError, UsageError
 from harness.experiments import ArmOutcome, generate
 from harness.fit import misfits
@@ -48,7 +48,8 @@ from harness.results import (
 )
 from harness.session import Session
 from harness.tables import COMPLETIONS
-from harness.task import Task
+from harness.task import Instance, Task
+from harness.validate import marks
 from harness.verdicts import (
     judge,
     receipt_failures,
@@ -159,10 +160,24 @@ def _run_pass(
     total = sum(counts) if all(counts) else 0
     saved = folder / "work" / "passes" / name.partition(" of ")[0].replace(", pass ", "-")
     with session.usage.stage(name), progress.stage(name, total) as tick:
-        run_pass(session, work, lambda job, found: _enter(ledger, job, found), tick, saved)
+        run_pass(session, work, lambda job, found: _enter(session, ledger, job, found), tick, saved)
 
 
-def _enter(ledger: _Ledger, job: Job, found: Finished) -> None:
+def _pair_axes(task: Task, instance: Instance) -> dict[str, JSON]:
+    """The data and the axes of the one pair that a statistic reads; of several, none."""
+    options = instance.options
+    names = [
+        getattr(options, key)
+        for key, mark in marks(type(options))
+        if isinstance(mark, Ref) and mark.table == "pairs" and isinstance(getattr(options, key), str)
+    ]
+    if len(names) != 1:
+        return {}
+    pair = task.spec.pairs[names[0]]
+    return {"data": pair.data, **pair.axes}
+
+
+def _enter(session: Session, ledger: _Ledger, job: Job, found: Finished) -> None:
     """Files what a job found, under the axes that the task gives it."""
     outcomes = found.outcomes
     domain: dict[str, JSON] = {} if found.domain is None else {DOMAIN: found.domain}
@@ -184,7 +199,8 @@ def _enter(ledger: _Ledger, job: Job, found: Finished) -> None:
         case ReductionJob():
             kind = "statistic" if job.statistic else "direction"
             for instance, outcome in zip(job.instances, outcomes, strict=True):
-                axes: dict[str, JSON] = {kind: instance.entry, **instance.axes, **domain}
+                of_pair = _pair_axes(session.task, instance) if job.statistic else {}
+                axes = {**of_pair, kind: instance.entry, **instance.axes, **domain}
                 ledger.records += [record.on(**axes) for record in outcome.records]
                 for one in outcome.directions:
                     at = {**axes, **one.axes}

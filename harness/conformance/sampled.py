@@ -57,11 +57,13 @@ def _check_of(call: Any, asked: Asked, owned: Owned) -> Callable[..., None]:
     allowed = [getattr(harness.testing, name) for name in asked.checks]
     if not isinstance(call, partial) or call.func not in allowed:
         raise AssertionError(f"a sample must be partial({asked.checks[0]}, …), not {call!r:.200}")
-    component = owned.load()
-    own = not call.args or call.args[0] is component or isinstance(call.args[0], component)
-    # A backend's check is given the model that it loads.
-    own |= owned.component.kind == "backend"
-    holds(own, f"it is of {call.args[0] if call.args else None!r:.100}, no {component.__name__}")
+    component, first = owned.load(), call.args[0] if call.args else None
+    if first is not component and owned.component.kind != "backend":
+        # A backend's check is given the model that it loads, a format's the class itself.
+        holds(isinstance(first, component), f"it is of {first!r:.100}, no {component.__name__}")
+        whole = isinstance(first, asked.protocols)
+        names = " or ".join(protocol.__name__ for protocol in asked.protocols)
+        holds(whole, f"{component.__name__} lacks something of {names}: see harness.contract")
     return call.func
 
 

@@ -1,6 +1,7 @@
 """`harness new KIND NAME`: a package with a plugin that works, to start one's own from.
 
-What is written are the files of `templates/common`, `templates/example` and `templates/<kind>`, each a jinja2
+What is written are the files of `templates/common`, of `templates/example` where there is an
+example task, and of `templates/<kind>`, which come last and may replace one; each is a jinja2
 template. In their paths PACKAGE stands for the import package.
 """
 
@@ -64,9 +65,16 @@ def files(names: Names) -> Iterator[tuple[Path, str]]:
 def _next(names: Names, folder: Path) -> str:
     where = for_terminal(os.path.relpath(folder), 300)
     quoted = f"'{where}'" if " " in where else where
-    example = f"\n  harness check {quoted}/example/task.toml" if names.example else ""
+    steps = [
+        f"pip install -e {quoted}",
+        f"pytest {quoted}",
+        f"harness plugins check {names.package}",
+    ]
+    if names.weights:
+        steps.append(f"python -m {names.package}.samples {quoted}/example/{names.weights}")
+    if names.example:
+        steps.append(f"harness check {quoted}/example/task.toml")
+    listed = "\n".join(f"  {step}" for step in steps)
     return f"""{where} is written. Next:
-  pip install -e {quoted}
-  pytest {quoted}
-  harness plugins check {names.package}{example}
+{listed}
 Then make {names.package}/{names.module}.py your own; its README says how."""

@@ -13,9 +13,9 @@ from harness.errors import UsageError, unknown
 from harness.registry import Registry
 
 _FORM = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*", re.ASCII)
-_LONGEST = 40
+_LONGEST = 30
 _KINDS: dict[Kind, tuple[str, str, str, str]] = {
-    "backend": ("Backend", "backend", "a small model of its own, read from one file", "{}"),
+    "backend": ("Backend", "backend", "a small model, read from one file", "refusal_score@1"),
     "sae_format": ("Format", "sae", "SAEs of one safetensors file", "fvu.pooled@1"),
     "metric": (
         "Metric",
@@ -75,6 +75,13 @@ class Names:
         """Whether it comes with a task: labels need an SAE, a section is in every report."""
         return bool(self.record)
 
+    @property
+    def weights(self) -> str:
+        """The file of random weights that its example reads; empty where it needs none."""
+        if self.kind not in ("sae_format", "backend"):
+            return ""
+        return f"random.{self.component}.safetensors"
+
     def values(self) -> dict[str, Any]:
         """All of it, for a template."""
         return {
@@ -82,6 +89,7 @@ class Names:
             "distribution": self.distribution,
             "package": self.package,
             "example": self.example,
+            "weights": self.weights,
             "words": self.kind.replace("_", " "),
             "argument": self.kind.replace("_", "-"),
             "version": __version__,
@@ -107,7 +115,7 @@ def named(kind: str, name: str, registry: Registry) -> Names:
         chosen,
         component,
         stem,
-        stem + suffix,
+        stem.removesuffix(suffix) + suffix,
         f"{stem}Options",
         module,
         summary,

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from harness.testing.benchmarks import check_benchmark as check_benchmark
     from harness.testing.directions import check_direction as check_direction
     from harness.testing.evaluators import check_evaluator as check_evaluator
+    from harness.testing.examples import organism as organism
     from harness.testing.interventions import check_intervention as check_intervention
     from harness.testing.labels import check_labels as check_labels
     from harness.testing.metrics import check_metric as check_metric
-    from harness.testing.organism import organism as organism
     from harness.testing.sae_formats import check_sae_format as check_sae_format
     from harness.testing.saes import check_sae as check_sae
     from harness.testing.sections import check_section as check_section
@@ -43,7 +43,7 @@ _HOMES = {
     "check_section": "sections",
     "check_statistic": "statistics",
     "only": "batches",
-    "organism": "organism",
+    "organism": "examples",
     "take": "batches",
 }
 

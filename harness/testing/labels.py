@@ -26,7 +26,7 @@ def check_labels(
     Laws: something is labelled · only features that were asked for · one label for each feature ·
     labels are of the SAE that was asked for · labels are plain values with text · deterministic ·
     the order of features does not matter · asked for one feature, the same label · nothing asked,
-    nothing given · findings are not changed.
+    nothing given · notes are texts · findings are not changed.
     """
     if len(features) < 2:
         raise ValueError("check_labels: one feature has no order. Pass two or more")
@@ -47,6 +47,9 @@ def check_labels(
         same = alone == expected
         law(same, "asked for one feature, the same label", f"feature {feature}: {alone}")
     law(not ask([]), "nothing asked, nothing given", "without features there are labels")
+    notes = source.notes
+    fine = isinstance(notes, tuple) and all(isinstance(note, str) for note in notes)
+    law(fine, "notes are texts", f"{notes!r:.200}")
     law(given == before, "findings are not changed", "what was given is different now")
 
 

@@ -7,19 +7,21 @@ from collections.abc import Iterable
 from harness.contract import Component, hookimpl
 
 
-def _direction(name: str, summary: str, load: str, options: str) -> Component:
+def _direction(
+    name: str, summary: str, load: str, options: str, module: str = "options"
+) -> Component:
     return Component(
         kind="direction",
         name=name,
         summary=summary,
         load=f"harness_directions.{load}",
-        options=f"harness_directions.options:{options}",
+        options=f"harness_directions.{module}:{options}",
     )
 
 
 @hookimpl
 def harness_components() -> Iterable[Component]:
-    """The five direction finders."""
+    """The direction finders."""
     return (
         _direction(
             "difference_in_means",
@@ -50,5 +52,12 @@ def harness_components() -> Iterable[Component]:
             "the decoder row of one SAE feature",
             "feature:Feature",
             "Feature",
+        ),
+        _direction(
+            "principal_components",
+            "the principal components of what changed between two views of the same tokens",
+            "principal_components:PrincipalComponents",
+            "PrincipalComponents",
+            module="principal_components_options",
         ),
     )

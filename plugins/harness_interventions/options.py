@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from harness.contract import InterventionOptions
+from harness.contract import InterventionOptions, ViewRef
 
 
 class Ablation(InterventionOptions):
@@ -28,3 +28,24 @@ class Addition(InterventionOptions):
     """`as_fitted` adds the direction at its own length; `reference` at the length of the direction
     that it rebuilds or imitates.
     """
+
+
+class PcInjection(InterventionOptions):
+    """Options of `pc_injection`."""
+
+    alpha: float = Field(default=1.0, allow_inf_nan=False)
+    """How many times σ_i/√N of each component is added; negative to take it back, 0 for nothing."""
+    tuned: ViewRef | None = None
+    """The view whose change along the components each token gets, for a view that reads
+    (`[views.NAME] edit`). Without it every token gets the same, also in completions.
+    """
+
+    def beside(self) -> str | None:
+        """The tuned view, where tokens get their own change."""
+        return self.tuned
+
+
+class FeatureZeroing(InterventionOptions):
+    """Options of `feature_zeroing`: it has none."""
+
+    on_sae: ClassVar[bool] = True

@@ -9,7 +9,7 @@ from harness.contract import Component, hookimpl
 
 @hookimpl
 def harness_components() -> Iterable[Component]:
-    """The two interventions."""
+    """The interventions."""
     return (
         Component(
             kind="intervention",
@@ -24,5 +24,19 @@ def harness_components() -> Iterable[Component]:
             summary="adds a direction at its own site, at every position",
             load="harness_interventions.addition:Addition",
             options="harness_interventions.options:Addition",
+        ),
+        Component(
+            kind="intervention",
+            name="pc_injection",
+            summary="adds the principal components of a change, at their own lengths",
+            load="harness_interventions.pc_injection:PcInjection",
+            options="harness_interventions.options:PcInjection",
+        ),
+        Component(
+            kind="intervention",
+            name="feature_zeroing",
+            summary="takes an SAE's features out of the activations it reads, and nothing else",
+            load="harness_interventions.feature_zeroing:FeatureZeroing",
+            options="harness_interventions.options:FeatureZeroing",
         ),
     )

@@ -19,6 +19,8 @@ def test_names():
     assert [(c.kind, c.name) for c in COMPONENTS] == [
         ("intervention", "ablation"),
         ("intervention", "addition"),
+        ("intervention", "pc_injection"),
+        ("intervention", "feature_zeroing"),
     ]
 
 

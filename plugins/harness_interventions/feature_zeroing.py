@@ -1,0 +1,100 @@
+"""Taking some of an SAE's features out of the activations, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from harness.contract import Arm, Direction, Edit, ModelFacts, Sae
+from harness.errors import ModelError
+from harness.latents import Latents, offsets_of
+from harness_interventions import options
+from harness_interventions.fitting import site_of
+
+
+class FeatureZeroing:
+    """x ← x − Σ_{j∈S} z_j(x) W_dec[j] at the SAE's site, at every position, prompt and answer.
+
+    S: the direction's features; z = the SAE's encoding of x itself, so that the SAE's error, and
+    every other feature, stay as they are. x: Float[Tensor, "rows pos d_site"], encoded in float32
+    and returned in its dtype; positions where no feature of S is active keep every bit.
+
+    Raises ModelError for a direction without features, for an SAE that writes elsewhere than it
+    reads, and for one that needs whole sequences.
+    Source: METHODS section 3 (SAE as a Crystal Ball, Figure 1b).
+    """
+
+    def __init__(self, given: options.FeatureZeroing) -> None:
+        self.options = given
+
+    def arm(
+        self,
+        name: str,
+        direction: Direction,
+        facts: ModelFacts,
+        dtype: str,
+        sae: Sae | None = None,
+    ) -> Arm:
+        """One edit; it promises nothing, so there is no check."""
+        if sae is None or not direction.features:
+            raise ModelError(
+                f"arm {name!r}: the direction is made of no SAE features, so there is nothing to "
+                "zero. Allowed: directions such as sae_features and feature. Use ablation for "
+                "other ones"
+            )
+        if sae.facts.needs_sequence or sae.facts.site_out not in (None, sae.facts.site):
+            raise ModelError(
+                f"arm {name!r}: sae {direction.sae!r} "
+                f"{'needs whole sequences' if sae.facts.needs_sequence else 'writes elsewhere'}. "
+                "Allowed: SAEs that rebuild each token where they read it. Use another SAE"
+            )
+        site = site_of(name, direction, facts)
+        # Parameters are float32: whole numbers are exact in it up to 16 million.
+        features = torch.tensor(direction.features, dtype=torch.float32)
+        return Arm(name, edits=(Edit(site, Zeroing(sae), {"features": features}),))
+
+
+@dataclass(frozen=True)
+class Zeroing:
+    """`Edit.apply` of one SAE; equal for equal SAEs, so that arms share calls."""
+
+    sae: Sae
+
+    def __call__(
+        self, x: Float[Tensor, "rows pos d"], parameters: Mapping[str, Tensor]
+    ) -> Float[Tensor, "rows pos d"]:
+        """x without the features of each row."""
+        return zeroed(x, self.sae, parameters["features"].long())
+
+
+def zeroed(
+    x: Float[Tensor, "rows pos d"], sae: Sae, features: Int[Tensor, "rows n"]
+) -> Float[Tensor, "rows pos d"]:
+    """x − Σ_{j∈S} z_j(x) W_dec[j], with S the features of x's row.
+
+    As x̂(z on S) − x̂(nothing), which is the same and holds for SAEs that scale their input too.
+    """
+    flat = x.reshape(-1, x.shape[-1])
+    latents = sae.encode(flat.to(torch.promote_types(x.dtype, torch.float32)))
+    row = latents.token // x.shape[1]
+    offset = torch.arange(len(features), device=features.device)[:, None] * latents.d_sae
+    inside = torch.isin(row * latents.d_sae + latents.indices, (offset + features).flatten())
+    active = _only(latents, inside)
+    removed = sae.reconstruct(active) - sae.reconstruct(_only(latents, inside & False))
+    touched = (active.counts > 0)[:, None]
+    return torch.where(touched, flat - removed, flat).to(x.dtype).reshape(x.shape)
+
+
+def _only(latents: Latents, inside: Bool[Tensor, " nnz"]) -> Latents:
+    """Some of the active latents of every token."""
+    counts = torch.bincount(latents.token[inside], minlength=latents.tokens)
+    return replace(
+        latents,
+        offsets=offsets_of(counts),
+        indices=latents.indices[inside],
+        values=latents.values[inside],
+    )

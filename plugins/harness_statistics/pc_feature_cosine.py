@@ -1,0 +1,162 @@
+"""How principal components of a change are aligned with an SAE's features."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float64
+
+from harness.contract import Batch, Direction, Inputs, Outcome, Record, Sae, State, Undefined
+from harness.errors import ModelError
+from harness.sites import parse_site
+from harness_statistics.cosine_null import largest_expected, largest_quantile
+from harness_statistics.pc_feature_cosine_options import PcFeatureCosine as Options
+
+_PIECE = 2**22
+"""Numbers of decoder rows that are float64 at a time."""
+_NULL = "the best of as many random unit vectors"
+
+
+@dataclass(frozen=True)
+class _Aligned:
+    """Cosines of every component with every feature of an SAE."""
+
+    cosines: Float64[np.ndarray, "rank d_sae"]
+    d: int
+
+    @property
+    def features(self) -> int:
+        return len(self.cosines[0])
+
+
+class PcFeatureCosine:
+    """Computes a_ij = cos(v_i, W_dec[j]) of each component i with each decoder row j.
+
+    v_i, W_dec[j]: in the space of the activations at the SAE's site, float64, both made unit
+    vectors; a row of length 0 has cosine 0. Signed: a feature with a negative cosine is one that
+    the change takes away.
+
+    Records, for each `pc` and `sae`: `pc_feature_cosine.max_abs@1`, max_j |a_ij| in [0, 1], and
+    `pc_feature_cosine.above_null@1`, the number of features whose |a_ij| is above what the best of
+    d_sae random unit vectors stays below in 95% of draws. Null of the former: the expected
+    max |cos| of d_sae random unit vectors in R^d, so that several widths compare.
+    Table `features`: for each `pc` and `sae` the best aligned ones, by |a_ij|, ties by index.
+    Undefined where `pcs` is. Raises ModelError where it lives at another site, or an SAE's rows
+    have another width.
+    Source: arXiv 2605.11426; METHODS section 4.
+    """
+
+    def __init__(self, given: Options) -> None:
+        self.options = given
+        self.site = parse_site(given.site)
+
+    def start(self, inputs: Inputs) -> State:
+        """Nothing: no activation is read."""
+        return {}
+
+    def update(self, state: State, batch: Batch) -> State:
+        """Nothing: no activation is read."""
+        return state
+
+    def merge(self, left: State, right: State) -> State:
+        """Nothing: no activation is read."""
+        return {}
+
+    def finish(self, state: State, inputs: Inputs) -> Outcome:
+        """Records and the table."""
+        name = self.options.pcs
+        found = inputs.directions[name]
+        saes = [sae for sae in self.options.saes if sae in inputs.saes]
+        if isinstance(found, Undefined):
+            why = f"{name!r} is undefined: {found.reason}"
+            return Outcome(tuple(self._undefined(sae, why) for sae in saes))
+        if found.site != self.site:
+            raise ModelError(
+                f"directions.{name} lives at {found.site}, and it is compared at {self.site}. "
+                "Allowed: components of the same site. Give both the same site, or the same sweep"
+            )
+        records: list[Record] = []
+        rows: list[dict[str, Any]] = []
+        for sae in saes:
+            aligned = _aligned(name, sae, inputs.saes[sae], found)
+            records += self._records(sae, aligned)
+            rows += self._rows(sae, aligned)
+        return Outcome(tuple(records), {"features": rows})
+
+    def _records(self, sae: str, aligned: _Aligned) -> Iterator[Record]:
+        d_sae, d = aligned.features, aligned.d
+        limit = largest_quantile(0.95, d_sae, d)
+        expected = largest_expected(d_sae, d)
+        for index, cosines in enumerate(np.abs(aligned.cosines)):
+            common: dict[str, Any] = {
+                "n": d_sae,
+                "n_of": "features",
+                "ci_why": "one set of vectors against another; no interval is computed for it",
+                "axes": {**self._axes(sae), "pc": index + 1},
+            }
+            yield Record(
+                "pc_feature_cosine.max_abs@1",
+                float(cosines.max()),
+                unit="cosine",
+                null={"kind": _NULL, "value": expected, "q95": limit},
+                **common,
+            )
+            yield Record(
+                "pc_feature_cosine.above_null@1",
+                float(np.count_nonzero(cosines > limit)),
+                unit="features",
+                null={"kind": _NULL, "value": -np.log(0.95)},
+                **common,
+            )
+
+    def _rows(self, sae: str, aligned: _Aligned) -> Iterator[dict[str, Any]]:
+        for index, cosines in enumerate(aligned.cosines):
+            order = np.argsort(-np.abs(cosines), kind="stable")[: self.options.table]
+            for rank, feature in enumerate(order, 1):
+                yield {
+                    **self._axes(sae),
+                    "pc": index + 1,
+                    "rank": rank,
+                    "feature": int(feature),
+                    "cosine": float(cosines[feature]),
+                }
+
+    def _undefined(self, sae: str, why: str) -> Record:
+        return Record(
+            "pc_feature_cosine.max_abs@1",
+            None,
+            n=0,
+            n_of="features",
+            unit="cosine",
+            ci_why=why,
+            undefined=why,
+            axes=self._axes(sae),
+        )
+
+    def _axes(self, sae: str) -> dict[str, str]:
+        return {"pair": self.options.pair, "sae": sae, "site": self.options.site}
+
+
+def _aligned(name: str, sae_name: str, sae: Sae, found: Direction) -> _Aligned:
+    """The cosines, some decoder rows at a time."""
+    d, d_sae = found.vectors.shape[1], sae.facts.d_sae
+    assert d_sae is not None, "a loaded SAE knows its width"
+    units = found.vectors / np.linalg.norm(found.vectors, axis=1, keepdims=True)
+    step = max(1, _PIECE // d)
+    pieces = []
+    for start in range(0, d_sae, step):
+        rows = sae.rows(torch.arange(start, min(start + step, d_sae))).detach().cpu().double()
+        if rows.shape[1] != d:
+            raise ModelError(
+                f"sae {sae_name!r}: its decoder rows have {rows.shape[1]} numbers, but "
+                f"directions.{name} has {d}. Allowed: an SAE of the same model and site. "
+                "Check the SAE's path"
+            )
+        lengths = rows.norm(dim=1).numpy()
+        products = units @ rows.numpy().T
+        pieces.append(products / np.where(lengths > 0, lengths, 1.0))
+    return _Aligned(np.clip(np.concatenate(pieces, axis=1), -1.0, 1.0), d)
