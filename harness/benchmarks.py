@@ -58,13 +58,18 @@ def measure(
             found.append(Measurement(entry.name, arm, Outcome()))
             continue
         where = folder / f"{entry.name}-{key_of(arm.key, model.fingerprint)}"
+        begun = where.exists()
         receipts, outcome = _run(benchmark, model, arm.arm, where, tools)
         if not isinstance(outcome, Outcome) or outcome.directions:
             raise PluginError(
                 f"evaluators.{entry.name}: {entry.owner} must give an Outcome of records and "
                 "tables. Report it to the plugin's author."
             )
-        done = ArmOutcome(arm.planned, (), _known(receipts, where, arm), arm.arm.idle)
+        receipt = _known(receipts, where, arm)
+        if begun and receipt is not None and not receipt.fired:
+            # All was answered by a run that was cut off before it could say what its edits did.
+            receipt = None
+        done = ArmOutcome(arm.planned, (), receipt, arm.arm.idle)
         found.append(Measurement(entry.name, done, outcome))
     return found
 

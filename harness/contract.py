@@ -291,7 +291,8 @@ class Side(Protocol):
 
 @dataclass(frozen=True)
 class Batch:
-    """Tokens of some documents of one stream."""
+    """Tokens of some documents of one stream. Its own indices are on the CPU, whatever the sides
+    are on."""
 
     stream: str
     documents: tuple[str, ...]

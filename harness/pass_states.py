@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,6 +72,8 @@ class PassStates:
         file.parent.mkdir(parents=True, exist_ok=True)
         partial = file.with_name(f"{file.name}.partial")
         save_file(arrays, partial, {**about, "checksum": _checksum(arrays, about)})
+        with partial.open("rb+") as written:
+            os.fsync(written.fileno())
         partial.replace(file)
         self._next = 1 - self._next
 

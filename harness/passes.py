@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import reduce
 from pathlib import Path
 
+from harness import __version__
 from harness.activations import Reader, Wanted, at_depth
 from harness.contract import (
     Example,
@@ -360,6 +361,7 @@ def _key(
     views = dict.fromkeys(v for _, s in wanted for v in (s.view, s.right) if v is not None)
     saes = dict.fromkeys(sae for one, _ in wanted for sae in one.job.reads.saes)
     return key_of(
+        __version__,
         {view: session.view_model(view).fingerprint for view in views},
         {view: repr(session.view(view)) for view in views},
         {sae: session.sae(sae).fingerprint for sae in saes},

@@ -167,9 +167,10 @@ def _pair_axes(task: Task, instance: Instance) -> dict[str, JSON]:
     """The data and the axes of the one pair that a statistic reads; of several, none."""
     options = instance.options
     names = [
-        getattr(options, key)
+        name
         for key, mark in marks(type(options))
-        if isinstance(mark, Ref) and mark.table == "pairs" and isinstance(getattr(options, key), str)
+        if isinstance(mark, Ref) and mark.table == "pairs"
+        if isinstance(name := getattr(options, key), str)
     ]
     if len(names) != 1:
         return {}
@@ -206,6 +207,12 @@ def _enter(session: Session, ledger: _Ledger, job: Job, found: Finished) -> None
                     at = {**axes, **one.axes}
                     ledger.records += [record.on(**at) for record in one.records]
                 _tables(ledger, instance.entry, outcome, axes)
+                _warn(ledger, f"{instance.table}.{instance.entry}", outcome)
+
+
+def _warn(ledger: _Ledger, where: str, outcome: Outcome) -> None:
+    said = [f"{where}: {note}" for note in outcome.notes]
+    ledger.warnings += [text for text in said if text not in ledger.warnings]
 
 
 def _tables(ledger: _Ledger, owner: str, outcome: Outcome, axes: Mapping[str, JSON]) -> None:
@@ -301,6 +308,7 @@ def _benchmarks(
             at: dict[str, Any] = {**axes_of(one, {**axes, "model": model})}
             ledger.records += [record.on(**at) for record in one.outcome.records]
             _tables(ledger, entry.name, one.outcome, at)
+            _warn(ledger, f"evaluators.{entry.name}", one.outcome)
 
 
 def _findings(session: Session, folder: Path, ledger: _Ledger, options: Options) -> Findings:
@@ -335,3 +343,4 @@ def _analyses(session: Session, folder: Path, ledger: _Ledger, progress: Progres
             tick(1)
         ledger.records += [record.on(analysis=name) for record in outcome.records]
         _tables(ledger, name, outcome, {})
+        _warn(ledger, f"analyses.{name}", outcome)

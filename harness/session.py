@@ -29,7 +29,7 @@ from harness.contract import (
     Undefined,
 )
 from harness.data import load_data, read_data
-from harness.errors import ModelError, Problem, TaskError
+from harness.errors import DataError, ModelError, Problem, TaskError
 from harness.progress import Tick
 from harness.spec import DataSpec, EditSpec, PromptSpec, ViewSpec
 from harness.task import Instance, Task
@@ -202,7 +202,22 @@ class Session:
 
     def render(self, view: str, examples: Sequence[Example]) -> list[Tokens]:
         """The prompts of a view on some rows, as token ids."""
-        return self.view_model(view).render(examples, self._prompt(self.view(view).prompt))
+        spec, model = self.view(view).prompt, self.view_model(view)
+        match = spec.demonstrations.match if spec.demonstrations else None
+        if match is None:
+            return model.render(examples, self._prompt(spec))
+        found: dict[int, Tokens] = {}
+        groups: dict[str, list[int]] = {}
+        for place, example in enumerate(examples):
+            groups.setdefault(str(example.fields.get(match)), []).append(place)
+        for value, places in groups.items():
+            prompt = self._prompt(spec, match, value)
+            rendered = model.render([examples[place] for place in places], prompt)
+            # A model that is only its options tells no tokens where its tokenizer is not here.
+            if rendered is None:
+                return rendered
+            found.update(zip(places, rendered, strict=True))
+        return [found[place] for place in range(len(examples))]
 
     def rendered(self, view: str, data: str) -> list[Tokens]:
         """The prompts of a view on some data, as token ids."""
@@ -210,12 +225,20 @@ class Session:
             self._rendered[view, data] = self.render(view, self.examples(data))
         return self._rendered[view, data]
 
-    def _prompt(self, spec: PromptSpec) -> Prompt:
+    def _prompt(self, spec: PromptSpec, match: str = "", value: str = "") -> Prompt:
         demonstrations: tuple[Example, ...] = ()
         answer = "answer"
         if spec.demonstrations is not None:
             wanted, answer = spec.demonstrations, spec.demonstrations.answer
             rows = list(self.examples(wanted.data))
+            if match:
+                rows = [row for row in rows if str(row.fields.get(match)) == value]
+                if len(rows) < wanted.count:
+                    raise DataError(
+                        f"data.{wanted.data}: {len(rows)} rows have {match} = {value!r}, and "
+                        f"{wanted.count} demonstrations of it are wanted. Lower the count, or "
+                        "add rows."
+                    )
             if wanted.seed is not None:
                 Random(wanted.seed).shuffle(rows)
             demonstrations = tuple(rows[: wanted.count])

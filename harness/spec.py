@@ -93,6 +93,8 @@ class DemonstrationsSpec(Spec):
     """Which ones are drawn; without it the first ones."""
     answer: str = "answer"
     """The column with their answers."""
+    match: str | None = None
+    """A column: each query is shown those whose value there is its own, such as its domain."""
 
 
 class PromptSpec(Spec):

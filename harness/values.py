@@ -355,6 +355,8 @@ class Outcome:
     directions: tuple[Found, ...] = ()
     arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
     """Numbers that analyses read, by name: kept with the run, never shown."""
+    notes: tuple[str, ...] = ()
+    """What whoever reads the numbers must know: shown as warnings."""
 
 
 @dataclass(frozen=True)

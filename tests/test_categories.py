@@ -225,3 +225,29 @@ def test_a_whole_run_files_everything_under_its_category(
     read = loaded.tables["t.features"]
     assert Counter(row["domain"] for row in read) == Counter(row.get("domain") for row in rows)
     assert len(list((tmp_path / "run" / "arrays").iterdir())) == 8
+
+
+@pytest.mark.parametrize("pack", [3, 40])
+def test_documents_are_packed_with_those_of_their_category(session: MakeSession, pack: int) -> None:
+    more = ("models.base.positional=false", "models.chat.positional=false")
+    plain = bare(records(session(PAIR, *more)))
+    packed = PAIR.replace("[pairs.p]\n", f"[pairs.p]\npack = {pack}\n")
+    assert bare(records(session(packed, *more))) == plain
+
+
+def test_a_category_may_be_called_anything(
+    run_task: Callable[..., Results], tmp_path: Path
+) -> None:
+    odd = ["../../up", "a\nb", "é" * 300, "[x=1]", "None", "domain", "."]
+    rows = [{"text": f"some text {n}", "kind": kind} for n, kind in enumerate(odd)]
+    write(tmp_path / "kinds.jsonl", rows)
+    results = run_task(PAIR, "batch.shard=5")
+    gaps = [r for r in results.records if r.id == "gap.mean@1"]
+    assert {r.axes.get("domain") for r in gaps} == {None, *odd}
+    files = list((tmp_path / "run" / "arrays").iterdir())
+    assert len(files) == 2 * (1 + len(odd))
+    assert numbers(run_task(PAIR, "batch.shard=5")) == numbers(results)
+
+
+def numbers(results: Results) -> list[tuple[str, float | None]]:
+    return [(record.id, record.value) for record in results.records]

@@ -182,3 +182,12 @@ def test_a_source_that_cannot_go_on_is_a_warning_and_a_rerun_asks_again(
     results = run_task(TASK)
     assert fakes.LAB.forwards == 0
     assert len(results.tables["labels.glossary"]) == 4
+
+
+def test_what_a_source_says_of_itself_is_a_warning(run_task: RunTask) -> None:
+    said = [text for text in run_task(TASK).warnings if "labels" in text]
+    assert said == []
+    results = run_task(TASK, "labels.glossary.skip=2")
+    said = [text for text in results.warnings if "labels" in text]
+    assert said == ["labels.glossary: knows nothing of 2"]
+    assert len(results.tables["labels.glossary"]) == 2

@@ -56,7 +56,9 @@ def files(base: Path) -> list[Path]:
     return [base.with_name(f"{base.name}.{n}") for n in (0, 1)]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(STATES)
 def test_any_state_comes_back_as_it_was(base: Path, states: States) -> None:
     """Whatever the names and shapes: empty arrays, numbers, NaN, names of any characters."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -262,3 +265,55 @@ def test_logits_that_nobody_asked_for_are_not_made(session: MakeSession) -> None
     batch = next(batch for _, batch in fakes.LAB.batches)
     with pytest.raises(ValueError, match="logits were not asked for"):
         batch.left.logits()
+
+
+# ── Memory ───────────────────────────────────────────────────────────────────────────────────────
+
+
+class Forgetful(list[Any]):
+    """Keeps nothing."""
+
+    def append(self, item: object) -> None: ...
+
+
+def test_nothing_but_the_states_outlives_a_batch(
+    session: MakeSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither batches nor activations, whatever the number of documents, shards and jobs."""
+    monkeypatch.setattr(fakes, "WEB", [f"text {n}" for n in range(60)])
+    fakes.LAB.batches = Forgetful()
+    alive: weakref.WeakSet[Any] = weakref.WeakSet()
+    most = [0]
+    made = session(PAIR + metrics(*ON_SAE, "gap") + filtered(*ON_SAE), "batch.activations=2",
+                   "batch.shard=40")  # fmt: skip
+    for name in ("base", "chat"):
+        model: Any = made.model(name)
+        read = model.activations
+
+        def watched(*given: Any, read: Any = read, **more: Any) -> Any:
+            found = read(*given, **more)
+            alive.update(found.sites.values())
+            most[0] = max(most[0], len(alive))
+            return found
+
+        model.activations = watched
+    passed(made)
+    # Two models at one site: of this batch, and of the one before while it is let go.
+    assert most[0] <= 4
+    gc.collect()
+    assert not alive
+
+
+@pytest.mark.parametrize("times", [1, 8])
+def test_states_do_not_grow_with_the_documents(
+    session: MakeSession, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, times: int
+) -> None:
+    sizes = {}
+    for many in (1, times):
+        monkeypatch.setattr(fakes, "WEB", ["text", "more text", "and so on"] * 10 * many)
+        folder = tmp_path / str(many)
+        records(session(PAIR + metrics(*ON_SAE) + filtered("gap"), "batch.shard=50"),
+                folder / "pass")  # fmt: skip
+        sizes[many] = max(file.stat().st_size for file in folder.iterdir())
+        assert len(list(folder.iterdir())) == 2
+    assert abs(sizes[times] - sizes[1]) < 64

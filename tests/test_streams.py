@@ -17,6 +17,8 @@ import fakes
 from fakes.running import Token, bare, cosine, pair_tokens, passed, records, total_forwards
 from harness.contract import Example, Prompt, Record, Stream, Tokens
 from harness.errors import ModelError
+from harness.planner import SentinelJob, plan
+from harness.preflight import sentinel_failures
 from harness.rows import aligned, alone, check_aligned, measured, same_query
 from harness.session import Session
 
@@ -214,6 +216,22 @@ def test_what_has_no_meaning_with_spans_is_said(
     (said,) = problems(SPAN + pair("align = 'span'", *keys), "pairs.p.right=shown")
     assert f"pairs.p.{at}" in said
     assert 'align = "span"' in said
+
+
+@pytest.mark.usefixtures("shots")
+@pytest.mark.parametrize(("scale", "expect"), [(1, "same"), (3, "different")])
+def test_the_sentinel_compares_the_query_tokens(
+    session: MakeSession, scale: int, expect: str
+) -> None:
+    text = SPAN + pair("align = 'span'", f"expect = '{expect}'", "budget = 1", "skip_first = 9")
+    text += "[preflight]\ndata = 'web'\nfvu = 'loss'\nalso = []\n"
+    made = session(text, "pairs.p.right=shown", f"models.chat.scale={scale}", *ANY_PLACE)
+    (found,) = [one for one in passed(made, -1) if isinstance(one.job, SentinelJob)]
+    # Of all documents, whatever the pair measures.
+    assert all(record.clusters == len(fakes.WEB) for record in found.outcome.records)
+    assert not list(sentinel_failures(found.job, found.outcome.records))
+    other = replace(found.job, expect="same" if expect == "different" else "different")
+    assert list(sentinel_failures(other, found.outcome.records))
 
 
 TEMPLATES = {
@@ -471,6 +489,56 @@ def test_a_span_of_another_tokenizer_is_another_query(session: MakeSession) -> N
     made = session(SPAN + pair("align = 'span'"), "pairs.p.right=shown", "models.chat.spelling=x")
     with pytest.raises(ModelError, match="the two sides do not render the same query"):
         passed(made)
+
+
+# ── Plans ────────────────────────────────────────────────────────────────────────────────────────
+
+HERE = ("models.base.here=true", "models.chat.here=true")
+PLANNED = {
+    "plain": ((), ()),
+    "small batches": ((), ("batch.activations=2",)),
+    "render": (("render = 'right'",), ("views.chat.prompt.template=so: {text}",)),
+    "packed": (("pack = 1000",), ()),
+    "budget": (("budget = 9999",), ()),
+    "sinks": (("max_norm_ratio = 1.2", "skip_first = 2"), ()),
+    "span": (("align = 'span'",), ("pairs.p.right=shown", "batch.activations=2")),
+    "same model": (("align = 'span'",), ("pairs.p.right=other",)),
+}
+
+
+@pytest.mark.usefixtures("shots")
+@pytest.mark.parametrize("name", PLANNED)
+def test_a_plan_foresees_what_is_read(session: MakeSession, name: str) -> None:
+    keys, more = PLANNED[name]
+    made = session(SPAN + pair(*keys), *HERE, *more)
+    planned = {
+        one.model: one.counts
+        for one in plan(made.task).cost().work
+        if one.stage == "activations, pass 1 of 1"
+    }
+    read: dict[str, list[int]] = {}
+    for which in ("base", "chat"):
+        model: Any = made.model(which)
+        forward = model.activations
+
+        def counted(
+            tokens: Sequence[Tokens],
+            *rest: Any,
+            which: str = which,
+            forward: Any = forward,
+            **kw: Any,
+        ) -> Any:
+            sizes = [len(one.ids) for one in tokens]
+            for place, number in enumerate((1, len(sizes), sum(sizes), len(sizes) * max(sizes))):
+                read.setdefault(which, [0] * 4)[place] += number
+            return forward(tokens, *rest, **kw)
+
+        model.activations = counted
+    passed(made)
+    assert planned.keys() == read.keys()
+    for which, counts in planned.items():
+        found = [counts.forwards, counts.prompts, counts.tokens, counts.positions]
+        assert found == read[which], which
 
 
 # ── Odd data ─────────────────────────────────────────────────────────────────────────────────────

@@ -7,7 +7,6 @@ template. In their paths PACKAGE stands for the import package.
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -63,7 +62,7 @@ def files(names: Names) -> Iterator[tuple[Path, str]]:
 
 
 def _next(names: Names, folder: Path) -> str:
-    where = for_terminal(os.path.relpath(folder), 300)
+    where = for_terminal(str(folder), 300)
     quoted = f"'{where}'" if " " in where else where
     steps = [
         f"pip install -e {quoted}",

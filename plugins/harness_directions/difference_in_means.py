@@ -51,7 +51,8 @@ class DifferenceInMeans:
         tokens = len(batch.selected)
         if not tokens:
             return state
-        x = batch.left.x(self.site).index_select(0, batch.selected)
+        whole = batch.left.x(self.site)
+        x = whole.index_select(0, batch.selected.to(whole.device))
         owners = batch.document.index_select(0, batch.selected)
         x = x.detach().cpu() if x.device.type == "mps" else x.detach()  # MPS knows no float64
         total = x.sum(0, dtype=torch.float64).cpu().numpy()

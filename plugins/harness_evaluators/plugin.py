@@ -25,4 +25,11 @@ def harness_components() -> Iterable[Component]:
             load="harness_evaluators.harmbench:HarmBench",
             options="harness_evaluators.options:HarmBench",
         ),
+        Component(
+            kind="evaluator",
+            name="lm_eval",
+            summary="tasks and groups of lm-eval, such as MMLU-Pro, on an edited model",
+            load="harness_evaluators.lm_eval_benchmark:LmEval",
+            options="harness_evaluators.lm_eval_options:LmEval",
+        ),
     )

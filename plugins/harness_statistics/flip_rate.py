@@ -108,7 +108,10 @@ class FlipRate:
             Counter(name).after(counts, order[NONE], before[name], after, owner, weights)
         for piece in self._pieces(state, batch):
             mine, whose = batch.selected[piece], owner[piece]
-            was = {name: latents.take(piece.to(owner.device)) for name, latents in before.items()}
+            was = {
+                name: latents.take(piece.to(latents.offsets.device))
+                for name, latents in before.items()
+            }
             for condition, x in self._edited(state, batch, mine):
                 for name in names:
                     after = above(batch.left.encode(name, x), tau)

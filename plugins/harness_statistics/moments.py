@@ -87,7 +87,8 @@ class LatentMoments:
 
     def _activations(self, side: Side, batch: Batch) -> Float[Tensor, "selected d"]:
         assert self._raw is not None
-        x = side.x(self._raw).index_select(0, batch.selected).detach()
+        whole = side.x(self._raw)
+        x = whole.index_select(0, batch.selected.to(whole.device)).detach()
         # Apple's GPU knows no float64.
         return (x.cpu() if x.device.type == "mps" else x).double()
 

@@ -19,6 +19,7 @@ from harness.contract import (
     Completion,
     Example,
     ModelFacts,
+    Native,
     Prompt,
     Receipt,
     Sampling,
@@ -78,6 +79,11 @@ class TransformersModel:
         self._renderer = Renderer(tokenizer, self.facts.context, name)
         self._batches = Batches(name)
         self._session: Session | None = None
+
+    @property
+    def native(self) -> Native:
+        """transformers' own model and tokenizer."""
+        return Native(self.hf, self.tokenizer)
 
     def render(self, examples: Sequence[Example], prompt: Prompt) -> list[Tokens]:
         """Prompts as token ids, with exactly the special tokens that the model expects.

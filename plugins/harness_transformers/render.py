@@ -132,7 +132,8 @@ def fill(template: str, example: Example) -> list[str]:
 def column(example: Example, name: str) -> str:
     """The text under a placeholder's name.
 
-    `{text}` is always the example's text; `{instruction}` is, where no column has that name.
+    `{text}` is always the example's text; `{instruction}` is, where no column has that name. A
+    list of texts becomes lettered lines.
     """
     if name == "text" or (name == "instruction" and name not in example.fields):
         if example.messages and not example.text:
@@ -145,6 +146,8 @@ def column(example: Example, name: str) -> str:
     value = example.fields.get(name)
     if isinstance(value, (str, int, float)):
         return str(value)
+    if isinstance(value, list) and all(isinstance(one, str) for one in value):
+        return lettered(value)
     if value is not None:
         raise DataError(
             f"example {example.id}: column {name!r} holds a {type(value).__name__}, no text."
@@ -155,6 +158,11 @@ def column(example: Example, name: str) -> str:
         f"example {example.id}: column {name!r} {empty}. Allowed: {listed(names)}."
         f"{suggestion(name, names - {name})}"
     )
+
+
+def lettered(options: Sequence[str]) -> str:
+    """Choices of a question as lines: `A. one`, `B. other`, …, as benchmarks write them."""
+    return "\n".join(f"{chr(ord('A') + i)}. {option}" for i, option in enumerate(options))
 
 
 def end_of_turn(tokenizer: Any) -> int | None:

@@ -32,12 +32,15 @@ class Glossary:
 
     def __init__(self, options: GlossaryOptions) -> None:
         self.options = options
+        self.notes: tuple[str, ...] = ()
 
     def describe(
         self, sae: str, facts: SaeFacts, features: Sequence[int], findings: Findings
     ) -> Sequence[Label]:
         LAB.looked_up.append((sae, tuple(features)))
         LAB.findings.append(findings)
+        if self.options.skip:
+            self.notes = (f"knows nothing of {self.options.skip}",)
         if self.options.wrong == "offline":
             raise MachineError("labels: the network is gone. A rerun tries again.")
         named = "other" if self.options.wrong == "elsewhere" else sae

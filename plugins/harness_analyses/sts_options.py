@@ -1,0 +1,82 @@
+"""What a task may write for `sts`, `transfer_correlation` and `mixture_advice`. Nothing heavy."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from harness.contract import AnalysisOptions, Options, Ref, StatisticRef
+from harness_analyses.options import EvaluatorRef, ExperimentRef
+
+AnalysisRef = Annotated[str, Ref("analyses")]
+Forecast = Literal["sts.act", "sts.icl"]
+
+
+class Sts(AnalysisOptions):
+    """Options of `sts`. Statistics are `latent_moments`."""
+
+    shift: StatisticRef
+    """The change that chooses the dimensions: the fine-tuning data without and with solved
+    examples (a forecast), or before and after fine-tuning (afterwards, also for RL)."""
+    domains: StatisticRef
+    """The domains, each a category of its data; for `sts.icl` a pair without and with solved
+    examples of that domain."""
+    tuned: StatisticRef | None = None
+    """What really shifted: before and after fine-tuning. Brings `shift.overlap`."""
+    tuned_domains: StatisticRef | None = None
+    """The domains before and after fine-tuning. Brings the baseline that looks at both models."""
+    mode: Literal["aligned", "pooled"] = "aligned"
+    """aligned: mean squared change, token by token; pooled: squared change of the mean."""
+    ranks: tuple[int, int] = (0, 100)
+    """Which dimensions, by the rank of their change: from the first number, below the second."""
+    power: Literal[1, 2] = 1
+    """sts.act sums latents (the paper's text), or their squares (its notebook)."""
+
+    @model_validator(mode="after")
+    def _range(self) -> Sts:
+        first, end = self.ranks
+        if not 0 <= first < end:
+            raise ValueError(f"ranks is [{first}, {end}]; allowed: 0 <= first < end")
+        return self
+
+
+class Arm(Options):
+    """Which answers: those of an arm of an experiment."""
+
+    experiment: ExperimentRef
+    """The experiment."""
+    direction: str = "none"
+    """Its arm; `none` is the one without intervention."""
+
+
+class TransferCorrelation(AnalysisOptions):
+    """Options of `transfer_correlation`."""
+
+    sts: AnalysisRef
+    """The `sts` whose forecasts are held against what happened."""
+    before: Arm
+    """Accuracy before fine-tuning."""
+    after: Arm
+    """Accuracy after it."""
+    evaluator: EvaluatorRef | None = None
+    """The benchmark, where the experiments run several."""
+    probe: StatisticRef | None = None
+    """`latent_moments` of the domains: from their means a ridge regression predicts the change,
+    as a baseline."""
+    extremes: int = Field(default=4, ge=0)
+    """How many domains of the largest and of the smallest change are also taken by themselves, as
+    in the paper; 0 for none."""
+    permutations: int = Field(default=10_000, ge=99)
+    """Permutations for p; all of them where there are fewer."""
+    draws: int = Field(default=2_000, ge=100)
+    """Draws of domains for intervals."""
+
+
+class MixtureAdvice(AnalysisOptions):
+    """Options of `mixture_advice`."""
+
+    sts: AnalysisRef
+    """The `sts` whose forecasts decide."""
+    forecast: Forecast = "sts.icl"
+    """Which of them."""

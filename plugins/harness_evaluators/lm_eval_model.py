@@ -1,0 +1,192 @@
+"""The model as lm-eval sees it, which remembers what it answered: nothing is asked twice."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from lm_eval.models.huggingface import HFLM
+from transformers import GenerationConfig
+
+from harness.contract import Native
+
+_PACKAGES = ("lm-eval", "transformers", "torch")
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What was answered to the requests of one task, in their order."""
+
+    answers: list[Any]
+    truncated: list[str]
+    """Prompts that lost their start, because they did not fit the context with the answer."""
+
+
+class Store:
+    """Answers in files, one for each task and kind of request.
+
+    A file counts only for the very same requests to the very same model: its key is the hash of
+    `identity`, the versions of lm-eval, transformers and torch, every prompt and every setting.
+    Edits of the model are not seen from here: the folder must be that of one arm.
+    """
+
+    def __init__(self, folder: Path, identity: Sequence[str]) -> None:
+        self._folder = folder
+        self._identity = [*identity, *(f"{name} {version(name)}" for name in _PACKAGES)]
+
+    def read(self, task: str, kind: str, requests: Sequence[Any]) -> Answers | None:
+        """What is known; None where nothing is, or the file is torn or of other requests."""
+        try:
+            entry = json.loads(self._file(task, kind).read_text("utf-8"))
+            if entry["key"] != self._key(kind, requests):
+                return None
+            answers = [tuple(a) if isinstance(a, list) else a for a in entry["answers"]]
+            found = Answers(answers, list(entry["truncated"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return found if len(found.answers) == len(requests) else None
+
+    def write(self, task: str, kind: str, requests: Sequence[Any], found: Answers) -> None:
+        """Keeps the answers of one task; a crash leaves the old file or the new one."""
+        file = self._file(task, kind)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        entry = {
+            "key": self._key(kind, requests),
+            "answers": found.answers,
+            "truncated": found.truncated,
+        }
+        new = file.with_suffix(".new")
+        new.write_text(json.dumps(entry), encoding="utf-8")
+        os.replace(new, file)  # noqa: PTH105
+
+    def _file(self, task: str, kind: str) -> Path:
+        return self._folder / f"{_plain(task)}.{kind}.json"
+
+    def _key(self, kind: str, requests: Sequence[Any]) -> str:
+        asked = [kind, self._identity, [list(request.args) for request in requests]]
+        text = json.dumps(asked, sort_keys=True, default=str)
+        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+class _Progress:
+    """Stands where lm-eval would put its response cache: it is told every answer, keeps none."""
+
+    def __init__(self, tick: Callable[[int], None]) -> None:
+        self._tick = tick
+
+    def add_partial(self, attr: str, req: Any, res: Any) -> None:
+        """One more answer."""
+        self._tick(1)
+
+
+class AskedOnce(HFLM):  # type: ignore[misc]
+    """lm-eval's own model over transformers' objects; tasks that were answered are not asked.
+
+    Requests go to the model task by task, so batches never mix tasks, and what a task's answers
+    are does not depend on which others run. `truncated[task]` are the prompts that lost their
+    start: lm-eval cuts them silently.
+    """
+
+    def __init__(
+        self, native: Native, store: Store, batch_size: int, tick: Callable[[int], None]
+    ) -> None:
+        # HFLM gives a tokenizer without padding token one, and turns its padding side.
+        tokenizer = copy.deepcopy(native.tokenizer)
+        super().__init__(pretrained=native.model, tokenizer=tokenizer, batch_size=batch_size)
+        self._store = store
+        self._tick = tick
+        self.set_cache_hook(_Progress(tick))
+        self.truncated: dict[str, set[str]] = {}
+        self._cut: set[str] = set()
+
+    def generate_until(self, requests: list[Any], disable_tqdm: bool = True) -> list[str]:
+        """Texts that the model writes."""
+        return self._answers("generate_until", requests)
+
+    def loglikelihood(
+        self, requests: list[Any], disable_tqdm: bool = True
+    ) -> list[tuple[float, bool]]:
+        """How likely it finds given answers."""
+        return self._answers("loglikelihood", requests)
+
+    def loglikelihood_rolling(self, requests: list[Any], disable_tqdm: bool = True) -> list[float]:
+        """How likely it finds whole texts."""
+        return self._answers("loglikelihood_rolling", requests)
+
+    def tok_batch_encode(
+        self,
+        strings: list[str],
+        padding_side: str = "left",
+        left_truncate_len: int | None = None,
+        truncation: bool = False,
+    ) -> tuple[Any, Any]:
+        """A padded batch; notes which prompts lose their start."""
+        ids, mask = super().tok_batch_encode(strings, padding_side, None, truncation)
+        if left_truncate_len is None:
+            return ids, mask
+        lengths = mask.sum(1).tolist()
+        self._cut |= {s for s, n in zip(strings, lengths, strict=True) if n > left_truncate_len}
+        return ids[:, -left_truncate_len:], mask[:, -left_truncate_len:]
+
+    def _loglikelihood_tokens(self, requests: list[Any], *given: Any, **more: Any) -> Any:
+        for pair, context, answer in requests:
+            if pair is not None and len(context) + len(answer) > self.max_length + 1:
+                self._cut.add(pair[0])
+        return super()._loglikelihood_tokens(requests, *given, **more)
+
+    def _answers(self, kind: str, requests: Sequence[Any]) -> list[Any]:
+        tasks: dict[str, list[int]] = {}
+        for place, request in enumerate(requests):
+            tasks.setdefault(request.task_name, []).append(place)
+        answers: list[Any] = [None] * len(requests)
+        for task, places in tasks.items():
+            asked = [requests[place] for place in places]
+            found = self._store.read(task, kind, asked)
+            if found is None:
+                self._cut = set()
+                said = getattr(super(), kind)(asked, disable_tqdm=True)
+                found = Answers(list(said), sorted(self._cut))
+                self._store.write(task, kind, asked, found)
+            else:
+                self._tick(len(places))
+            self.truncated.setdefault(task, set()).update(found.truncated)
+            for place, answer in zip(places, found.answers, strict=True):
+                answers[place] = answer
+        return answers
+
+
+@contextmanager
+def own_generation(hf: Any, length: int | None = None) -> Iterator[dict[str, Any]]:
+    """The checkpoint's own generation settings, while lm-eval runs, and what is special in them.
+
+    lm-eval leaves open what a task does not say (a repetition penalty, further stop tokens), and
+    transformers fills it in from the checkpoint. Our backend puts neutral settings in their place;
+    with those, numbers would not be lm-eval's. A checkpoint's `max_new_tokens` even overrules the
+    task's, so it goes where somebody asked for a `length`.
+    """
+    ours = hf.generation_config
+    try:
+        theirs = GenerationConfig.from_pretrained(hf.name_or_path, local_files_only=True)
+    except (OSError, ValueError):
+        theirs = GenerationConfig.from_model_config(hf.config)
+    if length is not None:
+        theirs.max_new_tokens = None
+    hf.generation_config = theirs
+    try:
+        yield {k: v for k, v in theirs.to_diff_dict().items() if k != "transformers_version"}
+    finally:
+        hf.generation_config = ours
+
+
+def _plain(name: str) -> str:
+    """A name as part of a file's name; different names stay different."""
+    kept = "".join(c if c.isalnum() or c in "-_" else "-" for c in name)
+    return kept if kept == name else f"{kept}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"

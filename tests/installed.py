@@ -1,0 +1,80 @@
+"""A fresh virtual environment with the wheel of this checkout, as a user has it.
+
+What the wheel needs (torch and the rest) is borrowed from the environment that runs the tests,
+and pip may ask no index: nothing is downloaded.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import sysconfig
+import venv
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+
+@dataclass(frozen=True)
+class Installed:
+    """A virtual environment, and the wheel of ours that is in it."""
+
+    folder: Path
+    wheel: Path
+
+    @property
+    def python(self) -> Path:
+        return self.folder / "bin" / "python"
+
+    def run(
+        self, *command: str | Path, cwd: Path, code: int = 0
+    ) -> subprocess.CompletedProcess[str]:
+        """Runs a command of the environment in a folder; its exit code must be `code`."""
+        env = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "HARNESS"))}
+        env |= {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+        env["PATH"] = f"{self.python.parent}{os.pathsep}{env['PATH']}"
+        done = subprocess.run(
+            [self.python.parent / command[0], *command[1:]],
+            cwd=cwd, env=env, capture_output=True, text=True, timeout=300, check=False,
+        )  # fmt: skip
+        assert done.returncode == code, f"{command}\n{done.stdout[-6000:]}\n{done.stderr[-6000:]}"
+        return done
+
+    def install(self, *projects: Path) -> None:
+        """Installs wheels, or folders of which pip builds one."""
+        pip(self.python, *projects)
+
+
+def pip(python: Path, *projects: Path) -> None:
+    quiet = ["--quiet", "--disable-pip-version-check", "--no-compile", "--no-index"]
+    command = [sys.executable, "-m", "pip", "--python", python, "install", "--no-deps",
+               "--no-build-isolation", *quiet, *projects]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr[-6000:]
+
+
+def build_wheel(project: Path, out: Path) -> Path:
+    """The wheel of a project, built without a network."""
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", out]
+    done = subprocess.run(
+        command, cwd=project, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr[-6000:]
+    (wheel,) = out.glob("*.whl")
+    return wheel
+
+
+def fresh(folder: Path) -> Installed:
+    """A new environment in `folder`, with our wheel."""
+    wheel = build_wheel(ROOT, folder / "wheel")
+    venv.create(folder / "venv", with_pip=False, symlinks=True)
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    site = folder / "venv" / "lib" / version / "site-packages"
+    borrowed = {sysconfig.get_paths()[name] for name in ("purelib", "platlib")}
+    # Paths in a .pth file come after the environment's own, and their .pth files are not read.
+    (site / "borrowed.pth").write_text("\n".join(sorted(borrowed)) + "\n")
+    made = Installed(folder / "venv", wheel)
+    made.install(wheel)
+    return made

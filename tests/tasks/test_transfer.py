@@ -1,0 +1,84 @@
+"""tasks/transfer.toml from end to end: forecast, measurement and correlation on the organism."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import harness
+from harness.cli import main
+from harness.results import Results
+
+TASKS = Path(__file__).parents[2] / "tasks"
+DOMAINS = {
+    "biology", "business", "chemistry", "economics", "health", "history", "law", "math", "physics",
+}  # fmt: skip
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
+    out = tmp_path_factory.mktemp("transfer") / "run"
+    few = ["--set", "evaluators.questions.limit=15", "--set", "data.training.limit=40"]
+    assert main(["eval", str(TASKS / "transfer.toml"), "--out", str(out), *few]) == 0
+    return harness.load_results(out)
+
+
+def by_domain(results: Results, id: str, **axes: str) -> dict[str, float | None]:
+    return {
+        str(r.axes["domain"]): r.value
+        for r in results.records
+        if r.id == id and "domain" in r.axes and axes.items() <= r.axes.items()
+    }
+
+
+def test_every_domain_is_forecast_and_measured(results: Results) -> None:
+    for id in ("sts.act@1", "sts.icl@1"):
+        found = by_domain(results, id, analysis="forecast")
+        assert found.keys() == DOMAINS
+        assert all(value is not None and value > 0 for value in found.values())
+    for record in results.records:
+        if record.id in ("sts.act@1", "sts.icl@1", "accuracy.change@1"):
+            assert record.ci is not None, record
+    assert by_domain(results, "accuracy@1", experiment="after").keys() == DOMAINS
+
+
+def test_the_base_knows_some_of_most_domains(results: Results) -> None:
+    """Four options: chance is a quarter."""
+    base = by_domain(results, "accuracy@1", experiment="before")
+    assert sum(0.4 < (value or 0) < 1 for value in base.values()) >= 5
+
+
+def test_fine_tuning_moves_the_domains_unevenly(results: Results) -> None:
+    moved = by_domain(results, "accuracy.change@1", analysis="transfer")
+    sizes = sorted(abs(value or 0) for value in moved.values())
+    assert sizes[-1] - sizes[0] >= 30
+
+
+def test_solved_examples_shift_what_fine_tuning_shifts(results: Results) -> None:
+    """More than chance: six times as many latents as at random."""
+    [record] = [
+        r
+        for r in results.records
+        if r.id == "shift.overlap@1"
+        and (r.axes["analysis"], r.axes["space"]) == ("forecast", "latents")
+    ]
+    assert record.value is not None
+    assert record.null is not None
+    assert record.value > 3 * record.null["value"]
+
+
+def test_the_correlation_is_reported_whatever_it_is(results: Results) -> None:
+    for analysis in ("transfer", "transfer_afterwards"):
+        for forecast in ("sts.act", "sts.icl"):
+            [record] = [
+                r
+                for r in results.records
+                if r.id == "sts.correlation.pearson@1"
+                and r.axes["analysis"] == analysis
+                and (r.axes["forecast"], r.axes["domains"]) == (forecast, "all")
+            ]
+            assert record.value is not None
+            assert record.ci is not None
+            assert record.n == 9
