@@ -251,8 +251,14 @@ class Sae(Protocol):
 class Calibrated(Protocol):
     """An SAE whose files leave open how its input is scaled: its own model's text decides."""
 
-    def calibrated(self, x: Float[Tensor, "tokens d_in"]) -> Sae:
-        """The SAE in the scaling that explains `x` better, and a note that says which."""
+    def calibrated(
+        self, x: Float[Tensor, "tokens d_in"], target: Float[Tensor, "tokens d_out"] | None = None
+    ) -> Sae:
+        """The SAE in the scaling that explains `target` better, and a note that says which.
+
+        `target` is what a transcoder writes; None where it is x itself. With `needs_sequence`
+        these are the tokens of one document.
+        """
 
 
 @runtime_checkable

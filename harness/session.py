@@ -23,7 +23,6 @@ from harness.contract import (
     Prompt,
     Ref,
     Sae,
-    Stream,
     Tokens,
     Tools,
     Undefined,
@@ -43,8 +42,6 @@ CHUNK = 256
 """Rows that are rendered at a time."""
 SMALL = 2**22
 """Bytes of a local file up to which its rows are held in memory."""
-CALIBRATION = 8192
-"""Tokens from which an SAE's scale is chosen."""
 
 
 class Session:
@@ -90,23 +87,16 @@ class Session:
 
     def _calibrated(self, name: str, sae: Sae) -> Sae:
         """An SAE whose files leave its scale open, in the one that its own model's text wants."""
-        import torch
-
-        from harness.rows import alone, measured
+        from harness.calibration import calibrated
 
         preflight, spec = self.task.spec.preflight, self.task.spec.saes[name]
         if not isinstance(sae, Calibrated) or preflight is None:
             return sae
-        model, site, found = self.model(spec.model), self.task.sae_site(name), []
         some = [row for chunk in self.chunks(preflight.data, preflight.limit) for row in chunk]
         tokens = self.render(f"@{spec.model}", some)
-        stream = Stream("text", f"@{spec.model}", preflight.data)
+        site, out = self.task.sae_site(name), self.task.sae_out(name)
         size = self.task.spec.batch.activations
-        for start in range(0, len(tokens), size):
-            rows = [alone(prompt) for prompt in tokens[start : start + size]]
-            read = model.activations([row.tokens for row in rows], [site])
-            found.append(measured(rows, stream, model.masked_ids).of(read, site).float())
-        return sae.calibrated(torch.cat(found)[:CALIBRATION])
+        return calibrated(sae, self.model(spec.model), tokens, site, out, size)
 
     def tools(self, options: Options, cache: Path, tick: Tick) -> Tools:
         """What judges, labels and analyses are given: the models that their options name."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 import sys
 from collections.abc import Sequence
 from importlib.metadata import entry_points
 
-HEAVY = ("torch", "transformers", "sae_lens", "datasets", "lm_eval", "tensorflow", "jax")
+HEAVY = re.compile("torch|transformers|sae_lens|datasets|lm_eval|tensorflow|jax")
 DECLARING = "declaring"
 
 
@@ -27,7 +28,7 @@ def main(plugin: str, modules: Sequence[str]) -> None:
 
 
 def _heavy() -> set[str]:
-    return {name for name in HEAVY if name in sys.modules}
+    return {name for name in sys.modules if HEAVY.fullmatch(name)}
 
 
 if __name__ == "__main__":

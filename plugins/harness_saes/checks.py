@@ -1,12 +1,27 @@
-"""Values of a configuration, read with their types; messages begin with the file's name."""
+"""Configuration files and their values, read with their types; messages name the file."""
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from harness.errors import ModelError
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """The JSON object in a file; ModelError where there is none."""
+    try:
+        data = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ModelError(f"{file}: cannot be read ({error.strerror}).") from error
+    except ValueError as error:
+        raise ModelError(f"{file}: is no JSON ({error}). Copy or download it again.") from error
+    if not isinstance(data, dict):
+        raise ModelError(f"{file}: is no JSON object. Expected a configuration.")
+    return data
 
 
 def count(data: Mapping[str, Any], key: str, where: str) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any, Literal
 from harness.contract import SaeFacts
 from harness.errors import ModelError, listed, suggestion
 from harness.sites import Site, site_from_hook_name
-from harness_saes.checks import count, flag, text, wrong
+from harness_saes.checks import count, flag, read_json, text, wrong
 from harness_saes.keys import DECIDING, FLAT, TRAINING
 from harness_saes.rules import OWN, Rules
 
@@ -103,15 +102,7 @@ def _site(hook: str | None) -> Site | None:
 
 def read_config(file: Path) -> Config:
     """The configuration in a cfg.json; ModelError names the file and the key."""
-    try:
-        data = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ModelError(f"{file}: cannot be read ({error.strerror}).") from error
-    except ValueError as error:
-        raise ModelError(f"{file}: is no JSON ({error}). Copy or download it again.") from error
-    if not isinstance(data, dict):
-        raise ModelError(f"{file}: is no JSON object. Expected a SAELens configuration.")
-    return parse_config(data, str(file))
+    return parse_config(read_json(file), str(file))
 
 
 def parse_config(data: Mapping[str, Any], where: str) -> Config:

@@ -2,7 +2,7 @@
 
 Releases in SAELens' own form are downloaded and read by us, which allows a revision; others go
 through the converter that sae_lens has for them. Either way only weights and a configuration come
-out, and our own core computes with them.
+out.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ _NAMES = {
 def read_release(options: SaelensOptions) -> tuple[Config, dict[str, Tensor]]:
     """Configuration and weights of one SAE of a release, its scaling factor folded in if known.
 
-    Raises ModelError for an unknown release or id, files that cannot be had, a family that is not
-    linear, and a revision of a release that only a converter reads.
+    Raises ModelError for an unknown release or id, files that cannot be had, an architecture that
+    is not known, and a revision of a release that only a converter reads.
     """
     from sae_lens.loading import pretrained_saes_directory as directory
     from sae_lens.loading.pretrained_sae_loaders import (

@@ -21,9 +21,9 @@ from harness_saes.picks import above, top
 
 CHUNK_BYTES = 2**26
 """How much of the matrix of pre-activations, [tokens, d_sae], exists at a time."""
-_ROWS = 256
-"""As many tokens at a time are worth up to four times that: a product of fewer spends its time on
-arranging the weights, and is half as fast at 128."""
+_ROWS = 1024
+"""As many tokens at a time are worth up to four times that: every product arranges all weights
+anew, which costs a tenth at 256 rows of 65,536 latents, and as much as the product at 128."""
 
 Pick = Callable[[Float[Tensor, "rows d_sae"]], Int[Tensor, " nnz"]]
 
@@ -36,10 +36,10 @@ class LinearSae:
 
     | architecture | z |
     |---|---|
-    | standard | `ReLU(a)` |
+    | standard, transcoder, skip_transcoder | `ReLU(a)` |
     | topk | `ReLU` of the k largest of a; ties may go either way |
     | abstopk | a where \\|a\\| is among the k largest; may be negative |
-    | jumprelu | `a` where `a > θ` and `a > 0` |
+    | jumprelu, also of transcoders | `a` where `a > θ` and `a > 0` |
     | batchtopk, matryoshka_batchtopk | as jumprelu with one θ for all latents |
     | gated | `ReLU(a·e^r_mag + b_mag)` where `a + b_gate > 0` (a without b_enc) |
 
@@ -135,7 +135,13 @@ class LinearSae:
 
     @torch.no_grad()
     def rows(self, indices: Int[Tensor, " m"]) -> Float[Tensor, "m d_out"]:
-        """Decoder rows: what one unit of a latent adds to x̂, times the token's scale if any."""
+        """Decoder rows: what one unit of a latent adds to x̂, before the token's scale if any.
+
+        With a normalisation of each token, one unit of latent j adds `s_t · rows(j)` to the x̂
+        of token t, s_t being `context["scale"]` of the latents (‖x‖/√d_in or the standard
+        deviation; see the class). Without one, s_t = 1. A row is thus a direction at the site,
+        but its length is one at the site only where s_t = 1.
+        """
         return self._w_dec[indices]
 
     def _pre_activations(self, x: Tensor) -> Iterator[Float[Tensor, "rows d_sae"]]:

@@ -15,6 +15,9 @@ from harness_saes.tensors import check_tensors
 
 CONFIG = "cfg.json"
 WEIGHTS = "sae_weights.safetensors"
+SCALER = "activation_scaler.json"
+"""Beside checkpoints of a training run: the factor that is not folded into them yet."""
+_SHOWN = 5
 
 
 class SaelensOptions(SaeOptions):
@@ -62,6 +65,7 @@ class SaelensOptions(SaeOptions):
             if not (folder / name).is_file():
                 raise ModelError(
                     f"{self.where}: has no {name}. Expected a folder with {CONFIG} and {WEIGHTS}."
+                    f"{_inside(folder)}"
                 )
         return folder
 
@@ -85,3 +89,13 @@ class SaelensOptions(SaeOptions):
         """Whether `path` is a folder with both files."""
         folder = Path(path)
         return (folder / CONFIG).is_file() and (folder / WEIGHTS).is_file()
+
+
+def _inside(folder: Path) -> str:
+    """Which SAEs are in folders of the folder, two levels down at most."""
+    found = [file for depth in ("*", "*/*") for file in folder.glob(f"{depth}/{WEIGHTS}")]
+    if not found:
+        return ""
+    names = sorted(str(file.parent.relative_to(folder)) for file in found)
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f" It holds {', '.join(names[:_SHOWN])}{more}: give the path of one."

@@ -7,6 +7,7 @@ norm of the last input) is done here instead, so that one object may encode anyt
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from harness.contract import SaeFacts
 from harness.errors import ModelError
-from harness.latents import Latents, offsets_of
+from harness.latents import Latents, joined
 from harness_saes.config import Config
 from harness_saes.linear import CHUNK_BYTES, fingerprint, summed
 from harness_saes.normalisation import normalised, restore
@@ -56,13 +57,7 @@ class MatchingPursuitSae:
             Latents.from_dense(self._sae.encode(read[start : start + self._step]))
             for start in range(0, max(1, len(x)), self._step)
         ]
-        return Latents(
-            offsets_of(torch.cat([part.counts for part in parts])),
-            torch.cat([part.indices for part in parts]),
-            torch.cat([part.values for part in parts]),
-            self._config.d_sae,
-            context,
-        )
+        return replace(joined(parts), context=context)
 
     @torch.no_grad()
     def reconstruct(self, latents: Latents) -> Float[Tensor, "tokens d_in"]:
@@ -113,7 +108,9 @@ class TemporalSae:
         """Novel codes of each token of one sequence; ModelError where x is not d_in wide."""
         read, context = normalised(_checked(x, self._config).to(self._sae.dtype), self._config)
         if not len(x):
-            return Latents.from_dense(read.new_zeros(0, self._config.d_sae), predicted=read)
+            return Latents.from_dense(
+                read.new_zeros(0, self._config.d_sae), **context, predicted=read
+            )
         novel, predicted = self._sae.encode_with_predictions(read[None] * self._factor)
         predicted = predicted[0] @ self._sae.W_dec
         return Latents.from_dense(novel[0], **context, predicted=predicted)

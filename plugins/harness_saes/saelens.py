@@ -13,12 +13,13 @@ from torch import Tensor
 
 from harness.contract import Sae
 from harness.errors import ModelError
+from harness_saes.checks import number, read_json, wrong
 from harness_saes.config import Config, read_config
 from harness_saes.header import read_header
 from harness_saes.linear import LinearSae
-from harness_saes.options import CONFIG, WEIGHTS, SaelensOptions
+from harness_saes.options import CONFIG, SCALER, WEIGHTS, SaelensOptions
 from harness_saes.original import ORIGINALS
-from harness_saes.scale import UNFOLDED, Unfolded
+from harness_saes.scale import UNFOLDED, Unfolded, folded
 from harness_saes.tensors import SCALING, check_tensors
 
 log = logging.getLogger(__name__)
@@ -49,9 +50,26 @@ def read_folder(folder: Path) -> tuple[Config, dict[str, Tensor]]:
     weights = folder / WEIGHTS
     check_tensors(read_header(weights), config, str(weights))
     try:
-        return config, load_file(weights)
+        tensors = load_file(weights)
     except (SafetensorError, OSError) as error:
         raise ModelError(f"{weights}: cannot be read ({error}). Copy it again.") from error
+    if config.normalize != "expected_average_only_in":
+        return config, tensors
+    return folded(config, tensors, _scaling_factor(folder / SCALER))
+
+
+def _scaling_factor(file: Path) -> float | None:
+    """The factor s = √d/mean‖x‖ of a run that was not finished; sae_lens folds it in at the end."""
+    if not file.is_file():
+        return None
+    data = read_json(file)
+    if data.get("scaling_factor") is None:
+        return None
+    factor = number(data, "scaling_factor", 1.0, str(file))
+    if factor <= 0:
+        raise wrong(str(file), "scaling_factor", factor, "a number above 0")
+    log.info("%s: the weights are not finished; its factor %g is folded in", file, factor)
+    return factor
 
 
 def build(

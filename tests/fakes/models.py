@@ -306,7 +306,7 @@ class FakeSae:
 class ScaledSae(FakeSae):
     """One whose files leave its scale open: the first activation that it sees decides."""
 
-    def calibrated(self, x: Tensor) -> FakeSae:
+    def calibrated(self, x: Tensor, target: Tensor | None = None) -> FakeSae:
         LAB.calibrated.append(x)
         chosen = FakeSae(self.options.model_copy(update={"note": f"scaled on {len(x)} tokens"}))
         chosen.fingerprint = f"scaled by {float(x.sum())}"

@@ -85,6 +85,21 @@ def test_missing_file(write, name):
         SaelensOptions(path=str(folder)).describe()
 
 
+def test_several_saes_in_a_folder(write):
+    folders = [write("topk").folder for _ in range(7)]
+    with pytest.raises(
+        ModelError, match=r"has no cfg.json.* and 2 more: give the path of one"
+    ) as e:
+        load(folders[0].parent)
+    assert " It holds sae_0, sae_1, " in str(e.value)
+    nested = folders[0] / "checkpoints" / "final"
+    nested.mkdir(parents=True)
+    for name in (CFG, WEIGHTS):
+        (folders[0] / name).rename(nested / name)
+    with pytest.raises(ModelError, match="It holds checkpoints/final: give the path of one"):
+        load(folders[0])
+
+
 def test_missing_folder(tmp_path):
     with pytest.raises(ModelError, match=r"no such folder.*release and id"):
         load(tmp_path / "nowhere")

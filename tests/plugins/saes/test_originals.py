@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from harness.errors import ModelError
+from harness.latents import joined
 from harness.testing.saes import check_sae
 from harness_saes import original
 from harness_saes.config import ARCHITECTURES, parse_config
@@ -223,6 +224,16 @@ def test_some_tokens_of_a_sequence_keep_their_prediction(temporal):
     latents = sae.encode(torch.randn(10, 8))
     some = torch.tensor([8, 1])
     torch.testing.assert_close(sae.reconstruct(latents.take(some)), sae.reconstruct(latents)[some])
+
+
+@pytest.mark.parametrize("case", ["as it comes", "layer norm"])
+def test_sequences_are_joined_also_empty_ones(temporal, case):
+    """As the core puts the documents of a batch together, one of which may have no token."""
+    sae = load(temporal(**TEMPORALS[case]).folder)
+    documents = [torch.randn(tokens, 8) for tokens in (4, 0, 3)]
+    whole = joined([sae.encode(x) for x in documents])
+    apart = [sae.reconstruct(sae.encode(x)) for x in documents]
+    torch.testing.assert_close(sae.reconstruct(whole), torch.cat(apart))
 
 
 def test_describe_tells_what_load_finds(write, temporal):

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from harness.contract import Sae
+from harness.errors import ModelError
 from harness_saes.options import SaelensOptions
 from harness_saes.saelens import Saelens
 from harness_saes.scale import UNFOLDED, Unfolded, choose_scale, folded, fvu
@@ -142,6 +143,42 @@ def test_scaled_equals_the_folding_of_sae_lens(write, family):
         z = written.sae.encode(x)
         torch.testing.assert_close(latents.dense(), z)
         torch.testing.assert_close(ours.reconstruct(latents), written.sae.decode(z))
+
+
+def test_a_checkpoint_of_a_running_training_tells_its_factor(write):
+    """sae_lens writes it beside the weights, and folds it in when training ends."""
+    from sae_lens.training.activation_scaler import ActivationScaler
+
+    written = write("topk", **TRUE)
+    scaler = str(written.folder / "activation_scaler.json")
+    ActivationScaler(scaling_factor=0.37).save(scaler)
+    ours, x = load(written.folder), written.activations()
+    assert (ours.notes, hasattr(ours, "calibrated")) == ((), False)
+    written.sae.fold_activation_norm_scaling_factor(0.37)
+    with torch.no_grad():
+        z = written.sae.encode(x)
+        torch.testing.assert_close(ours.encode(x).dense(), z)
+        torch.testing.assert_close(ours.reconstruct(ours.encode(x)), written.sae.decode(z))
+    ActivationScaler().save(scaler)  # as after the end
+    assert isinstance(load(written.folder), Unfolded)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"scaling_factor": 0}', "scaling_factor is 0.0. Allowed: a number above 0"),
+        ('{"scaling_factor": "1"}', "scaling_factor is '1'. Allowed: a number"),
+        ("[1]", "is no JSON object"),
+        ("{", "is no JSON"),
+    ],
+)
+def test_a_broken_factor(write, content, message):
+    written = write("topk", **TRUE)
+    file = written.folder / "activation_scaler.json"
+    file.write_text(content)
+    with pytest.raises(ModelError, match=message) as error:
+        load(written.folder)
+    assert str(file) in str(error.value)
 
 
 @pytest.mark.parametrize("rescale", [True, False])
