@@ -7,6 +7,8 @@ from harness.contract import Record
 
 def number(value: float) -> str:
     """A number with as many digits as are read."""
+    if 1e4 <= abs(value) < 1e7:
+        return f"{value:,.0f}"
     if abs(value) >= 10 or (value == int(value) and value != 1):
         return f"{value:.4g}"
     return f"{value:.2f}" if abs(value) >= 0.005 else f"{value:.1g}"

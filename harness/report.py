@@ -12,7 +12,7 @@ from rich.text import Text
 from harness.conclusions import conclusions
 from harness.contract import Record
 from harness.numbers import number
-from harness.report_profiles import profiles
+from harness.report_profiles import ROWS, profiles
 from harness.results import Results
 from harness.safe_text import for_terminal
 
@@ -79,10 +79,11 @@ def _grid(title: str, records: Sequence[Record]) -> Group:
     """A row for each place, a column for each number; what is undefined is explained below."""
     rows: dict[str, dict[str, Record]] = {}
     columns: dict[str, None] = {}
+    skip = _needless(records)
     for record in records:
         column = for_terminal(_name(record))
         columns[column] = None
-        place = _place(record.axes, skip=_CONTEXT)
+        place = _place(record.axes, skip=skip)
         if column in rows.get(place, {}):
             place = _place(record.axes, skip=("experiment",))
         rows.setdefault(place, {})[column] = record
@@ -91,7 +92,7 @@ def _grid(title: str, records: Sequence[Record]) -> Group:
     for column in columns:
         table.add_column(Text(_header(column)), justify="right", no_wrap=True)
     reasons: dict[str, list[str]] = {}
-    for place, found in rows.items():
+    for place, found in list(rows.items())[:ROWS]:
         cells = [_cell(found[column]) if column in found else Text("") for column in columns]
         table.add_row(Text(place), *cells)
         for record in found.values():
@@ -101,7 +102,23 @@ def _grid(title: str, records: Sequence[Record]) -> Group:
         Text(f"undefined for {', '.join(dict.fromkeys(places))}: {for_terminal(reason)}", "dim")
         for reason, places in reasons.items()
     ]
-    return Group(Text(""), Text(title, "bold"), table, *notes)
+    return Group(Text(""), Text(title, "bold"), table, *_more(len(rows)), *notes)
+
+
+def _needless(records: Sequence[Record]) -> tuple[str, ...]:
+    """The context that rows can do without: each is left out unless two rows would look alike."""
+    skip: tuple[str, ...] = _CONTEXT
+    for axis in ("site", "sae", "view", "data"):
+        places = [(_name(record), _place(record.axes, skip=skip)) for record in records]
+        if len(set(places)) == len(places):
+            break
+        if len({record.axes.get(axis) for record in records}) > 1:
+            skip = tuple(name for name in skip if name != axis)
+    return skip
+
+
+def _more(rows: int) -> list[Text]:
+    return [Text(f"… and {rows - ROWS} more rows in report.html", "dim")] if rows > ROWS else []
 
 
 def _place(axes: Mapping[str, Any], skip: Sequence[str]) -> str:
@@ -119,12 +136,12 @@ def _list(title: str, records: Sequence[Record]) -> Group:
     table.add_column("")
     table.add_column("value", justify="right")
     table.add_column("where")
-    for record in records:
+    for record in records[:ROWS]:
         where = " ".join(_axis(key, value) for key, value in record.axes.items())
         if record.undefined:
             where += f": {for_terminal(record.undefined)}"
         table.add_row(Text(for_terminal(_name(record))), _cell(record), Text(where, "dim"))
-    return Group(Text(""), Text(title, "bold"), table)
+    return Group(Text(""), Text(title, "bold"), table, *_more(len(records)))
 
 
 def _cell(record: Record) -> Text:

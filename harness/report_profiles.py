@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from rich.console import Group
 from rich.table import Table
@@ -13,6 +14,10 @@ from harness.contract import Record
 from harness.safe_text import for_terminal
 
 Cell = Callable[[Record], Text]
+COLUMNS = 4
+"""Columns up to which a row has room for intervals."""
+ROWS = 40
+"""Rows of a table here; the report has all of them."""
 
 
 def profiles(records: Sequence[Record], cell: Cell) -> tuple[list[Group], list[Record]]:
@@ -23,13 +28,22 @@ def profiles(records: Sequence[Record], cell: Cell) -> tuple[list[Group], list[R
 
 def _table(found: SiteTable, cell: Cell) -> Group:
     table = Table(pad_edge=False, box=None, padding=(0, 1, 0, 0))
-    table.add_column("", overflow="fold")
+    table.add_column("", overflow="fold", min_width=24)
+    # Many columns leave no room for intervals: the report has them.
+    brief = len(found.columns) > COLUMNS
     for column in found.columns:
-        table.add_column(Text(for_terminal(column)), justify="right", no_wrap=True)
-    for label, row in found.rows.items():
-        cells = [cell(row[column]) if column in row else Text("") for column in found.columns]
+        header = for_terminal(column)
+        table.add_column(Text(header.replace(" ", "\n") if brief else header), justify="right")
+
+    def shown(record: Record) -> Text:
+        return cell(replace(record, ci=None) if brief else record)
+
+    for label, row in list(found.rows.items())[:ROWS]:
+        cells = [shown(row[column]) if column in row else Text("") for column in found.columns]
         table.add_row(Text(for_terminal(label)), *cells)
     notes = [Text(line, "dim") for line in _reasons(found.rows)]
+    if (more := len(found.rows) - ROWS) > 0:
+        notes.insert(0, Text(f"… and {more} more rows in report.html", "dim"))
     return Group(Text(""), Text(for_terminal(found.title), "bold"), table, *notes)
 
 

@@ -7,14 +7,13 @@ import math
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from harness.contract import (
     Batch,
@@ -24,12 +23,10 @@ from harness.contract import (
     Outcome,
     Record,
     Reduction,
-    Side,
-    Site,
     State,
 )
-from harness.latents import Latents
 from harness.pass_states import PassStates, Saved
+from harness.testing.rearranged import Watched, rearranged
 
 RECORD_ID = re.compile(r"[a-z][a-z0-9_]*(\.[a-z0-9_]+)*@[1-9]\d*")
 
@@ -82,8 +79,8 @@ def state_of(
     for batch in batches:
         _plain(state)
         before = _copied(state)
-        left = _Watched(batch.left)
-        right = None if batch.right is None else _Watched(batch.right)
+        left = Watched(batch.left)
+        right = None if batch.right is None else Watched(batch.right)
         tensors = batch.document.clone(), batch.selected.clone()
         after = reduction.update(state, replace(batch, left=left, right=right))
         unchanged = left.unchanged() and (right is None or right.unchanged())
@@ -155,106 +152,6 @@ def _unmodified(before: State, after: State, what: str) -> None:
     law(same, "inputs are not modified", what)
 
 
-# ── Other ways through the same documents ────────────────────────────────────────────────────────
-
-
-def rearranged(batches: Sequence[Batch]) -> Iterator[tuple[str, list[Batch]]]:
-    """The same documents in other batches, with the law that lets them give the same."""
-    single = [
-        _part(batch, [document]) for batch in batches for document in range(len(batch.documents))
-    ]
-    yield "any split into batches gives the same", single
-    yield "the order of batches does not matter", list(batches)[::-1]
-    backwards = [_part(batch, range(len(batch.documents))[::-1]) for batch in batches]
-    yield "the order of documents does not matter", backwards
-
-
-def _part(batch: Batch, documents: Sequence[int]) -> Batch:
-    """Some documents of a batch, in another order."""
-    device = batch.document.device
-    chosen = torch.tensor(list(documents), dtype=torch.int64, device=device)
-    place = torch.full((len(batch.documents),), -1, device=device)
-    place[chosen] = torch.arange(len(chosen), device=device)
-    order = torch.argsort(place[batch.document], stable=True)
-    rows = order[place[batch.document[order]] >= 0]
-    at = torch.full((len(batch.document),), -1, device=device)
-    at[rows] = torch.arange(len(rows), device=device)
-    # Position of each selected token among the selected ones, where latents have their rows.
-    picked = torch.argsort(at[batch.selected], stable=True)
-    picked = picked[at[batch.selected[picked]] >= 0]
-    return replace(
-        batch,
-        documents=tuple(batch.documents[index] for index in documents),
-        document=place[batch.document[rows]],
-        selected=at[batch.selected[picked]],
-        ids=batch.ids[rows],
-        position=batch.position[rows],
-        left=_Rows(batch.left, rows, picked),
-        right=None if batch.right is None else _Rows(batch.right, rows, picked),
-    )
-
-
-class _Rows:
-    """Some tokens of another side."""
-
-    def __init__(self, side: Side, tokens: Tensor, selected: Tensor) -> None:
-        self.side, self.tokens, self.selected = side, tokens, selected
-
-    def x(self, site: Site) -> Tensor:
-        return self.side.x(site)[self.tokens]
-
-    def latents(self, sae: str, site: Site | None = None) -> Latents:
-        return self.side.latents(sae, site).take(self.selected)
-
-    def logits(self) -> Tensor:
-        return self.side.logits()[self.tokens]
-
-    def encode(self, sae: str, x: Tensor) -> Latents:
-        return self.side.encode(sae, x)
-
-    def decode(self, sae: str, latents: Latents) -> Tensor:
-        return self.side.decode(sae, latents)
-
-    def reconstruction(self, sae: str, site: Site | None = None) -> Tensor:
-        return self.side.reconstruction(sae, site)[self.selected]
-
-
-class _Watched:
-    """A side that remembers what it handed out, to see whether anyone wrote into it."""
-
-    def __init__(self, side: Side) -> None:
-        self.side = side
-        self.given: list[tuple[Tensor, Tensor]] = []
-
-    def x(self, site: Site) -> Tensor:
-        return self._remember(self.side.x(site))
-
-    def latents(self, sae: str, site: Site | None = None) -> Latents:
-        latents = self.side.latents(sae, site)
-        for tensor in (latents.offsets, latents.indices, latents.values):
-            self._remember(tensor)
-        return latents
-
-    def reconstruction(self, sae: str, site: Site | None = None) -> Tensor:
-        return self._remember(self.side.reconstruction(sae, site))
-
-    def logits(self) -> Tensor:
-        return self._remember(self.side.logits())
-
-    def encode(self, sae: str, x: Tensor) -> Latents:
-        return self.side.encode(sae, x)
-
-    def decode(self, sae: str, latents: Latents) -> Tensor:
-        return self.side.decode(sae, latents)
-
-    def unchanged(self) -> bool:
-        return all(torch.equal(tensor, before) for tensor, before in self.given)
-
-    def _remember(self, tensor: Tensor) -> Tensor:
-        self.given.append((tensor, tensor.clone()))
-        return tensor
-
-
 # ── What comes out ───────────────────────────────────────────────────────────────────────────────
 
 
@@ -299,11 +196,7 @@ def same(name: str, left: Outcome, right: Outcome, tolerance: float) -> None:
 def agree(name: str, where: str, left: Any, right: Any, tolerance: float) -> None:
     """Recursively equal, floats within the tolerance."""
     if isinstance(left, np.ndarray) and isinstance(right, np.ndarray):
-        scale = float(np.nan_to_num(np.abs(right)).max(initial=0.0))
-        fine = left.shape == right.shape and bool(
-            np.allclose(left, right, rtol=0, atol=tolerance * scale, equal_nan=True)
-        )
-        law(fine, name, f"{where}: {left!r} against {right!r}")
+        law(_close(left, right, tolerance), name, f"{where}: {left!r} against {right!r}")
     elif isinstance(left, (Record, Found, Direction)) and type(left) is type(right):
         for key in left.__dataclass_fields__:
             agree(name, f"{where}.{key}", getattr(left, key), getattr(right, key), tolerance)
@@ -323,6 +216,13 @@ def agree(name: str, where: str, left: Any, right: Any, tolerance: float) -> Non
         law(fine, name, f"{where}: {left!r} against {right!r}")
     else:
         law(left == right, name, f"{where}: {left!r} against {right!r}")
+
+
+def _close(left: np.ndarray, right: np.ndarray, tolerance: float) -> bool:
+    if right.dtype.kind not in "fiub" or left.shape != right.shape:
+        return np.array_equal(left, right)
+    scale = float(np.nan_to_num(np.abs(right)).max(initial=0.0)) if right.dtype != bool else 0.0
+    return bool(np.allclose(left, right, rtol=0, atol=tolerance * scale, equal_nan=True))
 
 
 def law(kept: bool, name: str, what: str) -> None:

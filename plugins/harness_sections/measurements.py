@@ -1,4 +1,4 @@
-"""What was measured of models and pairs: preflight, sentinels, metrics."""
+"""What was measured of models, and of pairs at one site: preflight, sentinels, metrics."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from harness.contract import JSON, Grid, Panel, Record
 from harness.numbers import estimate, number
 from harness.results import Results
 from harness_sections.options import Plain
+from harness_sections.pair_tables import pairs_by_site
 
 _MOST = 60
 """Rows that are shown open."""
@@ -21,11 +22,12 @@ class Measurements:
 
     def panel(self, results: Results) -> Panel | None:
         """A table for each pair, or None where there is nothing."""
+        # What `pairs_by_site` shows by site is not told twice.
+        _, rest = pairs_by_site(results.records)
         groups: dict[str | None, list[Record]] = {}
-        for record in results.records:
-            if not {"direction", "experiment", "analysis"} & record.axes.keys():
-                pair = record.axes.get("pair")
-                groups.setdefault(None if pair is None else str(pair), []).append(record)
+        for record in rest:
+            pair = record.axes.get("pair")
+            groups.setdefault(None if pair is None else str(pair), []).append(record)
         ordered = sorted(groups, key=lambda pair: pair is not None)
         grids = [
             _grid("Preflight and single models" if pair is None else f"Pair {pair}", groups[pair])

@@ -1,0 +1,226 @@
+"""The paper's six drift tasks execute: on tiny random models and SAEs of their formats.
+
+Everything but weights and text is the published task's own: sites, SAE formats, names inside the
+repositories, filters, metrics.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from transformers import AutoModelForCausalLM, AutoTokenizer, Gemma2Config, LlamaConfig, Qwen2Config
+
+import harness
+from harness.cli import main
+from harness.results import Results
+from harness.sites import parse_site
+
+TASKS = Path(__file__).parents[2] / "tasks"
+PAPERS = TASKS / "papers" / "feature_drift"
+DATA = TASKS / "organism" / "data"
+WIDTH = 16
+CONFIGS: dict[str, Any] = {
+    "gemma-2-2b": Gemma2Config,
+    "gemma-2-9b": Gemma2Config,
+    "llama-3.1-8b": LlamaConfig,
+    "llama-3.2-3b": LlamaConfig,
+    "qwen2.5-3b": Qwen2Config,
+    "qwen2.5-7b": Qwen2Config,
+}
+WITHOUT_SAES = ("llama-3.2-3b", "qwen2.5-3b")
+ON_SAES = ("explained_ratio", "intersection_ratio", "latent_overlap", "l1_divergence", "fvu", "l0")
+pytestmark = pytest.mark.slow
+
+
+def model(kind: str, folder: Path, layers: int, tuned: bool = False) -> None:
+    """A random model; tuned, the same one with its weights moved a little."""
+    torch.manual_seed(0)
+    tokenizer = AutoTokenizer.from_pretrained(TASKS / "organism" / "chat")
+    config = CONFIGS[kind](
+        vocab_size=len(tokenizer), hidden_size=WIDTH, num_hidden_layers=layers,
+        num_attention_heads=2, num_key_value_heads=1, head_dim=8, intermediate_size=32,
+        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )  # fmt: skip
+    made = AutoModelForCausalLM.from_config(config)
+    with torch.no_grad():
+        for name, parameter in made.named_parameters():
+            if parameter.dim() > 1 and "embed" not in name:
+                parameter.mul_(4)
+        for parameter in made.parameters() if tuned else ():
+            parameter.add_(torch.randn_like(parameter) * 0.3 * parameter.std())
+    made.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+# ── SAEs that reconstruct: both directions of every axis of a random rotation ────────────────────
+
+
+def rotated() -> torch.Tensor:
+    rotation = torch.linalg.qr(torch.randn(WIDTH, WIDTH))[0]
+    return torch.cat([rotation, -rotation], dim=1)
+
+
+def gemma_scope(root: Path, rest: dict[str, Any], layer: int) -> None:
+    """`params.npz`, a JumpReLU SAE."""
+    both, folder = rotated().numpy(), root / rest["id"]
+    folder.mkdir(parents=True)
+    n = both.shape[1]
+    weights = {"W_enc": both, "W_dec": both.T, "threshold": np.full(n, 1e-3)}
+    zeros = {"b_enc": np.zeros(n), "b_dec": np.zeros(WIDTH)}
+    arrays = {name: array.astype("float32") for name, array in (weights | zeros).items()}
+    np.savez(folder / "params.npz", **arrays)
+
+
+def llama_scope(root: Path, rest: dict[str, Any], layer: int) -> None:
+    """`hyperparams.json` and `checkpoints/final.safetensors`, on scaled activations."""
+    both, folder, hook = rotated(), root / rest["id"], f"blocks.{layer}.hook_resid_post"
+    (folder / "checkpoints").mkdir(parents=True)
+    n = both.shape[1]
+    weights = {
+        "encoder.weight": both.T.contiguous(), "encoder.bias": torch.zeros(n),
+        "decoder.weight": both.contiguous(), "decoder.bias": torch.zeros(WIDTH),
+    }  # fmt: skip
+    save_file(weights, folder / "checkpoints" / "final.safetensors")
+    config = {
+        "hook_point_in": hook, "hook_point_out": hook, "use_decoder_bias": True,
+        "apply_decoder_bias_to_pre_encoder": False, "expansion_factor": n / WIDTH,
+        "d_model": WIDTH, "d_sae": n, "act_fn": "jumprelu", "jump_relu_threshold": 1e-3,
+        "norm_activation": "dataset-wise", "sparsity_include_decoder_norm": True,
+        "dataset_average_activation_norm": {"in": 3.0, "out": 3.0}, "use_glu_encoder": False,
+        "dtype": "torch.bfloat16", "top_k": 50,
+    }  # fmt: skip
+    (folder / "hyperparams.json").write_text(json.dumps(config))
+
+
+def dictionary_learning(root: Path, rest: dict[str, Any], layer: int) -> None:
+    """`config.json` and `ae.pt`, a BatchTopK SAE with its threshold."""
+    both, folder = rotated(), root / rest["trainer"]
+    folder.mkdir(parents=True)
+    n = both.shape[1]
+    state = {
+        "encoder.weight": both.T.contiguous(), "encoder.bias": torch.zeros(n),
+        "decoder.weight": both.contiguous(), "b_dec": torch.zeros(WIDTH),
+        "k": torch.tensor(WIDTH, dtype=torch.int), "threshold": torch.tensor(1e-3),
+    }  # fmt: skip
+    torch.save(state, folder / "ae.pt")
+    trainer = {
+        "dict_class": "BatchTopKSAE", "activation_dim": WIDTH, "dict_size": n, "k": WIDTH,
+        "layer": layer, "lm_name": "chat", "submodule_name": f"resid_post_layer_{layer}",
+        "lr": 1e-4, "seed": 0,
+    }  # fmt: skip
+    (folder / "config.json").write_text(
+        json.dumps({"trainer": trainer, "buffer": {"d_submodule": WIDTH, "io": "out"}})
+    )
+
+
+WRITERS: dict[str, Callable[[Path, dict[str, Any], int], None]] = {
+    "gemma_scope": gemma_scope,
+    "llama_scope": llama_scope,
+    "dictionary_learning": dictionary_learning,
+}
+
+
+# ── The tasks ────────────────────────────────────────────────────────────────────────────────────
+
+
+def write_data(folder: Path) -> None:
+    web = [json.loads(line) for line in (DATA / "web.jsonl").read_text().splitlines()[:40]]
+    talk = [json.loads(line) for line in (DATA / "chat.jsonl").read_text().splitlines()[:20]]
+    (folder / "web.json").write_text(json.dumps([{"text": row["text"]} for row in web]))
+    rows = [{"conversation": row["messages"]} for row in talk]
+    (folder / "talk.json").write_text(json.dumps(rows))
+
+
+def run(kind: str, folder: Path) -> Results:
+    """The published task with weights and text replaced."""
+    paper = PAPERS / f"drift_{kind}.toml"
+    spec = harness.load(paper).spec
+    torch.manual_seed(1)
+    lines = ['extends = "without.toml"']
+    layers = [parse_site(site).layer or 0 for site in spec.pairs["web"].sites or ()]
+    for name, sae in spec.saes.items():
+        assert sae.format is not None
+        layer = parse_site(str(sae.site)).layer
+        assert layer is not None
+        layers.append(layer)
+        root = folder / sae.rest["path"]
+        WRITERS[sae.format](root, sae.rest, layer)
+        lines.append(f'[saes.{name}]\npath = "{root}"\nexpect = false')
+    for name in ("base", "chat"):
+        # One block above the last site, so that preflight can look there too.
+        model(kind, folder / name, max(layers) + 2, tuned=name == "chat")
+        lines.append(f'[models.{name}]\npath = "{folder / name}"\nexpect = false')
+    write_data(folder)
+    lines += [
+        '[data]\nweb = { file = "web.json", shuffle = 0, limit = 24 }',
+        'conversations = { file = "talk.json", column = "conversation", limit = 8 }',
+    ]
+    (folder / "without.toml").write_text(f'extends = "{paper}"\ndata = false\n')
+    (folder / "task.toml").write_text("\n".join(lines))
+    assert main(["eval", str(folder / "task.toml"), "--out", str(folder / "run")]) == 0
+    return harness.load_results(folder / "run")
+
+
+def test_every_drift_task_is_here() -> None:
+    assert sorted(CONFIGS) == sorted(
+        file.stem.removeprefix("drift_") for file in PAPERS.glob("drift_*.toml")
+    )
+
+
+@pytest.fixture(scope="module")
+def results_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Results]:
+    return cache(lambda kind: run(kind, tmp_path_factory.mktemp(kind)))
+
+
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_the_task_executes(kind: str, results_of: Callable[[str], Results]) -> None:
+    results = results_of(kind)
+    spec = harness.load(PAPERS / f"drift_{kind}.toml").spec
+    assert set(WITHOUT_SAES) >= ({kind} if not spec.saes else set())
+    sites = spec.pairs["web"].sites or [sae.site for sae in spec.saes.values()]
+    assert len(sites) == 3
+    for pair in ("web", "conversations"):
+        for site in sites:
+            cosine = results.value("cosine.raw", pair=pair, site=site)
+            assert cosine is not None
+            assert -1 <= cosine < 0.999
+            below = results.value("cosine.share_below", pair=pair, site=site)
+            assert below is not None
+    measured = {record.id.partition(".")[0].partition("@")[0] for record in results.records}
+    if spec.saes:
+        assert measured >= set(ON_SAES)
+        for site in sites:
+            at = {"pair": "conversations", "site": site}
+            explained = results.value("explained_ratio.ratio_of_means", **at)
+            assert explained is not None
+            assert 0 <= explained < 0.1, "the rotation reconstructs nearly everything"
+            shared = results.value("intersection_ratio.per_token", **at)
+            assert shared is not None
+            assert 0 < shared < 1
+            for view in ("base", "chat_turns"):
+                fvu = results.value("fvu.pooled", view=view, **at)
+                assert fvu is not None
+                assert fvu < 0.1
+            for step in ("data", "model", "both"):
+                assert results.value("fvu.degradation", step=step, site=site) is not None
+    else:
+        assert not measured & set(ON_SAES)
+
+
+def test_first_tokens_are_left_out_where_the_task_says_so(
+    results_of: Callable[[str], Results],
+) -> None:
+    """The Qwen2.5 7B task skips those that its SAEs were not trained on."""
+    results = results_of("qwen2.5-7b")
+    shares = [r.value for r in results.records if r.id == "dropped_share@1"]
+    assert shares
+    assert all(value is not None and value > 0 for value in shares)
