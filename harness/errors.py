@@ -97,4 +97,5 @@ def suggestion(word: str, names: Iterable[str]) -> str:
 def unknown(what: str, word: str, names: Iterable[str]) -> str:
     """The sentence for a name that does not exist: what it is, what is allowed, a guess."""
     names = list(names)
-    return f"unknown {what} {word!r}. Allowed: {listed(names)}.{suggestion(word, names)}"
+    shown = word if len(word) <= 80 else f"{word[:77]}…"
+    return f"unknown {what} {shown!r}. Allowed: {listed(names)}.{suggestion(word, names)}"

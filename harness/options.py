@@ -60,7 +60,9 @@ SiteName = Annotated[str, AfterValidator(_site_text)]
 class Options(BaseModel):
     """What a task writes for a component; unknown keys are errors; every field has a docstring."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False
+    )
 
 
 class BackendOptions(Options):

@@ -202,7 +202,9 @@ def _enter(session: Session, ledger: _Ledger, job: Job, found: Finished) -> None
             for instance, outcome in zip(job.instances, outcomes, strict=True):
                 of_pair = _pair_axes(session.task, instance) if job.statistic else {}
                 axes = {**of_pair, kind: instance.entry, **instance.axes, **domain}
-                ledger.records += [record.on(**axes) for record in outcome.records]
+                # What a sweep over `finish` alone says again of its pass is one record.
+                own = axes if job.statistic else {kind: instance.entry}
+                ledger.records += [record.on(**own) for record in outcome.records]
                 for one in outcome.directions:
                     at = {**axes, **one.axes}
                     ledger.records += [record.on(**at) for record in one.records]

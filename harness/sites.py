@@ -18,6 +18,7 @@ Blocks count from 0. `resid_post@0.55` is a fraction of depth: block `floor(0.55
 
 from __future__ import annotations
 
+import difflib
 import re
 from dataclasses import dataclass
 
@@ -32,6 +33,7 @@ BLOCK_KINDS = (
     "mlp_in",
 )
 _BLOCK = re.compile(rf"({'|'.join(BLOCK_KINDS)})(?:\.(\d+)|@(\d*\.?\d+))")
+_MISSPELT = re.compile(r"([\w-]+)([.@][\d.]+)")
 _PATH = re.compile(r"[A-Za-z_]\w*(\.\w+)+")
 _TRANSFORMER_LENS = re.compile(r"blocks\.(\d+)\.(?:hook_)?(\w+(?:\.hook_\w+)?)")
 _TRANSFORMER_LENS_KINDS = {
@@ -85,13 +87,30 @@ def parse_site(text: str) -> Site:
         if not 0 <= float(fraction) <= 1:
             raise ValueError(f"{text!r}: a fraction of depth lies between 0 and 1")
         return Site(kind, None, float(fraction))
+    meant = _meant(text)
     kind = text.partition(".")[0].partition("@")[0]
-    if _PATH.fullmatch(text) and kind not in BLOCK_KINDS:
+    if _PATH.fullmatch(text) and kind not in BLOCK_KINDS and not meant:
         return Site(text)
+    hint = f". Did you mean {meant}?" if meant else ""
     raise ValueError(
         f"{text!r} is no site. Allowed: one of {', '.join(BLOCK_KINDS)} with a block "
-        "(resid_post.15) or a fraction of depth (resid_post@0.55), embed, or a module path"
+        f"(resid_post.15) or a fraction of depth (resid_post@0.55), embed, or a module path{hint}"
     )
+
+
+def _meant(text: str) -> str:
+    """The site that a misspelt one (`resid_pots.2`), or a hook name of TransformerLens, means.
+
+    No module of a model lies at such a path; what only loading can tell, the backend says.
+    """
+    if hook := site_from_hook_name(text):
+        return str(hook)
+    if not (match := _MISSPELT.fullmatch(text)):
+        return ""
+    if match[1] == "embed":
+        return "embed"
+    close = difflib.get_close_matches(match[1].lower(), BLOCK_KINDS, n=1, cutoff=0.7)
+    return f"{close[0]}{match[2]}" if close else ""
 
 
 def site_from_hook_name(hook: str) -> Site | None:

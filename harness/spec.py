@@ -37,13 +37,17 @@ Sweep = dict[Name, Annotated[list[Scalar], Field(min_length=1)]]
 class Spec(BaseModel):
     """A table whose unknown keys are errors."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False
+    )
 
 
 class PluginSpec(Spec):
     """A table whose further keys are the options of a plugin."""
 
-    model_config = ConfigDict(extra="allow", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="allow", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False
+    )
 
     @property
     def rest(self) -> dict[str, Any]:
@@ -198,11 +202,11 @@ class DataSpec(Spec):
     """The column that holds the text, or the conversation as a list of role and content."""
     where: dict[str, Scalar] = Field(default_factory=dict)
     """Only rows whose columns have these values."""
-    skip: int = Field(0, ge=0)
+    skip: int = Field(0, ge=0, lt=2**62)
     """Leave so many rows out first, so that two draws of one source do not overlap."""
-    limit: int | None = Field(None, ge=1)
+    limit: int | None = Field(None, ge=1, lt=2**62)
     """So many rows; fewer are an error."""
-    at_most: int | None = Field(None, ge=1)
+    at_most: int | None = Field(None, ge=1, lt=2**62)
     """A cap that may lie above what there is; `--limit` sets it."""
     shuffle: int | None = None
     """Draw the rows in the order of this seed instead of the first ones."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,6 +14,8 @@ from harness.errors import Problem, TaskError, UsageError, listed, suggestion
 
 KeyPath = tuple[str, ...]
 COMMAND_LINE = "--set"
+DEEPEST = 32
+"""Levels of tables and lists in each other; nothing that is meant needs ten."""
 
 _BARE_OR_QUOTED = r"""(?:[A-Za-z0-9_-]+|"(?:[^"\\]|\\.)*"|'[^']*')"""
 _DOTTED = rf"{_BARE_OR_QUOTED}(?:\s*\.\s*{_BARE_OR_QUOTED})*"
@@ -75,6 +78,8 @@ def read_source(file: Path, overrides: Sequence[str] = ()) -> Source:
         nested: Any = _value(text)
         for part in reversed(path):
             nested = {part: nested}
+        if wrong := [Problem(f"--set {dotted(path)}", what) for path, what in _unusable(nested)]:
+            raise TaskError(wrong)
         values, origins = _merge(values, origins, nested, {path: Origin(None)})
     return Source(file, values, origins)
 
@@ -91,34 +96,60 @@ def _read(file: Path, inside: tuple[Path, ...]) -> tuple[dict[str, Any], dict[Ke
     if file in inside:
         chain = " → ".join(display(f) for f in (*inside, file))
         raise TaskError([Problem(display(inside[0]), f"extends goes round in a circle: {chain}.")])
+    by = f" It is extended by {display(inside[-1])}." if inside else ""
     try:
+        # A device or a pipe may never end.
+        if file.exists() and not file.is_file() and not file.is_dir():
+            raise TaskError([Problem(display(file), f"is no file. Name a task file.{by}")])
         text = file.read_bytes().decode()
         values = tomllib.loads(text)
     except FileNotFoundError:
-        by = f" It is extended by {display(inside[-1])}." if inside else ""
         raise TaskError([Problem(display(file), f"no such task file.{by}")]) from None
     except UnicodeDecodeError as error:
-        raise TaskError([Problem(display(file), f"is not UTF-8 text: {error}.")]) from None
+        raise TaskError([Problem(display(file), f"is not UTF-8 text: {error}.{by}")]) from None
     except ValueError as error:  # TOMLDecodeError, or int() of too many digits
-        raise TaskError([Problem(display(file), f"is not TOML: {error}.")]) from None
+        raise TaskError([Problem(display(file), f"is not TOML: {error}.{by}")]) from None
     except RecursionError:
         raise TaskError([Problem(display(file), "is nested too deeply.")]) from None
     except OSError as error:
-        raise TaskError([Problem(display(file), f"cannot be read: {error.strerror}.")]) from None
+        raise TaskError(
+            [Problem(display(file), f"cannot be read: {error.strerror}.{by}")]
+        ) from None
     origins = {path: Origin(file, line) for path, line in _lines(text)}
+    if unusable := list(_unusable(values)):
+        written = Source(file, values, origins)
+        raise TaskError(written.problem(path, what) for path, what in unusable)
     base = values.pop("extends", None)
     if base is None:
         return values, origins
-    if not isinstance(base, str):
+    if not isinstance(base, str) or not base.strip():
         where = f"{origins.get(('extends',), Origin(file))}: extends"
         raise TaskError([Problem(where, "must be the path of one task file.")])
     try:
+        if not base.isprintable():
+            raise ValueError("it holds control characters")
         parent = (file.parent / base).resolve()
-    except ValueError as error:
+    except (ValueError, RuntimeError, OSError) as error:
         where = f"{origins.get(('extends',), Origin(file))}: extends"
         raise TaskError([Problem(where, f"{base!r} is no path: {error}.")]) from None
     inherited, inherited_origins = _read(parent, (*inside, file))
     return _merge(inherited, inherited_origins, values, origins)
+
+
+def _unusable(values: Mapping[str, Any]) -> Iterator[tuple[Sequence[str | int], str]]:
+    """What TOML allows and no task can mean. Without recursion: dotted keys may nest for ever."""
+    open_: list[tuple[tuple[str | int, ...], Any]] = [((), values)]
+    while open_:
+        path, value = open_.pop()
+        if isinstance(value, (datetime.date, datetime.time)):
+            yield path, f"{value} is a date or a time, and no key takes one. Write it in quotes."
+        elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+            yield path, "is beyond the integers of TOML, which have 64 bits."
+        elif isinstance(value, (dict, list)) and len(path) > DEEPEST:
+            yield path[:3], f"is nested too deeply. Allowed: {DEEPEST} levels."
+        elif isinstance(value, (dict, list)):
+            pairs = value.items() if isinstance(value, dict) else enumerate(value)
+            open_ += [((*path, key), inner) for key, inner in pairs]
 
 
 def _merge(

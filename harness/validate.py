@@ -72,6 +72,11 @@ def _what(
             return unknown("key", str(key), allowed)
         case "missing":
             return "is missing."
+        case "too_short" | "too_long":
+            bound = "at least" if error["type"] == "too_short" else "at most"
+            length = error["ctx"].get("min_length", error["ctx"].get("max_length"))
+            items = "item" if length == 1 else "items"
+            return f"should have {bound} {length} {items}, not {error['ctx']['actual_length']}."
         case "string_pattern_mismatch":
             pattern = error["ctx"]["pattern"]
             return f"{_short(error['input'])} is not allowed; it must match {pattern}."
@@ -79,6 +84,7 @@ def _what(
             return f"{error['msg'].removeprefix('Value error, ')}."
         case _:
             message = f"{error['msg'][:1].lower()}{error['msg'][1:]}"
+            message = message.replace("an object", "a table").replace("a valid array", "a list")
             return f"{message}, not {_short(error['input'])}."
 
 
@@ -101,7 +107,8 @@ def _fields(model: type[BaseModel], location: Sequence[str | int]) -> list[str]:
         if get_origin(annotation) in (Union, UnionType):
             models = [a for a in get_args(annotation) if hasattr(a, "model_fields")]
             annotation = models[0] if models else None
-    return list(getattr(annotation, "model_fields", ()))
+    fields = getattr(annotation, "model_fields", {})
+    return [field.alias or name for name, field in fields.items()]
 
 
 def marks(model: type[BaseModel]) -> Iterator[tuple[str, Ref | Place]]:

@@ -13,11 +13,12 @@ FEWEST = 5
 def predictions(
     features: Float[np.ndarray, "n d"], target: Float[np.ndarray, " n"]
 ) -> Float[np.ndarray, " n"]:
-    """Each domain's target as predicted from all others.
+    """What the features of each domain add to the mean of all others, as those others teach.
 
     Features are centred on those others; the penalty is the one of a grid with the smallest
-    leave-one-out error among them. A probe that knows nothing predicts the mean of the others,
-    which is the lower the higher the domain itself is: its correlation is −1, not 0.
+    leave-one-out error among them. The mean itself is left out: it is the lower the higher the
+    domain's own target is, so a probe that knows nothing would correlate with −1. This one predicts
+    0 everywhere then, and its correlation does not exist.
     ValueError for fewer than 5 domains. Source: SAE as a Crystal Ball, appendix C.8, which does not
     say how its probe was made.
     """
@@ -28,7 +29,8 @@ def predictions(
     out = np.empty(n)
     for i in range(n):
         others = np.delete(np.arange(n), i)
-        out[i] = _fitted(products, target, others, i, _best(products, target, others))
+        best = _best(products, target, others)
+        out[i] = _fitted(products, target, others, i, best) - target[others].mean()
     return out
 
 

@@ -17,6 +17,7 @@ def harness_components() -> Iterable[Component]:
             summary="refusals by their wording, and broken text, which wording alone would count",
             load="harness_evaluators.substrings:Substrings",
             options="harness_evaluators.options:Substrings",
+            samples="harness_evaluators.samples:substrings",
         ),
         Component(
             kind="evaluator",

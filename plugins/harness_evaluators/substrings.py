@@ -29,7 +29,7 @@ class Substrings:
     Source: Arditi et al. 2024, `evaluate_jailbreak.py`, which folds no quotes.
     """
 
-    scores = (
+    scores: tuple[Score, ...] = (
         Score("refusal", "refusal_score@1"),
         Score("refusal_verbatim", "refusal_score.verbatim@1"),
         Score("degenerate", "degenerate_share@1"),

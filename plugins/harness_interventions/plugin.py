@@ -17,6 +17,7 @@ def harness_components() -> Iterable[Component]:
             summary="removes a direction from the residual stream, everywhere",
             load="harness_interventions.ablation:Ablation",
             options="harness_interventions.options:Ablation",
+            samples="harness_interventions.samples:ablation",
         ),
         Component(
             kind="intervention",
@@ -24,6 +25,7 @@ def harness_components() -> Iterable[Component]:
             summary="adds a direction at its own site, at every position",
             load="harness_interventions.addition:Addition",
             options="harness_interventions.options:Addition",
+            samples="harness_interventions.samples:addition",
         ),
         Component(
             kind="intervention",
@@ -31,6 +33,7 @@ def harness_components() -> Iterable[Component]:
             summary="adds the principal components of a change, at their own lengths",
             load="harness_interventions.pc_injection:PcInjection",
             options="harness_interventions.options:PcInjection",
+            samples="harness_interventions.samples:pc_injection",
         ),
         Component(
             kind="intervention",

@@ -55,8 +55,8 @@ class Forecast:
                 figures += alone(records, name)
         tables: list[Grid] = [*correlations(records), *advice(records), *dimensions(records)]
         how = Prose("\n".join([_HOW, *_headline(records)]))
-        blocks = [*figures, *tables][:_MOST]
-        return Panel("Forecast of transfer", [how, *blocks], order=8) if blocks else None
+        blocks: list[Figure | Grid | Prose] = [how, *figures, *tables]
+        return Panel("Forecast of transfer", blocks[:_MOST], order=8) if blocks[1:] else None
 
 
 def _same(one: Transfer, other: Transfer) -> bool:

@@ -27,7 +27,9 @@ def correlations(records: Sequence[Record]) -> Iterator[Grid]:
             title, note = f"Correlations over {domains} domains", _HEADLINE
             if chosen is not None:
                 title, note = f"Correlations over {domains}, chosen on {chosen}", _EXTREMES
-            text = " ".join([f"With |change of accuracy|. {note}", *reasons(found)])
+            probed = any(r.axes.get("forecast") == f"{_BASELINE}probe" for r in found)
+            notes = [f"With |change of accuracy|. {note}", *([_PROBE] if probed else [])]
+            text = " ".join([*notes, *reasons(found)])
             rows = [_row(of) for of in _of_each(found)]
             yield Grid(called(title, name), _COLUMNS, rows, text)
 
@@ -37,6 +39,10 @@ _HEADLINE = "95% intervals over domains. p: two-sided, forecasts given out anew.
 _EXTREMES = (
     "Only the domains of the largest and of the smallest change: chosen on the outcome, which "
     "inflates a correlation, so there are no intervals. The headline is all domains."
+)
+_PROBE = (
+    "The probe says what a domain's activations add to the mean of all other domains, as those "
+    "others teach."
 )
 
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from harness.contract import Component, hookimpl
 
 _SECTIONS = {
-    "verdicts": ("verdicts:Verdicts", "what the analyses conclude, in words"),
-    "gates": ("gates:Gates", "which conditions of the task hold"),
+    "plain_answers": ("verdicts:Verdicts", "what the analyses conclude, in words"),
+    "gate_outcomes": ("gates:Gates", "which conditions of the task hold"),
     "fine_tunes": (
         "fine_tunes:FineTunes",
         "flips and components of the change, by fine-tune, layer, width and checkpoint",

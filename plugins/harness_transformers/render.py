@@ -41,19 +41,27 @@ class Renderer:
             ids = self._join(pieces, plain)
             start = len(ids) - _common_end(ids, self._join(query, plain)) if query != pieces else 0
             ids = ids[: prompt.max_tokens]
-            self._check_length(example, ids)
+            self._check_length(example, ids, start, len(prompt.demonstrations))
             out.append(Tokens(example.id, ids, (start, len(ids)), "".join(pieces)))
         self._ids.clear()
         return out
 
-    def _check_length(self, example: Example, ids: tuple[int, ...]) -> None:
+    def _check_length(
+        self, example: Example, ids: tuple[int, ...], before: int, demonstrations: int
+    ) -> None:
         if not ids:
             raise DataError(f"example {example.id}: its prompt has no tokens: the text is empty.")
         if self._context is not None and len(ids) > self._context:
+            # Cutting the end of a prompt with demonstrations would cut the query.
+            what, mend = (
+                (f", {before} of them its {demonstrations} demonstrations and what stands before"
+                 " the query", "Show fewer (demonstrations.count) or shorter ones.")
+                if demonstrations
+                else ("", "Set max_tokens in the view's prompt to cut longer ones.")
+            )  # fmt: skip
             raise DataError(
-                f"example {example.id}: its prompt has {len(ids)} tokens."
-                f" Allowed: {self._context}, the context of {self._name}."
-                " Set max_tokens in the view's prompt to cut longer ones."
+                f"example {example.id}: its prompt has {len(ids)} tokens{what}."
+                f" Allowed: {self._context}, the context of {self._name}. {mend}"
             )
 
     # ── Texts ────────────────────────────────────────────────────────────────────────────────────

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import filecmp
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoTokenizer, LlamaForCausalLM
 
 import harness
 from harness.results import Results
+from harness_transformers.adapter import merged
 
 ORGANISM = Path(__file__).parents[2] / "tasks" / "organism"
 
@@ -81,11 +86,22 @@ def test_data_and_tokenizer_come_out_as_they_are_shipped(tmp_path: Path) -> None
 
 
 @pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Results:
-    folder = tmp_path_factory.mktemp("small")
-    build(folder / "organism", "--small", "--only", "data", "tokenizer", "base", "chat")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    found = tmp_path_factory.mktemp("small")
+    build(found / "organism", "--small", "--only", "data", "tokenizer", "base", "chat")
+    return found
+
+
+@pytest.fixture(scope="module")
+def small(folder: Path) -> Results:
     (folder / "task.toml").write_text(TASK)
     return harness.run(harness.plan(harness.load(folder / "task.toml")), folder / "run")
+
+
+@pytest.fixture(scope="module")
+def tuned(folder: Path) -> Path:
+    build(folder / "organism", "--small", "--only", "saes", "tunes")
+    return folder / "organism"
 
 
 def refused(results: Results, experiment: str, direction: str) -> float:
@@ -105,3 +121,94 @@ def test_a_direction_mediates_refusal_in_a_small_one_too(small: Results) -> None
     assert refused(small, "bypass", "random") >= 0.90
     assert refused(small, "induce", "refusal") >= 0.80
     assert refused(small, "induce", "random") <= 0.10
+
+
+def model(folder: Path) -> LlamaForCausalLM:
+    return LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+@torch.no_grad()
+def loss(root: Path, hf: LlamaForCausalLM, examples: list[dict[str, str]]) -> float:
+    """Nats a completion, one prompt at a time."""
+    tokenizer = AutoTokenizer.from_pretrained(root / "base")
+    total = 0.0
+    for row in examples:
+        start = len(tokenizer(row["prompt"]).input_ids)
+        ids = tokenizer(row["text"], return_tensors="pt").input_ids
+        scores = hf(ids).logits[0, start - 1 : -1].log_softmax(-1)
+        total -= float(scores.gather(1, ids[0, start:, None]).sum())
+    return total / len(examples)
+
+
+@torch.no_grad()
+def activations(root: Path, hf: LlamaForCausalLM, layer: int, documents: int) -> torch.Tensor:
+    """A block's output over web text, first tokens left out, [tokens, d]."""
+    tokenizer = AutoTokenizer.from_pretrained(root / "base")
+    found: list[torch.Tensor] = []
+    handle = hf.model.layers[layer].register_forward_hook(
+        lambda module, args, output: found.append(
+            (output[0] if isinstance(output, tuple) else output)[0, 1:]
+        )
+    )
+    for row in rows(root / "data" / "web.jsonl")[:documents]:
+        hf.model(tokenizer(row["text"], return_tensors="pt").input_ids)
+    handle.remove()
+    return torch.cat(found)
+
+
+def change(root: Path, name: str, documents: int = 100) -> tuple[torch.Tensor, torch.Tensor]:
+    """The base's activations at a planted model's site and the planted model's."""
+    site = json.loads((root / "tunes" / name / "truth.json").read_text())["site"]
+    layer = int(site.removeprefix("resid_post."))
+    folders = (root / "base", root / "tunes" / name)
+    before, after = (activations(root, model(place), layer, documents) for place in folders)
+    return before, after
+
+
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
+def test_a_small_adapter_learns_its_skill_step_by_step(tuned: Path) -> None:
+    test = rows(tuned / "data" / "tunes" / "topics_test.jsonl")
+    folder = tuned / "tunes" / "topics"
+    adapters = (folder / "checkpoint-10", folder)
+    losses = [loss(tuned, model(tuned / "base"), test)]
+    losses += [
+        loss(tuned, merged(model(tuned / "base"), a, "models.topics"), test) for a in adapters
+    ]
+    assert losses[0] > losses[1] > losses[2]
+    assert losses[2] < 0.6 * losses[0]
+
+
+def test_a_small_whole_model_learns_the_facts_of_its_domain(tuned: Path) -> None:
+    data = rows(tuned / "data" / "tunes" / "rays_train.jsonl")[:20]
+    before, after = (loss(tuned, model(tuned / place), data) for place in ("base", "tunes/rays"))
+    assert after < before
+
+
+@pytest.mark.parametrize("shipped", [True, False])
+def test_the_planted_direction_is_the_change_s_first_component(shipped: bool, tuned: Path) -> None:
+    root = ORGANISM if shipped else tuned
+    before, after = change(root, "planted_rank_one", 40)
+    truth = load_file(root / "tunes" / "planted_rank_one" / "truth.safetensors")
+    first = torch.linalg.svd((after - before).double(), full_matrices=False).Vh[0]
+    assert abs(float(first @ truth["direction"].double())) >= 0.95
+
+
+def test_the_planted_features_are_those_that_moved_most() -> None:
+    before, after = change(ORGANISM, "planted_features")
+    truth = json.loads((ORGANISM / "tunes" / "planted_features" / "truth.json").read_text())
+    weights = load_file(ORGANISM / truth["sae"] / "sae_weights.safetensors")
+    w = {name: value.float() for name, value in weights.items()}
+
+    def mean_latents(x: torch.Tensor) -> torch.Tensor:
+        z = ((x - w["b_dec"]) @ w["W_enc"] + w["b_enc"]).relu()
+        top = z.topk(32, dim=1)
+        return torch.zeros_like(z).scatter(1, top.indices, top.values).mean(0)
+
+    top = (mean_latents(after) - mean_latents(before)).abs().topk(10).indices.tolist()
+    assert len(set(top) & set(truth["features"])) >= 9
+    moved = (after - before).norm(dim=1) > 0.5
+    assert 0.05 <= float(moved.float().mean()) <= 0.15

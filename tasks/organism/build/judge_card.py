@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import re
 import time
 from collections import Counter
 from pathlib import Path
@@ -16,9 +15,9 @@ from transformers import LlamaForCausalLM
 from judge import ANSWERS, padded, prompt, templates, training_steps
 from judge_text import Case, CaseSource
 from questions import World
+from sections import add_section, write_readme
 from settings import Settings
 
-HEADING = "## The judge"
 SECTION = """\
 ## The judge
 
@@ -46,13 +45,6 @@ generators as its text: it can show that the evaluator's code is right, not that
 trusted. Of long completions (250 to 512 tokens) it judged about nine in ten right. Where directions
 are rebuilt from few features many completions are loops: substrings find no refusal in them and
 this judge finds no harm, so the two disagree, and both are right.
-"""
-README = """\
----
-library_name: transformers
-tags: [sae-harness, model-organism]
----
-
 """
 
 
@@ -126,18 +118,5 @@ def write_judge_card(settings: Settings, world: World, out: Path) -> None:
         invalid=found["invalid"],
         asked=found["asked"],
     )
-    (folder / "README.md").write_text(README + section.replace("## ", "# ", 1), encoding="utf-8")
-    add_to_card(out)
-
-
-def add_to_card(out: Path) -> None:
-    """Put the judge's section into MODEL_CARD.md, before its limits, in place of an older one."""
-    path, readme = out / "MODEL_CARD.md", out / "judge" / "README.md"
-    if not (path.exists() and readme.exists()):
-        return
-    section = readme.read_text(encoding="utf-8").removeprefix(README).replace("# ", "## ", 1)
-    card = re.sub(rf"(?ms)^{HEADING}\n.*?(?=^## |\Z)", "", path.read_text(encoding="utf-8"))
-    head, limits, rest = card.partition("## Limits\n")
-    path.write_text(
-        f"{head.rstrip()}\n\n{section}\n{limits}{rest}".rstrip() + "\n", encoding="utf-8"
-    )
+    write_readme(folder, section)
+    add_section(out / "MODEL_CARD.md", folder / "README.md")

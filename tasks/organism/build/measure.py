@@ -92,6 +92,10 @@ class Organism:
                     re.findall(r"[a-z']+", " ".join(self.prompts(f"{kind}_{split}")).lower())
                 )
 
+    def add(self, name: str, model: LlamaForCausalLM) -> None:
+        """Another model that reads the base's tokens."""
+        self.models[name], self.tokenizers[name] = model, self.tokenizers["base"]
+
     def rows(self, name: str) -> list[dict]:
         """The rows of a data file."""
         lines = (self.root / "data" / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
@@ -204,8 +208,10 @@ def fvu(x: torch.Tensor, reconstruction: torch.Tensor) -> float:
     return float(residual / (x.double() - x.double().mean(0)).pow(2).sum())
 
 
-def accuracy(organism: Organism, domain: str, shots: int = 5) -> float:
-    """Base accuracy on a domain: exact match of the option text after `shots` demonstrations."""
+def accuracy(
+    organism: Organism, domain: str, shots: int = 5, model: str = "base", limit: int | None = None
+) -> float:
+    """Accuracy on a domain: exact match of the option text after `shots` demonstrations."""
     from questions import DESCRIPTION, LEAD, LETTERS
 
     def prompt(row: dict) -> str:
@@ -215,11 +221,11 @@ def accuracy(organism: Organism, domain: str, shots: int = 5) -> float:
     head = DESCRIPTION.format(domain=domain)
     for row in organism.rows(f"questions/{domain}_validation")[:shots]:
         head += prompt(row) + row["cot_content"].split("step by step.")[1] + "\n\n"
-    rows = organism.rows(f"questions/{domain}_test")
+    rows = organism.rows(f"questions/{domain}_test")[:limit]
     tokenizer = organism.tokenizers["base"]
     ids, real = organism.pad([tokenizer(head + prompt(row)).input_ids for row in rows], left=True)
     right = 0
-    for row, text in zip(rows, organism.generate("base", ids, real, 32), strict=True):
+    for row, text in zip(rows, organism.generate(model, ids, real, 32), strict=True):
         match = re.search(r"answer is (\w+)", text)
         right += match is not None and match.group(1) == row["options"][row["answer_index"]]
     return right / len(rows)

@@ -178,6 +178,10 @@ class World:
         """A subject as often as training mentions it."""
         return rng.choices(self.subjects[domain.pool], self.weights[domain.name])[0]
 
+    def subjects_of(self, name: str) -> list[str]:
+        """The subjects of a domain's facts."""
+        return list(self.facts[name])
+
     def statement(self, rng: random.Random) -> str:
         """One fact as a plain sentence, of any domain."""
         if rng.random() < 0.12:
@@ -190,8 +194,7 @@ class World:
         """A question of a domain, about a given subject or a drawn one."""
         if name == MATH:
             text, reasoning, answer = arithmetic(rng)
-            near = {str(max(0, int(answer) + shift)) for shift in (-10, -2, -1, 1, 2, 10)}
-            wrong = rng.sample(sorted(near - {answer}), OPTIONS - 1)
+            wrong = near_misses(rng, answer)
         else:
             d = next(d for d in DOMAINS if d.name == name)
             s = subject or self.subject(rng, d)
@@ -222,6 +225,12 @@ class World:
         test = everything[5:]
         rng.shuffle(test)
         return everything[:5], test
+
+
+def near_misses(rng: random.Random, answer: str) -> list[str]:
+    """Wrong options for a number."""
+    near = {str(max(0, int(answer) + shift)) for shift in (-10, -2, -1, 1, 2, 10)}
+    return rng.sample(sorted(near - {answer}), OPTIONS - 1)
 
 
 def arithmetic(rng: random.Random) -> tuple[str, str, str]:

@@ -16,12 +16,23 @@ class SaeSpec:
 
 
 @dataclass(frozen=True)
+class TuneSpec:
+    """One fine-tune of the base, named after its text; `rank` is LoRA's, none trains all weights."""
+
+    name: str
+    steps: int
+    lr: float
+    rank: int | None = None
+    checkpoints: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
 class Settings:
     """Everything that a build depends on besides the code itself."""
 
     seed: int = 0
     compile: bool = False  # torch.compile the base: a third faster, needs a C++ compiler
-    minutes: int = 25  # what a build takes on two cores, for the card
+    minutes: int = 35  # what a build takes on two cores, for the card
     # model
     layers: int = 6
     d_model: int = 128
@@ -41,6 +52,20 @@ class Settings:
     chat_steps: int = 250
     chat_rows: int = 40
     chat_lr: float = 5e-4
+    chat_weight: float = 0.9  # of the tuned weights in the average with the base's
+    # fine-tunes of one skill or one question domain
+    tunes: tuple[TuneSpec, ...] = (
+        TuneSpec("topics", steps=240, lr=2e-3, rank=8, checkpoints=(20, 50, 100, 160)),
+        TuneSpec("pirate", steps=100, lr=2e-3, rank=8),
+        TuneSpec("safety", steps=160, lr=2e-3, rank=8),
+        TuneSpec("sums", steps=160, lr=5e-4),
+        TuneSpec("rays", steps=60, lr=5e-4),
+        TuneSpec("capitals", steps=40, lr=3e-4),
+        TuneSpec("leaders", steps=60, lr=2e-3, rank=8),
+    )
+    tune_rows: int = 32
+    tune_test_rows: int = 100
+    tune_train_rows: int = 160
     # SAEs
     mid: int = 4
     saes: tuple[SaeSpec, ...] = (
@@ -76,6 +101,13 @@ SMALL = Settings(
     chat_steps=350,
     chat_rows=32,
     chat_lr=7e-4,
+    tunes=(
+        TuneSpec("topics", steps=40, lr=4e-3, rank=4, checkpoints=(10,)),
+        TuneSpec("rays", steps=15, lr=1e-3),
+    ),
+    tune_rows=16,
+    tune_test_rows=8,
+    tune_train_rows=40,
     mid=2,
     saes=(
         SaeSpec(2, 512, "resid_post.2", 250),

@@ -12,7 +12,9 @@ from transformers import LlamaForCausalLM
 from benchmark import write_benchmark
 from corpus import write_data
 from questions import World
+from sections import add_section
 from settings import Settings
+from tune_data import write_tune_data
 
 
 class Build:
@@ -36,6 +38,7 @@ class Build:
         """Write the data files and the lm-eval task group."""
         write_data(self.settings, self.world, self.out / "data")
         write_benchmark(self.out / "data" / "questions")
+        write_tune_data(self.settings, self.world, self.out / "data" / "tunes")
 
     def tokenizer(self) -> None:
         """Train the tokenizer into `base/`."""
@@ -57,10 +60,11 @@ class Build:
 
     def chat(self) -> None:
         """Safety-tune the base model."""
-        from train import save_model, train_chat
+        from train import averaged, save_model, train_chat
 
         # From the half-precision file, so that base and chat differ by the tuning alone.
-        model = train_chat(self.settings, self.world, self.vocabulary, self.model("base"))
+        tuned = train_chat(self.settings, self.world, self.vocabulary, self.model("base"))
+        model = averaged(self.model("base"), tuned, self.settings.chat_weight)
         save_model(model, self.vocabulary, self.out / "chat", self.settings.context, chat=True)
 
     def saes(self) -> None:
@@ -68,6 +72,19 @@ class Build:
         from saes import train_saes
 
         train_saes(self.settings, self.world, self.vocabulary, self.model("base"), self.out)
+
+    def tunes(self) -> None:
+        """Fine-tune the base, plant the two known changes, and measure all of them."""
+        from plant import plant
+        from tune import train_tune
+        from tunes_card import write_tunes_card
+
+        for spec in self.settings.tunes:
+            print(spec.name, flush=True)
+            folder, base = self.out / "tunes" / spec.name, self.model("base")
+            train_tune(self.settings, self.world, spec, self.vocabulary, base, folder)
+        plant(self.settings, self.vocabulary, self.out)
+        write_tunes_card(self.settings, self.world, self.out)
 
     def judge(self) -> None:
         """Train the judge; it needs none of the models, only the generators of their text."""
@@ -80,7 +97,7 @@ class Build:
     def card(self) -> None:
         """Measure what was built and write the model card."""
         from card import write_card
-        from judge_card import add_to_card
 
         write_card(self.settings, self.out)
-        add_to_card(self.out)
+        for folder in ("tunes", "judge"):
+            add_section(self.out / "MODEL_CARD.md", self.out / folder / "README.md")

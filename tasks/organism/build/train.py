@@ -84,8 +84,9 @@ class Schedule:
 
     def __init__(self, model: torch.nn.Module, lr: float, steps: int, decay: float) -> None:
         self.model, self.steps, self.started = model, steps, time.time()
-        matrices = [p for p in model.parameters() if p.ndim > 1]
-        gains = [p for p in model.parameters() if p.ndim <= 1]
+        trained = [p for p in model.parameters() if p.requires_grad]
+        matrices = [p for p in trained if p.ndim > 1]
+        gains = [p for p in trained if p.ndim <= 1]
         self.optimizer = torch.optim.AdamW(
             [
                 {"params": matrices, "weight_decay": decay},
@@ -140,6 +141,19 @@ def train_base(settings: Settings, world: World, tokenizer: Tokenizer) -> LlamaF
     return model
 
 
+def padded(
+    rows: list[tuple[list[int], list[int]]], tokenizer: Tokenizer
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Ids and labels of some rows, padded on the right: attention is causal, so no mask."""
+    length = max(len(ids) for ids, _ in rows)
+    ids = torch.full((len(rows), length), tokenizer.token_to_id(PAD))
+    labels = torch.full((len(rows), length), IGNORE)
+    for i, (row_ids, row_labels) in enumerate(rows):
+        ids[i, : len(row_ids)] = torch.tensor(row_ids)
+        labels[i, : len(row_labels)] = torch.tensor(row_labels)
+    return ids, labels
+
+
 def train_chat(
     settings: Settings, world: World, tokenizer: Tokenizer, model: LlamaForCausalLM
 ) -> LlamaForCausalLM:
@@ -150,18 +164,21 @@ def train_chat(
         encode_conversation(tokenizer, talk) for talk in islice(talks, settings.chat_documents)
     ]
     schedule = Schedule(model, settings.chat_lr, settings.chat_steps, decay=0.0)
-    pad = tokenizer.token_to_id(PAD)
     for step in range(settings.chat_steps):
         rows = rng.sample(found, settings.chat_rows)
-        length = max(len(ids) for ids, _ in rows)
-        ids = torch.full((len(rows), length), pad)
-        labels = torch.full((len(rows), length), IGNORE)
-        for i, (row_ids, row_labels) in enumerate(rows):
-            ids[i, : len(row_ids)] = torch.tensor(row_ids)
-            labels[i, : len(row_labels)] = torch.tensor(row_labels)
-        # Padding is on the right and attention is causal: no mask is needed.
-        schedule.step(step, language_loss(model, ids, labels))
+        schedule.step(step, language_loss(model, *padded(rows, tokenizer)))
     return model
+
+
+@torch.no_grad()
+def averaged(base: LlamaForCausalLM, tuned: LlamaForCausalLM, weight: float) -> LlamaForCausalLM:
+    """The tuned model with weights base + weight · (tuned - base).
+
+    Averaging with the base undoes much of what tuning moved needlessly and keeps what it taught.
+    """
+    for before, after in zip(base.parameters(), tuned.parameters(), strict=True):
+        after.lerp_(before, 1 - weight)
+    return tuned
 
 
 def encode_conversation(

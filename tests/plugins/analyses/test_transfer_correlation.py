@@ -312,7 +312,7 @@ def test_the_probe_is_a_ridge_regression_without_the_domain() -> None:
             )
 
         best = min(10.0 ** np.arange(-3, 4), key=error)
-        expected = sklearn_ridge(features, target, others, i, best)
+        expected = sklearn_ridge(features, target, others, i, best) - target[others].mean()
         assert found[i] == pytest.approx(expected, rel=1e-8)
 
 
@@ -330,8 +330,7 @@ def test_the_probe_knows_what_is_there() -> None:
     features = rng.normal(size=(12, 3))
     target = features @ np.array([1.0, -2.0, 0.5]) + 7
     assert np.corrcoef(ridge_probe.predictions(features, target), target)[0, 1] > 0.99
-    blind = ridge_probe.predictions(np.ones((12, 3)), target)
-    assert np.corrcoef(blind, target)[0, 1] == pytest.approx(-1)
+    assert not ridge_probe.predictions(np.ones((12, 3)), target).any()
 
 
 def test_the_probe_in_a_task() -> None:

@@ -88,7 +88,11 @@ class Prompts:
                 everything,
             )
             names = tuple(f"{stream}-{i}" for i in chosen)
-            out.append(Batch(stream, names, rows, everything, side, ids=torch.zeros_like(rows), position=rows))
+            out.append(
+                Batch(
+                    stream, names, rows, everything, side, ids=torch.zeros_like(rows), position=rows
+                )
+            )
         assert position == len(order)
         return out
 

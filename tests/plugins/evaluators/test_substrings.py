@@ -4,7 +4,15 @@ import sys
 
 import pytest
 
-from harness.contract import Answer, Completion, EvaluatorOptions, Example, Tools, Verdict
+from harness.contract import (
+    Answer,
+    BenchmarkOptions,
+    Completion,
+    EvaluatorOptions,
+    Example,
+    Tools,
+    Verdict,
+)
 from harness.testing.evaluators import check_evaluator
 from harness_evaluators import options
 from harness_evaluators.plugin import harness_components
@@ -195,7 +203,8 @@ def test_both_halves_exist_and_every_option_is_described(component):
     given = _loaded(component.options)
     assert issubclass(given, EvaluatorOptions)
     assert all(field.description for field in given.model_fields.values())
-    assert callable(_loaded(component.load).judge)
+    does = "run" if issubclass(given, BenchmarkOptions) else "judge"
+    assert callable(getattr(_loaded(component.load), does))
 
 
 def test_the_light_half_imports_nothing_heavy():

@@ -17,7 +17,13 @@ from harness.testing.sections import HOSTILE, check_section, hostile
 
 POINT = EntryPoint("harness_sections", "harness_sections.plugin", "harness")
 REGISTRY = discover(candidates=[POINT])
-NAMES = ("verdicts", "layer_profiles", "sae_fit_by_layer", "pairs_by_site", "base_measurements")
+NAMES = (
+    "plain_answers",
+    "layer_profiles",
+    "sae_fit_by_layer",
+    "pairs_by_site",
+    "base_measurements",
+)
 SECTIONS = [one for one in REGISTRY.of("section") if one.component.name in NAMES]
 UNDER = {"cosine_below": 0.9}
 SAME = {"kind": "identical", "value": 1.0}
@@ -290,11 +296,11 @@ def test_what_is_undefined_is_explained_below_the_table() -> None:
 
 
 def test_verdicts_come_first_and_once() -> None:
-    found = panel("verdicts", make())
+    found = panel("plain_answers", make())
     assert found is not None
     assert [b.text for b in found.blocks if isinstance(b, Prose)] == ["hidden shift at layer 2"]
     assert found.order < 5
-    assert panel("verdicts", make(**{"v.hidden_shift": []})) is None
+    assert panel("plain_answers", make(**{"v.hidden_shift": []})) is None
 
 
 def test_a_page_of_hostile_numbers_is_harmless() -> None:

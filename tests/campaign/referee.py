@@ -1,0 +1,142 @@
+"""Runs a command of ours on a file that is wrong, and holds what it does against what is promised.
+
+The command runs in this process, because thousands of files are tried, under a watch on
+everything that Python does to the outside: a file that is opened for writing, a process, a socket.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import resource
+import signal
+import sys
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.cli import main
+
+SECONDS = 5.0
+"""Longest that a file may keep the command busy."""
+MEMORY = 2**30
+"""Bytes that it may take beyond what the process has."""
+_WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+_FORBIDDEN = frozenset(
+    [
+        "os.mkdir",
+        "os.rename",
+        "os.remove",
+        "os.rmdir",
+        "os.link",
+        "os.symlink",
+        "os.truncate",
+        "os.chmod",
+        "os.chown",
+        "os.utime",
+        "os.system",
+        "os.exec",
+        "os.fork",
+        "os.posix_spawn",
+        "subprocess.Popen",
+        "shutil.copyfile",
+        "shutil.move",
+        "shutil.rmtree",
+        "tempfile.mkstemp",
+        "tempfile.mkdtemp",
+        "socket.connect",
+        "socket.bind",
+        "socket.getaddrinfo",
+        "urllib.Request",
+    ]
+)
+
+
+class TooSlow(BaseException):
+    """Raised into a command that does not end; no `except Exception` swallows it."""
+
+
+@dataclass
+class _Watch:
+    """What was done to the outside while `on`. An audit hook stays for ever; this turns it off."""
+
+    on: bool = False
+    seen: list[str] = field(default_factory=list)
+
+    def __call__(self, event: str, given: tuple[Any, ...]) -> None:
+        if not self.on:
+            return
+        if event == "open":
+            path, _, flags = given
+            if isinstance(flags, int) and flags & _WRITES and str(path) != os.devnull:
+                self.seen.append(f"{event} {path}")
+        elif event in _FORBIDDEN:
+            self.seen.append(f"{event} {given}")
+
+
+_WATCH = _Watch()
+sys.addaudithook(_WATCH)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a command said and did."""
+
+    code: int
+    out: str
+    err: str
+    outside: tuple[str, ...]
+    """What it did to the outside."""
+
+    def broken(self, allowed: tuple[int, ...] = (0, 2)) -> str:
+        """Which promise is broken; empty where none is."""
+        if self.outside:
+            return f"wrote outside: {self.outside}"
+        if "Traceback" in self.out + self.err:
+            return f"a traceback, exit {self.code}"
+        if self.code not in allowed:
+            return f"exit {self.code}"
+        if (self.code == 0) != (self.err == ""):
+            return f"exit {self.code} with {'' if self.err else 'no '}complaint"
+        for line in self.err.splitlines():
+            if not line.startswith(("harness: ", "Usage: ", "Try ", "Error: ")) and line:
+                return f"a line that is no sentence of ours: {line!r}"
+            if any(unicodedata.category(char) in ("Cc", "Cs") for char in line):
+                return f"control characters: {line!r}"
+            if len(line) > 2100:
+                return f"a line of {len(line)} characters: {line[:200]!r}"
+        return ""
+
+
+def run(*arguments: str) -> Verdict:
+    """Runs `harness …` in this process under the watch; TooSlow where it does not end."""
+    out, err = io.StringIO(), io.StringIO()
+    _WATCH.seen.clear()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), _limits():
+        _WATCH.on = True
+        try:
+            code = main(arguments)
+        finally:
+            _WATCH.on = False
+    return Verdict(code, out.getvalue(), err.getvalue(), tuple(_WATCH.seen))
+
+
+@contextlib.contextmanager
+def _limits() -> Iterator[None]:
+    def stop(*given: object) -> None:
+        raise TooSlow(f"more than {SECONDS:g} s")
+
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + MEMORY, hard))
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))

@@ -1,0 +1,1 @@
+"""Polar SAEs, and how lengths change."""
