@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import errno
+import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from harness.errors import MachineError, UsageError
+from harness.errors import HarnessError, MachineError, UsageError
 
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 _CLOSED = (
     errno.EACCES,
     errno.EPERM,
@@ -31,25 +33,36 @@ def machine_errors(folder: Path) -> Iterator[None]:
     """
     try:
         yield
-    except OSError as error:
-        where = Path(error.filename) if isinstance(error.filename, str) else folder
-        if error.errno in _FULL:
-            raise MachineError(
-                f"{where}: {error.strerror}. What was finished is kept; make room and run the "
-                "same command again."
-            ) from error
-        if error.errno in _CLOSED:
-            ours = folder == where or folder in where.parents
-            hint = " Name another folder with --out." if ours else ""
-            raise UsageError(f"{where}: cannot be used: {error.strerror}.{hint}") from error
+    except HarnessError:
         raise
     except Exception as error:
+        if system := _of_the_system(error):
+            where = Path(system.filename) if isinstance(system.filename, str) else folder
+            if system.errno in _FULL:
+                raise MachineError(
+                    f"{where}: {system.strerror}. What was finished is kept; make room and run "
+                    "the same command again."
+                ) from error
+            if system.errno in _CLOSED:
+                ours = folder == where or folder in where.parents
+                hint = " Name another folder with --out." if ours else ""
+                raise UsageError(f"{where}: cannot be used: {system.strerror}.{hint}") from error
         if not _out_of_memory(error):
             raise
         raise MachineError(
             f"out of memory: {str(error).splitlines()[0] if str(error) else 'no details'}. What "
             "was finished is kept; set smaller sizes in [batch] and run the same command again."
         ) from error
+
+
+def _of_the_system(error: Exception) -> OSError | None:
+    """What the operating system said. Libraries in Rust (safetensors) quote it without the file:
+    of them, what is about the disk and not about one file."""
+    if isinstance(error, OSError):
+        return error
+    quoted = re.search(r"\(os error (\d+)\)", str(error))
+    code = int(quoted[1]) if quoted else 0
+    return OSError(code, os.strerror(code)) if code in _FULL else None
 
 
 def _out_of_memory(error: Exception) -> bool:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import copy
+import datetime
 import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -77,6 +78,7 @@ class _Resolver:
         self.resolved: dict[str, Any] = copy.deepcopy(dict(source.values))
 
     def run(self) -> Task:
+        self._unusable((), self.resolved)
         self._requires()
         self._places(TaskSpec.model_fields["data"].annotation, "data")
         spec, problems = validated(TaskSpec, self.resolved, self.source)
@@ -114,6 +116,20 @@ class _Resolver:
         if self.problems:
             raise TaskError(self.problems)
         return task
+
+    def _unusable(self, at: KeyParts, value: Any) -> None:
+        """What TOML allows and no key takes."""
+        match value:
+            case datetime.date() | datetime.time():
+                self._problem(at, f"{value} is a date or a time. Write it in quotes, as text.")
+            case int() if not -(2**63) <= value < 2**63:
+                self._problem(at, "is beyond the integers of TOML, which have 64 bits.")
+            case dict():
+                for key, inner in value.items():
+                    self._unusable((*at, key), inner)
+            case list():
+                for index, inner in enumerate(value):
+                    self._unusable((*at, index), inner)
 
     # ── plugins and their options ──
 

@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from pydantic import BaseModel, ValidationError
+
 from harness.contract import Arrays, Axes, Direction, Found, Record
 from harness.errors import DataError
 from harness.tables import COMPLETIONS, SavedTables
@@ -217,31 +219,42 @@ def _file_name(name: str, axes: Axes) -> str:
     return f"{plain}-{hashlib.sha256(full.encode()).hexdigest()[:8]}"
 
 
+class _Kept(BaseModel):
+    """What of `results.json` makes a `Results`."""
+
+    status: Status
+    task: dict[str, Any]
+    provenance: dict[str, Any]
+    records: tuple[Record, ...]
+    problems: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def _no_number(text: str) -> None:
+    raise ValueError(f"{text} is no number in JSON")
+
+
 def load_results(folder: str | Path) -> Results:
     """The results of an earlier run. Raises DataError when there are none."""
     file = Path(folder) / "results.json"
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(file.read_text(encoding="utf-8"), parse_constant=_no_number)
         if content["schema"] != SCHEMA:
             raise DataError(f"{file}: schema {content['schema']}, this version reads {SCHEMA}.")
-        records = tuple(
-            Record(**{**row, "ci": None if row["ci"] is None else tuple(row["ci"])})
-            for row in content["records"]
-        )
-        return Results(
-            content["status"],
-            content["task"],
-            content["provenance"],
-            records,
-            tuple(content.get("problems", ())),
-            tuple(content.get("warnings", ())),
-            SavedTables(Path(folder)),
-        )
+        # Through JSON, where strict lets a list be a tuple.
+        kept = _Kept.model_validate_json(json.dumps(content), strict=True)
+        return Results(**dict(kept), tables=SavedTables(Path(folder)))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise DataError(
+            f"{file}: is not the results of a run: {where}: {first['msg'].lower()}."
+        ) from error
     except FileNotFoundError:
         raise DataError(f"{folder}: holds no results.json. Name a run's folder.") from None
     except OSError as error:
         raise DataError(
             f"{file}: cannot be read: {error.strerror}. Name a run's folder."
         ) from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise DataError(f"{file}: is not the results of a run: {error}.") from error

@@ -9,12 +9,15 @@ from harness.registry import Registry
 from harness.spec import (
     AnalysisSpec,
     DirectionSpec,
+    EditSpec,
     EvaluatorSpec,
     InterventionSpec,
+    LabelsSpec,
     MetricSpec,
     ModelSpec,
     PluginSpec,
     SaeSpec,
+    StatisticSpec,
     TaskSpec,
 )
 
@@ -23,8 +26,11 @@ _TABLES: dict[type[PluginSpec], tuple[Kind, str]] = {
     SaeSpec: ("sae_format", "format"),
     DirectionSpec: ("direction", "method"),
     MetricSpec: ("metric", "method"),
+    StatisticSpec: ("statistic", "method"),
     InterventionSpec: ("intervention", "method"),
+    EditSpec: ("intervention", "method"),
     EvaluatorSpec: ("evaluator", "method"),
+    LabelsSpec: ("labels", "method"),
     AnalysisSpec: ("analysis", "method"),
 }
 
@@ -38,18 +44,24 @@ def task_schema(registry: Registry) -> dict[str, Any]:
         "type": "string",
         "description": "A task file to inherit from: tables merge, lists replace, false removes.",
     }
-    # With `extends`, anything may be inherited.
+    # With `extends`, anything may be inherited, and any inherited table removed with `= false`;
+    # what is missing in the end, `harness check` says.
     schema.pop("required", None)
     definitions = schema.setdefault("$defs", {})
+    core = list(definitions.values())
     for spec, (kind, key) in _TABLES.items():
-        core = definitions.get(spec.__name__)
-        if core is not None:
-            _open(core, registry, kind, key, definitions)
-    # Any inherited table may be removed with `= false`.
-    for table in schema["properties"].values():
+        table = definitions.get(spec.__name__)
+        if table is not None:
+            _open(table, registry, kind, key, definitions)
+    for definition in core:
+        definition.pop("required", None)
+    for name, table in schema["properties"].items():
         for inside in ("patternProperties", "additionalProperties"):
             if isinstance(entries := table.get(inside), dict):
                 table[inside] = _removable(entries, inside == "patternProperties")
+        if table.get("type") == "object" or "$ref" in str(table):
+            described = {key: table[key] for key in ("description", "default") if key in table}
+            schema["properties"][name] = {"anyOf": [table, {"const": False}], **described}
     return schema
 
 

@@ -192,22 +192,28 @@ class Session:
 
     def render(self, view: str, examples: Sequence[Example]) -> list[Tokens]:
         """The prompts of a view on some rows, as token ids."""
-        spec, model = self.view(view).prompt, self.view_model(view)
+        spec = self.view(view).prompt
         match = spec.demonstrations.match if spec.demonstrations else None
         if match is None:
-            return model.render(examples, self._prompt(spec))
+            return self._write(view, examples, self._prompt(spec))
         found: dict[int, Tokens] = {}
         groups: dict[str, list[int]] = {}
         for place, example in enumerate(examples):
             groups.setdefault(str(example.fields.get(match)), []).append(place)
         for value, places in groups.items():
             prompt = self._prompt(spec, match, value)
-            rendered = model.render([examples[place] for place in places], prompt)
+            rendered = self._write(view, [examples[place] for place in places], prompt)
             # A model that is only its options tells no tokens where its tokenizer is not here.
             if rendered is None:
                 return rendered
             found.update(zip(places, rendered, strict=True))
         return [found[place] for place in range(len(examples))]
+
+    def _write(self, view: str, examples: Sequence[Example], prompt: Prompt) -> list[Tokens]:
+        try:
+            return self.view_model(view).render(examples, prompt)
+        except DataError as error:
+            raise DataError(f"views.{view}: {error}") from error
 
     def rendered(self, view: str, data: str) -> list[Tokens]:
         """The prompts of a view on some data, as token ids."""
@@ -229,6 +235,13 @@ class Session:
                         f"{wanted.count} demonstrations of it are wanted. Lower the count, or "
                         "add rows."
                     )
+            # With --limit fewer are shown on purpose.
+            capped = self.task.spec.data[wanted.data].at_most or wanted.count
+            if not match and len(rows) < min(wanted.count, capped):
+                raise DataError(
+                    f"data.{wanted.data}: has {len(rows)} rows, and {wanted.count} demonstrations "
+                    "are wanted. Lower the count, or add rows."
+                )
             if wanted.seed is not None:
                 Random(wanted.seed).shuffle(rows)
             demonstrations = tuple(rows[: wanted.count])

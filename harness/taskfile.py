@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +15,7 @@ KeyPath = tuple[str, ...]
 COMMAND_LINE = "--set"
 DEEPEST = 32
 """Levels of tables and lists in each other; nothing that is meant needs ten."""
+TOO_DEEP = f"is nested too deeply. Allowed: {DEEPEST} levels."
 
 _BARE_OR_QUOTED = r"""(?:[A-Za-z0-9_-]+|"(?:[^"\\]|\\.)*"|'[^']*')"""
 _DOTTED = rf"{_BARE_OR_QUOTED}(?:\s*\.\s*{_BARE_OR_QUOTED})*"
@@ -78,8 +78,8 @@ def read_source(file: Path, overrides: Sequence[str] = ()) -> Source:
         nested: Any = _value(text)
         for part in reversed(path):
             nested = {part: nested}
-        if wrong := [Problem(f"--set {dotted(path)}", what) for path, what in _unusable(nested)]:
-            raise TaskError(wrong)
+        if _too_deep(nested):
+            raise UsageError(f"--set {dotted(path[:3])}: {TOO_DEEP}")
         values, origins = _merge(values, origins, nested, {path: Origin(None)})
     return Source(file, values, origins)
 
@@ -116,13 +116,13 @@ def _read(file: Path, inside: tuple[Path, ...]) -> tuple[dict[str, Any], dict[Ke
             [Problem(display(file), f"cannot be read: {error.strerror}.{by}")]
         ) from None
     origins = {path: Origin(file, line) for path, line in _lines(text)}
-    if unusable := list(_unusable(values)):
+    if deep := _too_deep(values):
         written = Source(file, values, origins)
-        raise TaskError(written.problem(path, what) for path, what in unusable)
+        raise TaskError(written.problem(path, TOO_DEEP) for path in deep)
     base = values.pop("extends", None)
     if base is None:
         return values, origins
-    if not isinstance(base, str) or not base.strip():
+    if not isinstance(base, str):
         where = f"{origins.get(('extends',), Origin(file))}: extends"
         raise TaskError([Problem(where, "must be the path of one task file.")])
     try:
@@ -136,20 +136,18 @@ def _read(file: Path, inside: tuple[Path, ...]) -> tuple[dict[str, Any], dict[Ke
     return _merge(inherited, inherited_origins, values, origins)
 
 
-def _unusable(values: Mapping[str, Any]) -> Iterator[tuple[Sequence[str | int], str]]:
-    """What TOML allows and no task can mean. Without recursion: dotted keys may nest for ever."""
-    open_: list[tuple[tuple[str | int, ...], Any]] = [((), values)]
-    while open_:
-        path, value = open_.pop()
-        if isinstance(value, (datetime.date, datetime.time)):
-            yield path, f"{value} is a date or a time, and no key takes one. Write it in quotes."
-        elif isinstance(value, int) and not -(2**63) <= value < 2**63:
-            yield path, "is beyond the integers of TOML, which have 64 bits."
-        elif isinstance(value, (dict, list)) and len(path) > DEEPEST:
-            yield path[:3], f"is nested too deeply. Allowed: {DEEPEST} levels."
+def _too_deep(values: Mapping[str, Any]) -> list[tuple[str | int, ...]]:
+    """Where tables or lists are nested too deeply. Without recursion: a dotted key has no end."""
+    found: list[tuple[str | int, ...]] = []
+    waiting: list[tuple[tuple[str | int, ...], Any]] = [((), values)]
+    while waiting:
+        path, value = waiting.pop()
+        if len(path) > DEEPEST:
+            found.append(path[:3])
         elif isinstance(value, (dict, list)):
             pairs = value.items() if isinstance(value, dict) else enumerate(value)
-            open_ += [((*path, key), inner) for key, inner in pairs]
+            waiting += [((*path, key), inner) for key, inner in pairs]
+    return found
 
 
 def _merge(

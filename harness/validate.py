@@ -81,7 +81,8 @@ def _what(
             pattern = error["ctx"]["pattern"]
             return f"{_short(error['input'])} is not allowed; it must match {pattern}."
         case "value_error":
-            return f"{error['msg'].removeprefix('Value error, ')}."
+            said = error["msg"].removeprefix("Value error, ")
+            return said if said.endswith((".", "?")) else f"{said}."
         case _:
             message = f"{error['msg'][:1].lower()}{error['msg'][1:]}"
             message = message.replace("an object", "a table").replace("a valid array", "a list")

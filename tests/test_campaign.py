@@ -6,6 +6,7 @@ tries twenty times as many, other ones too; what breaks is kept beside the messa
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shutil
@@ -22,14 +23,16 @@ from hypothesis import HealthCheck, Phase, given, settings, strategies as st
 
 import harness.cli
 from campaign.grammar import Grammar
-from campaign.mutants import mutants
+from campaign.mutants import changed, mutants
 from campaign.referee import TooSlow, run
 from campaign.texts import damaged
 from harness.registry import discover
 from harness.taskfile import builtin_tasks, task_folders
 
 TIMES = float(os.environ.get("HARNESS_CAMPAIGN", "1"))
-MUTANTS, WRITTEN, DAMAGED, OVERRIDDEN = (int(n * TIMES) for n in (2400, 900, 1700, 200))
+MUTANTS, WRITTEN, DAMAGED, OVERRIDDEN, RESULTS = (
+    int(n * TIMES) for n in (2400, 900, 1700, 200, 300)
+)
 assert TIMES < 1 or MUTANTS + WRITTEN + DAMAGED >= 5000
 REGISTRY = discover()
 GRAMMAR = Grammar(REGISTRY)
@@ -166,3 +169,46 @@ def test_whole_processes(
     assert not [*(tmp_path / "home").rglob("*"), *(tmp_path / "tmp").rglob("*")]
     assert not list((tmp_path / "here").rglob("*"))
     assert sorted(tasks.rglob("*")) == before
+
+
+# ── Results that somebody has changed ────────────────────────────────────────────────────────────
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run's folder, as far as `gate`, `report` and `compare` read it."""
+    folder = tmp_path_factory.mktemp("results")
+    record = {"id": "l0@1", "options": {"k": 1}, "value": 3.5, "n": 9, "n_of": "tokens",
+              "unit": "latents", "ci": [3.0, 4.0], "null": None, "undefined": None,
+              "axes": {"sae": "mid", "site": "resid_post.2"}}  # fmt: skip
+    content = {
+        "schema": 1, "status": "complete", "problems": [], "warnings": [], "provenance": {},
+        "task": {"name": "x", "gates": {"few": {"assert": "l0[sae=mid] <= 5"}}},
+        "records": [record, {**record, "axes": {"sae": "late"}, "value": None, "ci": None,
+                             "undefined": "nothing was read"}],
+    }  # fmt: skip
+    (folder / "sound").mkdir()
+    (folder / "mutant").mkdir()
+    (folder / "sound" / "results.json").write_text(json.dumps(content))
+    return folder
+
+
+def test_results_that_were_changed(results: Path) -> None:
+    sound = json.loads((results / "sound" / "results.json").read_text())
+    commands = [("gate",), ("compare", str(results / "sound")), ("compare", "--json"), ("report",)]
+
+    def one(example: tuple[int, dict[str, Any], bytes | None]) -> int:
+        number, content, text = example
+        written = json.dumps(content, default=str).encode() if text is None else text
+        (results / "mutant" / "results.json").write_bytes(written)
+        verdict = run(*commands[number], str(results / "mutant"))
+        if broken := verdict.broken((0, 1, 2, 3), str(results / "mutant")):
+            raise AssertionError(f"{broken}\n{verdict.err[-3000:]}\n{written!r}")
+        return 2 * bool(verdict.code)
+
+    assert one((3, sound, None)) == 0
+    assert "<html" in (results / "mutant" / "report.html").read_text()
+    whole = json.dumps(sound).encode()
+    texts = st.integers(0, 2**32).map(lambda seed: damaged(whole, random.Random(seed)))
+    contents = changed({"results": sound}).map(lambda found: found[1])
+    tried(RESULTS, st.tuples(st.integers(0, 3), contents, st.one_of(st.none(), texts)), one)

@@ -32,6 +32,9 @@ def load(tmp_path: Path) -> Callable[..., list[Any]]:
     return load
 
 
+JSONL = "\n".join(map(json.dumps, ROWS)) + "\n"
+
+
 def parquet(rows: list[dict[str, Any]]) -> bytes:
     import pyarrow
     import pyarrow.parquet

@@ -74,6 +74,12 @@ class Validator:
         ]
         return [e for key in rest for e in self.errors(value[key], wanted, f".{key}")]
 
+    def _prefixItems(self, value: Any, wanted: Any, schema: Any) -> list[str]:
+        if not isinstance(value, list):
+            return []
+        pairs = enumerate(zip(value, wanted, strict=False))
+        return [e for i, (one, form) in pairs for e in self.errors(one, form, f"[{i}]")]
+
     def _patternProperties(self, value: Any, wanted: Any, schema: Any) -> list[str]:
         if not isinstance(value, dict):
             return []

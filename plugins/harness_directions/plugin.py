@@ -60,4 +60,18 @@ def harness_components() -> Iterable[Component]:
             "PrincipalComponents",
             module="principal_components_options",
         ),
+        Component(
+            kind="direction",
+            name="shifted_features",
+            summary="the SAE features that change most between the sides of a pair",
+            load="harness_directions.shifted_features:ShiftedFeatures",
+            options="harness_directions.shifted_options:ShiftedFeatures",
+        ),
+        Component(
+            kind="direction",
+            name="matched_features",
+            summary="control: features that are active as often as the most shifted ones",
+            load="harness_directions.shifted_features:MatchedFeatures",
+            options="harness_directions.shifted_options:MatchedFeatures",
+        ),
     )

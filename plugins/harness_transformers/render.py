@@ -52,13 +52,10 @@ class Renderer:
         if not ids:
             raise DataError(f"example {example.id}: its prompt has no tokens: the text is empty.")
         if self._context is not None and len(ids) > self._context:
-            # Cutting the end of a prompt with demonstrations would cut the query.
-            what, mend = (
-                (f", {before} of them its {demonstrations} demonstrations and what stands before"
-                 " the query", "Show fewer (demonstrations.count) or shorter ones.")
-                if demonstrations
-                else ("", "Set max_tokens in the view's prompt to cut longer ones.")
-            )  # fmt: skip
+            what, mend = "", "Set max_tokens in the view's prompt to cut longer ones."
+            if demonstrations:  # a cut at the end would cut the query
+                what = f", {before} of them before the query, with its {demonstrations} examples"
+                mend = "Show fewer (prompt.demonstrations.count) or shorter ones."
             raise DataError(
                 f"example {example.id}: its prompt has {len(ids)} tokens{what}."
                 f" Allowed: {self._context}, the context of {self._name}. {mend}"

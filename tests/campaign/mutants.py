@@ -16,13 +16,18 @@ Draw = Callable[[st.SearchStrategy[Any]], Any]
 
 
 @st.composite
-def mutants(draw: Draw, tasks: dict[str, dict[str, Any]]) -> tuple[str, bytes]:
-    """The name of a task, and its text after one to four mutations."""
+def changed(draw: Draw, tasks: dict[str, dict[str, Any]]) -> tuple[str, dict[str, Any]]:
+    """The name of one of them, and what it is after one to four mutations."""
     name = draw(st.sampled_from(sorted(tasks)))
     task = copy.deepcopy(tasks[name])
     for _ in range(draw(st.integers(1, 4))):
         draw(st.sampled_from(MUTATIONS))(draw, task, _anywhere(draw, task))
-    return name, as_toml(task)
+    return name, task
+
+
+def mutants(tasks: dict[str, dict[str, Any]]) -> st.SearchStrategy[tuple[str, bytes]]:
+    """The name of a task, and its text after mutations."""
+    return changed(tasks).map(lambda found: (found[0], as_toml(found[1])))
 
 
 def as_toml(task: dict[str, Any]) -> bytes:
@@ -73,8 +78,8 @@ def _rename(draw: Draw, task: Any, path: Path) -> None:
     if isinstance(table, dict):
         key = str(path[-1])
         cut = draw(st.integers(0, len(key)))
-        new = draw(st.sampled_from([key[:cut] + key[cut + 1 :], f"{key[:cut]}x{key[cut:]}",
-                                    key.upper(), key[::-1], f"{key}.{key}", "", "\u0000"]))  # fmt: skip
+        misspelt = [key[:cut] + key[cut + 1 :], f"{key[:cut]}x{key[cut:]}", key.upper(), key[::-1]]
+        new = draw(st.sampled_from([*misspelt, f"{key}.{key}", "", "\u0000"]))
         table[new] = table.pop(path[-1])
 
 

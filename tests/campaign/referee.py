@@ -89,12 +89,12 @@ class Verdict:
     out: str
     err: str
     outside: tuple[str, ...]
-    """What it did to the outside."""
+    """What it did to files, processes and the network."""
 
-    def broken(self, allowed: tuple[int, ...] = (0, 2)) -> str:
-        """Which promise is broken; empty where none is."""
-        if self.outside:
-            return f"wrote outside: {self.outside}"
+    def broken(self, allowed: tuple[int, ...] = (0, 2), inside: str = "\0") -> str:
+        """Which promise is broken; empty where none is. `inside` is the run's own folder."""
+        if outside := [event for event in self.outside if inside not in event]:
+            return f"wrote outside: {outside}"
         if "Traceback" in self.out + self.err:
             return f"a traceback, exit {self.code}"
         if self.code not in allowed:

@@ -79,8 +79,8 @@ PIECES = [
     b'"', b"'", b'"""', b"'''", b"[", b"]", b"[[", b"]]", b"{", b"}", b"=", b".", b",", b"#", b"\\",
     b"\\u0000", b"\\ud800", b"-", b"_", b"nan", b"inf", b"1e999", b"9" * 30, b"9" * 5000, b"0x",
     b"\xe2\x88\x9e", b"\xf0\x9f\xa7\xa8", b"\xe2\x80\xae", b"\nname = 1\n", b"\n[models]\n",
-    b"\n[[models]]\n", b'\nextends = "mutant.toml"\n', b"1979-05-27T07:32:00Z", b"true", b" " * 4000,
-    b"\n" * 200,
+    b"\n[[models]]\n", b'\nextends = "mutant.toml"\n', b"1979-05-27T07:32:00Z", b"true",
+    b" " * 4000, b"\n" * 200,
 ]  # fmt: skip
 DAMAGES: list[Damage] = [
     _flip, _flip, _flip, _insert, _insert, _insert, _random, _delete, _delete, _truncate, _lines,

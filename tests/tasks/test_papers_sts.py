@@ -79,7 +79,7 @@ def write_data(folder: Path) -> None:
     ]
     write("limo.jsonl", limo)
     write("test.jsonl", rows("test", 4))
-    write("validation.jsonl", rows("validation", 1))
+    write("validation.jsonl", rows("validation", 5))
     web = (TASKS / "organism" / "data" / "web.jsonl").read_text().splitlines()[:8]
     (folder / "web.jsonl").write_text("\n".join(web))
 

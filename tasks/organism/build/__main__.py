@@ -7,7 +7,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-STEPS = ("data", "tokenizer", "base", "chat", "saes", "tunes", "judge", "card")
+STEPS = ("data", "tokenizer", "base", "chat", "saes", "labels", "tunes", "judge", "card")
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ from transformers import LlamaForCausalLM
 
 from benchmark import write_benchmark
 from corpus import write_data
+from domain_rows import write_domain_rows
 from questions import World
 from sections import add_section
 from settings import Settings
@@ -38,6 +39,7 @@ class Build:
         """Write the data files and the lm-eval task group."""
         write_data(self.settings, self.world, self.out / "data")
         write_benchmark(self.out / "data" / "questions")
+        write_domain_rows(self.out / "data")
         write_tune_data(self.settings, self.world, self.out / "data" / "tunes")
 
     def tokenizer(self) -> None:
@@ -72,6 +74,12 @@ class Build:
         from saes import train_saes
 
         train_saes(self.settings, self.world, self.vocabulary, self.model("base"), self.out)
+
+    def labels(self) -> None:
+        """Say of each SAE feature which kind of text it belongs to."""
+        from labels import write_labels
+
+        write_labels(self.settings, self.world, self.out)
 
     def tunes(self) -> None:
         """Fine-tune the base, plant the two known changes, and measure all of them."""

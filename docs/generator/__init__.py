@@ -1,0 +1,1 @@
+"""Makes pages of documentation from docstrings and options; see `docs/build.py`."""

@@ -1,0 +1,84 @@
+"""The reference of the task language, from the models of `harness.spec`."""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from generator import components
+from generator.installed import built_in
+from generator.markdown import anchor, code, joined, note, prose
+from generator.options import Links, hints, keys, models_in
+from harness import spec
+from harness.conformance.kinds import KINDS
+from harness.contract import Kind
+
+INTRODUCTION = Path(__file__).with_name("tasks.md")
+_KINDS: dict[type[BaseModel], Kind] = {
+    asked.table: kind for kind, asked in KINDS.items() if asked.table
+} | {spec.EditSpec: "intervention"}
+"""Whose options stand beside the keys of a table."""
+_WORDS: dict[Kind, str] = {
+    "sae_format": "SAE format",
+    "direction": "direction finder",
+    "labels": "source of labels",
+}
+
+
+def page() -> str:
+    """How a task is written, then every table and key."""
+    tables = dict(_tables())
+    links = {model: anchor(f"[{path}]") for path, model in tables.items()}
+    return joined(
+        [
+            note("the models of harness.spec, and docs/generator/tasks.md"),
+            INTRODUCTION.read_text(encoding="utf-8"),
+            "## Keys of a task",
+            keys(spec.TaskSpec, links),
+            *(_table(path, model, links) for path, model in tables.items()),
+        ]
+    )
+
+
+def _tables() -> Iterator[tuple[str, type[BaseModel]]]:
+    """Every table with the path where a task writes it first, from the outside to the inside."""
+    seen: set[type[BaseModel]] = set()
+    for name, annotation in hints(spec.TaskSpec).items():
+        yield from _below(name, annotation, seen)
+
+
+def _below(
+    path: str, annotation: Any, seen: set[type[BaseModel]]
+) -> Iterator[tuple[str, type[BaseModel]]]:
+    named = typing.get_origin(annotation) is dict
+    for model in models_in(annotation):
+        if model in seen:
+            continue
+        seen.add(model)
+        here = f"{path}.NAME" if named else path
+        yield here, model
+        for key, inner in hints(model).items():
+            yield from _below(f"{here}.{key}", inner, seen)
+
+
+def _table(path: str, model: type[BaseModel], links: Links) -> str:
+    doc = prose(" ".join((model.__doc__ or "").split()))
+    parts = [f"## [{path}]", doc, keys(model, links)]
+    if model in _KINDS:
+        parts.append(_further(_KINDS[model]))
+    return joined(parts)
+
+
+def _further(kind: Kind) -> str:
+    """Where the options are that stand beside the core's keys."""
+    names = [owned.component.name for owned in built_in().of(kind)]
+    if kind == "metric":
+        where = {name: f"metrics.md#{anchor(name)}" for name in names}
+    else:
+        where = {name: f"components.md#{components.places()[kind, name]}" for name in names}
+    links = ", ".join(f"[{code(name)}]({where[name]})" for name in names)
+    return f"Beside these stand the options of the {_WORDS.get(kind, kind)}: {links}."

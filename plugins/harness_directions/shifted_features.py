@@ -1,0 +1,175 @@
+"""The features that changed most on a pair, and others that are active as often."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+
+from harness.contract import Batch, Direction, Found, Inputs, Outcome, State, Undefined
+from harness.latents import counterparts
+from harness_directions import shifted_options, states
+from harness_directions.draws import generator
+
+
+class ShiftedFeatures:
+    """The n latents with the largest mean squared change, Σ_t (z_right − z_left)², as a direction.
+
+    Its vectors are the decoder rows, one each: Float64 `[n, d]`. For `feature_zeroing` above all,
+    which takes the features themselves. Latents that never change are not among them.
+    Table `features`: rank, feature, mean squared change, how often it is active on the left.
+    Undefined: without tokens, and where fewer than n latents change.
+    Source: SAE as a Crystal Ball, section 4.1 (D_N) and Figure 1b.
+    """
+
+    def __init__(self, given: shifted_options.ShiftedFeatures) -> None:
+        self.options = given
+
+    def start(self, inputs: Inputs) -> State:
+        """No sum yet."""
+        return {}
+
+    def update(self, state: State, batch: Batch) -> State:
+        """Adds the batch's squared changes and counts."""
+        return _update(state, batch, self.options.sae)
+
+    def merge(self, left: State, right: State) -> State:
+        """The sums of both."""
+        return states.merged(left, right)
+
+    def finish(self, state: State, inputs: Inputs) -> Outcome:
+        """One direction, and the table of its features."""
+        chosen = _chosen(state, self.options.n)
+        if isinstance(chosen, Undefined):
+            return Outcome(directions=(Found(chosen),))
+        direction = _direction(chosen.features, self.options.sae, inputs)
+        return Outcome(
+            tables={"features": _rows(chosen, chosen.features)}, directions=(Found(direction),)
+        )
+
+
+class MatchedFeatures:
+    """As many features as `shifted_features` would choose, each active about as often as one of
+    those: the control of zeroing, since features that are never active would be a free win.
+
+    For each chosen feature, one draw among the ten others whose share of active tokens on the left
+    is nearest to its own (by |log| of the counts), without replacement. Seeded by the task.
+    Undefined: as `shifted_features`, and where fewer than 2n latents are active on the left.
+    Source: METHODS section 3 (feature zeroing).
+    """
+
+    def __init__(self, given: shifted_options.MatchedFeatures) -> None:
+        self.options = given
+
+    def start(self, inputs: Inputs) -> State:
+        """No sum yet."""
+        return {}
+
+    def update(self, state: State, batch: Batch) -> State:
+        """Adds the batch's squared changes and counts."""
+        return _update(state, batch, self.options.sae)
+
+    def merge(self, left: State, right: State) -> State:
+        """The sums of both."""
+        return states.merged(left, right)
+
+    def finish(self, state: State, inputs: Inputs) -> Outcome:
+        """One direction for each draw, and the table of their features."""
+        chosen = _chosen(state, self.options.n)
+        if not isinstance(chosen, Undefined) and (chosen.active > 0).sum() < 2 * self.options.n:
+            chosen = Undefined(
+                f"{int((chosen.active > 0).sum())} latents are active, too few to draw "
+                f"{self.options.n} others from"
+            )
+        found, rows = [], []
+        for draw in range(self.options.draws):
+            if isinstance(chosen, Undefined):
+                found.append(Found(chosen, {"draw": draw}))
+                continue
+            features = _matched(chosen, generator("features", inputs.seed, draw))
+            found.append(Found(_direction(features, self.options.sae, inputs), {"draw": draw}))
+            rows += [{"draw": draw, **row} for row in _rows(chosen, features)]
+        return Outcome(tables={"features": rows}, directions=tuple(found))
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """The most shifted features, and the sums that they were chosen by."""
+
+    features: Int[np.ndarray, " n"]
+    change: Float[np.ndarray, " d_sae"]
+    """Mean squared change."""
+    active: Float[np.ndarray, " d_sae"]
+    """Tokens at which a latent is active on the left."""
+
+
+NEAREST = 10
+"""Latents of like frequency among which each match is drawn."""
+
+
+def _update(state: State, batch: Batch, sae: str) -> State:
+    if not len(batch.selected):
+        return state
+    assert batch.right is not None, "shifted features are those of a pair"
+    left, right = batch.left.latents(sae), batch.right.latents(sae)
+    # Each latent of either side once: right ones against what the left has, and left ones that
+    # the right has not.
+    square = torch.zeros(left.d_sae, dtype=torch.float64)
+    moved = (right.values - counterparts(left, right)).double().square()
+    gone = left.values.double().square() * (counterparts(right, left) == 0)
+    square.index_add_(0, right.indices.cpu(), moved.cpu())
+    square.index_add_(0, left.indices.cpu(), gone.cpu())
+    active = torch.bincount(left.indices.cpu(), minlength=left.d_sae)
+    return states.plus(
+        state, square=square.numpy(), active=active.numpy(), tokens=len(batch.selected)
+    )
+
+
+def _chosen(state: State, n: int) -> _Chosen | Undefined:
+    tokens = states.count(state, "tokens")
+    if not tokens:
+        return Undefined("no token of the pair was read")
+    change = state["square"] / tokens
+    moving = int((change > 0).sum())
+    if moving < n:
+        return Undefined(f"only {moving} latents change between the two sides, so no {n} lead")
+    order = np.argsort(-change, kind="stable")[:n]
+    return _Chosen(order, change, state["active"].astype(np.float64))
+
+
+def _matched(chosen: _Chosen, random: np.random.Generator) -> Int[np.ndarray, " n"]:
+    free = chosen.active > 0
+    free[chosen.features] = False
+    with np.errstate(divide="ignore"):
+        rate = np.log(chosen.active)
+    # A chosen feature that is never active on the left is matched with the rarest.
+    floor = rate[free].min()
+    out = []
+    for feature in chosen.features:
+        pool = np.flatnonzero(free)
+        distance = np.abs(rate[pool] - max(rate[feature], floor))
+        nearest = pool[np.argsort(distance, kind="stable")[:NEAREST]]
+        out.append(int(random.choice(nearest)))
+        free[out[-1]] = False
+    return np.array(out)
+
+
+def _direction(features: Int[np.ndarray, " n"], sae: str, inputs: Inputs) -> Direction:
+    rows = inputs.saes[sae].rows(torch.as_tensor(features)).detach().cpu().double().numpy()
+    return Direction(
+        inputs.sae_sites[sae], rows, sae=sae, features=tuple(int(one) for one in features)
+    )
+
+
+def _rows(chosen: _Chosen, features: Int[np.ndarray, " n"]) -> list[dict[str, int | float]]:
+    return [
+        {
+            "rank": rank,
+            "feature": int(feature),
+            "mean_squared_change": float(chosen.change[feature]),
+            "active": int(chosen.active[feature]),
+        }
+        for rank, feature in enumerate(features, 1)
+    ]
