@@ -78,7 +78,6 @@ class _Resolver:
         self.resolved: dict[str, Any] = copy.deepcopy(dict(source.values))
 
     def run(self) -> Task:
-        self._unusable((), self.resolved)
         self._requires()
         self._places(TaskSpec.model_fields["data"].annotation, "data")
         spec, problems = validated(TaskSpec, self.resolved, self.source)
@@ -107,6 +106,7 @@ class _Resolver:
             self._implicit_evaluators(spec, parts["evaluators"])
             parts["preflight"] = self._preflight(spec)
         self._references()
+        self._unusable((), self.resolved)
         if spec is None or self.problems:
             raise TaskError(self.problems)
         task = Task(self.source, spec, self.resolved, interventions=interventions, **parts)
@@ -118,18 +118,21 @@ class _Resolver:
         return task
 
     def _unusable(self, at: KeyParts, value: Any) -> None:
-        """What TOML allows and no key takes."""
-        match value:
-            case datetime.date() | datetime.time():
-                self._problem(at, f"{value} is a date or a time. Write it in quotes, as text.")
-            case int() if not -(2**63) <= value < 2**63:
-                self._problem(at, "is beyond the integers of TOML, which have 64 bits.")
-            case dict():
-                for key, inner in value.items():
-                    self._unusable((*at, key), inner)
-            case list():
-                for index, inner in enumerate(value):
-                    self._unusable((*at, index), inner)
+        """What TOML allows and no key takes, as far as nothing is said of it yet."""
+        if isinstance(value, (dict, list)):
+            pairs = value.items() if isinstance(value, dict) else enumerate(value)
+            for key, inner in pairs:
+                self._unusable((*at, key), inner)
+            return
+        what = ""
+        if isinstance(value, (datetime.date, datetime.time)):
+            what = f"{value} is a date or a time. Write it in quotes, as text."
+        elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+            what = "is beyond the integers of TOML, which have 64 bits."
+        if what:
+            problem = self.source.problem(at, what)
+            if problem.where not in {known.where for known in self.problems}:
+                self.problems.append(problem)
 
     # ── plugins and their options ──
 

@@ -367,7 +367,7 @@ def test_an_interrupted_process_says_130_and_continues(
             assert running.poll() is None, running.stderr and running.stderr.read()
             time.sleep(0.02)
         running.send_signal(signal.SIGINT)
-        _, err = running.communicate(timeout=30)
+        _, err = running.communicate(timeout=120)
     assert running.returncode == 130
     assert "Run the same command again to continue" in err
     assert "Traceback" not in err

@@ -1,1 +1,1 @@
-"""The bad-input campaign: how files are made wrong, and who judges what the command says of them."""
+"""The bad-input campaign: how files are made wrong, and who judges what is said of them."""
