@@ -7,7 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from harness.errors import HarnessError, MachineError, UsageError
@@ -71,3 +71,15 @@ def _out_of_memory(error: Exception) -> bool:
     # Torch's own error exists only where torch does; it is not imported to find out.
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(error, torch.OutOfMemoryError)
+
+
+def give_back_memory() -> None:
+    """Returns what was freed to the system, where the C library keeps it (glibc).
+
+    Batches of many sizes on several threads leave gaps that it would hold on to: without this, a
+    pass over ten times the tokens ends with a tenth more memory.
+    """
+    import ctypes
+
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").malloc_trim(0)

@@ -27,6 +27,7 @@ from harness.errors import ModelError
 from harness.experiments import direction_hash
 from harness.filters import FilteredShare
 from harness.journal import key_of
+from harness.machine import give_back_memory
 from harness.metric_reduction import MetricReduction
 from harness.pass_states import Digest, PassStates, Saved
 from harness.planner import (
@@ -225,6 +226,7 @@ def _read(
                 state = one.reduction.start(one.inputs) if old is None else old
                 one.states[category] = one.reduction.update(state, batch)
             tick(sum(len(row.parts) for row in rows))
+        give_back_memory()
         if store:
             store.save(Saved(done, str(digest), tokens, [runs[key].states for key in jobs]))
     if found and store:  # there are fewer documents now than were read then

@@ -390,7 +390,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"{threads} threads, {given.device}, {shapes.documents * shapes.length:,} tokens")
         print("\n".join(report(times(shapes, given.device, given.repeats))))
     if given.memory:
-        once, ten = peak(shapes, shapes.documents), peak(shapes, 10 * shapes.documents)
+        # Two full batches at least: with fewer documents the batch itself would be smaller.
+        once, ten = peak(shapes, 64), peak(shapes, 640)
         print(
             f"peak memory: {once / 1e6:.0f} MB; ten times the tokens: {ten / 1e6:.0f} MB, "
             f"{ten / once - 1:+.1%}"
