@@ -23,6 +23,8 @@ def test_names():
         "random_features",
         "feature",
         "principal_components",
+        "shifted_features",
+        "matched_features",
     ]
     assert {component.kind for component in COMPONENTS} == {"direction"}
 
