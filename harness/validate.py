@@ -47,7 +47,7 @@ def _written(error: ErrorDetails, values: Any) -> KeyParts:
     """The path of the key that is wrong, without pydantic's names for what it tried there."""
     path: list[str | int] = []
     for part in error["loc"]:
-        if part == "[key]":
+        if part == "[key]" and not (isinstance(values, Mapping) and part in values):
             continue
         inside = isinstance(values, Mapping) and part in values
         inside |= isinstance(values, list) and isinstance(part, int) and part < len(values)
@@ -67,7 +67,7 @@ def _what(
         return f"should be {' or '.join(tried)}, not {_short(error['input'])}."
     match error["type"]:
         case "extra_forbidden":
-            *around, key = path
+            *around, key = path or ("",)
             allowed = [*_fields(model, around), *(() if around else also)]
             return unknown("key", str(key), allowed)
         case "missing":

@@ -394,3 +394,11 @@ def test_a_plugin_that_the_task_requires_must_be_there(
     with pytest.raises(TaskError, match=said) as caught:
         resolve(read_source(write(head=head)), discover())
     assert "task.toml:2: requires[0]" in str(caught.value)
+
+
+def test_a_key_that_looks_like_a_name_of_pydantics_is_a_key(tmp_path: Path) -> None:
+    file = tmp_path / "t.toml"
+    file.write_text('name = "x"\n"[key]" = 1\n[data.d]\nfile = "t.toml"\n"[key]" = ""\n')
+    from harness.cli import main
+
+    assert main(["check", str(file)]) == 2
