@@ -53,6 +53,7 @@ from harness.options import (
     SaeOptions as SaeOptions,
     SaeRef as SaeRef,
     SectionOptions as SectionOptions,
+    ServerUrl as ServerUrl,
     SiteName as SiteName,
     StatisticOptions as StatisticOptions,
     StatisticRef as StatisticRef,

@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Protocol, runtime_checkable
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
@@ -44,6 +46,21 @@ def _site_text(text: str) -> str:
     return text
 
 
+def _server_base(text: str) -> str:
+    """The address without endpoint and version, which the client adds."""
+    try:
+        parts = urlsplit(text)
+        fine = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        fine = False
+    if not fine or re.search(r"[^!-~]", text):
+        raise ValueError('must be a URL such as "http://localhost:8000"')
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        raise ValueError("must be a URL without key, query or fragment; see api_key_variable")
+    base = text.rstrip("/").removesuffix("/completions").removesuffix("/chat")
+    return base.removesuffix("/v1")
+
+
 ModelRef = Annotated[str, Ref("models")]
 ViewRef = Annotated[str, Ref("views")]
 SaeRef = Annotated[str, Ref("saes")]
@@ -54,6 +71,8 @@ Location = Annotated[str, Place(hub=True)]
 LocalPath = Annotated[str, Place()]
 StatisticRef = Annotated[str, Ref("statistics")]
 LabelsRef = Annotated[str, Ref("labels")]
+ServerUrl = Annotated[str, AfterValidator(_server_base)]
+"""The address of an OpenAI-compatible server, without the path of an endpoint."""
 SiteName = Annotated[str, AfterValidator(_site_text)]
 
 

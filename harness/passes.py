@@ -91,11 +91,18 @@ def run_pass(
             for stream in one.job.reads.streams
             if rendering(stream) == which
         ]
-        file = saved.with_name(f"{saved.name}-{number}") if saved else None
+        # What the edits of a view did is known only to the run that read it: such a pass is read
+        # again as a whole, or a rerun would have fewer records.
+        edited = any(session.task.edited_by(view) for _, s in wanted for view in _views(s))
+        file = saved.with_name(f"{saved.name}-{number}") if saved and not edited else None
         before = key_of(before, _read(session, wanted, which, work.limit, tick, file, before))
     for one in running:
         for outcome in _finish(session, one):
             finished(one.job, outcome)
+
+
+def _views(stream: Stream) -> tuple[str, ...]:
+    return (stream.view,) if stream.right is None else (stream.view, stream.right)
 
 
 def _start(session: Session, job: Job) -> _Running:
@@ -124,7 +131,7 @@ def _inputs(session: Session, job: Job, axes: Mapping[str, object]) -> Inputs:
     names = (*job.reads.start, *job.reads.finish)
     directions = {name: session.direction(name, axes) for name in names if session.has(name)}
     saes = {name: session.sae(name) for name in job.reads.saes}
-    views = {view for s in job.reads.streams for view in (s.view, s.right) if view is not None}
+    views = {view for stream in job.reads.streams for view in _views(stream)}
     facts = {view: session.view_model(view).facts for view in sorted(views)}
     sites = {name: session.task.sae_site(name) for name in saes}
     return Inputs(directions, saes, sites, facts, session.task.spec.seed)
@@ -196,8 +203,8 @@ def _read(
         view
         for _, stream in wanted
         if stream.same_tokenizer and stream.align == "tokens"
-        for view in (stream.view, stream.right)
-        if view is not None and view != which.view
+        for view in _views(stream)
+        if view != which.view
     ]
     for shard in _shards(session, which, list(dict.fromkeys(readers)), limit):
         for prompt, category in zip(shard.left, shard.categories, strict=True):
@@ -333,7 +340,7 @@ def _reader(
         if one.job.reads.logits:
             logits.add(kind)
     names = list(sites)
-    views = dict.fromkeys(v for s in names for v in (s.view, s.right) if v is not None)
+    views = dict.fromkeys(v for s in names for v in _views(s))
     saes = dict.fromkeys(sae for one, _ in wanted for sae in one.job.reads.saes)
     reader = Reader(
         tuple(
@@ -360,7 +367,7 @@ def _key(
     before: str,
 ) -> str:
     """A hash of everything that states depend on, beside the documents of this rendering."""
-    views = dict.fromkeys(v for _, s in wanted for v in (s.view, s.right) if v is not None)
+    views = dict.fromkeys(v for _, s in wanted for v in _views(s))
     saes = dict.fromkeys(sae for one, _ in wanted for sae in one.job.reads.saes)
     return key_of(
         __version__,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import pickle
+import pickle  # to write the trap that no format may spring; nothing is unpickled here
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -121,7 +121,7 @@ def _load(make: Callable[[Any], SaeFormat], options: SaeOptions, what: str) -> N
     try:
         make(options).load("cpu")
     except HarnessError:
-        pass
+        pass  # refused in words, as it should be
     except Exception as error:
         raise AssertionError(
             f"law broken: a bad file is refused in words: {what} raises {error!r}. "

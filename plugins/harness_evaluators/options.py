@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import ClassVar, Literal
-from urllib.parse import urlsplit
 
 from pydantic import Field, computed_field, field_validator, model_validator
 
-from harness.contract import EvaluatorOptions, LocalPath, Location, ModelRef
+from harness.contract import EvaluatorOptions, LocalPath, Location, ModelRef, ServerUrl
 from harness_evaluators.template import FILES, faults, sha256, template_text
 
 REFUSALS = (
@@ -53,7 +51,7 @@ class HarmBench(EvaluatorOptions):
 
     model: ModelRef | None = None
     """A model of the task that judges; or else `server`."""
-    server: str | None = Field(default=None, exclude=True)
+    server: ServerUrl | None = Field(default=None, exclude=True)
     """Base URL of an OpenAI-compatible completions server, such as "http://localhost:8000"."""
     server_model: str | None = None
     """Server: the name under which it serves the classifier."""
@@ -93,22 +91,6 @@ class HarmBench(EvaluatorOptions):
     def template_sha256(self) -> str:
         """Hash of the template, for the records: a file's name does not say what is in it."""
         return sha256(template_text(self.template_file or FILES[self.template]))
-
-    @field_validator("server")
-    @classmethod
-    def _base(cls, server: str | None) -> str | None:
-        if server is None:
-            return None
-        try:
-            parts = urlsplit(server)
-            fine = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-        except ValueError:
-            fine = False
-        if not fine or re.search(r"[^!-~]", server):
-            raise ValueError('must be a URL such as "http://localhost:8000"')
-        if "@" in parts.netloc or parts.query or parts.fragment:
-            raise ValueError("must be a URL without key, query or fragment; see api_key_variable")
-        return server.rstrip("/").removesuffix("/completions").removesuffix("/v1")
 
     @model_validator(mode="after")
     def _one_judge(self) -> HarmBench:

@@ -22,7 +22,25 @@ from harness_saes.linear import CHUNK_BYTES, fingerprint, summed
 from harness_saes.normalisation import normalised, restore
 
 
-class MatchingPursuitSae:
+class _Original:
+    """An SAE that runs in sae_lens' own object."""
+
+    def __init__(
+        self,
+        config: Config,
+        tensors: Mapping[str, Tensor],
+        dtype: torch.dtype = torch.float32,
+        *,
+        notes: tuple[str, ...] = (),
+    ) -> None:
+        self.facts: SaeFacts = config.facts
+        self.fingerprint = fingerprint(config, tensors, dtype)
+        self.notes = notes
+        self._config = config
+        self._sae = _original(config, tensors, dtype)
+
+
+class MatchingPursuitSae(_Original):
     """Greedy pursuit on the residual with tied weights.
 
     From r = x − b_dec, repeat: add `ReLU(max_j r·w_j)` to latent j of the largest product, take
@@ -42,11 +60,7 @@ class MatchingPursuitSae:
         *,
         notes: tuple[str, ...] = (),
     ) -> None:
-        self.facts: SaeFacts = config.facts
-        self.fingerprint = fingerprint(config, tensors, dtype)
-        self.notes = notes
-        self._config = config
-        self._sae = _original(config, tensors, dtype)
+        super().__init__(config, tensors, dtype, notes=notes)
         self._step = max(1, CHUNK_BYTES // (config.d_sae * dtype.itemsize))
 
     @torch.no_grad()
@@ -75,7 +89,7 @@ class MatchingPursuitSae:
         return rows
 
 
-class TemporalSae:
+class TemporalSae(_Original):
     """Attention over a sequence predicts each token; latents are the novel codes of what is left.
 
     `encode` takes all tokens of ONE sequence, in order: x_t is predicted from x_1 … x_{t−1}.
@@ -94,11 +108,7 @@ class TemporalSae:
         *,
         notes: tuple[str, ...] = (),
     ) -> None:
-        self.facts: SaeFacts = config.facts
-        self.fingerprint = fingerprint(config, tensors, dtype)
-        self.notes = notes
-        self._config = config
-        self._sae = _original(config, tensors, dtype)
+        super().__init__(config, tensors, dtype, notes=notes)
         scalar = config.normalize == "constant_scalar_rescale"
         self._factor = float(config.rules["activation_normalization_factor"] or 1) if scalar else 1
         self._adds_b_dec = not config.rules["tied_weights"] or config.apply_b_dec_to_input

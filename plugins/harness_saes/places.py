@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -10,6 +11,7 @@ from typing import Any, ClassVar, Literal
 from harness.contract import Location, Needs, SaeOptions
 from harness.errors import ModelError, listed, suggestion
 from harness_saes.hub_files import cached, fetch, is_hub_id
+from harness_saes.pt_file import read_pt
 
 _DEPTH = 3
 """How many folders deep SAEs are looked for, to name them in messages."""
@@ -31,13 +33,13 @@ class PlacedOptions(SaeOptions):
         """How messages name this SAE."""
         return f"SAE {self.path}"
 
+    @abstractmethod
     def patterns(self) -> Sequence[str]:
         """The files to fetch of a hub repository."""
-        raise NotImplementedError
 
+    @abstractmethod
     def within(self, root: Path) -> Path:
         """The SAE's own folder or file in a local folder or a repository's snapshot."""
-        raise NotImplementedError
 
     def found(self) -> Path | None:
         """The SAE's folder or file without a network; None where the hub's is not cached."""
@@ -83,9 +85,9 @@ class FolderOptions(PlacedOptions):
     choice: ClassVar[str]
     """The option that names the SAE's folder in a larger one."""
 
+    @abstractmethod
     def names(self) -> tuple[str, ...]:
         """The files in an SAE's folder."""
-        raise NotImplementedError
 
     def chosen(self) -> str | None:
         """What the option `choice` says."""
@@ -135,13 +137,20 @@ class FileOptions(PlacedOptions):
     """Options of a format whose SAE is one file."""
 
     suffixes: ClassVar[tuple[str, ...]] = (".pt", ".pth")
+    tensors: ClassVar[frozenset[str]]
+    """The tensors that every file of the format has, and no file of another one."""
     file: str | None = None
     """The SAE's file in a folder or repository with several."""
 
     @classmethod
     def recognises(cls, file: Path) -> bool:
-        """Whether a file is in this format, by its content."""
-        raise NotImplementedError
+        """Whether a file is in this format: whether it has the tensors' names."""
+        if file.suffix not in cls.suffixes:
+            return False
+        try:
+            return read_pt(file).tensors.keys() >= cls.tensors
+        except ModelError:
+            return False
 
     def patterns(self) -> Sequence[str]:
         """The SAE's file."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
@@ -19,7 +20,7 @@ from harness.contract import (
 )
 
 
-class _Measure:
+class _Measure(ABC):
     """A mean over tokens of one number per token."""
 
     def __init__(self, options: MetricOptions, target: Target) -> None:
@@ -37,9 +38,9 @@ class _Measure:
             "total": zeros.index_add(0, document, each),
         }
 
+    @abstractmethod
     def each(self, batch: Batch, side: Side) -> Tensor:
         """A number for each selected token."""
-        raise NotImplementedError
 
     def value(self, sums: Mapping[str, np.ndarray]) -> Sequence[np.ndarray]:
         with np.errstate(invalid="ignore", divide="ignore"):

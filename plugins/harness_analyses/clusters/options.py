@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from pydantic import Field, computed_field, field_validator, model_validator
 
@@ -14,6 +12,7 @@ from harness.contract import (
     LocalPath,
     ModelRef,
     SaeRef,
+    ServerUrl,
     StatisticRef,
 )
 from harness_analyses.clusters.taxonomy import OTHER, sha256, taxonomy
@@ -33,7 +32,7 @@ class Clusters(AnalysisOptions):
     """The labels of the features: their own clusters, or the descriptions that a judge reads."""
     judge: ModelRef | None = None
     """A model of the task that assigns the clusters from the descriptions; or else `server`."""
-    server: str | None = Field(default=None, exclude=True)
+    server: ServerUrl | None = Field(default=None, exclude=True)
     """Base URL of an OpenAI-compatible chat server, such as "http://localhost:8000"."""
     server_model: str | None = None
     """Server: the name of the model that it serves."""
@@ -79,22 +78,6 @@ class Clusters(AnalysisOptions):
         if Path(file).is_file():  # what is not there is the core's to say
             taxonomy(file)
         return file
-
-    @field_validator("server")
-    @classmethod
-    def _base(cls, server: str | None) -> str | None:
-        if server is None:
-            return None
-        try:
-            parts = urlsplit(server)
-            fine = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-        except ValueError:
-            fine = False
-        if not fine or re.search(r"[^!-~]", server):
-            raise ValueError('must be a URL such as "http://localhost:8000"')
-        if "@" in parts.netloc or parts.query or parts.fragment:
-            raise ValueError("must be a URL without key, query or fragment; see api_key_variable")
-        return server.rstrip("/").removesuffix("/chat/completions").removesuffix("/v1")
 
     @model_validator(mode="after")
     def _one_judge(self) -> Clusters:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 from harness.contract import SaeFacts, Site
 from harness.errors import ModelError
@@ -28,6 +29,8 @@ _NAME = re.compile(r"(.+)-SAE-l(\d+)")
 class GoodfireOptions(FileOptions):
     """One of Goodfire's SAEs: a `.pt` or `.pth` file."""
 
+    tensors: ClassVar[frozenset[str]] = _OWN
+
     def patterns(self) -> Sequence[str]:
         """The file, which has the repository's own name where no other is given."""
         return [self.file or f"{self.path.rpartition('/')[2]}.pt*"]
@@ -36,16 +39,6 @@ class GoodfireOptions(FileOptions):
         """Facts from the file's pickle and name; nothing of what is not cached."""
         file = self.found()
         return SaeFacts() if file is None else read_config(file)[0].facts
-
-    @classmethod
-    def recognises(cls, file: Path) -> bool:
-        """Whether a file has the four tensors' names."""
-        if file.suffix not in cls.suffixes:
-            return False
-        try:
-            return read_pt(file).tensors.keys() >= _OWN
-        except ModelError:
-            return False
 
 
 def read_config(file: Path) -> tuple[Config, Layout]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from harness.contract import SaeFacts, Site
 from harness.errors import ModelError, listed, suggestion
@@ -37,20 +37,12 @@ _SITES = {
 class OpenaiOptions(FileOptions):
     """One of OpenAI's SAEs of GPT-2 small, version 1, 4 or 5: a `.pt` file."""
 
+    tensors: ClassVar[frozenset[str]] = _OWN
+
     def describe(self) -> SaeFacts:
         """Facts from the file's pickle; nothing of what is not cached."""
         file = self.found()
         return SaeFacts() if file is None else read_config(file)[0].facts
-
-    @classmethod
-    def recognises(cls, file: Path) -> bool:
-        """Whether a file has the four tensors' names."""
-        if file.suffix not in cls.suffixes:
-            return False
-        try:
-            return read_pt(file).tensors.keys() >= _OWN
-        except ModelError:
-            return False
 
 
 def read_config(file: Path) -> tuple[Config, Layout]:

@@ -54,10 +54,10 @@ class MemorySae:
     notes: tuple[str, ...] = ()
 
     def encode(self, x: torch.Tensor) -> Latents:
-        raise NotImplementedError
+        raise AssertionError("no direction finder encodes anything by itself")
 
     def reconstruct(self, latents: Latents) -> torch.Tensor:
-        raise NotImplementedError
+        raise AssertionError("no direction finder needs a reconstruction")
 
     def rows(self, indices: torch.Tensor) -> torch.Tensor:
         return self.decoder[indices]

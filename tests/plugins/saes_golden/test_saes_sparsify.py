@@ -126,11 +126,10 @@ def test_fewer_than_k_are_active_where_fewer_are_positive(write):
     assert (latents.values > 0).all()
 
 
-@pytest.mark.parametrize("kind", KINDS)
+# Today's library reads signed ones as if they were not: those are held against the formula alone.
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "signed"])
 def test_equals_the_installed_library(write, shape, kind):
-    """Where sparsify is installed; signed ones it reads as if they were not."""
-    if kind == "signed":
-        pytest.skip("dropped from the library")
+    """Where sparsify is installed; the golden files made with it are compared everywhere."""
     sparsify = pytest.importorskip("sparsify")
     shape, keys = keys_of(kind, shape)
     folder, x = write(shape, **keys), torch.randn(40, shape[0])
