@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from typing import Any
 
 from torch import Tensor
+from transformers import GenerationMixin
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
 ROOM = 32
 """Tokens of room that a cache has at least when it must grow."""
+
+_KNOWN = signature(GenerationMixin.prepare_inputs_for_generation).parameters
+ARGUMENT = "cache" if "cache" in _KNOWN else "past_key_values"
+"""What `generate` of the installed transformers calls the cache that it is given."""
 
 
 class _GrowingLayer(DynamicLayer):  # type: ignore[misc]

@@ -20,7 +20,7 @@ from transformers.generation import (
 
 from harness.contract import Completion, Sampling, Tokens
 from harness_transformers.batches import padded
-from harness_transformers.cache import growing_cache
+from harness_transformers.cache import ARGUMENT, growing_cache
 from harness_transformers.edits import Session
 
 
@@ -101,9 +101,9 @@ def complete(
         ids,
         attention_mask=mask,
         generation_config=config,
-        past_key_values=growing_cache(hf.config),
         logits_processor=draw,
         stopping_criteria=watch,
+        **{ARGUMENT: growing_cache(hf.config)},
     )
     done = []
     ends = set(stops)
