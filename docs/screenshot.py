@@ -17,8 +17,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from harness.html import write_report
 from harness.registry import discover
+from harness.report import write_report
 
 PICTURE = Path(__file__).with_name("report.png")
 MOST = 300_000

@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from harness.comparison import Comparison
-    from harness.planner import Plan
-    from harness.results import Results
-    from harness.task import Task
+    from harness.comparison.comparison import Comparison
+    from harness.planning.planner import Plan
+    from harness.results.read import Results
+    from harness.task.task import Task
 
 __version__ = "0.1.0"
 __all__ = ["compare", "load", "load_results", "plan", "run"]
@@ -36,15 +36,15 @@ def load(task: str | Path, **overrides: Any) -> Task:
     Raises TaskError with everything that is wrong with it.
     """
     from harness.registry import discover
-    from harness.resolver import resolve
-    from harness.taskfile import find_task, overridden, read_source
+    from harness.task.file import find_task, overridden, read_source
+    from harness.task.resolve import resolve
 
     return resolve(overridden(read_source(find_task(str(task))), overrides), discover())
 
 
 def plan(task: Task) -> Plan:
     """The passes, completions and verdicts of a task; reads nothing."""
-    from harness.planner import plan as plan_
+    from harness.planning.planner import plan as plan_
 
     return plan_(task)
 
@@ -61,14 +61,14 @@ def run(
     from pathlib import Path
 
     from harness.registry import discover
-    from harness.runner import run as run_
+    from harness.running.runner import run as run_
 
     return run_(planned, discover(), Path(folder), fresh=fresh, remote_code=remote_code)
 
 
 def load_results(folder: str | Path) -> Results:
     """The results of an earlier run."""
-    from harness.results import load_results as load_results_
+    from harness.results.read import load_results as load_results_
 
     return load_results_(folder)
 
@@ -79,6 +79,6 @@ def compare(*folders: str | Path, only: str = "", allow_invalid: bool = False) -
     Raises UsageError for numbers that do not compare: other versions or options under one name,
     and runs that are invalid, unless `allow_invalid`.
     """
-    from harness.comparison import compare_folders
+    from harness.comparison.comparison import compare_folders
 
     return compare_folders(folders, only=only, allow_invalid=allow_invalid)

@@ -17,14 +17,14 @@ if str(HERE) not in sys.path:
 
 import fakes  # noqa: E402
 from harness.errors import TaskError  # noqa: E402
-from harness.planner import plan  # noqa: E402
+from harness.planning.planner import plan  # noqa: E402
 from harness.registry import Registry, discover  # noqa: E402
-from harness.resolver import resolve  # noqa: E402
-from harness.results import Results  # noqa: E402
-from harness.runner import run  # noqa: E402
-from harness.session import Session  # noqa: E402
-from harness.task import Task  # noqa: E402
-from harness.taskfile import read_source  # noqa: E402
+from harness.results.read import Results  # noqa: E402
+from harness.running.runner import run  # noqa: E402
+from harness.running.session import Session  # noqa: E402
+from harness.task.file import read_source  # noqa: E402
+from harness.task.resolve import resolve  # noqa: E402
+from harness.task.task import Task  # noqa: E402
 
 
 @pytest.fixture(autouse=True)

@@ -110,7 +110,7 @@ def _environment(folder: Path) -> dict[str, str]:
     commands.mkdir()
     runs = {
         "python": f'exec {sys.executable} "$@"',
-        "harness": f'exec {sys.executable} -m harness.cli "$@"',
+        "harness": f'exec {sys.executable} -m harness.cli.main "$@"',
         "pytest": f'exec {sys.executable} -m pytest -p no:cacheprovider "$@"',
         "pip": f'exec {sys.executable} {__file__} {site} "$@"',
     }

@@ -21,13 +21,13 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings, strategies as st
 
-import harness.cli
+import harness.cli.main
 from campaign.grammar import Grammar
 from campaign.mutants import changed, mutants
 from campaign.referee import TooSlow, run
 from campaign.texts import damaged
 from harness.registry import discover
-from harness.taskfile import builtin_tasks, task_folders
+from harness.task.file import builtin_tasks, task_folders
 
 TIMES = float(os.environ.get("HARNESS_CAMPAIGN", "1"))
 MUTANTS, WRITTEN, DAMAGED, OVERRIDDEN, RESULTS = (
@@ -67,7 +67,7 @@ def tasks(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def _one_registry(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Plugins are looked for once, and not in each of thousands of runs."""
-    monkeypatch.setattr(harness.cli, "_registry", lambda disabled: REGISTRY)
+    monkeypatch.setattr(harness.cli.main, "_registry", lambda disabled: REGISTRY)
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     (tmp_path / "here").mkdir()
@@ -161,7 +161,7 @@ def test_whole_processes(
     before = sorted(tasks.rglob("*"))
     for arguments in (["check", *files], *(["check", file] for file in files[:2])):
         done = subprocess.run(
-            [sys.executable, "-B", "-m", "harness.cli", *arguments], cwd=tmp_path / "here",
+            [sys.executable, "-B", "-m", "harness.cli.main", *arguments], cwd=tmp_path / "here",
             env={**environment(), **away}, capture_output=True, timeout=60, check=False,
         )  # fmt: skip
         assert done.returncode in (0, 2), done.stderr

@@ -16,8 +16,8 @@ import pytest
 import harness.contract
 import harness.testing
 import pages
-from harness.cli import cli, main
-from harness.conformance.sampled import laws_of
+from harness.authoring.conformance.sampled import laws_of
+from harness.cli.main import cli, main
 from harness.contract import Options
 from harness.registry import DISTRIBUTION, Registry, discover, normalized
 from pages import PAGES, ROOT, Block, blocks

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from harness.authoring.listing import list_plugins
 from harness.errors import PluginError, TaskError
-from harness.plugin_list import list_plugins
 from harness.registry import Plugin, Registry, discover
-from harness.resolver import resolve
-from harness.taskfile import read_source
+from harness.task.file import read_source
+from harness.task.resolve import resolve
 
 FakeDist = Callable[..., Path]
 

@@ -11,9 +11,14 @@ from generator.markdown import anchor, code, joined, note, prose, table
 from generator.members import about_class, about_function
 from generator.options import type_in_words
 from generator.source import Function, Module, module
-from harness.conformance.kinds import BENCHMARK, KINDS, Asked
+from harness.authoring.conformance.kinds import BENCHMARK, KINDS, Asked
 
-VALUES = ("harness.values", "harness.edits", "harness.latents", "harness.sites")
+VALUES = (
+    "harness.contract.values",
+    "harness.contract.edits",
+    "harness.contract.latents",
+    "harness.contract.sites",
+)
 TABLES = {
     "backend": "models",
     "sae_format": "saes",
@@ -39,9 +44,9 @@ def page() -> str:
             "## Kinds",
             _kinds(),
             "## Options",
-            prose(module("harness.options").doc),
-            _references(module("harness.options")),
-            *(about_class(one) for one in module("harness.options").classes),
+            prose(module("harness.contract.options").doc),
+            _references(module("harness.contract.options")),
+            *(about_class(one) for one in module("harness.contract.options").classes),
             *_objects(found),
             *_values(),
             "## Errors",

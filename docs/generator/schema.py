@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from generator.installed import built_in
-from harness.schema import task_schema
+from harness.task.schema import task_schema
 
 
 def page() -> str:

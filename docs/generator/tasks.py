@@ -1,4 +1,4 @@
-"""The reference of the task language, from the models of `harness.spec`."""
+"""The reference of the task language, from the models of `harness.task.spec`."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from generator import components
 from generator.installed import built_in
 from generator.markdown import anchor, code, joined, note, prose
 from generator.options import Links, hints, keys, models_in
-from harness import spec
-from harness.conformance.kinds import KINDS
+from harness.authoring.conformance.kinds import KINDS
 from harness.contract import Kind
+from harness.task import spec
 
 INTRODUCTION = Path(__file__).with_name("tasks.md")
 _KINDS: dict[type[BaseModel], Kind] = {
@@ -35,7 +35,7 @@ def page() -> str:
     links = {model: anchor(f"[{path}]") for path, model in tables.items()}
     return joined(
         [
-            note("the models of harness.spec, and docs/generator/tasks.md"),
+            note("the models of harness.task.spec, and docs/generator/tasks.md"),
             INTRODUCTION.read_text(encoding="utf-8"),
             "## Keys of a task",
             keys(spec.TaskSpec, links),

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy import stats
 
-from harness.statistics import MIN_CLUSTERS, percentile_interval, wilson
+from harness.results.intervals import MIN_CLUSTERS, percentile_interval, wilson
 
 DRAWS = 1000
 """Draws of a bootstrap: cheap here, where a value is a mean over prompts."""

@@ -17,7 +17,7 @@ from typing import Any
 
 from harness.contract import Record
 from harness.errors import DataError
-from harness.results import Results, load_results
+from harness.results.read import Results, load_results
 
 _INVALID = "(could not be judged)"
 """Stands for the score that is not in the verdicts: whether one of them is missing."""

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from harness.contract import JSON, Record
 from harness.errors import DataError, suggestion
-from harness.gates.language import Gate, parse
+from harness.task.gates import Gate, parse
 
 if TYPE_CHECKING:
-    from harness.results import Results
+    from harness.results.read import Results
 
 
 @dataclass(frozen=True)

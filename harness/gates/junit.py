@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from xml.etree import ElementTree
 
 from harness.gates.check import Checked
-from harness.safe_text import for_terminal
+from harness.text import for_terminal
 
 
 def junit(task: str, found: Sequence[Checked]) -> str:

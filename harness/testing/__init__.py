@@ -15,11 +15,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from harness.testing.analyses import check_analysis as check_analysis
     from harness.testing.backend import check_backend as check_backend
-    from harness.testing.batches import array_batch as array_batch, only as only, take as take
     from harness.testing.benchmarks import check_benchmark as check_benchmark
     from harness.testing.directions import check_direction as check_direction
     from harness.testing.evaluators import check_evaluator as check_evaluator
-    from harness.testing.examples import organism as organism
     from harness.testing.interventions import check_intervention as check_intervention
     from harness.testing.labels import check_labels as check_labels
     from harness.testing.metrics import check_metric as check_metric
@@ -27,9 +25,15 @@ if TYPE_CHECKING:
     from harness.testing.saes import check_sae as check_sae
     from harness.testing.sections import check_section as check_section
     from harness.testing.statistics import check_statistic as check_statistic
+    from harness.testing.support.batches import (
+        array_batch as array_batch,
+        only as only,
+        take as take,
+    )
+    from harness.testing.support.examples import organism as organism
 
 _HOMES = {
-    "array_batch": "batches",
+    "array_batch": "support.batches",
     "check_analysis": "analyses",
     "check_backend": "backend",
     "check_benchmark": "benchmarks",
@@ -42,9 +46,9 @@ _HOMES = {
     "check_sae_format": "sae_formats",
     "check_section": "sections",
     "check_statistic": "statistics",
-    "only": "batches",
-    "organism": "examples",
-    "take": "batches",
+    "only": "support.batches",
+    "organism": "support.examples",
+    "take": "support.batches",
 }
 
 

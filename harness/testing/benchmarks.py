@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from harness.contract import Benchmark, Example, Model, Outcome, Prompt, Tokens, Tools
-from harness.testing.outcomes import check_outcome
-from harness.testing.reductions import law, same
+from harness.testing.support.outcomes import check_outcome
+from harness.testing.support.reductions import law, same
 
 
 def check_benchmark(

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from harness.contract import Axes, Batch, Found, Inputs, Outcome, Reduction, Undefined
-from harness.testing.reductions import (
+from harness.testing.support.reductions import (
     check_record,
     check_reduction,
     check_unique,

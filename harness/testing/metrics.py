@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from harness.contract import Batch, Metric
-from harness.statistics import ONCE
-from harness.testing.batches import ArraySide, only, take
+from harness.results.intervals import ONCE
+from harness.testing.support.batches import ArraySide, only, take
 
 Reference = Callable[[Batch], Sequence[float]]
 """The metric's values for a batch, in the order of `values`; NaN where undefined."""
@@ -29,8 +29,8 @@ def check_metric(
 ) -> None:
     """Checks a metric against a slow reference and against the laws of `Metric`.
 
-    Each batch (see `harness.testing.batches`) has at least two documents. `reference` is the
-    metric written down once more, in numpy and float64, for a whole batch. Paired metrics are
+    Each batch (see `harness.testing.support.batches`) has at least two documents. `reference` is
+    the metric written down once more, in numpy and float64, for a whole batch. Paired metrics are
     checked with side="pair" on batches with two sides.
 
     Raises AssertionError that begins with the law: *sums*, *reference*, *split*, *order*,

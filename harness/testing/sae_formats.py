@@ -18,9 +18,9 @@ from torch import Tensor
 
 from harness.contract import Place, SaeFormat, SaeOptions
 from harness.errors import HarnessError
-from harness.testing.reductions import law
+from harness.task.validate import marks
 from harness.testing.saes import Reference, check_sae
-from harness.validate import marks
+from harness.testing.support.reductions import law
 
 
 def check_sae_format(

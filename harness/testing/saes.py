@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from harness.contract import Sae
-from harness.latents import Latents
+from harness.contract.latents import Latents
 
 Reference = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 """Float64 `[tokens, d_in]` to dense latents `[tokens, d_sae]` and x̂ `[tokens, d_out]`."""

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from harness.contract import Batch, Inputs, Outcome, Reduction
-from harness.testing.outcomes import check_outcome
-from harness.testing.reductions import check_reduction, finished, law
+from harness.testing.support.outcomes import check_outcome
+from harness.testing.support.reductions import check_reduction, finished, law
 
 Reference = Callable[[Sequence[Batch]], Mapping[str, float | Sequence[float] | np.ndarray]]
 """From all batches: by record id its value, or the values of its records in order; by name an

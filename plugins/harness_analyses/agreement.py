@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from harness.contract import Findings, Outcome, Record
-from harness.statistics import DRAWS, draw_weights, percentile_interval, wilson
+from harness.results.intervals import DRAWS, draw_weights, percentile_interval, wilson
 from harness_analyses import options
 
 _KEYS = {"experiment", "direction", "example", "text", "prompt", "completion"}

@@ -17,7 +17,7 @@ from harness.contract import (
     State,
     Undefined,
 )
-from harness.sites import parse_site
+from harness.contract.sites import parse_site
 from harness_directions import options, states
 from harness_directions.places import located
 

@@ -19,8 +19,8 @@ from harness.contract import (
     TaskView,
     ViewRef,
 )
+from harness.contract.sites import parse_site
 from harness.errors import Problem, TaskError
-from harness.sites import parse_site
 
 Where = Literal["last", "all"]
 

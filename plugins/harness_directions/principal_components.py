@@ -18,8 +18,8 @@ from harness.contract import (
     State,
     Undefined,
 )
+from harness.contract.sites import parse_site
 from harness.errors import ModelError
-from harness.sites import parse_site
 from harness_directions import scatter, states
 from harness_directions.places import located
 from harness_directions.principal_components_options import PrincipalComponents as Options

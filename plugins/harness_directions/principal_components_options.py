@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field, model_validator
 
 from harness.contract import Axes, DirectionOptions, PairRef, Reads, SiteName, TaskView
-from harness.sites import parse_site
+from harness.contract.sites import parse_site
 
 
 class PrincipalComponents(DirectionOptions):

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 
 from harness.contract import Batch, Direction, Found, Inputs, Outcome, State, Undefined
-from harness.latents import counterparts
+from harness.contract.latents import counterparts
 from harness_directions import shifted_options, states
 from harness_directions.draws import generator
 

@@ -13,7 +13,7 @@ from urllib.error import HTTPError, URLError
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from harness.errors import MachineError, UsageError
-from harness.safe_text import for_terminal
+from harness.text import for_terminal
 
 LARGEST = 2**20
 """Bytes of an answer that are read: one token needs far fewer."""

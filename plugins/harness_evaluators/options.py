@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 from pydantic import Field, computed_field, field_validator, model_validator
 
 from harness.contract import EvaluatorOptions, LocalPath, Location, ModelRef, ServerUrl
-from harness_evaluators.template import FILES, faults, sha256, template_text
+from harness_evaluators.harmbench.template import FILES, faults, sha256, template_text
 
 REFUSALS = (
     "I'm sorry",

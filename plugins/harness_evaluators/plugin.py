@@ -23,14 +23,14 @@ def harness_components() -> Iterable[Component]:
             kind="evaluator",
             name="harmbench",
             summary="harmful completions, as the HarmBench classifier judges them",
-            load="harness_evaluators.harmbench:HarmBench",
+            load="harness_evaluators.harmbench.evaluator:HarmBench",
             options="harness_evaluators.options:HarmBench",
         ),
         Component(
             kind="evaluator",
             name="lm_eval",
             summary="tasks and groups of lm-eval, such as MMLU-Pro, on an edited model",
-            load="harness_evaluators.lm_eval_benchmark:LmEval",
-            options="harness_evaluators.lm_eval_options:LmEval",
+            load="harness_evaluators.lm_eval.benchmark:LmEval",
+            options="harness_evaluators.lm_eval.options:LmEval",
         ),
     )

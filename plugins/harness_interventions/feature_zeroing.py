@@ -10,8 +10,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from harness.contract import Arm, Direction, Edit, ModelFacts, Sae
+from harness.contract.latents import Latents, offsets_of
 from harness.errors import ModelError
-from harness.latents import Latents, offsets_of
 from harness_interventions import options
 from harness_interventions.fitting import site_of
 

@@ -9,10 +9,10 @@ from urllib.parse import quote, urlsplit
 
 from harness.contract import Findings, Label, SaeFacts
 from harness.errors import DataError, MachineError
+from harness.web import Refused, Unreachable, Web
 from harness_labels.neuronpedia_pages import Malformed, Page, export_keys, exported, page
 from harness_labels.neuronpedia_store import Store, user_folder
 from harness_labels.options import KEY, Neuronpedia as Options, split_id
-from harness_labels.web import Refused, Unreachable, Web
 
 _LARGEST_PAGE = 2**24
 _LARGEST_EXPORT = 2**27

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 
 from harness.contract import Batch, MetricValue, Side, Target
-from harness.latents import Latents, dots, square_norms
+from harness.contract.latents import Latents, dots, square_norms
 from harness_metrics import documents, histogram
 from harness_metrics.options import Cosine as Options
 

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from harness.contract import Batch
-from harness.latents import Latents
+from harness.contract.latents import Latents
 
 _PIECE = {"cpu": 2**16}
 """Numbers that are made float64 at a time: on a CPU, what stays in its cache."""

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from harness.contract import Batch, MetricValue, Side, Target
-from harness.latents import shared
+from harness.contract.latents import shared
 from harness_metrics import documents
 from harness_metrics.options import IntersectionRatio as Options
 

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from harness.contract import Batch, MetricValue, Side, Target
-from harness.latents import common, row_sums
+from harness.contract.latents import common, row_sums
 from harness_metrics import documents
 from harness_metrics.options import L1Divergence as Options
 

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from harness.contract import Batch, MetricValue, Side, Target
-from harness.latents import largest, shared
+from harness.contract.latents import largest, shared
 from harness_metrics import documents
 from harness_metrics.options import LatentOverlap as Options
 

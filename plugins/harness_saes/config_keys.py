@@ -8,7 +8,7 @@ from collections.abc import Mapping, Set
 from typing import Any
 
 from harness.errors import ModelError, listed, suggestion
-from harness_saes.checks import text, wrong
+from harness_saes.core.checks import text, wrong
 
 
 def words(text: str) -> frozenset[str]:

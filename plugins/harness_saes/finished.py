@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from harness.errors import ModelError
-from harness_saes.config import Config
-from harness_saes.linear import LinearSae
+from harness_saes.core.linear import LinearSae
+from harness_saes.formats.saelens.config import Config
 
 
 def linear_sae(

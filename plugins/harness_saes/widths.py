@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from harness.errors import ModelError
-from harness_saes.header import Stored
+from harness_saes.files.header import Stored
 
 
 def length(found: Mapping[str, Stored], name: str, where: str) -> int:

@@ -7,8 +7,8 @@ from itertools import islice
 from typing import Any
 
 from harness.contract import JSON, Grid, Panel, Record
-from harness.numbers import estimate
-from harness.results import Results
+from harness.results.numbers import estimate
+from harness.results.read import Results
 from harness_sections.options import Plain
 
 _ROWS = 20

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from harness.contract import JSON, Grid, Panel, Record
-from harness.html.headline import spread
-from harness.numbers import estimate, number
-from harness.results import Results
-from harness.series import Series, at, series, sweep_axis
+from harness.results.headline import spread
+from harness.results.numbers import estimate, number
+from harness.results.read import Results
+from harness.results.series import Series, at, series, sweep_axis
 from harness_sections.options import Plain
 
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from harness.contract import JSON, Figure, Grid, Panel, Prose, Record
-from harness.numbers import estimate
-from harness.results import Results
-from harness_sections.looks import looks
+from harness.results.numbers import estimate
+from harness.results.read import Results
+from harness_sections.charts.looks import looks
 from harness_sections.options import Plain
 
 _ROWS = 20

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness.contract import Grid, Panel, Prose
 from harness.gates import check_results
-from harness.results import Results
+from harness.results.read import Results
 from harness_sections.options import Plain
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from harness.contract import Panel, Prose
-from harness.html.headline import experiments, score_name, scores, where
-from harness.results import Results
-from harness.series import series, sweep_axis
-from harness_sections.chart import chart
-from harness_sections.looks import looks
+from harness.results.headline import experiments, score_name, scores, where
+from harness.results.read import Results
+from harness.results.series import series, sweep_axis
+from harness_sections.charts.looks import looks
+from harness_sections.charts.scores import chart
 from harness_sections.options import Plain
 
 

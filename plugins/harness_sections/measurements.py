@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.contract import JSON, Grid, Panel, Record
-from harness.numbers import estimate, number
-from harness.results import Results
+from harness.results.numbers import estimate, number
+from harness.results.read import Results
+from harness_sections.layers.pair_tables import pairs_by_site
 from harness_sections.options import Plain
-from harness_sections.pair_tables import pairs_by_site
 
 _MOST = 60
 """Rows that are shown open."""

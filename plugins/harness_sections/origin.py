@@ -8,8 +8,8 @@ from typing import Any
 import tomli_w
 
 from harness.contract import JSON, Grid, Panel
-from harness.folder import plain
-from harness.results import Results
+from harness.results.read import Results
+from harness.running.folder import plain
 from harness_sections.options import Plain
 
 _TABLES = ("models", "saes", "data", "packages", "plugins")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.contract import JSON, Grid, Panel, Prose, Record
-from harness.html.headline import experiments
-from harness.numbers import estimate
-from harness.results import Results
+from harness.results.headline import experiments
+from harness.results.numbers import estimate
+from harness.results.read import Results
 from harness_sections.options import Plain
 
 _EDIT = "edit."

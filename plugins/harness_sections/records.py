@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.contract import JSON, Grid, Panel, Prose, Record
-from harness.numbers import number
-from harness.results import Results
+from harness.results.numbers import number
+from harness.results.read import Results
 from harness_sections.options import Plain
 
 _MOST = 3000

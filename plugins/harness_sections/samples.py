@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from harness.contract import JSON, Grid, Panel, Prose, Record
-from harness.results import Results
-from harness.series import series, sweep_axis
-from harness.tables import COMPLETIONS
+from harness.results.read import Results
+from harness.results.series import series, sweep_axis
+from harness.results.tables import COMPLETIONS
 from harness_sections.options import Plain
 
 _PROMPTS = 3

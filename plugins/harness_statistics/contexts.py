@@ -11,8 +11,8 @@ from jaxtyping import Int, Shaped
 
 from harness.contract import Batch, Inputs, Outcome, Record, State
 from harness_statistics.contexts_best import Entries, best, best_of_documents
-from harness_statistics.contexts_options import Contexts as Options
 from harness_statistics.contexts_windows import ABSENT, windows
+from harness_statistics.options import Contexts as Options
 
 _SLOTS = {"values": 0.0, "documents": 0, "positions": ABSENT, "ids": ABSENT, "activations": 0.0}
 """The arrays of the state, each with `count` slots for every feature, and what is in empty ones."""

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from harness.contract import Batch
-from harness.latents import Latents
+from harness.contract.latents import Latents
 
 ABSENT = -1
 """The id of a place of a window that holds no measured token of the document."""

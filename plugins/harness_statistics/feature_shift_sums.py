@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from harness.contract import Batch, State
-from harness.latents import Latents
+from harness.contract.latents import Latents
 
 _SCRATCH = 2**21
 """Numbers of the matrices `[documents, d_sae]` that are made at a time."""

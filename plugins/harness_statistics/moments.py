@@ -12,8 +12,8 @@ from scipy import sparse
 from torch import Tensor
 
 from harness.contract import Batch, Inputs, Outcome, Side, State
-from harness.latents import Latents
-from harness.sites import parse_site
+from harness.contract.latents import Latents
+from harness.contract.sites import parse_site
 from harness_statistics import moments_options
 
 _COUNTS = ("tokens", "documents")

@@ -15,7 +15,7 @@ from harness.contract import (
     TaskView,
     ViewRef,
 )
-from harness.sites import parse_site
+from harness.contract.sites import parse_site
 
 
 class LatentMoments(StatisticOptions):

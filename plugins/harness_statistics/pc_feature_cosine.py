@@ -11,8 +11,8 @@ import torch
 from jaxtyping import Float64
 
 from harness.contract import Batch, Direction, Inputs, Outcome, Record, Sae, State, Undefined
+from harness.contract.sites import parse_site
 from harness.errors import ModelError
-from harness.sites import parse_site
 from harness_statistics.cosine_null import largest_expected, largest_quantile
 from harness_statistics.pc_feature_cosine_options import PcFeatureCosine as Options
 

@@ -15,7 +15,7 @@ from harness.contract import (
     StatisticOptions,
     TaskView,
 )
-from harness.sites import parse_site
+from harness.contract.sites import parse_site
 from harness_statistics.at_site import saes_at
 
 

@@ -23,14 +23,14 @@ def harness_components() -> Iterable[Component]:
             name="contexts",
             summary="where in the text each feature of an SAE is most active",
             load="harness_statistics.contexts:Contexts",
-            options="harness_statistics.contexts_options:Contexts",
+            options="harness_statistics.options:Contexts",
         ),
         Component(
             kind="statistic",
             name="flip_rate",
             summary="latents that a fine-tune, or a few directions of its change, turns on and off",
-            load="harness_statistics.flip_rate:FlipRate",
-            options="harness_statistics.flip_rate_options:FlipRate",
+            load="harness_statistics.flip_rate.flip_rate:FlipRate",
+            options="harness_statistics.flip_rate.options:FlipRate",
         ),
         Component(
             kind="statistic",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.cli import main
+from harness.cli.main import main
 
 Said = Callable[..., tuple[int, str, str]]
 Write = Callable[..., Path]

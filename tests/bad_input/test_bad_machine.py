@@ -16,7 +16,7 @@ import pytest
 import torch
 
 import fakes
-from harness.cli import main
+from harness.cli.main import main
 
 from .conftest import EXPERIMENT, Said, Write, clear
 
@@ -144,7 +144,7 @@ def test_a_folder_that_may_not_be_written_is_said(
     def refused(file: Path, text: str) -> None:
         raise PermissionError(13, "Permission denied", str(file))
 
-    monkeypatch.setattr("harness.folder.write_text", refused)
+    monkeypatch.setattr("harness.running.folder.write_text", refused)
     code, _, err = said("eval", write(EXPERIMENT), "--out", "run")
     assert code == 2
     clear(err, r"run/\.task: cannot be used: Permission denied\. Name another folder with --out")

@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import fakes
-from harness.results import load_results
-from harness.taskfile import task_folders
+from harness.results.read import load_results
+from harness.task.file import task_folders
 
 from .conftest import EXPERIMENT, Said, Write, clear
 

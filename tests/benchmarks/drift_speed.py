@@ -6,7 +6,7 @@ The same work everywhere: two models, three sites, an SAE at each; explained rat
 ratio at the tokens under cosine 0.9, and FVU of both models, over 2,048 tokens.
 
 - `floor`: both models up to the deepest site, and one encoder product per site and model;
-- `harness`: `harness.passes.run_pass` on a task with these metrics, bootstrap and all;
+- `harness`: `harness.running.passes.run.run_pass` on a task with these metrics, bootstrap and all;
 - `notebook`: `output_hidden_states=True`, SAELens' encode and decode, dense;
 - `nnsight`: traces that stop at the deepest site, SAELens' encode and decode, dense; where nnsight
   is installed;
@@ -139,7 +139,7 @@ class Harness:
 
     def __init__(self, folder: Path, device: str) -> None:
         import harness
-        from harness.session import Session
+        from harness.running.session import Session
 
         task = harness.load(
             folder / "task.toml",
@@ -152,7 +152,7 @@ class Harness:
         self.session.model("chat")
 
     def __call__(self) -> dict[str, float]:
-        from harness.passes import run_pass
+        from harness.running.passes.run import run_pass
 
         found: dict[str, float] = {}
         for work in self.planned.passes:

@@ -33,10 +33,10 @@ from lm_eval.tasks import TaskManager
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from harness.contract import Arm, Direction, ModelFacts, Tools
-from harness.sites import parse_site
-from harness_evaluators.lm_eval_benchmark import LmEval
-from harness_evaluators.lm_eval_model import own_generation
-from harness_evaluators.lm_eval_options import LmEval as Given
+from harness.contract.sites import parse_site
+from harness_evaluators.lm_eval.benchmark import LmEval
+from harness_evaluators.lm_eval.model import own_generation
+from harness_evaluators.lm_eval.options import LmEval as Given
 from harness_evaluators.lm_eval_quiet import quiet
 from harness_interventions import options as interventions
 from harness_interventions.ablation import Ablation

@@ -18,7 +18,7 @@ import torch
 from sklearn.decomposition import IncrementalPCA
 
 from harness.contract import Batch, Direction, Inputs, ModelFacts, Site
-from harness.testing.batches import array_batch
+from harness.testing.support.batches import array_batch
 from harness_directions.principal_components import PrincipalComponents
 from harness_directions.principal_components_options import PrincipalComponents as Options
 

@@ -16,7 +16,7 @@ from campaign.mutants import as_toml
 from campaign.values import NUMBERS, WORDS, junk
 from harness.contract import Kind, Ref
 from harness.registry import Registry
-from harness.spec import (
+from harness.task.spec import (
     AnalysisSpec,
     DirectionSpec,
     ExperimentSpec,
@@ -27,7 +27,7 @@ from harness.spec import (
     StatisticSpec,
     ViewSpec,
 )
-from harness.validate import marks
+from harness.task.validate import marks
 
 Draw = Any
 HEAD: dict[str, Any] = {

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.cli import main
+from harness.cli.main import main
 
 SECONDS = 5.0
 """Longest that a file may keep the command busy."""

@@ -29,8 +29,8 @@ from harness.contract import (
     Undefined,
     ViewRef,
 )
+from harness.contract.sites import parse_site
 from harness.errors import Problem, TaskError
-from harness.sites import parse_site
 
 
 class ProbeOptions(DirectionOptions):

@@ -26,8 +26,8 @@ from harness.contract import (
     Site,
     Tokens,
 )
-from harness.latents import Latents
-from harness.sites import parse_site
+from harness.contract.latents import Latents
+from harness.contract.sites import parse_site
 
 LAYERS, WIDTH, VOCABULARY = 4, 6, 64
 PAD, BOS, EOS = 0, 1, 2

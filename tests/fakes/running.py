@@ -11,9 +11,9 @@ import numpy as np
 
 from fakes.lab import LAB
 from harness.contract import Outcome, Record, Site
-from harness.passes import Finished, run_pass
-from harness.planner import Job, MetricJob, plan
-from harness.session import Session
+from harness.planning.planner import Job, MetricJob, plan
+from harness.running.passes.run import Finished, run_pass
+from harness.running.session import Session
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from transformers import AutoTokenizer, LlamaForCausalLM
 
 import harness
-from harness.results import Results
+from harness.results.read import Results
 from harness_transformers.adapter import merged
 
 ORGANISM = Path(__file__).parents[2] / "tasks" / "organism"

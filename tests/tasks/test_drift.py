@@ -9,9 +9,9 @@ from xml.etree import ElementTree
 import pytest
 
 import harness
-from harness.cli import main
+from harness.cli.main import main
 from harness.contract import Record
-from harness.results import Results
+from harness.results.read import Results
 
 TASKS = Path(__file__).parents[2] / "tasks"
 DRIFT, DIAGNOSIS = TASKS / "drift.toml", TASKS / "diagnosis.toml"

@@ -32,8 +32,8 @@ from transformers import (
 )
 
 import harness
-from harness.cli import main
-from harness.results import Results
+from harness.cli.main import main
+from harness.results.read import Results
 
 TASKS = Path(__file__).parents[2] / "tasks"
 SITE, WIDTH, LATENTS, K, TOP = "resid_post.0", 16, 64, 6, 4

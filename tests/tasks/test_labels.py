@@ -33,20 +33,20 @@ from harness.contract import (
     Tokens,
     Tools,
 )
-from harness.sites import parse_site
-from harness.testing.batches import array_batch
+from harness.contract.sites import parse_site
+from harness.testing.support.batches import array_batch
 from harness_analyses.clusters.analysis import Clusters
 from harness_analyses.clusters.options import Clusters as ClustersOptions
 from harness_analyses.clusters.taxonomy import taxonomy
 from harness_labels import options as label_options
 from harness_labels.contexts import Contexts as ContextLabels
 from harness_labels.label_file import File
-from harness_saes.options import SaelensOptions
-from harness_saes.saelens import Saelens
+from harness_saes.formats.saelens.load import Saelens
+from harness_saes.formats.saelens.options import SaelensOptions
 from harness_statistics.contexts import Contexts
-from harness_statistics.contexts_options import Contexts as ContextsOptions
 from harness_statistics.feature_shift import FeatureShift
 from harness_statistics.feature_shift_options import FeatureShift as ShiftOptions
+from harness_statistics.options import Contexts as ContextsOptions
 
 ORGANISM = Path(__file__).parents[2] / "tasks" / "organism"
 LABELS, TAXONOMY = ORGANISM / "labels.jsonl", str(ORGANISM / "taxonomy.toml")

@@ -13,8 +13,8 @@ import pytest
 from safetensors.numpy import load_file
 
 import harness
-from harness.cli import main
-from harness.results import Results
+from harness.cli.main import main
+from harness.results.read import Results
 
 ROOT = Path(__file__).parents[2] / "tasks"
 TUNES = ROOT / "organism" / "tunes"
@@ -47,7 +47,7 @@ def number(results: Results, id: str, **axes: Any) -> float:
     return value
 
 
-def records(results: Results, id: str, **axes: Any) -> list[harness.results.Record]:
+def records(results: Results, id: str, **axes: Any) -> list[harness.results.read.Record]:
     return [r for r in results.records if r.id == id and axes.items() <= r.axes.items()]
 
 

@@ -19,9 +19,9 @@ from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, Gemma2Config, LlamaConfig, Qwen2Config
 
 import harness
-from harness.cli import main
-from harness.results import Results
-from harness.sites import parse_site
+from harness.cli.main import main
+from harness.contract.sites import parse_site
+from harness.results.read import Results
 
 TASKS = Path(__file__).parents[2] / "tasks"
 PAPERS = TASKS / "papers" / "feature_drift"

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, Gemma2Config
 
 import harness
-from harness.cli import main
+from harness.cli.main import main
 
 TASKS = Path(__file__).parents[2] / "tasks"
 PAPER = TASKS / "papers" / "feature_drift" / "refusal_gemma-2-2b.toml"
@@ -124,7 +124,7 @@ max_new_tokens = 4
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> harness.results.Results:
+def results(tmp_path_factory: pytest.TempPathFactory) -> harness.results.read.Results:
     folder = tmp_path_factory.mktemp("gemma")
     tiny_gemma2(folder / "base", seed=0)
     tiny_gemma2(folder / "chat", seed=1)
@@ -136,7 +136,9 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> harness.results.Results
     return harness.load_results(folder / "run")
 
 
-def test_every_arm_of_the_paper_ran_on_a_tiny_gemma_2(results: harness.results.Results) -> None:
+def test_every_arm_of_the_paper_ran_on_a_tiny_gemma_2(
+    results: harness.results.read.Results,
+) -> None:
     scores = [r for r in results.records if r.id == "refusal_score@1"]
     arms = {(r.axes["experiment"], r.axes["direction"], r.axes.get("k")) for r in scores}
     for experiment in ("bypass", "induce"):
@@ -148,7 +150,7 @@ def test_every_arm_of_the_paper_ran_on_a_tiny_gemma_2(results: harness.results.R
 
 
 def test_more_features_than_are_positive_is_an_undefined_arm(
-    results: harness.results.Results,
+    results: harness.results.read.Results,
 ) -> None:
     positive = results.value("positive_latents@1", direction="chat_features")
     assert positive is not None
@@ -165,7 +167,7 @@ def test_more_features_than_are_positive_is_an_undefined_arm(
     assert record.undefined
 
 
-def test_strict_ablation_holds_behind_the_post_norms(results: harness.results.Results) -> None:
+def test_strict_ablation_holds_behind_the_post_norms(results: harness.results.read.Results) -> None:
     left = [
         r.value
         for r in results.records

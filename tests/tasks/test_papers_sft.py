@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, Gemma3TextConfig
 
 import harness
-from harness.cli import main
+from harness.cli.main import main
 
 TASKS = Path(__file__).parents[2] / "tasks"
 PAPER = TASKS / "papers" / "sft_mechanism" / "gemma-3-1b.toml"
@@ -103,7 +103,7 @@ def with_() -> str:
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> harness.results.Results:
+def results(tmp_path_factory: pytest.TempPathFactory) -> harness.results.read.Results:
     folder = tmp_path_factory.mktemp("gemma3")
     tiny_gemma3(folder / "base")
     for name, size in {**TUNES, **STEPS}.items():
@@ -120,7 +120,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> harness.results.Results
     return harness.load_results(folder / "run")
 
 
-def test_every_task_layer_and_width_is_measured(results: harness.results.Results) -> None:
+def test_every_task_layer_and_width_is_measured(results: harness.results.read.Results) -> None:
     for pair in (*TUNES, *STEPS):
         for layer in LAYERS:
             site = f"resid_post.{layer}"
@@ -141,7 +141,7 @@ def test_every_task_layer_and_width_is_measured(results: harness.results.Results
             assert shares == sorted((s for s in shares if s is not None), reverse=True)
 
 
-def test_layers_tasks_and_checkpoints_are_compared(results: harness.results.Results) -> None:
+def test_layers_tasks_and_checkpoints_are_compared(results: harness.results.read.Results) -> None:
     for size in SIZES:
         analysis = f"layers_{size}"
         difference = results.value("layer_profile.centre_difference", analysis=analysis)

@@ -12,8 +12,8 @@ from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, Gemma2Config, LlamaConfig, Qwen2Config
 
 import harness
-from harness.cli import main
-from harness.results import Results
+from harness.cli.main import main
+from harness.results.read import Results
 
 TASKS = Path(__file__).parents[2] / "tasks"
 PAPERS = TASKS / "papers" / "sts"

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import harness
-from harness.results import Results
+from harness.results.read import Results
 
 ROOT = Path(__file__).parents[2]
 TASK = ROOT / "tasks" / "refusal.toml"
@@ -30,7 +30,16 @@ def run(out: Path, *arguments: str, task: Path = TASK, poison: Path | None = Non
         (poison / "sae_lens" / "__init__.py").write_text(POISON)
         environment["PYTHONPATH"] = str(poison)
     done = subprocess.run(
-        [sys.executable, "-m", "harness.cli", "eval", str(task), "--out", str(out), *arguments],
+        [
+            sys.executable,
+            "-m",
+            "harness.cli.main",
+            "eval",
+            str(task),
+            "--out",
+            str(out),
+            *arguments,
+        ],
         capture_output=True,
         text=True,
         env=environment,

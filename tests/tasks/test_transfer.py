@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 import harness
-from harness.cli import main
-from harness.results import Results
+from harness.cli.main import main
+from harness.results.read import Results
 
 TASKS = Path(__file__).parents[2] / "tasks"
 DOMAINS = {

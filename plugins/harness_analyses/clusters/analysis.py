@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from harness.contract import Findings, Outcome, Record
-from harness.statistics import wilson
+from harness.results.intervals import wilson
 from harness_analyses.clusters.answers import Answers
 from harness_analyses.clusters.assign import Assignment, judged, own
 from harness_analyses.clusters.judges import Judge, LocalJudge

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from harness.statistics import DRAWS, draw_weights, percentile_interval
+from harness.results.intervals import DRAWS, draw_weights, percentile_interval
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from harness.contract import (
     StatisticRef,
 )
 from harness_analyses.clusters.taxonomy import OTHER, sha256, taxonomy
-from harness_analyses.flips_options import Condition
+from harness_analyses.flips.options import Condition
 
 _OF_SERVER = ("server_model", "api_key_variable", "timeout", "retries", "concurrency")
 

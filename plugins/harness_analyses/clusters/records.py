@@ -13,7 +13,7 @@ from harness.contract import JSON, Findings, Record
 from harness_analyses.clusters import sums
 from harness_analyses.clusters.options import Clusters as Options
 from harness_analyses.clusters.sums import Number
-from harness_analyses.flips import kept
+from harness_analyses.flips.kept import kept
 
 Labels = Mapping[int, str]
 

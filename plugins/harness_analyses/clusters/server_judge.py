@@ -15,7 +15,7 @@ from urllib3.response import BaseHTTPResponse
 from urllib3.util import Retry, Timeout
 
 from harness.errors import UsageError
-from harness.safe_text import for_terminal
+from harness.text import for_terminal
 from harness_analyses.clusters.options import Clusters as Options
 
 _LARGEST = 2**22

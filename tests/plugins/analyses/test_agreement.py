@@ -12,7 +12,7 @@ from hypothesis import given, settings, strategies as st
 from pydantic import ValidationError
 
 from harness.contract import Findings, Outcome, Record
-from harness.statistics import wilson
+from harness.results.intervals import wilson
 from harness.testing.analyses import check_analysis
 from harness_analyses import options
 from harness_analyses.agreement import Agreement

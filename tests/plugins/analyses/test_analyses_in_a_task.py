@@ -11,13 +11,13 @@ import pyarrow.parquet
 import pytest
 
 import fakes
-from harness.analyses import analyse
 from harness.contract import Component, Findings, Outcome, Record, hookimpl
 from harness.errors import PluginError, UsageError
-from harness.folder import default_folder, task_hash
 from harness.registry import Registry, discover
-from harness.results import Results
-from harness.task import Task
+from harness.results.read import Results
+from harness.running.analyses import analyse
+from harness.running.folder import default_folder, task_hash
+from harness.task.task import Task
 from harness_analyses.options import Agreement
 
 Problems = Callable[..., list[str]]

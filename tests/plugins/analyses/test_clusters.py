@@ -14,7 +14,7 @@ from hypothesis import given, settings, strategies as st
 from pydantic import ValidationError
 
 from harness.contract import Arrays, Findings, Outcome, Record, SaeFacts
-from harness.sites import parse_site
+from harness.contract.sites import parse_site
 from harness.testing.analyses import check_analysis
 from harness_analyses.clusters import sums
 from harness_analyses.clusters.analysis import Clusters

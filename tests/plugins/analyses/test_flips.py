@@ -14,11 +14,11 @@ from scipy import stats
 from harness.contract import Arrays, Findings, Record
 from harness.errors import TaskError
 from harness.testing.analyses import check_analysis
-from harness_analyses import flips_options as options
-from harness_analyses.flip_overlap import FlipOverlap
-from harness_analyses.layer_profile import LayerProfile
-from harness_analyses.trajectory import Trajectory
-from harness_statistics.flip_rate_arrays import Key
+from harness_analyses.flips import options
+from harness_analyses.flips.flip_overlap import FlipOverlap
+from harness_analyses.flips.layer_profile import LayerProfile
+from harness_analyses.flips.trajectory import Trajectory
+from harness_statistics.flip_rate.arrays import Key
 
 D_SAE, DRAWS, TOKENS = 30, 200, 400
 
@@ -325,7 +325,7 @@ def test_laws(analysis):
 
 def test_the_light_half_imports_nothing_heavy():
     code = (
-        "import sys; import harness_analyses.flips_options;"
+        "import sys; import harness_analyses.flips.options;"
         "print(sorted({'torch', 'scipy', 'numpy'} & set(sys.modules)))"
     )
     answer = subprocess.run(

@@ -12,10 +12,10 @@ from scipy import stats
 
 from harness.contract import Arrays, Findings, Outcome, Record
 from harness.errors import DataError
-from harness_analyses.sts import Sts
-from harness_analyses.sts_dimensions import change, concentration, overlap, paper_code, ranked
-from harness_analyses.sts_moments import Moments, jackknife, moments
-from harness_analyses.sts_options import Sts as Given
+from harness_analyses.transfer.dimensions import change, concentration, overlap, paper_code, ranked
+from harness_analyses.transfer.moments import Moments, jackknife, moments
+from harness_analyses.transfer.options import Sts as Given
+from harness_analyses.transfer.sts import Sts
 
 DOMAINS = ["computer science", "law", "math"]
 WIDTH, D, GROUPS = 40, 12, 5

@@ -14,18 +14,18 @@ from sklearn.linear_model import Ridge
 from harness.contract import Arrays, Findings, Outcome, Record
 from harness.errors import DataError
 from harness.testing import check_analysis
-from harness_analyses import ridge_probe
-from harness_analyses.accuracy_change import newcombe
-from harness_analyses.correlation import (
+from harness_analyses.transfer import ridge_probe
+from harness_analyses.transfer.accuracy_change import newcombe
+from harness_analyses.transfer.correlation import (
     bootstrap,
     correlation,
     extremes,
     leave_one_out,
     permutation_p,
 )
-from harness_analyses.mixture_advice import MixtureAdvice
-from harness_analyses.sts_options import MixtureAdvice as Mixture, TransferCorrelation as Given
-from harness_analyses.transfer_correlation import TransferCorrelation
+from harness_analyses.transfer.mixture_advice import MixtureAdvice
+from harness_analyses.transfer.options import MixtureAdvice as Mixture, TransferCorrelation as Given
+from harness_analyses.transfer.transfer_correlation import TransferCorrelation
 
 # The paper's Qwen2.5-7B: change of accuracy in points (its appendix A).
 PAPER = {

@@ -19,7 +19,7 @@ from harness.contract import (
     Site,
     Undefined,
 )
-from harness.latents import Latents
+from harness.contract.latents import Latents
 
 SITE = Site("resid_post", 3)
 

@@ -8,8 +8,8 @@ from pydantic import ValidationError
 
 from harness.contract import Direction, Inputs, ModelFacts, Site, Stream, Undefined
 from harness.errors import ModelError
-from harness.testing.batches import array_batch, only
 from harness.testing.directions import check_direction
+from harness.testing.support.batches import array_batch, only
 from harness_directions import scatter
 from harness_directions.principal_components import PrincipalComponents
 from harness_directions.principal_components_options import PrincipalComponents as Options

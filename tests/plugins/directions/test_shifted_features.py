@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from harness.contract import Direction, Inputs, SaeFacts, Site, Undefined
-from harness.latents import Latents
-from harness.testing.batches import array_batch, only
+from harness.contract.latents import Latents
+from harness.testing.support.batches import array_batch, only
 from harness_directions.shifted_features import MatchedFeatures, ShiftedFeatures
 from harness_directions.shifted_options import (
     MatchedFeatures as MatchedOptions,

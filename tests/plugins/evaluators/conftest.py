@@ -18,7 +18,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, PreTr
 
 from harness.contract import Answer, Completion, Example, Sampling, Tokens
 from harness_evaluators import completions_client
-from harness_evaluators.template import FILES, template_text
+from harness_evaluators.harmbench.template import FILES, template_text
 from harness_transformers.backend import TransformersBackend
 from harness_transformers.model import TransformersModel
 from harness_transformers.options import TransformersOptions

@@ -13,8 +13,8 @@ from harness.contract import Answer, Tools, Verdict
 from harness.errors import DataError
 from harness.testing.evaluators import HOSTILE, check_evaluator
 from harness_evaluators import options
-from harness_evaluators.harmbench import HarmBench
-from harness_evaluators.template import CONTEXTUAL, FILES, fill, template_text
+from harness_evaluators.harmbench.evaluator import HarmBench
+from harness_evaluators.harmbench.template import CONTEXTUAL, FILES, fill, template_text
 
 from .conftest import WORDS, Plain, Recorded, answer
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from harness.contract import Completion, Sampling, Tokens
-from harness_evaluators.local_judge import ROWS
-from harness_evaluators.verdict_cache import Said, VerdictCache
+from harness.judges.local import ROWS
+from harness.store.lines import Said, VerdictCache
 
 from .conftest import Recorded, answer
 from .test_harmbench import ANSWERS, judged

@@ -14,7 +14,7 @@ from harness.contract import Answer, Tools, Verdict
 from harness.errors import MachineError, ModelError, UsageError
 from harness.testing.evaluators import check_evaluator
 from harness_evaluators import options
-from harness_evaluators.harmbench import HarmBench
+from harness_evaluators.harmbench.evaluator import HarmBench
 
 from .conftest import Plain, Recorded, Reply, Server, answer, said
 from .test_harmbench import ANSWERS, judged

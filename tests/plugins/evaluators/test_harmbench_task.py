@@ -14,9 +14,9 @@ import fakes
 from harness.contract import Completion
 from harness.errors import MachineError
 from harness.registry import Registry, discover
-from harness.results import Results
-from harness.task import Task
-from harness_evaluators.harmbench import HarmBench
+from harness.results.read import Results
+from harness.task.task import Task
+from harness_evaluators.harmbench.evaluator import HarmBench
 
 from .conftest import Server, answer, load
 from .test_harmbench import judged
@@ -128,7 +128,7 @@ def test_the_judge_is_not_asked_again(
     def never(*given: object) -> list[Completion]:
         raise AssertionError("the judge was asked again")
 
-    monkeypatch.setattr("harness_evaluators.local_judge.LocalJudge.ask", never)
+    monkeypatch.setattr("harness.judges.local.LocalJudge.ask", never)
     again = run_task(local)
     assert again.records == first.records
 

@@ -17,12 +17,12 @@ import pytest
 import torch
 
 from harness.contract import Arm, Direction, Outcome, Tools
+from harness.contract.sites import parse_site
 from harness.errors import ModelError
-from harness.sites import parse_site
-from harness.statistics import wilson
-from harness_evaluators.lm_eval_benchmark import LmEval
-from harness_evaluators.lm_eval_model import own_generation
-from harness_evaluators.lm_eval_options import LmEval as Given
+from harness.results.intervals import wilson
+from harness_evaluators.lm_eval.benchmark import LmEval
+from harness_evaluators.lm_eval.model import own_generation
+from harness_evaluators.lm_eval.options import LmEval as Given
 from harness_interventions import options as interventions
 from harness_interventions.ablation import Ablation
 from harness_interventions.addition import Addition

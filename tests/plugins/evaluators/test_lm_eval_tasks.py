@@ -15,10 +15,10 @@ from pydantic import ValidationError
 
 from harness.contract import Outcome, Tools
 from harness.errors import DataError, MachineError
-from harness_evaluators import lm_eval_index
-from harness_evaluators.lm_eval_benchmark import LmEval
-from harness_evaluators.lm_eval_options import LmEval as Given
-from harness_evaluators.lm_eval_tasks import load
+from harness_evaluators.lm_eval import index as lm_eval_index
+from harness_evaluators.lm_eval.benchmark import LmEval
+from harness_evaluators.lm_eval.options import LmEval as Given
+from harness_evaluators.lm_eval.tasks import load
 from harness_transformers.backend import TransformersBackend
 from harness_transformers.model import TransformersModel
 from harness_transformers.options import TransformersOptions
@@ -200,7 +200,7 @@ def test_at_most_takes_what_there_is(asked: Asked, write: Callable[..., None]) -
 
 
 def test_a_pattern_that_never_matches_is_loud(asked: Asked, write: Callable[..., None]) -> None:
-    regex = [{"function": "regex", "regex_pattern": "answer is (§+)"}, {"function": "take_first"}]
+    regex = [{"function": "regex", "regex_pattern": "answer is (+)"}, {"function": "take_first"}]
     write("silent", filter_list=[{"name": "extract", "filter": regex}])
     outcome = asked("silent")
     (warning,) = outcome.tables["warnings"]
@@ -340,7 +340,7 @@ def test_turns_follow_the_chat_template() -> None:
 
 def test_options_import_nothing_heavy() -> None:
     code = (
-        "import sys, harness_evaluators.lm_eval_options, harness_evaluators.plugin\n"
+        "import sys, harness_evaluators.lm_eval.options, harness_evaluators.plugin\n"
         "assert not {'torch', 'lm_eval', 'datasets', 'transformers'} & sys.modules.keys()"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from harness.contract import SaeFacts
-from harness.latents import Latents
-from harness.sites import parse_site
-from harness.testing.batches import array_batch
+from harness.contract.latents import Latents
+from harness.contract.sites import parse_site
+from harness.testing.support.batches import array_batch
 
 SITE = parse_site("resid_post.1")
 OTHER = parse_site("resid_post.0")

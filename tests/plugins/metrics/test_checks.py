@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from harness.contract import MetricValue
-from harness.testing.batches import array_batch, only, take
 from harness.testing.metrics import check_metric
+from harness.testing.support.batches import array_batch, only, take
 
 
 class Right:

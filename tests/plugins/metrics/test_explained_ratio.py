@@ -11,9 +11,9 @@ from hypothesis import given, settings, strategies as st
 from pydantic import ValidationError
 
 from harness.contract import Inputs, Target
-from harness.metric_reduction import MetricReduction
-from harness.testing.batches import array_batch
+from harness.running.passes.metric import MetricReduction
 from harness.testing.metrics import check_metric
+from harness.testing.support.batches import array_batch
 from harness_metrics import options
 from harness_metrics.explained_ratio import ExplainedRatio
 

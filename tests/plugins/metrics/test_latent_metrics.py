@@ -10,9 +10,9 @@ import torch
 from pydantic import ValidationError
 
 from harness.contract import SaeFacts, Target
-from harness.latents import Latents
-from harness.testing.batches import array_batch
+from harness.contract.latents import Latents
 from harness.testing.metrics import check_metric
+from harness.testing.support.batches import array_batch
 from harness_metrics import options
 from harness_metrics.intersection_ratio import IntersectionRatio
 from harness_metrics.l1_divergence import L1Divergence

@@ -9,8 +9,8 @@ import torch
 from hypothesis import given, settings, strategies as st
 
 from harness.contract import Inputs, Target
-from harness.metric_reduction import MetricReduction
-from harness.testing.batches import array_batch, only
+from harness.running.passes.metric import MetricReduction
+from harness.testing.support.batches import array_batch, only
 from harness_metrics import options
 from harness_metrics.cosine import Cosine
 from harness_metrics.explained_ratio import ExplainedRatio

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from harness.contract import Target
-from harness.testing.batches import array_batch
 from harness.testing.metrics import check_metric
+from harness.testing.support.batches import array_batch
 from harness_metrics import options
 from harness_metrics.cosine import Cosine
 from harness_metrics.fvu import Fvu, groups
@@ -260,9 +260,9 @@ def test_fvu_of_known_answers(make):
 
 
 def test_topk_has_an_l0_of_k():
-    from harness.sites import parse_site
-    from harness_saes.config import Config
-    from harness_saes.linear import LinearSae
+    from harness.contract.sites import parse_site
+    from harness_saes.core.linear import LinearSae
+    from harness_saes.formats.saelens.config import Config
 
     site = parse_site("resid_post.1")
     tensors = {

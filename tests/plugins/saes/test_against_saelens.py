@@ -7,10 +7,10 @@ import warnings
 import pytest
 import torch
 
-from harness.latents import Latents
+from harness.contract.latents import Latents
 from harness.testing.saes import check_sae
-from harness_saes.options import SaelensOptions
-from harness_saes.saelens import Saelens
+from harness_saes.formats.saelens.load import Saelens
+from harness_saes.formats.saelens.options import SaelensOptions
 
 FAMILIES = {
     "standard": {},

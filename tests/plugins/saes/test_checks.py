@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from harness.contract import SaeFacts
-from harness.latents import Latents
+from harness.contract.latents import Latents
 from harness.testing.saes import check_sae
 
 W = torch.randn(5, 14, generator=torch.Generator().manual_seed(0))

@@ -13,9 +13,9 @@ import torch
 from pydantic import ValidationError
 
 from harness.errors import ModelError
-from harness_saes.config import parse_config
-from harness_saes.options import SaelensOptions
-from harness_saes.saelens import Saelens
+from harness_saes.formats.saelens.config import parse_config
+from harness_saes.formats.saelens.load import Saelens
+from harness_saes.formats.saelens.options import SaelensOptions
 
 CFG, WEIGHTS = "cfg.json", "sae_weights.safetensors"
 
@@ -48,11 +48,11 @@ def test_neither_options_nor_local_folders_import_the_heavy(write):
     folder = write("topk").folder
     code = (
         "import sys\n"
-        "from harness_saes.options import SaelensOptions\n"
+        "from harness_saes.formats.saelens.options import SaelensOptions\n"
         f"options = SaelensOptions(path={str(folder)!r})\n"
         "assert options.describe().d_in == 8\n"
         "assert not {'torch', 'numpy', 'sae_lens'} & sys.modules.keys(), 'described heavily'\n"
-        "from harness_saes.saelens import Saelens\n"
+        "from harness_saes.formats.saelens.load import Saelens\n"
         "Saelens(options).load('cpu')\n"
         "assert not {'sae_lens', 'transformers'} & sys.modules.keys(), 'loaded through sae_lens'\n"
     )

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from harness.errors import ModelError
-from harness_saes.options import SaelensOptions
-from harness_saes.saelens import Saelens
+from harness_saes.formats.saelens.load import Saelens
+from harness_saes.formats.saelens.options import SaelensOptions
 
 
 def options(**changes):

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
+from harness.contract.latents import joined
 from harness.errors import ModelError
-from harness.latents import joined
 from harness.testing.saes import check_sae
-from harness_saes import original
-from harness_saes.config import ARCHITECTURES, parse_config
-from harness_saes.options import SaelensOptions
-from harness_saes.saelens import Saelens
+from harness_saes.formats.saelens import original
+from harness_saes.formats.saelens.config import ARCHITECTURES, parse_config
+from harness_saes.formats.saelens.load import Saelens
+from harness_saes.formats.saelens.options import SaelensOptions
 
 HEADS = {8: (4, 2), 24: (5, 5), 40: (2, 3)}
 """By d_in: n_heads and bottleneck_factor, whose product divides d_sae."""
@@ -254,7 +254,7 @@ def test_describing_imports_nothing_heavy(write, temporal):
     folders = [str(write("matching_pursuit").folder), str(temporal().folder)]
     code = (
         "import sys\n"
-        "from harness_saes.options import SaelensOptions\n"
+        "from harness_saes.formats.saelens.options import SaelensOptions\n"
         f"assert [SaelensOptions(path=f).describe().d_in for f in {folders}] == [8, 8]\n"
         "assert not {'torch', 'numpy', 'sae_lens'} & sys.modules.keys()\n"
     )

@@ -10,9 +10,9 @@ import torch
 
 from harness.contract import Sae
 from harness.errors import ModelError
-from harness_saes.options import SaelensOptions
-from harness_saes.saelens import Saelens
-from harness_saes.scale import UNFOLDED, Unfolded, choose_scale, folded, fvu
+from harness_saes.formats.saelens.load import Saelens
+from harness_saes.formats.saelens.options import SaelensOptions
+from harness_saes.formats.saelens.scale import UNFOLDED, Unfolded, choose_scale, folded, fvu
 
 TRUE = {"normalize_activations": "expected_average_only_in"}
 FAMILIES = {
@@ -237,7 +237,7 @@ def test_transcoders_are_held_against_their_output(write):
 
 def test_choice_is_said_and_logged(sae, caplog):
     ours, _ = sae()
-    with caplog.at_level("INFO", "harness_saes.scale"):
+    with caplog.at_level("INFO", "harness_saes.formats.saelens.scale"):
         found = ours.calibrated(activations(300))
     assert len(found.notes) == 1
     assert found.notes[0] in caplog.text

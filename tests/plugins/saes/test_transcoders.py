@@ -7,10 +7,10 @@ import torch
 
 from harness.errors import ModelError
 from harness.testing.saes import check_sae
-from harness_saes.config import Config, parse_config
-from harness_saes.linear import LinearSae
-from harness_saes.options import SaelensOptions
-from harness_saes.saelens import Saelens
+from harness_saes.core.linear import LinearSae
+from harness_saes.formats.saelens.config import Config, parse_config
+from harness_saes.formats.saelens.load import Saelens
+from harness_saes.formats.saelens.options import SaelensOptions
 
 FAMILIES = ("transcoder", "skip_transcoder", "jumprelu_transcoder", "jumprelu_skip_transcoder")
 

@@ -14,9 +14,9 @@ import torch
 
 from harness.errors import ModelError
 from harness.testing.saes import check_sae
-from harness_saes.dictionary_learning.classes import CLASSES
-from harness_saes.dictionary_learning.load import DictionaryLearning
-from harness_saes.dictionary_learning.options import DictionaryLearningOptions
+from harness_saes.formats.dictionary_learning.classes import CLASSES
+from harness_saes.formats.dictionary_learning.load import DictionaryLearning
+from harness_saes.formats.dictionary_learning.options import DictionaryLearningOptions
 
 CONFIG, WEIGHTS = "config.json", "ae.pt"
 
@@ -334,7 +334,7 @@ def test_none_in_a_folder(tmp_path):
 def test_options_and_facts_need_no_torch(write):
     folder = write("GatedAutoEncoder")
     code = (
-        "import sys; from harness_saes.dictionary_learning import options\n"
+        "import sys; from harness_saes.formats.dictionary_learning import options\n"
         f"facts = options.DictionaryLearningOptions(path={str(folder)!r}).describe()\n"
         "assert facts.d_sae == 32\n"
         "assert not {'torch', 'numpy', 'huggingface_hub'} & sys.modules.keys()\n"

@@ -13,8 +13,8 @@ import torch
 
 from harness.errors import ModelError
 from harness.testing.saes import check_sae
-from harness_saes.openai.load import Openai
-from harness_saes.openai.options import OpenaiOptions
+from harness_saes.formats.openai import OpenaiOptions
+from harness_saes.formats.openai_load import Openai
 
 
 def load(path, **options):
@@ -210,7 +210,7 @@ def test_a_repository_needs_the_file():
 
 def test_options_and_facts_need_no_torch(write):
     code = (
-        "import sys; from harness_saes.openai.options import OpenaiOptions\n"
+        "import sys; from harness_saes.formats.openai import OpenaiOptions\n"
         f"assert OpenaiOptions(path={str(write())!r}).describe().d_sae == 32\n"
         "assert not {'torch', 'numpy', 'huggingface_hub'} & sys.modules.keys()\n"
     )

@@ -15,8 +15,8 @@ import torch
 from torch import nn
 
 from harness.errors import ModelError
-from harness_saes.header import Stored
-from harness_saes.pt_file import load_pt, read_pt, read_pt_header
+from harness_saes.files.header import Stored
+from harness_saes.files.pt_file import load_pt, read_pt, read_pt_header
 
 NAMES = {
     torch.float64: "F64",
@@ -83,7 +83,8 @@ def test_every_type_of_number(file, dtype):
 def test_the_header_needs_no_torch(file):
     torch.save({"x": torch.zeros(2)}, file)
     code = (
-        "import sys; from pathlib import Path; from harness_saes.pt_file import read_pt_header\n"
+        "import sys; from pathlib import Path\n"
+        "from harness_saes.files.pt_file import read_pt_header\n"
         f"assert read_pt_header(Path({str(file)!r}))['x'].shape == (2,)\n"
         "assert not {'torch', 'numpy'} & sys.modules.keys()\n"
     )

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 
+from harness.contract.sites import Site
 from harness.errors import ModelError
-from harness.sites import Site
 from harness.testing.saes import check_sae
-from harness_saes.gemma_scope.load import GemmaScope
-from harness_saes.gemma_scope.options import GemmaScopeOptions
+from harness_saes.formats.gemma_scope import GemmaScopeOptions
+from harness_saes.formats.load import GemmaScope
 
 REPOSITORY = "google/gemma-scope-2b-pt-res"
 TENSORS = ("W_enc", "W_dec", "b_enc", "b_dec", "threshold")

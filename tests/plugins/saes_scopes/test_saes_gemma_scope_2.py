@@ -7,11 +7,11 @@ import json
 import pytest
 import torch
 
+from harness.contract.sites import Site
 from harness.errors import ModelError
-from harness.sites import Site
 from harness.testing.saes import check_sae
-from harness_saes.gemma_scope_2.load import GemmaScope2
-from harness_saes.gemma_scope_2.options import TENSORS, GemmaScope2Options
+from harness_saes.formats.gemma_scope_2.load import GemmaScope2
+from harness_saes.formats.gemma_scope_2.options import TENSORS, GemmaScope2Options
 
 REPOSITORY = "google/gemma-scope-2-4b-it"
 RESIDUAL = "resid_post/layer_22_width_16k_l0_medium"

@@ -11,10 +11,10 @@ import pytest
 from huggingface_hub import constants, errors
 
 from harness.errors import ModelError
-from harness_saes.gemma_scope.options import GemmaScopeOptions
-from harness_saes.gemma_scope_2.options import GemmaScope2Options
-from harness_saes.hub_files import cached, fetch, is_hub_id, matching
-from harness_saes.llama_scope.options import LlamaScopeOptions
+from harness_saes.files.hub_files import cached, fetch, is_hub_id, matching
+from harness_saes.formats.gemma_scope import GemmaScopeOptions
+from harness_saes.formats.gemma_scope_2.options import GemmaScope2Options
+from harness_saes.formats.llama_scope.options import LlamaScopeOptions
 
 REPOSITORY = "acme/scope"
 FILES = ("layer_1/params.npz", "layer_1/config.json", "layer_12/params.npz", "README.md")
@@ -195,6 +195,9 @@ def test_weights_without_their_configuration_are_not_cached(cache, hub):
 def test_no_torch():
     """The light halves, which `harness check` imports, take no torch with them."""
     formats = ("gemma_scope", "gemma_scope_2", "llama_scope", "qwen_scope")
-    modules = ["harness_saes.hub_files", *(f"harness_saes.{name}.options" for name in formats)]
+    modules = [
+        "harness_saes.files.hub_files",
+        *(f"harness_saes.{name}.options" for name in formats),
+    ]
     code = f"import sys, {', '.join(modules)}; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from harness.contract.sites import Site
 from harness.errors import ModelError
-from harness.sites import Site
 from harness.testing.saes import check_sae
-from harness_saes.llama_scope.load import LlamaScope
-from harness_saes.llama_scope.options import LlamaScopeOptions
+from harness_saes.formats.llama_scope.load import LlamaScope
+from harness_saes.formats.llama_scope.options import LlamaScopeOptions
 
 REPOSITORY = "fnlp/Llama3_1-8B-Base-LXR-8x"
 FOLDER = "Llama3_1-8B-Base-L15R-8x"

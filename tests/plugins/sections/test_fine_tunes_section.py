@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from harness.contract import JSON, Figure, Grid, Panel, Prose, Record
-from harness.html.page import render
 from harness.registry import discover
-from harness.results import Results
+from harness.report.page import render
+from harness.results.read import Results
 from harness.testing.sections import HOSTILE, check_section, hostile
-from harness_sections.fine_tunes import FineTunes
+from harness_sections.fine_tunes.fine_tunes import FineTunes
+from harness_sections.layers.variants import variants
 from harness_sections.options import Plain
-from harness_sections.variants import variants
 
 POINT = EntryPoint("harness_sections", "harness_sections.plugin", "harness")
 TASKS = ("guard", "rhyme")

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, strategies as st
 
 from harness.contract import JSON, Figure, Grid, Panel, Prose, Record
-from harness.html.page import render
 from harness.registry import discover
-from harness.results import Results
+from harness.report.page import render
+from harness.results.read import Results
 from harness.testing.sections import HOSTILE, check_section, hostile
-from harness_sections.forecast import Forecast
-from harness_sections.label_sides import label_sides
+from harness_sections.charts.label_sides import label_sides
+from harness_sections.forecast.section import Forecast
 from harness_sections.options import Plain
 
 POINT = EntryPoint("harness_sections", "harness_sections.plugin", "harness")

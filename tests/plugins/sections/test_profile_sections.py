@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from harness.by_site import site_tables
 from harness.contract import Figure, Grid, Panel, Prose, Record
-from harness.html.page import render
 from harness.registry import Owned, discover
-from harness.results import Results
+from harness.report.page import render
+from harness.results.by_site import site_tables
+from harness.results.read import Results
 from harness.testing.sections import HOSTILE, check_section, hostile
 
 POINT = EntryPoint("harness_sections", "harness_sections.plugin", "harness")

@@ -14,12 +14,12 @@ from hypothesis import given, settings, strategies as st
 from pydantic import ValidationError
 
 from harness.contract import Batch, Inputs, SaeFacts, State
-from harness.latents import Latents
-from harness.sites import parse_site
-from harness.testing.batches import array_batch, only
-from harness.testing.reductions import check_reduction
+from harness.contract.latents import Latents
+from harness.contract.sites import parse_site
+from harness.testing.support.batches import array_batch, only
+from harness.testing.support.reductions import check_reduction
 from harness_statistics.contexts import Contexts, _hash
-from harness_statistics.contexts_options import Contexts as Options
+from harness_statistics.options import Contexts as Options
 
 SITE = parse_site("resid_post.1")
 WIDTH = 5

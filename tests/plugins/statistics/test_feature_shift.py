@@ -13,10 +13,10 @@ from hypothesis import given, settings, strategies as st
 from pydantic import ValidationError
 
 from harness.contract import Batch, Inputs, Outcome, SaeFacts
-from harness.latents import Latents
-from harness.sites import parse_site
-from harness.testing.batches import array_batch, only
-from harness.testing.reductions import check_reduction
+from harness.contract.latents import Latents
+from harness.contract.sites import parse_site
+from harness.testing.support.batches import array_batch, only
+from harness.testing.support.reductions import check_reduction
 from harness_statistics.feature_shift import KINDS, FeatureShift
 from harness_statistics.feature_shift_options import FeatureShift as Options
 

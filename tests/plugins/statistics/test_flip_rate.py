@@ -11,14 +11,14 @@ from hypothesis import given, settings, strategies as st
 from pydantic import ValidationError
 
 from harness.contract import Direction, Inputs, SaeFacts, Site, Stream, Undefined
+from harness.contract.latents import Latents
 from harness.errors import ModelError, TaskError
-from harness.latents import Latents
-from harness.statistics import DRAWS, poisson_weights
-from harness.testing.batches import array_batch, only, take
-from harness_statistics.flip_rate import FlipRate
-from harness_statistics.flip_rate_arrays import key_of
-from harness_statistics.flip_rate_counts import above, kept
-from harness_statistics.flip_rate_options import FlipRate as Options
+from harness.results.intervals import DRAWS, poisson_weights
+from harness.testing.support.batches import array_batch, only, take
+from harness_statistics.flip_rate.arrays import key_of
+from harness_statistics.flip_rate.counts import above, kept
+from harness_statistics.flip_rate.flip_rate import FlipRate
+from harness_statistics.flip_rate.options import FlipRate as Options
 
 SITE = Site("resid_post", 1)
 D, WIDTHS = 6, {"narrow": 20, "wide": 50}
@@ -236,7 +236,7 @@ def test_any_split_merge_and_order_gives_the_same(order, cuts):
 def test_pieces_of_tokens_change_nothing(monkeypatch):
     w = world(7)
     whole = run(made(), [w.batch], inputs(w.pcs))
-    monkeypatch.setattr("harness_statistics.flip_rate._PIECE", 7 * D)
+    monkeypatch.setattr("harness_statistics.flip_rate.flip_rate._PIECE", 7 * D)
     assert plain(run(made(), [w.batch], inputs(w.pcs))) == plain(whole)
 
 

@@ -11,9 +11,9 @@ from hypothesis import given, settings, strategies as st
 from pydantic import ValidationError
 
 from harness.contract import Batch, Inputs, SaeFacts, State
-from harness.latents import Latents
-from harness.sites import parse_site
-from harness.testing.batches import array_batch, only
+from harness.contract.latents import Latents
+from harness.contract.sites import parse_site
+from harness.testing.support.batches import array_batch, only
 from harness_statistics.moments import LatentMoments
 from harness_statistics.moments_options import LatentMoments as Given
 

@@ -23,7 +23,7 @@ from transformers import (
     Qwen3Config,
 )
 
-from harness.values import Example
+from harness.contract.values import Example
 from harness_transformers.backend import TransformersBackend
 from harness_transformers.model import TransformersModel
 from harness_transformers.options import TransformersOptions

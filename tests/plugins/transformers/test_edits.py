@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from harness.contract import Arm, Check, Edit, Example, Prompt, Receipt, Sampling, Site, Tokens
+from harness.contract.sites import parse_site
 from harness.errors import ModelError, PluginError, UsageError
-from harness.sites import parse_site
 from harness_transformers.model import TransformersModel
 
 from .conftest import LAYERS, WIDTH, load

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from harness.contract.values import ModelFacts
 from harness.errors import ModelError
-from harness.values import ModelFacts
 from harness_transformers.model import TransformersModel
 from harness_transformers.options import TransformersOptions, facts_of
 from harness_transformers.plugin import harness_components

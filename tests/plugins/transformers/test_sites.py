@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from harness.contract import Example, Prompt, Site, Tokens
+from harness.contract.sites import parse_site
 from harness.errors import ModelError
-from harness.sites import parse_site
 from harness_transformers.batches import padded
 from harness_transformers.model import TransformersModel
 

@@ -1,0 +1,1 @@
+"""For authors of plugins: what is installed, a new plugin, the laws of its kind."""

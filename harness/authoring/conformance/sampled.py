@@ -1,0 +1,79 @@
+"""The laws of a kind, tried on the samples that a component ships."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+import tempfile
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import harness.testing
+from harness.authoring.conformance.kinds import Asked, asked_of
+from harness.authoring.conformance.law import Law, holds
+from harness.registry import Owned
+
+_MADE_OF = {"check_sae_format": ("check_sae",)}
+"""Checks that call others."""
+
+
+def sampled_laws(owned: Owned) -> Iterator[Law]:
+    """One law for all samples: the check of the component's kind holds on each of them."""
+    if not owned.component.samples:
+        names = " or ".join(asked_of(owned.component.kind, owned.options()).checks)
+        why = f"it ships no samples; see Component.samples. Its own tests may call {names}"
+        yield Law("the laws of its kind", lambda: (), skipped=why)
+        return
+    yield Law("the laws of its kind", lambda: _tried(owned))
+
+
+def _tried(owned: Owned) -> list[str]:
+    """Runs every sample; the names of the laws that were kept."""
+    module, _, name = owned.component.samples.partition(":")
+    samples = getattr(importlib.import_module(module), name, None)
+    if samples is None:
+        raise AssertionError(f"{owned.component.samples}: there is no such function")
+    asked = asked_of(owned.component.kind, owned.options())
+    kept: dict[str, None] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        calls = list(samples(Path(folder)))
+        holds(bool(calls), "there is no sample")
+        for number, call in enumerate(calls, start=1):
+            check = _check_of(call, asked, owned)
+            try:
+                call()
+            except AssertionError as error:
+                what = str(error).removeprefix("law broken: ")
+                raise AssertionError(f"{check.__name__}, sample {number}: {what}") from error
+            kept |= dict.fromkeys(laws_of(check))
+    return list(kept)
+
+
+def _check_of(call: Any, asked: Asked, owned: Owned) -> Callable[..., None]:
+    """The check that a sample calls: the one of the kind, on the component itself."""
+    allowed = [getattr(harness.testing, name) for name in asked.checks]
+    if not isinstance(call, partial) or call.func not in allowed:
+        raise AssertionError(f"a sample must be partial({asked.checks[0]}, …), not {call!r:.200}")
+    component, first = owned.load(), call.args[0] if call.args else None
+    if first is not component and owned.component.kind != "backend":
+        # A backend's check is given the model that it loads, a format's the class itself.
+        holds(isinstance(first, component), f"it is of {first!r:.100}, no {component.__name__}")
+        whole = isinstance(first, asked.protocols)
+        names = " or ".join(protocol.__name__ for protocol in asked.protocols)
+        holds(whole, f"{component.__name__} lacks something of {names}: see harness.contract")
+    return call.func
+
+
+def laws_of(check: Callable[..., None]) -> list[str]:
+    """The names of the laws that a check tries, as its docstring lists them."""
+    text = " ".join((inspect.getdoc(check) or "").split())
+    if listed := re.search(r"Laws: (.*?)(?:\. [A-Z]|\.$)", text):
+        found = [re.sub(r"\(.*?\)", "", law).strip() for law in listed[1].split("·")]
+    else:
+        found = re.findall(r"\*([a-z ]+)\*", text.partition("begins with the law:")[2])
+    for name in _MADE_OF.get(check.__name__, ()):
+        found += laws_of(getattr(harness.testing, name))
+    return found

@@ -1,0 +1,1 @@
+"""A new plugin: a package with tests that pass."""

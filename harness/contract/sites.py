@@ -1,0 +1,121 @@
+"""Sites: the places in a model where activations are read and edited.
+
+| site            | what it is                                                                  |
+|-----------------|-----------------------------------------------------------------------------|
+| `resid_pre.L`   | residual stream entering block L                                            |
+| `resid_post.L`  | output of block L (SAELens `blocks.L.hook_resid_post`, `hidden_states[L+1]`) |
+| `attn_out.L`    | what attention *adds to the residual* (after a post-norm, where there is one) |
+| `mlp_out.L`     | what the MLP *adds to the residual* (after a post-norm, where there is one)  |
+| `attn_raw.L`    | output of the attention module itself, before any post-norm                  |
+| `mlp_raw.L`     | output of the MLP module itself, before any post-norm                        |
+| `attn_z.L`      | the heads' outputs, concatenated (input of the output projection)            |
+| `mlp_in.L`      | input of the MLP module                                                      |
+| `embed`         | token embeddings, as they enter the first block                              |
+| `a.b.c`         | the output of any module, by its path in the backend                         |
+
+Blocks count from 0. `resid_post@0.55` is a fraction of depth: block `floor(0.55 · layers)`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass
+
+BLOCK_KINDS = (
+    "resid_pre",
+    "resid_post",
+    "attn_out",
+    "mlp_out",
+    "attn_raw",
+    "mlp_raw",
+    "attn_z",
+    "mlp_in",
+)
+_BLOCK = re.compile(rf"({'|'.join(BLOCK_KINDS)})(?:\.(\d+)|@(\d*\.?\d+))")
+_MISSPELT = re.compile(r"([\w-]+)([.@][\d.]+)")
+_PATH = re.compile(r"[A-Za-z_]\w*(\.\w+)+")
+_TRANSFORMER_LENS = re.compile(r"blocks\.(\d+)\.(?:hook_)?(\w+(?:\.hook_\w+)?)")
+_TRANSFORMER_LENS_KINDS = {
+    "resid_pre": "resid_pre",
+    "resid_post": "resid_post",
+    "attn_out": "attn_out",
+    "mlp_out": "mlp_out",
+    "mlp_in": "mlp_in",
+    "attn.hook_z": "attn_z",
+}
+
+
+@dataclass(frozen=True, order=True)
+class Site:
+    """One place: a kind of block site with its block, `embed`, or a module path."""
+
+    kind: str
+    layer: int | None = None
+    fraction: float | None = None
+
+    def __str__(self) -> str:
+        if self.layer is not None:
+            return f"{self.kind}.{self.layer}"
+        return self.kind if self.fraction is None else f"{self.kind}@{self.fraction:g}"
+
+    @property
+    def in_block(self) -> bool:
+        """Whether this is a site of one of the model's blocks."""
+        return self.kind in BLOCK_KINDS
+
+    @property
+    def in_residual(self) -> bool:
+        """Whether the activation here is the residual stream itself."""
+        return self.kind in ("resid_pre", "resid_post", "embed")
+
+    def at(self, layers: int) -> Site:
+        """The same site with a fraction of depth made a block of a model with `layers` blocks."""
+        if self.fraction is None:
+            return self
+        return Site(self.kind, min(layers - 1, int(self.fraction * layers)))
+
+
+def parse_site(text: str) -> Site:
+    """A site from its name; ValueError says what is allowed."""
+    if text == "embed":
+        return Site("embed")
+    if match := _BLOCK.fullmatch(text):
+        kind, layer, fraction = match.groups()
+        if layer is not None:
+            return Site(kind, int(layer))
+        if not 0 <= float(fraction) <= 1:
+            raise ValueError(f"{text!r}: a fraction of depth lies between 0 and 1")
+        return Site(kind, None, float(fraction))
+    meant = _meant(text)
+    kind = text.partition(".")[0].partition("@")[0]
+    if _PATH.fullmatch(text) and kind not in BLOCK_KINDS and not meant:
+        return Site(text)
+    hint = f". Did you mean {meant}?" if meant else ""
+    raise ValueError(
+        f"{text!r} is no site. Allowed: one of {', '.join(BLOCK_KINDS)} with a block "
+        f"(resid_post.15) or a fraction of depth (resid_post@0.55), embed, or a module path{hint}"
+    )
+
+
+def _meant(text: str) -> str:
+    """The site that a misspelt one (`resid_pots.2`), or a hook name of TransformerLens, means.
+
+    No module of a model lies at such a path; what only loading can tell, the backend says.
+    """
+    if hook := site_from_hook_name(text):
+        return str(hook)
+    if not (match := _MISSPELT.fullmatch(text)):
+        return ""
+    if match[1] == "embed":
+        return "embed"
+    close = difflib.get_close_matches(match[1].lower(), BLOCK_KINDS, n=1, cutoff=0.7)
+    return f"{close[0]}{match[2]}" if close else ""
+
+
+def site_from_hook_name(hook: str) -> Site | None:
+    """The site that a TransformerLens hook name (`blocks.4.hook_resid_post`) means, if known."""
+    match = _TRANSFORMER_LENS.fullmatch(hook)
+    if not match or match[2] not in _TRANSFORMER_LENS_KINDS:
+        return None
+    return Site(_TRANSFORMER_LENS_KINDS[match[2]], int(match[1]))

@@ -1,0 +1,1 @@
+"""Models that judge: loaded here, or behind a server."""

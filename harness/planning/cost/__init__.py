@@ -1,0 +1,1 @@
+"""What a plan will cost: tokens, floating-point operations, memory, downloads, time."""

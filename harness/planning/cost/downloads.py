@@ -1,0 +1,75 @@
+"""What a run fetches and writes: downloads that are not in the cache, and the run's folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.planning.cost.gated import terms
+from harness.task.task import Task
+
+STORED_BYTES = 2
+"""Bytes of a number as weights are stored on the hub, where no file tells: most are bfloat16."""
+PER_COMPLETION = 700
+"""Bytes of a completion's row beside its texts: keys, hashes, verdicts."""
+
+
+@dataclass(frozen=True)
+class Download:
+    """One thing that is not here, or of which that cannot be known."""
+
+    what: str
+    """The entry of the task that wants it."""
+    name: str
+    """A hub id or an address."""
+    size: int | None = None
+    """Bytes; None where nothing tells."""
+    terms: str | None = None
+    """Whose terms probably have to be accepted first; offline nobody can know."""
+    perhaps: bool = False
+    """Whether it may be in a cache that cannot be looked into from here."""
+
+
+def downloads(task: Task) -> Iterator[Download]:
+    """Everything that a run fetches, each repository once."""
+    seen: set[str] = set()
+    for name, entry in task.models.items():
+        needs, facts = entry.options.needs(), task.model_facts[name]
+        if needs.download is not None and needs.download not in seen:
+            seen.add(needs.download)
+            size = needs.download_bytes
+            if size is None and facts.parameters is not None:
+                size = facts.parameters * STORED_BYTES
+            yield Download(f"models.{name}", needs.download, size, terms(needs.download))
+    for name, sae in task.saes.items():
+        needs, known = sae.options.needs(), task.sae_facts(name)
+        if needs.download is not None:
+            size = needs.download_bytes
+            if size is None and known.d_in and known.d_sae:
+                size = 2 * known.d_in * known.d_sae * 4
+            yield Download(
+                f"saes.{name}", needs.download, size, terms(needs.download), perhaps=True
+            )
+    for name, spec in task.spec.data.items():
+        where = spec.hub or spec.url
+        if where is not None and where not in seen and not (spec.hub and _cached(spec.hub)):
+            seen.add(where)
+            yield Download(f"data.{name}", where, None, terms(where), perhaps=spec.url is not None)
+
+
+def _cached(dataset: str) -> bool:
+    """Whether a data set of the hub has been fetched before."""
+    # A constant module: importing it is cheap and starts nothing.
+    from huggingface_hub.constants import HF_HOME, HF_HUB_CACHE
+
+    repository = Path(HF_HUB_CACHE) / f"datasets--{dataset.replace('/', '--')}" / "snapshots"
+    prepared = Path(HF_HOME) / "datasets" / dataset.replace("/", "___")
+    return repository.is_dir() or prepared.is_dir()
+
+
+def files_bytes(completions: Iterable[tuple[int, int]]) -> int:
+    """Bytes of a run's folder: each completion with its prompt, in the journal, the samples and
+    the report; everything else is small beside them. `completions`: how many, of how many
+    characters each."""
+    return sum(number * (3 * characters + PER_COMPLETION) for number, characters in completions)

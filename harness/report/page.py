@@ -1,0 +1,99 @@
+"""Puts the page together."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from harness.registry import Registry
+from harness.report.blocks import Table, prepared
+from harness.report.embed import plotly_script, policy, resource
+from harness.report.panels import shown
+from harness.report.text import visible
+from harness.results.headline import headline
+from harness.results.read import Results, load_results, write_text
+
+FILE = "report.html"
+
+
+def write_report(folder: Path, registry: Registry, results: Results | None = None) -> Path:
+    """Writes `report.html` into a run's folder, from what lies there, and returns its path.
+
+    Raises DataError where the folder holds no run.
+    """
+    found = load_results(folder) if results is None else results
+    file = Path(folder) / FILE
+    write_text(file, render(found, registry))
+    return file
+
+
+def render(results: Results, registry: Registry) -> str:
+    """The whole page, as text."""
+    sections = shown(results, registry)
+    charts = any(block.block == "chart" for section in sections for block in section.blocks)
+    scripts = [plotly_script(), resource("draw.js")] if charts else []
+    task = results.task
+    title = visible(task.get("title") or task.get("name") or "A run", 500)
+    # The one place where text is not escaped: files of ours, and plotly's.
+    trusted = {
+        "style": Markup(resource("report.css")),
+        "scripts": [Markup(script) for script in scripts],
+    }
+    page = _environment().get_template("report.html").render(
+        title=title,
+        source=visible(task.get("source") or "", 500),
+        name=visible(task.get("name") or "", 200),
+        facts=_facts(results),
+        status=results.status,
+        problems=[visible(text) for text in results.problems],
+        warnings=[visible(text) for text in results.warnings],
+        headline=tables(results),
+        sections=sections,
+        policy=policy(scripts),
+        **trusted,
+    )  # fmt: skip
+    # What no encoding can write is not worth losing a report for.
+    return page.encode("utf-8", "replace").decode("utf-8")
+
+
+def tables(results: Results) -> list[Table]:
+    """The headline, ready for a template."""
+    return [table for grid in headline(results) if isinstance(table := prepared(grid), Table)]
+
+
+def fragment(results: Results) -> str:
+    """Title, status and headline alone, for a notebook."""
+    task = results.task
+    return _environment().get_template("headline.html").render(
+        title=visible(task.get("title") or task.get("name") or "A run", 500),
+        status=results.status,
+        problems=[visible(text) for text in results.problems],
+        warnings=[visible(text) for text in results.warnings],
+        headline=tables(results),
+        records=len(results.records),
+    )  # fmt: skip
+
+
+def _facts(results: Results) -> list[str]:
+    """The small print below the title."""
+    origin: Any = results.provenance
+    facts = [f"{len(results.records)} records", f"seed {results.task.get('seed', 0)}"]
+    if isinstance(origin, dict) and origin.get("harness"):
+        facts.append(f"sae-harness {origin['harness']}")
+    return [visible(fact, 200) for fact in facts]
+
+
+@cache
+def _environment() -> Environment:
+    return Environment(
+        loader=PackageLoader("harness.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )

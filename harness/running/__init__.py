@@ -1,0 +1,1 @@
+"""From a plan to results: loads models, reads text, edits, generates, judges."""

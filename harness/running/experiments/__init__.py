@@ -1,0 +1,1 @@
+"""Completions under interventions, and what judges say of them."""

@@ -1,0 +1,110 @@
+"""Benchmarks under interventions: each arm asks the edited model by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.contract import (
+    Arm,
+    Axes,
+    Benchmark,
+    BenchmarkOptions,
+    Model,
+    Outcome,
+    Receipt,
+    Tools,
+)
+from harness.errors import PluginError
+from harness.planning.planner import Generation
+from harness.running.experiments.completions import ArmOutcome, ReadyArm, ready_arms
+from harness.running.experiments.journal import key_of
+from harness.running.session import Session
+from harness.task.task import Entry
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What a benchmark found in one arm."""
+
+    evaluator: str
+    arm: ArmOutcome
+    outcome: Outcome
+
+
+def benchmarks(session: Session, work: Generation) -> list[Entry[BenchmarkOptions]]:
+    """The benchmarks among an experiment's evaluators."""
+    names = session.task.spec.experiments[work.experiment].evaluators
+    entries: list[Entry[Any]] = [session.task.evaluators[name] for name in names]
+    return [entry for entry in entries if isinstance(entry.options, BenchmarkOptions)]
+
+
+def measure(
+    session: Session, work: Generation, entry: Entry[BenchmarkOptions], folder: Path, tools: Tools
+) -> list[Measurement]:
+    """One benchmark on every arm that is defined; each arm has a folder of its own.
+
+    The folder's name holds a hash of what the arm does, so nothing that another direction left
+    behind is taken for this one's.
+    """
+    spec = session.task.spec.experiments[work.experiment]
+    model = session.view_model(spec.view)
+    benchmark: Benchmark = entry.build()
+    found = []
+    for arm in ready_arms(session, work):
+        if isinstance(arm, ArmOutcome):
+            found.append(Measurement(entry.name, arm, Outcome()))
+            continue
+        where = folder / f"{entry.name}-{key_of(arm.key, model.fingerprint)}"
+        begun = where.exists()
+        receipts, outcome = _run(benchmark, model, arm.arm, where, tools)
+        if not isinstance(outcome, Outcome) or outcome.directions:
+            raise PluginError(
+                f"evaluators.{entry.name}: {entry.owner} must give an Outcome of records and "
+                "tables. Report it to the plugin's author."
+            )
+        receipt = _known(receipts, where, arm)
+        if begun and receipt is not None and not receipt.fired:
+            # All was answered by a run that was cut off before it could say what its edits did.
+            receipt = None
+        done = ArmOutcome(arm.planned, (), receipt, arm.arm.idle)
+        found.append(Measurement(entry.name, done, outcome))
+    return found
+
+
+def _run(
+    benchmark: Benchmark, model: Model, arm: Arm, where: Path, tools: Tools
+) -> tuple[Sequence[Receipt], Outcome]:
+    where.mkdir(parents=True, exist_ok=True)
+    if not arm.edits and not arm.checks:
+        return (), benchmark.run(model, where, tools)
+    with model.edited([arm]) as receipts:
+        outcome = benchmark.run(model, where, tools)
+    return receipts, outcome
+
+
+def _known(receipts: Sequence[Receipt], where: Path, arm: ReadyArm) -> Receipt | None:
+    """The arm's receipt. What was answered in an earlier run has its receipt beside it."""
+    from harness.running.experiments.journal import Journal, merged_receipt
+
+    if not receipts:
+        return None
+    journal = Journal(where / "receipts.jsonl")
+    try:
+        if receipts[0].fired:
+            journal.add({}, {arm.key: receipts[0]})
+        return merged_receipt(arm.planned.label, journal.receipts.get(arm.key, ()))
+    finally:
+        journal.close()
+
+
+def axes_of(measurement: Measurement, axes: Axes) -> Mapping[str, object]:
+    """The axes of a measurement's records beside their own."""
+    planned = measurement.arm.planned
+    own = {"direction": planned.direction, "evaluator": measurement.evaluator}
+    theirs = {
+        f"direction_{key}" if key in axes else key: value for key, value in planned.axes.items()
+    }
+    return {**axes, **own, **theirs}

@@ -1,0 +1,81 @@
+"""Looks up what features mean: those that the tables of a run name, once for each source."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from numbers import Integral
+from typing import Any
+
+from harness.contract import Findings, Label, Labels, SaeFacts
+from harness.errors import MachineError, PluginError
+from harness.task.task import Entry
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+def features_named(tables: Mapping[str, Rows], sae: str, top: int) -> list[int]:
+    """The features of an SAE that tables name, at most `top` of each, in the order of the tables.
+
+    A table names features where its rows have the columns `sae` and `feature`.
+    """
+    found: dict[int, None] = {}
+    for rows in tables.values():
+        mine = dict.fromkeys(
+            int(row["feature"])
+            for row in rows
+            if row.get("sae") == sae and _is_number(row.get("feature"))
+        )
+        found.update(dict.fromkeys(list(mine)[:top]))
+    return list(found)
+
+
+def label_rows(
+    entry: Entry[Any], sae: str, facts: SaeFacts, top: int, findings: Findings
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """The labels of one source as rows of a table, and what a reader should know of them.
+
+    A source that cannot be reached gives no rows: what was measured is not lost for that.
+    PluginError where a source labels a feature twice, or one that it was not asked for, or one of
+    another SAE.
+    """
+    wanted = features_named(findings.tables, sae, top)
+    if not wanted:
+        return [], []
+    source: Labels = entry.build()
+    try:
+        found = list(source.describe(sae, facts, wanted, findings))
+    except MachineError as error:
+        return [], [*_notes(source), f"{error} Without these labels, a rerun asks again."]
+    numbers = [label.feature for label in found]
+    foreign = any(label.sae != sae for label in found)
+    if foreign or len(set(numbers)) < len(numbers) or not set(numbers) <= set(wanted):
+        raise PluginError(
+            f"labels.{entry.name}: {entry.owner} gave labels of features that it was not asked "
+            "for, or two of one. Report it to the plugin's author."
+        )
+    return [_row(label) for label in _in_order(found, wanted)], _notes(source)
+
+
+def _notes(source: Labels) -> list[str]:
+    return [str(note) for note in getattr(source, "notes", ())]
+
+
+def _is_number(value: object) -> bool:
+    """Whether it is an integer, numpy's included, and no yes or no."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def _in_order(labels: Iterable[Label], wanted: Sequence[int]) -> list[Label]:
+    place = {feature: i for i, feature in enumerate(wanted)}
+    return sorted(labels, key=lambda label: place[label.feature])
+
+
+def _row(label: Label) -> dict[str, Any]:
+    return {
+        "sae": label.sae,
+        "feature": label.feature,
+        "description": label.description,
+        "cluster": label.cluster,
+        "url": label.url,
+        "contexts": [dict(context) for context in label.contexts],
+    }

@@ -1,0 +1,75 @@
+"""A metric's two pure functions, made a reduction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+
+from harness.contract import Batch, Inputs, Metric, Outcome, State
+from harness.errors import PluginError, listed
+from harness.results.intervals import DRAWS, ONCE, Sums
+
+
+class MetricReduction:
+    """Accumulates a metric on one side of a stream, or on both, with intervals by document.
+
+    `options` are put into the records. Raises PluginError where the metric's sums are not what
+    the contract says.
+    """
+
+    def __init__(
+        self,
+        metric: Metric,
+        side: Literal["left", "right", "pair"],
+        options: Mapping[str, Any],
+        *,
+        draws: int = DRAWS,
+    ) -> None:
+        self._metric = metric
+        self._side = side
+        self._options = dict(options)
+        self._sums = Sums(metric.values, draws)
+
+    def start(self, inputs: Inputs) -> State:
+        """No documents yet."""
+        return self._sums.start(inputs.seed)
+
+    def update(self, state: State, batch: Batch) -> State:
+        """The state after one more batch; a batch without documents changes nothing."""
+        side = batch.right if self._side == "right" else batch.left
+        if side is None or (self._side == "pair" and batch.right is None):
+            raise ValueError(f"stream {batch.stream} has no right side")
+        if not batch.documents:
+            return state
+        found = {
+            name: value.detach().cpu().double().numpy()
+            for name, value in self._metric.sums(batch, side).items()
+        }
+        self._check(found, len(batch.documents))
+        return self._sums.update(state, batch.documents, found)
+
+    def merge(self, left: State, right: State) -> State:
+        """One state from two that saw different documents."""
+        return self._sums.merge(left, right)
+
+    def finish(self, state: State, inputs: Inputs) -> Outcome:
+        """One record for each value of the metric."""
+        return Outcome(tuple(self._sums.records(self._metric, state, self._options)))
+
+    def _check(self, sums: Mapping[str, np.ndarray], documents: int) -> None:
+        who = f"metric {listed(value.id for value in self._metric.values)}"
+        if "n" not in sums:
+            raise PluginError(
+                f"{who}: its sums have no n. Expected n, the number of things measured in each "
+                f"document; found {listed(sums)}."
+            )
+        for name, value in sums.items():
+            rows = 1 if name.startswith(ONCE) else documents
+            if value.shape[:1] != (rows,):
+                raise PluginError(
+                    f"{who}: the sum {name} has shape {list(value.shape)}. Expected one entry "
+                    f"for each of the {documents} documents of the batch, or one for all of them "
+                    f"where the name begins with {ONCE}"
+                )

@@ -1,0 +1,85 @@
+"""Where numbers came from: everything that would have to be the same to get them again."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from harness import __version__
+from harness.registry import Registry
+from harness.running.session import Session
+
+PACKAGES = (
+    "torch",
+    "transformers",
+    "numpy",
+    "scipy",
+    "pluggy",
+    "safetensors",
+    "peft",
+    "sae-lens",
+    "datasets",
+    "lm-eval",
+)
+
+
+def provenance(session: Session, registry: Registry, command: str) -> dict[str, Any]:
+    """Versions, hashes, seed, devices and command of a run."""
+    task = session.task
+    used = {owned.plugin for owned in task.owners()}
+    return {
+        "harness": __version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "plugins": {
+            plugin.name: {"distribution": plugin.distribution, "version": plugin.version}
+            for plugin in sorted(used, key=lambda plugin: plugin.name)
+        },
+        "components": [f"{owned.component.kind}: {owned}" for owned in task.owners()],
+        "disabled": sorted(registry.disabled),
+        "models": {
+            name: {"fingerprint": model.fingerprint, "dtype": model.dtype, "device": model.device}
+            for name, model in session.models.items()
+        },
+        "saes": {name: {"fingerprint": sae.fingerprint} for name, sae in session.saes.items()},
+        "data": dict(session.digests()),
+        "seed": task.spec.seed,
+        "usage": session.usage.report(),
+        "command": command,
+        "git": _git(task.source.file.resolve().parent),
+    }
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _git(folder: Path) -> str | None:
+    """The revision of the repository that the task lies in, with a mark for uncommitted changes."""
+    try:
+        found = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=40"],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return found.stdout.strip() or None
+
+
+def command_line() -> str:
+    """The command as it was typed."""
+    import shlex
+
+    return shlex.join(["harness", *sys.argv[1:]])

@@ -1,0 +1,55 @@
+"""What an SAE's own model has where the SAE reads and writes, to choose its scale by."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from harness.contract import Calibrated, Model, Sae, Site, Stream, Tokens
+from harness.running.reading.rows import alone, measured
+
+TOKENS = 8192
+"""Tokens from which a scale is chosen."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Activations where an SAE reads, and where it writes if that is elsewhere."""
+
+    x: Float[Tensor, "tokens d_in"]
+    target: Float[Tensor, "tokens d_out"] | None
+
+
+def calibrated(
+    sae: Calibrated, model: Model, tokens: Sequence[Tokens], site: Site, out: Site | None, size: int
+) -> Sae:
+    """The SAE in the scale that its model's text wants; `size` prompts are read at a time.
+
+    An SAE that needs whole sequences is given the longest document, every token of it.
+    """
+    assert isinstance(sae, Sae)
+    whole = sae.facts.needs_sequence
+    if whole:
+        tokens = [max(tokens, key=lambda prompt: len(prompt.ids))]
+    found = [
+        _read(model, tokens[i : i + size], site, out, whole) for i in range(0, len(tokens), size)
+    ]
+    x = torch.cat([one.x for one in found])[:TOKENS]
+    targets = [one.target for one in found if one.target is not None]
+    return sae.calibrated(x, torch.cat(targets)[:TOKENS] if targets else None)
+
+
+def _read(
+    model: Model, tokens: Sequence[Tokens], site: Site, out: Site | None, whole: bool
+) -> Sample:
+    rows = [alone(prompt) for prompt in tokens]
+    sites = [site] if out is None else [site, out]
+    read = model.activations([row.tokens for row in rows], sites)
+    masked = frozenset[int]() if whole else model.masked_ids
+    kept = measured(rows, Stream("text", "", ""), masked)
+    values = [kept.of(read, one).float() for one in sites]
+    return Sample(values[0], values[1] if out is not None else None)

@@ -1,0 +1,1 @@
+"""From a task file to a task: read, validated, resolved, fitted together."""

@@ -1,0 +1,249 @@
+"""Loads the rows that a task works on, and gives each an identity."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import random
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from harness.contract import Example
+from harness.errors import DataError, MachineError, listed, suggestion
+from harness.task.spec import DataSpec
+
+Row = Mapping[str, Any]
+BUFFER = 10_000
+"""Rows among which a stream's next one is drawn, where a seed asks for another order."""
+
+
+def load_data(name: str, spec: DataSpec, cache: Path) -> list[Example]:
+    """The examples of `[data.name]`, in a fixed order; raises what `read_data` raises."""
+    return list(read_data(name, spec, cache))
+
+
+def read_data(name: str, spec: DataSpec, cache: Path) -> Iterator[Example]:
+    """The same, one at a time: only a seeded order holds all rows in memory.
+
+    `cache` keeps what was downloaded. Raises DataError for missing, empty or unreadable files,
+    rows or columns that are not there, a download that does not hash to `sha256`, and, at the end,
+    for fewer rows than the task wants.
+    """
+    rows = _matching(name, _rows(name, spec, cache), spec)
+    if spec.shuffle is not None and not spec.stream:
+        drawn = list(rows)
+        random.Random(spec.shuffle).shuffle(drawn)
+        rows = iter(drawn)
+    most = min((n for n in (spec.limit, spec.at_most) if n is not None), default=None)
+    last = None if most is None else spec.skip + most
+    count = 0
+    for number, row in enumerate(islice(rows, spec.skip, last), spec.skip + 1):
+        count += 1
+        yield _example(name, spec, row, number)
+    if not count:
+        raise DataError(f"data.{name}: {_place(spec)} gives no rows. Check `where` and the file.")
+    if spec.limit and count < min(spec.limit, spec.at_most or spec.limit):
+        raise DataError(
+            f"data.{name}: {_place(spec)} has {count} rows, the task wants {spec.limit}. "
+            "Lower the limit."
+        )
+
+
+def _suffix(spec: DataSpec) -> str:
+    """The ending of the file's name, whatever follows it in an address."""
+    from urllib.parse import urlsplit
+
+    return Path(spec.file or urlsplit(spec.url or "").path).suffix.lower()
+
+
+def _place(spec: DataSpec) -> str:
+    return spec.file or spec.url or f"{spec.hub} ({spec.split})"
+
+
+def _example(name: str, spec: DataSpec, row: Row, number: int) -> Example:
+    where = f"data.{name}: row {number} of {_place(spec)}"
+    if spec.column not in row:
+        raise DataError(
+            f"{where} has no column {spec.column!r}. It has: {listed(map(str, row))}."
+            f"{suggestion(spec.column, map(str, row))}"
+        )
+    if spec.by is not None and spec.by not in row:
+        raise DataError(
+            f"{where} has no column {spec.by!r}, which `by` names. It has: "
+            f"{listed(map(str, row))}.{suggestion(spec.by, map(str, row))}"
+        )
+    value = row[spec.column]
+    identity = json.dumps([spec.column, value, row], sort_keys=True, default=str)
+    digest = hashlib.sha256(identity.encode()).hexdigest()[:16]
+    if isinstance(value, str):
+        return Example(digest, value, dict(row))
+    if isinstance(value, Iterable) and not isinstance(value, Mapping):
+        turns = list(value)
+        if turns and all(isinstance(turn, Mapping) for turn in turns):
+            if bad := [t for t in turns if not {"role", "content"} <= t.keys()]:
+                raise DataError(
+                    f"{where}: a turn must have role and content, not {sorted(bad[0])}."
+                )
+            messages = tuple({"role": str(t["role"]), "content": str(t["content"])} for t in turns)
+            text = "\n".join(turn["content"] for turn in messages)
+            return Example(digest, text, dict(row), messages)
+    raise DataError(
+        f"{where}: column {spec.column!r} holds {type(value).__name__}. "
+        "Allowed: text, or a list of turns with role and content."
+    )
+
+
+def _matching(name: str, rows: Iterator[Row], spec: DataSpec) -> Iterator[Row]:
+    for row in rows:
+        if missing := [column for column in spec.where if column not in row]:
+            raise DataError(
+                f"data.{name}.where: {_place(spec)} has no column {missing[0]!r}. It has: "
+                f"{listed(map(str, row))}.{suggestion(missing[0], map(str, row))}"
+            )
+        if all(row[column] == value for column, value in spec.where.items()):
+            yield row
+
+
+def _rows(name: str, spec: DataSpec, cache: Path) -> Iterator[Row]:
+    if spec.hub is not None:
+        return _hub(name, spec)
+    file = Path(spec.file) if spec.file else _download(name, spec, cache)
+    suffix = _suffix(spec)
+    if suffix not in _READERS:
+        raise DataError(
+            f"data.{name}: {file.name} has an unknown ending. Allowed: {listed(_READERS)}."
+        )
+    return _read_rows(name, file, _READERS[suffix])
+
+
+def _read_rows(name: str, file: Path, reader: Callable[[Path], Iterator[Row]]) -> Iterator[Row]:
+    try:
+        if file.stat().st_size == 0:
+            raise DataError(f"data.{name}: {file} is empty.")
+        yield from reader(file)
+    except (OSError, ValueError, RecursionError, csv.Error) as error:
+        if isinstance(error, OSError) and error.strerror:
+            raise DataError(f"data.{name}: {file} cannot be read: {error.strerror}.") from error
+        raise DataError(f"data.{name}: {file} cannot be read: {error}.") from error
+
+
+def _jsonl(file: Path) -> Iterator[Row]:
+    with file.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, 1):
+            if line.strip():
+                try:
+                    yield _table_row(json.loads(line))
+                except (ValueError, RecursionError) as error:
+                    raise ValueError(f"line {number}: {error}") from error
+
+
+def _json(file: Path) -> Iterator[Row]:
+    values = json.loads(file.read_text(encoding="utf-8"))
+    if not isinstance(values, list):
+        raise ValueError("it must hold a list of rows")
+    return map(_table_row, values)
+
+
+def _table_row(value: object) -> Row:
+    if isinstance(value, str):
+        return {"text": value}
+    if not isinstance(value, dict):
+        raise ValueError(f"a row must be an object, not {type(value).__name__}")
+    return value
+
+
+def _csv(file: Path) -> Iterator[Row]:
+    with file.open(encoding="utf-8", newline="") as lines:
+        for number, row in enumerate(csv.DictReader(lines), 1):
+            if None in row:
+                raise ValueError(f"row {number} has more fields than the header")
+            yield row
+
+
+def _parquet(file: Path) -> Iterator[Row]:
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        with pyarrow.parquet.ParquetFile(file) as content:
+            for batch in content.iter_batches(1024):
+                yield from batch.to_pylist()
+    except pyarrow.ArrowException as error:
+        raise ValueError(str(error)) from error
+
+
+def _txt(file: Path) -> Iterator[Row]:
+    """Plain text: paragraphs, separated by empty lines."""
+    paragraph = ""
+    with file.open(encoding="utf-8") as lines:
+        for line in lines:
+            if line == "\n":
+                if paragraph.strip():
+                    yield {"text": paragraph.strip()}
+                paragraph = ""
+            else:
+                paragraph += line
+    if paragraph.strip():
+        yield {"text": paragraph.strip()}
+
+
+_READERS = {".jsonl": _jsonl, ".json": _json, ".csv": _csv, ".parquet": _parquet, ".txt": _txt}
+
+
+def _hub(name: str, spec: DataSpec) -> Iterator[Row]:
+    import datasets
+
+    # The first rows of a large set need not bring the whole of it.
+    few = spec.shuffle is None and (spec.limit is not None or spec.at_most is not None)
+    streaming = few or spec.stream
+    try:
+        table = datasets.load_dataset(
+            spec.hub, spec.config, split=spec.split, revision=spec.revision, streaming=streaming
+        )
+        if spec.stream and spec.shuffle is not None:
+            table = table.shuffle(seed=spec.shuffle, buffer_size=BUFFER)
+        for row in table:
+            yield dict(row)
+    except Exception as error:  # the library raises a dozen kinds for what is one thing to a person
+        # A dataset that does not exist is a missing file to the library.
+        ours = isinstance(error, OSError) and not isinstance(error, FileNotFoundError)
+        kind = MachineError if ours else DataError
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise kind(
+            f"data.{name}: {spec.hub} ({spec.split}) cannot be loaded from the hub: {first}. "
+            "Check the id, log in if it is gated, or give a local file."
+        ) from error
+
+
+def _download(name: str, spec: DataSpec, cache: Path) -> Path:
+    import http.client
+    import urllib.error
+    import urllib.request
+
+    assert spec.url is not None
+    target = cache / f"{spec.sha256}{_suffix(spec)}"
+    if not target.exists():
+        try:
+            with urllib.request.urlopen(spec.url, timeout=60) as answer:
+                content = answer.read()
+        except (urllib.error.URLError, OSError, http.client.HTTPException) as error:
+            if isinstance(error, urllib.error.HTTPError) and 400 <= error.code < 500:
+                raise DataError(
+                    f"data.{name}: {spec.url} is not to be had: {error}. Check the address."
+                ) from error
+            raise MachineError(
+                f"data.{name}: {spec.url} cannot be fetched: {error}. A rerun tries again."
+            ) from error
+        if (found := hashlib.sha256(content).hexdigest()) != spec.sha256:
+            raise DataError(
+                f"data.{name}: {spec.url} hashes to {found}, the task says {spec.sha256}. "
+                "The file has changed: check it before you trust it."
+            )
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = target.with_suffix(".partial")
+        partial.write_bytes(content)
+        partial.replace(target)
+    return target

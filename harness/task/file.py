@@ -1,0 +1,299 @@
+"""Reads task files: TOML, `extends`, `--set`, and where every key was written."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.errors import Problem, TaskError, UsageError, listed, suggestion
+
+KeyPath = tuple[str, ...]
+COMMAND_LINE = "--set"
+DEEPEST = 32
+"""Levels of tables and lists in each other; nothing that is meant needs ten."""
+TOO_DEEP = f"is nested too deeply. Allowed: {DEEPEST} levels."
+
+_BARE_OR_QUOTED = r"""(?:[A-Za-z0-9_-]+|"(?:[^"\\]|\\.)*"|'[^']*')"""
+_DOTTED = rf"{_BARE_OR_QUOTED}(?:\s*\.\s*{_BARE_OR_QUOTED})*"
+_HEADER = re.compile(rf"\s*\[\[?\s*({_DOTTED})\s*\]\]?")
+_KEY = re.compile(rf"\s*({_DOTTED})\s*=")
+# Up to five quotes may end a multi-line string: two of them are its content.
+_CLOSING = {
+    '"""': re.compile(r'(?:[^"\\]|\\.|\\$|"(?!""))*"{3,5}'),
+    "'''": re.compile(r"(?:[^']|'(?!''))*'{3,5}"),
+}
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a key was written."""
+
+    file: Path | None
+    line: int | None = None
+
+    def __str__(self) -> str:
+        if self.file is None:
+            return COMMAND_LINE
+        name = display(self.file)
+        return name if self.line is None else f"{name}:{self.line}"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A task as it was written: its values, and the origin of every key."""
+
+    file: Path
+    values: Mapping[str, Any]
+    origins: Mapping[KeyPath, Origin] = field(default_factory=dict)
+
+    def origin(self, path: Sequence[str | int]) -> Origin:
+        """Where the key, or else the nearest table around it, was written."""
+        keys = tuple(str(part) for part in path)
+        for end in range(len(keys), 0, -1):
+            if (origin := self.origins.get(keys[:end])) is not None:
+                return origin
+        return Origin(self.file)
+
+    def problem(self, path: Sequence[str | int], what: str) -> Problem:
+        """A problem with the key at `path`, located."""
+        return Problem(f"{self.origin(path)}: {dotted(path)}" if path else str(self.file), what)
+
+
+def read_source(file: Path, overrides: Sequence[str] = ()) -> Source:
+    """The task in `file` with everything it extends and the `KEY=VALUE` overrides on top.
+
+    Tables merge, other values replace, `= false` over an inherited table removes it.
+    Raises TaskError for text that is not TOML, a missing file, and a loop in `extends`.
+    """
+    values, origins = _read(file.resolve(), ())
+    for override in overrides:
+        key, separator, text = override.partition("=")
+        if not separator or not re.fullmatch(_DOTTED, key.strip()):
+            raise UsageError(f"--set {override}: must be KEY=VALUE, such as models.base.path=gpt2.")
+        path = tuple(_split(key.strip()))
+        nested: Any = _value(text)
+        for part in reversed(path):
+            nested = {part: nested}
+        if _too_deep(nested):
+            raise UsageError(f"--set {dotted(path[:3])}: {TOO_DEEP}")
+        values, origins = _merge(values, origins, nested, {path: Origin(None)})
+    return Source(file, values, origins)
+
+
+def overridden(source: Source, values: Mapping[str, Any]) -> Source:
+    """A source with further values merged on top, as Python gives them."""
+    merged, origins = _merge(
+        source.values, source.origins, values, {(k,): Origin(None) for k in values}
+    )
+    return Source(source.file, merged, origins)
+
+
+def _read(file: Path, inside: tuple[Path, ...]) -> tuple[dict[str, Any], dict[KeyPath, Origin]]:
+    if file in inside:
+        chain = " → ".join(display(f) for f in (*inside, file))
+        raise TaskError([Problem(display(inside[0]), f"extends goes round in a circle: {chain}.")])
+    by = f" It is extended by {display(inside[-1])}." if inside else ""
+    try:
+        # A device or a pipe may never end.
+        if file.exists() and not file.is_file() and not file.is_dir():
+            raise TaskError([Problem(display(file), f"is no file. Name a task file.{by}")])
+        text = file.read_bytes().decode()
+        values = tomllib.loads(text)
+    except FileNotFoundError:
+        raise TaskError([Problem(display(file), f"no such task file.{by}")]) from None
+    except UnicodeDecodeError as error:
+        raise TaskError([Problem(display(file), f"is not UTF-8 text: {error}.{by}")]) from None
+    except ValueError as error:  # TOMLDecodeError, or int() of too many digits
+        raise TaskError([Problem(display(file), f"is not TOML: {error}.{by}")]) from None
+    except RecursionError:
+        raise TaskError([Problem(display(file), "is nested too deeply.")]) from None
+    except OSError as error:
+        raise TaskError(
+            [Problem(display(file), f"cannot be read: {error.strerror}.{by}")]
+        ) from None
+    origins = {path: Origin(file, line) for path, line in _lines(text)}
+    if deep := _too_deep(values):
+        written = Source(file, values, origins)
+        raise TaskError(written.problem(path, TOO_DEEP) for path in deep)
+    base = values.pop("extends", None)
+    if base is None:
+        return values, origins
+    if not isinstance(base, str):
+        where = f"{origins.get(('extends',), Origin(file))}: extends"
+        raise TaskError([Problem(where, "must be the path of one task file.")])
+    try:
+        if not base.isprintable():
+            raise ValueError("it holds control characters")
+        parent = (file.parent / base).resolve()
+    except (ValueError, RuntimeError, OSError) as error:
+        where = f"{origins.get(('extends',), Origin(file))}: extends"
+        raise TaskError([Problem(where, f"{base!r} is no path: {error}.")]) from None
+    inherited, inherited_origins = _read(parent, (*inside, file))
+    return _merge(inherited, inherited_origins, values, origins)
+
+
+def _too_deep(values: Mapping[str, Any]) -> list[tuple[str | int, ...]]:
+    """Where tables or lists are nested too deeply. Without recursion: a dotted key has no end."""
+    found: list[tuple[str | int, ...]] = []
+    waiting: list[tuple[tuple[str | int, ...], Any]] = [((), values)]
+    while waiting:
+        path, value = waiting.pop()
+        if len(path) > DEEPEST:
+            found.append(path[:3])
+        elif isinstance(value, (dict, list)):
+            pairs = value.items() if isinstance(value, dict) else enumerate(value)
+            waiting += [((*path, key), inner) for key, inner in pairs]
+    return found
+
+
+def _merge(
+    base: Mapping[str, Any],
+    base_origins: Mapping[KeyPath, Origin],
+    over: Mapping[str, Any],
+    over_origins: Mapping[KeyPath, Origin],
+) -> tuple[dict[str, Any], dict[KeyPath, Origin]]:
+    origins = dict(base_origins)
+
+    def forget(path: KeyPath) -> None:
+        for known in [known for known in origins if known[: len(path)] == path]:
+            del origins[known]
+
+    def merge(below: Mapping[str, Any], above: Mapping[str, Any], path: KeyPath) -> dict[str, Any]:
+        merged = dict(below)
+        for key, value in above.items():
+            here = (*path, key)
+            old = merged.get(key)
+            if isinstance(old, Mapping) and isinstance(value, Mapping):
+                merged[key] = merge(old, value, here)
+            elif isinstance(old, Mapping) and value is False:
+                del merged[key]
+                forget(here)
+            else:
+                merged[key] = value
+                forget(here)
+        return merged
+
+    values = merge(base, over, ())
+    return values, {**origins, **over_origins}
+
+
+def _value(text: str) -> Any:
+    """A TOML value, or the text itself where it is none, so that paths need no quotes."""
+    try:
+        found = tomllib.loads(f"value = {text}")
+    except (ValueError, RecursionError):
+        return text
+    return found["value"] if len(found) == 1 else text
+
+
+def _split(dotted_key: str) -> Iterator[str]:
+    for part in re.findall(_BARE_OR_QUOTED, dotted_key):
+        # tomllib knows the escapes of a quoted key.
+        yield next(iter(tomllib.loads(f"{part} = 0"))) if part[0] in "\"'" else part
+
+
+def _lines(text: str) -> Iterator[tuple[KeyPath, int]]:
+    """The line of every table header and key that stands at the start of a line.
+
+    tomllib gives no positions. Keys inside inline tables are found through the key around them.
+    """
+    table: KeyPath = ()
+    depth = 0
+    closing = ""
+    for number, line in enumerate(text.split("\n"), 1):
+        if not closing and not depth:
+            if header := _HEADER.match(line):
+                table = tuple(_split(header[1]))
+                yield table, number
+                continue
+            if key := _KEY.match(line):
+                yield (*table, *_split(key[1])), number
+        depth, closing = _follow(line, depth, closing)
+
+
+def _follow(line: str, depth: int, closing: str) -> tuple[int, str]:
+    """Bracket depth and open multi-line string after a line."""
+    position = 0
+    while position < len(line):
+        if closing:
+            end = _CLOSING[closing].match(line, position)
+            if end is None:
+                return depth, closing
+            position, closing = end.end(), ""
+            continue
+        char = line[position]
+        if char == "#":
+            break
+        if line[position : position + 3] in ('"""', "'''"):
+            closing = line[position : position + 3]
+            position += 3
+            continue
+        if char in "\"'":
+            string = re.compile(r'"(?:[^"\\]|\\.)*"' if char == '"' else r"'[^']*'")
+            match = string.match(line, position)
+            position = match.end() if match else len(line)
+            continue
+        depth += (char in "[{") - (char in "]}")
+        position += 1
+    return max(depth, 0), closing
+
+
+def dotted(path: Sequence[str | int]) -> str:
+    """A key path as TOML writes it: `directions.refusal.sweep[2]`."""
+    text = ""
+    for part in path:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            quoted = part if re.fullmatch(r"[A-Za-z0-9_-]+", part) else f'"{part}"'
+            text += f".{quoted}" if text else quoted
+    return text
+
+
+def display(file: Path) -> str:
+    """A path for messages: relative to the working folder where it lies inside it."""
+    try:
+        return str(file.resolve().relative_to(Path.cwd()))
+    except (ValueError, OSError):
+        return str(file)
+
+
+def task_folders() -> list[Path]:
+    """Where built-in tasks are: the checkout's `tasks/`, or the wheel's own copy."""
+    package = Path(__file__).parents[1]
+    checkout = package.parent / "tasks"
+    return [folder for folder in (checkout, package / "_tasks") if folder.is_dir()][:1]
+
+
+def builtin_tasks() -> dict[str, Path]:
+    """Built-in tasks by name: `refusal`, `papers/feature_drift/refusal_gemma-2-2b`."""
+    found: dict[str, Path] = {}
+    for folder in task_folders():
+        for file in sorted(folder.rglob("*.toml")):
+            name = file.relative_to(folder).with_suffix("").as_posix()
+            if not name.startswith("organism/"):
+                found[name] = file
+    return found
+
+
+def find_task(text: str) -> Path:
+    """The task file that the command line means: a path, or the name of a built-in task."""
+    path = Path(text)
+    try:
+        if path.is_file():
+            return path
+    except OSError:
+        pass  # a name too long for a file is no file
+    names = builtin_tasks()
+    bare = text.removeprefix("tasks/").removesuffix(".toml")
+    if bare in names:
+        return names[bare]
+    if len(text) < 1000 and path.is_dir():
+        raise UsageError(f"{text}: is a folder. Name a task file in it.")
+    raise UsageError(
+        f"{text}: no such task. Give a file, or one of: {listed(names)}.{suggestion(bare, names)}"
+    )

@@ -1,0 +1,101 @@
+"""The JSON Schema of the task language, with the options of every installed plugin, for editors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness.contract import Kind
+from harness.registry import Registry
+from harness.task.spec import (
+    AnalysisSpec,
+    DirectionSpec,
+    EditSpec,
+    EvaluatorSpec,
+    InterventionSpec,
+    LabelsSpec,
+    MetricSpec,
+    ModelSpec,
+    PluginSpec,
+    SaeSpec,
+    StatisticSpec,
+    TaskSpec,
+)
+
+_TABLES: dict[type[PluginSpec], tuple[Kind, str]] = {
+    ModelSpec: ("backend", "backend"),
+    SaeSpec: ("sae_format", "format"),
+    DirectionSpec: ("direction", "method"),
+    MetricSpec: ("metric", "method"),
+    StatisticSpec: ("statistic", "method"),
+    InterventionSpec: ("intervention", "method"),
+    EditSpec: ("intervention", "method"),
+    EvaluatorSpec: ("evaluator", "method"),
+    LabelsSpec: ("labels", "method"),
+    AnalysisSpec: ("analysis", "method"),
+}
+
+
+def task_schema(registry: Registry) -> dict[str, Any]:
+    """JSON Schema (2020-12) of a task file."""
+    schema = TaskSpec.model_json_schema()
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    schema["title"] = "sae-harness task"
+    schema["properties"]["extends"] = {
+        "type": "string",
+        "description": "A task file to inherit from: tables merge, lists replace, false removes.",
+    }
+    # With `extends`, anything may be inherited, and any inherited table removed with `= false`;
+    # what is missing in the end, `harness check` says.
+    schema.pop("required", None)
+    definitions = schema.setdefault("$defs", {})
+    core = list(definitions.values())
+    for spec, (kind, key) in _TABLES.items():
+        table = definitions.get(spec.__name__)
+        if table is not None:
+            _open(table, registry, kind, key, definitions)
+    for definition in core:
+        definition.pop("required", None)
+    for name, table in schema["properties"].items():
+        for inside in ("patternProperties", "additionalProperties"):
+            if isinstance(entries := table.get(inside), dict):
+                table[inside] = _removable(entries, inside == "patternProperties")
+        if table.get("type") == "object" or "$ref" in str(table):
+            described = {key: table[key] for key in ("description", "default") if key in table}
+            schema["properties"][name] = {"anyOf": [table, {"const": False}], **described}
+    return schema
+
+
+def _removable(entries: dict[str, Any], by_pattern: bool) -> dict[str, Any]:
+    if by_pattern:
+        return {pattern: _removable(entry, False) for pattern, entry in entries.items()}
+    return {"anyOf": [entries, {"const": False}]}
+
+
+def _open(
+    core: dict[str, Any],
+    registry: Registry,
+    kind: Kind,
+    key: str,
+    definitions: dict[str, Any],
+) -> None:
+    """Adds to a table the options of every component that it may name."""
+    core.pop("additionalProperties", None)
+    names: list[str] = []
+    branches = []
+    for owned in registry.of(kind):
+        # A plugin's own models live under its name: they never replace ours.
+        prefix = f"{owned.component.kind}.{owned}".replace("/", ".")
+        options = owned.options().model_json_schema(ref_template=f"#/$defs/{prefix}.{{model}}")
+        inner = options.pop("$defs", {})
+        definitions.update({f"{prefix}.{name}": model for name, model in inner.items()})
+        both = [owned.component.name, str(owned)]
+        names += both
+        properties = {**options.get("properties", {}), **{k: True for k in core["properties"]}}
+        branches.append(
+            {
+                "if": {"properties": {key: {"enum": both}}, "required": [key]},
+                "then": {"properties": properties, "additionalProperties": False},
+            }
+        )
+    core["properties"][key] = {**core["properties"].get(key, {}), "examples": names}
+    core["allOf"] = branches

@@ -1,0 +1,475 @@
+"""The task language: what may stand in a task file, as pydantic models.
+
+Tables that configure a plugin (`models`, `saes`, `directions`, `metrics`, `evaluators`,
+`intervention`) hold the core's own keys, listed here, and beside them the plugin's options,
+which `harness.task.resolve` validates with the plugin's own model.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
+
+from harness.contract import (
+    DataRef,
+    DirectionRef,
+    LocalPath,
+    ModelRef,
+    PairRef,
+    SaeRef,
+    SiteName,
+    ViewRef,
+)
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=80)]
+Scalar = str | int | float | bool
+Sweep = dict[Name, Annotated[list[Scalar], Field(min_length=1)]]
+
+
+class Spec(BaseModel):
+    """A table whose unknown keys are errors."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False
+    )
+
+
+class PluginSpec(Spec):
+    """A table whose further keys are the options of a plugin."""
+
+    model_config = ConfigDict(
+        extra="allow", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False
+    )
+
+    @property
+    def rest(self) -> dict[str, Any]:
+        """The keys that are the plugin's."""
+        return dict(self.model_extra or {})
+
+
+class ExpectModel(Spec):
+    """Facts of a model that `check` and `plan` cannot read offline; `eval` verifies them."""
+
+    layers: int | None = Field(None, ge=1)
+    """Number of blocks."""
+    d_model: int | None = Field(None, ge=1)
+    """Width of the residual stream."""
+    vocabulary: int | None = Field(None, ge=1)
+    """Number of token embeddings."""
+    parameters: int | None = Field(None, ge=1)
+    """Number of parameters."""
+
+
+class ExpectSae(Spec):
+    """Facts of an SAE that `check` and `plan` cannot read offline; `eval` verifies them."""
+
+    d_in: int | None = Field(None, ge=1)
+    """Width of the activations it reads."""
+    d_sae: int | None = Field(None, ge=1)
+    """Number of latents."""
+
+
+class ModelSpec(PluginSpec):
+    """A model: `[models.NAME]`."""
+
+    backend: str = "transformers"
+    """The backend that loads it. Its own options stand beside this key."""
+    expect: ExpectModel = ExpectModel()
+    """Facts to go by while the model cannot be read."""
+
+
+class DemonstrationsSpec(Spec):
+    """Solved examples before the query."""
+
+    data: DataRef
+    """Where they come from."""
+    count: int = Field(2, ge=0)
+    """How many."""
+    seed: int | None = None
+    """Which ones are drawn; without it the first ones."""
+    answer: str = "answer"
+    """The column with their answers."""
+    match: str | None = None
+    """A column: each query is shown those whose value there is its own, such as its domain."""
+
+
+class PromptSpec(Spec):
+    """How a view writes its prompts."""
+
+    style: Literal["plain", "chat"] = "plain"
+    """`plain` writes `template`; `chat` uses the tokenizer's own chat template."""
+    template: str = "{text}"
+    """Plain prompts: text around `{text}`, `{instruction}` or the name of a column."""
+    join: Literal["pieces", "string"] = "pieces"
+    """Whether each piece of the template is tokenised on its own or the whole as one string."""
+    system: str | None = None
+    """Chat prompts: a system message."""
+    generation_prompt: bool = True
+    """Chat prompts: whether to end where the model's turn begins."""
+    demonstrations: DemonstrationsSpec | None = None
+    """Solved examples before the query."""
+    max_tokens: int | None = Field(None, ge=1)
+    """Cut longer prompts at their end: for text that is read, not for prompts to be answered."""
+
+
+class EditSpec(PluginSpec):
+    """What is done to a view's model while it reads."""
+
+    method: str
+    """The intervention. Its own options stand beside this key."""
+    direction: DirectionRef
+    """With which direction."""
+    at: dict[Name, Scalar] = Field(default_factory=dict)
+    """Which of its variants, by axes such as { k = 4 }."""
+
+
+class ViewSpec(Spec):
+    """A model together with how its prompt is written: `[views.NAME]`."""
+
+    model: ModelRef
+    """The model."""
+    prompt: PromptSpec = PromptSpec()
+    """How the prompt is written."""
+    edit: EditSpec | None = None
+    """An intervention under which it reads; completions are edited by experiments instead."""
+
+
+class SaeSpec(PluginSpec):
+    """A sparse autoencoder: `[saes.NAME]`."""
+
+    format: str | None = None
+    """The format that loads it; without it, the one format that claims the files."""
+    model: ModelRef
+    """The model whose activations it was trained on. Preflight measures it there."""
+    site: SiteName | None = None
+    """Where it reads; without it, what its own metadata say. Checked against them."""
+    check_site: bool = True
+    """Whether a site that contradicts the SAE's own metadata is an error."""
+    expect: ExpectSae = ExpectSae()
+    """Facts to go by while the SAE cannot be read."""
+
+
+class PreflightSpec(Spec):
+    """Whether each SAE sits where it belongs, measured before anything else: `[preflight]`."""
+
+    data: DataRef
+    """Text like that on which the SAEs were trained."""
+    fvu_max: float = Field(0.5, gt=0)
+    """Largest fraction of variance unexplained at the declared site."""
+    limit: int = Field(64, ge=1)
+    """How many documents are read."""
+    max_tokens: int = Field(512, ge=2)
+    """How many tokens of each document are read."""
+    fvu: str = "fvu"
+    """The metric that is held against `fvu_max` and against the neighbouring sites."""
+    also: tuple[str, ...] = ("l0",)
+    """Metrics that are reported beside it."""
+
+
+class ExpectData(Spec):
+    """What is known of rows that are not read beforehand, for `harness plan` alone."""
+
+    tokens: int | None = Field(None, ge=1)
+    """How long they are on average, in tokens; without it, a guess."""
+
+
+class DataSpec(Spec):
+    """Rows to work on: `[data.NAME]`, from one of `file`, `hub` or `url`."""
+
+    file: LocalPath | None = None
+    """A jsonl, json, csv, parquet or txt file."""
+    hub: str | None = None
+    """A dataset id on the Hugging Face hub."""
+    url: str | None = None
+    """An https address of a file; needs `sha256`."""
+    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = None
+    """What the file must hash to."""
+    config: str | None = None
+    """Hub: the dataset's configuration."""
+    split: str = "train"
+    """Hub: the split."""
+    revision: str | None = None
+    """Hub: branch, tag or commit."""
+    column: str = "text"
+    """The column that holds the text, or the conversation as a list of role and content."""
+    where: dict[str, Scalar] = Field(default_factory=dict)
+    """Only rows whose columns have these values."""
+    skip: int = Field(0, ge=0, lt=2**62)
+    """Leave so many rows out first, so that two draws of one source do not overlap."""
+    limit: int | None = Field(None, ge=1, lt=2**62)
+    """So many rows; fewer are an error."""
+    at_most: int | None = Field(None, ge=1, lt=2**62)
+    """A cap that may lie above what there is; `--limit` sets it."""
+    shuffle: int | None = None
+    """Draw the rows in the order of this seed instead of the first ones."""
+    stream: bool = False
+    """Hub: read while downloading instead of downloading first. With `shuffle`, each row is drawn
+    among the next ten thousand."""
+    expect: ExpectData = ExpectData()
+    """What they are expected to be like; changes what is planned, never what is run."""
+    by: str | None = None
+    """A column that sorts the rows into categories: what passes measure is also told for each."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> DataSpec:
+        given = [name for name in ("file", "hub", "url") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(f"give exactly one of file, hub and url, not {given or 'none'}")
+        if (self.url is None) != (self.sha256 is None):
+            raise ValueError("url and sha256 belong together")
+        if self.stream and self.hub is None:
+            raise ValueError("stream is for hub datasets; files are read as they are needed anyway")
+        if self.url is not None and not self.url.startswith("https://"):
+            raise ValueError("url must start with https://")
+        return self
+
+
+class DirectionSpec(PluginSpec):
+    """Vectors at a site and how they are found: `[directions.NAME]`."""
+
+    method: str
+    """The direction finder. Its own options stand beside this key."""
+    sweep: Sweep = Field(default_factory=dict)
+    """Options to vary; each combination is a direction of its own."""
+
+
+class PairSpec(Spec):
+    """Two views on the same tokens, rendered once: `[pairs.NAME]`."""
+
+    left: ViewRef
+    """The model before."""
+    right: ViewRef
+    """The model after."""
+    data: DataRef
+    """What both read."""
+    saes: tuple[SaeRef, ...] = ()
+    """SAEs to measure with."""
+    sites: tuple[SiteName, ...] = ()
+    """Further sites, for metrics that need no SAE."""
+    expect: Literal["different", "same"] | None = None
+    """Whether the two models must differ. Otherwise the run is invalid."""
+    align: Literal["tokens", "span"] = "tokens"
+    """`tokens`: one rendering for both. `span`: each side renders its own prompt,
+    and what is measured (a query after its own context) must be the same tokens on both."""
+    render: Literal["left", "right"] = "left"
+    """Whose prompt both read: `right` where only the tuned model has a chat template."""
+    same_tokenizer: bool = True
+    """Whether tokenizers that differ are an error. Without it one model reads the other one's
+    ids as they are."""
+    skip_first: int = Field(0, ge=0)
+    """Tokens at the beginning of each document that nothing measures."""
+    max_norm_ratio: float | None = Field(None, gt=1)
+    """Leave out tokens longer than so many times the median of their document, on either side:
+    attention sinks. The share that is left out is a record."""
+    pack: int | None = Field(None, ge=2)
+    """Read documents one after the other in rows of so many tokens, instead of a row each. They
+    see those before them in their row, as in training; which ones depends on the shard."""
+    budget: int | None = Field(None, ge=1)
+    """Stop after the document in which so many tokens were read."""
+    axes: dict[Name, Scalar] = Field(default_factory=dict)
+    """Further axes of everything that is measured on it, such as { checkpoint = 100 }."""
+
+
+class WhereSpec(Spec):
+    """Which tokens count, at the site where a metric is measured; all conditions must hold."""
+
+    cosine_below: float | None = Field(None, ge=-1, le=1)
+    """cos(x_left, x_right) is smaller than this."""
+    cosine_above: float | None = Field(None, ge=-1, le=1)
+    """cos(x_left, x_right) is at least this."""
+
+
+class MetricSpec(PluginSpec):
+    """A number about a pair, or about one view of some data: `[metrics.NAME]`."""
+
+    method: str | None = None
+    """The metric; without it, the one called like the table."""
+    pair: PairRef | None = None
+    """The pair to measure."""
+    view: ViewRef | None = None
+    """The view to measure, with `data`, instead of a pair."""
+    data: DataRef | None = None
+    """What the view reads."""
+    saes: tuple[SaeRef, ...] | None = None
+    """SAEs to measure with; without it, the pair's."""
+    sites: tuple[SiteName, ...] | None = None
+    """Sites to measure at; without it, the pair's."""
+    where: WhereSpec = WhereSpec()
+    """Only tokens of which this holds. The share that counts is a record, `filtered_share`."""
+
+    @model_validator(mode="after")
+    def _pair_or_view(self) -> MetricSpec:
+        if (self.pair is None) == (self.view is None) or (self.view is None) != (self.data is None):
+            raise ValueError("give either pair, or view and data")
+        if self.view is not None and self.where != WhereSpec():
+            raise ValueError("where compares two views: it needs a pair")
+        return self
+
+
+class StatisticSpec(PluginSpec):
+    """Numbers, tables and arrays from a pass of their own kind: `[statistics.NAME]`."""
+
+    method: str | None = None
+    """The statistic; without it, the one called like the table."""
+    sweep: Sweep = Field(default_factory=dict)
+    """Options to vary; each combination is a statistic of its own."""
+
+
+class LabelsSpec(PluginSpec):
+    """Descriptions of an SAE's features: `[labels.NAME]`."""
+
+    method: str | None = None
+    """Where they come from; without it, the source called like the table."""
+    sae: SaeRef
+    """Whose features."""
+    top: int = Field(100, ge=1)
+    """How many features of each table are looked up, in the order of the table."""
+
+
+class InterventionSpec(PluginSpec):
+    """What is done with a direction."""
+
+    method: str
+    """The intervention. Its own options stand beside this key."""
+
+
+class GenerationSpec(Spec):
+    """How completions are drawn."""
+
+    max_new_tokens: int = Field(512, ge=1)
+    """Longest completion."""
+    temperature: float = Field(0.0, ge=0)
+    """0 is greedy."""
+    top_p: float = Field(1.0, gt=0, le=1)
+    """Nucleus sampling; only with a temperature."""
+
+
+class ExpectCompletions(Spec):
+    """What is known of completions before there are any, for `harness plan` alone."""
+
+    tokens: int | None = Field(None, ge=1)
+    """How long they are on average; without it, all of `max_new_tokens`."""
+    distinct: float = Field(1.0, gt=0, le=1)
+    """Share of different ones over all arms: of equal completions of one prompt, one is judged."""
+
+
+class ExperimentSpec(Spec):
+    """Completions under interventions, judged: `[experiments.NAME]`."""
+
+    view: ViewRef
+    """Who writes."""
+    data: DataRef | None = None
+    """The prompts; benchmarks bring their own."""
+    intervention: InterventionSpec | None = None
+    """What is done with each direction. The arm that is left as it is always runs too."""
+    directions: tuple[DirectionRef, ...] = ()
+    """The arms."""
+    evaluators: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Who judges: entries of `[evaluators]`, or evaluators by their own name."""
+    generation: GenerationSpec = GenerationSpec()
+    """How completions are drawn."""
+    expect: ExpectCompletions = ExpectCompletions()
+    """What they are expected to be like; changes what is planned, never what is run."""
+
+    @model_validator(mode="after")
+    def _both_or_neither(self) -> ExperimentSpec:
+        if (self.intervention is None) != (not self.directions):
+            raise ValueError("intervention and directions belong together; give both, or neither")
+        return self
+
+
+class EvaluatorSpec(PluginSpec):
+    """A judge of completions: `[evaluators.NAME]`."""
+
+    method: str | None = None
+    """The evaluator; without it, the one called like the table."""
+
+
+class AnalysisSpec(PluginSpec):
+    """Numbers made from what the run has found: `[analyses.NAME]`."""
+
+    method: str | None = None
+    """The analysis; without it, the one called like the table."""
+
+
+class GateSpec(Spec):
+    """What must hold of the numbers, or `harness eval` and `harness gate` end with 1:
+    `[gates.NAME]`."""
+
+    condition: str = Field(alias="assert")
+    """`id[axis=value, …] >= number`; every record that fits must fulfil it, and one must exist.
+    `low(…)` and `high(…)` compare the ends of the interval."""
+
+    @field_validator("condition")
+    @classmethod
+    def _is_a_condition(cls, text: str) -> str:
+        from harness.task.gates import parse
+
+        parse("", text)
+        return text
+
+
+class BatchSpec(Spec):
+    """Batch sizes. They change no number beyond rounding; out of memory halves them."""
+
+    activations: int = Field(32, ge=1)
+    """Prompts per forward pass."""
+    shard: int = Field(32768, ge=1)
+    """Tokens after which a pass saves what it has: a rerun repeats at most so many."""
+    generation: int = Field(256, ge=1)
+    """Prompts generated together."""
+
+
+class TaskSpec(Spec):
+    """A whole experiment, complete and re-runnable."""
+
+    name: Name
+    """Short name; the run's folder is called after it."""
+    title: str = ""
+    """The question, for the report."""
+    source: str = ""
+    """The paper and section that it follows."""
+    seed: int = Field(0, ge=0, lt=2**63)
+    """Seed of everything that is drawn."""
+    requires: tuple[str, ...] = ()
+    """Plugins that must be installed, such as "acme-harness>=0.3"."""
+    max_arms: int = Field(1000, ge=1)
+    """Most arms that sweeps may expand to; raise it to confirm a larger one."""
+    batch: BatchSpec = BatchSpec()
+    """Batch sizes."""
+    models: dict[Name, ModelSpec] = Field(default_factory=dict)
+    """Models."""
+    views: dict[Name, ViewSpec] = Field(default_factory=dict)
+    """Views."""
+    saes: dict[Name, SaeSpec] = Field(default_factory=dict)
+    """Sparse autoencoders."""
+    preflight: PreflightSpec | None = None
+    """Checks of the SAEs before anything else."""
+    data: dict[Name, DataSpec] = Field(default_factory=dict)
+    """Data."""
+    directions: dict[Name, DirectionSpec] = Field(default_factory=dict)
+    """Directions."""
+    pairs: dict[Name, PairSpec] = Field(default_factory=dict)
+    """Pairs of views."""
+    metrics: dict[Name, MetricSpec] = Field(default_factory=dict)
+    """Metrics."""
+    statistics: dict[Name, StatisticSpec] = Field(default_factory=dict)
+    """Statistics."""
+    labels: dict[Name, LabelsSpec] = Field(default_factory=dict)
+    """What features mean."""
+    experiments: dict[Name, ExperimentSpec] = Field(default_factory=dict)
+    """Interventions with completions and judges."""
+    evaluators: dict[Name, EvaluatorSpec] = Field(default_factory=dict)
+    """Judges with options of their own."""
+    analyses: dict[Name, AnalysisSpec] = Field(default_factory=dict)
+    """Analyses of what was found, in this order: each one sees what those before it found."""
+    gates: dict[Name, GateSpec] = Field(default_factory=dict)
+    """What must hold of the numbers."""

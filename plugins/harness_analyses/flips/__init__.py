@@ -1,0 +1,1 @@
+"""Analyses of flip rates: overlaps, layer profiles, trajectories."""

@@ -1,0 +1,1 @@
+"""Analyses of how well an SAE fits before and after."""

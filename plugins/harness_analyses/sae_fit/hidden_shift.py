@@ -1,0 +1,188 @@
+"""Layers at which the features have changed while the activations look the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from harness.contract import Axes, Findings, Outcome, Record
+from harness.contract.sites import parse_site
+from harness_analyses.hidden_shift_options import HiddenShift as Options
+
+ID = "hidden_shift@1"
+COSINE, OVERLAP, L1 = "cosine.raw@1", "latent_overlap.topk@1", "l1_divergence.normalized@1"
+_FILTERS = ("cosine_below", "cosine_above")
+"""Options of records that count only some tokens, by what is asked here."""
+_ITSELF = "a verdict; the intervals of its cosine and overlap say how firm it is"
+
+
+@dataclass(frozen=True)
+class _Target:
+    """One site, SAE, pair, data and category, and what was measured there."""
+
+    axes: Axes
+    cosine: Record | None
+    overlap: Record
+    l1: Record | None
+    several: str | None = None
+    """What was measured there more than once, with different options."""
+
+
+class HiddenShift:
+    """Flags the sites whose dense cosine is high while their sparse overlap is low.
+
+    `hidden_shift@1` is 1 where `cosine.raw ≥ cosine` and `latent_overlap.topk < overlap`, else 0;
+    for every target (pair, site, SAE, data, category) with an overlap. Undefined where one of the
+    two is missing or undefined. Null: 0, two identical models have no shift.
+
+    The table `hidden_shift` has a row for each, with a plain verdict: *hidden shift* as above;
+    *open shift* where the cosine is below its threshold, so that no SAE is needed to see it; *no
+    shift*. `firm` says whether both intervals lie on the same side of the thresholds as the
+    values. Numbers of tokens that a metric's `where` chose by their cosine are passed over: the
+    choice would be the answer.
+
+    Source: METHODS section 5, whose thresholds are the defaults.
+    """
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+
+    def run(self, findings: Findings) -> Outcome:
+        """Records and the table of verdicts."""
+        targets = list(self._targets(findings.records))
+        if not targets:
+            return Outcome((self._nothing(),))
+        records = tuple(self._record(target) for target in targets)
+        rows = [self._row(*both) for both in zip(targets, records, strict=True)]
+        return Outcome(records, {"hidden_shift": rows} if rows else {})
+
+    def _targets(self, records: Sequence[Record]) -> Iterator[_Target]:
+        by_id: dict[str, dict[str, list[Record]]] = {COSINE: {}, OVERLAP: {}, L1: {}}
+        for record in records:
+            if record.id in by_id and self._wanted(record):
+                by_id[record.id].setdefault(_key(record.axes), []).append(record)
+        for key, overlaps in by_id[OVERLAP].items():
+            axes = overlaps[0].axes
+            # Without an SAE a cosine is measured at sites alone.
+            bare = _key({k: v for k, v in axes.items() if k != "sae"})
+            cosines = by_id[COSINE].get(key) or by_id[COSINE].get(bare) or []
+            l1 = by_id[L1].get(key) or []
+            several = [found[0].id for found in (cosines, overlaps) if _differ(found)]
+            yield _Target(
+                axes,
+                cosines[0] if cosines else None,
+                overlaps[0],
+                l1[0] if l1 and not _differ(l1) else None,
+                " and ".join(several) or None,
+            )
+
+    def _wanted(self, record: Record) -> bool:
+        filtered = any(record.options.get(name) is not None for name in _FILTERS)
+        pairs = self.options.pairs
+        return not filtered and (pairs is None or record.axes.get("pair") in pairs)
+
+    def _nothing(self) -> Record:
+        why = "no latent_overlap.topk was measured on all tokens of a pair"
+        options = self.options.model_dump(mode="json")
+        return Record(
+            ID, None, 0, "tokens", "yes or no", options=options, ci_why=why, undefined=why
+        )
+
+    def _record(self, target: _Target) -> Record:
+        missing = _missing(target)
+        shifted = None if missing else self._hidden(target)
+        return Record(
+            ID,
+            None if shifted is None else float(shifted),
+            target.overlap.n,
+            "tokens",
+            "yes or no",
+            options=self.options.model_dump(mode="json"),
+            clusters=target.overlap.clusters,
+            ci_why=missing or _ITSELF,
+            null={"kind": "identical", "value": 0.0},
+            undefined=missing,
+            axes=target.axes,
+        )
+
+    def _hidden(self, target: _Target) -> bool:
+        return _value(target.cosine) >= self.options.cosine and (
+            _value(target.overlap) < self.options.overlap
+        )
+
+    def _firm(self, target: _Target) -> bool | None:
+        """Whether no end of an interval changes what was found; None without intervals."""
+        assert target.cosine is not None
+        limits = ((target.cosine, self.options.cosine), (target.overlap, self.options.overlap))
+        sides = []
+        for record, limit in limits:
+            if record.ci is None:
+                return None
+            sides.append({end >= limit for end in (*record.ci, _value(record))})
+        if all(len(side) == 1 for side in sides):
+            return True
+        # It takes only one of the two to rule a hidden shift out.
+        return sides[0] == {False} or sides[1] == {True}
+
+    def _row(self, target: _Target, record: Record) -> dict[str, Any]:
+        row: dict[str, Any] = {
+            name: target.axes.get(name) for name in ("pair", "data", "domain", "site", "sae")
+        }
+        row |= {
+            "cosine": target.cosine.value if target.cosine else None,
+            "overlap": target.overlap.value,
+            "l1": target.l1.value if target.l1 else None,
+            "hidden_shift": None if record.value is None else bool(record.value),
+            "firm": None if record.value is None else self._firm(target),
+            "verdict": self._verdict(target, record),
+        }
+        return row
+
+    def _verdict(self, target: _Target, record: Record) -> str:
+        where = _where(target.axes)
+        if record.value is None:
+            return f"unknown at {where}: {record.undefined}"
+        cosine, overlap = _value(target.cosine), _value(target.overlap)
+        if record.value:
+            what = "hidden shift"
+        else:
+            what = "open shift" if cosine < self.options.cosine else "no shift"
+        l1 = target.l1.value if target.l1 else None
+        far = f", L1 divergence {l1:.2f}" if l1 is not None and l1 > self.options.l1 else ""
+        return f"{what} at {where}: dense cosine {cosine:.2f}, sparse overlap {overlap:.2f}{far}"
+
+
+def _missing(target: _Target) -> str | None:
+    if target.several is not None:
+        return f"{target.several} was measured with several options: leave one to decide by"
+    if target.cosine is None:
+        return "no cosine.raw was measured there: add the metric cosine on the same pair"
+    for record, name in ((target.cosine, "cosine.raw"), (target.overlap, "latent_overlap.topk")):
+        if record.value is None:
+            return f"{name} is undefined: {record.undefined}"
+    return None
+
+
+def _differ(records: Sequence[Record]) -> bool:
+    return len({(record.value, record.n) for record in records}) > 1
+
+
+def _value(record: Record | None) -> float:
+    assert record is not None
+    assert record.value is not None
+    return record.value
+
+
+def _where(axes: Mapping[str, Any]) -> str:
+    """A block's output is what people call a layer; other sites go by their names."""
+    text = str(axes.get("site"))
+    try:
+        site = parse_site(text)
+    except ValueError:
+        return text
+    return f"layer {site.layer}" if site.kind == "resid_post" and site.layer is not None else text
+
+
+def _key(axes: Axes) -> str:
+    return repr(sorted(axes.items()))

@@ -1,0 +1,1 @@
+"""Predicting which domains a fine-tune will hurt, and the check of the prediction."""

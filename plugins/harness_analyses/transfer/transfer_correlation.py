@@ -1,0 +1,239 @@
+"""Whether a forecast of transfer came true: correlations over domains."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from harness.contract import JSON, Axes, Findings, Outcome, Record
+from harness.errors import DataError, listed
+from harness_analyses.transfer import options as sts_options, ridge_probe
+from harness_analyses.transfer.accuracy_change import Change, changes, key
+from harness_analyses.transfer.correlation import (
+    bootstrap,
+    correlation,
+    extremes,
+    leave_one_out,
+    permutation_p,
+)
+from harness_analyses.transfer.moments import Space, moments, variants
+
+Forecast = tuple[str, Axes, Mapping[str, float | None]]
+"""A forecast's name, the axes of its variant, and its value for each domain (by `key`)."""
+
+
+class TransferCorrelation:
+    """Holds the forecasts of an `sts` against |after − before| of the accuracy, in points.
+
+    | record | what |
+    |---|---|
+    | `accuracy.change@1` | after − before of a domain, percentage points; interval over questions |
+    | `sts.correlation.pearson@1`, `.spearman@1`, `.r2@1` | with \\|change\\|, over domains |
+    | `sts.correlation.permutation_p@1` | two-sided p of Pearson's r: forecasts given out anew |
+    | `sts.correlation.leave_one_out_min@1`, `_max@1` | Pearson's r without one of the domains |
+
+    Axes: `forecast` (`sts.act`, `sts.icl`, a baseline), `domains`: `all` is the headline,
+    `extremes` only the domains of the largest and of the smallest change, as in the paper: chosen
+    on the outcome, which inflates r (their options say so, and they have no interval). Intervals
+    draw domains. The probe's prediction is made without the domain itself.
+    Undefined, with the reason: under three domains, no variance, a forecast that is undefined, no
+    forecast or no accuracy at all. DataError names a domain that is missing before, after, or in
+    the forecast.
+    Tables: `changes`, `leave_one_out`. Source: SAE as a Crystal Ball, section 4.2 and figure 3.
+    """
+
+    def __init__(self, given: sts_options.TransferCorrelation) -> None:
+        self.options = given
+
+    def run(self, findings: Findings) -> Outcome:
+        """Records and tables."""
+        given = self.options
+        measured = changes(findings, given.before, given.after, given.evaluator)
+        every = list(_forecasts(findings.records, given.sts))
+        if not measured or not every:
+            missing = (
+                f"{given.before.experiment} or {given.after.experiment} has no accuracy by domain"
+                if every
+                else f"analyses.{given.sts} made no forecast by domain before this analysis"
+            )
+            none = np.array([])
+            return Outcome(tuple(self._over("all", none, none, missing, {}, findings.seed)))
+        records = [self._change(change) for change in measured.values()]
+        rows: list[dict[str, Any]] = []
+        every += self._probes(findings, measured)
+        for name, axes, values in every:
+            _same_domains(name, values, measured, given.sts)
+            records += self._records(name, axes, values, measured, rows, findings.seed)
+        table = [
+            {
+                "domain": change.domain,
+                "before": change.before,
+                "after": change.after,
+                "change": change.points,
+                **{_column(name, axes): values[domain] for name, axes, values in every},
+            }
+            for domain, change in measured.items()
+        ]
+        return Outcome(tuple(records), {"changes": table, "leave_one_out": rows})
+
+    def _change(self, change: Change) -> Record:
+        return Record(
+            "accuracy.change@1",
+            change.points,
+            change.n,
+            "questions",
+            "percentage points",
+            self.options.model_dump(mode="json"),
+            change.n,
+            change.ci,
+            change.ci_why,
+            {"kind": "no change", "value": 0.0},
+            axes={"domain": change.domain},
+        )
+
+    def _records(
+        self,
+        name: str,
+        axes: Axes,
+        values: Mapping[str, float | None],
+        measured: Mapping[str, Change],
+        rows: list[dict[str, Any]],
+        seed: int,
+    ) -> Iterator[Record]:
+        """All correlations of one forecast; the rows of leaving out are added to `rows`."""
+        names = [change.domain for change in measured.values()]
+        y = np.array([abs(change.points) for change in measured.values()])
+        unknown = [d for d in measured if values[d] is None]
+        x = np.array([np.nan if values[d] is None else values[d] for d in measured], dtype=float)
+        why = f"the forecast of {listed(unknown)} is undefined" if unknown else None
+        at = {"forecast": name, **axes}
+        yield from self._over("all", x, y, why, at, seed)
+        each = self.options.extremes
+        if each:
+            few = f"there are {len(y)} domains, and the extremes would be {2 * each} of them"
+            chosen = extremes(y, each) if 2 * each < len(y) else np.arange(0)
+            none = why or (None if len(chosen) else few)
+            yield from self._over("extremes", x[chosen], y[chosen], none, at, seed)
+        if why is None:
+            for left_out, r in zip(names, leave_one_out(x, y), strict=True):
+                rows.append({"forecast": _column(name, axes), "left_out": left_out, "pearson": r})
+
+    def _over(
+        self,
+        domains: str,
+        x: Float[np.ndarray, " n"],
+        y: Float[np.ndarray, " n"],
+        why: str | None,
+        at: Axes,
+        seed: int,
+    ) -> Iterator[Record]:
+        """The correlations over all domains, or over the extreme ones."""
+        given = self.options
+        found, reason = (None, why) if why else correlation(x, y)
+        options = {**given.model_dump(mode="json")}
+        if domains == "all":
+            intervals, ci_why = (None, None)
+            if found is not None:
+                intervals, ci_why = bootstrap(x, y, given.draws, seed)
+        else:
+            options["chosen_on"] = "the outcome"
+            intervals, ci_why = None, "the domains were chosen on the outcome"
+        axes: dict[str, JSON] = {**at, "domains": domains}
+
+        def record(
+            id: str, value: float | None, name: str = "", unit: str = "coefficient"
+        ) -> Record:
+            ci = intervals.get(name) if intervals else None
+            return Record(
+                f"sts.correlation.{id}@1",
+                value,
+                len(x),
+                "domains",
+                unit,
+                options,
+                len(x),
+                ci,
+                None if ci else reason or ci_why or "a number about the domains at hand",
+                {"kind": "no association", "value": 0.0} if name else None,
+                undefined=None if value is not None else reason,
+                axes=axes,
+            )
+
+        yield record("pearson", found.pearson if found else None, "pearson")
+        yield record("spearman", found.spearman if found else None, "spearman")
+        yield record("r2", found.r2 if found else None, "r2", "share")
+        p = permutation_p(x, y, given.permutations, seed) if found else None
+        yield record("permutation_p", p, unit="probability")
+        without = [r for r in leave_one_out(x, y) if r is not None] if found else []
+        reason = reason or (None if without else "without one domain there are too few")
+        yield record("leave_one_out_min", min(without) if without else None)
+        yield record("leave_one_out_max", max(without) if without else None)
+
+    def _probes(self, findings: Findings, measured: Mapping[str, Change]) -> Iterator[Forecast]:
+        """What a ridge regression predicts of each domain from its mean activations."""
+        statistic = self.options.probe
+        if statistic is None:
+            return
+        spaces: tuple[Space, ...] = ("latents", "raw")
+        y = np.array([abs(change.points) for change in measured.values()])
+        for variant in variants(findings.arrays, statistic):
+            domains = {key(name): arrays for name, arrays in variant.domains.items()}
+            missing = [change.domain for d, change in measured.items() if d not in domains]
+            if missing:
+                raise DataError(
+                    f"statistics.{statistic}: did not measure the domain {listed(missing)}. Give "
+                    "its data a row of every domain."
+                )
+            for space in spaces:
+                sums = [moments(domains[domain], space) for domain in measured]
+                if any("left_sum" not in one.sums for one in sums):
+                    continue
+                axes: dict[str, JSON] = {**variant.axes, "space": space}
+                values: Mapping[str, float | None] = dict.fromkeys(measured)
+                if len(y) >= ridge_probe.FEWEST:
+                    means = np.array([one.mean("left_sum") for one in sums])
+                    values = dict(
+                        zip(measured, ridge_probe.predictions(means, y).tolist(), strict=True)
+                    )
+                yield "sts.baseline.probe", axes, values
+
+
+def _forecasts(records: Sequence[Record], analysis: str) -> Iterator[Forecast]:
+    """What an `sts` says of each domain, by name and variant."""
+    found: dict[tuple[str, tuple[tuple[str, JSON], ...]], dict[str, float | None]] = {}
+    for record in records:
+        if record.axes.get("analysis") != analysis or "domain" not in record.axes:
+            continue
+        if not record.id.startswith("sts."):
+            continue
+        axes = {k: v for k, v in record.axes.items() if k not in ("analysis", "domain")}
+        name = record.id.partition("@")[0]
+        values = found.setdefault((name, tuple(sorted(axes.items()))), {})
+        values[key(str(record.axes["domain"]))] = record.value
+    for (name, at), values in found.items():
+        yield name, dict(at), values
+
+
+def _same_domains(
+    name: str, values: Mapping[str, object], measured: Mapping[str, Change], sts: str
+) -> None:
+    missing = [change.domain for domain, change in measured.items() if domain not in values]
+    if missing:
+        raise DataError(
+            f"analyses.{sts}: {name} has no forecast for the domain {listed(missing)}, which was "
+            "measured. Give its statistics a row of every domain."
+        )
+    unmeasured = [domain for domain in values if domain not in measured]
+    if unmeasured:
+        raise DataError(
+            f"analyses.{sts}: {name} forecasts the domain {listed(unmeasured)}, whose accuracy was "
+            "not measured before and after. Ask it, or leave it out of the forecast."
+        )
+
+
+def _column(name: str, axes: Axes) -> str:
+    inside = ",".join(f"{k}={v}" for k, v in axes.items())
+    return f"{name}[{inside}]" if inside else name

@@ -1,0 +1,1 @@
+"""The HarmBench classifier."""

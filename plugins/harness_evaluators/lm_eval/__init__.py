@@ -1,0 +1,1 @@
+"""Benchmarks of lm-eval on edited models."""

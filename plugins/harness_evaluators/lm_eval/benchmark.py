@@ -1,0 +1,80 @@
+"""lm-eval's tasks, asked of a model that is edited already."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from lm_eval import simple_evaluate
+
+from harness.contract import Model, Outcome, Tools
+from harness.errors import MachineError, ModelError
+from harness_evaluators.lm_eval.model import AskedOnce, Store, own_generation
+from harness_evaluators.lm_eval.options import LmEval as Given
+from harness_evaluators.lm_eval.outcome import keep, outcome
+from harness_evaluators.lm_eval.rehearsal import rehearse
+from harness_evaluators.lm_eval.tasks import Loaded, load
+from harness_evaluators.lm_eval_quiet import quiet
+
+
+class LmEval:
+    """Runs tasks and groups of lm-eval through its own `simple_evaluate` on the model at hand.
+
+    Numbers are lm-eval's own for the same model, tasks and questions; see `outcome` for records
+    and tables. Its response cache is never used: it knows nothing of edits. In `folder` lie its
+    native files, and the answers of every finished task, which are not asked for again.
+    Raises DataError for a task that is unknown, does not load or does not score, before anything
+    is asked; ModelError for a backend without transformers' objects, and for a chat template that
+    is not there.
+    """
+
+    def __init__(self, given: Given) -> None:
+        self.options = given
+        self._loaded: Loaded | None = None
+
+    def run(self, model: Model, folder: Path, tools: Tools) -> Outcome:
+        """Records and tables of one arm."""
+        native = model.native
+        if native is None:
+            raise ModelError(
+                "lm_eval: this model's backend has no transformers model to give. Use the backend "
+                "transformers for models that lm-eval asks."
+            )
+        given = self.options
+        if given.apply_chat_template and native.tokenizer.chat_template is None:
+            raise ModelError(
+                "lm_eval: this model's tokenizer has no chat template. Set apply_chat_template = "
+                "false, or ask a model that has one."
+            )
+        length = given.max_new_tokens
+        with quiet(), own_generation(native.model, length) as generation:
+            identity = (model.fingerprint, model.dtype, json.dumps(generation, default=str))
+            store = Store(folder / "answers", identity)
+            # Every arm asks the same tasks; reading their data takes longer than the rest.
+            loaded = self._loaded or load(given, tools.seed, folder / "tasks")
+            lm = AskedOnce(native, store, given.batch_size, tools.tick)
+            for leaf in loaded.leaves:
+                if self._loaded is None:
+                    rehearse(leaf, lm, given)
+            self._loaded = loaded
+            try:
+                results = simple_evaluate(
+                    model=lm,
+                    tasks=list(loaded.roots),
+                    num_fewshot=given.num_fewshot,
+                    batch_size=given.batch_size,
+                    use_cache=None,
+                    samples={leaf.name: list(leaf.questions) for leaf in loaded.leaves},
+                    apply_chat_template=given.apply_chat_template,
+                    fewshot_as_multiturn=given.multiturn,
+                    gen_kwargs=None if length is None else {"max_gen_toks": length},
+                    task_manager=loaded.manager,
+                )
+            except torch.OutOfMemoryError as error:
+                raise MachineError(
+                    f"lm_eval: out of memory with batch_size = {given.batch_size}. The tasks that "
+                    "were finished are kept; set a smaller one and run the same command again."
+                ) from error
+        keep(folder, results)
+        return outcome(given, loaded.leaves, results, lm.truncated, generation)

@@ -1,0 +1,250 @@
+"""From lm-eval's results to records and tables, and its own files beside them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from lm_eval.utils import handle_non_serializable
+
+from harness.contract import JSON, Outcome, Record
+from harness.errors import listed
+from harness.results.intervals import wilson
+from harness_evaluators.lm_eval.options import LmEval
+from harness_evaluators.lm_eval.tasks import Leaf, invalid
+
+
+def outcome(
+    given: LmEval,
+    leaves: Sequence[Leaf],
+    results: Mapping[str, Any],
+    truncated: Mapping[str, set[str]],
+    generation: Mapping[str, Any],
+) -> Outcome:
+    """Records of every task and group, and the tables.
+
+    | record | what |
+    |---|---|
+    | `accuracy@1` | share of right answers; lm-eval's number for a task, the questions of all its tasks together for a group (no axis `domain`) |
+    | `invalid_answers@1` | share of answers from which the task's pattern extracts nothing |
+    | `prompts_truncated@1` | share of prompts that lost their start, to fit the context |
+
+    All in [0, 1], over questions, with Wilson's interval. Tables: `samples` (a row for each
+    question), `scores` (every metric of lm-eval with its standard error), `tasks` (versions and
+    settings), `warnings`.
+    """  # noqa: E501
+    rows = [row for leaf in leaves for row in _rows(leaf, results, truncated)]
+    warnings = list(_warnings(leaves, rows, generation))
+    notes = []
+    for text in dict.fromkeys(warning["warning"] for warning in warnings):
+        tasks = [warning["task"] for warning in warnings if warning["warning"] == text]
+        notes.append(f"lm-eval task {listed(tasks)}: {text}")
+    records: list[Record] = []
+    for name in given.tasks:
+        members = [leaf for leaf in leaves if leaf.asked_as == name]
+        for leaf in members:
+            mine = [row for row in rows if row["leaf"] == leaf.name]
+            axes: dict[str, JSON] = {"task": name, "domain": leaf.domain}
+            version = results["versions"].get(leaf.name)
+            records += _records(given, leaf, [leaf], mine, version, axes)
+        if members and name != members[0].name:
+            whole = [row for row in rows if row["task"] == name]
+            version = results["versions"].get(name)
+            records += _records(given, members[0], members, whole, version, {"task": name})
+    tables: dict[str, Sequence[Mapping[str, Any]]] = {
+        "samples": [{k: v for k, v in row.items() if k != "leaf"} for row in rows],
+        "scores": list(_scores(leaves, results)),
+        "tasks": list(_tasks(leaves, results, generation)),
+        "warnings": warnings,
+    }
+    kept = {name: rows for name, rows in tables.items() if rows}
+    return Outcome(tuple(records), kept, notes=tuple(notes))
+
+
+def keep(folder: Path, results: Mapping[str, Any]) -> None:
+    """lm-eval's own files: `results.json`, and `samples_<task>.jsonl` for each task."""
+    folder.mkdir(parents=True, exist_ok=True)
+    whole = {name: value for name, value in results.items() if name != "samples"}
+    _write(folder / "results.json", json.dumps(whole, indent=2, **_NATIVE))
+    for name, samples in results["samples"].items():
+        lines = [json.dumps(sample, **_NATIVE) + "\n" for sample in samples]
+        _write(folder / f"samples_{name.replace('/', '_')}.jsonl", "".join(lines))
+
+
+_NATIVE: dict[str, Any] = {"default": handle_non_serializable, "ensure_ascii": False}
+
+
+def _write(file: Path, text: str) -> None:
+    file.write_text(text, encoding="utf-8", errors="replace")
+
+
+def _rows(
+    leaf: Leaf, results: Mapping[str, Any], truncated: Mapping[str, set[str]]
+) -> Iterator[dict[str, Any]]:
+    """A row for each question of a task."""
+    cut = truncated.get(leaf.name, set())
+    for sample in results["samples"][leaf.name]:
+        if sample["filter"] != leaf.filter:
+            continue
+        prompts = [str(arguments[0]) for arguments in sample["arguments"]]
+        yield {
+            "leaf": leaf.name,
+            "task": leaf.asked_as,
+            "domain": leaf.domain,
+            "question": sample["doc_id"],
+            "prompt_sha256": sample["prompt_hash"],
+            "target": _text(sample["target"]),
+            "response": _text(sample["resps"]),
+            "answer": _text(sample["filtered_resps"]),
+            "right": _right(sample.get(leaf.metric)),
+            "invalid": invalid(leaf, sample) if leaf.fallbacks else None,
+            "truncated": any(prompt in cut for prompt in prompts),
+        }
+
+
+def _right(value: Any) -> bool | None:
+    """The score of one question as yes or no; None where it is neither."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return bool(number) if number in (0.0, 1.0) else None
+
+
+def _text(value: Any) -> str:
+    """One answer as it is, several as a list; lone surrogates, which no table takes, as U+FFFD."""
+    while isinstance(value, (list, tuple)) and len(value) == 1:
+        value = value[0]
+    text = value if isinstance(value, str) else json.dumps(value, **_NATIVE)
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def _records(
+    given: LmEval,
+    first: Leaf,
+    leaves: Sequence[Leaf],
+    rows: Sequence[Mapping[str, Any]],
+    version: Any,
+    axes: Mapping[str, JSON],
+) -> Iterator[Record]:
+    options = {
+        **given.model_dump(mode="json"),
+        "metric": first.metric,
+        "filter": first.filter,
+        "num_fewshot": first.task.get_config("num_fewshot"),
+        "task_version": str(version),
+        "questions_sha256": _questions_hash(leaves),
+    }
+    right = [row["right"] for row in rows]
+    why = None
+    if None in right:
+        why = f"{first.metric} is no yes or no for each question; see the table scores"
+    yield _share("accuracy@1", right, why, options, axes)
+    unextracted = [leaf.name for leaf in leaves if not leaf.fallbacks]
+    why = f"{unextracted[0]} extracts no answer by a pattern" if unextracted else None
+    yield _share("invalid_answers@1", [row["invalid"] for row in rows], why, options, axes)
+    cut = [row["truncated"] for row in rows]
+    yield _share("prompts_truncated@1", cut, None, options, axes)
+
+
+def _share(
+    id: str,
+    values: Sequence[bool | None],
+    why: str | None,
+    options: Mapping[str, Any],
+    axes: Mapping[str, JSON],
+) -> Record:
+    n, yes = len(values), sum(value is True for value in values)
+    return Record(
+        id,
+        None if why else yes / n,
+        n,
+        "questions",
+        "share",
+        options,
+        n,
+        None if why else wilson(yes, n),
+        why,
+        undefined=why,
+        axes=axes,
+    )
+
+
+def _questions_hash(leaves: Sequence[Leaf]) -> str:
+    """Hash of the questions that were asked: numbers over others are not comparable."""
+    digest = hashlib.sha256()
+    for leaf in leaves:
+        documents = leaf.task.eval_docs
+        for index in leaf.questions:
+            text = json.dumps(documents[index], sort_keys=True, default=str)
+            digest.update(text.encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()[:16]
+
+
+def _scores(leaves: Sequence[Leaf], results: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Every number of lm-eval, of tasks and of groups, with its standard error."""
+    domains = {leaf.name: leaf.domain for leaf in leaves}
+    for name, found in results["results"].items():
+        for key, value in found.items():
+            metric, comma, filter_ = key.partition(",")
+            if not comma or metric.endswith("_stderr"):
+                continue
+            error = found.get(f"{metric}_stderr,{filter_}")
+            yield {
+                "task": name,
+                "domain": domains.get(name),
+                "metric": metric,
+                "filter": filter_,
+                "value": _number(value),
+                "standard_error": _number(error),
+            }
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, (int, float, np.number)) else None
+
+
+def _tasks(
+    leaves: Sequence[Leaf], results: Mapping[str, Any], generation: Mapping[str, Any]
+) -> Iterator[dict[str, Any]]:
+    for leaf in leaves:
+        yield {
+            "task": leaf.name,
+            "domain": leaf.domain,
+            "version": str(results["versions"].get(leaf.name)),
+            "lm_eval": results.get("lm_eval_version"),
+            "num_fewshot": leaf.task.get_config("num_fewshot"),
+            "questions": len(leaf.questions),
+            "of": results["n-samples"][leaf.name]["original"],
+            "metric": leaf.metric,
+            "filter": leaf.filter,
+            "checkpoint_generation": json.dumps(generation, sort_keys=True, default=str),
+        }
+
+
+def _warnings(
+    leaves: Sequence[Leaf], rows: Sequence[Mapping[str, Any]], generation: Mapping[str, Any]
+) -> Iterator[dict[str, Any]]:
+    for leaf in leaves:
+        mine = [row for row in rows if row["leaf"] == leaf.name]
+        said = []
+        if mine and all(row["invalid"] for row in mine):
+            said.append(
+                f"not one of {len(mine)} answers has the form that {leaf.filter} extracts, so the "
+                "accuracy says nothing about what the model knows; look at the samples"
+            )
+        cut = sum(row["truncated"] for row in mine)
+        if cut:
+            said.append(f"{cut} of {len(mine)} prompts lost their start, to fit the context")
+        theirs = generation.get("max_new_tokens")
+        wanted = (leaf.task.get_config("generation_kwargs") or {}).get("max_gen_toks", theirs)
+        if leaf.task.OUTPUT_TYPE == "generate_until" and theirs not in (None, wanted):
+            said.append(
+                f"the checkpoint's generation settings have max_new_tokens = {theirs}, which in "
+                f"lm-eval overrules the task's {wanted}; set max_new_tokens to decide yourself"
+            )
+        yield from ({"task": leaf.name, "domain": leaf.domain, "warning": text} for text in said)

@@ -1,0 +1,1 @@
+"""SAEs as tensors and rules: encoding, reconstruction, what every format is checked for."""

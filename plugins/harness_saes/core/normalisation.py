@@ -1,0 +1,43 @@
+"""Per-token normalisation of activations, and the way back: pure functions, no state kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from jaxtyping import Float
+from torch import Tensor, where
+
+from harness_saes.formats.saelens.config import Config
+
+_EPSILON = 1e-5
+"""What sae_lens adds to the standard deviation of a layer norm; it does not take it off again."""
+
+
+def normalised(
+    x: Float[Tensor, "tokens d_in"], config: Config
+) -> tuple[Float[Tensor, "tokens d_in"], dict[str, Tensor]]:
+    """x as the encoder reads it, and what `restore` needs: `scale` and `shift` per token.
+
+    `constant_norm_rescale`: x/s with s = ‖x‖/√d_in, 1 for a token of length 0. `layer_norm`:
+    (x − m)/(s + 1e-5) with m the mean and s the standard deviation (unbiased) of the token.
+    Anything else leaves x as it is.
+    """
+    if config.normalize == "constant_norm_rescale":
+        scale = x.norm(dim=1) / config.d_in**0.5
+        # A token of length 0 has no direction to rescale: it stays 0.
+        scale = where(scale > 0, scale, 1)
+        return x / scale[:, None], {"scale": scale}
+    if config.normalize == "layer_norm":
+        shift = x.mean(dim=1)
+        centred = x - shift[:, None]
+        scale = centred.norm(dim=1) / max(1, config.d_in - 1) ** 0.5  # unbiased
+        return centred / (scale + _EPSILON)[:, None], {"scale": scale, "shift": shift}
+    return x, {}
+
+
+def restore(out: Float[Tensor, "tokens d_in"], context: Mapping[str, Tensor]) -> None:
+    """Turns a reconstruction, in place, back into the space that `normalised` came from."""
+    if "scale" in context:
+        out *= context["scale"][:, None]
+    if "shift" in context:
+        out += context["shift"][:, None]

@@ -1,0 +1,1 @@
+"""Where the files of an SAE are, and what their headers say."""

@@ -1,0 +1,217 @@
+"""Where an SAE's files are: a local folder or file, or a repository on the hub, and what in it."""
+
+from __future__ import annotations
+
+import json
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from harness.contract import Location, Needs, SaeOptions
+from harness.errors import ModelError, listed, suggestion
+from harness_saes.files.hub_files import cached, fetch, is_hub_id
+from harness_saes.files.pt_file import read_pt
+
+_DEPTH = 3
+"""How many folders deep SAEs are looked for, to name them in messages."""
+
+
+class PlacedOptions(SaeOptions):
+    """Options of a format whose files are a local path, or in a repository on the hub."""
+
+    path: Location
+    """A local folder or file, or a hub repository (owner/name)."""
+    revision: str | None = None
+    """Branch, tag or commit of a hub repository."""
+    dtype: Literal["float32", "float64"] = "float32"
+    """Numbers to compute in, however the weights are stored: half precision is not offered,
+    because it changes which latents are active."""
+
+    @property
+    def where(self) -> str:
+        """How messages name this SAE."""
+        return f"SAE {self.path}"
+
+    @abstractmethod
+    def patterns(self) -> Sequence[str]:
+        """The files to fetch of a hub repository."""
+
+    @abstractmethod
+    def within(self, root: Path) -> Path:
+        """The SAE's own folder or file in a local folder or a repository's snapshot."""
+
+    def found(self) -> Path | None:
+        """The SAE's folder or file without a network; None where the hub's is not cached."""
+        if (local := self._local()) is not None:
+            return self.within(local)
+        snapshot = cached(self.path, self.revision)
+        try:
+            return self.within(snapshot) if snapshot is not None else None
+        except ModelError:  # not all of it was fetched
+            return None
+
+    def fetched(self) -> Path:
+        """The SAE's folder or file, downloaded where needed; ModelError says what is missing."""
+        if (local := self._local()) is not None:
+            return self.within(local)
+        return self.within(fetch(self.path, self.patterns(), self.revision, self.where))
+
+    def needs(self) -> Needs:
+        """Whether there is something to download, and the type of the numbers."""
+        download = self.path if self.found() is None else None
+        return Needs(download, number_bytes=8 if self.dtype == "float64" else 4)
+
+    def _local(self) -> Path | None:
+        place = Path(self.path).expanduser()
+        if not place.exists():
+            if is_hub_id(self.path):
+                return None
+            raise ModelError(
+                f"{self.where}: no such folder or file. Allowed: a local path, or a hub "
+                "repository (owner/name)."
+            )
+        if self.revision is not None:
+            raise ModelError(
+                f"{self.where}: revision is set, but path is local. Remove revision; only the "
+                "hub has one."
+            )
+        return place
+
+
+class FolderOptions(PlacedOptions):
+    """Options of a format whose SAE is a folder with certain files."""
+
+    choice: ClassVar[str]
+    """The option that names the SAE's folder in a larger one."""
+
+    @abstractmethod
+    def names(self) -> tuple[str, ...]:
+        """The files in an SAE's folder."""
+
+    def chosen(self) -> str | None:
+        """What the option `choice` says."""
+        value: str | None = getattr(self, self.choice)
+        return value
+
+    def patterns(self) -> Sequence[str]:
+        """The SAE's files, in the folder that is chosen."""
+        chosen = self.chosen()
+        return [f"{chosen}/{name}" if chosen else name for name in self.names()]
+
+    def within(self, root: Path) -> Path:
+        """The folder with the files; a message names those that there are to choose from."""
+        names, chosen = self.names(), self.chosen()
+        folder = root / chosen if chosen else root
+        lacking = [name for name in names if not (folder / name).is_file()]
+        if not lacking:
+            return folder
+        others = [str(f.relative_to(root)) for f in folders_with(root, names) if f != root]
+        if not others:
+            what = "is a file" if folder.is_file() else f"has no {' and no '.join(lacking)}"
+            raise ModelError(
+                f"{self.where}{f' {chosen}' if chosen else ''}: {what}. Expected a folder with "
+                f"{' and '.join(names)}."
+            )
+        if chosen:
+            raise ModelError(
+                f"{self.where}: {self.choice} {chosen!r} has no SAE. Allowed: {listed(others)}."
+                f"{suggestion(chosen, others)}"
+            )
+        raise ModelError(
+            f"{self.where}: holds {len(others)} SAEs in folders: {listed(others)}. "
+            f'Choose one: {self.choice} = "{sorted(others)[0]}".'
+        )
+
+    def fetched(self) -> Path:
+        """As of any place; a repository without an SAE at its root says how to choose one."""
+        try:
+            return super().fetched()
+        except ModelError as error:
+            if self.chosen() is not None or Path(self.path).exists():
+                raise
+            raise ModelError(f"{error} Choose the SAE's folder with {self.choice}.") from error
+
+
+class FileOptions(PlacedOptions):
+    """Options of a format whose SAE is one file."""
+
+    suffixes: ClassVar[tuple[str, ...]] = (".pt", ".pth")
+    tensors: ClassVar[frozenset[str]]
+    """The tensors that every file of the format has, and no file of another one."""
+    file: str | None = None
+    """The SAE's file in a folder or repository with several."""
+
+    @classmethod
+    def recognises(cls, file: Path) -> bool:
+        """Whether a file is in this format: whether it has the tensors' names."""
+        if file.suffix not in cls.suffixes:
+            return False
+        try:
+            return read_pt(file).tensors.keys() >= cls.tensors
+        except ModelError:
+            return False
+
+    def patterns(self) -> Sequence[str]:
+        """The SAE's file."""
+        if self.file is None:
+            raise ModelError(
+                f"{self.where}: which file of the repository is the SAE? Give its path there: "
+                'file = "…".'
+            )
+        return [self.file]
+
+    def within(self, root: Path) -> Path:
+        """The file; a message names those that there are to choose from."""
+        if root.is_file():
+            if self.file is not None:
+                raise ModelError(f"{self.where}: is a file itself. Remove the option file.")
+            return root
+        if self.file is not None and (root / self.file).is_file():
+            return root / self.file
+        files = sorted(f.name for f in root.iterdir() if f.is_file() and self.recognises(f))
+        if self.file is not None:
+            raise ModelError(
+                f"{self.where}: has no file {self.file!r}. Allowed: {listed(files)}."
+                f"{suggestion(self.file, files)}"
+            )
+        if not files:
+            raise ModelError(
+                f"{self.where}: no file in it is such an SAE. Expected one "
+                f"({', '.join(self.suffixes)}), or its name in the option file."
+            )
+        if len(files) > 1:
+            raise ModelError(
+                f"{self.where}: holds {len(files)} SAEs: {listed(files)}. "
+                f'Choose one: file = "{files[0]}".'
+            )
+        return root / files[0]
+
+    @classmethod
+    def claims(cls, path: str) -> bool:
+        """Whether `path` is a file in this format, or a folder with one."""
+        place = Path(path)
+        if place.is_file():
+            return cls.recognises(place)
+        return place.is_dir() and any(cls.recognises(f) for f in place.iterdir() if f.is_file())
+
+
+def folders_with(root: Path, names: Sequence[str]) -> Iterator[Path]:
+    """The folders at or below `root` that hold all these files, down to a few levels."""
+    for depth in range(_DEPTH + 1):
+        for file in sorted(root.glob("/".join(["*"] * depth + [names[0]]))):
+            if all((file.parent / name).is_file() for name in names):
+                yield file.parent
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """The object in a JSON file; ModelError where it cannot be read or is something else."""
+    try:
+        data = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ModelError(f"{file}: cannot be read ({error.strerror}).") from error
+    except ValueError as error:
+        raise ModelError(f"{file}: is no JSON ({error}). Copy or download it again.") from error
+    if not isinstance(data, dict):
+        raise ModelError(f"{file}: is no JSON object. Expected the SAE's configuration.")
+    return data

@@ -1,0 +1,151 @@
+"""Options of the format `dictionary_learning`, and what its config.json and header say."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from harness.contract import SaeFacts, Site
+from harness.errors import ModelError, unknown
+from harness_saes.config_keys import refuse_unknown
+from harness_saes.core.checks import count, text, wrong
+from harness_saes.core.stored import Layout, check_layout
+from harness_saes.files.header import Stored
+from harness_saes.files.places import FolderOptions, folders_with, read_json
+from harness_saes.files.pt_file import read_pt
+from harness_saes.formats.dictionary_learning.classes import CLASSES, DictClass
+from harness_saes.formats.saelens.config import Config
+
+CONFIG = "config.json"
+_DECIDING = frozenset({"dict_class", "activation_dim", "dict_size", "k", "group_sizes"})
+_NOTED = """
+    anneal_end anneal_start auxk_alpha bandwidth decay_start device group_fractions group_weights
+    initial_sparsity_penalty l1_penalty layer lm_name lr n_sparsity_updates norm_factor p_end
+    p_start resample_steps seed sparsity_function sparsity_penalty sparsity_queue_length
+    sparsity_warmup_steps steps submodule_name target_l0 temperature threshold_beta
+    threshold_start_step top_k_aux trainer_class wandb_name warmup_steps
+"""
+_TRAINING = frozenset(_NOTED.split())
+"""What the library's trainers note. `norm_factor` is in the biases of a finished file already."""
+_SUBMODULE = re.compile(r"(resid_post|mlp_out|attn_out|attention_out)_layer_(\d+)")
+_SITES = {"resid_post": "resid_post", "mlp_out": "mlp_raw"}
+
+
+class DictionaryLearningOptions(FolderOptions):
+    """An SAE in the form of dictionary_learning: `ae.pt` beside `config.json`."""
+
+    choice: ClassVar[str] = "trainer"
+    trainer: str | None = None
+    """The SAE's folder in a repository with several: `resid_post_layer_15/trainer_1`."""
+    file: str = "ae.pt"
+    """The weights in that folder: `checkpoints/ae_1000.pt` is one of an earlier step."""
+
+    def names(self) -> tuple[str, ...]:
+        """The configuration and the weights."""
+        return CONFIG, self.file
+
+    def describe(self) -> SaeFacts:
+        """Facts from config.json, and whether the header fits; nothing of what is not cached."""
+        folder = self.found()
+        return SaeFacts() if folder is None else self.checked(folder).config.facts
+
+    def checked(self, folder: Path) -> Dictionary:
+        """The configuration in a folder whose tensors are those that it describes."""
+        file = folder / self.file
+        read = read_config(folder / CONFIG)
+        contents = read_pt(file)
+        if "step" in contents.plain or any(name.startswith("ae.") for name in contents.tensors):
+            raise ModelError(
+                f"{file}: is the state of a training run, not a finished SAE: its biases are in "
+                "the space of normalised activations. Finish the run, or save the state_dict of "
+                "its SAE after scale_biases(norm_factor)."
+            )
+        what = f"activation_dim {read.config.d_in} and dict_size {read.config.d_sae} in {CONFIG}"
+        check_layout(contents.tensors, read.layout(contents.tensors), str(file), what)
+        return read
+
+    @classmethod
+    def claims(cls, path: str) -> bool:
+        """Whether `path` is a folder with both files, or with folders of them."""
+        for folder in folders_with(Path(path), (CONFIG, "ae.pt")):
+            try:
+                trainer = read_json(folder / CONFIG).get("trainer")
+            except ModelError:
+                return True  # the files' names are the library's: its own error is told
+            return isinstance(trainer, dict) and "dict_class" in trainer
+        return False
+
+
+@dataclass(frozen=True)
+class Dictionary:
+    """What a config.json says."""
+
+    kind: DictClass
+    config: Config
+    k: int | None
+    """As it was trained; the file may have it too."""
+    groups: int | None
+    """Of a Matryoshka SAE, where config.json tells."""
+
+    def layout(self, found: Mapping[str, Stored]) -> Layout:
+        """The tensors of the file, which counts its groups itself where config.json does not."""
+        sizes = found.get("group_sizes")
+        groups = self.groups or (math.prod(sizes.shape) if sizes else 1)
+        return self.kind.layout((self.config.d_in, self.config.d_sae, groups))
+
+
+def read_config(file: Path) -> Dictionary:
+    """The configuration of a config.json; ModelError names the file and the key."""
+    data, where = read_json(file), str(file)
+    trainer, buffer = data.get("trainer"), data.get("buffer") or {}
+    if not isinstance(trainer, Mapping) or not isinstance(buffer, Mapping):
+        raise ModelError(
+            f"{where}: has no object trainer, which names the class. Expected a config.json of "
+            "dictionary_learning."
+        )
+    refuse_unknown(data, {"trainer"}, {"buffer"}, where)
+    refuse_unknown(trainer, _DECIDING, _TRAINING, f"{where}: trainer")
+    name = text(trainer, "dict_class", where) or "none"
+    if name not in CLASSES:
+        raise ModelError(f"{where}: {unknown('dict_class', name, CLASSES)}")
+    kind = CLASSES[name]
+    d_in, d_sae = count(trainer, "activation_dim", where), count(trainer, "dict_size", where)
+    k = count(trainer, "k", where) if kind.per_token or "k" in trainer else None
+    if kind.per_token and k is not None and k > d_sae:
+        raise wrong(where, "k", k, f"1 to dict_size, which is {d_sae}")
+    config = Config(
+        architecture=kind.architecture,
+        d_in=d_in,
+        d_sae=d_sae,
+        k=k if kind.per_token else None,
+        apply_b_dec_to_input=kind.subtracts,
+        site=_site(trainer, buffer, where),
+        model=text(trainer, "lm_name", where),
+    )
+    return Dictionary(kind, config, k, _groups(trainer, d_sae, where))
+
+
+def _groups(trainer: Mapping[str, Any], d_sae: int, where: str) -> int | None:
+    """The number of groups of a Matryoshka SAE: they have to share out all latents."""
+    sizes = trainer.get("group_sizes")
+    if sizes is None:
+        return None
+    whole = isinstance(sizes, list) and all(type(size) is int and size > 0 for size in sizes)
+    if not whole or sum(sizes) != d_sae:
+        raise wrong(where, "group_sizes", sizes, f"whole numbers that add up to dict_size, {d_sae}")
+    return len(sizes)
+
+
+def _site(trainer: Mapping[str, Any], buffer: Mapping[str, Any], where: str) -> Site | None:
+    """Where it belongs, as the training scripts name the module; None for other names."""
+    side = buffer.get("io", "out")
+    if side == "in_and_out":
+        raise wrong(where, "io", side, "in, out: transcoders of dictionary_learning are not read")
+    match = _SUBMODULE.fullmatch(text(trainer, "submodule_name", where) or "")
+    if match is None or side != "out":
+        return None
+    return Site(_SITES.get(match[1], "attn_raw"), int(match[2]))

@@ -1,0 +1,112 @@
+"""Options of the format `openai`, and what a file's pickle says without a weight being read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from harness.contract import SaeFacts, Site
+from harness.errors import ModelError, listed, suggestion
+from harness_saes.core.checks import count, wrong
+from harness_saes.core.stored import Entry, Layout, check_layout
+from harness_saes.files.places import FileOptions
+from harness_saes.files.pt_file import Contents, read_pt
+from harness_saes.formats.saelens.config import Config
+from harness_saes.widths import length
+
+_OWN = frozenset({"pre_bias", "latent_bias", "encoder.weight", "decoder.weight"})
+_SETTINGS = {
+    "activation": "activation",
+    "activation_state_dict.k": "k",
+    "activation_state_dict.postact_fn": "postact_fn",
+    # What state_dict() of the library's class writes beside that.
+    "activation.k": "k",
+    "activation.postact_fn": "postact_fn",
+}
+_PLACE = re.compile(r"(resid_delta_attn|resid_delta_mlp|resid_post_mlp)(?:_v\d+\w*)?/(?:.*/)?(\d+)")
+_SITES = {
+    "resid_delta_attn": "attn_out",
+    "resid_delta_mlp": "mlp_out",
+    "resid_post_mlp": "resid_post",
+}
+"""OpenAI's names of places in a block. `resid_post_attn` and `mlp_post_act` are none of ours."""
+
+
+class OpenaiOptions(FileOptions):
+    """One of OpenAI's SAEs of GPT-2 small, version 1, 4 or 5: a `.pt` file."""
+
+    tensors: ClassVar[frozenset[str]] = _OWN
+
+    def describe(self) -> SaeFacts:
+        """Facts from the file's pickle; nothing of what is not cached."""
+        file = self.found()
+        return SaeFacts() if file is None else read_config(file)[0].facts
+
+
+def read_config(file: Path) -> tuple[Config, Layout]:
+    """What a file says of itself, and its tensors; ModelError where it does not fit together."""
+    contents, where = read_pt(file), str(file)
+    d = length(contents.tensors, "pre_bias", where)
+    n = length(contents.tensors, "latent_bias", where)
+    layout = {
+        "pre_bias": Entry((d,), "b_dec"),
+        "latent_bias": Entry((n,), "b_enc"),
+        "encoder.weight": Entry((n, d), "W_enc", turned=True),
+        "decoder.weight": Entry((d, n), "W_dec", turned=True),
+        # Statistics of the training run.
+        "stats_last_nonzero": Entry((n,), optional=True, integer=True),
+        "latents_activation_frequency": Entry((n,), optional=True),
+        "latents_mean_square": Entry((n,), optional=True),
+    }
+    what = f"{d} numbers in pre_bias and {n} in latent_bias"
+    check_layout(contents.tensors, layout, where, what)
+    k = _latents_per_token(contents, n, where)
+    config = Config(
+        architecture="standard" if k is None else "topk",
+        d_in=d,
+        d_sae=n,
+        k=k,
+        normalize="none" if k is None else "layer_norm",
+        site=_site(file),
+        model="gpt2",
+    )
+    return config, layout
+
+
+def _latents_per_token(contents: Contents, d_sae: int, where: str) -> int | None:
+    """k of a TopK SAE; None of one with a ReLU, as those are that name no activation."""
+    plain = contents.plain
+    if unknown := plain.keys() - _SETTINGS.keys():
+        key = min(unknown)
+        raise ModelError(
+            f"{where}: unknown key {key!r}, which could change the numbers. Allowed: "
+            f"{listed(_SETTINGS)}.{suggestion(key, _SETTINGS)}"
+        )
+    settings: dict[str, Any] = {}
+    for key, value in sorted(plain.items()):
+        if settings.setdefault(_SETTINGS[key], value) != value:
+            raise wrong(where, key, value, f"{settings[_SETTINGS[key]]!r}, as another key says")
+    activation = settings.get("activation", "ReLU")
+    if activation == "ReLU" and len(settings) <= 1:
+        return None
+    if activation != "TopK":
+        raise wrong(where, "activation", activation, "ReLU without a k, TopK with one")
+    return _k(settings, d_sae, where)
+
+
+def _k(settings: Mapping[str, Any], d_sae: int, where: str) -> int:
+    after = settings.get("postact_fn", "ReLU")
+    if after != "ReLU":
+        raise wrong(where, "postact_fn", after, "ReLU")
+    k = count(settings, "k", where)
+    if k > d_sae:
+        raise wrong(where, "k", k, f"1 to the number of latents, which is {d_sae}")
+    return k
+
+
+def _site(file: Path) -> Site | None:
+    """Where it belongs, from the path that OpenAI publishes it under."""
+    matches = list(_PLACE.finditer(file.with_suffix("").as_posix()))
+    return Site(_SITES[matches[-1][1]], int(matches[-1][2])) if matches else None

@@ -1,0 +1,138 @@
+"""Options of Qwen-Scope, and the facts that names and headers tell."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import ClassVar
+
+from pydantic import Field
+
+from harness.contract import SaeFacts
+from harness.contract.sites import Site
+from harness.errors import ModelError, listed
+from harness_saes.core.stored import Entry, Layout, check_layout
+from harness_saes.files.pt_file import read_pt
+from harness_saes.files.repository import RepositoryOptions
+from harness_saes.formats.saelens.config import Config
+from harness_saes.widths import length
+
+SUFFIX = ".sae.pt"
+TENSORS = ("W_enc", "W_dec", "b_enc", "b_dec")
+_FILE = re.compile(r"layer(\d+)(?:\.sae\.pt)?$")
+_WIDTHS = {
+    "Qwen3-1.7B-Base": 2048,
+    "Qwen3-8B-Base": 4096,
+    "Qwen3-30B-A3B-Base": 2048,
+    "Qwen3.5-2B-Base": 2048,
+    "Qwen3.5-9B-Base": 4096,
+    "Qwen3.5-27B": 5120,
+    "Qwen3.5-35B-A3B-Base": 2048,
+}
+"""Of the models, for an SAE that is not cached."""
+_REPOSITORY = re.compile(r"SAE-Res-(Qwen[\w.-]+?)-W(\d+)K-L0_(\d+)")
+
+
+class QwenScopeOptions(RepositoryOptions):
+    """An SAE of Qwen-Scope: `layer{n}.sae.pt` in `Qwen/SAE-Res-{model}-W{width}K-L0_{k}`."""
+
+    suffixes: ClassVar[tuple[str, ...]] = (SUFFIX,)
+    depth: ClassVar[int] = 0
+
+    k: int | None = Field(None, ge=1)
+    """Latents per token, where no folder of the path is named after its repository (…-L0_50)."""
+
+    def config(self, weights: Path) -> Config:
+        """What decides the numbers, from names and header; ModelError says what does not fit."""
+        where, contents = str(weights), read_pt(weights)
+        found = contents.tensors
+        if contents.plain:
+            raise ModelError(
+                f"{where}: {listed(contents.plain)} beside the tensors, which could change the "
+                f"numbers. Expected {listed(TENSORS)} only."
+            )
+        d_in, d_sae = length(found, "b_dec", where), length(found, "b_enc", where)
+        what = f"d_in {d_in}, the length of b_dec, and d_sae {d_sae}, that of b_enc"
+        check_layout(found, layout(d_in, d_sae), where, what)
+        return Config(
+            architecture="topk",
+            d_in=d_in,
+            d_sae=d_sae,
+            k=self._k(d_sae),
+            apply_b_dec_to_input=False,
+            site=self._site(),
+            model=self._model(),
+            neuronpedia=self.neuronpedia,
+        )
+
+    def describe(self) -> SaeFacts:
+        """Facts from the file's header; of one that is not cached, from its names."""
+        weights = self.found()
+        if weights is not None:
+            return self.config(weights).facts
+        match = _last(self.named())
+        return SaeFacts(
+            architecture="topk",
+            d_in=_WIDTHS.get(match[1]) if match else None,
+            d_sae=1024 * int(match[2]) if match else None,
+            site=self._site(),
+            model=self._model(),
+            neuronpedia=self.neuronpedia,
+        )
+
+    @classmethod
+    def claims(cls, path: str) -> bool:
+        """Whether `path` is such a file, or a folder with some, by name and by their tensors.
+
+        One that cannot be read is claimed by its name, so that its own error is told.
+        """
+        file = cls.first(path)
+        return file is not None and _FILE.search(file.name) is not None and _is_one(file)
+
+    def _k(self, d_sae: int) -> int:
+        named = _last(self.named())
+        told = int(named[3]) if named else None
+        k = self.k or told
+        if k is None:
+            raise ModelError(
+                f"{self.where}: no file says how many latents are active, and the path has no "
+                "folder such as SAE-Res-Qwen3-1.7B-Base-W32K-L0_50. Give k (50 there)."
+            )
+        if told not in (None, k):
+            raise ModelError(
+                f"{self.where}: k is {k}, but the repository's name says L0_{told}. Remove k."
+            )
+        if k > d_sae:
+            raise ModelError(f"{self.where}: k is {k}. Allowed: 1 to d_sae, which is {d_sae}.")
+        return k
+
+    def _site(self) -> Site | None:
+        match = _FILE.search(self.named())
+        return Site("resid_post", int(match[1])) if match else None
+
+    def _model(self) -> str | None:
+        match = _last(self.named())
+        return f"Qwen/{match[1]}" if match else None
+
+
+def layout(d_in: int, d_sae: int) -> Layout:
+    """How the file stores the core's tensors: both weights the other way round."""
+    return {
+        "W_enc": Entry((d_sae, d_in), "W_enc", turned=True),
+        "W_dec": Entry((d_in, d_sae), "W_dec", turned=True),
+        "b_enc": Entry((d_sae,), "b_enc"),
+        "b_dec": Entry((d_in,), "b_dec"),
+    }
+
+
+def _last(named: str) -> re.Match[str] | None:
+    found = list(_REPOSITORY.finditer(named))
+    return found[-1] if found else None
+
+
+def _is_one(file: Path) -> bool:
+    try:
+        contents = read_pt(file)
+    except ModelError:
+        return True
+    return set(contents.tensors) | set(contents.plain) == set(TENSORS)

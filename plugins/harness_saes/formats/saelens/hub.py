@@ -1,0 +1,129 @@
+"""Releases on the hub, resolved by sae_lens: where they are and how their files are converted.
+
+Releases in SAELens' own form are downloaded and read by us, which allows a revision; others go
+through the converter that sae_lens has for them. Either way only weights and a configuration come
+out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from harness.errors import ModelError, unknown
+from harness_saes.files.header import Stored, read_header
+from harness_saes.formats.saelens.config import Config, parse_config
+from harness_saes.formats.saelens.keys import DECIDING
+from harness_saes.formats.saelens.options import CONFIG, WEIGHTS, SaelensOptions
+from harness_saes.formats.saelens.scale import folded
+from harness_saes.formats.saelens.tensors import check_tensors
+
+_NATIVE = "sae_lens"
+_NAMES = {
+    torch.float64: "F64",
+    torch.float32: "F32",
+    torch.bfloat16: "BF16",
+    torch.float16: "F16",
+}
+
+
+def read_release(options: SaelensOptions) -> tuple[Config, dict[str, Tensor]]:
+    """Configuration and weights of one SAE of a release, its scaling factor folded in if known.
+
+    Raises ModelError for an unknown release or id, files that cannot be had, an architecture that
+    is not known, and a revision of a release that only a converter reads.
+    """
+    from sae_lens.loading import pretrained_saes_directory as directory
+    from sae_lens.loading.pretrained_sae_loaders import (
+        get_conversion_loader_name,
+        handle_config_defaulting,
+    )
+
+    release, name = str(options.release), str(options.id)
+    releases = directory.get_pretrained_saes_directory()
+    if release not in releases and "/" not in release:
+        raise ModelError(f"{options.where}: {unknown('release', release, releases)}")
+    if release in releases and name not in releases[release].saes_map:
+        known = releases[release].saes_map
+        raise ModelError(f"{options.where}: {unknown('id', name, known)}")
+    repository, folder = directory.get_repo_id_and_folder_name(release, name)
+    overrides = directory.get_config_overrides(release, name)
+    loader = get_conversion_loader_name(release)
+    try:
+        if loader == _NATIVE:
+            data, tensors = _native(options, repository, folder)
+            data = _overridden(data, overrides)
+        else:
+            data, tensors = _converted(options, loader, repository, folder, overrides)
+    except (OSError, ValueError) as error:  # every error of the hub is one of the two
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ModelError(
+            f"{options.where}: not in the local cache, and {repository} could not be downloaded "
+            f"({reason}). Allowed: a release that is cached or reachable. Load it once where "
+            "there is a network, or give a folder as path."
+        ) from error
+    # Of a listed release sae_lens knows which keys matter; elsewhere an unknown key is an error.
+    if release in releases:
+        # It stumbles over an architecture that it does not know, of which `parse_config` tells.
+        with contextlib.suppress(KeyError):
+            data = handle_config_defaulting(dict(data))
+    config = parse_config(data, f"{options.where}: {CONFIG}")
+    stored = {
+        key: Stored(_NAMES.get(t.dtype, str(t.dtype)), tuple(t.shape)) for key, t in tensors.items()
+    }
+    check_tensors(stored, config, f"{options.where}: {WEIGHTS}")
+    return folded(config, tensors, directory.get_norm_scaling_factor(release, name))
+
+
+def _native(
+    options: SaelensOptions, repository: str, folder: str
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    from huggingface_hub import hf_hub_download
+
+    config, weights = (
+        Path(hf_hub_download(repository, f"{folder}/{name}", revision=options.revision))
+        for name in (CONFIG, WEIGHTS)
+    )
+    read_header(weights)
+    return json.loads(config.read_text(encoding="utf-8")), load_file(weights)
+
+
+def _converted(
+    options: SaelensOptions,
+    loader: str,
+    repository: str,
+    folder: str,
+    overrides: Mapping[str, Any],
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    from sae_lens.loading.pretrained_sae_loaders import NAMED_PRETRAINED_SAE_LOADERS
+
+    if options.revision is not None:
+        raise ModelError(
+            f"{options.where}: revision is set, but sae_lens' converter {loader} always reads the "
+            "default branch. Remove revision, or convert the SAE and give its folder as path."
+        )
+    data, tensors, _ = NAMED_PRETRAINED_SAE_LOADERS[loader](
+        repo_id=repository,
+        folder_name=folder,
+        device="cpu",
+        force_download=False,
+        cfg_overrides={**overrides, "device": "cpu", "dtype": "float32"},
+    )
+    return data, tensors
+
+
+def _overridden(data: dict[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration with what sae_lens' list corrects in it, each key where it is looked for."""
+    metadata = data.get("metadata")
+    if not isinstance(metadata, dict):
+        return {**data, **overrides}
+    decides = {key: value for key, value in overrides.items() if key in DECIDING}
+    about = {key: value for key, value in overrides.items() if key not in DECIDING}
+    return {**data, **decides, "metadata": {**metadata, **about}}

@@ -1,0 +1,115 @@
+"""Loads SAELens SAEs: local folders without sae_lens, releases through it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from harness.contract import Sae
+from harness.errors import ModelError
+from harness_saes.core.checks import number, read_json, wrong
+from harness_saes.core.linear import LinearSae
+from harness_saes.files.header import read_header
+from harness_saes.formats.saelens.config import Config, read_config
+from harness_saes.formats.saelens.options import CONFIG, SCALER, WEIGHTS, SaelensOptions
+from harness_saes.formats.saelens.original import ORIGINALS
+from harness_saes.formats.saelens.scale import UNFOLDED, Unfolded, folded
+from harness_saes.formats.saelens.tensors import SCALING, check_tensors
+
+log = logging.getLogger(__name__)
+
+
+class Saelens:
+    """The format `saelens`: a folder, or a release that sae_lens resolves."""
+
+    def __init__(self, options: SaelensOptions) -> None:
+        self._options = options
+
+    def load(self, device: str) -> Sae:
+        """The SAE on a device; ModelError says which file, tensor or key is missing or wrong."""
+        options = self._options
+        folder = options.folder()
+        if folder is not None:
+            return build(*read_folder(folder), options, device, str(folder / WEIGHTS))
+        # Imported here: sae_lens costs seconds, and local folders do without it.
+        from harness_saes.formats.saelens.hub import read_release
+
+        config, tensors = read_release(options)
+        return build(config, tensors, options, device, options.where)
+
+
+def read_folder(folder: Path) -> tuple[Config, dict[str, Tensor]]:
+    """Configuration and weights of a folder as SAELens writes it."""
+    config = read_config(folder / CONFIG)
+    weights = folder / WEIGHTS
+    check_tensors(read_header(weights), config, str(weights))
+    try:
+        tensors = load_file(weights)
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{weights}: cannot be read ({error}). Copy it again.") from error
+    if config.normalize != "expected_average_only_in":
+        return config, tensors
+    return folded(config, tensors, _scaling_factor(folder / SCALER))
+
+
+def _scaling_factor(file: Path) -> float | None:
+    """The factor s = √d/mean‖x‖ of a run that was not finished; sae_lens folds it in at the end."""
+    if not file.is_file():
+        return None
+    data = read_json(file)
+    if data.get("scaling_factor") is None:
+        return None
+    factor = number(data, "scaling_factor", 1.0, str(file))
+    if factor <= 0:
+        raise wrong(str(file), "scaling_factor", factor, "a number above 0")
+    log.info("%s: the weights are not finished; its factor %g is folded in", file, factor)
+    return factor
+
+
+def build(
+    config: Config,
+    tensors: Mapping[str, Tensor],
+    options: SaelensOptions,
+    device: str,
+    where: str,
+) -> Sae:
+    """The SAE from checked tensors: refuses values that are not finite, moves to the device."""
+    ready: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        # A sum is finite only if everything in it is.
+        if not torch.isfinite(tensor.sum(dtype=torch.float64)):
+            raise _not_finite(name, tensor, where)
+        ready[name] = tensor.to(device)
+    if "log_threshold" in ready:
+        ready["threshold"] = ready.pop("log_threshold").float().exp()
+    scaling = ready.pop(SCALING, torch.ones(1))
+    if not torch.allclose(scaling.float(), torch.ones_like(scaling, dtype=torch.float32)):
+        raise ModelError(
+            f"{where}: {SCALING} is not all ones, so the SAE was fine-tuned by scaling. Expected "
+            "an SAE without it. Fold it into W_dec with the sae_lens version that trained it."
+        )
+    dtype = getattr(torch, options.dtype)
+
+    def built(config: Config, tensors: Mapping[str, Tensor], notes: tuple[str, ...] = ()) -> Sae:
+        if config.architecture in ORIGINALS:
+            return ORIGINALS[config.architecture](config, tensors, dtype, notes=notes)
+        return LinearSae(config, tensors, dtype, notes=notes)
+
+    if config.normalize == "expected_average_only_in":
+        log.warning("%s: %s", where, UNFOLDED)
+        return Unfolded(config, ready, built)
+    return built(config, ready)
+
+
+def _not_finite(name: str, tensor: Tensor, where: str) -> ModelError:
+    bad = int((~torch.isfinite(tensor)).sum())
+    return ModelError(
+        f"{where}: {name} has {bad} values that are not finite, of {tensor.numel()}. "
+        "Expected numbers only. Copy the file again; if they stay, the training diverged."
+    )

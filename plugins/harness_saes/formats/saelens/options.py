@@ -1,0 +1,101 @@
+"""Options of the SAE format, and the facts that files tell without reading a weight."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import model_validator
+
+from harness.contract import Location, Needs, SaeFacts, SaeOptions
+from harness.errors import ModelError
+from harness_saes.files.header import read_header
+from harness_saes.formats.saelens.config import read_config
+from harness_saes.formats.saelens.tensors import check_tensors
+
+CONFIG = "cfg.json"
+WEIGHTS = "sae_weights.safetensors"
+SCALER = "activation_scaler.json"
+"""Beside checkpoints of a training run: the factor that is not folded into them yet."""
+_SHOWN = 5
+
+
+class SaelensOptions(SaeOptions):
+    """An SAE in the form of SAELens: a local folder, or a release on the hub."""
+
+    path: Location | None = None
+    """A folder with cfg.json and sae_weights.safetensors."""
+    release: str | None = None
+    """A release that sae_lens lists, or a hub repository (owner/name)."""
+    id: str | None = None
+    """The SAE's id in that release, such as `blocks.8.hook_resid_pre`."""
+    revision: str | None = None
+    """Branch, tag or commit of the release's repository."""
+    dtype: Literal["float32", "float64"] = "float32"
+    """Numbers to compute in, however the weights are stored: half precision is not offered,
+    because it changes which latents are active."""
+
+    @model_validator(mode="after")
+    def _one_place(self) -> SaelensOptions:
+        if self.path is not None:
+            for name in ("release", "id", "revision"):
+                if getattr(self, name) is not None:
+                    raise ValueError(f"path and {name} exclude each other; give one place")
+        elif self.release is None or self.id is None:
+            raise ValueError("path is missing; give a folder, or a release with the SAE's id")
+        return self
+
+    @property
+    def where(self) -> str:
+        """How messages name this SAE."""
+        return f"SAE {self.path or f'{self.release} {self.id}'}"
+
+    def folder(self) -> Path | None:
+        """The local folder, with both files; None for a release. ModelError says what is wrong."""
+        if self.path is None:
+            return None
+        folder = Path(self.path).expanduser()
+        if not folder.is_dir():
+            what = "is a file" if folder.exists() else "no such folder"
+            raise ModelError(
+                f"{self.where}: {what}. Expected a folder with {CONFIG} and {WEIGHTS}. "
+                "An SAE on the hub is named by release and id."
+            )
+        for name in (CONFIG, WEIGHTS):
+            if not (folder / name).is_file():
+                raise ModelError(
+                    f"{self.where}: has no {name}. Expected a folder with {CONFIG} and {WEIGHTS}."
+                    f"{_inside(folder)}"
+                )
+        return folder
+
+    def describe(self) -> SaeFacts:
+        """Facts from cfg.json, and whether the weights' header fits it; nothing for a release."""
+        folder = self.folder()
+        if folder is None:
+            # Releases are listed inside sae_lens, whose import takes seconds.
+            return SaeFacts()
+        config = read_config(folder / CONFIG)
+        check_tensors(read_header(folder / WEIGHTS), config, str(folder / WEIGHTS))
+        return config.facts
+
+    def needs(self) -> Needs:
+        """What is to be downloaded: of a release, offline, nobody can know whether it is here."""
+        bytes_ = 8 if self.dtype == "float64" else 4
+        return Needs(None if self.path else f"{self.release} {self.id}", number_bytes=bytes_)
+
+    @classmethod
+    def claims(cls, path: str) -> bool:
+        """Whether `path` is a folder with both files."""
+        folder = Path(path)
+        return (folder / CONFIG).is_file() and (folder / WEIGHTS).is_file()
+
+
+def _inside(folder: Path) -> str:
+    """Which SAEs are in folders of the folder, two levels down at most."""
+    found = [file for depth in ("*", "*/*") for file in folder.glob(f"{depth}/{WEIGHTS}")]
+    if not found:
+        return ""
+    names = sorted(str(file.parent.relative_to(folder)) for file in found)
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f" It holds {', '.join(names[:_SHOWN])}{more}: give the path of one."

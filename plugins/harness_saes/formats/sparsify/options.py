@@ -1,0 +1,174 @@
+"""Options of the format `sparsify`, and what its cfg.json and header say."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from harness.contract import SaeFacts, Site
+from harness.errors import ModelError
+from harness_saes.config_keys import refuse_unknown
+from harness_saes.core.checks import count, flag, text, wrong
+from harness_saes.core.stored import Entry, Layout, check_layout
+from harness_saes.files.header import read_header
+from harness_saes.files.places import FolderOptions, folders_with, read_json
+from harness_saes.formats.saelens.config import Config
+
+CONFIG = "cfg.json"
+WEIGHTS = "sae.safetensors"
+_DECIDING = frozenset(
+    {
+        "activation",
+        "d_in",
+        "expansion_factor",
+        "k",
+        "num_latents",
+        "signed",
+        "skip_connection",
+        "transcode",
+    }
+)
+_TRAINING = frozenset({"normalize_decoder", "multi_topk", "lookup_max_order", "gram_table_hash"})
+"""How it was trained: `normalize_decoder` did its work before the file was written."""
+_UNREAD = frozenset({"embed_skip", "gram_lookup"})
+"""Parts of newer transcoders that read more than one activation."""
+_BLOCK = re.compile(r"(?:.*\.)?(?:layers|h|blocks)\.(\d+)(?:\.(mlp|attn|self_attn|attention))?")
+_SITES = {None: "resid_post", "mlp": "mlp_raw"}
+_SITES_IN = {None: "resid_pre", "mlp": "mlp_in"}
+
+
+class SparsifyOptions(FolderOptions):
+    """An SAE or transcoder in the form of EleutherAI's sparsify."""
+
+    choice: ClassVar[str] = "hookpoint"
+    hookpoint: str | None = None
+    """The SAE's folder in a repository with several, such as `layers.15` or `layers.15.mlp`."""
+    transcode: bool | None = None
+    """Whether it is a transcoder, where cfg.json is from before 2025 and does not say: the
+    decoder's bias is subtracted from the input of an SAE, but not of a transcoder."""
+
+    def names(self) -> tuple[str, ...]:
+        """Both files."""
+        return CONFIG, WEIGHTS
+
+    def describe(self) -> SaeFacts:
+        """Facts from cfg.json, and whether the header fits; nothing of what is not cached."""
+        folder = self.found()
+        return SaeFacts() if folder is None else self.checked(folder).facts
+
+    def checked(self, folder: Path) -> Config:
+        """The configuration in a folder whose tensors are those that it describes."""
+        config, skip = read_config(folder / CONFIG, self.transcode, self.hookpoint or str(folder))
+        what = f"d_in {config.d_in} and {config.d_sae} latents in {CONFIG}"
+        header, weights = read_header(folder / WEIGHTS), str(folder / WEIGHTS)
+        check_layout(header, layout(config, skip), weights, what)
+        return config
+
+    @classmethod
+    def claims(cls, path: str) -> bool:
+        """Whether `path` is a folder with both files, or with folders of them."""
+        for folder in folders_with(Path(path), (CONFIG, WEIGHTS)):
+            try:
+                return {"d_in", "k"} <= read_json(folder / CONFIG).keys()
+            except ModelError:
+                return True  # the files' names are sparsify's: its own error is told
+        return False
+
+
+def layout(config: Config, skip: bool) -> Layout:
+    """The tensors of a file; the encoder is a torch Linear, the decoder is not."""
+    d, n = config.d_in, config.d_sae
+    tensors = {
+        "encoder.weight": Entry((n, d), "W_enc", turned=True),
+        "encoder.bias": Entry((n,), "b_enc"),
+        "W_dec": Entry((n, d), "W_dec"),
+        "b_dec": Entry((d,), "b_dec"),
+    }
+    return tensors | ({"W_skip": Entry((d, d), "W_skip")} if skip else {})
+
+
+def read_config(file: Path, transcode: bool | None, hookpoint: str) -> tuple[Config, bool]:
+    """The configuration of a cfg.json, and whether there is a skip connection.
+
+    `transcode` is what the task says of a file that does not; `hookpoint` is the name of the
+    folder, which says where the SAE belongs. ModelError names the file and the key.
+    """
+    data, where = read_json(file), str(file)
+    refuse_unknown(data, _DECIDING | _UNREAD, _TRAINING, where)
+    for key in _UNREAD:
+        if flag(data, key, False, where):
+            raise wrong(where, key, True, "false: such transcoders read more than one activation")
+    d_in, k = count(data, "d_in", where), count(data, "k", where)
+    # sparsify writes num_latents 0 where the expansion factor decides.
+    own = data.get("num_latents") or None
+    d_sae = (
+        count(data, "num_latents", where) if own else d_in * count(data, "expansion_factor", where)
+    )
+    if k > d_sae:
+        raise wrong(where, "k", k, f"1 to the number of latents, which is {d_sae}")
+    skip = flag(data, "skip_connection", False, where)
+    transcodes = _transcodes(data, transcode, skip, where)
+    site, site_out = _sites(hookpoint, transcodes)
+    config = Config(
+        architecture=_architecture(data, k, d_sae, where),
+        d_in=d_in,
+        d_sae=d_sae,
+        d_out=d_in if transcodes else None,
+        k=k,
+        apply_b_dec_to_input=not transcodes,
+        site=site,
+        site_out=site_out,
+    )
+    return config, skip
+
+
+def _architecture(data: Mapping[str, Any], k: int, d_sae: int, where: str) -> str:
+    activation = text(data, "activation", where) or "topk"
+    signed = flag(data, "signed", False, where)
+    if activation not in ("topk", "groupmax"):
+        raise wrong(where, "activation", activation, "topk, groupmax")
+    if activation == "groupmax":
+        if signed:
+            raise wrong(where, "signed", True, "false with activation groupmax")
+        if d_sae % k:
+            raise wrong(where, "k", k, f"a divisor of the number of latents, {d_sae}")
+        return "groupmax"
+    return "abstopk" if signed else "topk"
+
+
+def _transcodes(data: Mapping[str, Any], said: bool | None, skip: bool, where: str) -> bool:
+    """Whether the file is a transcoder's; files from before sparsify 1.0 do not say."""
+    if "transcode" in data:
+        found = flag(data, "transcode", False, where)
+        if said is not None and said != found:
+            raise ModelError(
+                f"{where}: key transcode is {found}, but the task says {said}. "
+                "Remove the option transcode; it is for files without the key."
+            )
+        return found
+    if skip and said is None:
+        raise ModelError(
+            f"{where}: has a skip connection but no key transcode, as before sparsify 1.0, and "
+            "the two kinds compute differently. Say which it is: transcode = true if it predicts "
+            "a module's output; false is what sparsify itself assumes today."
+        )
+    return bool(said)
+
+
+def _sites(hookpoint: str, transcodes: bool) -> tuple[Site | None, Site | None]:
+    """Where it reads and, of a transcoder, writes; None where the name does not tell.
+
+    sparsify hooks modules, so `layers.5.mlp` is the output of the MLP before any post-norm.
+    """
+    for part in reversed(Path(hookpoint).parts):
+        if part == "embed_tokens" and not transcodes:
+            return Site("embed"), None
+        if match := _BLOCK.fullmatch(part):
+            layer, module = int(match[1]), match[2]
+            out = Site(_SITES.get(module, "attn_raw"), layer)
+            if not transcodes:
+                return out, None
+            return (Site(_SITES_IN[module], layer) if module in _SITES_IN else None), out
+    return None, None

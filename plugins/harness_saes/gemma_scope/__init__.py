@@ -1,1 +1,0 @@
-"""Gemma Scope 1: JumpReLU SAEs of Gemma 2, one `params.npz` each."""

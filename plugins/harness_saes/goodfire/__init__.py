@@ -1,1 +1,0 @@
-"""Goodfire's SAEs of Llama models."""

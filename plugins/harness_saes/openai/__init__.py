@@ -1,1 +1,0 @@
-"""OpenAI's SAEs of GPT-2 small."""

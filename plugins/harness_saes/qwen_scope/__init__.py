@@ -1,1 +1,0 @@
-"""Qwen-Scope: TopK SAEs of Qwen models, one `layer{n}.sae.pt` each."""

@@ -1,0 +1,109 @@
+"""One chart: numbers with intervals against another number, or against names in their order."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, TypeGuard
+
+from harness.contract import JSON, Figure
+from harness.results.numbers import number
+from harness_sections.charts.looks import Look, looks
+from harness_sections.charts.points import Line, Point, bars
+
+_GREY = Look("#767676", "line-ew", "dot")
+_MOST = 14
+"""Lines that are drawn; the table has all."""
+_TICKS = 12
+_ROOM = 0.06
+
+
+def curves(
+    title: str,
+    meaning: str,
+    lines: Sequence[Line],
+    axes: tuple[str, str],
+    *,
+    log: bool = False,
+    series: str = "series",
+) -> Figure:
+    """The chart; `axes` name x and y, `series` is the table's column for a line's label.
+
+    A logarithmic x needs numbers above 0. The y axis holds 0.
+    """
+    drawn = [line for line in lines if line.faint] + [line for line in lines if not line.faint]
+    drawn = drawn[-_MOST:]
+    styles = looks(line.label for line in lines if not line.faint)
+    data = [_trace(line, styles.get(line.label, _GREY)) for line in drawn]
+    values = [
+        v
+        for line in drawn
+        for one in line.points
+        for v in (one.value, one.low, one.high)
+        if v is not None
+    ]
+    top, bottom = max([0.0, *values]), min([0.0, *values])
+    room = (top - bottom) * _ROOM or _ROOM
+    layout = {
+        "xaxis": {"title": {"text": axes[0]}, **_places(drawn, log)},
+        "yaxis": {"title": {"text": axes[1]}, "range": [bottom - room, top + room]},
+        "height": 340 + 20 * len(data),
+        "showlegend": len(data) > 1,
+    }
+    rows = [
+        {series: line.label, axes[0]: one.at, **one.row} for line in lines for one in line.points
+    ]
+    more = f" {len(lines) - _MOST} lines are not drawn." if len(lines) > _MOST else ""
+    return Figure(title, f"{meaning}{more} {_ends(lines)}", data, layout, rows)
+
+
+def _trace(line: Line, look: Look) -> dict[str, Any]:
+    trace: dict[str, Any] = {
+        "type": "scatter",
+        "mode": "lines+markers",
+        "name": line.label,
+        "x": [one.at for one in line.points],
+        "y": [one.value for one in line.points],
+        "line": {"color": look.colour, "dash": look.dash, "width": 1.5 if line.faint else 2},
+        "marker": {"color": look.colour, "symbol": look.marker, "size": 8},
+    }
+    if line.faint:
+        trace["marker"]["line"] = {"color": look.colour, "width": 2}
+    if any(one.low is not None for one in line.points):
+        trace["error_y"] = bars(line.points, look.colour)
+    return trace
+
+
+def _places(lines: Sequence[Line], log: bool) -> dict[str, Any]:
+    """The x axis: every place has its tick while there are few."""
+    once = list(dict.fromkeys(one.at for line in lines for one in line.points))
+    numbers = sorted({float(at) for at in once if is_number(at)})
+    if len(numbers) < len(once) or not numbers:
+        return {"type": "category", "categoryorder": "array", "categoryarray": once}
+    ticks: dict[str, Any] = {}
+    if len(numbers) <= _TICKS:
+        ticks = {"tickvals": numbers, "ticktext": [f"{one:,.10g}" for one in numbers]}
+    low, high = numbers[0], numbers[-1]
+    if log and low > 0:
+        room = _ROOM * math.log10(high / low) or _ROOM
+        return {"type": "log", "range": [math.log10(low) - room, math.log10(high) + room], **ticks}
+    room = _ROOM * (high - low) or 0.5
+    return {"range": [low - room, high + room], **ticks}
+
+
+def is_number(value: JSON) -> TypeGuard[int | float]:
+    """Whether it can stand on an axis of numbers."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _ends(lines: Sequence[Line]) -> str:
+    parts = []
+    for line in lines:
+        first, last = line.points[0], line.points[-1]
+        text = f"{line.label} {first.text} at {_at(first)}"
+        parts.append(text if first is last else f"{text}, {last.text} at {_at(last)}")
+    return f"{'; '.join(parts)}."
+
+
+def _at(one: Point) -> str:
+    return number(one.at) if isinstance(one.at, float) else str(one.at)

@@ -1,0 +1,129 @@
+"""How numbers move along the checkpoints of a fine-tune."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from harness.contract import JSON, Figure, Record
+from harness.results.read import Results
+from harness_sections.charts.curves import curves, is_number
+from harness_sections.charts.points import Line, Point
+from harness_sections.layers.variants import named, whole
+
+_AXIS = "checkpoint"
+_FOLLOWED = ("cosine.raw", "cosine.latent", "pc_explained_variance", "flip_rate.token")
+"""What is followed where no analysis says."""
+_ENTRIES = ("pair", "statistic", "direction", _AXIS)
+_MOST = 8
+Row = Mapping[str, Any]
+
+
+def checkpoints(results: Results) -> Iterator[Figure]:
+    """A figure for each unit: of what a `trajectory` followed, else of what has checkpoints."""
+    at = _places(results)
+    ways = {name: results.tables[f"{name}.points"] for name in _analyses(results)}
+    if not ways and at:
+        ways = {_AXIS: list(_followed(results.records, at))}
+    drawn = 0
+    for name, rows in ways.items():
+        by_unit: dict[JSON, list[Row]] = {}
+        for row in rows:
+            by_unit.setdefault(str(row.get("unit")), []).append(row)
+        for mine in by_unit.values():
+            if drawn < _MOST and len({row.get("pair") for row in mine}) > 1:
+                drawn += 1
+                yield _figure(name, mine, at)
+
+
+def _analyses(results: Results) -> list[str]:
+    """The analyses that followed numbers and kept their points."""
+    records = named(results.records, "trajectory.change", "trajectory.trend")
+    names = dict.fromkeys(str(record.axes.get("analysis")) for record in records)
+    return [name for name in names if f"{name}.points" in results.tables]
+
+
+def _places(results: Results) -> dict[str, JSON]:
+    """The checkpoint of each pair: not every record of a pair says it."""
+    found: dict[str, JSON] = {
+        str(record.axes["pair"]): record.axes[_AXIS]
+        for record in results.records
+        if _AXIS in record.axes and "pair" in record.axes
+    }
+    for name in _analyses(results):
+        for row in results.tables[f"{name}.points"]:
+            if row.get("at") is not None:
+                found[str(row.get("pair"))] = row["at"]
+    return found
+
+
+def _figure(name: str, rows: Sequence[Row], at: Mapping[str, JSON]) -> Figure:
+    pairs = list(dict.fromkeys(str(row.get("pair")) for row in rows))
+    numbered = len({at.get(p) for p in pairs}) == len(pairs)
+    numbered = numbered and all(is_number(at.get(pair)) for pair in pairs)
+    by_series: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        by_series.setdefault((str(row.get("of")), str(row.get("series"))), []).append(row)
+    labels = _labels(list(by_series))
+    lines = []
+    for key, mine in by_series.items():
+        points = [
+            _point(row, at[str(row["pair"])] if numbered else str(row["pair"])) for row in mine
+        ]
+        lines.append(Line(labels[key], tuple(points)))
+    ids = list(dict.fromkeys(of.partition("@")[0] for of, _ in by_series))
+    unit = str(rows[0].get("unit"))
+    axis = _AXIS if numbered else "pair"
+    what = " and ".join(ids) if len(ids) < 3 else unit
+    title = f"{what} by {axis}" + f" ({name})" * (name != axis)
+    alike = sorted(set.intersection(*(set(text.split(",")) for _, text in by_series)))
+    meaning = f"A fine-tune on its way: {', '.join(pairs)}. All with {', '.join(alike)}."
+    return curves(title, meaning, lines, (axis, unit))
+
+
+def _point(row: Row, at: JSON) -> Point:
+    value, low, high = (row.get(key) for key in ("value", "low", "high"))
+    told = {"pair": str(row.get("pair")), "value": value, "from": low, "to": high}
+    return Point(at, value, low, high, told)
+
+
+def _labels(series: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    """The number's name, and what tells a series from the others."""
+    parts = [set(text.split(",")) for _, text in series]
+    common = set.intersection(*parts) if parts else set()
+    return {
+        (of, text): ", ".join(
+            [of.partition("@")[0], *(part for part in text.split(",") if part not in common)]
+        )
+        for of, text in series
+    }
+
+
+def _followed(records: Sequence[Record], at: Mapping[str, JSON]) -> Iterator[Row]:
+    """Rows as a `trajectory` keeps them, of every series whose pairs have a checkpoint each."""
+    found: dict[tuple[str, str], list[Record]] = {}
+    for record in whole(named(records, *_FOLLOWED)):
+        axes = record.axes
+        first = axes.get("pc", 1) == 1 and axes.get("injection", "none") == "none"
+        if first and str(axes.get("pair")) in at:
+            same = {name: value for name, value in axes.items() if name not in _ENTRIES}
+            text = ",".join(f"{name}={value}" for name, value in sorted(same.items()))
+            options = json.dumps(record.options, sort_keys=True, default=str)
+            found.setdefault((f"{record.id} {options}", text), []).append(record)
+    for (_, series), mine in found.items():
+        places = [at[str(record.axes["pair"])] for record in mine]
+        if len(set(map(str, places))) < len(places) or not all(map(is_number, places)):
+            continue  # two fine-tunes: nothing says which checkpoint is whose
+        ordered = sorted(zip(places, mine, strict=True), key=lambda one: float(str(one[0])))
+        for _, record in ordered:
+            low, high = record.ci or (None, None)
+            yield {
+                "of": record.id,
+                "series": series,
+                "pair": record.axes["pair"],
+                "value": record.value,
+                "low": low,
+                "high": high,
+                "unit": record.unit,
+            }

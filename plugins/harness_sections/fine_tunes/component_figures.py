@@ -1,0 +1,149 @@
+"""What principal components of a change explain, and which features they are aligned with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from harness.contract import JSON, Figure, Grid, Record
+from harness.results.numbers import number
+from harness_sections.charts.curves import curves
+from harness_sections.charts.depth import null
+from harness_sections.charts.points import Line, Point, point, reasons
+from harness_sections.layers.variants import called, named, variants, whole
+
+_PLACES = ("pair", "data", "site", "sae", "pc")
+_MOST = 8
+"""Figures of one kind."""
+_FOLDED = 30
+
+
+def explained(records: Sequence[Record]) -> list[Figure]:
+    """Explained variance by component: a figure for each site, a line for each pair."""
+    figures = []
+    mine = [r for r in whole(named(records, "pc_explained_variance")) if _pc(r)]
+    for label, found in variants(mine, _PLACES).items():
+        for site, there in _by(found, "site").items():
+            lines = []
+            for pair, components in _by(there, "pair").items():
+                ordered = sorted(components, key=_pc)
+                lines.append(Line(str(pair), tuple(point(_pc(r), r) for r in ordered)))
+            lines = [line for line in lines if len(line.points) > 1]
+            if lines:
+                title = called("Variance that each component explains", str(site), label)
+                figures.append(curves(title, _sums(lines), lines, _EXPLAINED, series="pair"))
+    return figures[:_MOST]
+
+
+_EXPLAINED = ("component", "share of the variance")
+
+
+def _sums(lines: Sequence[Line]) -> str:
+    sums = [
+        f"{line.label} {100 * sum(one.value or 0.0 for one in line.points):.0f}% in "
+        f"{len(line.points)}"
+        for line in lines
+    ]
+    return f"Of the change of activations, uncentred unless set. Together: {', '.join(sums)}."
+
+
+def aligned(records: Sequence[Record]) -> list[Figure | Grid]:
+    """Cosine of the first component with its best feature, by width of the SAE; and a table."""
+    blocks: list[Figure | Grid] = []
+    mine = [r for r in whole(named(records, "pc_feature_cosine.max_abs")) if r.value is None or r.n]
+    for label, found in variants(mine, _PLACES).items():
+        for site, there in _by([r for r in found if _pc(r) == 1], "site").items():
+            if len({record.n for record in there}) > 1:
+                blocks.append(_by_width(called(_TITLE, str(site), label), there))
+        above = named(records, "pc_feature_cosine.above_null")
+        blocks.append(_table(called("Components and their best feature", label), found, above))
+    figures = [block for block in blocks if isinstance(block, Figure)][:_MOST]
+    return [*figures, *(block for block in blocks if isinstance(block, Grid))]
+
+
+_TITLE = "First component and its best feature, by dictionary width"
+
+
+def _by_width(title: str, records: Sequence[Record]) -> Figure:
+    by_width = sorted(records, key=lambda record: record.n)
+    lines = [
+        Line(str(pair), tuple(point(r.n, r) for r in mine))
+        for pair, mine in _by(by_width, "pair").items()
+    ]
+    widths = {record.n: record for record in by_width}
+    levels = {"random vectors, expected": "value", "random vectors, 95% below": "q95"}
+    for level, key in levels.items():
+        found = {n: v for n, record in widths.items() if (v := _chance(record, key)) is not None}
+        points = tuple(Point(n, v, row={"value": v}) for n, v in found.items())
+        if points:
+            lines.append(Line(level, points, faint=True))
+    meaning = (
+        "Largest absolute cosine of the first principal component with any decoder row. A wider "
+        "dictionary has more rows to be near by chance: grey, the best of as many random unit "
+        "vectors."
+    )
+    return curves(title, meaning, lines, ("features", "largest |cosine|"), log=True)
+
+
+def _table(title: str, records: Sequence[Record], above: Sequence[Record]) -> Grid:
+    """A row for each pair, site and SAE: the first component beside chance, and all together."""
+    by_place: dict[tuple[JSON, ...], list[Record]] = {}
+    for record in records:
+        by_place.setdefault(_place(record), []).append(record)
+    rows: list[list[JSON]] = []
+    for (pair, site, sae), mine in by_place.items():
+        first = min(mine, key=_pc)
+        counted = [r for r in above if _place(r) == (pair, site, sae) and _pc(r) == _pc(first)]
+        beyond = [r for r in mine if (r.value or 0.0) > (_chance(r, "q95") or 1.0)]
+        rows.append(
+            [
+                str(pair),
+                str(site),
+                str(sae),
+                first.n,
+                "undefined" if first.value is None else number(first.value),
+                _written(null(first)),
+                _written(_chance(first, "q95")),
+                int(counted[0].value or 0) if counted else None,
+                f"{len(beyond)} of {len(mine)}",
+            ]
+        )
+    names = (
+        "pair",
+        "site",
+        "SAE",
+        "features",
+        "PC1: largest |cosine|",
+        "expected of random",
+        "95% of random below",
+        "PC1: features above that",
+        "components above that",
+    )
+    note = " ".join(["Random: the best of as many random unit vectors.", *reasons(records)])
+    return Grid(title, names, rows, note, folded=len(rows) > _FOLDED)
+
+
+def _chance(record: Record, key: str) -> float | None:
+    """A number of the record's null."""
+    value: Any = (record.null or {}).get(key)
+    return float(value) if isinstance(value, (int, float)) else None
+
+
+def _written(value: float | None) -> str:
+    return "" if value is None else number(value)
+
+
+def _place(record: Record) -> tuple[JSON, ...]:
+    return tuple(record.axes.get(axis) for axis in ("pair", "site", "sae"))
+
+
+def _pc(record: Record) -> int:
+    pc = record.axes.get("pc")
+    return pc if isinstance(pc, int) else 0
+
+
+def _by(records: Sequence[Record], axis: str) -> dict[JSON, list[Record]]:
+    found: dict[JSON, list[Record]] = {}
+    for record in records:
+        found.setdefault(record.axes.get(axis), []).append(record)
+    return found

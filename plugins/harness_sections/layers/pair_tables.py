@@ -1,0 +1,66 @@
+"""Every number of every pair, a column for each site: nothing that was measured is hidden."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from harness.contract import JSON, Grid, Panel, Record
+from harness.results.by_site import SiteTable, site_tables
+from harness.results.numbers import estimate, number
+from harness.results.read import Results
+from harness_sections.charts.depth import null
+from harness_sections.options import Plain
+
+_MOST = 60
+"""Rows that are shown open."""
+
+
+class PairTables:
+    """A table for each pair that is measured at two sites or more."""
+
+    def __init__(self, options: Plain) -> None:
+        self.options = options
+
+    def panel(self, results: Results) -> Panel | None:
+        """The tables, or None where there is no such pair."""
+        tables, _ = pairs_by_site(results.records)
+        grids = [_grid(table) for table in tables]
+        return Panel("Pairs by site", grids, order=28) if grids else None
+
+
+def pairs_by_site(records: Sequence[Record]) -> tuple[list[SiteTable], list[Record]]:
+    """The tables of measurements alone, and the measurements that are in none of them."""
+    other = {"direction", "experiment", "analysis"}
+    return site_tables([record for record in records if not other & record.axes.keys()])
+
+
+def _grid(table: SiteTable) -> Grid:
+    rows: list[list[JSON]] = []
+    for label, row in table.rows.items():
+        cells = [estimate(row[column]) if column in row else "" for column in table.columns]
+        rows.append([label, *cells, _nulls(row.values()), _counts(row.values())])
+    reasons: dict[str, list[str]] = {}
+    for label, row in table.rows.items():
+        for record in row.values():
+            if record.undefined:
+                reasons.setdefault(record.undefined, []).append(label)
+    notes = ["95% intervals over documents in brackets."]
+    notes += [
+        f"Undefined for {', '.join(dict.fromkeys(of))}: {why}." for why, of in reasons.items()
+    ]
+    columns = ["number", *table.columns, "if nothing differed", "n"]
+    return Grid(table.title, columns, rows, " ".join(notes), folded=len(rows) > _MOST)
+
+
+def _nulls(records: Iterable[Record]) -> str:
+    known = {value for record in records if (value := null(record)) is not None}
+    return ", ".join(number(value) for value in sorted(known))
+
+
+def _counts(records: Iterable[Record]) -> str:
+    """`5,725 to 8,660 tokens`."""
+    mine = list(records)
+    counts = sorted({record.n for record in mine})
+    first, last = counts[0], counts[-1]
+    span = f"{first:,}" if first == last else f"{first:,} to {last:,}"
+    return f"{span} {mine[0].n_of}"

@@ -1,0 +1,1 @@
+"""Features that an injected component switches on or off."""

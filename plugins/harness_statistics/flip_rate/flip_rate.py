@@ -1,0 +1,215 @@
+"""Which latents a fine-tune turns on and off, and how many of them a few directions explain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from harness.contract import Batch, Direction, Inputs, Outcome, State, Undefined
+from harness.contract.sites import parse_site
+from harness.errors import ModelError
+from harness.results.intervals import DRAWS, draw_weights
+from harness_statistics.flip_rate import injections
+from harness_statistics.flip_rate.counts import Counter, above
+from harness_statistics.flip_rate.injections import NONE, Condition, conditions
+from harness_statistics.flip_rate.options import FlipRate as Options
+from harness_statistics.flip_rate.results import outcome
+
+_SHARED = ("vectors", "seed")
+"""What merging keeps rather than adds."""
+_PIECE = 2**22
+"""Numbers of edited activations that exist at a time."""
+
+
+class FlipRate:
+    """Counts the latents whose being on differs between h_b and h′, token by token.
+
+    A latent is on where |z| > τ. h_b: the left activations; h′ by `injection`:
+
+    | injection | h′ |
+    |---|---|
+    | `none` | h_t, the right ones: what the fine-tune itself flips |
+    | `pcs` | h_b + (Δh V_k) V_kᵀ, Δh = h_t − h_b; k = d gives h_t back |
+    | `constant` | h_b + α Σ_{i≤k} σ_i/√N v_i |
+    | `random` | h_b + ‖(Δh V_k) V_kᵀ‖ u, u a random unit vector of that token and `draw` |
+
+    all re-encoded by the same SAE; no model runs. x: Float[Tensor, "tokens d_site"].
+
+    | record | formula | range |
+    |---|---|---|
+    | `flip_rate.token@1` | flips per token, all latents together | [0, d_sae] |
+    | `flip_rate.all@1` | flips / (tokens · d_sae) | [0, 1] |
+    | `flip_rate.micro@1` | Σ_j flips_j / Σ_j support_j | [0, 1] |
+    | `flip_rate.latent@1` | mean of flips_j / support_j over latents with enough support | [0, 1] |
+    | `flips.off_on@1`, `flips.on_off@1` | how many turn on, and off | counts |
+    | `flip_rate.over_random@1` | flips under `pcs` over the mean under `random` | [0, ∞) |
+
+    support_j: tokens on which latent j is on before or after. Random draws have the two rates per
+    token and per latent. Intervals by a bootstrap over
+    documents, paired within a ratio. Null of `none`: 0 for identical models.
+    Table `features`: the latents with most flips between the two models. Arrays, by
+    `<pair>/<sae>/<site>/<condition>/<what>`: see `flip_rate_arrays`.
+    Undefined: without tokens; injections where `pcs` is undefined or has fewer than k vectors;
+    the mean over latents where none has the support; rates of nothing that was ever on.
+    Raises ModelError where `pcs` lives elsewhere or has another width, where the sides differ in
+    width, and for SAEs that need whole sequences.
+    Source: arXiv 2605.11426; METHODS section 4 says what its definitions leave open.
+    """
+
+    def __init__(self, given: Options) -> None:
+        self.options = given
+        self.site = parse_site(given.site)
+
+    def start(self, inputs: Inputs) -> State:
+        """No token yet; the components to inject, so that nothing else is needed to go on."""
+        vectors = self._vectors(inputs)
+        state: State = {
+            "seed": np.array([inputs.seed], dtype=np.int64),
+            "tokens": np.zeros(DRAWS + 1),
+            "clusters": np.zeros(1, dtype=np.int64),
+            "vectors": vectors,
+        }
+        for name in self._saes(inputs):
+            facts = inputs.saes[name].facts
+            if facts.needs_sequence:
+                raise ModelError(
+                    f"sae {name!r}: it reads whole sequences, and flips re-encode single tokens. "
+                    "Allowed: SAEs whose rows are independent. Leave it out of saes"
+                )
+            assert facts.d_sae is not None, "a loaded SAE knows its width"
+            counter = Counter(name)
+            state |= counter.start(facts.d_sae, len(self._conditions(vectors)), DRAWS + 1)
+        return state
+
+    def update(self, state: State, batch: Batch) -> State:
+        """The state after one more batch; a batch without tokens changes nothing."""
+        if not len(batch.selected):
+            return state
+        right = batch.right
+        assert right is not None, "flip_rate reads a pair"
+        owner = batch.document[batch.selected.to(batch.document.device)]
+        weights = draw_weights(batch.documents, DRAWS, int(state["seed"][0]))
+        sizes = torch.bincount(owner, minlength=len(batch.documents)).cpu().double().numpy()
+        counts = {name: array.copy() for name, array in state.items()}
+        counts["tokens"] += weights @ sizes
+        counts["clusters"] += np.count_nonzero(sizes)
+        names = [name.removesuffix("/before") for name in state if name.endswith("/before")]
+        tau = self.options.tau
+        before = {name: above(batch.left.latents(name, self.site), tau) for name in names}
+        for name in names:
+            Counter(name).before(counts, before[name], owner, weights)
+        order = {one: index for index, one in enumerate(self._conditions(state["vectors"]))}
+        for name in names:
+            after = above(right.latents(name, self.site), tau)
+            Counter(name).after(counts, order[NONE], before[name], after, owner, weights)
+        for piece in self._pieces(state, batch):
+            mine, whose = batch.selected[piece], owner[piece]
+            was = {
+                name: latents.take(piece.to(latents.offsets.device))
+                for name, latents in before.items()
+            }
+            for condition, x in self._edited(state, batch, mine):
+                for name in names:
+                    after = above(batch.left.encode(name, x), tau)
+                    at = order[condition]
+                    Counter(name).after(counts, at, was[name], after, whose, weights)
+        return counts
+
+    def merge(self, left: State, right: State) -> State:
+        """One state from two that saw different documents."""
+        if any(not np.array_equal(left[name], right[name]) for name in _SHARED):
+            raise ValueError("two states with different components or seeds do not merge")
+        return {
+            name: array if name in _SHARED else array + right[name] for name, array in left.items()
+        }
+
+    def finish(self, state: State, inputs: Inputs) -> Outcome:
+        """Records, the table of features, and the arrays."""
+        direction = None if self.options.pcs is None else inputs.directions.get(self.options.pcs)
+        why = direction.reason if isinstance(direction, Undefined) else None
+        ran = self._conditions(state["vectors"])
+        return outcome(self.options, state, self._saes(inputs), ran, why)
+
+    # ── What is injected ──
+
+    def _pieces(self, state: State, batch: Batch) -> Iterator[Int[Tensor, " rows"]]:
+        """Places among the selected tokens, some at a time; none where nothing is injected."""
+        if not len(state["vectors"]):
+            return
+        step = max(1, _PIECE // state["vectors"].shape[1])
+        places = torch.arange(len(batch.selected))
+        yield from (places[start : start + step] for start in range(0, len(places), step))
+
+    def _edited(
+        self, state: State, batch: Batch, rows: Int[Tensor, " rows"]
+    ) -> Iterator[tuple[Condition, Float[Tensor, "rows d"]]]:
+        """Each injection with the activations of some tokens after it."""
+        x, tuned = self._both(state, batch, rows)
+        delta = injections.wide(tuned) - injections.wide(x)
+        raw = torch.from_numpy(state["vectors"]).to(delta)
+        basis = raw / raw.norm(dim=1, keepdim=True)
+        lengths: dict[int | None, Tensor] = {}
+        for one in self._with("pcs", state):
+            added = injections.along(delta, basis[: one.k])
+            lengths[one.k] = added.norm(dim=1, keepdim=True)
+            yield one, injections.plus(x, added)
+        for one in self._with("constant", state):
+            yield one, injections.plus(x, self.options.alpha * raw[: one.k].sum(0))
+        drawn: int | None = None
+        noise = delta
+        for one in self._with("random", state):
+            if one.draw != drawn:  # the same unit vectors for every rank
+                assert one.draw is not None
+                drawn, seed = one.draw, int(state["seed"][0])
+                noise = injections.unit_noise(batch, rows, x.shape[1], seed, drawn).to(delta)
+            yield one, injections.plus(x, lengths[one.k] * noise)
+
+    def _both(
+        self, state: State, batch: Batch, rows: Int[Tensor, " rows"]
+    ) -> tuple[Float[Tensor, "rows d"], Float[Tensor, "rows d"]]:
+        """Left and right activations of some tokens, as wide as the components."""
+        assert batch.right is not None
+        left, right = (side.x(self.site) for side in (batch.left, batch.right))
+        widths = left.shape[1], right.shape[1], state["vectors"].shape[1]
+        if len(set(widths)) > 1:
+            raise ModelError(
+                f"pairs.{self.options.pair}: {widths[0]} numbers per token at {self.site} on the "
+                f"left, {widths[1]} on the right, {widths[2]} in {self.options.pcs!r}. Allowed: "
+                "the same hidden size. Compare a model with its own fine-tune, and take "
+                "components of this pair"
+            )
+        return left[rows.to(left.device)], right[rows.to(right.device)]
+
+    def _with(self, injection: str, state: State) -> list[Condition]:
+        ran = self._conditions(state["vectors"])
+        return [one for one in ran if one.injection == injection]
+
+    def _conditions(self, vectors: Float[np.ndarray, "rank d"]) -> tuple[Condition, ...]:
+        """The conditions that run with these components."""
+        return conditions(self.options, len(vectors)) if len(vectors) else (NONE,)
+
+    def _vectors(self, inputs: Inputs) -> Float[np.ndarray, "rank d"]:
+        """The components with their lengths; no row where there are none to inject."""
+        name = self.options.pcs
+        found = None if name is None else inputs.directions[name]
+        if not isinstance(found, Direction):
+            return np.zeros((0, 0))
+        if found.site != self.site:
+            raise ModelError(
+                f"directions.{name} lives at {found.site}, and flips are counted at {self.site}. "
+                "Allowed: components of the same site. Give both the same site, or the same sweep"
+            )
+        units = found.vectors / np.linalg.norm(found.vectors, axis=1, keepdims=True)
+        if np.abs(units @ units.T - np.eye(len(units))).max() > 1e-6:
+            raise ModelError(
+                f"directions.{name}: its vectors are not orthogonal. Allowed: principal "
+                "components. Find them with principal_components"
+            )
+        return np.asarray(found.vectors, dtype=np.float64)
+
+    def _saes(self, inputs: Inputs) -> tuple[str, ...]:
+        return tuple(name for name in self.options.saes if name in inputs.saes)

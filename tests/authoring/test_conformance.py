@@ -1,0 +1,428 @@
+"""`harness plugins check`: what is right passes, and what is broken is named by its law.
+
+Broken plugins are packages of `harness new` with one thing changed.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+import harness.testing
+from harness.authoring.conformance.check import Verdict, check
+from harness.authoring.conformance.sampled import laws_of
+from harness.authoring.listing import components
+from harness.authoring.new.create import files
+from harness.authoring.new.names import named
+from harness.cli.main import main
+from harness.contract import Kind
+from harness.errors import PluginError
+from harness.registry import discover
+
+Change = tuple[str, str, str]
+"""A file of the package, what stands there, and what is put in its place."""
+Install = Callable[..., str]
+
+BUILT_IN = [plugin.name for plugin in discover().plugins]
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
+    """Puts a package of `harness new` on the path, with some changes; returns its name."""
+    made: list[str] = []
+
+    def install(kind: Kind, name: str, *changes: Change) -> str:
+        names = named(kind, name, discover())
+        texts = {path.as_posix(): text for path, text in files(names)}
+        for file, old, new in changes:
+            path = f"{names.package}/{file}"
+            assert old in texts[path], f"{file} has no {old!r}"
+            texts[path] = texts[path].replace(old, new)
+        folder = tmp_path / "packages" / names.distribution
+        info = f"{names.package}-0.1.0.dist-info"
+        texts[f"{info}/METADATA"] = (
+            f"Metadata-Version: 2.1\nName: {names.distribution}\nVersion: 0.1.0\n"
+        )
+        texts[f"{info}/entry_points.txt"] = f"[harness]\n{names.package} = {names.package}.plugin\n"
+        for path, text in texts.items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_text(text, encoding="utf-8")
+        monkeypatch.syspath_prepend(folder)
+        made.append(names.package)
+        return names.package
+
+    yield install
+    for name in [name for name in sys.modules if name.partition(".")[0] in made]:
+        del sys.modules[name]
+
+
+def verdicts(package: str) -> list[Verdict]:
+    return list(check(components(discover(), package)))
+
+
+def failures(package: str) -> list[str]:
+    return [f"{v.law}: {v.why}" for v in verdicts(package) if v.outcome == "FAILED"]
+
+
+# ── What is right ────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_every_built_in_component_keeps_the_laws(name: str) -> None:
+    found = verdicts(name)
+    assert [str(one) for one in found if one.outcome == "FAILED"] == []
+    mine = components(discover(), name)
+    assert len(found) >= 10 * len(mine)
+
+
+def test_what_is_checked_is_printed_law_by_law(
+    install: Install, capsys: pytest.CaptureFixture[str]
+) -> None:
+    install("metric", "fine")
+    assert main(["plugins", "check", "fine"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("harness_fine/fine  (metric)\n  passed  declaring the plugin imports")
+    assert "  passed  the laws of its kind: padding\n" in out
+    assert main(["plugins", "check", "harness_fine/fine"]) == 0
+    assert capsys.readouterr().out == out
+
+
+def test_without_samples_the_laws_of_the_kind_are_skipped_and_said_so(
+    install: Install, capsys: pytest.CaptureFixture[str]
+) -> None:
+    install("metric", "bare", ("plugin.py", 'samples="harness_bare.samples:samples",', ""))
+    assert main(["plugins", "check", "bare"]) == 0
+    assert "skipped  the laws of its kind: it ships no samples" in capsys.readouterr().out
+
+
+def test_every_check_names_its_laws() -> None:
+    checks = [name for name in dir(harness.testing) if name.startswith("check_")]
+    assert len(checks) == 12
+    for name in checks:
+        laws = laws_of(getattr(harness.testing, name))
+        assert len(laws) >= 8, name
+        assert all(re.fullmatch(r".{3,110}", law) and "·" not in law for law in laws), laws
+
+
+# ── What is broken ───────────────────────────────────────────────────────────────────────────────
+
+UNPICKLES = (
+    "sae.py",
+    "        facts = self.options.describe()\n",
+    "        import pickle\n\n"
+    "        try:\n"
+    "            with open(self.options.path, 'rb') as file:\n"
+    "                pickle.load(file)\n"
+    "        except Exception:\n"
+    "            pass\n"
+    "        facts = self.options.describe()\n",
+)
+LOADS_WITH_TORCH = (
+    "sae.py",
+    "        facts = self.options.describe()\n",
+    "        import torch\n\n"
+    "        try:\n"
+    "            with open(self.options.path, 'rb') as file:\n"
+    "                torch.load(file, weights_only=False)\n"
+    "        except Exception:\n"
+    "            pass\n"
+    "        facts = self.options.describe()\n",
+)
+LEFT_BEHIND = (
+    "backend.py",
+    "        try:\n            yield receipts\n        finally:\n            self._session = None",
+    "        yield receipts\n        self._session = None",
+)
+ORDER_DEPENDENT = (
+    "statistic.py",
+    "        merged = {**left, **right}\n",
+    "        if right.get('tokens', 0) > left.get('tokens', 0):\n"
+    "            return dict(right)\n"
+    "        merged = {**left, **right}\n",
+)
+OF_ITS_OWN = (
+    "statistic.py",
+    "        return self.merge(\n            state,",
+    "        return plus(\n            state,",
+)
+PLUS = (
+    "statistic.py",
+    "class Wrong4Statistic:",
+    "def plus(left, right):\n"
+    "    shared = {name: left[name] + right[name] for name in left.keys() & right.keys()}\n"
+    "    return {**left, **right, **shared}\n\n\n"
+    "class Wrong4Statistic:",
+)
+BROKEN: list[tuple[str, Kind, list[Change], str]] = [
+    (
+        "wrong decode bias",
+        "sae_format",
+        [("sae.py", 'return out + self._weights["b_dec"]', "return out")],
+        r"check_sae_format, sample 1: reference: reconstruction is off",
+    ),
+    ("unpickles", "sae_format", [UNPICKLES], r"no pickle is opened: .* as a pickle ran its code"),
+    ("loads with torch", "sae_format", [LOADS_WITH_TORCH], r"no pickle is opened"),
+    (
+        "sees padding",
+        "backend",
+        [("backend.py", "x.float().cumsum(1) / count", "x.float().cumsum(1) / width")],
+        r"check_backend, sample 1: padding and batch change nothing",
+    ),
+    ("order-dependent merge", "statistic", [PLUS, OF_ITS_OWN, ORDER_DEPENDENT],
+     r"check_statistic, sample 1: merge is commutative"),
+    (
+        "counts padding",
+        "metric",
+        [("metric.py", "return zeros.index_add(0, document, values.double())",
+          "out = zeros.index_add(0, document, values.double())\n    return out + (out == 0)")],
+        r"check_metric, sample 1: padding",
+    ),
+    ("leaves its hook behind", "backend", [LEFT_BEHIND],
+     r"check_backend, sample 1: hooks are gone after an error"),
+    (
+        "imports torch at declaration",
+        "metric",
+        [("plugin.py", "from harness.contract", "import torch\nfrom harness.contract")],
+        r"declaring the plugin imports nothing heavy: it imports torch",
+    ),
+    (
+        "imports torch in its options",
+        "evaluator",
+        [("options.py", "from harness.contract", "import torch\nfrom harness.contract")],
+        r"its options import nothing heavy: it imports torch",
+    ),
+    (
+        "a raw error",
+        "sae_format",
+        [("options.py", "(OSError, SafetensorError, ValueError)", "ZeroDivisionError")],
+        r"a bad file is refused in words: .* raises .*SafetensorError",
+    ),
+    (
+        "described otherwise",
+        "sae_format",
+        [("sae.py", "self.facts = facts", "self.facts = facts.__class__(d_in=1)")],
+        r"described as it is loaded: architecture",
+    ),
+    (
+        "another fingerprint each time",
+        "sae_format",
+        [("sae.py", "self.fingerprint = fingerprint", "self.fingerprint = str(id(self))")],
+        r"loaded twice, the same fingerprint",
+    ),
+    (
+        "a wrong number",
+        "statistic",
+        [("statistic.py", "np.linalg.norm(mean)", "np.abs(mean).sum()")],
+        r"the numbers are the reference's: 'wrong\d+\.norm@1'",
+    ),
+    (
+        "nothing is 0",
+        "statistic",
+        [("statistic.py", "value=None if mean is None else", "value=0.0 if mean is None else"),
+         ("statistic.py", '"no token was measured" if mean is None else None', "None")],
+        r"nothing read is undefined, not an error: without a batch",
+    ),
+    (
+        "labels nobody asked for",
+        "labels",
+        [("labels.py", "        return labels\n",
+          "        return [*labels, Label(sae, 10**6, 'x')]\n")],
+        r"only features that were asked for: \[1000000\]",
+    ),
+    (
+        "labels by place",
+        "labels",
+        [("labels.py", '", ".join(places)', 'f"{len(labels)}"')],
+        r"the order of features does not matter",
+    ),
+    (
+        "an option without a docstring",
+        "evaluator",
+        [("options.py", '    """The characters that make a question."""\n', "")],
+        r"every option is described: marks: no docstring",
+    ),
+    (
+        "options that take anything",
+        "evaluator",
+        [("options.py", "    marks:", '    model_config = {"extra": "allow"}\n    marks:')],
+        r"unknown options are errors: extra is 'allow'",
+    ),
+    (
+        "an option of the core's",
+        "metric",
+        [("options.py", "    length:", '    view: str = ""\n    """Mine."""\n    length:')],
+        r"no option is called like a key of the core: view",
+    ),
+    (
+        "options of another kind",
+        "evaluator",
+        [("options.py", "EvaluatorOptions", "MetricOptions")],
+        r"its options are those of its kind: .* is no EvaluatorOptions",
+    ),
+    (
+        "a section that needs options",
+        "section",
+        [("options.py", 'it has none."""', 'one."""\n\n    most: int\n    """How many."""')],
+        r"a section's options all have defaults: most",
+    ),
+    (
+        "a method that is missing",
+        "metric",
+        [("metric.py", "def sums(", "def sum(")],
+        r"it has what the contract asks of its kind \(metric\): \w+ has no method sums",
+    ),
+    (
+        "a method that takes something else",
+        "evaluator",
+        [("evaluator.py", "answers: Sequence[Answer], tools: Tools", "answers: Sequence[Answer]")],
+        r"does not take what Evaluator gives: self, answers, tools",
+    ),
+    (
+        "a class that is not there",
+        "metric",
+        [("plugin.py", ".metric:", ".metrics:")],
+        r"what it names can be loaded: .*cannot be imported",
+    ),
+    (
+        "samples of somebody else",
+        "evaluator",
+        [("samples.py", "yield partial(check_evaluator,", "yield partial(print,")],
+        r"a sample must be partial\(check_evaluator",
+    ),
+    (
+        "samples of another class",
+        "evaluator",
+        [("samples.py", "check_evaluator, ", "check_evaluator, 5, ")],
+        r"it is of 5, no Wrong",
+    ),
+    (
+        "no sample",
+        "evaluator",
+        [("samples.py", "    yield partial(", "    yield from () or partial(")],
+        r"there is no sample|is not iterable",
+    ),
+    (
+        "no notes",
+        "labels",
+        [("labels.py", '    notes: tuple[str, ...] = ()\n', "")],
+        r"lacks something of Labels",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("number", "kind", "changes", "law"),
+    [(number, *rest) for number, (_, *rest) in enumerate(BROKEN)],
+    ids=[name for name, *_ in BROKEN],
+)
+def test_a_broken_plugin_is_named_by_its_law(
+    install: Install, number: int, kind: Kind, changes: list[Change], law: str
+) -> None:
+    package = install(kind, f"wrong{number}", *changes)
+    found = failures(package)
+    assert any(re.search(law, text) for text in found), found
+
+
+def test_a_broken_plugin_ends_with_2(install: Install, capsys: pytest.CaptureFixture[str]) -> None:
+    install("evaluator", "silent", ("evaluator.py", "for answer in answers]", "for answer in ()]"))
+    assert main(["plugins", "check", "silent"]) == 2
+    said = capsys.readouterr()
+    assert "  FAILED  the laws of its kind: check_evaluator, sample 1: one verdict" in said.out
+    assert said.err == "harness: 1 law broken. What FAILED says what to do.\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["check"], "write harness plugins"),
+        (["check", "a", "b"], "write harness plugins"),
+        (["a", "b"], "write harness plugins"),
+        (["check", "no_such"], "unknown component 'no_such'"),
+    ],
+)
+def test_other_words(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plugins", *words]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_plugin_that_cannot_be_used_is_not_checked(fake_dist: Callable[..., Path]) -> None:
+    fake_dist("acme-bad", "raise RuntimeError('no luck')")
+    for name in ("acme_bad", "acme_bad/thing"):
+        with pytest.raises(PluginError, match="acme_bad is failed: RuntimeError: no luck"):
+            components(discover(), name)
+
+
+def test_a_plugin_that_only_this_process_can_import_is_told(
+    install: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = install("metric", "hidden")
+    registry = discover()
+    monkeypatch.setattr(sys, "path", [p for p in sys.path if "harness-hidden" not in p])
+    found = [v for v in check(components(registry, package)) if v.outcome == "FAILED"]
+    assert "in a process of its own it cannot be imported" in found[0].why
+
+
+# ── What is shown ────────────────────────────────────────────────────────────────────────────────
+
+
+def test_tables_inside_of_options_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plugins", "agreement"]) == 0
+    out = capsys.readouterr().out
+    assert "  left: Judge = required\n" in out
+    assert "        evaluator: string = required\n" in out
+    assert "        means: boolean = true\n" in out
+
+
+def test_a_kind_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("sae-format", "sae_format"):
+        assert main(["plugins", name]) == 0
+        out = capsys.readouterr().out
+        assert "saelens" in out
+        assert "(harness_saes)" in out
+        assert "fvu" not in out
+
+
+# ── What declaring costs ─────────────────────────────────────────────────────────────────────────
+
+DECLARE = """
+import sys, time
+from harness.registry import discover
+start = time.process_time()
+found = discover()
+seconds = time.process_time() - start
+print(seconds, len(found.plugins), sum(plugin.status == "ready" for plugin in found.plugins))
+print(*sorted(sys.modules))
+"""
+
+
+def test_declaring_all_plugins_is_quick_and_imports_nothing_heavy() -> None:
+    best = 9.0
+    for _ in range(3):
+        done = subprocess.run(
+            [sys.executable, "-c", DECLARE], capture_output=True, text=True, check=True
+        )
+        numbers, modules = done.stdout.splitlines()
+        seconds, plugins, ready = map(float, numbers.split())
+        assert plugins == ready >= len(BUILT_IN)
+        heavy = {"torch", "numpy", "transformers", "sae_lens", "datasets", "pandas", "scipy"}
+        assert not heavy & set(modules.split())
+        best = min(best, seconds)
+    assert best < 0.05
+
+
+def test_importing_the_checks_imports_nothing_until_one_is_used() -> None:
+    code = "import sys, harness.testing; print('torch' in sys.modules, 'pydantic' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]
+    with pytest.raises(AttributeError, match="check_everything"):
+        harness.testing.check_everything  # noqa: B018
+    for name in harness.testing._HOMES:
+        assert getattr(harness.testing, name) is getattr(
+            import_module(f"harness.testing.{harness.testing._HOMES[name]}"), name
+        )

@@ -1,0 +1,185 @@
+"""What is light stays light, what is independent stays so, and everything is documented."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+import harness
+from harness import contract
+from harness.contract import Label, Record
+from harness.registry import discover
+from harness.task import spec
+from harness.task.file import builtin_tasks
+
+PACKAGE = Path(harness.__file__).parent
+ROOT = PACKAGE.parent
+HEAVY = ("torch", "transformers", "sae_lens", "datasets", "lm_eval")
+HARNESS = [sys.executable, "-m", "harness.cli.main"]
+REFUSAL = str(builtin_tasks()["refusal"])
+
+
+@pytest.fixture
+def without_heavy(tmp_path: Path, environment: Callable[..., dict[str, str]]) -> dict[str, str]:
+    """An environment in which importing anything heavy is an error."""
+    for name in HEAVY:
+        text = f"raise AssertionError('{name} was imported')\n"
+        (tmp_path / f"{name}.py").write_text(text)
+    return environment(tmp_path)
+
+
+def process(command: list[str], env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["--version"], ["plugins"], ["tasks"], ["schema"], ["check", REFUSAL],
+     ["eval", "--help"], ["plugins", "random"], ["plan", REFUSAL], ["eval", "no_such_task"]],
+    ids=lambda arguments: " ".join(arguments).replace(REFUSAL, "refusal"),
+)  # fmt: skip
+def test_what_reads_no_weight_imports_nothing_heavy(
+    without_heavy: dict[str, str], arguments: list[str]
+) -> None:
+    done = process([*HARNESS, *arguments], without_heavy)
+    assert "was imported" not in done.stdout + done.stderr
+    assert done.returncode == (2 if "no_such_task" in arguments else 0), done.stderr
+    assert bool(done.stdout) == (done.returncode == 0)
+
+
+@pytest.mark.parametrize("name", HEAVY)
+def test_the_test_notices_a_heavy_import(without_heavy: dict[str, str], name: str) -> None:
+    done = process([sys.executable, "-c", f"import harness.cli.main, {name}"], without_heavy)
+    assert done.returncode == 1
+    assert f"{name} was imported" in done.stderr
+
+
+def test_a_task_that_runs_does_import_what_is_heavy(without_heavy: dict[str, str]) -> None:
+    done = process([*HARNESS, "eval", REFUSAL, "--out", "/dev/null/x"], without_heavy)
+    assert done.returncode != 0
+    assert "torch was imported" in done.stderr
+
+
+# ── Sources ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def sources(*folders: Path) -> list[Path]:
+    return sorted(file for folder in folders for file in folder.rglob("*.py"))
+
+
+def imports(file: Path) -> Iterator[str]:
+    """Every module that a file imports, also inside functions and by name."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+        elif isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "import_module":
+            yield from (str(a.value) for a in node.args if isinstance(a, ast.Constant))
+
+
+def test_the_core_imports_no_plugin() -> None:
+    found = {
+        (file.name, name)
+        for file in sources(PACKAGE)
+        for name in imports(file)
+        if name.split(".")[0].startswith("harness_") or name.split(".")[0] == "plugins"
+    }
+    assert not found
+
+
+def test_the_walk_sees_every_form_of_import(tmp_path: Path) -> None:
+    file = tmp_path / "x.py"
+    file.write_text(
+        "import a.b, c\nfrom d.e import f\ndef g():\n    from h import i\n"
+        "    import importlib\n    importlib.import_module('j.k')\n"
+    )
+    assert set(imports(file)) == {"a.b", "c", "d.e", "h", "importlib", "j.k"}
+
+
+def test_the_core_names_no_component_of_a_plugin() -> None:
+    """Defaults of the task language, names of packages and columns of a table are not meant."""
+    names = {c.name for plugin in discover().plugins for c in plugin.components}
+    names -= {field.name for value in (Label, Record) for field in fields(value)}
+    found = {
+        (file.name, node.value)
+        for file in sources(PACKAGE)
+        if file.name not in ("spec.py", "provenance.py") and "testing" not in file.parts
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and node.value in names
+    }
+    assert not found
+
+
+FILES = sources(PACKAGE, ROOT / "plugins", ROOT / "tests")
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
+def test_a_file_is_at_most_500_lines_long(file: Path) -> None:
+    assert len(file.read_text(encoding="utf-8").splitlines()) <= 500
+
+
+# ── Documentation ────────────────────────────────────────────────────────────────────────────────
+
+SECTIONS = ("Returns: ", "Stops at the first answer: ", "Called: ", "Implemented by: ")
+HOOKS = [name for name, value in vars(contract).items() if hasattr(value, "harness_spec")]
+
+
+def test_there_are_hooks() -> None:
+    assert HOOKS == ["harness_components"]
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_every_hook_has_the_fixed_sections_in_order(hook: str) -> None:
+    text = " ".join((getattr(contract, hook).__doc__ or "").split())
+    places = [text.find(section) for section in SECTIONS]
+    assert all(place > 0 for place in places), text
+    assert places == sorted(places)
+
+
+OPTIONS = [(str(owned), owned) for kind in contract.Kind.__args__ for owned in discover().of(kind)]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("owned", [o for _, o in OPTIONS], ids=[name for name, _ in OPTIONS])
+def test_every_option_of_every_component_is_described(owned: object) -> None:
+    options = owned.options()  # type: ignore[attr-defined]
+    assert options.__doc__
+    undescribed = [n for n, field in options.model_fields.items() if not field.description]
+    assert not undescribed
+    assert options.model_config["extra"] == "forbid"
+
+
+SPECS = [
+    value
+    for value in vars(spec).values()
+    if isinstance(value, type)
+    and issubclass(value, BaseModel)
+    and value.__module__ == spec.__name__
+]
+
+
+@pytest.mark.parametrize("model", SPECS, ids=lambda model: model.__name__)
+def test_every_key_of_the_task_language_is_described(model: type[BaseModel]) -> None:
+    assert model.__doc__
+    assert [name for name, field in model.model_fields.items() if not field.description] == []
+
+
+@pytest.mark.parametrize("owned", [o for _, o in OPTIONS], ids=[name for name, _ in OPTIONS])
+def test_no_option_is_called_like_a_key_of_the_core(owned: object) -> None:
+    """The core would keep it, and the plugin would never see it."""
+    tables = {
+        "backend": spec.ModelSpec, "sae_format": spec.SaeSpec, "metric": spec.MetricSpec,
+        "direction": spec.DirectionSpec, "intervention": spec.InterventionSpec,
+        "evaluator": spec.EvaluatorSpec, "analysis": spec.AnalysisSpec,
+    }  # fmt: skip
+    kind = owned.component.kind  # type: ignore[attr-defined]
+    mine = owned.options().model_fields.keys()  # type: ignore[attr-defined]
+    core = tables[kind].model_fields if kind in tables else {}
+    assert not mine & core.keys()

@@ -1,0 +1,199 @@
+"""Benchmarks under interventions: one run for each arm, under that arm's edits alone."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import fakes
+from harness.contract import Record
+from harness.errors import InvalidRun, PluginError
+from harness.planning.planner import plan
+from harness.results.read import Results
+
+RunTask = Callable[..., Results]
+
+PROBE = """
+[directions.a]
+method = "probe"
+view = "chat"
+data = "web"
+draws = 2
+"""
+QUIZ = """
+[evaluators.quiz]
+prompts = 3
+[experiments.e]
+view = "chat"
+directions = ["a"]
+evaluators = ["quiz"]
+intervention = { method = "shift" }
+"""
+TASK = PROBE + QUIZ
+BOTH = TASK.replace('["quiz"]', '["quiz", "polite"]').replace(
+    'view = "chat"\ndirections', 'view = "chat"\ndata = "web"\ndirections'
+)
+ARMS = ["none", "a[draw=0]", "a[draw=1]"]
+
+
+def of(results: Results, id: str, **axes: object) -> list[Record]:
+    return [r for r in results.records if r.id == id and axes.items() <= dict(r.axes).items()]
+
+
+def test_every_arm_is_asked_by_itself(run_task: RunTask) -> None:
+    run_task(TASK)
+    assert Counter(arm for _, arm in fakes.LAB.generated) == dict.fromkeys(ARMS, 3)
+    assert all(len({arm for _, arm in batch}) == 1 for batch in fakes.LAB.generations)
+
+
+def test_records_and_tables_say_where_they_come_from(run_task: RunTask) -> None:
+    results = run_task(TASK)
+    found = of(results, "quiz.refused@1")
+    common = {"experiment": "e", "view": "chat", "model": "chat", "evaluator": "quiz"}
+    assert [dict(record.axes) for record in found] == [
+        {**common, "direction": "none"},
+        {**common, "direction": "a", "draw": 0},
+        {**common, "direction": "a", "draw": 1},
+    ]
+    rows = results.tables["quiz.answers"]
+    assert len(rows) == 9
+    assert {(row["direction"], row.get("draw")) for row in rows} == {
+        ("none", None),
+        ("a", 0),
+        ("a", 1),
+    }
+    answers = [row["answer"] for row in rows]
+    assert len(set(answers)) == 9
+    for record in found:
+        mine = [
+            r["answer"] for r in rows if {k: r.get(k) for k in record.axes} == dict(record.axes)
+        ]
+        assert record.value == sum(answer.startswith("No") for answer in mine) / 3
+
+
+def test_what_the_edits_did_is_a_record(run_task: RunTask) -> None:
+    results = run_task(TASK)
+    edits = of(results, "edit.relative@1", evaluator="quiz")
+    assert [dict(r.axes)["draw"] for r in edits] == [0, 1]
+    assert all(r.n == 3 for r in edits)
+
+
+def test_what_was_answered_is_not_asked_again(run_task: RunTask, tmp_path: Path) -> None:
+    first = run_task(TASK)
+    fakes.LAB.clear()
+    again = run_task(TASK)
+    assert not fakes.LAB.generated
+    assert again.records == first.records
+    folders = sorted((tmp_path / "run" / "benchmarks" / "e").iterdir())
+    assert len(folders) == len(ARMS)
+    assert sum((folder / "receipts.jsonl").exists() for folder in folders) == 2
+
+
+def test_a_run_that_was_killed_in_an_arm_keeps_the_arms_before(run_task: RunTask) -> None:
+    fakes.LAB.crash_at = 5
+    with pytest.raises(RuntimeError, match="the power went off"):
+        run_task(TASK)
+    assert Counter(arm for _, arm in fakes.LAB.generated) == {"none": 3, "a[draw=0]": 1}
+    fakes.LAB.clear()
+    results = run_task(TASK)
+    assert Counter(arm for _, arm in fakes.LAB.generated) == {"a[draw=0]": 3, "a[draw=1]": 3}
+    assert len(of(results, "quiz.refused@1")) == 3
+
+
+def test_a_benchmark_with_other_options_is_asked_again(run_task: RunTask) -> None:
+    """Who judges changes no completion, so the folder is the same."""
+    run_task(TASK)
+    fakes.LAB.clear()
+    results = run_task(TASK, "evaluators.quiz.prompts=2")
+    assert [record.n for record in of(results, "quiz.refused@1")] == [2, 2, 2]
+
+
+def test_another_direction_does_not_find_the_answers_of_this_one(
+    run_task: RunTask, tmp_path: Path
+) -> None:
+    run_task(TASK)
+    fakes.LAB.clear()
+    run_task(TASK, "experiments.e.intervention.strength=2", fresh=True)
+    assert Counter(arm for _, arm in fakes.LAB.generated) == dict.fromkeys(ARMS, 3)
+    # The same folder, as if it had not been emptied: other edits are another arm.
+    kept = tmp_path / "run" / "benchmarks" / "e"
+    names = {folder.name for folder in kept.iterdir()}
+    run_task(TASK, "experiments.e.intervention.strength=3", fresh=True)
+    assert len(names & {folder.name for folder in kept.iterdir()}) == 1  # the arm without edits
+
+
+@pytest.mark.parametrize("more", ["silent", "promise"])
+def test_edits_that_do_not_hold_make_the_run_invalid(run_task: RunTask, more: str) -> None:
+    keys = {"silent": "silent=true", "promise": "promise=0.5"}[more]
+    with pytest.raises(InvalidRun, match=r"experiments\.e, direction a\[draw=0\]"):
+        run_task(TASK, f"experiments.e.intervention.{keys}")
+    fakes.LAB.clear()
+    with pytest.raises(InvalidRun):  # also where all was answered before
+        run_task(TASK, f"experiments.e.intervention.{keys}")
+    assert not fakes.LAB.generated
+
+
+def test_strength_zero_is_the_model_as_it_is(run_task: RunTask) -> None:
+    results = run_task(TASK, "experiments.e.intervention.strength=0")
+    rows = results.tables["quiz.answers"]
+    by_arm = [[r["answer"] for r in rows[start : start + 3]] for start in (0, 3, 6)]
+    assert by_arm[0] == by_arm[1] == by_arm[2]
+
+
+def test_a_direction_that_does_not_exist_is_undefined_with_its_reason(run_task: RunTask) -> None:
+    results = run_task(TASK, "directions.a.undefined=true")
+    assert Counter(arm for _, arm in fakes.LAB.generated) == {"none": 3}
+    assert [dict(r.axes)["direction"] for r in of(results, "quiz.refused@1")] == ["none"]
+
+
+def test_benchmarks_and_judges_share_an_experiment(run_task: RunTask) -> None:
+    results = run_task(BOTH)
+    assert len(of(results, "quiz.refused@1")) == len(of(results, "polite.refused@1")) == 3
+    arms = Counter(arm for _, arm in fakes.LAB.generated)
+    assert arms == dict.fromkeys(ARMS, 3 + len(fakes.WEB))
+
+
+def test_an_experiment_without_directions_asks_the_model_as_it_is(run_task: RunTask) -> None:
+    text = "[evaluators.quiz]\n[experiments.e]\nview = 'chat'\nevaluators = ['quiz']\n"
+    results = run_task(text)
+    (record,) = of(results, "quiz.refused@1")
+    assert record.axes["direction"] == "none"
+
+
+def test_a_benchmark_may_give_no_directions(run_task: RunTask) -> None:
+    with pytest.raises(PluginError, match=r"evaluators\.quiz: fake/quiz must give an Outcome"):
+        run_task(TASK, "evaluators.quiz.wrong=true")
+
+
+def test_a_benchmark_that_asked_nothing_is_undefined(run_task: RunTask) -> None:
+    text = "[evaluators.quiz]\nprompts = 0\n[experiments.e]\nview = 'chat'\nevaluators = ['quiz']\n"
+    (record,) = of(run_task(text), "quiz.refused@1")
+    assert (record.value, record.undefined) == (None, "nothing was asked")
+
+
+def test_judges_need_prompts(problems: Callable[..., list[str]]) -> None:
+    text = TASK.replace('["quiz"]', '["quiz", "polite"]')
+    (said,) = problems(text)
+    assert "experiments.e.data" in said
+    assert "these evaluators judge completions of prompts. Allowed: web." in said
+
+
+def test_a_plan_counts_prompts_where_the_benchmark_tells(
+    task: Callable[..., object], registry: object
+) -> None:
+    cost = plan(task(TASK)).cost()  # type: ignore[arg-type]
+    (work,) = [one for one in cost.work if one.stage == "benchmark, e, quiz"]
+    assert work.counts.prompts == 3 * len(ARMS)
+    untold = plan(task(TASK, "evaluators.quiz.told=false")).cost()  # type: ignore[arg-type]
+    assert any("its prompts are not known beforehand" in line for line in untold.unknown)
+
+
+def test_the_answers_are_those_of_the_edited_model(run_task: RunTask, tmp_path: Path) -> None:
+    run_task(TASK)
+    folders = (tmp_path / "run" / "benchmarks" / "e").iterdir()
+    answers = [tuple(json.loads((f / "answers-3.json").read_text())) for f in folders]
+    assert len(set(answers)) == len(ARMS)

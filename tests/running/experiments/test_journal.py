@@ -1,0 +1,152 @@
+"""The journal: what was made is never made again, and what was torn is never believed."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+from hypothesis import given, strategies as st
+
+from harness.contract import Completion, Receipt
+from harness.running.experiments.journal import Journal, key_of, merged_receipt
+
+ONE = Completion("hello\n\u2028 ☃ \ud83d", 3, stopped=True)
+TWO = Completion("", 0, stopped=False)
+RECEIPT = Receipt("a", 2, 10, 9, 0.5, {"residue": 1e-6}, ("drift",))
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "work" / "e.jsonl"
+
+
+def filled(file: Path) -> Journal:
+    journal = Journal(file)
+    journal.add({"k1": ONE}, {"arm": RECEIPT})
+    journal.add({"k2": TWO}, {"arm": RECEIPT, "other": Receipt("b")})
+    return journal
+
+
+def test_a_new_journal_is_empty_and_writes_nothing(file: Path) -> None:
+    journal = Journal(file)
+    journal.close()
+    assert not journal.completions
+    assert not file.exists()
+
+
+def test_what_was_added_is_there_for_the_next_run(file: Path) -> None:
+    first = filled(file)
+    second = Journal(file)  # the first one was never closed: its process died
+    assert second.completions == first.completions == {"k1": ONE, "k2": TWO}
+    assert second.receipts == first.receipts
+    assert second.receipts["arm"] == [RECEIPT, RECEIPT]
+    first.close()
+
+
+@pytest.mark.parametrize("cut", [1, 2, 10, 60])
+def test_a_torn_last_line_is_made_again_and_the_rest_is_kept(file: Path, cut: int) -> None:
+    filled(file).close()
+    file.write_bytes(file.read_bytes()[:-cut])
+    torn = Journal(file)
+    # A line of which only the newline is missing is whole.
+    assert torn.completions == ({"k1": ONE, "k2": TWO} if cut == 1 else {"k1": ONE})
+    torn.add({"k2": TWO}, {"arm": RECEIPT})
+    torn.add({"k3": TWO}, {})
+    torn.close()
+    again = Journal(file)
+    assert again.completions == {"k1": ONE, "k2": TWO, "k3": TWO}
+
+
+def test_a_line_of_zeros_after_a_power_failure_is_ignored(file: Path) -> None:
+    filled(file).close()
+    with file.open("ab") as out:
+        out.write(b"\0" * 100)
+    assert Journal(file).completions == {"k1": ONE, "k2": TWO}
+
+
+def test_a_batch_is_one_line(file: Path) -> None:
+    filled(file).close()
+    lines = file.read_bytes().split(b"\n")
+    assert [sorted(json.loads(line)["completions"]) for line in lines[:-1]] == [["k1"], ["k2"]]
+    assert lines[-1] == b""
+
+
+PARTS = ("model", {"temperature": 0.0, "seed": 1}, "edits", (1, 2, 3))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        ("other", *PARTS[1:]),
+        ("model", {"temperature": 0.5, "seed": 1}, "edits", (1, 2, 3)),
+        ("model", {"temperature": 0.0, "seed": 2}, "edits", (1, 2, 3)),
+        ("model", {"temperature": 0.0, "seed": 1}, "edit", (1, 2, 3)),
+        ("model", {"temperature": 0.0, "seed": 1}, "edits", (1, 2)),
+        ("model", {"temperature": 0.0, "seed": 1}, "edits", (1, 23)),
+        ("model", {"temperature": 0.0, "seed": 1}, "edits", (3, 2, 1)),
+    ],
+)
+def test_a_key_changes_with_each_of_its_parts(other: tuple[object, ...]) -> None:
+    assert key_of(*other) != key_of(*PARTS)
+
+
+def test_a_key_does_not_depend_on_the_order_of_a_mapping() -> None:
+    assert key_of({"a": 1, "b": 2}) == key_of({"b": 2, "a": 1})
+
+
+# ── Receipts ─────────────────────────────────────────────────────────────────────────────────────
+
+COUNTS = st.integers(0, 1000)
+FLOATS = st.floats(0, 10, allow_subnormal=False)
+
+
+@st.composite
+def receipts(draw: st.DrawFn) -> Receipt:
+    tokens = draw(COUNTS)
+    return Receipt(
+        "arm",
+        fired=draw(COUNTS),
+        tokens=tokens,
+        changed=draw(st.integers(0, tokens)),
+        relative=draw(FLOATS) if tokens else None,
+        checks=draw(st.dictionaries(st.sampled_from("xyz"), FLOATS)),
+        broken=tuple(draw(st.lists(st.sampled_from("pq"), unique=True))),
+    )
+
+
+def alike(left: Receipt, right: Receipt) -> bool:
+    one, other = (r.relative for r in (left, right))
+    near = one == other if one is None or other is None else math.isclose(one, other, abs_tol=1e-12)
+    rest = [
+        {**r.__dict__, "relative": None, "broken": set(r.broken), "checks": dict(r.checks)}
+        for r in (left, right)
+    ]
+    return near and rest[0] == rest[1]
+
+
+@given(st.lists(receipts(), min_size=1, max_size=6), st.randoms())
+def test_receipts_merge_alike_in_any_order_and_grouping(many: list[Receipt], random) -> None:  # type: ignore[no-untyped-def]
+    whole = merged_receipt("arm", many)
+    cut = random.randint(0, len(many))
+    parts = [merged_receipt("arm", part) for part in (many[:cut], many[cut:])]
+    assert alike(merged_receipt("arm", parts), whole)
+    random.shuffle(many)
+    assert alike(merged_receipt("arm", many), whole)
+
+
+@given(receipts())
+def test_a_receipt_alone_stays_as_it_is(receipt: Receipt) -> None:
+    assert alike(merged_receipt("arm", [receipt]), receipt)
+    assert alike(merged_receipt("arm", [receipt, Receipt("arm")]), receipt)
+
+
+def test_no_receipt_is_a_receipt_of_nothing() -> None:
+    assert merged_receipt("arm", []) == Receipt("arm")
+
+
+def test_a_measurement_that_is_not_a_number_is_never_hidden_by_one_that_is() -> None:
+    good, bad = Receipt("a", checks={"x": 1.0}), Receipt("a", checks={"x": math.nan})
+    for order in ([good, bad], [bad, good]):
+        assert math.isnan(merged_receipt("a", order).checks["x"])
