@@ -7,28 +7,28 @@ from collections.abc import Iterable
 from harness.contract import Component, hookimpl
 
 _SECTIONS = {
-    "plain_answers": ("verdicts:Verdicts", "what the analyses conclude, in words"),
+    "plain_answers": ("claims:Verdicts", "what the analyses conclude, in words"),
     "gate_outcomes": ("gates:Gates", "which conditions of the task hold"),
     "fine_tunes": (
-        "fine_tunes:FineTunes",
+        "fine_tunes.fine_tunes:FineTunes",
         "flips and components of the change, by fine-tune, layer, width and checkpoint",
     ),
     "forecast": (
-        "forecast:Forecast",
+        "forecast.section:Forecast",
         "STS against measured changes of accuracy, and the mixture that it advises",
     ),
     "score_figures": ("interventions:Interventions", "scores against a sweep, with intervals"),
     "layer_profiles": (
-        "layer_profiles:LayerProfiles",
+        "layers.layer_profiles:LayerProfiles",
         "dense cosine beside sparse overlap, IR and ER, against depth, and how cosines are spread",
     ),
     "sae_fit_by_layer": (
-        "sae_figures:SaeFigures",
+        "layers.sae_figures:SaeFigures",
         "FVU on other text and in the other model, and ER and IR, against depth",
     ),
     "rebuilt_directions": ("directions:Directions", "how well directions were rebuilt, as a table"),
     "side_by_side": ("samples:Samples", "completions of the same prompts under each arm"),
-    "pairs_by_site": ("pair_tables:PairTables", "every number of every pair, by site"),
+    "pairs_by_site": ("layers.pair_tables:PairTables", "every number of every pair, by site"),
     "base_measurements": ("measurements:Measurements", "preflight, pairs and single views"),
     "changed_features": ("features:Features", "features that changed, their meaning and clusters"),
     "findings": ("analyses:Analyses", "numbers and tables of the task's analyses"),

@@ -200,7 +200,7 @@ def test_at_most_takes_what_there_is(asked: Asked, write: Callable[..., None]) -
 
 
 def test_a_pattern_that_never_matches_is_loud(asked: Asked, write: Callable[..., None]) -> None:
-    regex = [{"function": "regex", "regex_pattern": "answer is (+)"}, {"function": "take_first"}]
+    regex = [{"function": "regex", "regex_pattern": "answer is ([+])"}, {"function": "take_first"}]
     write("silent", filter_list=[{"name": "extract", "filter": regex}])
     outcome = asked("silent")
     (warning,) = outcome.tables["warnings"]

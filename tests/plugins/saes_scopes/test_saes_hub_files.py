@@ -194,10 +194,10 @@ def test_weights_without_their_configuration_are_not_cached(cache, hub):
 
 def test_no_torch():
     """The light halves, which `harness check` imports, take no torch with them."""
-    formats = ("gemma_scope", "gemma_scope_2", "llama_scope", "qwen_scope")
+    formats = ("gemma_scope", "gemma_scope_2.options", "llama_scope.options", "qwen_scope")
     modules = [
         "harness_saes.files.hub_files",
-        *(f"harness_saes.{name}.options" for name in formats),
+        *(f"harness_saes.formats.{name}" for name in formats),
     ]
     code = f"import sys, {', '.join(modules)}; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
