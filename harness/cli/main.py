@@ -329,7 +329,8 @@ def gate(run: Path, junit: Path | None) -> None:
     from harness.gates import check_results
     from harness.gates.junit import junit as as_xml
     from harness.machine import machine_errors
-    from harness.results.read import load_results, write_text
+    from harness.results.read import load_results
+    from harness.store.files import write_text
 
     results = load_results(run)
     if results.problems:

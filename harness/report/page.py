@@ -15,7 +15,8 @@ from harness.report.embed import plotly_script, policy, resource
 from harness.report.panels import shown
 from harness.report.text import visible
 from harness.results.headline import headline
-from harness.results.read import Results, load_results, write_text
+from harness.results.read import Results, load_results
+from harness.store.files import write_text
 
 FILE = "report.html"
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -17,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 from harness.contract import Arrays, Axes, Direction, Found, Record
 from harness.errors import DataError
 from harness.results.tables import COMPLETIONS, SavedTables
+from harness.store.files import whole, write_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -124,17 +124,6 @@ def _strict(value: Any) -> Any:
     return value if isinstance(value, (str, int, float, bool)) or value is None else str(value)
 
 
-def write_text(file: Path, text: str) -> None:
-    """Writes a file whole or not at all."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(f".{file.name}.partial")
-    with partial.open("w", encoding="utf-8") as out:
-        out.write(text)
-        out.flush()
-        os.fsync(out.fileno())
-    partial.replace(file)
-
-
 def write_results(folder: Path, results: Results) -> None:
     """Writes `results.json` and the tables; tables of an earlier run with other analyses go."""
     for file in (folder / "tables").glob("*.parquet"):
@@ -160,11 +149,9 @@ def _write_table(file: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     import pyarrow
     import pyarrow.parquet
 
-    file.parent.mkdir(parents=True, exist_ok=True)
     table = pyarrow.Table.from_pylist([_strict(row) for row in rows])
-    partial = file.with_name(f".{file.name}.partial")
-    pyarrow.parquet.write_table(table, partial)
-    partial.replace(file)
+    with whole(file) as partial:
+        pyarrow.parquet.write_table(table, partial)
 
 
 def write_directions(folder: Path, found: Mapping[str, Sequence[Found]]) -> None:
@@ -178,7 +165,6 @@ def write_directions(folder: Path, found: Mapping[str, Sequence[Found]]) -> None
             if not isinstance(direction, Direction):
                 continue
             file = folder / "directions" / f"{_file_name(name, variant.axes)}.safetensors"
-            file.parent.mkdir(parents=True, exist_ok=True)
             metadata = {
                 "site": str(direction.site),
                 "sae": direction.sae or "",
@@ -188,9 +174,8 @@ def write_directions(folder: Path, found: Mapping[str, Sequence[Found]]) -> None
             }
             # safetensors writes the memory as it lies: a view would come out as other numbers.
             vectors = np.ascontiguousarray(direction.vectors)
-            partial = file.with_name(f".{file.name}.partial")
-            save_file({"vectors": vectors}, partial, metadata)
-            partial.replace(file)
+            with whole(file) as partial:
+                save_file({"vectors": vectors}, partial, metadata)
 
 
 def write_arrays(folder: Path, arrays: Sequence[Arrays]) -> None:
@@ -200,12 +185,10 @@ def write_arrays(folder: Path, arrays: Sequence[Arrays]) -> None:
 
     for one in arrays:
         file = folder / "arrays" / f"{_file_name(one.statistic, one.axes)}.safetensors"
-        file.parent.mkdir(parents=True, exist_ok=True)
         # safetensors writes the memory as it lies: a view would come out as other numbers.
         values = {name: np.asarray(value, order="C") for name, value in one.values.items()}
-        partial = file.with_name(f".{file.name}.partial")
-        save_file(values, partial, {"axes": json.dumps(dict(one.axes))})
-        partial.replace(file)
+        with whole(file) as partial:
+            save_file(values, partial, {"axes": json.dumps(dict(one.axes))})
 
 
 def _file_name(name: str, axes: Axes) -> str:

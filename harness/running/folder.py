@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from harness.contract import Ref
 from harness.errors import UsageError
 from harness.machine import machine_errors
-from harness.results.read import write_text
+from harness.store.files import write_text
 from harness.task.task import Task
 from harness.task.validate import marks
 

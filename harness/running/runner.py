@@ -33,7 +33,6 @@ from harness.results.read import (
     write_arrays,
     write_directions,
     write_results,
-    write_text,
 )
 from harness.results.tables import COMPLETIONS
 from harness.running.analyses import analyse
@@ -54,6 +53,7 @@ from harness.running.preflight import sae_failures, sentinel_failures
 from harness.running.progress import Progress
 from harness.running.provenance import provenance
 from harness.running.session import Session
+from harness.store.files import write_text
 from harness.task.fit import misfits
 from harness.task.task import Instance, Task
 from harness.task.validate import marks

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from harness.contract import State
+from harness.store.files import whole
 
 States = list[dict[str, State]]
 """For each job, its states by category; the category of data without any is the empty string."""
@@ -69,12 +69,8 @@ class PassStates:
             "names": json.dumps(names),
         }
         file = self._files[self._next]
-        file.parent.mkdir(parents=True, exist_ok=True)
-        partial = file.with_name(f"{file.name}.partial")
-        save_file(arrays, partial, {**about, "checksum": _checksum(arrays, about)})
-        with partial.open("rb+") as written:
-            os.fsync(written.fileno())
-        partial.replace(file)
+        with whole(file) as partial:
+            save_file(arrays, partial, {**about, "checksum": _checksum(arrays, about)})
         self._next = 1 - self._next
 
     def forget(self) -> None:

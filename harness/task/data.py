@@ -13,6 +13,7 @@ from typing import Any
 
 from harness.contract import Example
 from harness.errors import DataError, MachineError, listed, suggestion
+from harness.store.files import whole
 from harness.task.spec import DataSpec
 
 Row = Mapping[str, Any]
@@ -242,8 +243,6 @@ def _download(name: str, spec: DataSpec, cache: Path) -> Path:
                 f"data.{name}: {spec.url} hashes to {found}, the task says {spec.sha256}. "
                 "The file has changed: check it before you trust it."
             )
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_suffix(".partial")
-        partial.write_bytes(content)
-        partial.replace(target)
+        with whole(target) as partial:
+            partial.write_bytes(content)
     return target

@@ -20,8 +20,8 @@ from harness.contract import (
 from harness.errors import PluginError
 from harness.planning.planner import Generation
 from harness.running.experiments.completions import ArmOutcome, ReadyArm, ready_arms
-from harness.running.experiments.journal import key_of
 from harness.running.session import Session
+from harness.store.keys import key_of
 from harness.task.task import Entry
 
 

@@ -21,9 +21,10 @@ from harness.contract import (
     Undefined,
 )
 from harness.planning.planner import Generation, PlannedArm
-from harness.running.experiments.journal import Journal, key_of, merged_receipt
+from harness.running.experiments.journal import Journal, merged_receipt
 from harness.running.progress import Tick
 from harness.running.session import Session
+from harness.store.keys import key_of
 from harness.task.fit import NO_EDIT
 
 

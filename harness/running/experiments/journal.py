@@ -7,22 +7,13 @@ direction, and the token ids of its prompt. What another key made is never read.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import IO
 
 from harness.contract import Completion, Receipt
-
-
-def key_of(*parts: object) -> str:
-    """A hash of everything that an answer depends on."""
-    text = json.dumps(parts, sort_keys=True, default=repr)
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+from harness.store.lines import Lines
 
 
 class Journal:
@@ -31,46 +22,29 @@ class Journal:
     def __init__(self, file: Path) -> None:
         self.completions: dict[str, Completion] = {}
         self.receipts: dict[str, list[Receipt]] = {}
-        self._file = file
-        self._out: IO[str] | None = None
-        if file.exists():
-            for line in file.read_text(encoding="utf-8").splitlines():
-                self._read(line)
-
-    def _read(self, line: str) -> None:
-        try:
-            entry = json.loads(line)
-        except ValueError:
-            return  # cut off in the middle of a write: that batch is made again
-        for key, completion in entry["completions"].items():
-            self.completions[key] = Completion(**completion)
-        for arm, receipt in entry["receipts"].items():
-            receipt["broken"] = tuple(receipt["broken"])
-            self.receipts.setdefault(arm, []).append(Receipt(**receipt))
+        self._lines = Lines(file)
+        for entry in self._lines.read():
+            for key, completion in entry["completions"].items():
+                self.completions[key] = Completion(**completion)
+            for arm, receipt in entry["receipts"].items():
+                receipt["broken"] = tuple(receipt["broken"])
+                self.receipts.setdefault(arm, []).append(Receipt(**receipt))
 
     def add(self, completions: Mapping[str, Completion], receipts: Mapping[str, Receipt]) -> None:
         """Remembers one batch. It is on disk when this returns: all of it or nothing."""
-        if self._out is None:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            torn = self._file.exists() and not self._file.read_bytes().endswith(b"\n")
-            self._out = self._file.open("a", encoding="utf-8")
-            self._out.write("\n" if torn else "")
-        entry = {
-            "completions": {key: asdict(value) for key, value in completions.items()},
-            "receipts": {arm: asdict(value) for arm, value in receipts.items()},
-        }
-        self._out.write(json.dumps(entry) + "\n")
-        self._out.flush()
-        os.fsync(self._out.fileno())
+        self._lines.add(
+            {
+                "completions": {key: asdict(value) for key, value in completions.items()},
+                "receipts": {arm: asdict(value) for arm, value in receipts.items()},
+            }
+        )
         self.completions.update(completions)
         for arm, receipt in receipts.items():
             self.receipts.setdefault(arm, []).append(receipt)
 
     def close(self) -> None:
         """Closes the file."""
-        if self._out is not None:
-            self._out.close()
-            self._out = None
+        self._lines.close()
 
 
 def merged_receipt(arm: str, receipts: Sequence[Receipt]) -> Receipt:

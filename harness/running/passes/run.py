@@ -35,13 +35,13 @@ from harness.planning.planner import (
     rendering,
 )
 from harness.running.experiments.completions import direction_hash
-from harness.running.experiments.journal import key_of
 from harness.running.passes.metric import MetricReduction
 from harness.running.preflight import Difference
 from harness.running.reading.filters import FilteredShare
 from harness.running.reading.reader import Reader, Wanted, at_depth
 from harness.running.reading.rows import Row, alone, packed, same_query
 from harness.running.session import Session
+from harness.store.keys import key_of
 from harness.store.states import Digest, PassStates, Saved
 
 Tick = Callable[[int], None]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from lm_eval.models.huggingface import HFLM
 from transformers import GenerationConfig
 
 from harness.contract import Native
+from harness.store.files import write_text
 
 _PACKAGES = ("lm-eval", "transformers", "torch")
 
@@ -57,15 +57,12 @@ class Store:
     def write(self, task: str, kind: str, requests: Sequence[Any], found: Answers) -> None:
         """Keeps the answers of one task; a crash leaves the old file or the new one."""
         file = self._file(task, kind)
-        file.parent.mkdir(parents=True, exist_ok=True)
         entry = {
             "key": self._key(kind, requests),
             "answers": found.answers,
             "truncated": found.truncated,
         }
-        new = file.with_suffix(".new")
-        new.write_text(json.dumps(entry), encoding="utf-8")
-        os.replace(new, file)  # noqa: PTH105
+        write_text(file, json.dumps(entry))
 
     def _file(self, task: str, kind: str) -> Path:
         return self._folder / f"{_plain(task)}.{kind}.json"
