@@ -60,9 +60,8 @@ def test_without_a_file_nothing_is_kept() -> None:
 def test_an_error_leaves_the_earlier_file(tmp_path: Path) -> None:
     file = tmp_path / "a" / "file.txt"
     write_text(file, "one\r\n")
-    with pytest.raises(RuntimeError), whole(file) as partial:
-        partial.write_text("two")
-        raise RuntimeError
+    with pytest.raises(UnicodeEncodeError), whole(file) as partial:
+        partial.write_text("twö", encoding="ascii")
     assert file.read_bytes() == b"one\r\n"
     assert list(file.parent.iterdir()) == [file]
     with whole(file) as partial:
