@@ -1,9 +1,9 @@
-"""What an intervention is made of: edits of activations, and the promises about them."""
+"""What an intervention is made of: edits of activations, promises about them, and receipts."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from harness.contract.sites import Site
@@ -52,3 +52,22 @@ class Arm:
     checks: tuple[Check, ...] = ()
     idle: bool = False
     """Whether it asks for no change, as strength 0 does; any other arm must change something."""
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What the edits of an arm really did."""
+
+    arm: str
+    fired: int = 0
+    """How often an edit ran."""
+    tokens: int = 0
+    """Token positions changed or looked at by an edit, padding left out, summed over sites."""
+    changed: int = 0
+    """Those where the activation came out different."""
+    relative: float | None = None
+    """Mean ‖Δ‖/‖x‖ over those tokens."""
+    checks: Mapping[str, float] = field(default_factory=dict)
+    """The largest value that each check measured."""
+    broken: tuple[str, ...] = ()
+    """Checks that went over their limit, and non-finite results."""
