@@ -1,21 +1,16 @@
-"""The contract between the harness and its plugins: read this file to write one.
+"""The contract between the harness and its plugins. Import everything from here.
 
-A plugin is a light module, listed in its package's entry points::
+A plugin lists `Component`s; each has two halves:
 
-    [project.entry-points.harness]
-    harness_acme = "harness_acme.plugin"
+- its **options**, a pydantic model that says what a task may write. `harness check` and `plan`
+  read it before any weight is read, so its module imports no torch;
+- its **object**, built as `Class(options)` when a task runs, which does the work.
 
-that implements one hook, `harness_components`, and returns plain `Component`s. Every component
-has a light half and a heavy half:
-
-- its **options** (`Component.options`): a pydantic model in a module that imports no torch. It is
-  what a task writes, and it answers what `harness check` and `harness plan` must know before any
-  weight is read: which streams a reduction reads, how many layers a model has, how wide an SAE is;
-- the **object** (`Component.load`), built as `Class(options)` when a task runs.
-
-An options field that names something else in the task is typed as a reference (`ViewRef`,
-`DataRef`, …); the core checks that it exists and orders the work by it. `Location` fields are
-paths beside the file that wrote them, or hub ids.
+Each kind of plugin has a file that holds both halves, as base class and as protocol, and what
+passes between them and the core: `backend`, `sae`, `reduction` (also statistics and directions),
+`metric`, `intervention`, `evaluator` (also benchmarks), `findings` (analyses and labels) and
+`section`. `component` has the hook, `options` the types of fields that name something else in
+the task, `values`, `sites`, `edits` and `latents` what several kinds share.
 
 Shapes are written as in jaxtyping: `Float[Tensor, "batch pos d_model"]`.
 """

@@ -1,4 +1,8 @@
-"""Evaluators: what judges completions, or runs a benchmark on an edited model."""
+"""Evaluators: what judges the completions of an experiment, or runs a benchmark on each arm.
+
+An `Evaluator` is given all completions and sees no model under edits; a `Benchmark` is given the
+edited model and asks it by itself. The class of the options says which of the two it is.
+"""
 
 from __future__ import annotations
 
@@ -14,78 +18,101 @@ from harness.contract.values import Completion, Example, Outcome
 
 @dataclass(frozen=True)
 class Answer:
-    """A completion with the prompt and example it answers."""
+    """One completion to judge, with what it answers. All its text is hostile."""
 
     example: Example
+    """The row of data that was asked."""
     prompt: str
+    """The prompt as text, as the model read it."""
     completion: Completion
+    """What the model wrote."""
 
 
 @dataclass(frozen=True)
 class Score:
-    """One score that an evaluator gives each completion: the identity card of its record."""
+    """A score that an evaluator gives to every completion. Its mean over an arm is a record."""
 
     name: str
+    """The key in `Verdict.scores`."""
     id: str
+    """The id of the record: `name.variant@version`."""
     unit: str = "share"
+    """The unit of the record."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Scores of one completion by name; None where the evaluator could not tell."""
+    """What an evaluator says about one completion."""
 
     scores: Mapping[str, bool | float | None]
+    """By name, a value for each of `Evaluator.scores`: yes or no, or a finite number; None where
+    it could not be told, which the record `invalid_verdicts` counts."""
     note: str = ""
+    """A remark for people who read the samples, such as what a judge answered."""
 
 
 @dataclass(frozen=True)
 class Tools:
-    """What an evaluator is given beside the completions."""
+    """What the core lends to evaluators, benchmarks, analyses and sources of labels."""
 
     models: Mapping[str, Model] = field(default_factory=dict)
-    """The models of the task that its options name, loaded."""
+    """The models that its options name (fields of type `ModelRef`), loaded, by name."""
     cache: Path | None = None
-    """A folder of the run that outlives it: verdicts kept there are not asked for again."""
+    """A folder for what should not be asked twice, such as a judge's answers. A run that goes on
+    after it was cut off finds it again. It may not exist yet; None where there is none."""
     seed: int = 0
+    """The seed of the task, for all that is drawn."""
     tick: Callable[[int], None] = lambda done: None
-    """To be called, by evaluators that take their time, with the number of answers just judged."""
+    """For the progress bar: call it with the number of answers that were judged just now."""
 
 
 class EvaluatorOptions(Options):
-    """Options of an evaluator of completions. The models that it names are given to `judge`."""
+    """Base of an evaluator's options. A judge that is a model of the task is a `ModelRef`."""
 
     batch: ClassVar[int] = 32
-    """How many completions a model that it names reads together, for `harness plan`."""
+    """How many completions a judging model reads at once; `harness plan` estimates with it."""
 
     def around(self) -> str | None:
-        """What such a model reads around a prompt and its completion; None where it varies."""
+        """The text that a judging model reads beside a prompt and its completion.
+
+        `harness plan` counts its tokens; None where that varies.
+        """
         return None
 
 
 class BenchmarkOptions(EvaluatorOptions):
-    """Options of an evaluator that runs a benchmark on an edited model (see `Benchmark`)."""
+    """Base of a benchmark's options."""
 
     def forwards(self) -> int | None:
-        """How many prompts it reads in each arm, for `harness plan`; None where nothing tells."""
+        """How many prompts the benchmark reads in each arm; None where that is not known.
+
+        `harness plan` estimates with it, and the progress bar counts to it.
+        """
         return None
 
 
 @runtime_checkable
 class Evaluator(Protocol):
-    """Judges completions, built as `Class(options)`; never sees a hook."""
+    """Judges completions. Built as `Class(options)` from `EvaluatorOptions`."""
 
     scores: tuple[Score, ...]
+    """The scores that every verdict has."""
 
     def judge(self, answers: Sequence[Answer], tools: Tools) -> list[Verdict]:
-        """One verdict per answer, in order; answers do not influence each other."""
+        """One verdict for each answer, in order. Called once for an experiment, with all arms'.
+
+        The verdict on an answer does not depend on the others, or on their order. No text makes it
+        raise; MachineError where a judge cannot be reached.
+        """
 
 
 @runtime_checkable
 class Benchmark(Protocol):
-    """An evaluator that asks a model itself, built as `Class(options)` of `BenchmarkOptions`."""
+    """An evaluator that asks the model. Built as `Class(options)` from `BenchmarkOptions`."""
 
     def run(self, model: Model, folder: Path, tools: Tools) -> Outcome:
-        """Records and tables of one arm; the model is edited already, every row alike.
+        """The records and tables of one arm. Called once for each arm, inside `Model.edited`.
 
-        `folder` is the arm's own and outlives the run: what is there need not be asked again.
+        All that it asks the model, the arm's edits act on. `folder` belongs to this arm, model and
+        direction alone; a run that goes on after it was cut off finds there what was written.
         """

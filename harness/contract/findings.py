@@ -1,4 +1,8 @@
-"""Analyses and labels: what reads what a run has found."""
+"""Analyses and labels: plugins that read what a run has found, after all passes and experiments.
+
+A source of labels is asked first, about the features that tables of the run name; its answers are
+a table that analyses read.
+"""
 
 from __future__ import annotations
 
@@ -17,34 +21,42 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Arrays:
-    """The arrays of one statistic: of one variant of its sweep, of one category of its data."""
+    """The arrays that a statistic of the task kept, for one of its variants and categories."""
 
     statistic: str
     """Its name in the task."""
     axes: Axes
-    """Sweep values, and `domain` for a category; all categories together have no `domain`."""
+    """Which values of its sweep, and, as `domain`, which category of its data; without `domain`,
+    all categories together."""
     values: Mapping[str, np.ndarray]
+    """The arrays of its `Outcome`, by name."""
 
 
 @dataclass(frozen=True)
 class Label:
-    """What a feature of an SAE means, according to one source. All text is hostile."""
+    """What one source says that a feature of an SAE means. All its text is hostile."""
 
     sae: str
+    """The SAE, by its name in the task."""
     feature: int
+    """The index of the feature."""
     description: str
+    """What it means; may be empty where there is a cluster."""
     cluster: str | None = None
-    """Its semantic cluster, where the source tells one."""
+    """The group of features that the source puts it in, where it has groups."""
     url: str | None = None
+    """A page about the feature."""
     contexts: tuple[Mapping[str, Any], ...] = ()
-    """Where it is active: `tokens` (list of str), `values` (list of float), and what else."""
+    """Texts in which it is active: each has `tokens` (list of str), `values` (list of float, one
+    for each token), and whatever else the source tells."""
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What an analysis reads: everything that the run has found before it."""
+    """All that the run has found so far: what an analysis or a source of labels reads."""
 
     records: tuple[Record, ...] = ()
+    """All records, those of earlier analyses included."""
     tables: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
     """Tables by name. `completions` has a row for every completion of every experiment:
     `experiment`, the arm's `direction` and axes, `example`, `text`, `completion`, and `verdicts`
@@ -52,39 +64,46 @@ class Findings:
     arrays: tuple[Arrays, ...] = ()
     """What the task's statistics kept."""
     saes: Mapping[str, SaeFacts] = field(default_factory=dict)
+    """By name, the facts of the task's SAEs."""
     tools: Tools = field(default_factory=Tools)
-    """The models that the options name, loaded, and a folder of the run's own."""
+    """The models that the options name, loaded, and a folder of its own."""
     seed: int = 0
+    """The seed of the task, for all that is drawn."""
 
 
 class LabelsOptions(Options):
-    """Options of a source of labels: descriptions of an SAE's features (see `Labels`)."""
+    """Base of the options of a source of labels."""
 
 
 class AnalysisOptions(Options):
-    """Options of an analysis. Models that it names are in `Findings.tools`."""
+    """Base of an analysis' options. Models that they name (`ModelRef`) are in `Findings.tools`."""
 
 
 @runtime_checkable
 class Labels(Protocol):
-    """Descriptions of an SAE's features; built as `Class(options)`."""
+    """A source of descriptions of an SAE's features. Built as `Class(options)`."""
 
     notes: tuple[str, ...]
-    """What a reader should know of the last call: what was not to be had, and why. Warnings."""
+    """After a call of `describe`: what it could not get, and why. Shown as warnings."""
 
     def describe(
         self, sae: str, facts: SaeFacts, features: Sequence[int], findings: Findings
     ) -> Sequence[Label]:
-        """One label for each feature that has one, at most; the order does not matter.
+        """The labels of some features of the SAE that the task calls `sae`, in any order.
 
-        MachineError where it cannot go on (a service is not reachable): the run goes on without
-        it, and says so.
+        At most one for each feature; none for a feature that it knows nothing about. Called once
+        for each SAE. MachineError where a service cannot be reached: the run goes on without these
+        labels, and says so.
         """
 
 
 @runtime_checkable
 class Analysis(Protocol):
-    """Numbers made from what the run has found already; built as `Class(options)`."""
+    """Makes numbers of what the run has found. Built as `Class(options)`."""
 
     def run(self, findings: Findings) -> Outcome:
-        """Records and tables."""
+        """Its records and tables. Called once; analyses run in the order of the task.
+
+        Where the findings lack what it needs, records are undefined and say why; nothing is raised.
+        The core adds the axis `analysis`.
+        """

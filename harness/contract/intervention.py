@@ -1,4 +1,9 @@
-"""Interventions: what turns a direction into edits of a model."""
+"""Interventions: what turns a direction into edits of a model.
+
+The core asks an intervention for the arm of each direction of an experiment, and runs the model
+under its edits: to complete prompts that evaluators judge, or to read activations of an edited
+view. Which of the three protocols an intervention follows, its options say.
+"""
 
 from __future__ import annotations
 
@@ -17,38 +22,48 @@ if TYPE_CHECKING:
 
 
 class InterventionOptions(Options):
-    """Options of an intervention."""
+    """Base of an intervention's options."""
 
     on_sae: ClassVar[bool] = False
-    """Whether its edits run the SAE that the direction was made with (see `SaeIntervention`)."""
+    """Whether its edits need the SAE whose features the direction is made of: the object is then
+    a `SaeIntervention`."""
 
     def beside(self) -> str | None:
-        """The view whose activations of the same tokens its edits need (see
-        `PairedIntervention`); then it is for views that read, not for completions."""
+        """The name of another view whose activations at the same tokens its edits need.
+
+        None by default. With a name, the object is a `PairedIntervention`, which can edit what a
+        view reads, but not completions.
+        """
         return None
 
 
 @runtime_checkable
 class Intervention(Protocol):
-    """Turns a direction into edits of a model; built as `Class(options)`."""
+    """An intervention whose edits depend on the direction alone. Built as `Class(options)`."""
 
     def arm(self, name: str, direction: Direction, facts: ModelFacts, dtype: str) -> Arm:
-        """The edits, and the promises they make; ModelError where they make no sense."""
+        """The arm called `name`: the edits that this direction asks for, and their promises.
+
+        Called once for each direction of an experiment, and for each batch of an edited view.
+        `facts` and `dtype` are the model's. ModelError where the direction does not fit the model
+        or the options.
+        """
 
 
 @runtime_checkable
 class SaeIntervention(Protocol):
-    """An intervention whose edits run an SAE: `on_sae` in its options; `Class(options)`."""
+    """An intervention whose edits run an SAE (`on_sae` in its options). Built likewise."""
 
     def arm(
         self, name: str, direction: Direction, facts: ModelFacts, dtype: str, sae: Sae | None
     ) -> Arm:
-        """As `Intervention.arm`; `sae` is the direction's, None where it was made with none."""
+        """As `Intervention.arm`. `sae` is that of `direction.sae`; None where it has none."""
 
 
 @runtime_checkable
 class PairedIntervention(Protocol):
-    """An intervention that differs by token: `beside` in its options names the other view."""
+    """An intervention that edits each token by what another view has there (`beside` in its
+    options). Built likewise."""
 
     def arms(
         self,
@@ -58,7 +73,8 @@ class PairedIntervention(Protocol):
         dtype: str,
         beside: Float[Tensor, "rows pos d_site"],
     ) -> Sequence[Arm]:
-        """One arm for each row; `beside` is what the other view has at the direction's site.
+        """One arm for each row of a batch that is about to be read. Called for every batch.
 
-        Rows are padded on the right; what stands at padding is never looked at.
+        `beside` has the other view's activations of these rows at the direction's site, padded on
+        the right with anything. The edits of row i are given its positions from the first on.
         """

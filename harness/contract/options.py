@@ -1,4 +1,9 @@
-"""The light half of every component: the options that a task writes, without torch."""
+"""Options: what a task may write for a component. The base of every kind's, and field types.
+
+The core reads the table of a task into the options, checks that what it names exists, and hands
+them to the object. A field that names something else of the task is typed as a reference
+(`view: ViewRef`); one that names files is a `LocalPath` or a `Location`.
+"""
 
 from __future__ import annotations
 
@@ -14,16 +19,23 @@ from harness.contract.sites import parse_site
 
 @dataclass(frozen=True)
 class Ref:
-    """Marks an options field as the name of an entry of one of the task's tables."""
+    """Marks a field as the name of an entry of a table of the task.
+
+    `check` says where there is no such entry, and a run makes that entry first. Most have a type
+    of their own (`ViewRef`); for other tables: `Annotated[str, Ref("evaluators")]`.
+    """
 
     table: str
+    """The table, such as `views` for `[views.NAME]`."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """Marks an options field as a path beside its task file or, with `hub`, a hub id."""
+    """Marks a field as a path of files. The core makes it absolute before anyone reads it: a
+    relative path starts at the folder of the task file that wrote it."""
 
     hub: bool = False
+    """Whether a hub id (`owner/name`) is allowed too; what is no file beside the task is one."""
 
 
 def _site_text(text: str) -> str:
@@ -57,12 +69,18 @@ LabelsRef = Annotated[str, Ref("labels")]
 Location = Annotated[str, Place(hub=True)]
 LocalPath = Annotated[str, Place()]
 ServerUrl = Annotated[str, AfterValidator(_server_base)]
-"""The address of an OpenAI-compatible server, without the path of an endpoint."""
+"""The address of an OpenAI-compatible server: `http://localhost:8000`. The path of an endpoint
+(`/v1/chat/completions`) may be written and is taken off."""
 SiteName = Annotated[str, AfterValidator(_site_text)]
+"""The name of a site, such as `resid_post.15`; `parse_site` makes a `Site` of it."""
 
 
 class Options(BaseModel):
-    """What a task writes for a component; unknown keys are errors; every field has a docstring."""
+    """The base of all options: a frozen pydantic model whose fields are keys of the task.
+
+    Unknown keys, NaN and infinity are errors. Each field has a docstring below it, with its unit:
+    `harness plugins NAME`, the JSON Schema and the documentation show it.
+    """
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False

@@ -1,4 +1,7 @@
-"""The frozen values that several kinds of plugin share. Plain data, no torch."""
+"""Values that several kinds of plugin share: data, prompts, directions, records, outcomes.
+
+All are frozen plain data and need no torch.
+"""
 
 from __future__ import annotations
 
@@ -13,35 +16,42 @@ if TYPE_CHECKING:
 
 
 JSON = str | int | float | bool | None
+"""A plain value: what a cell of a table or an axis of a record may hold."""
 Axes = Mapping[str, JSON]
+"""What a record or a direction is of, by axis, such as `{"site": "resid_post.3", "k": 8}`."""
 
 
 @dataclass(frozen=True)
 class Example:
-    """One row of data. `id` is a hash of its content, the cluster of every interval."""
+    """One row of the task's data."""
 
     id: str
+    """A hash of its content. Intervals are made by drawing examples, so it is their cluster."""
     text: str
+    """The column that the task chose: what is read, or asked."""
     fields: Mapping[str, Any] = field(default_factory=dict)
+    """All columns of the row, by name."""
     messages: tuple[Mapping[str, str], ...] = ()
     """The turns (`role`, `content`) where the data are conversations."""
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """How a view writes its prompt.
-
-    `plain`: `template` around `{text}` (the data's column, under that name or `text`; other
-    columns by theirs), each piece tokenised on its own, so that a separator such as "\\n" is
-    always the same token. `chat`: the tokenizer's chat template.
-    """
+    """How a view turns an example into a prompt; `Model.render` follows it."""
 
     style: Literal["plain", "chat"] = "plain"
+    """`plain` fills `template`; `chat` uses the chat template of the tokenizer."""
     template: str = "{text}"
+    """The text of a plain prompt. `{text}` is the example's text, `{NAME}` its column NAME."""
     join: Literal["pieces", "string"] = "pieces"
+    """Whether each piece of the template is tokenised on its own, so that a separator such as
+    "\\n" is always the same token, or the whole string at once."""
     system: str | None = None
+    """The system message of a chat prompt; None leaves it out."""
     generation_prompt: bool = True
+    """Whether a chat prompt ends with the header of the assistant's turn."""
     demonstrations: tuple[Example, ...] = ()
+    """Examples that stand, with their answers, before the query."""
     answer: str = "answer"
     """The column that holds a demonstration's answer."""
     max_tokens: int | None = None
@@ -50,98 +60,136 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Tokens:
-    """One rendered prompt. `span` is the part that is measured (a query without its context)."""
+    """One rendered prompt: what a model reads of one example."""
 
     example: str
+    """The id of the example."""
     ids: tuple[int, ...]
+    """Token ids, special tokens included."""
     span: tuple[int, int]
+    """Start and end, in `ids`, of the part that is measured: the query without its context."""
     text: str
+    """The prompt as text, for people."""
     arm: int = 0
-    """Which of the arms of `Model.edited` edits this row."""
+    """Inside `Model.edited(arms)`: the index of the arm whose edits act on this prompt."""
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """How completions are drawn: greedy at temperature 0."""
+    """How `Model.generate` draws completions."""
 
     max_new_tokens: int = 512
+    """A completion ends here at the latest."""
     temperature: float = 0.0
+    """0 takes the most likely token each time."""
     top_p: float = 1.0
+    """Above temperature 0: draws among the most likely tokens that have this share together."""
     seed: int = 0
 
 
 @dataclass(frozen=True)
 class Completion:
-    """What a model wrote after a prompt; `text` without special tokens, stripped."""
+    """What a model wrote after a prompt."""
 
     text: str
+    """Without special tokens and without white space around it. Hostile: show it escaped."""
     tokens: int
+    """Its length in tokens."""
     stopped: bool
-    """Whether it ended by itself rather than at the token limit."""
+    """Whether the model ended it, rather than the token limit."""
 
 
 @dataclass(frozen=True)
 class Direction:
-    """Vectors at a site, with their raw lengths: Float64 `[rank, d_site]`, numpy."""
+    """One or more vectors at a site, which direction finders find and interventions use.
+
+    An SAE feature is one; so are the difference in means of two data sets, and the first principal
+    components of a difference.
+    """
 
     site: Site
+    """Where the vectors live; a block by number, never a fraction of depth."""
     vectors: np.ndarray
+    """Float64 `[rank, d_site]`, with the lengths that they were found with; finite, not zero."""
     reference_norm: float | None = None
-    """Length of the direction that this one rebuilds or imitates."""
+    """Length of the direction that this one rebuilds or imitates, where it does."""
     sae: str | None = None
+    """The SAE whose features it is made of, by its name in the task."""
     features: tuple[int, ...] = ()
+    """The indices of those features."""
     weights: tuple[float, ...] = ()
+    """The factor of each feature; as many as `features`."""
 
 
 @dataclass(frozen=True)
 class Undefined:
-    """A direction that does not exist, and why."""
+    """In the place of a direction that does not exist. Arms that need it are undefined, too."""
 
     reason: str
+    """Why there is none; the report shows it. Never empty."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """One number of the results; `value` is None exactly when `undefined` says why.
+    """One number of the results.
 
-    `id` is `name.variant@version`. `ci` is a 95% interval; where there is none, `ci_why` says why.
+    No two records of a run have the same id, options and axes. The core adds the axes that it
+    knows (the pair, the experiment, the analysis, …); a component adds those that it varies.
     """
 
     id: str
+    """What the number is: `name.variant@version`. A changed formula is a new version."""
     value: float | None
+    """The number, finite; None where it is undefined."""
     n: int
+    """How many things it was computed from; may be 0 only where it is undefined or a count."""
     n_of: str
+    """What `n` counts: `tokens`, `prompts`, …"""
     unit: str
+    """`share`, `ratio`, `nats`, …"""
     options: Mapping[str, Any] = field(default_factory=dict)
+    """The options that the meaning of the number depends on."""
     clusters: int | None = None
+    """How many independent examples the `n` things come from, where they come from some."""
     ci: tuple[float, float] | None = None
+    """The 95% interval, low end first."""
     ci_why: str | None = None
+    """Why there is no interval; None where there is one."""
     null: Mapping[str, Any] | None = None
+    """What the number is where nothing has changed, such as `{"kind": "identical", "value": 1.0}`.
+    """
     undefined: str | None = None
+    """Why there is no value; None where there is one."""
     axes: Axes = field(default_factory=dict)
+    """What the number is of."""
 
     def on(self, **axes: JSON) -> Record:
-        """The same record with further axes."""
+        """A copy of the record with these axes added."""
         return replace(self, axes={**self.axes, **axes})
 
 
 @dataclass(frozen=True)
 class Found:
-    """One direction that a finder yields, with the axes of its variant."""
+    """One direction that a finder found, or why there is none."""
 
     direction: Direction | Undefined
     axes: Axes = field(default_factory=dict)
+    """Which of the variants of `DirectionOptions.variants` it is."""
     records: tuple[Record, ...] = ()
+    """Numbers about it; the core adds the axes above to each."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a reduction yields: records, tables (rows of plain values), directions and arrays."""
+    """What a reduction, a benchmark or an analysis found. All of it is kept with the run."""
 
     records: tuple[Record, ...] = ()
+    """Its numbers."""
     tables: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
+    """Tables by name: rows of plain values, all rows with the same columns."""
     directions: tuple[Found, ...] = ()
+    """What a direction finder found; all others leave it empty."""
     arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
-    """Numbers that analyses read, by name: kept with the run, never shown."""
+    """Numbers for analyses, by name; never shown. Only statistics may have some."""
     notes: tuple[str, ...] = ()
-    """What whoever reads the numbers must know: shown as warnings."""
+    """What whoever reads the numbers must know; shown as warnings."""
