@@ -26,7 +26,7 @@ from harness.contract import (
     State,
 )
 from harness.store.states import PassStates, Saved
-from harness.testing.support.rearranged import Watched, rearranged
+from harness.testing.support.watched import Watched, rearranged
 
 RECORD_ID = re.compile(r"[a-z][a-z0-9_]*(\.[a-z0-9_]+)*@[1-9]\d*")
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from harness.contract import Analysis, Findings, Outcome, Record
-from harness.testing.evaluators import HOSTILE
+from harness.testing.evaluator import HOSTILE
 
 _ID = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)*@[0-9]+")
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from harness.contract import Place, SaeFormat, SaeOptions
 from harness.errors import HarnessError
 from harness.task.validate import marks
-from harness.testing.saes import Reference, check_sae
+from harness.testing.sae import Reference, check_sae
 from harness.testing.support.reductions import law
 
 
