@@ -8,11 +8,11 @@ from typing import Literal
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from harness.contract import Batch, Metric
 from harness.results.intervals import ONCE
-from harness.testing.support.batches import ArraySide, only, take
+from harness.testing.support.batches import only, take
+from harness.testing.support.watched import watched
 
 Reference = Callable[[Batch], Sequence[float]]
 """The metric's values for a batch, in the order of `values`; NaN where undefined."""
@@ -42,11 +42,10 @@ def check_metric(
     for batch in batches:
         if len(batch.documents) < 2:
             raise AssertionError("split: a batch of one document cannot be split")
-        before = _tensors(batch)
-        whole = _sums(metric, batch, side)
-        for name, tensor in _tensors(batch).items():
-            if not torch.equal(tensor, before[name]):
-                raise AssertionError(f"inputs: sums modified {name}")
+        given, changed = watched(batch)
+        whole = _sums(metric, given, side)
+        if names := changed():
+            raise AssertionError(f"inputs: sums modified {', '.join(names)}")
         found = _value(metric, whole)
         _compare(metric, "reference", found, np.array(reference(batch), dtype=float), rtol)
         _check_split(metric, batch, side, found, rtol, generator)
@@ -168,11 +167,3 @@ def _compare(
     for value, one, other in zip(metric.values, found, expected, strict=True):
         if not np.isclose(one, other, rtol=rtol, atol=rtol * 1e-3, equal_nan=True):
             raise AssertionError(f"{law}: {value.id} is {one}, not {other}")
-
-
-def _tensors(batch: Batch) -> dict[str, Tensor]:
-    found = {"document": batch.document.clone(), "selected": batch.selected.clone()}
-    for name, side in (("left", batch.left), ("right", batch.right)):
-        if isinstance(side, ArraySide):
-            found |= {f"{name} {site}": x.clone() for site, x in side.activations.items()}
-    return found
