@@ -1,4 +1,4 @@
-"""Conformance checks of metrics."""
+"""Laws that every metric keeps."""
 
 from __future__ import annotations
 
@@ -27,14 +27,18 @@ def check_metric(
     rtol: float = 1e-6,
     seed: int = 0,
 ) -> None:
-    """Checks a metric against a slow reference and against the laws of `Metric`.
+    """Raises AssertionError, which begins with the law, where a metric breaks one.
 
-    Each batch (see `harness.testing.support.batches`) has at least two documents. `reference` is
-    the metric written down once more, in numpy and float64, for a whole batch. Paired metrics are
-    checked with side="pair" on batches with two sides.
+    Each batch (see `harness.testing.array_batch`) has at least two documents. `reference` is the
+    metric written down once more, in numpy and float64, for a whole batch: a wrong formula cannot
+    be seen without one. A paired metric is checked with side="pair" on batches with two sides.
+    Numbers that must agree may differ by `rtol`, relative to the expected one.
 
-    Raises AssertionError that begins with the law: *sums*, *reference*, *split*, *order*,
-    *padding*, *inputs*, *null*, *draws*, *empty*.
+    Laws: sums (one entry for each document, finite, with `n`) · reference (the number is that of
+    the reference) · split (sums of parts add up) · order (of tokens and of documents does not
+    matter) · padding (a document without measured tokens changes nothing) · inputs (are not
+    modified) · null (identical sides give the value that `MetricValue.null` states) · draws (do
+    not influence each other) · empty (no tokens give NaN).
     """
     if not batches:
         raise AssertionError("sums: no batch to check the metric on")
