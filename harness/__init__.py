@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from harness.comparison.comparison import Comparison
-    from harness.planning.planner import Plan
+    from harness.planning.steps import Plan
     from harness.results.read import Results
     from harness.task.task import Task
 

@@ -178,7 +178,7 @@ def plan_(
 
     from rich.console import Console
 
-    from harness.planning.cost.cost import cost
+    from harness.planning.cost import cost
     from harness.planning.cost.earlier import earlier_completions
     from harness.planning.cost.lengths import Prompts
     from harness.planning.cost.terminal import show_cost
