@@ -1,20 +1,22 @@
 """The tables of a task that configure a component: which one, and with which options.
 
-Every table becomes a `Configured`: what could be understood of it, and what is wrong with it.
+Every `Table`, as it was written, becomes a `Configured`: what is understood of it, and what is
+wrong with it.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from harness.contract import Axes, Kind, Options, SaeOptions
+from harness.contract import Axes, Kind, Options
 from harness.errors import PluginError, Problem
 from harness.registry import Owned, Registry
-from harness.task.file import Source
+from harness.task.file import Source, tables
 from harness.task.paths import locate, located
 from harness.task.spec import (
     EditSpec,
@@ -28,50 +30,92 @@ from harness.task.spec import (
 from harness.task.task import Entry, Instance
 from harness.task.validate import KeyParts, validated
 
+Swept = Literal["directions", "statistics"]
+Found = tuple[Owned | None, tuple[Problem, ...]]
+"""A component, or why there is none."""
+
 
 @dataclass(frozen=True)
-class Configured:
-    """A table that configures a component, as far as it could be understood."""
+class Table:
+    """A table that configures a component, as it was written."""
 
+    spec: type[PluginSpec]
+    """The core's own keys; the component's options stand beside them."""
     name: str
     at: KeyParts
     """Where it stands in the task."""
+    values: Any
+
+
+@dataclass(frozen=True)
+class Configured:
+    """A table that configures a component, as far as it is understood."""
+
+    table: Table
     problems: tuple[Problem, ...] = ()
     owner: Owned | None = None
     """The component."""
     model: type[Options] | None = None
     """The class of its options."""
-    values: Mapping[str, Any] = field(default_factory=dict)
-    """The table, with absolute paths."""
     options: Any = None
     """Its options; None where they are not valid."""
     axes: Axes = field(default_factory=dict)
     """The values that a sweep gave it."""
 
 
-def tables(values: Mapping[str, Any], table: str) -> Iterator[tuple[str, Any]]:
-    """The entries of a table of a task as it was written; nothing where it is no table."""
-    entries = values.get(table)
-    if isinstance(entries, dict):
-        yield from entries.items()
+def entries(found: Iterable[Configured]) -> dict[str, Entry[Any]]:
+    """The entries with valid options, by name."""
+    return {
+        one.table.name: Entry(one.table.name, one.owner, one.options)
+        for one in found
+        if one.owner is not None and one.options is not None
+    }
+
+
+def instances(found: Iterable[Configured], table: Swept) -> dict[str, tuple[Instance, ...]]:
+    """The combinations of each swept entry that have valid options, by name."""
+    by_name: dict[str, tuple[Instance, ...]] = {}
+    for one in found:
+        if one.owner is not None and one.options is not None:
+            name = one.table.name
+            instance = Instance(name, one.owner, one.options, one.axes, table)
+            by_name[name] = (*by_name.get(name, ()), instance)
+    return by_name
 
 
 # ── Tables that a task writes ────────────────────────────────────────────────────────────────────
 
 
-def configured(
-    source: Source, registry: Registry, table: str, spec: type[PluginSpec]
-) -> Iterator[Configured]:
-    """Every entry of a table whose entries each configure one component."""
+def written(source: Source, table: str, spec: type[PluginSpec]) -> Iterator[Table]:
+    """The entries of a table whose entries each configure one component."""
     for name, values in tables(source.values, table):
-        yield _configured(source, registry, spec, name, (table, name), values)
+        yield Table(spec, name, (table, name), values)
+
+
+def interventions(source: Source) -> Iterator[Table]:
+    """The intervention of each experiment, under the name of the experiment."""
+    yield from _inside(source, "experiments", "intervention", InterventionSpec)
+
+
+def edits(source: Source) -> Iterator[Table]:
+    """The intervention under which each view reads, under the name of the view."""
+    yield from _inside(source, "views", "edit", EditSpec)
+
+
+def _inside(source: Source, table: str, key: str, spec: type[PluginSpec]) -> Iterator[Table]:
+    for name, values in tables(source.values, table):
+        if isinstance(values, dict):
+            yield Table(spec, name, (table, name, key), values.get(key))
+
+
+def configured(source: Source, registry: Registry, table: Table) -> Configured:
+    """Finds the component that a table configures, and validates its options."""
+    owner, problems = _component(source, registry, table)
+    return _with_options(source, owner, table) if owner else Configured(table, problems)
 
 
 def swept(
-    source: Source,
-    registry: Registry,
-    table: Literal["directions", "statistics"],
-    spec: type[PluginSpec],
+    source: Source, registry: Registry, name: Swept, spec: type[PluginSpec]
 ) -> Iterator[Configured]:
     """Every entry of a table whose entries may be swept, once for each combination of values.
 
@@ -79,46 +123,30 @@ def swept(
     """
     most = source.values.get("max_arms", TaskSpec.model_fields["max_arms"].default)
     arms = 0
-    for name, values in tables(source.values, table):
-        at = (table, name)
-        sweep = values.get("sweep", {}) if isinstance(values, dict) else None
-        owner, problems = _component(source, registry, spec, name, at, values)
+    for table in written(source, name, spec):
+        owner, problems = _component(source, registry, table)
+        sweep = table.values.get("sweep", {}) if isinstance(table.values, dict) else None
         if owner is None or not isinstance(sweep, dict):
-            yield Configured(name, at, problems)
+            yield Configured(table, problems)
             continue
         choices = [many if isinstance(many, list) else [many] for many in sweep.values()]
         arms += math.prod(map(len, choices))
         if isinstance(most, int) and arms > most:
             what = (
-                f"the sweeps so far come to {arms} {table}; "
+                f"the sweeps so far come to {arms} {name}; "
                 f"max_arms allows {most}. Raise max_arms to confirm."
             )
-            yield Configured(name, at, (source.problem(at, what),))
+            yield Configured(table, (source.problem(table.at, what),))
             return
         for combination in itertools.product(*choices):
             axes = dict(zip(sweep, combination, strict=True))
-            one = _with_options(source, owner, spec, name, at, {**values, **axes})
-            yield replace(one, axes=axes)
-            if one.options is None:
+            one = replace(table, values={**table.values, **axes})
+            found = replace(_with_options(source, owner, one), axes=axes)
+            yield found
+            if found.options is None:
                 break
-        yield _unswept_paths(source, owner, name, at, values)
-
-
-def interventions(source: Source, registry: Registry) -> Iterator[Configured]:
-    """The intervention of each experiment, under the name of the experiment."""
-    for name, table in tables(source.values, "experiments"):
-        if isinstance(table, dict):
-            at = ("experiments", name, "intervention")
-            inner = table.get("intervention")
-            yield _configured(source, registry, InterventionSpec, name, at, inner)
-
-
-def edits(source: Source, registry: Registry) -> Iterator[Configured]:
-    """The intervention under which a view reads, under the name of the view."""
-    for name, table in tables(source.values, "views"):
-        if isinstance(table, dict):
-            at = ("views", name, "edit")
-            yield _configured(source, registry, EditSpec, name, at, table.get("edit"))
+        # Paths are looked for in the table itself, too, where the sweep replaces them.
+        yield Configured(table, _unfound(source, owner, table))
 
 
 # ── Components that a task names without a table ─────────────────────────────────────────────────
@@ -129,155 +157,88 @@ def implied_evaluators(source: Source, registry: Registry, spec: TaskSpec) -> It
     known = set(spec.evaluators)
     for name, experiment in spec.experiments.items():
         for index, evaluator in enumerate(experiment.evaluators):
-            if evaluator in known:
-                continue
-            at = ("experiments", name, "evaluators", index)
-            one = _without_table(source, registry, EvaluatorSpec, evaluator, at)
-            if one.options is not None:
-                known.add(evaluator)
-            yield one
+            if evaluator not in known:
+                at = ("experiments", name, "evaluators", index)
+                one = _without_table(source, registry, Table(EvaluatorSpec, evaluator, at, {}))
+                known |= {evaluator} if one.options is not None else set()
+                yield one
 
 
 def preflight_metrics(source: Source, registry: Registry, spec: TaskSpec) -> Iterator[Configured]:
     """The metrics of the preflight, with their default options."""
     at = ("preflight",)
     for name in (spec.preflight.fvu, *spec.preflight.also) if spec.preflight else ():
-        one = _without_table(source, registry, MetricSpec, name, at)
+        one = _without_table(source, registry, Table(MetricSpec, name, at, {}))
         if one.model is not None and one.options is None:
             what = f"{name} needs options of its own: {'; '.join(map(str, one.problems))}"
             one = replace(one, problems=(source.problem(at, what),))
         yield one
 
 
-# ── What they become in the resolved task ────────────────────────────────────────────────────────
-
-
-def entries(found: Iterable[Configured]) -> dict[str, Entry[Any]]:
-    """The entries with valid options, by name."""
-    return {
-        one.name: Entry(one.name, one.owner, one.options)
-        for one in found
-        if one.owner is not None and one.options is not None
-    }
-
-
-def instances(
-    found: Iterable[Configured], table: Literal["directions", "statistics"]
-) -> dict[str, tuple[Instance, ...]]:
-    """The combinations of each swept entry that have valid options, by name."""
-    by_name: dict[str, tuple[Instance, ...]] = {}
-    for one in found:
-        if one.owner is not None and one.options is not None:
-            instance = Instance(one.name, one.owner, one.options, one.axes, table)
-            by_name[one.name] = (*by_name.get(one.name, ()), instance)
-    return by_name
+def _without_table(source: Source, registry: Registry, table: Table) -> Configured:
+    owner, problems = _find(source, registry, table.spec.kind, table.name, table.at)
+    return _with_options(source, owner, table) if owner else Configured(table, problems)
 
 
 # ── One table ────────────────────────────────────────────────────────────────────────────────────
 
 
-def _configured(
-    source: Source,
-    registry: Registry,
-    spec: type[PluginSpec],
-    name: str,
-    at: KeyParts,
-    values: Any,
-) -> Configured:
-    owner, problems = _component(source, registry, spec, name, at, values)
-    if owner is None:
-        return Configured(name, at, problems)
-    return _with_options(source, owner, spec, name, at, values)
-
-
-def _without_table(
-    source: Source, registry: Registry, spec: type[PluginSpec], name: str, at: KeyParts
-) -> Configured:
-    owner, problems = _find(source, registry, spec.kind, name, at)
-    if owner is None:
-        return Configured(name, at, problems)
-    return _with_options(source, owner, spec, name, at, {})
-
-
-def _component(
-    source: Source,
-    registry: Registry,
-    spec: type[PluginSpec],
-    name: str,
-    at: KeyParts,
-    values: Any,
-) -> tuple[Owned | None, tuple[Problem, ...]]:
+def _component(source: Source, registry: Registry, table: Table) -> Found:
     """The component that a table names, or that is called like it; None where none is found.
 
     What is no table, and a name that is no text, the validation of the whole task reports.
     """
+    key, values = table.spec.key, table.values
     if not isinstance(values, dict):
         return None, ()
-    if spec is SaeSpec and spec.key not in values:
-        return _claiming_format(source, registry, at, values)
-    method = values.get(spec.key, spec.model_fields[spec.key].get_default() or name)
-    if not isinstance(method, str):
+    if table.spec is SaeSpec and key not in values:
+        return _claiming_format(source, registry, table)
+    name = values.get(key, table.spec.model_fields[key].get_default() or table.name)
+    if not isinstance(name, str):
         return None, ()
-    return _find(source, registry, spec.kind, method, (*at, spec.key))
+    return _find(source, registry, table.spec.kind, name, (*table.at, key))
 
 
-def _find(
-    source: Source, registry: Registry, kind: Kind, name: str, at: KeyParts
-) -> tuple[Owned | None, tuple[Problem, ...]]:
+def _find(source: Source, registry: Registry, kind: Kind, name: str, at: KeyParts) -> Found:
     try:
         return registry.find(kind, name), ()
     except PluginError as error:
         return None, (source.problem(at, str(error)),)
 
 
-def _claiming_format(
-    source: Source, registry: Registry, at: KeyParts, values: Mapping[str, Any]
-) -> tuple[Owned | None, tuple[Problem, ...]]:
+def _claiming_format(source: Source, registry: Registry, table: Table) -> Found:
     """The one SAE format that claims the files; `format` decides where none or several do."""
-    path = values.get("path")
-    formats = registry.of("sae_format")
+    path, formats = table.values.get("path"), registry.of("sae_format")
     names = ", ".join(map(str, formats))
     if not isinstance(path, str):
-        return None, (source.problem((*at, "format"), f"is missing. Allowed: {names}."),)
-    local = locate(path, (*at, "path"), source, hub=True)
+        what = f"is missing. Allowed: {names}."
+        return None, (source.problem((*table.at, "format"), what),)
+    local = locate(path, (*table.at, "path"), source, hub=True)
     if isinstance(local, Problem):
         return None, (local,)
-    claims = [owner for owner in formats if _sae_options(owner).claims(local)]
+    claims = [one for one in formats if one.options().claims(local)]  # type: ignore[attr-defined]
     if len(claims) == 1:
         return claims[0], ()
     who = " and ".join(map(str, claims)) or "no format"
     what = f"{who} claims {path!r}. Say which it is: format = one of {names}."
-    return None, (source.problem(at, what),)
+    return None, (source.problem(table.at, what),)
 
 
-def _sae_options(owner: Owned) -> type[SaeOptions]:
-    return owner.options()  # type: ignore[return-value]
-
-
-def _with_options(
-    source: Source,
-    owner: Owned,
-    spec: type[PluginSpec],
-    name: str,
-    at: KeyParts,
-    values: Mapping[str, Any],
-) -> Configured:
+def _with_options(source: Source, owner: Owned, table: Table) -> Configured:
     """A table with the options of its component, which stand beside the core's own keys."""
     try:
         model = owner.options()
     except PluginError as error:
-        return Configured(name, at, (source.problem(at, str(error)),))
-    found, unfound = located(model, values, at, source)
-    own = {key: value for key, value in found.items() if key not in spec.model_fields}
-    options, invalid = validated(model, own, source, at, tuple(spec.model_fields))
-    return Configured(name, at, (*unfound, *invalid), owner, model, found, options)
+        return Configured(table, (source.problem(table.at, str(error)),))
+    core = table.spec.model_fields
+    values, unfound = located(model, table.values, table.at, source)
+    own = {key: value for key, value in values.items() if key not in core}
+    options, invalid = validated(model, own, source, table.at, tuple(core))
+    return Configured(table, (*unfound, *invalid), owner, model, options)
 
 
-def _unswept_paths(
-    source: Source, owner: Owned, name: str, at: KeyParts, values: Mapping[str, Any]
-) -> Configured:
-    """The paths of a swept table as they were written, also where the sweep replaces them."""
-    try:
-        return Configured(name, at, tuple(located(owner.options(), values, at, source)[1]))
-    except PluginError:
-        return Configured(name, at)  # reported by its options
+def _unfound(source: Source, owner: Owned, table: Table) -> tuple[Problem, ...]:
+    """The paths of a table that are not there."""
+    with suppress(PluginError):  # reported by its options
+        return tuple(located(owner.options(), table.values, table.at, source)[1])
+    return ()

@@ -9,8 +9,8 @@ from pydantic import BaseModel
 
 from harness.contract import Ref
 from harness.errors import Problem, unknown
-from harness.task.components import Configured, tables
-from harness.task.file import Source
+from harness.task.components import Configured
+from harness.task.file import Source, tables
 from harness.task.spec import DemonstrationsSpec, EditSpec, PreflightSpec, TaskSpec
 from harness.task.task import Task
 from harness.task.validate import KeyParts, marks
@@ -38,7 +38,7 @@ def unknown_references(source: Source, configured: Iterable[Configured]) -> Iter
     wrong. `configured` are the tables that configure a component: its options may refer, too.
     """
     known = {table: {name for name, _ in tables(source.values, table)} for table in _NAMED}
-    own = [(one.model, one.values, one.at) for one in configured if one.model is not None]
+    own = [(one.model, one.table.values, one.table.at) for one in configured if one.model]
     for model, values, at in [*own, *_core_tables(source)]:
         for key, mark in marks(model):
             if not isinstance(mark, Ref) or mark.table not in known:

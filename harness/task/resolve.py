@@ -9,6 +9,7 @@ import copy
 import datetime
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from itertools import chain
 from typing import Any, TypeVar
 
 from harness.contract import ModelFacts, SaeFacts
@@ -24,9 +25,9 @@ from harness.task.components import (
     interventions,
     preflight_metrics,
     swept,
-    tables,
+    written,
 )
-from harness.task.file import Source
+from harness.task.file import Source, tables
 from harness.task.fit import misfits
 from harness.task.paths import located
 from harness.task.references import unknown_names, unknown_references
@@ -67,42 +68,35 @@ def resolve(source: Source, registry: Registry) -> Task:
     """
     values, unfound = _with_data(source)
     spec, invalid = validated(TaskSpec, values, source)
-    written = {
-        **{name: [*configured(source, registry, name, own)] for name, own in _TABLES.items()},
+    found = {
+        **{
+            name: [configured(source, registry, table) for table in written(source, name, own)]
+            for name, own in _TABLES.items()
+        },
         "directions": [*swept(source, registry, "directions", DirectionSpec)],
         "statistics": [*swept(source, registry, "statistics", StatisticSpec)],
-        "interventions": [*interventions(source, registry)],
-        "edits": [*edits(source, registry)],
+        "interventions": [configured(source, registry, one) for one in interventions(source)],
+        "edits": [configured(source, registry, one) for one in edits(source)],
     }
-    everywhere = [one for found in written.values() for one in found]
+    tables_of_task = [*chain.from_iterable(found.values())]
     implied = [*implied_evaluators(source, registry, spec)] if spec else []
     preflight = [*preflight_metrics(source, registry, spec)] if spec else []
     problems = [
         *unmet_requirements(source, registry),
         *unfound,
         *invalid,
-        *(problem for one in [*everywhere, *implied, *preflight] for problem in one.problems),
-        *unknown_references(source, everywhere),
+        *(problem for one in [*tables_of_task, *implied, *preflight] for problem in one.problems),
+        *unknown_references(source, tables_of_task),
     ]
     problems += _unwritable(source, {problem.where for problem in problems})
     if spec is None or problems:
         raise TaskError(problems)
-    task = Task(
-        source,
-        spec,
-        _with_paths(source, values, everywhere),
-        models=entries(written["models"]),
-        saes=entries(written["saes"]),
-        directions=instances(written["directions"], "directions"),
-        metrics=entries(written["metrics"]),
-        statistics=instances(written["statistics"], "statistics"),
-        labels=entries(written["labels"]),
-        evaluators=entries([*written["evaluators"], *implied]),
-        analyses=entries(written["analyses"]),
-        interventions=entries(written["interventions"]),
-        edits=entries(written["edits"]),
-        preflight=entries(preflight),
-    )
+    parts: dict[str, Any] = {name: entries(many) for name, many in found.items()}
+    parts["directions"] = instances(found["directions"], "directions")
+    parts["statistics"] = instances(found["statistics"], "statistics")
+    parts["evaluators"] |= entries(implied)
+    resolved = _with_paths(source, values, tables_of_task)
+    task = Task(source, spec, resolved, preflight=entries(preflight), **parts)
     task, problems = _with_facts(task)
     problems = problems or [*misfits(task), *unknown_names(task)]
     if problems:
@@ -120,8 +114,7 @@ def unmet_requirements(source: Source, registry: Registry) -> Iterator[Problem]:
         try:
             requirement = Requirement(str(text))
         except InvalidRequirement:
-            what = f"{text!r} is no requirement such as 'acme-harness>=0.3'."
-            yield source.problem(at, what)
+            yield source.problem(at, f"{text!r} is no requirement such as 'acme-harness>=0.3'.")
             continue
         name = normalized(requirement.name)
         owners = [one for one in registry.plugins if normalized(one.distribution) == name]
@@ -161,9 +154,9 @@ def _with_paths(
     for one in found:
         if one.model is not None:
             table: Any = resolved
-            for part in one.at:
+            for part in one.table.at:
                 table = table[part]
-            table.update(located(one.model, table, one.at, source)[0])
+            table.update(located(one.model, table, one.table.at, source)[0])
     return resolved
 
 

@@ -46,9 +46,7 @@ class Spec(BaseModel):
 class PluginSpec(Spec):
     """A table whose further keys are the options of a plugin."""
 
-    model_config = ConfigDict(
-        extra="allow", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False
-    )
+    model_config = ConfigDict(extra="allow")
 
     kind: ClassVar[Kind]
     """The kind of component that it configures."""
