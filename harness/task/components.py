@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -16,21 +16,28 @@ from typing import Any, Literal
 from harness.contract import Axes, Kind, Options
 from harness.errors import PluginError, Problem
 from harness.registry import Owned, Registry
+from harness.task import spec
 from harness.task.file import Source, tables
 from harness.task.paths import locate, located
-from harness.task.spec import (
-    EditSpec,
-    EvaluatorSpec,
-    InterventionSpec,
-    MetricSpec,
-    PluginSpec,
-    SaeSpec,
-    TaskSpec,
-)
+from harness.task.spec import PluginSpec, TaskSpec
 from harness.task.task import Entry, Instance
 from harness.task.validate import KeyParts, validated
 
 Swept = Literal["directions", "statistics"]
+TABLES: Mapping[str, type[PluginSpec]] = {
+    "models": spec.ModelSpec,
+    "saes": spec.SaeSpec,
+    "metrics": spec.MetricSpec,
+    "evaluators": spec.EvaluatorSpec,
+    "analyses": spec.AnalysisSpec,
+    "labels": spec.LabelsSpec,
+}
+"""The tables whose entries each configure one component, in the order of their problems."""
+SWEPT: Mapping[Swept, type[PluginSpec]] = {
+    "directions": spec.DirectionSpec,
+    "statistics": spec.StatisticSpec,
+}
+"""The tables whose entries may be swept."""
 Found = tuple[Owned | None, tuple[Problem, ...]]
 """A component, or why there is none."""
 
@@ -39,7 +46,7 @@ Found = tuple[Owned | None, tuple[Problem, ...]]
 class Table:
     """A table that configures a component, as it was written."""
 
-    spec: type[PluginSpec]
+    core: type[PluginSpec]
     """The core's own keys; the component's options stand beside them."""
     name: str
     at: KeyParts
@@ -86,36 +93,47 @@ def instances(found: Iterable[Configured], table: Swept) -> dict[str, tuple[Inst
 # ── Tables that a task writes ────────────────────────────────────────────────────────────────────
 
 
-def written(source: Source, table: str, spec: type[PluginSpec]) -> Iterator[Table]:
-    """The entries of a table whose entries each configure one component."""
-    for name, values in tables(source.values, table):
-        yield Table(spec, name, (table, name), values)
+def configured_tables(source: Source, registry: Registry) -> dict[str, list[Configured]]:
+    """Every table that configures a component, by the part of the task that it becomes.
+
+    Interventions have the names of their experiments, edits those of their views.
+    """
+
+    def each(written: Iterator[Table]) -> list[Configured]:
+        return [_configured(source, registry, table) for table in written]
+
+    swept: dict[str, list[Configured]] = {
+        part: [*_swept(source, registry, part, core)] for part, core in SWEPT.items()
+    }
+    return {
+        **{part: each(_entries(source, part, core)) for part, core in TABLES.items()},
+        **swept,
+        "interventions": each(
+            _inside(source, "experiments", "intervention", spec.InterventionSpec)
+        ),
+        "edits": each(_inside(source, "views", "edit", spec.EditSpec)),
+    }
 
 
-def interventions(source: Source) -> Iterator[Table]:
-    """The intervention of each experiment, under the name of the experiment."""
-    yield from _inside(source, "experiments", "intervention", InterventionSpec)
+def _entries(source: Source, part: str, core: type[PluginSpec]) -> Iterator[Table]:
+    for name, values in tables(source.values, part):
+        yield Table(core, name, (part, name), values)
 
 
-def edits(source: Source) -> Iterator[Table]:
-    """The intervention under which each view reads, under the name of the view."""
-    yield from _inside(source, "views", "edit", EditSpec)
-
-
-def _inside(source: Source, table: str, key: str, spec: type[PluginSpec]) -> Iterator[Table]:
-    for name, values in tables(source.values, table):
+def _inside(source: Source, part: str, key: str, core: type[PluginSpec]) -> Iterator[Table]:
+    for name, values in tables(source.values, part):
         if isinstance(values, dict):
-            yield Table(spec, name, (table, name, key), values.get(key))
+            yield Table(core, name, (part, name, key), values.get(key))
 
 
-def configured(source: Source, registry: Registry, table: Table) -> Configured:
+def _configured(source: Source, registry: Registry, table: Table) -> Configured:
     """Finds the component that a table configures, and validates its options."""
     owner, problems = _component(source, registry, table)
     return _with_options(source, owner, table) if owner else Configured(table, problems)
 
 
-def swept(
-    source: Source, registry: Registry, name: Swept, spec: type[PluginSpec]
+def _swept(
+    source: Source, registry: Registry, part: Swept, core: type[PluginSpec]
 ) -> Iterator[Configured]:
     """Every entry of a table whose entries may be swept, once for each combination of values.
 
@@ -123,7 +141,7 @@ def swept(
     """
     most = source.values.get("max_arms", TaskSpec.model_fields["max_arms"].default)
     arms = 0
-    for table in written(source, name, spec):
+    for table in _entries(source, part, core):
         owner, problems = _component(source, registry, table)
         sweep = table.values.get("sweep", {}) if isinstance(table.values, dict) else None
         if owner is None or not isinstance(sweep, dict):
@@ -133,7 +151,7 @@ def swept(
         arms += math.prod(map(len, choices))
         if isinstance(most, int) and arms > most:
             what = (
-                f"the sweeps so far come to {arms} {name}; "
+                f"the sweeps so far come to {arms} {part}; "
                 f"max_arms allows {most}. Raise max_arms to confirm."
             )
             yield Configured(table, (source.problem(table.at, what),))
@@ -152,23 +170,23 @@ def swept(
 # ── Components that a task names without a table ─────────────────────────────────────────────────
 
 
-def implied_evaluators(source: Source, registry: Registry, spec: TaskSpec) -> Iterator[Configured]:
+def implied_evaluators(source: Source, registry: Registry, task: TaskSpec) -> Iterator[Configured]:
     """Evaluators that experiments name and that have no table: those without options."""
-    known = set(spec.evaluators)
-    for name, experiment in spec.experiments.items():
+    known = set(task.evaluators)
+    for name, experiment in task.experiments.items():
         for index, evaluator in enumerate(experiment.evaluators):
             if evaluator not in known:
                 at = ("experiments", name, "evaluators", index)
-                one = _without_table(source, registry, Table(EvaluatorSpec, evaluator, at, {}))
+                one = _without_table(source, registry, Table(spec.EvaluatorSpec, evaluator, at, {}))
                 known |= {evaluator} if one.options is not None else set()
                 yield one
 
 
-def preflight_metrics(source: Source, registry: Registry, spec: TaskSpec) -> Iterator[Configured]:
+def preflight_metrics(source: Source, registry: Registry, task: TaskSpec) -> Iterator[Configured]:
     """The metrics of the preflight, with their default options."""
     at = ("preflight",)
-    for name in (spec.preflight.fvu, *spec.preflight.also) if spec.preflight else ():
-        one = _without_table(source, registry, Table(MetricSpec, name, at, {}))
+    for name in (task.preflight.fvu, *task.preflight.also) if task.preflight else ():
+        one = _without_table(source, registry, Table(spec.MetricSpec, name, at, {}))
         if one.model is not None and one.options is None:
             what = f"{name} needs options of its own: {'; '.join(map(str, one.problems))}"
             one = replace(one, problems=(source.problem(at, what),))
@@ -176,7 +194,7 @@ def preflight_metrics(source: Source, registry: Registry, spec: TaskSpec) -> Ite
 
 
 def _without_table(source: Source, registry: Registry, table: Table) -> Configured:
-    owner, problems = _find(source, registry, table.spec.kind, table.name, table.at)
+    owner, problems = _find(source, registry, table.core.kind, table.name, table.at)
     return _with_options(source, owner, table) if owner else Configured(table, problems)
 
 
@@ -188,15 +206,15 @@ def _component(source: Source, registry: Registry, table: Table) -> Found:
 
     What is no table, and a name that is no text, the validation of the whole task reports.
     """
-    key, values = table.spec.key, table.values
+    key, values = table.core.key, table.values
     if not isinstance(values, dict):
         return None, ()
-    if table.spec is SaeSpec and key not in values:
+    if table.core is spec.SaeSpec and key not in values:
         return _claiming_format(source, registry, table)
-    name = values.get(key, table.spec.model_fields[key].get_default() or table.name)
+    name = values.get(key, table.core.model_fields[key].get_default() or table.name)
     if not isinstance(name, str):
         return None, ()
-    return _find(source, registry, table.spec.kind, name, (*table.at, key))
+    return _find(source, registry, table.core.kind, name, (*table.at, key))
 
 
 def _find(source: Source, registry: Registry, kind: Kind, name: str, at: KeyParts) -> Found:
@@ -230,10 +248,10 @@ def _with_options(source: Source, owner: Owned, table: Table) -> Configured:
         model = owner.options()
     except PluginError as error:
         return Configured(table, (source.problem(table.at, str(error)),))
-    core = table.spec.model_fields
+    keys = table.core.model_fields
     values, unfound = located(model, table.values, table.at, source)
-    own = {key: value for key, value in values.items() if key not in core}
-    options, invalid = validated(model, own, source, table.at, tuple(core))
+    own = {key: value for key, value in values.items() if key not in keys}
+    options, invalid = validated(model, own, source, table.at, tuple(keys))
     return Configured(table, (*unfound, *invalid), owner, model, options)
 
 

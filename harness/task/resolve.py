@@ -16,46 +16,21 @@ from harness.contract import ModelFacts, SaeFacts
 from harness.errors import HarnessError, Problem, TaskError
 from harness.registry import Registry, normalized
 from harness.task.components import (
+    SWEPT,
     Configured,
-    configured,
-    edits,
+    configured_tables,
     entries,
     implied_evaluators,
     instances,
-    interventions,
     preflight_metrics,
-    swept,
-    written,
 )
 from harness.task.file import Source, tables
 from harness.task.fit import misfits
 from harness.task.paths import located
 from harness.task.references import unknown_names, unknown_references
-from harness.task.spec import (
-    AnalysisSpec,
-    DataSpec,
-    DirectionSpec,
-    EvaluatorSpec,
-    LabelsSpec,
-    MetricSpec,
-    ModelSpec,
-    PluginSpec,
-    SaeSpec,
-    StatisticSpec,
-    TaskSpec,
-)
+from harness.task.spec import DataSpec, TaskSpec
 from harness.task.task import Entry, Task
 from harness.task.validate import KeyParts, validated
-
-_TABLES: Mapping[str, type[PluginSpec]] = {
-    "models": ModelSpec,
-    "saes": SaeSpec,
-    "metrics": MetricSpec,
-    "evaluators": EvaluatorSpec,
-    "analyses": AnalysisSpec,
-    "labels": LabelsSpec,
-}
-"""The tables whose entries each configure one component, in the order of their problems."""
 
 F = TypeVar("F", ModelFacts, SaeFacts)
 
@@ -68,34 +43,24 @@ def resolve(source: Source, registry: Registry) -> Task:
     """
     values, unfound = _with_data(source)
     spec, invalid = validated(TaskSpec, values, source)
-    found = {
-        **{
-            name: [configured(source, registry, table) for table in written(source, name, own)]
-            for name, own in _TABLES.items()
-        },
-        "directions": [*swept(source, registry, "directions", DirectionSpec)],
-        "statistics": [*swept(source, registry, "statistics", StatisticSpec)],
-        "interventions": [configured(source, registry, one) for one in interventions(source)],
-        "edits": [configured(source, registry, one) for one in edits(source)],
-    }
-    tables_of_task = [*chain.from_iterable(found.values())]
+    found = configured_tables(source, registry)
+    written = [*chain.from_iterable(found.values())]
     implied = [*implied_evaluators(source, registry, spec)] if spec else []
     preflight = [*preflight_metrics(source, registry, spec)] if spec else []
     problems = [
         *unmet_requirements(source, registry),
         *unfound,
         *invalid,
-        *(problem for one in [*tables_of_task, *implied, *preflight] for problem in one.problems),
-        *unknown_references(source, tables_of_task),
+        *(problem for one in [*written, *implied, *preflight] for problem in one.problems),
+        *unknown_references(source, written),
     ]
     problems += _unwritable(source, {problem.where for problem in problems})
     if spec is None or problems:
         raise TaskError(problems)
-    parts: dict[str, Any] = {name: entries(many) for name, many in found.items()}
-    parts["directions"] = instances(found["directions"], "directions")
-    parts["statistics"] = instances(found["statistics"], "statistics")
+    parts: dict[str, Any] = {part: entries(many) for part, many in found.items()}
+    parts |= {part: instances(found[part], part) for part in SWEPT}
     parts["evaluators"] |= entries(implied)
-    resolved = _with_paths(source, values, tables_of_task)
+    resolved = _with_paths(source, values, written)
     task = Task(source, spec, resolved, preflight=entries(preflight), **parts)
     task, problems = _with_facts(task)
     problems = problems or [*misfits(task), *unknown_names(task)]
