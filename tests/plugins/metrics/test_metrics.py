@@ -262,7 +262,7 @@ def test_fvu_of_known_answers(make):
 def test_topk_has_an_l0_of_k():
     from harness.contract.sites import parse_site
     from harness_saes.core.linear import LinearSae
-    from harness_saes.formats.saelens.config import Config
+    from harness_saes.core.config import Config
 
     site = parse_site("resid_post.1")
     tensors = {

@@ -9,9 +9,8 @@ from typing import Any
 
 from harness.contract.sites import Site
 from harness.errors import ModelError
-from harness_saes.config_keys import allowed, refuse_unknown, required_text
-from harness_saes.core.checks import count, text, wrong
-from harness_saes.files.places import read_json
+from harness_saes.core.checks import allowed, count, refuse_unknown, required_text, text, wrong
+from harness_saes.files.configuration import read_json
 from harness_saes.formats.gemma_scope_2 import names
 
 CONFIG = "config.json"
