@@ -46,22 +46,14 @@ class DifferenceInMeans(Sums[DifferenceInMeansOptions]):
 
     def update(self, state: State, batch: Batch) -> State:
         """Adds the batch's activations to the sum of their class."""
-        tokens = len(batch.selected)
-        if not tokens:
+        if not len(batch.selected):
             return state
         whole = batch.left.x(self.site)
         x = whole.index_select(0, batch.selected.to(whole.device))
-        owners = batch.document.index_select(0, batch.selected)
         x = x.detach().cpu() if x.device.type == "mps" else x.detach()  # MPS knows no float64
         total = x.sum(0, dtype=torch.float64).cpu().numpy()
-        terms: dict[str, np.ndarray | int] = {
-            "sum": total,
-            "tokens": tokens,
-            "prompts": states.distinct(owners),
-        }
-        return states.plus(
-            state, **{f"{batch.stream}_{name}": term for name, term in terms.items()}
-        )
+        terms: states.Terms = {"sum": total, "tokens": len(x), "prompts": states.prompts(batch)}
+        return states.plus(state, terms, f"{batch.stream}_")
 
     def finish(self, state: State, inputs: Inputs) -> Outcome:
         """The direction, its length, and a table of the two classes."""

@@ -73,18 +73,17 @@ class PrincipalComponents(Sums[PrincipalComponentsOptions]):
         left, tuned = (x if len(batch.selected) == len(x) else x[batch.selected] for x in sides)
         delta = tuned.detach() - left.detach()
         delta = delta.cpu() if delta.device.type == "mps" else delta  # MPS knows no float64
-        owners = batch.document.index_select(0, batch.selected)
         width = delta.shape[1]
         exact = width <= self._exact_width
         products = scatter.scatter(delta) if exact else scatter.sketched(delta, self._sketch(width))
-        terms: dict[str, np.ndarray | int] = {
+        terms: states.Terms = {
             "scatter" if exact else "sketch": products,
             "sum": delta.sum(0, dtype=torch.float64).cpu().numpy(),
             "square": np.array(float(torch.linalg.vector_norm(delta, dtype=torch.float64)) ** 2),
             "tokens": len(delta),
-            "prompts": states.distinct(owners),
+            "prompts": states.prompts(batch),
         }
-        return states.plus(state, **terms)
+        return states.plus(state, terms)
 
     def finish(self, state: State, inputs: Inputs) -> Outcome:
         """The directions, their records, and a table of the components."""

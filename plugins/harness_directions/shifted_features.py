@@ -36,9 +36,12 @@ class _OnPair(Sums[Shifted]):
         square.index_add_(0, right.indices.cpu(), moved.cpu())
         square.index_add_(0, left.indices.cpu(), gone.cpu())
         active = torch.bincount(left.indices.cpu(), minlength=left.d_sae)
-        return states.plus(
-            state, square=square.numpy(), active=active.numpy(), tokens=len(batch.selected)
-        )
+        terms: states.Terms = {
+            "square": square.numpy(),
+            "active": active.numpy(),
+            "tokens": len(batch.selected),
+        }
+        return states.plus(state, terms)
 
     def _direction(self, features: Int[np.ndarray, " n"], inputs: Inputs) -> Direction:
         sae, indices = self.options.sae, tuple(int(one) for one in features)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Generic, Literal, TypeVar
 
 import numpy as np
-from jaxtyping import Int
-from torch import Tensor
 
 from harness.contract import Batch, DirectionOptions, Inputs, State
 
 _PURPOSES = ("vectors", "features")
+Terms = Mapping[str, np.ndarray | int]
 Given = TypeVar("Given", bound=DirectionOptions)
 
 
@@ -36,14 +36,17 @@ class Sums(Generic[Given]):
         return merged(left, right)
 
 
-def plus(state: State, **terms: np.ndarray | int) -> State:
-    """A new state with `terms` added to it; integers stay int64, everything else is float64."""
-    return merged(state, {name: _array(term) for name, term in terms.items()})
+def plus(state: State, terms: Terms, prefix: str = "") -> State:
+    """A new state with `terms` added, each to the entry that `prefix` and its name make.
+
+    Integers stay int64, everything else is float64.
+    """
+    return merged(state, {f"{prefix}{name}": _array(term) for name, term in terms.items()})
 
 
-def distinct(numbers: Int[Tensor, " n"]) -> int:
-    """How many different numbers there are."""
-    return len(set(numbers.tolist()))
+def prompts(batch: Batch) -> int:
+    """How many prompts of the batch have a selected token."""
+    return len(set(batch.document.index_select(0, batch.selected).tolist()))
 
 
 def merged(left: State, right: State) -> State:

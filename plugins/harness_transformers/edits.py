@@ -125,7 +125,7 @@ class Session:
         `mask` None: the attention mask of each forward tells. What a batch that failed noted is
         forgotten, as it may run again in smaller ones.
         """
-        self._ledger.begin()
+        self._ledger.commit()  # what someone else's forwards noted before
         self._own, self._mask, self._plan = True, mask, self._plan_of(arms)
         try:
             yield

@@ -10,11 +10,15 @@ from typing import Any
 from harness.errors import ModelError, listed, suggestion
 
 
-def count(data: Mapping[str, Any], key: str, where: str) -> int:
-    """A whole number from 1; ModelError where the key is missing or something else."""
+def count(
+    data: Mapping[str, Any], key: str, where: str, *, most: int | None = None, most_is: str = ""
+) -> int:
+    """A whole number from 1, up to `most`, which `most_is` names; ModelError for anything else."""
     value = data.get(key)
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise wrong(where, key, value, "a whole number from 1")
+    if most is not None and value > most:
+        raise wrong(where, key, value, f"1 to {most_is}, which is {most}")
     return value
 
 

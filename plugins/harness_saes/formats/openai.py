@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -86,17 +85,10 @@ def _latents_per_token(contents: Contents, d_sae: int, where: str) -> int | None
         return None
     if activation != "TopK":
         raise wrong(where, "activation", activation, "ReLU without a k, TopK with one")
-    return _k(settings, d_sae, where)
-
-
-def _k(settings: Mapping[str, Any], d_sae: int, where: str) -> int:
     after = settings.get("postact_fn", "ReLU")
     if after != "ReLU":
         raise wrong(where, "postact_fn", after, "ReLU")
-    k = count(settings, "k", where)
-    if k > d_sae:
-        raise wrong(where, "k", k, f"1 to the number of latents, which is {d_sae}")
-    return k
+    return count(settings, "k", where, most=d_sae, most_is="the number of latents")
 
 
 def _site(file: Path) -> Site | None:

@@ -95,9 +95,9 @@ def read_config(file: Path, weights: Path, found: Mapping[str, Stored]) -> Dicti
         raise ModelError(f"{where}: {unknown('dict_class', name, CLASSES)}")
     kind = CLASSES[name]
     d_in, d_sae = count(trainer, "activation_dim", where), count(trainer, "dict_size", where)
-    k = count(trainer, "k", where) if kind.per_token or "k" in trainer else None
-    if kind.per_token and k is not None and k > d_sae:
-        raise wrong(where, "k", k, f"1 to dict_size, which is {d_sae}")
+    most = d_sae if kind.per_token else None
+    stated = kind.per_token or "k" in trainer
+    k = count(trainer, "k", where, most=most, most_is="dict_size") if stated else None
     config = Config(
         architecture=kind.architecture,
         d_in=d_in,

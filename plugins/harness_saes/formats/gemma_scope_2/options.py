@@ -58,13 +58,13 @@ class GemmaScope2Options(RepositoryOptions):
         hooks, model = names.hooks_in(named), names.model_in(named)
         if hooks is None:
             return SaeFacts(architecture="jumprelu", model=model, neuronpedia=self.neuronpedia)
-        before, after = (names.site_of(hook, self.where) for hook in hooks)
+        site, site_out = names.sites_of(*hooks, self.where)
         return SaeFacts(
             architecture="jumprelu",
-            d_in=names.width_of(model) if before.kind != "attn_z" else None,
+            d_in=names.width_of(model) if site.kind != "attn_z" else None,
             d_sae=width(*names.width_in(named)),
-            site=before,
-            site_out=after if after != before else None,
+            site=site,
+            site_out=site_out,
             model=model,
             neuronpedia=self.neuronpedia or names.neuronpedia_in(named, model),
         )

@@ -98,10 +98,8 @@ def _architecture(data: Mapping[str, Any], where: str) -> tuple[str, int | None]
                 "Allowed: k with topk. Check which of the two is meant."
             )
         return name, None
-    k = count({"k": data.get("k", arguments.get("k"))}, "k", where)
-    if k > count(data, "d_sae", where):
-        raise wrong(where, "k", k, f"1 to d_sae, which is {data['d_sae']}")
-    return name, k
+    d_sae, k = count(data, "d_sae", where), data.get("k", arguments.get("k"))
+    return name, count({"k": k}, "k", where, most=d_sae, most_is="d_sae")
 
 
 def _normalize(data: Mapping[str, Any], architecture: str, where: str) -> Normalize:
