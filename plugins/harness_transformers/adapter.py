@@ -41,7 +41,8 @@ def merged(hf: Any, folder: Path, where: str) -> Any:
     except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
         raise ModelError(
             f"{where}: it does not fit the model ({first_line(error, 200)}). It asks for the"
-            f" modules {settings.get('target_modules')} of {settings.get('base_model_name_or_path')}."
+            f" modules {settings.get('target_modules')} of"
+            f" {settings.get('base_model_name_or_path')}."
         ) from None
     own = [key for key in result.missing_keys if f".{wrapped.active_adapter}." in key]
     if own or result.unexpected_keys:
