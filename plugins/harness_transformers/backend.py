@@ -82,8 +82,8 @@ class TransformersBackend:
         except _FAILURES as error:
             raise ModelError(
                 f"{options.where}: no tokenizer could be read from {folder}"
-                f" ({first_line(error, 300)}). Allowed: a folder with tokenizer.json or what its own"
-                ' class reads; name another with tokenizer = "…".'
+                f" ({first_line(error, 300)}). Allowed: a folder with tokenizer.json or what its"
+                ' own class reads; name another with tokenizer = "…".'
             ) from None
 
     def _weights(self, folder: Path, tokenizer: Any) -> Any:
