@@ -37,6 +37,7 @@ def harness_components() -> Iterable[Component]:
             summary=summary,
             load=f"harness_metrics.{name}:{metric}",
             options=f"harness_metrics.options:{metric}Options",
+            samples=f"harness_metrics.samples:{name}",
         )
         for name, (summary, metric) in _METRICS.items()
     )
