@@ -28,7 +28,7 @@ Status = Literal["ready", "disabled", "failed"]
 
 @dataclass(frozen=True)
 class Plugin:
-    """A plugin that is installed, and whether it can be used."""
+    """A plugin that is installed, whether it can be used, and what it provides."""
 
     name: str
     distribution: str
@@ -71,7 +71,7 @@ class Registry:
     disabled: frozenset[str] = field(default_factory=frozenset)
 
     def of(self, kind: Kind) -> list[Owned]:
-        """The usable components of a kind."""
+        """All components of a kind, of the plugins that can be used."""
         return [
             Owned(component, plugin)
             for plugin in self.plugins
@@ -80,9 +80,9 @@ class Registry:
         ]
 
     def find(self, kind: Kind, name: str) -> Owned:
-        """The component called `name`, or `plugin/name`.
+        """The component of a kind that a task calls `name` or `plugin/name`.
 
-        Raises PluginError when there is none, or when a short name is offered twice.
+        PluginError where there is none, and where two plugins have one of this short name.
         """
         owner, _, short = name.rpartition("/")
         candidates = self.of(kind)
@@ -107,10 +107,11 @@ class Registry:
 def discover(
     disabled: Iterable[str] = (), candidates: Sequence[EntryPoint] | None = None
 ) -> Registry:
-    """The registry of everything installed.
+    """Imports the module of each installed plugin, asks it for its components, and lists them.
 
-    `disabled` names plugins to leave out, beside those in the variable HARNESS_DISABLE; they are
-    not even imported. Raises PluginError when two distributions offer a plugin of the same name.
+    Plugins named in `disabled` or in the variable HARNESS_DISABLE are not imported. `candidates`
+    are entry points to use in the place of the installed ones. PluginError where two distributions
+    have a plugin of the same name, and where a disabled one does not exist.
     """
     off = frozenset(disabled) | frozenset(os.environ.get("HARNESS_DISABLE", "").split())
     points = sorted(
@@ -157,7 +158,8 @@ def _admit(manager: pluggy.PluginManager, point: EntryPoint, disabled: bool) -> 
 
 
 def _components(manager: pluggy.PluginManager, module: object) -> tuple[Component, ...]:
-    """What one plugin provides, asked alone so that every component knows its owner."""
+    """The components of one plugin: its hook is called without the others', so that it is known
+    whose they are. Raises where they are not what the contract says."""
     others = [other for other in manager.get_plugins() if other is not module]
     hook = manager.subset_hook_caller("harness_components", others)
     answers = hook()
@@ -177,7 +179,7 @@ def _components(manager: pluggy.PluginManager, module: object) -> tuple[Componen
 
 
 def normalized(name: str) -> str:
-    """The name of a distribution in the one spelling that all others mean."""
+    """The name of a distribution in its normal spelling: `Sae_Harness` is `sae-harness`."""
     return re.sub(r"[-_.]+", "-", name.lower())
 
 

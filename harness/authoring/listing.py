@@ -1,4 +1,4 @@
-"""What `harness plugins` prints."""
+"""What `harness plugins` prints: plugins with their components, components with their options."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from harness.text import for_terminal
 
 
 def list_plugins(registry: Registry) -> str:
-    """Every plugin with its version, status and components."""
+    """One line for each plugin, with version and status, and one for each of its components."""
     lines = []
     for plugin in registry.plugins:
         lines.append(_heading(plugin))
@@ -22,7 +22,8 @@ def list_plugins(registry: Registry) -> str:
 
 
 def show(registry: Registry, name: str) -> str:
-    """What is called `name`: the options of components, a plugin, or everything of a kind."""
+    """The text about `name`: a kind lists its components, a plugin what it provides, a component
+    its options. PluginError where nothing is called so."""
     if name.replace("-", "_") in get_args(Kind):
         owners = registry.of(name.replace("-", "_"))  # type: ignore[arg-type]
         return "\n".join(f"{_line(one.component)}  ({one.plugin.name})" for one in owners)

@@ -1,10 +1,13 @@
-"""Conformance checks, one for each kind of plugin: call them from your own tests.
+"""Checks of plugins, one for each kind: call them in your own tests, and in `samples`.
 
-Each `check_*` raises AssertionError with the name of the law that is broken::
+A check tries the laws of the contract on an object that you give it, and raises AssertionError,
+with the name of the law, where one is broken::
 
     from harness.testing import check_metric
 
-Importing this imports nothing; a check imports torch when it is first asked for.
+`array_batch` makes batches of tensors to try reductions on, `take` and `only` make smaller ones,
+and `organism` is the folder of a small model with its SAEs. Importing this module imports nothing;
+a name imports torch when it is first asked for.
 """
 
 from __future__ import annotations
@@ -32,20 +35,22 @@ if TYPE_CHECKING:
     )
     from harness.testing.support.examples import organism as organism
 
-_HOMES = {
+_KINDS = (
+    "analysis",
+    "backend",
+    "benchmark",
+    "direction",
+    "evaluator",
+    "intervention",
+    "labels",
+    "metric",
+    "sae",
+    "sae_format",
+    "section",
+    "statistic",
+)
+_HOMES = {f"check_{kind}": kind for kind in _KINDS} | {
     "array_batch": "support.batches",
-    "check_analysis": "analysis",
-    "check_backend": "backend",
-    "check_benchmark": "benchmark",
-    "check_direction": "direction",
-    "check_evaluator": "evaluator",
-    "check_intervention": "intervention",
-    "check_labels": "labels",
-    "check_metric": "metric",
-    "check_sae": "sae",
-    "check_sae_format": "sae_format",
-    "check_section": "section",
-    "check_statistic": "statistic",
     "only": "support.batches",
     "organism": "support.examples",
     "take": "support.batches",

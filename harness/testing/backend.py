@@ -29,9 +29,10 @@ LIMIT = 1e-9
 
 
 def check_backend(model: Model, examples: Sequence[Example], *, new_tokens: int = 6) -> None:
-    """Raises AssertionError, naming the law, where a model breaks one.
+    """Raises AssertionError, naming the law, where a loaded model breaks one.
 
-    `examples` are two or more texts of different lengths. Numbers of two ways that must agree may
+    `examples` are two or more texts of different lengths; completions of them have at most
+    `new_tokens`. Numbers of two ways that must agree may
     differ by 1e-4 of the largest one in float32, by 5e-2 in a half precision.
 
     Laws: rendering is deterministic · facts fit the activations · padding and batch change

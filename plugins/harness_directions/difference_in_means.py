@@ -18,8 +18,10 @@ from harness.contract import (
     Undefined,
 )
 from harness.contract.sites import parse_site
-from harness_directions import options, states
+from harness_directions import states
+from harness_directions.options import DifferenceInMeansOptions
 from harness_directions.places import located
+from harness_directions.states import Sums
 
 ROUNDING = 1e-12
 """Relative size below which a float64 difference of sums is rounding and counts as zero."""
@@ -27,7 +29,7 @@ ROUNDING = 1e-12
 _CLASSES = ("positive", "negative")
 
 
-class DifferenceInMeans:
+class DifferenceInMeans(Sums[DifferenceInMeansOptions]):
     """Finds r = mean⁺ x − mean⁻ x, raw: its length is part of the result.
 
     mean⁺ and mean⁻ are over the tokens of each set of prompts (with `tokens = "last"` one a
@@ -38,36 +40,20 @@ class DifferenceInMeans:
     Source: Arditi et al. 2024, section 2.3; Feature Drift, equations 7 to 9.
     """
 
-    def __init__(self, given: options.DifferenceInMeans) -> None:
-        self.options = given
+    def __init__(self, given: DifferenceInMeansOptions) -> None:
+        super().__init__(given)
         self.site = parse_site(given.site)
-
-    def start(self, inputs: Inputs) -> State:
-        """No sum yet."""
-        return {}
 
     def update(self, state: State, batch: Batch) -> State:
         """Adds the batch's activations to the sum of their class."""
-        tokens = len(batch.selected)
-        if not tokens:
+        if not len(batch.selected):
             return state
         whole = batch.left.x(self.site)
         x = whole.index_select(0, batch.selected.to(whole.device))
-        owners = batch.document.index_select(0, batch.selected)
         x = x.detach().cpu() if x.device.type == "mps" else x.detach()  # MPS knows no float64
         total = x.sum(0, dtype=torch.float64).cpu().numpy()
-        terms: dict[str, np.ndarray | int] = {
-            "sum": total,
-            "tokens": tokens,
-            "prompts": states.distinct(owners),
-        }
-        return states.plus(
-            state, **{f"{batch.stream}_{name}": term for name, term in terms.items()}
-        )
-
-    def merge(self, left: State, right: State) -> State:
-        """The sums of both."""
-        return states.merged(left, right)
+        terms: states.Terms = {"sum": total, "tokens": len(x), "prompts": states.prompts(batch)}
+        return states.plus(state, terms, f"{batch.stream}_")
 
     def finish(self, state: State, inputs: Inputs) -> Outcome:
         """The direction, its length, and a table of the two classes."""

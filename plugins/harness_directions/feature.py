@@ -2,36 +2,20 @@
 
 from __future__ import annotations
 
-import torch
-
-from harness.contract import Batch, Direction, Found, Inputs, Outcome, State, Undefined
+from harness.contract import Direction, Found, Inputs, Outcome, State, Undefined
 from harness.errors import ModelError
-from harness_directions import options
-from harness_directions.places import decoder_site
+from harness_directions.options import FeatureOptions
+from harness_directions.places import decoder_rows, decoder_site
+from harness_directions.states import Sums
 
 
-class Feature:
+class Feature(Sums[FeatureOptions]):
     """Takes v = scale · W_dec[index], in the space of the activations; Float64 `[1, d_out]`.
 
     It lives where the SAE writes: at its site, or at `site_out` for a transcoder. Undefined where
     the decoder row is 0. Raises ModelError for an index beyond the SAE's width, and for an SAE
     whose site is not known.
     """
-
-    def __init__(self, given: options.Feature) -> None:
-        self.options = given
-
-    def start(self, inputs: Inputs) -> State:
-        """Nothing: no activation is read."""
-        return {}
-
-    def update(self, state: State, batch: Batch) -> State:
-        """Nothing: no activation is read."""
-        return state
-
-    def merge(self, left: State, right: State) -> State:
-        """Nothing: no activation is read."""
-        return {}
 
     def finish(self, state: State, inputs: Inputs) -> Outcome:
         """The direction."""
@@ -48,7 +32,7 @@ class Feature:
                 f"sae {name!r}: its files do not say which site it reads. "
                 f"Allowed: any site. Write it in [saes.{name}], e.g. site = 'resid_post.15'"
             )
-        row = sae.rows(torch.tensor([index])).detach().cpu().double().numpy()
+        row = decoder_rows(sae, [index])
         if not row.any():
             gone = Undefined(f"the decoder row of feature {index} of sae {name!r} is 0")
             return Outcome(directions=(Found(gone),))

@@ -33,14 +33,13 @@ def update(state: State, batch: Batch, sae: str) -> State:
     latents = batch.left.latents(sae)
     indices = latents.indices.cpu().numpy()
     values = latents.values.detach().cpu().double().numpy()
-    owners = batch.document.index_select(0, batch.selected)
-    terms: dict[str, np.ndarray | int] = {
+    terms: states.Terms = {
         "sum": np.bincount(indices, weights=values, minlength=latents.d_sae),
         "active": np.bincount(indices, minlength=latents.d_sae),
         "tokens": len(batch.selected),
-        "prompts": states.distinct(owners),
+        "prompts": states.prompts(batch),
     }
-    return states.plus(state, **{f"{batch.stream}_{name}": term for name, term in terms.items()})
+    return states.plus(state, terms, f"{batch.stream}_")
 
 
 def means(state: State, stream: str) -> LatentMeans | None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from harness.contract import (
     Axes,
     DataRef,
     DirectionOptions,
     DirectionRef,
+    PairRef,
     Reads,
     SaeRef,
     SiteName,
@@ -25,7 +26,7 @@ from harness.errors import Problem, TaskError
 Where = Literal["last", "all"]
 
 
-class DifferenceInMeans(DirectionOptions):
+class DifferenceInMeansOptions(DirectionOptions):
     """Options of `difference_in_means`."""
 
     view: ViewRef
@@ -69,7 +70,7 @@ class _Rebuilt(DirectionOptions):
     """How the features are weighted: non-negative least squares, without an intercept."""
 
 
-class SaeFeatures(_Rebuilt):
+class SaeFeaturesOptions(_Rebuilt):
     """Options of `sae_features`."""
 
     # Not `target`: without data of its own a direction reads its target's, so its streams differ.
@@ -96,7 +97,7 @@ class SaeFeatures(_Rebuilt):
         )
 
 
-class RandomFeatures(_Rebuilt):
+class RandomFeaturesOptions(_Rebuilt):
     """Options of `random_features`."""
 
     finish_only: ClassVar[frozenset[str]] = frozenset({"k", "draws"})
@@ -120,7 +121,7 @@ class RandomFeatures(_Rebuilt):
         return tuple({"draw": draw} for draw in range(self.draws))
 
 
-class RandomVectors(DirectionOptions):
+class RandomVectorsOptions(DirectionOptions):
     """Options of `random`."""
 
     finish_only: ClassVar[frozenset[str]] = frozenset({"like", "draws"})
@@ -139,7 +140,7 @@ class RandomVectors(DirectionOptions):
         return tuple({"draw": draw} for draw in range(self.draws))
 
 
-class Feature(DirectionOptions):
+class FeatureOptions(DirectionOptions):
     """Options of `feature`."""
 
     finish_only: ClassVar[frozenset[str]] = frozenset({"index", "scale"})
@@ -161,6 +162,77 @@ class Feature(DirectionOptions):
     def reads(self, task: TaskView) -> Reads:
         """No activations, only the SAE's decoder."""
         return Reads(saes=(self.sae,))
+
+
+class PrincipalComponentsOptions(DirectionOptions):
+    """Options of `principal_components`."""
+
+    finish_only: ClassVar[frozenset[str]] = frozenset({"components", "ranks", "center"})
+
+    pair: PairRef
+    """The pair of views whose difference is taken apart: right minus left, on the same tokens."""
+    site: SiteName
+    """Where in the model, e.g. `resid_post.15` (the output of block 15)."""
+    components: int = Field(default=10, ge=1)
+    """How many principal components; each is a direction of its own with the axis `pc`, and all
+    of them together are one without an axis."""
+    ranks: tuple[Annotated[int, Field(ge=1)], ...] = ()
+    """For each k of these, also the first k components together, as one direction with axis `k`."""
+    center: bool = False
+    """Whether the mean difference is taken off first. It is part of what a fine-tune did."""
+    sketch: int = Field(default=512, ge=2)
+    """Columns of the random sketch in place of the d x d matrix, where d is above 8,192."""
+
+    @model_validator(mode="after")
+    def _within(self) -> PrincipalComponentsOptions:
+        beyond = [k for k in self.ranks if k > self.components]
+        if beyond or len(set(self.ranks)) < len(self.ranks):
+            raise ValueError(
+                f"ranks = {list(self.ranks)} of {self.components} components. Allowed: different "
+                "numbers from 1 to components. Raise components, or drop the larger ranks"
+            )
+        return self
+
+    def reads(self, task: TaskView) -> Reads:
+        """Both sides of the pair at the site."""
+        return Reads(streams=(task.pair(self.pair),), sites=(parse_site(self.site),))
+
+    def variants(self) -> Sequence[Axes]:
+        """All components together, each by itself, and the first k for each k of `ranks`."""
+        single = ({"pc": pc} for pc in range(1, self.components + 1))
+        return ({}, *single, *({"k": k} for k in self.ranks))
+
+
+class _Shifted(DirectionOptions):
+    pair: PairRef
+    """Where they change: without and with solved examples, or before and after tuning."""
+    sae: SaeRef
+    """Whose features."""
+    n: int = Field(default=100, ge=1)
+    """How many of the most shifted ones."""
+
+    def reads(self, task: TaskView) -> Reads:
+        """Both sides of the pair, encoded."""
+        return Reads(streams=(task.pair(self.pair),), saes=(self.sae,))
+
+
+class ShiftedFeaturesOptions(_Shifted):
+    """Options of `shifted_features`."""
+
+    finish_only: ClassVar[frozenset[str]] = frozenset({"n"})
+
+
+class MatchedFeaturesOptions(_Shifted):
+    """Options of `matched_features`."""
+
+    finish_only: ClassVar[frozenset[str]] = frozenset({"n", "draws"})
+
+    draws: int = Field(default=5, ge=1)
+    """How many independent draws of them."""
+
+    def variants(self) -> Sequence[Axes]:
+        """One direction for each draw."""
+        return tuple({"draw": draw} for draw in range(self.draws))
 
 
 def _data(option: str, own: str | None, target: str, task: TaskView) -> str:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from harness.contract import Inputs, ModelFacts, Site
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from harness.contract import Inputs, ModelFacts, Sae, Site
 from harness.errors import ModelError
 
 
@@ -31,6 +37,13 @@ def decoder_site(name: str, inputs: Inputs) -> Site | None:
         return site
     known = [one for one in inputs.facts.values() if one.layers is not None]
     return located(site, known[0] if known else None)
+
+
+def decoder_rows(sae: Sae, features: Sequence[int]) -> Float[np.ndarray, "k d"]:
+    """Decoder rows of some features, in float64 on the CPU."""
+    rows = sae.rows(torch.tensor(list(features), dtype=torch.int64))
+    array: np.ndarray = rows.detach().cpu().double().numpy()
+    return array
 
 
 def _plain(site: Site) -> Site:

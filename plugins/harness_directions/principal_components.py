@@ -21,9 +21,10 @@ from harness.contract import (
 from harness.contract.sites import parse_site
 from harness.errors import ModelError
 from harness_directions import scatter, states
+from harness_directions.options import PrincipalComponentsOptions
 from harness_directions.places import located
-from harness_directions.principal_components_options import PrincipalComponents as Options
 from harness_directions.scatter import Spectrum
+from harness_directions.states import Sums
 
 EXACT_WIDTH = 8192
 """Numbers per token up to which the whole scatter matrix is kept: 512 MB there."""
@@ -31,7 +32,7 @@ _RANK = float(np.finfo(np.float64).eps)
 """A component below this share of ‖ΔH‖², times d, is rounding of the scatter matrix."""
 
 
-class PrincipalComponents:
+class PrincipalComponents(Sums[PrincipalComponentsOptions]):
     """Takes ΔH = H_right − H_left on identical tokens apart: ΔH = U Σ Vᵀ, not centred.
 
     ΔH: Float[Tensor, "tokens d_site"], the scatter matrix ΔHᵀΔH summed in float64 over any split
@@ -54,14 +55,12 @@ class PrincipalComponents:
     Source: arXiv 2605.11426; centring, signs and lengths as in METHODS section 4.
     """
 
-    def __init__(self, given: Options, *, exact_width: int = EXACT_WIDTH) -> None:
-        self.options = given
+    def __init__(
+        self, given: PrincipalComponentsOptions, *, exact_width: int = EXACT_WIDTH
+    ) -> None:
+        super().__init__(given)
         self.site = parse_site(given.site)
         self._exact_width = exact_width
-
-    def start(self, inputs: Inputs) -> State:
-        """No sum yet."""
-        return {}
 
     def update(self, state: State, batch: Batch) -> State:
         """Adds the batch's products."""
@@ -74,22 +73,17 @@ class PrincipalComponents:
         left, tuned = (x if len(batch.selected) == len(x) else x[batch.selected] for x in sides)
         delta = tuned.detach() - left.detach()
         delta = delta.cpu() if delta.device.type == "mps" else delta  # MPS knows no float64
-        owners = batch.document.index_select(0, batch.selected)
         width = delta.shape[1]
         exact = width <= self._exact_width
         products = scatter.scatter(delta) if exact else scatter.sketched(delta, self._sketch(width))
-        terms: dict[str, np.ndarray | int] = {
+        terms: states.Terms = {
             "scatter" if exact else "sketch": products,
             "sum": delta.sum(0, dtype=torch.float64).cpu().numpy(),
             "square": np.array(float(torch.linalg.vector_norm(delta, dtype=torch.float64)) ** 2),
             "tokens": len(delta),
-            "prompts": states.distinct(owners),
+            "prompts": states.prompts(batch),
         }
-        return states.plus(state, **terms)
-
-    def merge(self, left: State, right: State) -> State:
-        """The sums of both."""
-        return states.merged(left, right)
+        return states.plus(state, terms)
 
     def finish(self, state: State, inputs: Inputs) -> Outcome:
         """The directions, their records, and a table of the components."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Int
 
-from harness.contract import Batch, Direction, Found, Inputs, Outcome, State, Undefined
-from harness_directions import latent_sums, nnls, options, states
-from harness_directions.draws import generator
-from harness_directions.rebuild import counted, found, rebuilt, record_axes, target_of
+from harness.contract import Direction, Found, Inputs, Outcome, State, Undefined
+from harness_directions import latent_sums, nnls
+from harness_directions.options import RandomFeaturesOptions
+from harness_directions.rebuild import Rebuilt
+from harness_directions.states import generator
 
 
-class RandomFeatures:
+class RandomFeatures(Rebuilt[RandomFeaturesOptions]):
     """Draws k features of those active on the positive prompts, fitted as `sae_features` fits its.
 
     Active: z_j ≠ 0 on at least one measured token. Each draw is uniform, without replacement; the
@@ -25,32 +26,16 @@ class RandomFeatures:
     undefined, and where every weight is 0.
     """
 
-    def __init__(self, given: options.RandomFeatures) -> None:
-        self.options = given
-
-    def start(self, inputs: Inputs) -> State:
-        """No sum yet."""
-        return {}
-
-    def update(self, state: State, batch: Batch) -> State:
-        """Counts where each latent is active."""
-        return latent_sums.update(state, batch, self.options.sae)
-
-    def merge(self, left: State, right: State) -> State:
-        """The sums of both."""
-        return states.merged(left, right)
-
     def finish(self, state: State, inputs: Inputs) -> Outcome:
         """The directions, one for each draw, and a table of their features."""
-        where = record_axes(self.options, inputs)
         positive = latent_sums.means(state, "positive")
         prompts = positive.prompts if positive else 0
         pool = np.flatnonzero(positive.active) if positive else np.zeros(0, np.int64)
         empty = None if positive else "no prompt of the positive data has a token to measure"
         size = None if empty else len(pool)
-        count = counted("active_latents@1", size, empty, prompts=prompts, where=where)
+        count = self.counted("active_latents@1", size, empty, inputs, prompts=prompts)
 
-        goal = self._goal(len(pool), empty, target_of(self.options, inputs))
+        goal = self._goal(len(pool), empty, self.target(inputs))
         rows: list[dict[str, int | float | None]] = []
         directions: list[Found] = []
         for draw in range(self.options.draws):
@@ -60,18 +45,10 @@ class RandomFeatures:
                 direction = goal
             else:
                 features = self._draw(pool, draw, inputs.seed)
-                direction, fit = rebuilt(self.options, goal, features, inputs)
+                direction, fit = self.rebuild(goal, features, inputs)
                 rows += _table(features, draw, fit)
-            directions.append(
-                found(
-                    self.options,
-                    direction,
-                    fit,
-                    prompts=prompts,
-                    where=where,
-                    axes={"draw": draw},
-                )
-            )
+            axes = {"draw": draw}
+            directions.append(self.found(direction, fit, inputs, prompts=prompts, axes=axes))
         return Outcome((count,), {"features": rows}, tuple(directions))
 
     def _goal(

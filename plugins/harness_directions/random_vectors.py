@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from harness.contract import Batch, Direction, Found, Inputs, Outcome, State, Undefined
-from harness_directions import options
-from harness_directions.draws import generator
+from harness.contract import Direction, Found, Inputs, Outcome, State, Undefined
+from harness_directions.options import RandomVectorsOptions
+from harness_directions.states import Sums, generator
 
 
-class RandomVectors:
+class RandomVectors(Sums[RandomVectorsOptions]):
     """Draws g ~ N(0, I) and scales it to the length of `like`; with several vectors row by row.
 
     Float64 `[rank, d_site]`, at the site of `like`. The draws are independent and not made
@@ -17,21 +17,6 @@ class RandomVectors:
     alone, not on names: two tasks with the same seed have the same controls.
     Undefined where `like` is.
     """
-
-    def __init__(self, given: options.RandomVectors) -> None:
-        self.options = given
-
-    def start(self, inputs: Inputs) -> State:
-        """Nothing: no activation is read."""
-        return {}
-
-    def update(self, state: State, batch: Batch) -> State:
-        """Nothing: no activation is read."""
-        return state
-
-    def merge(self, left: State, right: State) -> State:
-        """Nothing: no activation is read."""
-        return {}
 
     def finish(self, state: State, inputs: Inputs) -> Outcome:
         """The directions, one for each draw."""

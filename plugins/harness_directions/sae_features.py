@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.contract import Batch, Direction, Found, Inputs, Outcome, Record, State, Undefined
+from harness.contract import Direction, Found, Inputs, Outcome, Record, State, Undefined
 from harness.errors import Problem, TaskError
-from harness_directions import latent_sums, nnls, options, states
+from harness_directions import latent_sums, nnls
 from harness_directions.latent_sums import LatentMeans
-from harness_directions.rebuild import counted, found, rebuilt, record_axes, target_of
+from harness_directions.options import SaeFeaturesOptions
+from harness_directions.rebuild import Rebuilt
 
 
-class SaeFeatures:
+class SaeFeatures(Rebuilt[SaeFeaturesOptions]):
     """Finds r_k = Σ_j c_j W_dec[j], with the features chosen by difference in means.
 
     d_j = mean⁺ z_j − mean⁻ z_j over the tokens of each set of prompts, z the latents in `view`;
@@ -26,64 +27,41 @@ class SaeFeatures:
     Source: Feature Drift, section 5 and appendix C.
     """
 
-    def __init__(self, given: options.SaeFeatures) -> None:
-        self.options = given
-
-    def start(self, inputs: Inputs) -> State:
-        """No sum yet."""
-        return {}
-
-    def update(self, state: State, batch: Batch) -> State:
-        """Adds the batch's latents to the sums of their class."""
-        return latent_sums.update(state, batch, self.options.sae)
-
-    def merge(self, left: State, right: State) -> State:
-        """The sums of both."""
-        return states.merged(left, right)
-
     def finish(self, state: State, inputs: Inputs) -> Outcome:
         """The rebuilt direction, its records, and a table of its features."""
-        where = record_axes(self.options, inputs)
-        prompts = sum(states.count(state, f"{name}_prompts") for name in ("positive", "negative"))
-        target = target_of(self.options, inputs)
-        classes = tuple(latent_sums.means(state, name) for name in ("positive", "negative"))
-        positive, negative = classes
+        target = self.target(inputs)
+        positive, negative = (latent_sums.means(state, name) for name in ("positive", "negative"))
         if positive is None or negative is None:
             which = "positive" if positive is None else "negative"
             why = f"no prompt of the {which} data has a token to measure"
-            records = (counted("positive_latents@1", None, why, prompts=prompts, where=where),)
-            return Outcome(records, directions=(self._nothing(why, prompts, inputs),))
+            prompts = sum(one.prompts for one in (positive, negative) if one is not None)
+            count = self.counted("positive_latents@1", None, why, inputs, prompts=prompts)
+            return Outcome((count,), directions=(self._nothing(why, prompts, inputs),))
 
+        prompts = positive.prompts + negative.prompts
         order, difference = latent_sums.positive_latents(positive, negative)
         k, available = self.options.k, len(order)
-        records = (counted("positive_latents@1", available, None, prompts=prompts, where=where),)
+        count = self.counted("positive_latents@1", available, None, inputs, prompts=prompts)
         if available < k:
             why = (
                 f"only {available} of {len(difference)} latents have a positive difference in "
                 f"means, so {k} features cannot be chosen"
             )
-            return Outcome(records, directions=(self._nothing(why, prompts, inputs),))
+            return Outcome((count,), directions=(self._nothing(why, prompts, inputs),))
 
         features = tuple(int(index) for index in order[:k])
         more = self._overlap(features, len(difference), inputs)
-        direction: Direction | Undefined = target
-        fit = None
+        direction, fit = target, None
         if isinstance(target, Direction):
-            direction, fit = rebuilt(self.options, target, features, inputs)
+            direction, fit = self.rebuild(target, features, inputs)
         rows = _table(features, difference, positive, negative, fit)
-        return Outcome(
-            records=records,
-            tables={"features": rows},
-            directions=(
-                found(self.options, direction, fit, prompts=prompts, where=where, more=more),
-            ),
-        )
+        found = self.found(direction, fit, inputs, prompts=prompts, more=more)
+        return Outcome((count,), {"features": rows}, (found,))
 
     def _nothing(self, why: str, prompts: int, inputs: Inputs) -> Found:
         """An undefined direction with its undefined records."""
-        where = record_axes(self.options, inputs)
         more = self._overlap(why, None, inputs)
-        return found(self.options, Undefined(why), None, prompts=prompts, where=where, more=more)
+        return self.found(Undefined(why), None, inputs, prompts=prompts, more=more)
 
     def _overlap(
         self, features: tuple[int, ...] | str, d_sae: int | None, inputs: Inputs
@@ -103,22 +81,20 @@ class SaeFeatures:
             self._comparable(name, other)
             if not isinstance(features, str):
                 value = len(set(features) & set(other.features))
-        return (
-            Record(
-                id="feature_overlap.topk@1",
-                value=value,
-                n=k,
-                n_of="latents",
-                unit="latents",
-                options={"k": k},
-                ci_why="a count of two chosen sets; no interval is computed for it",
-                null={"kind": "two random sets of k latents", "value": k * k / d_sae}
-                if d_sae
-                else None,
-                undefined=why,
-                axes={**record_axes(self.options, inputs), "k": k, "against": name},
-            ),
+        chance = {"kind": "two random sets of k latents", "value": k * k / d_sae} if d_sae else None
+        record = Record(
+            id="feature_overlap.topk@1",
+            value=value,
+            n=k,
+            n_of="latents",
+            unit="latents",
+            options={"k": k},
+            ci_why="a count of two chosen sets; no interval is computed for it",
+            null=chance,
+            undefined=why,
+            axes={**self.axes(inputs), "k": k, "against": name},
         )
+        return (record,)
 
     def _comparable(self, name: str, other: Direction) -> None:
         if other.sae != self.options.sae or len(other.features) != self.options.k:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -10,11 +11,45 @@ from jaxtyping import Float, Int
 
 from harness.contract import Batch, Direction, Found, Inputs, Outcome, State, Undefined
 from harness.contract.latents import counterparts
-from harness_directions import shifted_options, states
-from harness_directions.draws import generator
+from harness_directions import states
+from harness_directions.options import MatchedFeaturesOptions, ShiftedFeaturesOptions
+from harness_directions.places import decoder_rows
+from harness_directions.states import Sums, generator
+
+Shifted = TypeVar("Shifted", ShiftedFeaturesOptions, MatchedFeaturesOptions)
 
 
-class ShiftedFeatures:
+class _OnPair(Sums[Shifted]):
+    """Finds features by how much they change between the sides of a pair."""
+
+    def update(self, state: State, batch: Batch) -> State:
+        """Adds the batch's squared changes and counts, by latent."""
+        if not len(batch.selected):
+            return state
+        assert batch.right is not None, "shifted features are those of a pair"
+        left, right = (side.latents(self.options.sae) for side in (batch.left, batch.right))
+        # Each latent of either side once: right ones against what the left has, and left ones
+        # that the right has not.
+        square = torch.zeros(left.d_sae, dtype=torch.float64)
+        moved = (right.values - counterparts(left, right)).double().square()
+        gone = left.values.double().square() * (counterparts(right, left) == 0)
+        square.index_add_(0, right.indices.cpu(), moved.cpu())
+        square.index_add_(0, left.indices.cpu(), gone.cpu())
+        active = torch.bincount(left.indices.cpu(), minlength=left.d_sae)
+        terms: states.Terms = {
+            "square": square.numpy(),
+            "active": active.numpy(),
+            "tokens": len(batch.selected),
+        }
+        return states.plus(state, terms)
+
+    def _direction(self, features: Int[np.ndarray, " n"], inputs: Inputs) -> Direction:
+        sae, indices = self.options.sae, tuple(int(one) for one in features)
+        rows = decoder_rows(inputs.saes[sae], indices)
+        return Direction(inputs.sae_sites[sae], rows, sae=sae, features=indices)
+
+
+class ShiftedFeatures(_OnPair[ShiftedFeaturesOptions]):
     """The n latents with the largest mean squared change, Σ_t (z_right − z_left)², as a direction.
 
     Its vectors are the decoder rows, one each: Float64 `[n, d]`. For `feature_zeroing` above all,
@@ -24,33 +59,16 @@ class ShiftedFeatures:
     Source: SAE as a Crystal Ball, section 4.1 (D_N) and Figure 1b.
     """
 
-    def __init__(self, given: shifted_options.ShiftedFeatures) -> None:
-        self.options = given
-
-    def start(self, inputs: Inputs) -> State:
-        """No sum yet."""
-        return {}
-
-    def update(self, state: State, batch: Batch) -> State:
-        """Adds the batch's squared changes and counts."""
-        return _update(state, batch, self.options.sae)
-
-    def merge(self, left: State, right: State) -> State:
-        """The sums of both."""
-        return states.merged(left, right)
-
     def finish(self, state: State, inputs: Inputs) -> Outcome:
         """One direction, and the table of its features."""
         chosen = _chosen(state, self.options.n)
         if isinstance(chosen, Undefined):
             return Outcome(directions=(Found(chosen),))
-        direction = _direction(chosen.features, self.options.sae, inputs)
-        return Outcome(
-            tables={"features": _rows(chosen, chosen.features)}, directions=(Found(direction),)
-        )
+        rows, direction = _rows(chosen, chosen.features), self._direction(chosen.features, inputs)
+        return Outcome(tables={"features": rows}, directions=(Found(direction),))
 
 
-class MatchedFeatures:
+class MatchedFeatures(_OnPair[MatchedFeaturesOptions]):
     """As many features as `shifted_features` would choose, each active about as often as one of
     those: the control of zeroing, since features that are never active would be a free win.
 
@@ -59,21 +77,6 @@ class MatchedFeatures:
     Undefined: as `shifted_features`, and where fewer than 2n latents are active on the left.
     Source: METHODS section 3 (feature zeroing).
     """
-
-    def __init__(self, given: shifted_options.MatchedFeatures) -> None:
-        self.options = given
-
-    def start(self, inputs: Inputs) -> State:
-        """No sum yet."""
-        return {}
-
-    def update(self, state: State, batch: Batch) -> State:
-        """Adds the batch's squared changes and counts."""
-        return _update(state, batch, self.options.sae)
-
-    def merge(self, left: State, right: State) -> State:
-        """The sums of both."""
-        return states.merged(left, right)
 
     def finish(self, state: State, inputs: Inputs) -> Outcome:
         """One direction for each draw, and the table of their features."""
@@ -89,7 +92,7 @@ class MatchedFeatures:
                 found.append(Found(chosen, {"draw": draw}))
                 continue
             features = _matched(chosen, generator("features", inputs.seed, draw))
-            found.append(Found(_direction(features, self.options.sae, inputs), {"draw": draw}))
+            found.append(Found(self._direction(features, inputs), {"draw": draw}))
             rows += [{"draw": draw, **row} for row in _rows(chosen, features)]
         return Outcome(tables={"features": rows}, directions=tuple(found))
 
@@ -107,24 +110,6 @@ class _Chosen:
 
 NEAREST = 10
 """Latents of like frequency among which each match is drawn."""
-
-
-def _update(state: State, batch: Batch, sae: str) -> State:
-    if not len(batch.selected):
-        return state
-    assert batch.right is not None, "shifted features are those of a pair"
-    left, right = batch.left.latents(sae), batch.right.latents(sae)
-    # Each latent of either side once: right ones against what the left has, and left ones that
-    # the right has not.
-    square = torch.zeros(left.d_sae, dtype=torch.float64)
-    moved = (right.values - counterparts(left, right)).double().square()
-    gone = left.values.double().square() * (counterparts(right, left) == 0)
-    square.index_add_(0, right.indices.cpu(), moved.cpu())
-    square.index_add_(0, left.indices.cpu(), gone.cpu())
-    active = torch.bincount(left.indices.cpu(), minlength=left.d_sae)
-    return states.plus(
-        state, square=square.numpy(), active=active.numpy(), tokens=len(batch.selected)
-    )
 
 
 def _chosen(state: State, n: int) -> _Chosen | Undefined:
@@ -154,13 +139,6 @@ def _matched(chosen: _Chosen, random: np.random.Generator) -> Int[np.ndarray, " 
         out.append(int(random.choice(nearest)))
         free[out[-1]] = False
     return np.array(out)
-
-
-def _direction(features: Int[np.ndarray, " n"], sae: str, inputs: Inputs) -> Direction:
-    rows = inputs.saes[sae].rows(torch.as_tensor(features)).detach().cpu().double().numpy()
-    return Direction(
-        inputs.sae_sites[sae], rows, sae=sae, features=tuple(int(one) for one in features)
-    )
 
 
 def _rows(chosen: _Chosen, features: Int[np.ndarray, " n"]) -> list[dict[str, int | float]]:

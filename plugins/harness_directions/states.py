@@ -1,26 +1,52 @@
-"""States that are plain sums: every entry adds, and what is absent is zero.
-
-`start` can then be empty, which spares it from knowing widths before the first batch, and every
-law of `Reduction` follows from addition.
-"""
+"""What every direction finder shares: a state of plain sums, and the seeds of random draws."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Generic, Literal, TypeVar
+
 import numpy as np
-from jaxtyping import Int
-from torch import Tensor
 
-from harness.contract import State
+from harness.contract import Batch, DirectionOptions, Inputs, State
 
-
-def plus(state: State, **terms: np.ndarray | int) -> State:
-    """A new state with `terms` added to it; integers stay int64, everything else is float64."""
-    return merged(state, {name: _array(term) for name, term in terms.items()})
+_PURPOSES = ("vectors", "features")
+Terms = Mapping[str, np.ndarray | int]
+Given = TypeVar("Given", bound=DirectionOptions)
 
 
-def distinct(numbers: Int[Tensor, " n"]) -> int:
-    """How many different numbers there are."""
-    return len(set(numbers.tolist()))
+class Sums(Generic[Given]):
+    """A direction finder whose state is plain sums: every entry adds, what is absent is zero.
+
+    The first state can thus be empty, without a width being known, and shards merge by addition.
+    """
+
+    def __init__(self, given: Given) -> None:
+        self.options = given
+
+    def start(self, inputs: Inputs) -> State:
+        """The state before anything was read: no sum."""
+        return {}
+
+    def update(self, state: State, batch: Batch) -> State:
+        """The same state: a finder that reads no activation adds nothing."""
+        return state
+
+    def merge(self, left: State, right: State) -> State:
+        """The sums of both."""
+        return merged(left, right)
+
+
+def plus(state: State, terms: Terms, prefix: str = "") -> State:
+    """A new state with `terms` added, each to the entry that `prefix` and its name make.
+
+    Integers stay int64, everything else is float64.
+    """
+    return merged(state, {f"{prefix}{name}": _array(term) for name, term in terms.items()})
+
+
+def prompts(batch: Batch) -> int:
+    """How many prompts of the batch have a selected token."""
+    return len(set(batch.document.index_select(0, batch.selected).tolist()))
 
 
 def merged(left: State, right: State) -> State:
@@ -39,3 +65,8 @@ def count(state: State, name: str) -> int:
 def _array(term: np.ndarray | int) -> np.ndarray:
     array = np.atleast_1d(np.asarray(term))
     return array.astype(np.int64 if array.dtype.kind in "biu" else np.float64)
+
+
+def generator(purpose: Literal["vectors", "features"], seed: int, draw: int) -> np.random.Generator:
+    """The generator of one draw: PCG64 seeded with (purpose, seed, draw)."""
+    return np.random.default_rng([_PURPOSES.index(purpose), seed % 2**64, draw])

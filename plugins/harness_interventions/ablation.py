@@ -11,8 +11,8 @@ from torch import Tensor
 
 from harness.contract import Arm, Check, Direction, Edit, ModelFacts, Site
 from harness.errors import ModelError
-from harness_interventions import options
 from harness_interventions.fitting import layers_of, site_of, vectors_of
+from harness_interventions.options import AblationOptions
 
 # Half the distance between neighbouring numbers of size 1: what storing x may change it by.
 _UNIT_ROUNDOFF = {
@@ -44,7 +44,7 @@ class Ablation:
     which prints r unnormalised: it must be a unit vector.
     """
 
-    def __init__(self, given: options.Ablation) -> None:
+    def __init__(self, given: AblationOptions) -> None:
         self.options = given
 
     def arm(self, name: str, direction: Direction, facts: ModelFacts, dtype: str) -> Arm:

@@ -9,10 +9,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from harness.contract import Arm, Direction, Edit, ModelFacts
+from harness.contract import Arm, Direction, Edit, ModelFacts, Site
 from harness.errors import ModelError
-from harness_interventions import options
 from harness_interventions.fitting import site_of, vectors_of
+from harness_interventions.options import AdditionOptions
 
 
 class Addition:
@@ -29,7 +29,7 @@ class Addition:
     Source: Arditi et al. 2024, section 2.4 and its `run_pipeline.py`; Feature Drift, equation 6.
     """
 
-    def __init__(self, given: options.Addition) -> None:
+    def __init__(self, given: AdditionOptions) -> None:
         self.options = given
 
     def arm(self, name: str, direction: Direction, facts: ModelFacts, dtype: str) -> Arm:
@@ -42,11 +42,7 @@ class Addition:
                 "not said. Allowed: a direction of one vector. Use ablation, or another direction"
             )
         vector = vectors[0] * self._factor(name, direction)
-        coefficient = self.options.coefficient
-        added = torch.tensor(coefficient * vector, dtype=torch.float32)
-        # x + (−0.0) is x bit for bit, but −0.0 + 0.0 is 0.0.
-        parameters = {"vector": added.where(added != 0, -0.0)}
-        return Arm(name, edits=(Edit(site, add, parameters),), idle=coefficient == 0)
+        return adding(name, site, vector, self.options.coefficient)
 
     def _factor(self, name: str, direction: Direction) -> float:
         if self.options.scale == "as_fitted":
@@ -58,6 +54,14 @@ class Addition:
                 "another one. Write scale = 'as_fitted'"
             )
         return direction.reference_norm / float(np.linalg.norm(direction.vectors))
+
+
+def adding(name: str, site: Site, vector: Float[np.ndarray, " d_site"], factor: float) -> Arm:
+    """The arm that adds `factor` times a vector at a site; idle where the factor is 0."""
+    added = torch.tensor(factor * vector, dtype=torch.float32)
+    # x + (−0.0) is x bit for bit, but −0.0 + 0.0 is 0.0.
+    parameters = {"vector": added.where(added != 0, -0.0)}
+    return Arm(name, edits=(Edit(site, add, parameters),), idle=factor == 0)
 
 
 def add(

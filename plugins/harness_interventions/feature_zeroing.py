@@ -12,8 +12,8 @@ from torch import Tensor
 from harness.contract import Arm, Direction, Edit, ModelFacts, Sae
 from harness.contract.latents import Latents, offsets_of
 from harness.errors import ModelError
-from harness_interventions import options
 from harness_interventions.fitting import site_of
+from harness_interventions.options import FeatureZeroingOptions
 
 
 class FeatureZeroing:
@@ -28,7 +28,7 @@ class FeatureZeroing:
     Source: METHODS section 3 (SAE as a Crystal Ball, Figure 1b).
     """
 
-    def __init__(self, given: options.FeatureZeroing) -> None:
+    def __init__(self, given: FeatureZeroingOptions) -> None:
         self.options = given
 
     def arm(

@@ -9,7 +9,7 @@ from pydantic import Field
 from harness.contract import InterventionOptions, ViewRef
 
 
-class Ablation(InterventionOptions):
+class AblationOptions(InterventionOptions):
     """Options of `ablation`."""
 
     mode: Literal["strict", "arditi"] = "strict"
@@ -19,7 +19,7 @@ class Ablation(InterventionOptions):
     """
 
 
-class Addition(InterventionOptions):
+class AdditionOptions(InterventionOptions):
     """Options of `addition`."""
 
     coefficient: float = Field(default=1.0, allow_inf_nan=False)
@@ -30,7 +30,7 @@ class Addition(InterventionOptions):
     """
 
 
-class PcInjection(InterventionOptions):
+class PcInjectionOptions(InterventionOptions):
     """Options of `pc_injection`."""
 
     alpha: float = Field(default=1.0, allow_inf_nan=False)
@@ -45,7 +45,7 @@ class PcInjection(InterventionOptions):
         return self.tuned
 
 
-class FeatureZeroing(InterventionOptions):
+class FeatureZeroingOptions(InterventionOptions):
     """Options of `feature_zeroing`: it has none."""
 
     on_sae: ClassVar[bool] = True

@@ -9,10 +9,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from harness.contract import Arm, Direction, Edit, ModelFacts
-from harness_interventions import options
 from harness_interventions.ablation import orthonormal
-from harness_interventions.addition import add
+from harness_interventions.addition import adding
 from harness_interventions.fitting import site_of, vectors_of
+from harness_interventions.options import PcInjectionOptions
 
 
 class PcInjection:
@@ -32,17 +32,13 @@ class PcInjection:
     Source: arXiv 2605.11426; METHODS section 4.
     """
 
-    def __init__(self, given: options.PcInjection) -> None:
+    def __init__(self, given: PcInjectionOptions) -> None:
         self.options = given
 
     def arm(self, name: str, direction: Direction, facts: ModelFacts, dtype: str) -> Arm:
         """The same for every token; it promises nothing, so there is no check."""
         site = site_of(name, direction, facts)
-        total = self.options.alpha * vectors_of(name, direction).sum(0)
-        added = torch.tensor(total, dtype=torch.float32)
-        # x + (−0.0) is x bit for bit, but −0.0 + 0.0 is 0.0.
-        parameters = {"vector": added.where(added != 0, -0.0)}
-        return Arm(name, edits=(Edit(site, add, parameters),), idle=self.options.alpha == 0)
+        return adding(name, site, vectors_of(name, direction).sum(0), self.options.alpha)
 
     def arms(
         self,

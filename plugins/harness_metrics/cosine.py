@@ -13,7 +13,7 @@ from torch import Tensor
 from harness.contract import Batch, MetricValue, Side, Target
 from harness.contract.latents import Latents, dots, square_norms
 from harness_metrics import documents, histogram
-from harness_metrics.options import Cosine as Options
+from harness_metrics.options import CosineOptions
 
 KINDS = ("raw", "latent", "recon")
 """What is compared; all but the first needs an SAE."""
@@ -84,7 +84,7 @@ class Cosine:
     Source: METHODS sections 1, 4 and 5 (the latent cosine is the headline of arXiv 2605.11426).
     """
 
-    def __init__(self, options: Options, target: Target) -> None:
+    def __init__(self, options: CosineOptions, target: Target) -> None:
         self._target = target
         self._below = options.below
         kinds = KINDS if target.sae is not None else KINDS[:1]
@@ -137,21 +137,19 @@ class Cosine:
     def value(self, sums: Mapping[str, np.ndarray]) -> Sequence[np.ndarray]:
         """Means and shares left out, and what is told of the distribution."""
         found = {}
-        with np.errstate(divide="ignore", invalid="ignore"):
-            for kind in self._kinds:
-                id, n = f"cosine.{kind}@1", sums["n"]
-                defined = sums[f"n.{id}"]
-                found[id] = np.where(defined > 0, sums[id] / defined, np.nan)
-                found[f"cosine.{kind}_excluded@1"] = np.where(n > 0, 1 - defined / n, np.nan)
-            if BELOW in sums:
-                n = sums[f"n.{BELOW}"]
-                found[BELOW] = np.where(n > 0, sums[BELOW] / n, np.nan)
-            if "angles" in sums:
-                for percent in QUANTILES:
-                    # A small cosine is a large angle.
-                    place = histogram.quantile(sums["angles"], 1 - percent / 100)
-                    angle = np.maximum(place - 1, 0) * (math.pi / BINS)
-                    found[_quantile(percent)] = np.cos(angle)
+        for kind in self._kinds:
+            id, n = f"cosine.{kind}@1", sums["n"]
+            defined = sums[f"n.{id}"]
+            found[id] = documents.ratio(sums[id], defined)
+            found[f"cosine.{kind}_excluded@1"] = 1 - documents.ratio(defined, n)
+        if BELOW in sums:
+            found[BELOW] = documents.ratio(sums[BELOW], sums[f"n.{BELOW}"])
+        if "angles" in sums:
+            for percent in QUANTILES:
+                # A small cosine is a large angle.
+                place = histogram.quantile(sums["angles"], 1 - percent / 100)
+                angle = np.maximum(place - 1, 0) * (math.pi / BINS)
+                found[_quantile(percent)] = np.cos(angle)
         return [found[value.id] for value in self.values]
 
 

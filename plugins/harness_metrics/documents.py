@@ -72,6 +72,14 @@ def without_draws(value: Float[np.ndarray, " known"], draws: int) -> Float[np.nd
     return np.pad(value, (0, draws - len(value)), constant_values=np.nan)
 
 
+def ratio(
+    total: Float[np.ndarray, " draws"], n: Float[np.ndarray, " draws"]
+) -> Float[np.ndarray, " draws"]:
+    """`total / n` of each draw; NaN, which is undefined, where n is not above 0."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(n > 0, total / n, np.nan)
+
+
 def sums_by(
     values: Shaped[Tensor, "rows ..."], group: Int[Tensor, " rows"], groups: int
 ) -> Float[Tensor, "groups ..."]:

@@ -15,7 +15,7 @@ from torch import Tensor
 from harness.contract import Batch, MetricValue, Side, Target
 from harness_metrics import documents, histogram
 from harness_metrics.lengths import SMALLEST, squared_error, squared_norm
-from harness_metrics.options import ExplainedRatio as Options
+from harness_metrics.options import ExplainedRatioOptions
 from harness_metrics.scale_grid import ScaleGrid
 
 MEAN, EACH, MEDIAN = (
@@ -112,7 +112,7 @@ class ExplainedRatio:
     (`where = { cosine_below = 0.9 }`); METHODS section 1.
     """
 
-    def __init__(self, options: Options, target: Target) -> None:
+    def __init__(self, options: ExplainedRatioOptions, target: Target) -> None:
         assert target.sae is not None, "explained_ratio is measured on an SAE"
         self._target, self._sae = target, target.sae
         self._norm = options.norm

@@ -12,7 +12,7 @@ from torch import Tensor
 from harness.contract import Batch, MetricValue, Side, Target
 from harness_metrics import documents
 from harness_metrics.lengths import SMALLEST, squared_error, squared_norm
-from harness_metrics.options import Fvu as Options
+from harness_metrics.options import FvuOptions
 
 POOLED, BATCH_MEAN = "fvu.pooled@1", "fvu.batch_mean@1"
 GROUP = 32
@@ -42,7 +42,7 @@ class Fvu:
     `1 − explained_variance` of SAEBench, nor dictionary_learning's, which forgives a constant bias.
     """
 
-    def __init__(self, options: Options, target: Target) -> None:
+    def __init__(self, options: FvuOptions, target: Target) -> None:
         assert target.sae is not None, "fvu is measured on an SAE"
         self._target, self._sae = target, target.sae
         self.values = tuple(_VALUES[f"fvu.{name}@1"] for name in options.variants)

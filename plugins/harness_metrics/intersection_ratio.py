@@ -12,7 +12,7 @@ from torch import Tensor
 from harness.contract import Batch, MetricValue, Side, Target
 from harness.contract.latents import shared
 from harness_metrics import documents
-from harness_metrics.options import IntersectionRatio as Options
+from harness_metrics.options import IntersectionRatioOptions
 
 EACH, MICRO, CHANCE = (f"intersection_ratio.{name}@1" for name in ("per_token", "micro", "chance"))
 _NOTHING = "no token has an active latent on either side, or none was selected"
@@ -48,7 +48,7 @@ class IntersectionRatio:
     Source: Feature Drift, eq. 4; METHODS section 1.
     """
 
-    def __init__(self, options: Options, target: Target) -> None:
+    def __init__(self, options: IntersectionRatioOptions, target: Target) -> None:
         assert target.sae is not None, "intersection_ratio is measured on an SAE"
         self._site, self._sae = target.site, target.sae
         self.values = tuple(_VALUES[f"intersection_ratio.{name}@1"] for name in options.variants)
@@ -77,15 +77,16 @@ class IntersectionRatio:
     def value(self, sums: Mapping[str, np.ndarray]) -> Sequence[np.ndarray]:
         """The chosen values."""
         defined = sums[f"n.{EACH}"]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            found = {
-                EACH: np.where(defined > 0, sums["ratio"] / defined, np.nan),
-                MICRO: np.where(defined > 0, sums["both"] / sums["either"], np.nan),
-            }
-            if "total.left" in sums:
-                left, right = sums["total.left"], sums["total.right"]
+        found = {
+            EACH: documents.ratio(sums["ratio"], defined),
+            # Tokens have an active latent exactly where their union is not empty.
+            MICRO: documents.ratio(sums["both"], sums["either"]),
+        }
+        if "total.left" in sums:
+            left, right = sums["total.left"], sums["total.right"]
+            with np.errstate(divide="ignore", invalid="ignore"):
                 known = chance(left, right, sums["n"][: len(left)])
-                found[CHANCE] = documents.without_draws(known, len(sums["n"]))
+            found[CHANCE] = documents.without_draws(known, len(sums["n"]))
         return [found[value.id] for value in self.values]
 
 

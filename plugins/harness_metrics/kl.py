@@ -12,7 +12,7 @@ from torch import Tensor
 from harness.contract import Batch, MetricValue, Side, Target
 from harness.errors import ModelError
 from harness_metrics import documents
-from harness_metrics.options import Kl as Options
+from harness_metrics.options import KlOptions
 
 FORWARD, REVERSE, SHANNON = (
     f"kl.{name}@1" for name in ("next_token", "next_token_reverse", "jensen_shannon")
@@ -94,7 +94,7 @@ class Kl:
     Unit: nats per token. Source: Kullback and Leibler 1951; Lin 1991 (Jensen-Shannon).
     """
 
-    def __init__(self, options: Options, target: Target) -> None:
+    def __init__(self, options: KlOptions, target: Target) -> None:
         self.values = tuple(_VALUES[f"kl.{name}@1"] for name in options.variants)
 
     def sums(self, batch: Batch, side: Side) -> Mapping[str, Float[Tensor, "documents ..."]]:
@@ -119,5 +119,4 @@ class Kl:
 
     def value(self, sums: Mapping[str, np.ndarray]) -> Sequence[np.ndarray]:
         """The chosen divergences."""
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return [np.where(sums["n"] > 0, sums[v.id] / sums["n"], np.nan) for v in self.values]
+        return [documents.ratio(sums[value.id], sums["n"]) for value in self.values]

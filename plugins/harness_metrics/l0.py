@@ -10,7 +10,7 @@ from torch import Tensor
 
 from harness.contract import Batch, MetricValue, Side, Target
 from harness_metrics import documents
-from harness_metrics.options import L0 as Options
+from harness_metrics.options import L0Options
 
 
 class L0:
@@ -27,7 +27,7 @@ class L0:
         MetricValue(id="l0@1", unit="latents", n_of="tokens", undefined="no token was measured"),
     )
 
-    def __init__(self, options: Options, target: Target) -> None:
+    def __init__(self, options: L0Options, target: Target) -> None:
         assert target.sae is not None, "l0 is measured on an SAE"
         self._site, self._sae = target.site, target.sae
 
@@ -38,5 +38,4 @@ class L0:
 
     def value(self, sums: Mapping[str, np.ndarray]) -> Sequence[np.ndarray]:
         """`active / n`."""
-        with np.errstate(invalid="ignore"):
-            return [sums["active"] / np.where(sums["n"] > 0, sums["n"], np.nan)]
+        return [documents.ratio(sums["active"], sums["n"])]

@@ -11,7 +11,7 @@ from torch import Tensor
 from harness.contract import Batch, MetricValue, Side, Target
 from harness.contract.latents import common, row_sums
 from harness_metrics import documents
-from harness_metrics.options import L1Divergence as Options
+from harness_metrics.options import L1DivergenceOptions
 
 _SAME = {"kind": "identical", "value": 0.0}
 
@@ -47,7 +47,7 @@ class L1Divergence:
         ),
     )
 
-    def __init__(self, options: Options, target: Target) -> None:
+    def __init__(self, options: L1DivergenceOptions, target: Target) -> None:
         assert target.sae is not None, "l1_divergence is measured on an SAE"
         self._site, self._sae = target.site, target.sae
 
@@ -66,9 +66,5 @@ class L1Divergence:
 
     def value(self, sums: Mapping[str, np.ndarray]) -> Sequence[np.ndarray]:
         """`moved / size` and `moved / n`."""
-        moved, size, n = sums["moved"], sums["size"], sums["n"]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return [
-                np.where(size > 0, moved / size, np.nan),
-                np.where(n > 0, moved / n, np.nan),
-            ]
+        moved = sums["moved"]
+        return [documents.ratio(moved, sums["size"]), documents.ratio(moved, sums["n"])]

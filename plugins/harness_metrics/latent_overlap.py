@@ -11,7 +11,7 @@ from torch import Tensor
 from harness.contract import Batch, MetricValue, Side, Target
 from harness.contract.latents import largest, shared
 from harness_metrics import documents
-from harness_metrics.options import LatentOverlap as Options
+from harness_metrics.options import LatentOverlapOptions
 
 TOKEN, DATASET = (f"latent_overlap.{name}@1" for name in ("topk", "topk_dataset"))
 _NOTHING = "no token has an active latent on either side, or none was selected"
@@ -38,7 +38,7 @@ class LatentOverlap:
     Source: METHODS section 5 ("Jaccard of top-k active features", k = 128).
     """
 
-    def __init__(self, options: Options, target: Target) -> None:
+    def __init__(self, options: LatentOverlapOptions, target: Target) -> None:
         assert target.sae is not None, "latent_overlap is measured on an SAE"
         self._site, self._sae = target.site, target.sae
         self._k = options.k
@@ -65,15 +65,14 @@ class LatentOverlap:
     def value(self, sums: Mapping[str, np.ndarray]) -> Sequence[np.ndarray]:
         """The chosen values."""
         found = {}
-        with np.errstate(divide="ignore", invalid="ignore"):
-            if "ratio" in sums:
-                defined = sums[f"n.{TOKEN}"]
-                found[TOKEN] = np.where(defined > 0, sums["ratio"] / defined, np.nan)
-            if "total.left" in sums:
-                # One draw at a time: the sums of all are as large as they should ever get.
-                pairs = zip(sums["total.left"], sums["total.right"], strict=True)
+        if "ratio" in sums:
+            found[TOKEN] = documents.ratio(sums["ratio"], sums[f"n.{TOKEN}"])
+        if "total.left" in sums:
+            # One draw at a time: the sums of all are as large as they should ever get.
+            pairs = zip(sums["total.left"], sums["total.right"], strict=True)
+            with np.errstate(invalid="ignore"):
                 known = np.array([_jaccard(*pair, self._k) for pair in pairs])
-                found[DATASET] = documents.without_draws(known, len(sums["n"]))
+            found[DATASET] = documents.without_draws(known, len(sums["n"]))
         return [found[value.id] for value in self.values]
 
 

@@ -14,16 +14,20 @@ SMALLEST = 1e-13
 
 def squared_norm(x: Float[Tensor, "tokens d"]) -> Float64[Tensor, " tokens"]:
     """‖x‖² of each token."""
-    parts = [documents.wide(x[p]).square_().sum(1) for p in documents.pieces(x)]
-    return torch.cat(parts) if parts else torch.zeros(0, dtype=torch.float64)
+    return _joined([documents.wide(x[p]).square_().sum(1) for p in documents.pieces(x)])
 
 
 def squared_error(
     x: Float[Tensor, "tokens d"], y: Float[Tensor, "tokens d"]
 ) -> Float64[Tensor, " tokens"]:
     """‖x − y‖² of each token."""
-    parts = [
-        documents.wide(x[p]).sub_(documents.wide(y[p])).square_().sum(1)
-        for p in documents.pieces(x)
-    ]
+    return _joined(
+        [
+            documents.wide(x[p]).sub_(documents.wide(y[p])).square_().sum(1)
+            for p in documents.pieces(x)
+        ]
+    )
+
+
+def _joined(parts: list[Tensor]) -> Float64[Tensor, " tokens"]:
     return torch.cat(parts) if parts else torch.zeros(0, dtype=torch.float64)

@@ -19,28 +19,25 @@ Chosen = (Field(min_length=1), AfterValidator(_distinct))
 """Variants: at least one, each once."""
 
 
-class Fvu(MetricOptions):
+class FvuOptions(MetricOptions):
     """Fraction of variance unexplained."""
 
     paired: ClassVar[bool] = False
-    on_sae: ClassVar[bool] = True
 
     variants: Annotated[tuple[Literal["pooled", "batch_mean"], ...], *Chosen] = ("pooled",)
     """`pooled`: the variance about the mean over all evaluated tokens. `batch_mean`: about the
     mean of each group of 32 tokens of a document."""
 
 
-class L0(MetricOptions):
+class L0Options(MetricOptions):
     """Mean number of active latents per token."""
 
     paired: ClassVar[bool] = False
-    on_sae: ClassVar[bool] = True
 
 
-class Cosine(MetricOptions):
+class CosineOptions(MetricOptions):
     """Cosines between both sides; of latents and reconstructions too where there is an SAE."""
 
-    paired: ClassVar[bool] = True
     on_sae: ClassVar[bool] = False
 
     variants: Annotated[
@@ -51,11 +48,8 @@ class Cosine(MetricOptions):
     """`share_below` counts the tokens whose cosine is smaller than this."""
 
 
-class ExplainedRatio(MetricOptions):
+class ExplainedRatioOptions(MetricOptions):
     """What an SAE fails to explain of the right side, over how far the sides are apart."""
-
-    paired: ClassVar[bool] = True
-    on_sae: ClassVar[bool] = True
 
     variants: Annotated[
         tuple[Literal["ratio_of_means", "mean_of_ratios", "median"], ...], *Chosen
@@ -77,7 +71,7 @@ class ExplainedRatio(MetricOptions):
         return 1.0 if self.norm == "none" else self.scale_ratio
 
     @model_validator(mode="after")
-    def _one_scale(self) -> ExplainedRatio:
+    def _one_scale(self) -> ExplainedRatioOptions:
         if self.norm == "none" and self.scale_ratio is not None:
             raise ValueError('norm = "none" leaves the scales alone; leave scale_ratio out')
         if self.input == "rescaled" and self.scale_ratio is None:
@@ -88,11 +82,8 @@ class ExplainedRatio(MetricOptions):
         return self
 
 
-class IntersectionRatio(MetricOptions):
+class IntersectionRatioOptions(MetricOptions):
     """Latents active on both sides, out of those active on either."""
-
-    paired: ClassVar[bool] = True
-    on_sae: ClassVar[bool] = True
 
     variants: Annotated[tuple[Literal["per_token", "micro", "chance"], ...], *Chosen] = (
         "per_token",
@@ -103,11 +94,8 @@ class IntersectionRatio(MetricOptions):
     that would be of shuffled tokens; keeps two numbers for each latent."""
 
 
-class LatentOverlap(MetricOptions):
+class LatentOverlapOptions(MetricOptions):
     """Jaccard overlap of the largest latents of both sides."""
-
-    paired: ClassVar[bool] = True
-    on_sae: ClassVar[bool] = True
 
     variants: Annotated[tuple[Literal["topk", "topk_dataset"], ...], *Chosen] = (
         "topk",
@@ -119,17 +107,13 @@ class LatentOverlap(MetricOptions):
     """How many of the largest latents are compared."""
 
 
-class L1Divergence(MetricOptions):
+class L1DivergenceOptions(MetricOptions):
     """Sum of absolute differences between the latents of both sides."""
 
-    paired: ClassVar[bool] = True
-    on_sae: ClassVar[bool] = True
 
-
-class Kl(MetricOptions):
+class KlOptions(MetricOptions):
     """Divergences between the next-token distributions of both sides."""
 
-    paired: ClassVar[bool] = True
     on_sae: ClassVar[bool] = False
     on_logits: ClassVar[bool] = True
 

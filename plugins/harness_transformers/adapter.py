@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from harness.errors import ModelError, listed
-from harness_transformers.files import count_parameters, read_json
+from harness_transformers.files import count_parameters, first_line, read_json
 
 WEIGHTS = "adapter_model.safetensors"
 
@@ -40,8 +40,9 @@ def merged(hf: Any, folder: Path, where: str) -> Any:
         result = set_peft_model_state_dict(wrapped, load_peft_weights(str(folder), device="cpu"))
     except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
         raise ModelError(
-            f"{where}: it does not fit the model ({_first(error)}). It asks for the modules"
-            f" {settings.get('target_modules')} of {settings.get('base_model_name_or_path')}."
+            f"{where}: it does not fit the model ({first_line(error, 200)}). It asks for the"
+            f" modules {settings.get('target_modules')} of"
+            f" {settings.get('base_model_name_or_path')}."
         ) from None
     own = [key for key in result.missing_keys if f".{wrapped.active_adapter}." in key]
     if own or result.unexpected_keys:
@@ -59,7 +60,3 @@ def _widen(wrapped: Any) -> None:
         base = getattr(module, "base_layer", None)
         if isinstance(base, torch.nn.Module):
             base.float()
-
-
-def _first(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

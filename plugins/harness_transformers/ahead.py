@@ -1,4 +1,4 @@
-"""What `harness plan` asks of a model: its prompts' tokens and its sizes, without torch."""
+"""The tokens of prompts for `harness plan`, from the tokenizer's file alone, without torch."""
 
 from __future__ import annotations
 
@@ -7,13 +7,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from harness.contract import Example, Needs, Prompt, Tokens
+from harness.contract import Example, Prompt, Tokens
 from harness.errors import ModelError
-from harness_transformers.files import read_json, tensor_names
-from harness_transformers.options import TransformersOptions, number, text_part
+from harness_transformers.files import read_json
 from harness_transformers.render import Renderer
-
-NUMBER_BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
 
 
 def rendered(
@@ -100,28 +97,3 @@ def _special(settings: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         text = token.get("content") if isinstance(token, Mapping) else token
         if isinstance(text, str):
             yield kind, text
-
-
-def sizes(config: Mapping[str, Any], files: Sequence[Path], options: TransformersOptions) -> Needs:
-    """What config.json and the headers of the weights tell of a model's sizes."""
-    text = text_part(config)
-    width = number(text, "hidden_size", "n_embd", "d_model", "dim")
-    heads = number(text, "num_attention_heads", "n_head", "n_heads", "num_heads")
-    head = number(text, "head_dim") or (width // heads if width and heads else None)
-    groups = number(text, "num_key_value_heads") or heads
-    layers = number(text, "num_hidden_layers", "n_layer", "n_layers", "num_layers")
-    vocabulary = number(text, "vocab_size")
-    names = tensor_names(files)
-    # Without weights of its own the output is the input embedding, which is multiplied then.
-    apart = any(name.endswith(("lm_head.weight", "embed_out.weight")) for name in names)
-    embedding = vocabulary * width if vocabulary and width else None
-    dtype = options.dtype
-    if dtype == "auto" and options.device not in ("auto", "cpu"):
-        dtype = str(text.get("dtype") or text.get("torch_dtype"))  # as stored
-    return Needs(
-        number_bytes=NUMBER_BYTES.get(dtype),
-        looked_up=None if not names else embedding if apart else 0,
-        kept=2 * head * groups * layers if head and groups and layers else None,
-        widest=number(text, "intermediate_size", "n_inner", "ffn_dim")
-        or (4 * width if width else None),
-    )

@@ -24,6 +24,7 @@ from harness_transformers.files import (
     companions,
     digest,
     fetch_folder,
+    first_line,
     read_json,
     require_weights,
 )
@@ -80,9 +81,9 @@ class TransformersBackend:
             )
         except _FAILURES as error:
             raise ModelError(
-                f"{options.where}: no tokenizer could be read from {folder} ({_first(error)})."
-                " Allowed: a folder with tokenizer.json or what its own class reads; name another"
-                ' with tokenizer = "…".'
+                f"{options.where}: no tokenizer could be read from {folder}"
+                f" ({first_line(error, 300)}). Allowed: a folder with tokenizer.json or what its"
+                ' own class reads; name another with tokenizer = "…".'
             ) from None
 
     def _weights(self, folder: Path, tokenizer: Any) -> Any:
@@ -113,7 +114,7 @@ class TransformersBackend:
             if out_of_memory(error):
                 raise _too_large(where) from None
             raise ModelError(
-                f"{where}: transformers cannot load {folder} ({_first(error)})."
+                f"{where}: transformers cannot load {folder} ({first_line(error, 300)})."
             ) from None
         # transformers fills such weights with random numbers and goes on.
         wrong = sorted({*info["missing_keys"], *(str(k[0]) for k in info["mismatched_keys"])})
@@ -153,7 +154,8 @@ class TransformersBackend:
             if out_of_memory(error):
                 raise _too_large(options.where) from None
             raise ModelError(
-                f"{options.where}: device {options.device!r} cannot be used ({_first(error)})."
+                f"{options.where}: device {options.device!r} cannot be used"
+                f" ({first_line(error, 300)})."
             ) from None
 
 
@@ -200,8 +202,3 @@ def _quiet() -> Iterator[None]:
         hf_logging.set_verbosity(level)
         if bars:
             hf_logging.enable_progress_bar()
-
-
-def _first(error: BaseException) -> str:
-    """The first line of an error of someone else."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from harness.contract import Arm, Check, Edit, Receipt
+from harness.contract import Arm, Receipt
 from harness.errors import ModelError, PluginError
 from harness_transformers.blocks import Layout, Place, hooked, input_of, output_of
 from harness_transformers.receipts import Ledger, Rows
@@ -25,6 +25,20 @@ _PLANS = 32
 """Batches of different arms whose plans are remembered; a plan holds stacked parameters."""
 
 Function = Callable[[Tensor, Mapping[str, Tensor]], Tensor]
+
+
+@dataclass(frozen=True)
+class _Work:
+    """The function of one edit or check of an arm."""
+
+    function: Function
+    parameters: Mapping[str, Tensor]
+    check: int | None = None
+    """Of a check: its place in the arm's `checks`."""
+
+
+_Works = dict[Place, dict[int, list[_Work]]]
+"""By place and number of the arm, in the arm's own order."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +53,7 @@ class _Call:
 
 @dataclass(frozen=True)
 class _Steps:
-    """What happens at one place of a batch: first the checks look, then the edits act in order."""
+    """What happens at one place of a batch: the checks measure, then the edits act in order."""
 
     checks: tuple[_Call, ...]
     edits: tuple[_Call, ...]
@@ -61,15 +75,15 @@ class Session:
     def __init__(self, arms: Sequence[Arm], layout: Layout, name: str) -> None:
         self._arms = tuple(arms)
         self._name = name
-        self._edits: dict[Place, dict[int, list[Edit]]] = {}
-        self._checks: dict[Place, dict[int, list[tuple[int, Check]]]] = {}
+        self._edits: _Works = {}
+        self._checks: _Works = {}
         for number, arm in enumerate(self._arms):
             for edit in arm.edits:
                 at = self._edits.setdefault(layout.place(edit.site), {})
-                at.setdefault(number, []).append(edit)
+                at.setdefault(number, []).append(_Work(edit.apply, edit.parameters))
             for index, check in enumerate(arm.checks):
-                here = self._checks.setdefault(layout.place(check.site), {})
-                here.setdefault(number, []).append((index, check))
+                at = self._checks.setdefault(layout.place(check.site), {})
+                at.setdefault(number, []).append(_Work(check.measure, check.parameters, index))
         self._ledger = Ledger(self._arms)
         self._plans: dict[tuple[int, ...], _Plan] = {}
         self._plan: _Plan | None = None
@@ -111,7 +125,7 @@ class Session:
         `mask` None: the attention mask of each forward tells. What a batch that failed noted is
         forgotten, as it may run again in smaller ones.
         """
-        self._ledger.begin()
+        self._ledger.commit()  # what someone else's forwards noted before
         self._own, self._mask, self._plan = True, mask, self._plan_of(arms)
         try:
             yield
@@ -238,36 +252,33 @@ class Session:
     # ── Which rows go together ───────────────────────────────────────────────────────────────────
 
     def _steps(self, place: Place, plan: _Plan, device: torch.device) -> _Steps:
-        edits = self._edits.get(place, {})
-        calls: list[_Call] = []
-        # The k-th edits of all arms come before the k+1-st: each arm's own order is kept.
-        for k in range(max((len(e) for e in edits.values()), default=0)):
-            nth = {arm: e[k] for arm, e in edits.items() if k < len(e)}
-            functions = {arm: (e.apply, e.parameters) for arm, e in nth.items()}
-            calls += _together(functions, {}, plan, device)
-        checks = self._checks.get(place, {})
-        looks: list[_Call] = []
-        for k in range(max((len(c) for c in checks.values()), default=0)):
-            kth = {arm: c[k] for arm, c in checks.items() if k < len(c)}
-            measures = {arm: (c.measure, c.parameters) for arm, (_, c) in kth.items()}
-            looks += _together(measures, {arm: i for arm, (i, _) in kth.items()}, plan, device)
-        return _Steps(tuple(looks), tuple(calls))
+        checks, edits = (
+            tuple(_in_turn(works.get(place, {}), plan, device))
+            for works in (self._checks, self._edits)
+        )
+        return _Steps(checks, edits)
 
 
-def _together(
-    functions: Mapping[int, tuple[Function, Mapping[str, Tensor]]],
-    checks: Mapping[int, int],
-    plan: _Plan,
-    device: torch.device,
+def _in_turn(
+    works: Mapping[int, Sequence[_Work]], plan: _Plan, device: torch.device
 ) -> Iterator[_Call]:
+    """The calls of all arms at one place: the k-th of each arm come before the k+1-st of any.
+
+    So each arm's own order is kept.
+    """
+    for k in range(max(map(len, works.values()), default=0)):
+        yield from _together({arm: w[k] for arm, w in works.items() if k < len(w)}, plan, device)
+
+
+def _together(works: Mapping[int, _Work], plan: _Plan, device: torch.device) -> Iterator[_Call]:
     """One call for all rows with the same function and parameter shapes."""
     arms = plan.arms
     groups: dict[Any, list[int]] = {}
     for row, arm in enumerate(arms):
-        if arm in functions:
-            function, parameters = functions[arm]
+        if arm in works:
+            parameters = works[arm].parameters
             shapes = tuple(sorted((name, tuple(p.shape)) for name, p in parameters.items()))
-            groups.setdefault((function, shapes), []).append(row)
+            groups.setdefault((works[arm].function, shapes), []).append(row)
     for (function, _), rows in groups.items():
         theirs = tuple(arms[row] for row in rows)
         index: slice | tuple[int, ...] | None = tuple(rows)
@@ -275,11 +286,12 @@ def _together(
             index = None
         elif rows == list(range(rows[0], rows[-1] + 1)):
             index = slice(rows[0], rows[-1] + 1)
+        places = (works[arm].check for arm in theirs)
         yield _Call(
             function,
-            Rows(theirs, index, tuple(checks[arm] for arm in theirs) if checks else ()),
+            Rows(theirs, index, tuple(place for place in places if place is not None)),
             torch.tensor(index, device=device) if isinstance(index, tuple) else index,
-            _stacked([functions[arm][1] for arm in theirs], plan, device),
+            _stacked([works[arm].parameters for arm in theirs], plan, device),
         )
 
 

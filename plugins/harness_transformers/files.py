@@ -66,12 +66,16 @@ def fetch_folder(
     except (OSError, ValueError) as error:  # every error of the hub is one of the two
         if cached is not None:
             return cached
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ModelError(
-            f"{what} {location}: not in the local cache, and it could not be downloaded ({reason})."
-            f" Allowed: a local folder, or a hub id that is cached or reachable."
-            f" Run `hf download {location}` where there is a network, or give a folder."
+            f"{what} {location}: not in the local cache, and it could not be downloaded"
+            f" ({first_line(error)}). Allowed: a local folder, or a hub id that is cached or"
+            f" reachable. Run `hf download {location}` where there is a network, or give a folder."
         ) from None
+
+
+def first_line(error: BaseException, most: int | None = None) -> str:
+    """The first line of what someone else's error says, cut after `most` characters."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:most]
 
 
 def read_json(path: Path, what: str) -> dict[str, Any]:

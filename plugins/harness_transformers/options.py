@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -19,7 +19,14 @@ from harness.contract import (
     Tokens,
 )
 from harness.errors import ModelError
-from harness_transformers.files import count_parameters, local_folder, read_json, weight_files
+from harness_transformers.config import facts_of, sizes
+from harness_transformers.files import (
+    count_parameters,
+    local_folder,
+    read_json,
+    tensor_names,
+    weight_files,
+)
 
 
 class TransformersOptions(BackendOptions):
@@ -91,79 +98,40 @@ class TransformersOptions(BackendOptions):
 
     def needs(self) -> Needs:
         """Sizes from config.json and headers, and what is to be downloaded."""
-        from harness_transformers.ahead import sizes
-
         root = local_folder(self.path, self.revision, "model")
         folder = self.inside(root) if root else None
         if folder is None or not (folder / "config.json").is_file():
-            return replace(sizes({}, (), self), download=self.path)
+            return replace(sizes({}, set(), self.dtype, self.device), download=self.path)
         config = read_json(folder / "config.json", self.where)
-        files = [file for file in weight_files(folder, self.where) if file.is_file()]
-        whole = len(files) == len(weight_files(folder, self.where)) > 0
-        return replace(sizes(config, files, self), download=None if whole else self.path)
+        files = weight_files(folder, self.where)
+        here = [file for file in files if file.is_file()]
+        download = None if len(here) == len(files) > 0 else self.path
+        needs = sizes(config, tensor_names(here), self.dtype, self.device)
+        return replace(needs, download=download)
 
     def render(self, examples: Sequence[Example], prompt: Prompt) -> Sequence[Tokens] | None:
         """By the model's own renderer, where its tokenizer's files are here."""
         from harness_transformers.ahead import rendered
 
-        root = local_folder(self.path, self.revision, "model")
-        voice = self.tokenizer_folder(root) if root else None
-        if self.tokenizer is not None:
-            voice = local_folder(self.tokenizer, None, "tokenizer")
-        if voice is None:
+        folder = self._voice(local_folder(self.path, self.revision, "model"))
+        if folder is None:
             return None
-        return rendered(voice, self.describe().context, self.where, examples, prompt)
+        return rendered(folder, self.describe().context, self.where, examples, prompt)
+
+    def _voice(self, root: Path | None) -> Path | None:
+        """The folder of the tokenizer that is used, without a network; None where it isn't here."""
+        if self.tokenizer is not None:
+            return local_folder(self.tokenizer, None, "tokenizer")
+        return self.tokenizer_folder(root) if root else None
 
     def _chat_template(self, root: Path) -> bool | None:
-        folder: Path | None = self.tokenizer_folder(root)
-        if self.tokenizer is not None:
-            folder = local_folder(self.tokenizer, None, "tokenizer")
+        folder = self._voice(root)
         if folder is None or not _has_tokenizer(folder):
             return None
         if (folder / "chat_template.jinja").is_file():
             return True
         settings = folder / "tokenizer_config.json"
         return settings.is_file() and bool(read_json(settings, self.where).get("chat_template"))
-
-
-def facts_of(
-    config: Mapping[str, Any], *, parameters: int | None, chat_template: bool | None
-) -> ModelFacts:
-    """Facts from a config.json; of a model for several media, those of its text part."""
-    text = text_part(config)
-    d_model = number(text, "hidden_size", "n_embd", "d_model", "dim")
-    heads = number(text, "num_attention_heads", "n_head", "n_heads", "num_heads")
-    head = number(text, "head_dim") or (d_model // heads if d_model and heads else None)
-    names = config.get("architectures")
-    return ModelFacts(
-        architecture=str(names[0]) if names else config.get("model_type"),
-        layers=number(text, "num_hidden_layers", "n_layer", "n_layers", "num_layers"),
-        d_model=d_model,
-        d_attn_z=head * heads if head and heads else None,
-        vocabulary=number(text, "vocab_size"),
-        context=number(
-            text, "max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "seq_length"
-        ),
-        parameters=parameters,
-        chat_template=chat_template,
-    )
-
-
-def text_part(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What a config.json says of the language model, where it is that of one for several media."""
-    for part in ("text_config", "llm_config", "language_config"):
-        if isinstance(config.get(part), Mapping):
-            return {**config, **config[part]}
-    return config
-
-
-def number(config: Mapping[str, Any], *names: str) -> int | None:
-    """The first of a setting's names, as the families write it, that holds a whole number."""
-    for name in names:
-        value = config.get(name)
-        if isinstance(value, int) and not isinstance(value, bool):
-            return value
-    return None
 
 
 def _has_tokenizer(folder: Path) -> bool:

@@ -96,8 +96,8 @@ _Kind = tuple[Rows, tuple[int, ...]]
 class Ledger:
     """Notes of the hooks, and the sums of every arm.
 
-    Inside `begin` and `commit` the sums are kept apart, so that a batch that ran out of memory
-    and runs again in halves is counted once.
+    What is noted since the last `commit` is kept apart until the next one, so that a batch that
+    ran out of memory and runs again in halves is counted once.
     """
 
     def __init__(self, arms: Sequence[Arm]) -> None:
@@ -167,12 +167,8 @@ class Ledger:
             if value != -math.inf:  # nothing but padding in this row
                 self._open[arm].see(check, value)
 
-    def begin(self) -> None:
-        """A batch starts: what was open before is counted."""
-        self.commit()
-
     def commit(self) -> None:
-        """The batch is done: its sums count."""
+        """What was noted since the last call counts."""
         self._add_up()
         for total, new in zip(self._totals, self._open, strict=True):
             total.add(new)

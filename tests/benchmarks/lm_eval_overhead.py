@@ -86,8 +86,12 @@ def arms(model: TransformersModel) -> dict[str, Arm | None]:
     assert facts.d_model is not None
     vector = np.random.default_rng(0).normal(size=(1, facts.d_model))
     direction = Direction(parse_site(f"resid_post.{facts.layers // 2}"), vector)
-    addition = Addition(interventions.Addition()).arm("addition", direction, facts, model.dtype)
-    ablation = Ablation(interventions.Ablation()).arm("ablation", direction, facts, model.dtype)
+    addition = Addition(interventions.AdditionOptions()).arm(
+        "addition", direction, facts, model.dtype
+    )
+    ablation = Ablation(interventions.AblationOptions()).arm(
+        "ablation", direction, facts, model.dtype
+    )
     return {"unedited": None, "addition": addition, "ablation": ablation}
 
 

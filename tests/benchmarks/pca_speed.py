@@ -19,8 +19,8 @@ from sklearn.decomposition import IncrementalPCA
 
 from harness.contract import Batch, Direction, Inputs, ModelFacts, Site
 from harness.testing.support.batches import array_batch
+from harness_directions.options import PrincipalComponentsOptions as Options
 from harness_directions.principal_components import PrincipalComponents
-from harness_directions.principal_components_options import PrincipalComponents as Options
 
 SITE = Site("resid_post", 0)
 

@@ -35,8 +35,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import embedding_bag, linear, relu
 
+from harness_saes.core.config import Config
 from harness_saes.core.linear import LinearSae
-from harness_saes.formats.saelens.config import Config
 
 Run = Callable[[], Tensor]
 """One turn; the reconstruction comes out, or the product."""

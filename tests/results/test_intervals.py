@@ -283,7 +283,7 @@ def test_sums_of_another_form_are_refused(sums, message):
 
 def test_a_built_in_metric_makes_records():
     from harness_metrics.cosine import Cosine
-    from harness_metrics.options import Cosine as Options
+    from harness_metrics.options import CosineOptions as Options
 
     metric: Metric = Cosine(Options(variants=("raw",)), Target(SITE))
     reduce = MetricReduction(metric, "pair", {})

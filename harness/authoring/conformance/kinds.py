@@ -14,15 +14,15 @@ from harness.task import spec
 
 @dataclass(frozen=True)
 class Asked:
-    """The contract of one kind."""
+    """What the contract asks of the components of one kind."""
 
     options: type[Options]
     protocols: tuple[Any, ...]
-    """It follows one of them."""
+    """The protocols of its object, which follows one of them."""
     checks: tuple[str, ...]
     """The names of its checks in `harness.testing`."""
     table: type[BaseModel] | None = None
-    """The core's own keys beside which its options stand."""
+    """The keys that the core keeps for itself in the task's table of such a component."""
 
 
 KINDS: dict[Kind, Asked] = {
@@ -60,5 +60,5 @@ BENCHMARK = Asked(
 
 
 def asked_of(kind: Kind, options: type[Options]) -> Asked:
-    """What is asked of a component with these options: an evaluator may be a benchmark."""
+    """What the contract asks of a component: an evaluator with a benchmark's options is one."""
     return BENCHMARK if issubclass(options, contract.BenchmarkOptions) else KINDS[kind]

@@ -1,34 +1,24 @@
-"""Configuration files and their values, read with their types; messages name the file."""
+"""Keys and values of a configuration, checked one by one; every message names the file."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Set
 from typing import Any
 
-from harness.errors import ModelError
+from harness.errors import ModelError, listed, suggestion
 
 
-def read_json(file: Path) -> dict[str, Any]:
-    """The JSON object in a file; ModelError where there is none."""
-    try:
-        data = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ModelError(f"{file}: cannot be read ({error.strerror}).") from error
-    except ValueError as error:
-        raise ModelError(f"{file}: is no JSON ({error}). Copy or download it again.") from error
-    if not isinstance(data, dict):
-        raise ModelError(f"{file}: is no JSON object. Expected a configuration.")
-    return data
-
-
-def count(data: Mapping[str, Any], key: str, where: str) -> int:
-    """A whole number from 1; ModelError where the key is missing or something else."""
+def count(
+    data: Mapping[str, Any], key: str, where: str, *, most: int | None = None, most_is: str = ""
+) -> int:
+    """A whole number from 1, up to `most`, which `most_is` names; ModelError for anything else."""
     value = data.get(key)
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise wrong(where, key, value, "a whole number from 1")
+    if most is not None and value > most:
+        raise wrong(where, key, value, f"1 to {most_is}, which is {most}")
     return value
 
 
@@ -63,3 +53,58 @@ def text(data: Mapping[str, Any], key: str, where: str) -> str | None:
 def wrong(where: str, key: str, value: object, allowed: str) -> ModelError:
     """The error for a value that is not allowed."""
     return ModelError(f"{where}: key {key} is {value!r}. Allowed: {allowed}.")
+
+
+def words(text: str) -> frozenset[str]:
+    """The words of a text: names of keys, too many to quote each."""
+    return frozenset(text.split())
+
+
+def refuse_unknown(
+    data: Mapping[str, Any],
+    deciding: Set[str],
+    telling: Set[str],
+    where: str,
+    telling_is: str = "what only tells of training",
+) -> None:
+    """Refuses keys of which nobody knows whether they decide numbers.
+
+    `deciding` are the keys that a format reads, `telling` those that describe how the SAE was
+    trained; `telling_is` names the latter in the message.
+    """
+    for key in data:
+        if key not in deciding | telling:
+            raise ModelError(
+                f"{where}: unknown key {key!r}, which could change the numbers. Allowed: "
+                f"{listed(deciding, 20)}, and {telling_is}."
+                f"{suggestion(key, deciding | telling)} Remove the key if it changes nothing."
+            )
+
+
+def allowed(
+    data: Mapping[str, Any], key: str, default: Any, values: tuple[Any, ...], where: str
+) -> Any:
+    """The value of a key that may only be one of some; the default where it is not there."""
+    value = data.get(key, default)
+    # 1 and True are equal in Python, and different in JSON.
+    if not any(value == v and type(value) is type(v) for v in values):
+        raise wrong(where, key, value, ", ".join(json.dumps(v) for v in values))
+    return value
+
+
+def positive(data: Mapping[str, Any], key: str, where: str, *, zero: bool = False) -> float:
+    """A finite number above 0, or from 0."""
+    value = data.get(key)
+    numeric = isinstance(value, int | float) and not isinstance(value, bool)
+    number = float(value) if numeric else math.nan  # type: ignore[arg-type]
+    if not math.isfinite(number) or number < 0 or (number == 0 and not zero):
+        raise wrong(where, key, value, "a number from 0" if zero else "a number above 0")
+    return number
+
+
+def required_text(data: Mapping[str, Any], key: str, where: str) -> str:
+    """A text that must be there."""
+    value = text(data, key, where)
+    if value is None:
+        raise wrong(where, key, value, "text")
+    return value

@@ -15,9 +15,9 @@ from torch.nn.functional import embedding_bag
 from harness.contract import SaeFacts
 from harness.contract.latents import Latents, offsets_of
 from harness.errors import ModelError
+from harness_saes.core.config import BATCHTOPK, Config
 from harness_saes.core.normalisation import normalised, restore
-from harness_saes.core.picks import above, top
-from harness_saes.formats.saelens.config import BATCHTOPK, TOPK, Config
+from harness_saes.core.picks import above, group_maxima, top
 
 CHUNK_BYTES = 2**26
 """How much of the matrix of pre-activations, [tokens, d_sae], exists at a time."""
@@ -39,6 +39,7 @@ class LinearSae:
     | standard, transcoder, skip_transcoder | `ReLU(a)` |
     | topk | `ReLU` of the k largest of a; ties may go either way |
     | abstopk | a where \\|a\\| is among the k largest; may be negative |
+    | groupmax | `ReLU` of the largest a of each of k groups of d_sae/k neighbours, 0 elsewhere |
     | jumprelu, also of transcoders | `a` where `a > θ` and `a > 0` |
     | batchtopk, matryoshka_batchtopk | as jumprelu with one θ for all latents |
     | gated | `ReLU(a·e^r_mag + b_mag)` where `a + b_gate > 0` (a without b_enc) |
@@ -53,7 +54,7 @@ class LinearSae:
     tensor W_skip `[d_out, d_in]`, `x W_skipᵀ` of the raw input is added to x̂; x is kept as
     `context["input"]`.
 
-    Source: SAELens 6.54 (`sae_lens/saes`).
+    Source: SAELens 6.54 (`sae_lens/saes`); groupmax: sparsify 1.3 (`fused_encoder.py`).
     """
 
     def __init__(
@@ -93,12 +94,7 @@ class LinearSae:
     @torch.no_grad()
     def encode(self, x: Float[Tensor, "tokens d_in"]) -> Latents:
         """Sparse latents of each token; ModelError where x has another width than d_in."""
-        if x.ndim != 2 or x.shape[1] != self._config.d_in:
-            raise ModelError(
-                f"SAE: activations of shape {list(x.shape)}. Expected [tokens, "
-                f"{self._config.d_in}], the SAE's d_in. Is it used at the site it was trained on?"
-            )
-        x = x.to(self._dtype)
+        x = checked(x, self._config).to(self._dtype)
         read, context = normalised(x, self._config)
         if self._config.d_out is not None:
             context = {}  # a transcoder's output is not in the space that was normalised
@@ -170,6 +166,47 @@ class LinearSae:
         return token, index, value
 
 
+def linear_sae(
+    config: Config,
+    tensors: Mapping[str, Tensor],
+    dtype: str,
+    device: str,
+    where: str,
+    *,
+    notes: tuple[str, ...] = (),
+) -> LinearSae:
+    """Builds an SAE of the linear families from tensors under its names, in its shapes.
+
+    `dtype` is a name such as `float32`, of the numbers that are computed with; `where` begins
+    messages. Raises ModelError where a tensor has values that are not finite.
+    """
+    ready = finite_on(device, tensors, where)
+    return LinearSae(config, ready, getattr(torch, dtype), notes=notes)
+
+
+def finite_on(device: str, tensors: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
+    """The tensors on a device; ModelError names one that has values that are not finite."""
+    for name, tensor in tensors.items():
+        # A sum is finite only if everything in it is.
+        if not torch.isfinite(tensor.sum(dtype=torch.float64)):
+            bad = int((~torch.isfinite(tensor)).sum())
+            raise ModelError(
+                f"{where}: {name} has {bad} values that are not finite, of {tensor.numel()}. "
+                "Expected numbers only. Copy the file again; if they stay, the training diverged."
+            )
+    return {name: tensor.to(device) for name, tensor in tensors.items()}
+
+
+def checked(x: Float[Tensor, "tokens d_in"], config: Config) -> Float[Tensor, "tokens d_in"]:
+    """x itself; ModelError where it is not as wide as the SAE reads."""
+    if x.ndim != 2 or x.shape[1] != config.d_in:
+        raise ModelError(
+            f"SAE: activations of shape {list(x.shape)}. Expected [tokens, {config.d_in}], the "
+            "SAE's d_in. Is it used at the site it was trained on?"
+        )
+    return x
+
+
 def summed(latents: Latents, rows: Float[Tensor, "d_sae d_out"]) -> Float[Tensor, "tokens d_out"]:
     """Σ_j z_j · rows_j of each token: only the rows of active latents are read."""
     out: Tensor = embedding_bag(
@@ -185,12 +222,13 @@ def summed(latents: Latents, rows: Float[Tensor, "d_sae d_out"]) -> Float[Tensor
 
 def _pick_of(config: Config, tensors: Mapping[str, Tensor]) -> Pick:
     """The rule that says what is active."""
-    if config.architecture in TOPK:
-        k = config.k
-        assert k is not None
-        if config.architecture == "topk":
-            return lambda a: top(a, k)
+    k = config.k or 0
+    if config.architecture == "topk":
+        return lambda a: top(a, k)
+    if config.architecture == "abstopk":
         return lambda a: top(a.abs(), k)
+    if config.architecture == "groupmax":
+        return lambda a: group_maxima(a, k)
     zeros = torch.zeros_like(tensors["W_enc"][0])
     if config.architecture == "gated":
         # a + b_gate > 0 and a > −b_gate are the same, also in floating point.
@@ -204,7 +242,7 @@ def _pick_of(config: Config, tensors: Mapping[str, Tensor]) -> Pick:
 
 def fingerprint(config: Config, tensors: Mapping[str, Tensor], dtype: torch.dtype) -> str:
     """Hash of everything that decides an SAE's numbers: weights as stored, configuration, type."""
-    about = {"hook", "hook_out", "site", "site_out", "model", "neuronpedia"}
+    about = {"hook", "hook_out", "site", "site_out", "model", "neuronpedia", "needs_sequence"}
     rules = {key: value for key, value in asdict(config).items() if key not in about}
     digest = hashlib.sha256(json.dumps([rules, str(dtype)], sort_keys=True).encode())
     for name in sorted(tensors):

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from jaxtyping import Float
 from torch import Tensor, where
 
-from harness_saes.formats.saelens.config import Config
+from harness_saes.core.config import Config
 
 _EPSILON = 1e-5
 """What sae_lens adds to the standard deviation of a layer norm; it does not take it off again."""

@@ -36,6 +36,19 @@ def top(a: Float[Tensor, "rows d_sae"], k: int) -> Int[Tensor, " nnz"]:
     return _top_torch(a, k)
 
 
+def group_maxima(a: Float[Tensor, "rows d_sae"], groups: int) -> Int[Tensor, " nnz"]:
+    """Positions of the largest of each group of d_sae/groups neighbours, those that are positive.
+
+    Between equal maxima either may be taken.
+    """
+    rows, width = a.shape
+    size = width // groups
+    values, inside = a.view(rows, groups, size).max(dim=2)
+    starts = torch.arange(rows * groups, device=a.device).view(rows, groups) * size
+    positions: Tensor = starts + inside
+    return positions[values > 0]
+
+
 def _top_torch(a: Tensor, k: int) -> Tensor:
     values, latents = a.topk(k, dim=1, sorted=False)
     rows = torch.arange(len(a), device=a.device)[:, None]

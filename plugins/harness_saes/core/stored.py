@@ -1,13 +1,15 @@
-"""How a format stores an SAE: under which names, in which shapes, which way round."""
+"""How a file stores an SAE: under which names, in which shapes, transposed or not."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.contract import SaeFacts
 from harness.errors import ModelError, listed
-from harness_saes.files.header import Stored
+from harness_saes.core.config import Config
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,13 +19,21 @@ _INTEGERS = ("I64", "I32", "I16", "I8", "U8")
 
 
 @dataclass(frozen=True)
+class Stored:
+    """One tensor of a file: its type as safetensors writes it (`F32`, `BF16`), and its shape."""
+
+    dtype: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Entry:
-    """One tensor of a file."""
+    """One tensor that a format expects in a file."""
 
     shape: tuple[int, ...]
     """As the file has it."""
     name: str | None = None
-    """What the core calls it; None for one that decides no number."""
+    """What `LinearSae` calls it; None for a tensor that decides no number."""
     turned: bool = False
     """Whether the file has it transposed."""
     optional: bool = False
@@ -31,7 +41,22 @@ class Entry:
 
 
 Layout = Mapping[str, Entry]
-"""By the names in the file."""
+"""The tensors that a format expects, by their names in the file."""
+
+
+@dataclass(frozen=True)
+class Inspected:
+    """What the files of one SAE say before a weight is read; configuration and header agree."""
+
+    weights: Path
+    """The file that holds the tensors."""
+    config: Config
+    layout: Layout
+
+    @property
+    def facts(self) -> SaeFacts:
+        """What the contract calls the facts of an SAE."""
+        return self.config.facts
 
 
 def check_layout(found: Mapping[str, Stored], layout: Layout, where: str, what: str) -> None:
@@ -66,9 +91,26 @@ def check_layout(found: Mapping[str, Stored], layout: Layout, where: str, what: 
 
 
 def canonical(tensors: Mapping[str, Tensor], layout: Layout) -> dict[str, Tensor]:
-    """The tensors under the core's names and the core's way round; others are left out."""
+    """The tensors as `LinearSae` takes them: under its names, transposed where the file is.
+
+    Tensors that decide no number are left out.
+    """
     return {
         entry.name: tensors[name].T if entry.turned else tensors[name]
         for name, entry in layout.items()
         if entry.name is not None and name in tensors
     }
+
+
+def length(found: Mapping[str, Stored], name: str, where: str) -> int:
+    """The length of a vector of a file, such as a bias, whose length tells the SAE's width.
+
+    Raises ModelError where it is no vector. 1 where it is missing: `check_layout` refuses such a
+    file, with all that is missing.
+    """
+    if name not in found:
+        return 1
+    shape = found[name].shape
+    if len(shape) != 1 or shape[0] < 1:
+        raise ModelError(f"{where}: {name} is {list(shape)}. Expected a vector.")
+    return shape[0]

@@ -1,14 +1,17 @@
-"""The header of a safetensors file, read by hand: shapes and types without torch or a weight."""
+"""Safetensors files: the header is read by hand, without torch or a weight; weights by torch."""
 
 from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.errors import ModelError
+from harness_saes.core.stored import Stored
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _LARGEST = 100_000_000
 """Bytes: the limit that safetensors itself puts on a header."""
@@ -26,14 +29,6 @@ BYTES = {
     "F8_E4M3": 1,
     "F8_E5M2": 1,
 }
-
-
-@dataclass(frozen=True)
-class Stored:
-    """One tensor of a file: its type as safetensors writes it (`F32`, `BF16`), and its shape."""
-
-    dtype: str
-    shape: tuple[int, ...]
 
 
 def read_header(file: Path) -> dict[str, Stored]:
@@ -60,6 +55,18 @@ def read_header(file: Path) -> dict[str, Stored]:
     if size != 8 + length + end:
         raise _broken(file, f"it has {size} bytes where its header describes {8 + length + end}")
     return {name: stored for name, (stored, _) in found.items()}
+
+
+def load_safetensors(file: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file on the CPU; ModelError where it cannot be read."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        found: dict[str, Tensor] = load_file(file)
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{file}: cannot be read ({error}). Copy it again.") from error
+    return found
 
 
 def _stored(file: Path, name: str, entry: Any) -> tuple[Stored, int]:

@@ -36,11 +36,6 @@ def cached(repo: str, revision: str | None = None) -> Path | None:
     return snapshot if snapshot.is_dir() else None
 
 
-def matching(folder: Path, pattern: str) -> list[str]:
-    """The files below a folder that a pattern such as `layer_20/*/params.npz` matches, sorted."""
-    return [name for name in _names(folder) if fnmatchcase(name, pattern)]
-
-
 def fetch(
     repo: str,
     patterns: Sequence[str],

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import ModelError
-from harness_saes.files.header import BYTES, Stored
+from harness_saes.core.stored import Stored
+from harness_saes.files.header import BYTES
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
-from harness.contract import Location, Needs, SaeOptions
+from harness.contract import Location, Needs, SaeFacts, SaeOptions
 from harness.errors import ModelError, listed, suggestion
+from harness_saes.core.stored import Inspected
 from harness_saes.files.hub_files import cached, fetch, is_hub_id
 from harness_saes.files.pt_file import read_pt
 
@@ -40,6 +40,19 @@ class PlacedOptions(SaeOptions):
     @abstractmethod
     def within(self, root: Path) -> Path:
         """The SAE's own folder or file in a local folder or a repository's snapshot."""
+
+    @abstractmethod
+    def inspect(self, place: Path) -> Inspected:
+        """What the SAE's own folder or file says, without a weight; ModelError if it disagrees."""
+
+    def describe(self) -> SaeFacts:
+        """Facts from configuration and header; of an SAE that is not cached, from its names."""
+        place = self.found()
+        return self.facts_by_name() if place is None else self.inspect(place).facts
+
+    def facts_by_name(self) -> SaeFacts:
+        """The facts that names tell where no file is here: none, unless a format knows better."""
+        return SaeFacts()
 
     def found(self) -> Path | None:
         """The SAE's folder or file without a network; None where the hub's is not cached."""
@@ -85,23 +98,26 @@ class FolderOptions(PlacedOptions):
     choice: ClassVar[str]
     """The option that names the SAE's folder in a larger one."""
 
-    @abstractmethod
-    def names(self) -> tuple[str, ...]:
-        """The files in an SAE's folder."""
+    usual: ClassVar[tuple[str, ...]]
+    """The files in an SAE's folder, as the format's own library names them."""
 
+    def names(self) -> tuple[str, ...]:
+        """The files in this SAE's folder."""
+        return self.usual
+
+    @property
     def chosen(self) -> str | None:
-        """What the option `choice` says."""
+        """The value of the option `choice`."""
         value: str | None = getattr(self, self.choice)
         return value
 
     def patterns(self) -> Sequence[str]:
         """The SAE's files, in the folder that is chosen."""
-        chosen = self.chosen()
-        return [f"{chosen}/{name}" if chosen else name for name in self.names()]
+        return [f"{self.chosen}/{name}" if self.chosen else name for name in self.names()]
 
     def within(self, root: Path) -> Path:
         """The folder with the files; a message names those that there are to choose from."""
-        names, chosen = self.names(), self.chosen()
+        names, chosen = self.names(), self.chosen
         folder = root / chosen if chosen else root
         lacking = [name for name in names if not (folder / name).is_file()]
         if not lacking:
@@ -124,13 +140,31 @@ class FolderOptions(PlacedOptions):
         )
 
     def fetched(self) -> Path:
-        """As of any place; a repository without an SAE at its root says how to choose one."""
+        """The SAE's folder; a message about a repository without one says how to choose."""
         try:
             return super().fetched()
         except ModelError as error:
-            if self.chosen() is not None or Path(self.path).exists():
+            if self.chosen is not None or Path(self.path).exists():
                 raise
             raise ModelError(f"{error} Choose the SAE's folder with {self.choice}.") from error
+
+    @classmethod
+    def claims(cls, path: str) -> bool:
+        """Whether `path` is a folder with the usual files in this format, or with folders of them.
+
+        Files that cannot be read are claimed by their names, so that loading says what is wrong.
+        """
+        for folder in folders_with(Path(path), cls.usual):
+            try:
+                return cls.recognises(folder)
+            except ModelError:
+                return True
+        return False
+
+    @classmethod
+    @abstractmethod
+    def recognises(cls, folder: Path) -> bool:
+        """Whether the usual files in a folder are in this format; ModelError if unreadable."""
 
 
 class FileOptions(PlacedOptions):
@@ -202,16 +236,3 @@ def folders_with(root: Path, names: Sequence[str]) -> Iterator[Path]:
         for file in sorted(root.glob("/".join(["*"] * depth + [names[0]]))):
             if all((file.parent / name).is_file() for name in names):
                 yield file.parent
-
-
-def read_json(file: Path) -> dict[str, Any]:
-    """The object in a JSON file; ModelError where it cannot be read or is something else."""
-    try:
-        data = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ModelError(f"{file}: cannot be read ({error.strerror}).") from error
-    except ValueError as error:
-        raise ModelError(f"{file}: is no JSON ({error}). Copy or download it again.") from error
-    if not isinstance(data, dict):
-        raise ModelError(f"{file}: is no JSON object. Expected the SAE's configuration.")
-    return data

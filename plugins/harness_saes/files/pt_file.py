@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import ModelError
-from harness_saes.files.header import BYTES, Stored
+from harness_saes.core.stored import Stored
+from harness_saes.files.header import BYTES
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,14 +47,6 @@ class Contents:
     tensors: Mapping[str, Stored]
     plain: Mapping[str, Any]
     """Text, numbers, truth values, None, and lists of them."""
-
-
-def read_pt_header(path: Path) -> dict[str, Stored]:
-    """The tensors of a file by name: types and shapes, without torch and without a weight.
-
-    Raises ModelError as `read_pt`.
-    """
-    return dict(read_pt(path).tensors)
 
 
 def read_pt(path: Path) -> Contents:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -37,7 +38,7 @@ class RepositoryOptions(PlacedOptions):
         return f"SAE {self.path}" + (f" {self.id}" if self.id else "")
 
     def patterns(self) -> Sequence[str]:
-        """The weights; of several forms nobody knows which it is: then all of the SAE's folder."""
+        """The weights file; all of the SAE's folder where the format has several names for it."""
         name = self._name()
         if len(self.suffixes) > 1:
             return [f"{name}/*"]
@@ -115,8 +116,25 @@ class RepositoryOptions(PlacedOptions):
         return sorted(found)
 
     @classmethod
-    def first(cls, path: str) -> Path | None:
-        """A file at or below a local path that has the name of weights, for `claims`."""
+    def claims(cls, path: str) -> bool:
+        """Whether `path` is a weights file of this format, or has one in it or below.
+
+        A file that cannot be read is claimed by its name, so that loading says what is wrong.
+        """
+        file = cls._first(path)
+        try:
+            return file is not None and cls.recognises(file)
+        except ModelError:
+            return True
+
+    @classmethod
+    @abstractmethod
+    def recognises(cls, weights: Path) -> bool:
+        """Whether a file with the right name has the format's tensors; ModelError if unreadable."""
+
+    @classmethod
+    def _first(cls, path: str) -> Path | None:
+        """A file at or below a local path that has the name of weights."""
         place = Path(path).expanduser()
         if place.is_file():
             return place if cls._is_named(place) else None

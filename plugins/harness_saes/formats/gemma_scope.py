@@ -1,36 +1,47 @@
-"""Options of Gemma Scope 1, and the facts that names and headers tell."""
+"""Gemma Scope 1: its options, and what names and headers say; its files say no more."""
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 from harness.contract import SaeFacts
+from harness.contract.sites import Site
 from harness.errors import ModelError
-from harness_saes.core.stored import Entry, Layout, check_layout
+from harness_saes.core.config import Config
+from harness_saes.core.stored import Entry, Inspected, Layout, check_layout, length
 from harness_saes.files.npz import read_npz_header
 from harness_saes.files.repository import RepositoryOptions
-from harness_saes.formats.gemma_scope_names import read_names
-from harness_saes.formats.saelens.config import Config
-from harness_saes.widths import length
 
-FILE = "params.npz"
+_REPOSITORY = re.compile(r"gemma-scope-(2b|9b|27b)-(pt|it)-(res|mlp|att|transcoders)\b")
+_LAYER = re.compile(r"\blayer_(\d+)\b")
+_WIDTH = re.compile(r"\bwidth_(\d+)([km])\b")
+_EMBEDDING = re.compile(r"\bembedding/width_")
+_KINDS = {"res": "resid_post", "mlp": "mlp_out", "att": "attn_z"}
+"""`att` reads the heads' outputs, concatenated, before the output projection; `mlp` the MLP's
+output after its norm, as it is added to the residual."""
+_WIDTHS = {"2b": 2304, "9b": 3584, "27b": 4608}
+_HEADS = {"2b": 2048, "9b": 4096}
 
 
 class GemmaScopeOptions(RepositoryOptions):
     """An SAE of Gemma Scope 1: `params.npz` in a folder `layer_20/width_16k/average_l0_71`."""
 
-    suffixes: ClassVar[tuple[str, ...]] = (f"/{FILE}",)
+    suffixes: ClassVar[tuple[str, ...]] = ("/params.npz",)
 
-    def config(self, weights: Path) -> Config:
-        """What decides the numbers, from names and header; ModelError says what does not fit."""
+    def inspect(self, place: Path) -> Inspected:
+        """What names and header say; ModelError says what does not fit."""
         names = read_names(self.named(), self.where)
-        where, found = str(weights), read_npz_header(weights)
+        where, found = str(place), read_npz_header(place)
         d_in, d_sae = length(found, "b_dec", where), length(found, "b_enc", where)
         what = f"d_in {d_in}, the length of b_dec, and d_sae {d_sae}, that of b_enc"
-        check_layout(found, layout(d_in, d_sae, found), where, what)
-        return Config(
+        tensors = layout(d_in, d_sae, found)
+        check_layout(found, tensors, where, what)
+        config = Config(
             architecture="jumprelu",
             d_in=d_in,
             d_sae=d_sae,
@@ -39,12 +50,10 @@ class GemmaScopeOptions(RepositoryOptions):
             model=names.model,
             neuronpedia=self.neuronpedia,
         )
+        return Inspected(place, config, tensors)
 
-    def describe(self) -> SaeFacts:
-        """Facts from the file's header; of one that is not cached, from its names."""
-        weights = self.found()
-        if weights is not None:
-            return self.config(weights).facts
+    def facts_by_name(self) -> SaeFacts:
+        """Site, model and widths as repository and folder are called."""
         names = read_names(self.named(), self.where)
         return SaeFacts(
             architecture="jumprelu",
@@ -56,13 +65,10 @@ class GemmaScopeOptions(RepositoryOptions):
         )
 
     @classmethod
-    def claims(cls, path: str) -> bool:
-        """Whether `path` is such a file, or has one in it or below, with exactly its arrays.
-
-        One that cannot be read is claimed by its name, so that its own error is told.
-        """
-        file = cls.first(path)
-        return file is not None and _is_one(file)
+    def recognises(cls, weights: Path) -> bool:
+        """Whether a `params.npz` has exactly the arrays of Gemma Scope 1."""
+        found = read_npz_header(weights)
+        return set(found) == set(layout(1, 1, found))
 
 
 def layout(d_in: int, d_sae: int, names: Iterable[str]) -> Layout:
@@ -77,9 +83,46 @@ def layout(d_in: int, d_sae: int, names: Iterable[str]) -> Layout:
     }
 
 
-def _is_one(file: Path) -> bool:
-    try:
-        found = read_npz_header(file)
-        return set(found) == set(layout(1, 1, found))
-    except ModelError:
-        return True
+@dataclass(frozen=True)
+class Names:
+    """What names tell; None where they do not."""
+
+    site: Site | None = None
+    model: str | None = None
+    d_in: int | None = None
+    d_sae: int | None = None
+
+
+def read_names(text: str, where: str) -> Names:
+    """Site, model and widths from a path such as
+    `google/gemma-scope-2b-pt-res/layer_20/width_16k/average_l0_71`; the last of each counts.
+
+    Raises ModelError for SAEs of the embeddings and for transcoders, which are not read.
+    """
+    repositories = list(_REPOSITORY.finditer(text))
+    size, tuning, kind = repositories[-1].groups() if repositories else (None, None, None)
+    if kind == "transcoders":
+        raise ModelError(
+            f"{where}: a transcoder of Gemma Scope 1 reads the pre-MLP norm before that norm's "
+            "gain is applied, and no site of a model gives that. Allowed: the repositories -res, "
+            "-mlp and -att, or a transcoder of Gemma Scope 2."
+        )
+    if _EMBEDDING.search(text):
+        raise ModelError(
+            f"{where}: SAEs of the embeddings are not read here: sae_lens scales their W_enc and "
+            "W_dec by √d_model, but not b_dec, and no file says which is right. Allowed: an SAE "
+            'of a layer, or format = "saelens" with release and id, which does as sae_lens does.'
+        )
+    layers, widths = _LAYER.findall(text), _WIDTH.findall(text)
+    return Names(
+        site=Site(_KINDS[kind], int(layers[-1])) if kind and layers else None,
+        model=f"google/gemma-2-{size}{'-it' if tuning == 'it' else ''}" if size else None,
+        d_in=(_HEADS if kind == "att" else _WIDTHS).get(size or ""),
+        d_sae=width(*widths[-1]) if widths else None,
+    )
+
+
+def width(number: str, unit: str) -> int:
+    """The latents that `16k` or `1m` stand for: the nearest power of two, 16384 and 1048576."""
+    thousands = int(number) * (1000 if unit == "m" else 1)
+    return int(2 ** round(math.log2(thousands * 1000)))

@@ -1,28 +1,88 @@
-"""Loads Gemma Scope 1."""
+"""Loads the formats that say everything before a weight is read, and store no number to change."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 from harness.contract import Sae
+from harness_saes.core.linear import linear_sae
 from harness_saes.core.stored import canonical
+from harness_saes.files.header import load_safetensors
 from harness_saes.files.npz import load_npz
-from harness_saes.finished import linear_sae
-from harness_saes.formats.gemma_scope import GemmaScopeOptions, layout
+from harness_saes.files.places import PlacedOptions
+from harness_saes.files.pt_file import load_pt
 
 
-class GemmaScope:
+class _Loaded:
+    """A format whose tensors need nothing but other names, and some of them transposing."""
+
+    def __init__(self, options: PlacedOptions) -> None:
+        self._options = options
+
+    def load(self, device: str) -> Sae:
+        """The SAE on a device; ModelError says which file, tensor, key or name is wrong."""
+        options = self._options
+        found = options.inspect(options.fetched())
+        tensors = canonical(_tensors(found.weights, options.where), found.layout)
+        return linear_sae(found.config, tensors, options.dtype, device, str(found.weights))
+
+
+def _tensors(file: Path, where: str) -> dict[str, Any]:
+    """What a file of weights holds, on the CPU."""
+    if file.suffix == ".npz":
+        return load_npz(file)
+    return load_safetensors(file) if file.suffix == ".safetensors" else load_pt(file, where)
+
+
+class GemmaScope(_Loaded):
     """The format `gemma_scope`: `z = a` where `a = x W_enc + b_enc > θ`, `x̂ = z W_dec + b_dec`.
 
     Raw activations, no b_dec before the encoder, one θ for each latent. Source: Lieberum et al.,
     Gemma Scope (arXiv 2408.05147), and its tutorial.
     """
 
-    def __init__(self, options: GemmaScopeOptions) -> None:
-        self._options = options
 
-    def load(self, device: str) -> Sae:
-        """The SAE on a device; ModelError says which file, tensor or name is missing or wrong."""
-        weights = self._options.fetched()
-        config = self._options.config(weights)
-        stored = load_npz(weights)
-        tensors = canonical(stored, layout(config.d_in, config.d_sae, stored))
-        return linear_sae(config, tensors, self._options.dtype, device, str(weights))
+class GemmaScope2(_Loaded):
+    """The format `gemma_scope_2`: `z = a` where `a = x w_enc + b_enc > θ`,
+    `x̂ = z w_dec + b_dec`, and `+ x A` of a transcoder with an affine skip connection A.
+
+    Raw activations, no b_dec before the encoder, one θ for each latent. Source: Gemma Scope 2's
+    files and SAELens' loader of them (`gemma_3_sae_huggingface_loader`).
+    """
+
+
+class QwenScope(_Loaded):
+    """The format `qwen_scope`: `z = ReLU` of the k largest of `a = x W_encᵀ + b_enc`,
+    `x̂ = z W_decᵀ + b_dec`.
+
+    Raw activations, no b_dec before the encoder; k is in the repository's name. Source:
+    Qwen-Scope's model cards.
+    """
+
+
+class Sparsify(_Loaded):
+    """The format `sparsify`: a folder per hookpoint, or a repository of them.
+
+    `z = TopK(ReLU((x − b_dec) W_enc + b_enc))`, `x̂ = z W_dec + b_dec (+ x W_skip^T)`; a
+    transcoder reads x without b_dec. Weights are used as stored, in float32 or float64.
+    Source: sparsify 1.3 (`sparse_coder.py`, `fused_encoder.py`).
+    """
+
+
+class Openai(_Loaded):
+    """The format `openai`: `a = (x′ − pre_bias) W_enc + latent_bias`, `x̂′ = z W_dec + pre_bias`.
+
+    Versions 1 and 4: `z = ReLU(a)`, `x′ = x`. Version 5: `z = ReLU` of the k largest of a,
+    `x′ = (x − m)/(s + 1e-5)` with m, s the token's mean and unbiased standard deviation, and
+    `x̂ = s x̂′ + m`. Source: openai/sparse_autoencoder (`model.py`, `paths.py`). Its activations
+    came from TransformerLens with `center_writing_weights=False`, which are the model's own.
+    """
+
+
+class Goodfire(_Loaded):
+    """The format `goodfire`: `z = ReLU(x W_enc + b_enc)`, `x̂ = z W_dec + b_dec`.
+
+    Nothing is subtracted from x. Source: Goodfire's notebook with its open-source SAEs; the same
+    as SAELens' converter.
+    """

@@ -1,20 +1,18 @@
-"""Options of the format `openai`, and what a file's pickle says without a weight being read."""
+"""OpenAI's SAEs: the options, and what the pickle in a file says without a weight."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from harness.contract import SaeFacts, Site
+from harness.contract import Site
 from harness.errors import ModelError, listed, suggestion
 from harness_saes.core.checks import count, wrong
-from harness_saes.core.stored import Entry, Layout, check_layout
+from harness_saes.core.config import Config
+from harness_saes.core.stored import Entry, Inspected, check_layout, length
 from harness_saes.files.places import FileOptions
 from harness_saes.files.pt_file import Contents, read_pt
-from harness_saes.formats.saelens.config import Config
-from harness_saes.widths import length
 
 _OWN = frozenset({"pre_bias", "latent_bias", "encoder.weight", "decoder.weight"})
 _SETTINGS = {
@@ -39,40 +37,34 @@ class OpenaiOptions(FileOptions):
 
     tensors: ClassVar[frozenset[str]] = _OWN
 
-    def describe(self) -> SaeFacts:
-        """Facts from the file's pickle; nothing of what is not cached."""
-        file = self.found()
-        return SaeFacts() if file is None else read_config(file)[0].facts
-
-
-def read_config(file: Path) -> tuple[Config, Layout]:
-    """What a file says of itself, and its tensors; ModelError where it does not fit together."""
-    contents, where = read_pt(file), str(file)
-    d = length(contents.tensors, "pre_bias", where)
-    n = length(contents.tensors, "latent_bias", where)
-    layout = {
-        "pre_bias": Entry((d,), "b_dec"),
-        "latent_bias": Entry((n,), "b_enc"),
-        "encoder.weight": Entry((n, d), "W_enc", turned=True),
-        "decoder.weight": Entry((d, n), "W_dec", turned=True),
-        # Statistics of the training run.
-        "stats_last_nonzero": Entry((n,), optional=True, integer=True),
-        "latents_activation_frequency": Entry((n,), optional=True),
-        "latents_mean_square": Entry((n,), optional=True),
-    }
-    what = f"{d} numbers in pre_bias and {n} in latent_bias"
-    check_layout(contents.tensors, layout, where, what)
-    k = _latents_per_token(contents, n, where)
-    config = Config(
-        architecture="standard" if k is None else "topk",
-        d_in=d,
-        d_sae=n,
-        k=k,
-        normalize="none" if k is None else "layer_norm",
-        site=_site(file),
-        model="gpt2",
-    )
-    return config, layout
+    def inspect(self, place: Path) -> Inspected:
+        """What the file's pickle says; ModelError where it does not fit together."""
+        contents, where = read_pt(place), str(place)
+        d = length(contents.tensors, "pre_bias", where)
+        n = length(contents.tensors, "latent_bias", where)
+        layout = {
+            "pre_bias": Entry((d,), "b_dec"),
+            "latent_bias": Entry((n,), "b_enc"),
+            "encoder.weight": Entry((n, d), "W_enc", turned=True),
+            "decoder.weight": Entry((d, n), "W_dec", turned=True),
+            # Statistics of the training run.
+            "stats_last_nonzero": Entry((n,), optional=True, integer=True),
+            "latents_activation_frequency": Entry((n,), optional=True),
+            "latents_mean_square": Entry((n,), optional=True),
+        }
+        what = f"{d} numbers in pre_bias and {n} in latent_bias"
+        check_layout(contents.tensors, layout, where, what)
+        k = _latents_per_token(contents, n, where)
+        config = Config(
+            architecture="standard" if k is None else "topk",
+            d_in=d,
+            d_sae=n,
+            k=k,
+            normalize="none" if k is None else "layer_norm",
+            site=_site(place),
+            model="gpt2",
+        )
+        return Inspected(place, config, layout)
 
 
 def _latents_per_token(contents: Contents, d_sae: int, where: str) -> int | None:
@@ -93,17 +85,10 @@ def _latents_per_token(contents: Contents, d_sae: int, where: str) -> int | None
         return None
     if activation != "TopK":
         raise wrong(where, "activation", activation, "ReLU without a k, TopK with one")
-    return _k(settings, d_sae, where)
-
-
-def _k(settings: Mapping[str, Any], d_sae: int, where: str) -> int:
     after = settings.get("postact_fn", "ReLU")
     if after != "ReLU":
         raise wrong(where, "postact_fn", after, "ReLU")
-    k = count(settings, "k", where)
-    if k > d_sae:
-        raise wrong(where, "k", k, f"1 to the number of latents, which is {d_sae}")
-    return k
+    return count(settings, "k", where, most=d_sae, most_is="the number of latents")
 
 
 def _site(file: Path) -> Site | None:

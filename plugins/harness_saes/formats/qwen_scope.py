@@ -1,4 +1,4 @@
-"""Options of Qwen-Scope, and the facts that names and headers tell."""
+"""Qwen-Scope: its options, and what names and headers say."""
 
 from __future__ import annotations
 
@@ -11,13 +11,11 @@ from pydantic import Field
 from harness.contract import SaeFacts
 from harness.contract.sites import Site
 from harness.errors import ModelError, listed
-from harness_saes.core.stored import Entry, Layout, check_layout
+from harness_saes.core.config import Config
+from harness_saes.core.stored import Entry, Inspected, check_layout, length
 from harness_saes.files.pt_file import read_pt
 from harness_saes.files.repository import RepositoryOptions
-from harness_saes.formats.saelens.config import Config
-from harness_saes.widths import length
 
-SUFFIX = ".sae.pt"
 TENSORS = ("W_enc", "W_dec", "b_enc", "b_dec")
 _FILE = re.compile(r"layer(\d+)(?:\.sae\.pt)?$")
 _WIDTHS = {
@@ -36,15 +34,15 @@ _REPOSITORY = re.compile(r"SAE-Res-(Qwen[\w.-]+?)-W(\d+)K-L0_(\d+)")
 class QwenScopeOptions(RepositoryOptions):
     """An SAE of Qwen-Scope: `layer{n}.sae.pt` in `Qwen/SAE-Res-{model}-W{width}K-L0_{k}`."""
 
-    suffixes: ClassVar[tuple[str, ...]] = (SUFFIX,)
+    suffixes: ClassVar[tuple[str, ...]] = (".sae.pt",)
     depth: ClassVar[int] = 0
 
     k: int | None = Field(None, ge=1)
     """Latents per token, where no folder of the path is named after its repository (…-L0_50)."""
 
-    def config(self, weights: Path) -> Config:
-        """What decides the numbers, from names and header; ModelError says what does not fit."""
-        where, contents = str(weights), read_pt(weights)
+    def inspect(self, place: Path) -> Inspected:
+        """What names and header say; ModelError says what does not fit."""
+        where, contents = str(place), read_pt(place)
         found = contents.tensors
         if contents.plain:
             raise ModelError(
@@ -53,8 +51,15 @@ class QwenScopeOptions(RepositoryOptions):
             )
         d_in, d_sae = length(found, "b_dec", where), length(found, "b_enc", where)
         what = f"d_in {d_in}, the length of b_dec, and d_sae {d_sae}, that of b_enc"
-        check_layout(found, layout(d_in, d_sae), where, what)
-        return Config(
+        # Both weights are stored transposed.
+        layout = {
+            "W_enc": Entry((d_sae, d_in), "W_enc", turned=True),
+            "W_dec": Entry((d_in, d_sae), "W_dec", turned=True),
+            "b_enc": Entry((d_sae,), "b_enc"),
+            "b_dec": Entry((d_in,), "b_dec"),
+        }
+        check_layout(found, layout, where, what)
+        config = Config(
             architecture="topk",
             d_in=d_in,
             d_sae=d_sae,
@@ -64,12 +69,10 @@ class QwenScopeOptions(RepositoryOptions):
             model=self._model(),
             neuronpedia=self.neuronpedia,
         )
+        return Inspected(place, config, layout)
 
-    def describe(self) -> SaeFacts:
-        """Facts from the file's header; of one that is not cached, from its names."""
-        weights = self.found()
-        if weights is not None:
-            return self.config(weights).facts
+    def facts_by_name(self) -> SaeFacts:
+        """Site, model and widths as repository and file are called."""
         match = _last(self.named())
         return SaeFacts(
             architecture="topk",
@@ -81,13 +84,12 @@ class QwenScopeOptions(RepositoryOptions):
         )
 
     @classmethod
-    def claims(cls, path: str) -> bool:
-        """Whether `path` is such a file, or a folder with some, by name and by their tensors.
-
-        One that cannot be read is claimed by its name, so that its own error is told.
-        """
-        file = cls.first(path)
-        return file is not None and _FILE.search(file.name) is not None and _is_one(file)
+    def recognises(cls, weights: Path) -> bool:
+        """Whether a file has a name such as `layer3.sae.pt` and exactly Qwen-Scope's tensors."""
+        if not _FILE.search(weights.name):
+            return False
+        contents = read_pt(weights)
+        return set(contents.tensors) | set(contents.plain) == set(TENSORS)
 
     def _k(self, d_sae: int) -> int:
         named = _last(self.named())
@@ -115,24 +117,6 @@ class QwenScopeOptions(RepositoryOptions):
         return f"Qwen/{match[1]}" if match else None
 
 
-def layout(d_in: int, d_sae: int) -> Layout:
-    """How the file stores the core's tensors: both weights the other way round."""
-    return {
-        "W_enc": Entry((d_sae, d_in), "W_enc", turned=True),
-        "W_dec": Entry((d_in, d_sae), "W_dec", turned=True),
-        "b_enc": Entry((d_sae,), "b_enc"),
-        "b_dec": Entry((d_in,), "b_dec"),
-    }
-
-
 def _last(named: str) -> re.Match[str] | None:
     found = list(_REPOSITORY.finditer(named))
     return found[-1] if found else None
-
-
-def _is_one(file: Path) -> bool:
-    try:
-        contents = read_pt(file)
-    except ModelError:
-        return True
-    return set(contents.tensors) | set(contents.plain) == set(TENSORS)

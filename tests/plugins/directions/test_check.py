@@ -14,7 +14,7 @@ from harness_directions.difference_in_means import DifferenceInMeans
 class Base(DifferenceInMeans):
     def __init__(self):
         super().__init__(
-            options.DifferenceInMeans(
+            options.DifferenceInMeansOptions(
                 view="chat", site="resid_post.3", positive="a", negative="b", tokens="all"
             )
         )

@@ -15,7 +15,7 @@ SITE = Site("resid_post", 3)
 
 
 def vectors(draws=5, like="target"):
-    return RandomVectors(options.RandomVectors(like=like, draws=draws))
+    return RandomVectors(options.RandomVectorsOptions(like=like, draws=draws))
 
 
 def drawn(reduction, inputs):
@@ -92,7 +92,7 @@ def test_random_vectors_read_no_activation(make_task):
 
 def features(k=4, draws=3, **changes):
     given = {"target": "target", "sae": "mid", "view": "chat", "k": k, "draws": draws}
-    return RandomFeatures(options.RandomFeatures(**given | changes))
+    return RandomFeatures(options.RandomFeaturesOptions(**given | changes))
 
 
 def positive(world, size=None):
@@ -164,7 +164,7 @@ def test_random_features_of_an_undefined_target(make_world, run):
 
 def test_random_features_read_only_the_positive_prompts(make_task):
     own = features(positive="harmful").options
-    target = options.Feature(sae="mid", index=0)
+    target = options.FeatureOptions(sae="mid", index=0)
     reads = own.reads(make_task(target=target))
     assert [(s.name, s.data, s.tokens) for s in reads.streams] == [("positive", "harmful", "last")]
     assert (reads.saes, reads.finish) == (("mid",), ("target",))
@@ -174,7 +174,7 @@ def test_random_features_read_only_the_positive_prompts(make_task):
 
 
 def feature(index=3, **changes):
-    return Feature(options.Feature(sae="mid", index=index, **changes))
+    return Feature(options.FeatureOptions(sae="mid", index=index, **changes))
 
 
 @pytest.mark.parametrize("scale", [1.0, -2.5])
@@ -214,4 +214,4 @@ def test_a_dead_decoder_row_is_undefined(make_world):
 
 def test_a_scale_of_zero_is_refused():
     with pytest.raises(ValueError, match="must not be 0"):
-        options.Feature(sae="mid", index=0, scale=0)
+        options.FeatureOptions(sae="mid", index=0, scale=0)

@@ -11,7 +11,7 @@ from harness_directions.difference_in_means import DifferenceInMeans
 
 def finder(**changes):
     given = {"view": "chat", "site": "resid_post.3", "positive": "harmful", "negative": "harmless"}
-    return DifferenceInMeans(options.DifferenceInMeans(**given | changes))
+    return DifferenceInMeans(options.DifferenceInMeansOptions(**given | changes))
 
 
 def reference(world):

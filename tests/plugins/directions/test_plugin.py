@@ -43,7 +43,6 @@ def test_both_halves_exist_and_every_option_is_described(component):
 def test_the_light_half_imports_nothing_heavy():
     code = (
         "import sys; import harness_directions.plugin, harness_directions.options;"
-        "import harness_directions.principal_components_options;"
         "print(sorted({'torch', 'scipy', 'numpy'} & set(sys.modules)))"
     )
     answer = subprocess.run(

@@ -11,8 +11,8 @@ from harness.errors import ModelError
 from harness.testing import check_direction
 from harness.testing.support.batches import array_batch, only
 from harness_directions import scatter
+from harness_directions.options import PrincipalComponentsOptions as Options
 from harness_directions.principal_components import PrincipalComponents
-from harness_directions.principal_components_options import PrincipalComponents as Options
 
 SITE = Site("resid_post", 3)
 

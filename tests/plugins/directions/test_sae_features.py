@@ -13,7 +13,7 @@ from harness_directions.sae_features import SaeFeatures
 
 def finder(k=4, **changes):
     given = {"target": "target", "sae": "mid", "view": "chat", "k": k}
-    return SaeFeatures(options.SaeFeatures(**given | changes))
+    return SaeFeatures(options.SaeFeaturesOptions(**given | changes))
 
 
 def slow_difference(world):
@@ -342,7 +342,7 @@ def test_overlap_with_another_k_or_without_features_is_an_error(make_world, run,
 
 def means(**changes):
     given = {"view": "chat", "site": "resid_post.3", "positive": "harmful", "negative": "harmless"}
-    return options.DifferenceInMeans(**given | changes)
+    return options.DifferenceInMeansOptions(**given | changes)
 
 
 def test_it_reads_the_data_of_its_target(make_task):
@@ -364,7 +364,7 @@ def test_its_own_data_come_first(make_task):
 
 
 def test_a_target_without_data_is_a_problem_of_the_task(make_task):
-    feature = options.Feature(sae="mid", index=0)
+    feature = options.FeatureOptions(sae="mid", index=0)
     with pytest.raises(TaskError, match="positive: is missing"):
         finder().options.reads(make_task(target=feature))
 

@@ -12,11 +12,11 @@ import torch
 from harness.contract import Direction, Inputs, SaeFacts, Site, Undefined
 from harness.contract.latents import Latents
 from harness.testing.support.batches import array_batch, only
-from harness_directions.shifted_features import MatchedFeatures, ShiftedFeatures
-from harness_directions.shifted_options import (
-    MatchedFeatures as MatchedOptions,
-    ShiftedFeatures as ShiftedOptions,
+from harness_directions.options import (
+    MatchedFeaturesOptions as MatchedOptions,
+    ShiftedFeaturesOptions as ShiftedOptions,
 )
+from harness_directions.shifted_features import MatchedFeatures, ShiftedFeatures
 
 SITE = Site("resid_post", 1)
 D_SAE, D = 40, 6

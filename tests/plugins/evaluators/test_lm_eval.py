@@ -88,12 +88,12 @@ def direction(model: TransformersModel, site: str = "resid_post.4") -> Direction
 
 
 def added(model: TransformersModel, coefficient: float) -> Arm:
-    addition = Addition(interventions.Addition(coefficient=coefficient))
+    addition = Addition(interventions.AdditionOptions(coefficient=coefficient))
     return addition.arm("added", direction(model), model.facts, model.dtype)
 
 
 def ablated(model: TransformersModel) -> Arm:
-    ablation = Ablation(interventions.Ablation())
+    ablation = Ablation(interventions.AblationOptions())
     return ablation.arm("ablated", direction(model), model.facts, model.dtype)
 
 

@@ -13,7 +13,7 @@ from harness_interventions.ablation import Ablation, limit, orthonormal, project
 
 
 def ablation(mode="strict"):
-    return Ablation(options.Ablation(mode=mode))
+    return Ablation(options.AblationOptions(mode=mode))
 
 
 def slow_projection(x, vectors):

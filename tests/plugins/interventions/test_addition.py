@@ -14,7 +14,7 @@ from harness_interventions.addition import Addition, add
 
 
 def addition(coefficient=1.0, scale="as_fitted"):
-    return Addition(options.Addition(coefficient=coefficient, scale=scale))
+    return Addition(options.AdditionOptions(coefficient=coefficient, scale=scale))
 
 
 def applied(arm, x):
@@ -109,4 +109,4 @@ def test_what_makes_no_sense_is_refused(make_direction, facts):
     with pytest.raises(ModelError, match="7 numbers"):
         addition().arm("a", make_direction(d=7), facts, "float32")
     with pytest.raises(ValueError, match="finite"):
-        options.Addition(coefficient=float("inf"))
+        options.AdditionOptions(coefficient=float("inf"))

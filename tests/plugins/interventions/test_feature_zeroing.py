@@ -96,7 +96,9 @@ def test_positions_without_the_features_keep_every_bit(kind):
 def test_laws():
     class OfThisSae:
         def arm(self, name, given, facts, dtype):
-            return FeatureZeroing(options.FeatureZeroing()).arm(name, given, facts, dtype, sae)
+            return FeatureZeroing(options.FeatureZeroingOptions()).arm(
+                name, given, facts, dtype, sae
+            )
 
     sae = Sae()
     check_intervention(OfThisSae(), direction(tuple(range(12))), FACTS)
@@ -120,4 +122,4 @@ def test_arms_of_one_sae_share_a_call():
 )
 def test_what_cannot_be_zeroed_is_refused(given, sae, message):
     with pytest.raises(ModelError, match=message):
-        FeatureZeroing(options.FeatureZeroing()).arm("a", given, FACTS, "float32", sae)
+        FeatureZeroing(options.FeatureZeroingOptions()).arm("a", given, FACTS, "float32", sae)

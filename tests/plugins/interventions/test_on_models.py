@@ -83,7 +83,7 @@ def direction(rank=1):
 @pytest.mark.parametrize("rank", [1, 3])
 def test_ablation_keeps_the_laws(model, mode, rank):
     check_intervention(
-        Ablation(options.Ablation(mode=mode)),
+        Ablation(options.AblationOptions(mode=mode)),
         direction(rank),
         model.facts,
         model=model,
@@ -93,17 +93,17 @@ def test_ablation_keeps_the_laws(model, mode, rank):
 
 def test_addition_keeps_the_laws(model):
     check_intervention(
-        Addition(options.Addition(coefficient=2.0)),
+        Addition(options.AdditionOptions(coefficient=2.0)),
         direction(),
         model.facts,
-        identity=Addition(options.Addition(coefficient=0.0)),
+        identity=Addition(options.AdditionOptions(coefficient=0.0)),
         model=model,
         tokens=TOKENS,
     )
 
 
 def _worst(model, mode):
-    arm = Ablation(options.Ablation(mode=mode)).arm(
+    arm = Ablation(options.AblationOptions(mode=mode)).arm(
         "ablated", direction(), model.facts, model.dtype
     )
     with model.edited([arm]) as receipts:

@@ -12,7 +12,7 @@ from harness_interventions.pc_injection import PcInjection
 
 
 def injection(alpha=1.0):
-    return PcInjection(options.PcInjection(alpha=alpha))
+    return PcInjection(options.PcInjectionOptions(alpha=alpha))
 
 
 def applied(arm, x):
@@ -51,7 +51,7 @@ def test_a_direction_of_length_zero_is_refused(make_direction, facts):
 
 
 def moved(x, tuned, direction, facts, alpha=1.0):
-    given = PcInjection(options.PcInjection(alpha=alpha, tuned="chat"))
+    given = PcInjection(options.PcInjectionOptions(alpha=alpha, tuned="chat"))
     arms = given.arms("a", direction, facts, "float32", tuned)
     assert len(arms) == len(x)
     edits = [arm.edits[0] for arm in arms]
@@ -102,5 +102,5 @@ def test_nothing_to_move_keeps_every_bit(pair, facts, kind):
 
 
 def test_it_says_whose_activations_it_needs():
-    assert options.PcInjection(tuned="chat").beside() == "chat"
-    assert options.PcInjection().beside() is None
+    assert options.PcInjectionOptions(tuned="chat").beside() == "chat"
+    assert options.PcInjectionOptions().beside() is None

@@ -26,7 +26,7 @@ SCALE = "explained_ratio.scale_ratio@1"
 
 
 def built(site, **more):
-    return ExplainedRatio(options.ExplainedRatio.model_validate(more), Target(site, "sae"))
+    return ExplainedRatio(options.ExplainedRatioOptions.model_validate(more), Target(site, "sae"))
 
 
 def plainly(batch, site, norm="rms", scale_ratio=None):
@@ -259,7 +259,7 @@ def test_a_side_of_zeros_has_no_scale(make):
 )
 def test_bad_options(given, message):
     with pytest.raises(ValidationError, match=message):
-        options.ExplainedRatio.model_validate(given)
+        options.ExplainedRatioOptions.model_validate(given)
 
 
 def test_only_what_was_asked_for_is_kept():

@@ -31,7 +31,7 @@ def made(tokens=30, vocabulary=11, sharp=1.0, shift=0.0, selected=None, seed=0):
 
 
 def metric(*variants):
-    return Kl(options.Kl(variants=variants or ALL), Target(SITE))
+    return Kl(options.KlOptions(variants=variants or ALL), Target(SITE))
 
 
 def reference(batch):
@@ -118,7 +118,7 @@ def test_opposite_certainties_are_ln_two_apart():
 def test_only_what_was_asked_for():
     found = metric("next_token_reverse", "next_token")
     assert values(found, made()) == pytest.approx(reference(made())[1::-1])
-    ids = [value.id for value in Kl(options.Kl(), Target(SITE)).values]
+    ids = [value.id for value in Kl(options.KlOptions(), Target(SITE)).values]
     assert ids == ["kl.next_token@1", "kl.next_token_reverse@1"]
 
 

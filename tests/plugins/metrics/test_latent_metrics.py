@@ -70,7 +70,7 @@ def l1_reference(batch, site):
 @pytest.mark.parametrize("place", ["site", "other"])
 def test_intersection_ratio(case, place):
     site = getattr(case, place)
-    metric = IntersectionRatio(options.IntersectionRatio(), Target(site, "sae"))
+    metric = IntersectionRatio(options.IntersectionRatioOptions(), Target(site, "sae"))
     check_metric(
         metric, case.batch, reference=lambda b: intersection_reference(b, site), side="pair"
     )
@@ -78,14 +78,14 @@ def test_intersection_ratio(case, place):
 
 @pytest.mark.parametrize("k", [1, 3, 128])
 def test_latent_overlap(case, k):
-    metric = LatentOverlap(options.LatentOverlap(k=k), Target(case.site, "sae"))
+    metric = LatentOverlap(options.LatentOverlapOptions(k=k), Target(case.site, "sae"))
     check_metric(
         metric, case.batch, reference=lambda b: overlap_reference(b, case.site, k), side="pair"
     )
 
 
 def test_l1_divergence(case):
-    metric = L1Divergence(options.L1Divergence(), Target(case.site, "sae"))
+    metric = L1Divergence(options.L1DivergenceOptions(), Target(case.site, "sae"))
     check_metric(metric, case.batch, reference=lambda b: l1_reference(b, case.site), side="pair")
 
 
@@ -116,9 +116,9 @@ def values(metric, batch):
 def every(**more):
     target = Target(SITE, "sae")
     return (
-        IntersectionRatio(options.IntersectionRatio(), target),
-        LatentOverlap(options.LatentOverlap(**more), target),
-        L1Divergence(options.L1Divergence(), target),
+        IntersectionRatio(options.IntersectionRatioOptions(), target),
+        LatentOverlap(options.LatentOverlapOptions(**more), target),
+        L1Divergence(options.L1DivergenceOptions(), target),
     )
 
 
@@ -182,8 +182,8 @@ def test_chance_is_what_shuffling_gives():
 def test_overlap_of_few_active_latents_is_the_intersection_ratio(make):
     case = make(tokens=80)
     target = Target(case.site, "sae")
-    overlap = values(LatentOverlap(options.LatentOverlap(k=20), target), case.batch)
-    ratio = values(IntersectionRatio(options.IntersectionRatio(), target), case.batch)
+    overlap = values(LatentOverlap(options.LatentOverlapOptions(k=20), target), case.batch)
+    ratio = values(IntersectionRatio(options.IntersectionRatioOptions(), target), case.batch)
     assert overlap["latent_overlap.topk@1"] == ratio["intersection_ratio.per_token@1"]
 
 
@@ -196,12 +196,17 @@ def test_identical_sides_are_exactly_equal(make):
     assert found == {k: 0.0 if k.startswith("l1") else 1.0 for k in found}
 
 
-@pytest.mark.parametrize("metric", [options.IntersectionRatio, options.LatentOverlap])
-def test_variants_choose_what_is_kept(make, metric):
+@pytest.mark.parametrize(
+    ("metric", "given"),
+    [
+        (IntersectionRatio, options.IntersectionRatioOptions),
+        (LatentOverlap, options.LatentOverlapOptions),
+    ],
+)
+def test_variants_choose_what_is_kept(make, metric, given):
     case = make()
-    first = metric().variants[0]
-    built = {"IntersectionRatio": IntersectionRatio, "LatentOverlap": LatentOverlap}
-    found = built[metric.__name__](metric(variants=[first]), Target(case.site, "sae"))
+    first = given().variants[0]
+    found = metric(given(variants=[first]), Target(case.site, "sae"))
     assert [value.id.split(".")[1] for value in found.values] == [f"{first}@1"]
     assert not any(k.startswith("total.") for k in found.sums(case.batch, case.batch.left))
 
@@ -209,7 +214,7 @@ def test_variants_choose_what_is_kept(make, metric):
 @pytest.mark.parametrize(("given", "message"), [({"k": 0}, "greater than"), ({"top": 3}, "Extra")])
 def test_bad_options(given, message):
     with pytest.raises(ValidationError, match=message):
-        options.LatentOverlap.model_validate(given)
+        options.LatentOverlapOptions.model_validate(given)
 
 
 @pytest.mark.parametrize("metric", [every()[0], every(k=3)[1]])

@@ -25,14 +25,16 @@ from .conftest import SITE, SmallSae
 
 DOCUMENTS = 7
 BUILT = {
-    "fvu": Fvu(options.Fvu(variants=["pooled", "batch_mean"]), Target(SITE, "sae")),
-    "l0": L0(options.L0(), Target(SITE, "sae")),
-    "cosine": Cosine(options.Cosine(), Target(SITE, "sae")),
-    "explained_ratio": ExplainedRatio(options.ExplainedRatio(), Target(SITE, "sae")),
-    "intersection_ratio": IntersectionRatio(options.IntersectionRatio(), Target(SITE, "sae")),
-    "latent_overlap": LatentOverlap(options.LatentOverlap(k=3), Target(SITE, "sae")),
-    "l1_divergence": L1Divergence(options.L1Divergence(), Target(SITE, "sae")),
-    "kl": Kl(options.Kl(variants=["next_token", "jensen_shannon"]), Target(SITE)),
+    "fvu": Fvu(options.FvuOptions(variants=["pooled", "batch_mean"]), Target(SITE, "sae")),
+    "l0": L0(options.L0Options(), Target(SITE, "sae")),
+    "cosine": Cosine(options.CosineOptions(), Target(SITE, "sae")),
+    "explained_ratio": ExplainedRatio(options.ExplainedRatioOptions(), Target(SITE, "sae")),
+    "intersection_ratio": IntersectionRatio(
+        options.IntersectionRatioOptions(), Target(SITE, "sae")
+    ),
+    "latent_overlap": LatentOverlap(options.LatentOverlapOptions(k=3), Target(SITE, "sae")),
+    "l1_divergence": L1Divergence(options.L1DivergenceOptions(), Target(SITE, "sae")),
+    "kl": Kl(options.KlOptions(variants=["next_token", "jensen_shannon"]), Target(SITE)),
 }
 
 

@@ -83,7 +83,7 @@ def test_one_sided(case, side, place, metric, reference):
     """At the SAE's own site and elsewhere: the preflight measures neighbours."""
     site = getattr(case, place)
     check_metric(
-        metric(getattr(options, metric.__name__)(), Target(site, "sae")),
+        metric(getattr(options, f"{metric.__name__}Options")(), Target(site, "sae")),
         case.batch,
         reference=lambda batch: reference(batch, getattr(batch, side), site),
         side=side,
@@ -94,7 +94,7 @@ def test_one_sided(case, side, place, metric, reference):
 @pytest.mark.parametrize("shape", [{}, {"tokens": 400, "documents": 3}, {"filtered": True}])
 def test_fvu_about_the_means_of_groups(make, side, shape):
     case = make(**shape)
-    metric = Fvu(options.Fvu(variants=["batch_mean"]), Target(case.site, "sae"))
+    metric = Fvu(options.FvuOptions(variants=["batch_mean"]), Target(case.site, "sae"))
     assert [value.id for value in metric.values] == ["fvu.batch_mean@1"]
     check_metric(
         metric,
@@ -116,7 +116,7 @@ def test_groups_of_a_document_follow_its_order(make):
 
 def test_documents_of_single_tokens_have_no_variance_of_their_own(make):
     case = make(tokens=5, documents=5)
-    metric = Fvu(options.Fvu(variants=["pooled", "batch_mean"]), Target(case.site, "sae"))
+    metric = Fvu(options.FvuOptions(variants=["pooled", "batch_mean"]), Target(case.site, "sae"))
     found = values(metric, case.batch)
     assert math.isfinite(found["fvu.pooled@1"])
     assert math.isnan(found["fvu.batch_mean@1"])
@@ -125,7 +125,7 @@ def test_documents_of_single_tokens_have_no_variance_of_their_own(make):
 @pytest.mark.parametrize("sae", [None, "sae"])
 def test_cosine(case, sae):
     variants = ("raw", "latent", "recon")
-    metric = Cosine(options.Cosine(variants=variants), Target(case.site, sae))
+    metric = Cosine(options.CosineOptions(variants=variants), Target(case.site, sae))
     check_metric(
         metric, case.batch, reference=lambda b: cosine_reference(b, case.site, sae), side="pair"
     )
@@ -136,7 +136,7 @@ def test_cosine(case, sae):
 
 @pytest.mark.parametrize("below", [0.9, 0.5, -1.0])
 def test_share_below(case, below):
-    metric = Cosine(options.Cosine(variants=["share_below"], below=below), Target(case.site))
+    metric = Cosine(options.CosineOptions(variants=["share_below"], below=below), Target(case.site))
     check_metric(
         metric, case.batch, reference=lambda b: below_reference(b, case.site, below), side="pair"
     )
@@ -150,7 +150,7 @@ def test_quantiles_are_as_close_as_they_say(make, noise):
     case = make(tokens=3000, documents=4)
     x = case.batch.left.activations[case.site]
     case.batch.right.activations[case.site] = x + noise * torch.randn(x.shape)
-    metric = Cosine(options.Cosine(variants=["quantiles"]), Target(case.site))
+    metric = Cosine(options.CosineOptions(variants=["quantiles"]), Target(case.site))
     found = values(metric, case.batch)
     assert list(found) == list(QUANTILES.values())
     cosines = cosines_of(
@@ -162,7 +162,7 @@ def test_quantiles_are_as_close_as_they_say(make, noise):
 
 
 def test_quantiles_keep_the_laws_of_metrics(case):
-    metric = Cosine(options.Cosine(variants=["quantiles"]), Target(case.site))
+    metric = Cosine(options.CosineOptions(variants=["quantiles"]), Target(case.site))
 
     def reference(batch):
         """To the bin: the exact quantile is tested above, with more tokens."""
@@ -192,7 +192,7 @@ def values(metric, batch):
 
 def test_tokens_without_a_cosine_are_left_out_and_counted(make):
     case = make(tokens=40, zeros=True)
-    metric = Cosine(options.Cosine(), Target(case.site, "sae"))
+    metric = Cosine(options.CosineOptions(), Target(case.site, "sae"))
     sums = totals(metric, case.batch, case.batch.left)
     assert sums["n"] == [40]
     assert sums["n.cosine.raw@1"] == [38]
@@ -204,7 +204,7 @@ def test_a_cosine_of_nothing_but_zeros_is_undefined(make):
     case = make(tokens=4, documents=2)
     for side in (case.batch.left, case.batch.right):
         side.activations[case.site].zero_()
-    found = values(Cosine(options.Cosine(), Target(case.site)), case.batch)
+    found = values(Cosine(options.CosineOptions(), Target(case.site)), case.batch)
     assert math.isnan(found["cosine.raw@1"])
     assert found["cosine.raw_excluded@1"] == 1
 
@@ -214,7 +214,7 @@ def test_identical_sides_are_exactly_one(make):
     case = make(tokens=500, zeros=True)
     batch = case.batch
     batch.right.activations.update(batch.left.activations)
-    found = values(Cosine(options.Cosine(), Target(case.site, "sae")), batch)
+    found = values(Cosine(options.CosineOptions(), Target(case.site, "sae")), batch)
     assert found.pop("cosine.share_below@1") == 0
     for kind in ("raw", "latent", "recon"):
         found.pop(f"cosine.{kind}_excluded@1")
@@ -231,7 +231,7 @@ def test_fvu_survives_a_large_mean(make, mean):
     x += mean
     kept = (x.double() - mean).numpy()  # what float32 kept of the spread
     case.sae.bias += mean
-    found = values(Fvu(options.Fvu(), Target(case.site, "sae")), case.batch)["fvu.pooled@1"]
+    found = values(Fvu(options.FvuOptions(), Target(case.site, "sae")), case.batch)["fvu.pooled@1"]
     out = case.batch.left.reconstruction("sae", case.site).double().numpy() - mean
     expected = np.square(kept - out).sum() / np.square(kept - kept.mean(0)).sum()
     assert found == pytest.approx(expected, rel=1e-6)
@@ -243,7 +243,7 @@ def test_fvu_without_variance_is_undefined(make, constant):
     case = make(tokens=333, documents=7)
     case.batch.left.activations[case.site].fill_(constant)
     assert math.isnan(
-        values(Fvu(options.Fvu(), Target(case.site, "sae")), case.batch)["fvu.pooled@1"]
+        values(Fvu(options.FvuOptions(), Target(case.site, "sae")), case.batch)["fvu.pooled@1"]
     )
 
 
@@ -251,7 +251,7 @@ def test_fvu_of_known_answers(make):
     """Perfect is 0; the mean alone is 1; nothing at all is more than 1."""
     case = make(tokens=60)
     x = case.batch.left.activations[case.site]
-    metric = Fvu(options.Fvu(), Target(case.site, "sae"))
+    metric = Fvu(options.FvuOptions(), Target(case.site, "sae"))
     for answer, expected in ((x, 0.0), (x.mean(0).expand_as(x), 1.0)):
         case.sae.reconstruct = lambda latents, answer=answer: answer
         assert values(metric, case.batch)["fvu.pooled@1"] == pytest.approx(expected, abs=1e-6)
@@ -261,8 +261,8 @@ def test_fvu_of_known_answers(make):
 
 def test_topk_has_an_l0_of_k():
     from harness.contract.sites import parse_site
+    from harness_saes.core.config import Config
     from harness_saes.core.linear import LinearSae
-    from harness_saes.formats.saelens.config import Config
 
     site = parse_site("resid_post.1")
     tensors = {
@@ -271,7 +271,7 @@ def test_topk_has_an_l0_of_k():
     }  # fmt: skip
     sae = LinearSae(Config("topk", 6, 50, k=7), tensors)
     batch = array_batch([0, 0, 1], {site: torch.randn(3, 6)}, saes={"sae": sae})
-    assert values(L0(options.L0(), Target(site, "sae")), batch) == {"l0@1": 7.0}
+    assert values(L0(options.L0Options(), Target(site, "sae")), batch) == {"l0@1": 7.0}
 
 
 def test_large_pieces_are_split(make, monkeypatch):
@@ -280,8 +280,8 @@ def test_large_pieces_are_split(make, monkeypatch):
 
     case = make(tokens=200)
     metrics = [
-        Fvu(options.Fvu(), Target(case.site, "sae")),
-        Cosine(options.Cosine(), Target(case.site, "sae")),
+        Fvu(options.FvuOptions(), Target(case.site, "sae")),
+        Cosine(options.CosineOptions(), Target(case.site, "sae")),
     ]
     whole = [values(metric, case.batch) for metric in metrics]
     monkeypatch.setitem(documents._PIECE, "cpu", 30)

@@ -9,8 +9,8 @@ from hypothesis import given, settings, strategies as st
 
 from harness.errors import ModelError
 from harness_saes.core import linear, picks
+from harness_saes.core.config import Config
 from harness_saes.core.linear import LinearSae
-from harness_saes.formats.saelens.config import Config
 
 
 def sae_of(architecture="topk", d_in=16, d_sae=200, k=9, seed=0, **rest):

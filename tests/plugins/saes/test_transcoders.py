@@ -7,8 +7,9 @@ import torch
 
 from harness.errors import ModelError
 from harness.testing import check_sae
+from harness_saes.core.config import Config
 from harness_saes.core.linear import LinearSae
-from harness_saes.formats.saelens.config import Config, parse_config
+from harness_saes.formats.saelens.config import parse_config
 from harness_saes.formats.saelens.load import Saelens
 from harness_saes.formats.saelens.options import SaelensOptions
 

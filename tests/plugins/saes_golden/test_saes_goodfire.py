@@ -11,7 +11,7 @@ import torch
 from harness.errors import ModelError
 from harness.testing import check_sae
 from harness_saes.formats.goodfire import GoodfireOptions
-from harness_saes.formats.goodfire_load import Goodfire
+from harness_saes.formats.load import Goodfire
 
 NAME = "Llama-3.3-70B-Instruct-SAE-l50.pt"
 

@@ -13,8 +13,8 @@ import torch
 
 from harness.errors import ModelError
 from harness.testing import check_sae
+from harness_saes.formats.load import Openai
 from harness_saes.formats.openai import OpenaiOptions
-from harness_saes.formats.openai_load import Openai
 
 
 def load(path, **options):

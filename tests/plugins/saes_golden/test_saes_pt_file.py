@@ -15,8 +15,8 @@ import torch
 from torch import nn
 
 from harness.errors import ModelError
-from harness_saes.files.header import Stored
-from harness_saes.files.pt_file import load_pt, read_pt, read_pt_header
+from harness_saes.core.stored import Stored
+from harness_saes.files.pt_file import load_pt, read_pt
 
 NAMES = {
     torch.float64: "F64",
@@ -66,7 +66,6 @@ def test_equals_what_torch_loads(file, protocol):
             assert read.tensors[name] == Stored(NAMES[value.dtype], tuple(value.shape))
         else:
             assert read.plain[name] == value
-    assert read_pt_header(file) == read.tensors
     assert torch.equal(found["turned"], state["turned"])
     assert torch.equal(found["inner.deeper.y"], state["inner"]["deeper"]["y"])
     assert read.plain["settings.sizes"] == [1, 2, 3]
@@ -77,22 +76,22 @@ def test_equals_what_torch_loads(file, protocol):
 @pytest.mark.parametrize("dtype", NAMES, ids=str)
 def test_every_type_of_number(file, dtype):
     torch.save({"x": torch.zeros(2, 3, dtype=dtype)}, file)
-    assert read_pt_header(file) == {"x": Stored(NAMES[dtype], (2, 3))}
+    assert read_pt(file).tensors == {"x": Stored(NAMES[dtype], (2, 3))}
 
 
 def test_the_header_needs_no_torch(file):
     torch.save({"x": torch.zeros(2)}, file)
     code = (
         "import sys; from pathlib import Path\n"
-        "from harness_saes.files.pt_file import read_pt_header\n"
-        f"assert read_pt_header(Path({str(file)!r}))['x'].shape == (2,)\n"
+        "from harness_saes.files.pt_file import read_pt\n"
+        f"assert read_pt(Path({str(file)!r})).tensors['x'].shape == (2,)\n"
         "assert not {'torch', 'numpy'} & sys.modules.keys()\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
 def refused(file, message):
-    for read in (read_pt, read_pt_header, lambda file: load_pt(file, "SAE")):
+    for read in (read_pt, lambda file: load_pt(file, "SAE")):
         with pytest.raises(ModelError, match=message) as error:
             read(file)
         assert "\n" not in str(error.value)

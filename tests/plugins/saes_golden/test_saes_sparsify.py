@@ -13,9 +13,9 @@ from safetensors.torch import load_file, save_file
 
 from harness.errors import ModelError
 from harness.testing import check_sae
-from harness_saes.formats.sparsify.groupmax import group_maxima
-from harness_saes.formats.sparsify.load import Sparsify
-from harness_saes.formats.sparsify.options import SparsifyOptions
+from harness_saes.core.picks import group_maxima
+from harness_saes.formats.load import Sparsify
+from harness_saes.formats.sparsify import SparsifyOptions
 
 CFG, WEIGHTS = "cfg.json", "sae.safetensors"
 KINDS = ("topk", "groupmax", "signed", "transcoder", "skip", "skip_sae")
@@ -329,7 +329,7 @@ def test_another_format_is_not_claimed(write):
 
 def test_options_and_facts_need_no_torch(write):
     code = (
-        "import sys; from harness_saes.formats.sparsify.options import SparsifyOptions\n"
+        "import sys; from harness_saes.formats.sparsify import SparsifyOptions\n"
         f"assert SparsifyOptions(path={str(write())!r}).describe().d_in == 8\n"
         "assert not {'torch', 'numpy', 'sparsify', 'huggingface_hub'} & sys.modules.keys()\n"
     )

@@ -10,8 +10,8 @@ import torch
 from harness.contract.sites import Site
 from harness.errors import ModelError
 from harness.testing import check_sae
-from harness_saes.formats.gemma_scope_2.load import GemmaScope2
 from harness_saes.formats.gemma_scope_2.options import TENSORS, GemmaScope2Options
+from harness_saes.formats.load import GemmaScope2
 
 REPOSITORY = "google/gemma-scope-2-4b-it"
 RESIDUAL = "resid_post/layer_22_width_16k_l0_medium"

@@ -11,7 +11,7 @@ import pytest
 from huggingface_hub import constants, errors
 
 from harness.errors import ModelError
-from harness_saes.files.hub_files import cached, fetch, is_hub_id, matching
+from harness_saes.files.hub_files import cached, fetch, is_hub_id
 from harness_saes.formats.gemma_scope import GemmaScopeOptions
 from harness_saes.formats.gemma_scope_2.options import GemmaScope2Options
 from harness_saes.formats.llama_scope.options import LlamaScopeOptions
@@ -98,7 +98,6 @@ def test_patterns(cache, hub):
     # What a pattern could match elsewhere is unknown offline: what is here is taken.
     assert fetch(REPOSITORY, ["layer_*/params.npz"], None, "SAE x") == snapshot
     assert len(calls) == 1
-    assert matching(snapshot, "layer_*/params.npz") == ["layer_1/params.npz", "layer_12/params.npz"]
 
 
 def test_optional_files_stop_nothing(cache, hub):

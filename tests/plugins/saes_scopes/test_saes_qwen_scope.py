@@ -12,8 +12,8 @@ from pydantic import ValidationError
 from harness.contract.sites import Site
 from harness.errors import ModelError
 from harness.testing import check_sae
+from harness_saes.formats.load import QwenScope
 from harness_saes.formats.qwen_scope import QwenScopeOptions
-from harness_saes.formats.qwen_scope_load import QwenScope
 
 K = 5
 REPOSITORY = f"Qwen/SAE-Res-Qwen3-1.7B-Base-W32K-L0_{K}"

@@ -13,8 +13,9 @@ from pydantic import ValidationError
 
 from harness.contract import ModelFacts
 from harness.errors import ModelError
+from harness_transformers.config import facts_of
 from harness_transformers.model import TransformersModel
-from harness_transformers.options import TransformersOptions, facts_of
+from harness_transformers.options import TransformersOptions
 from harness_transformers.plugin import harness_components
 
 from .conftest import make_tokenizer

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from harness_saes.core.stored import Entry, Layout
 
-Widths = tuple[int, int, int]
-"""activation_dim, dict_size, and the number of groups of a Matryoshka SAE."""
+_K = {"k": Entry((), optional=True, integer=True)}
+_UNUSED = _K | {"threshold": Entry((), optional=True)}
+"""This threshold is for a mode that the library does not use unasked; old files have none."""
+_USED = _K | {"threshold": Entry((), "topk_threshold")}
 
 
 @dataclass(frozen=True)
 class DictClass:
-    """One class of the library, in the core's words."""
+    """One class of the library, in the words of `LinearSae`."""
 
     architecture: str
-    layout: Callable[[Widths], Layout]
+    b_dec: str
+    """What the file calls b_dec."""
+    latents: Mapping[str, str]
+    """Tensors of one number for each latent, by their names in the file: those of `LinearSae`."""
+    scalars: Layout = field(default_factory=dict)
+    linears: bool = True
+    """Whether both weights are torch Linears, stored transposed; otherwise W_enc and W_dec."""
+    groups: bool = False
+    """Whether the file says how large each group of latents is."""
     subtracts: bool = True
     """Whether the encoder reads x − b_dec."""
     per_token: bool = False
@@ -25,88 +35,34 @@ class DictClass:
     unit_rows: bool = False
     """Whether the library makes the decoder's rows length 1 when it loads a file."""
 
-
-def _linears(widths: Widths) -> dict[str, Entry]:
-    """Two torch Linears: weights are stored transposed."""
-    d, n, _ = widths
-    return {
-        "encoder.weight": Entry((n, d), "W_enc", turned=True),
-        "decoder.weight": Entry((d, n), "W_dec", turned=True),
-    }
-
-
-def _autoencoder(widths: Widths) -> Layout:
-    d, n, _ = widths
-    return _linears(widths) | {"encoder.bias": Entry((n,), "b_enc"), "bias": Entry((d,), "b_dec")}
-
-
-def _autoencoder_new(widths: Widths) -> Layout:
-    d, n, _ = widths
-    biases = {"encoder.bias": Entry((n,), "b_enc"), "decoder.bias": Entry((d,), "b_dec")}
-    return _linears(widths) | biases
+    def layout(self, d: int, n: int, groups: int) -> Layout:
+        """The tensors of a file of width d with n latents, in groups if it is a Matryoshka SAE."""
+        if self.linears:
+            weights = {
+                "encoder.weight": Entry((n, d), "W_enc", turned=True),
+                "decoder.weight": Entry((d, n), "W_dec", turned=True),
+            }
+        else:
+            weights = {"W_enc": Entry((d, n), "W_enc"), "W_dec": Entry((n, d), "W_dec")}
+        latents = {name: Entry((n,), core) for name, core in self.latents.items()}
+        sizes = {"group_sizes": Entry((groups,), integer=True)} if self.groups else {}
+        return {**weights, self.b_dec: Entry((d,), "b_dec"), **latents, **self.scalars, **sizes}
 
 
-def _gated(widths: Widths) -> Layout:
-    d, n, _ = widths
-    return _linears(widths) | {
-        "decoder_bias": Entry((d,), "b_dec"),
-        "r_mag": Entry((n,), "r_mag"),
-        "gate_bias": Entry((n,), "b_gate"),
-        "mag_bias": Entry((n,), "b_mag"),
-    }
-
-
-def _topk(widths: Widths) -> Layout:
-    """Its threshold is for a mode that the library does not use unasked; old files have none."""
-    d, n, _ = widths
-    return _linears(widths) | {
-        "encoder.bias": Entry((n,), "b_enc"),
-        "b_dec": Entry((d,), "b_dec"),
-        "k": Entry((), optional=True, integer=True),
-        "threshold": Entry((), optional=True),
-    }
-
-
-def _batch_topk(widths: Widths) -> Layout:
-    d, n, _ = widths
-    return _linears(widths) | {
-        "encoder.bias": Entry((n,), "b_enc"),
-        "b_dec": Entry((d,), "b_dec"),
-        "k": Entry((), optional=True, integer=True),
-        "threshold": Entry((), "topk_threshold"),
-    }
-
-
-def _parameters(widths: Widths) -> dict[str, Entry]:
-    """The core's own names and way round."""
-    d, n, _ = widths
-    return {
-        "W_enc": Entry((d, n), "W_enc"),
-        "b_enc": Entry((n,), "b_enc"),
-        "W_dec": Entry((n, d), "W_dec"),
-        "b_dec": Entry((d,), "b_dec"),
-    }
-
-
-def _matryoshka(widths: Widths) -> Layout:
-    return _parameters(widths) | {
-        "k": Entry((), optional=True, integer=True),
-        "threshold": Entry((), "topk_threshold"),
-        "group_sizes": Entry((widths[2],), integer=True),
-    }
-
-
-def _jumprelu(widths: Widths) -> Layout:
-    return _parameters(widths) | {"threshold": Entry((widths[1],), "threshold")}
-
-
+_BIAS = {"encoder.bias": "b_enc"}
+_GATED = {"r_mag": "r_mag", "gate_bias": "b_gate", "mag_bias": "b_mag"}
+_JUMPRELU = {"b_enc": "b_enc", "threshold": "threshold"}
 CLASSES: Mapping[str, DictClass] = {
-    "AutoEncoder": DictClass("standard", _autoencoder, unit_rows=True),
-    "AutoEncoderNew": DictClass("standard", _autoencoder_new, subtracts=False),
-    "AutoEncoderTopK": DictClass("topk", _topk, per_token=True),
-    "BatchTopKSAE": DictClass("batchtopk", _batch_topk),
-    "GatedAutoEncoder": DictClass("gated", _gated),
-    "JumpReluAutoEncoder": DictClass("jumprelu", _jumprelu, subtracts=False),
-    "MatryoshkaBatchTopKSAE": DictClass("matryoshka_batchtopk", _matryoshka),
+    "AutoEncoder": DictClass("standard", "bias", _BIAS, unit_rows=True),
+    "AutoEncoderNew": DictClass("standard", "decoder.bias", _BIAS, subtracts=False),
+    "AutoEncoderTopK": DictClass("topk", "b_dec", _BIAS, _UNUSED, per_token=True),
+    "BatchTopKSAE": DictClass("batchtopk", "b_dec", _BIAS, _USED),
+    "GatedAutoEncoder": DictClass("gated", "decoder_bias", _GATED),
+    "JumpReluAutoEncoder": DictClass(
+        "jumprelu", "b_dec", _JUMPRELU, linears=False, subtracts=False
+    ),
+    "MatryoshkaBatchTopKSAE": DictClass(
+        "matryoshka_batchtopk", "b_dec", {"b_enc": "b_enc"}, _USED, linears=False, groups=True
+    ),
 }
 """By `dict_class`. Source: dictionary_learning 0.1 (`dictionary.py`, `trainers`)."""

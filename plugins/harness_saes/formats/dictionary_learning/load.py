@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from harness.contract import Sae
 from harness.errors import ModelError
+from harness_saes.core.config import Config
+from harness_saes.core.linear import linear_sae
 from harness_saes.core.stored import canonical
 from harness_saes.files.pt_file import load_pt
-from harness_saes.finished import linear_sae
 from harness_saes.formats.dictionary_learning.options import (
     CONFIG,
     Dictionary,
     DictionaryLearningOptions,
 )
-from harness_saes.formats.saelens.config import Config
 
 RESCALED = (
     "its decoder rows are not of length 1; as dictionary_learning does when it loads an "
@@ -43,36 +42,34 @@ class DictionaryLearning:
     def load(self, device: str) -> Sae:
         """The SAE on a device; ModelError says which file, tensor or key is missing or wrong."""
         options = self._options
-        folder = options.fetched()
-        file = folder / options.file
-        read = options.checked(folder)
-        stored = load_pt(file, options.where)
-        _check_counts(stored, read, file)
-        config, notes = _lengths(read, stored)
-        tensors = canonical(stored, read.layout({}))
-        return linear_sae(config, tensors, options.dtype, device, str(file), notes=notes)
+        found = options.inspect(options.fetched())
+        stored = load_pt(found.weights, options.where)
+        _check_counts(stored, found)
+        config, notes = _lengths(found, stored)
+        tensors = canonical(stored, found.layout)
+        where = str(found.weights)
+        return linear_sae(config, tensors, options.dtype, device, where, notes=notes)
 
 
-def _check_counts(stored: Mapping[str, Any], read: Dictionary, file: Path) -> None:
+def _check_counts(stored: Mapping[str, Any], found: Dictionary) -> None:
     """Refuses weights whose own k or groups are not those of config.json."""
-    k = stored.get("k")
-    if k is not None and read.k is not None and int(k) != read.k:
+    k, sizes, d_sae = stored.get("k"), stored.get("group_sizes"), found.config.d_sae
+    if k is not None and found.k is not None and int(k) != found.k:
         raise ModelError(
-            f"{file}: k is {int(k)}, but {read.k} in {CONFIG}. Are both files of one SAE?"
+            f"{found.weights}: k is {int(k)}, but {found.k} in {CONFIG}. Are both files of one SAE?"
         )
-    sizes = stored.get("group_sizes")
-    if sizes is not None and int(sizes.sum()) != read.config.d_sae:
+    if sizes is not None and int(sizes.sum()) != d_sae:
         raise ModelError(
-            f"{file}: group_sizes add up to {int(sizes.sum())}. Expected {read.config.d_sae}, "
-            f"the dict_size in {CONFIG}."
+            f"{found.weights}: group_sizes add up to {int(sizes.sum())}. Expected {d_sae}, the "
+            f"dict_size in {CONFIG}."
         )
 
 
-def _lengths(read: Dictionary, stored: Mapping[str, Any]) -> tuple[Config, tuple[str, ...]]:
+def _lengths(found: Dictionary, stored: Mapping[str, Any]) -> tuple[Config, tuple[str, ...]]:
     """The configuration with which latents are scaled as the library does, and a note of it."""
-    if not read.kind.unit_rows:
-        return read.config, ()
+    if not found.kind.unit_rows:
+        return found.config, ()
     lengths = stored["decoder.weight"].float().norm(dim=0)
     if torch.allclose(lengths, torch.ones_like(lengths)):
-        return read.config, ()
-    return replace(read.config, rescale_by_decoder_norm=True), (RESCALED,)
+        return found.config, ()
+    return replace(found.config, rescale_by_decoder_norm=True), (RESCALED,)

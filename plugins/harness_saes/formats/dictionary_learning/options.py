@@ -9,16 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from harness.contract import SaeFacts, Site
+from harness.contract import Site
 from harness.errors import ModelError, unknown
-from harness_saes.config_keys import refuse_unknown
-from harness_saes.core.checks import count, text, wrong
-from harness_saes.core.stored import Layout, check_layout
-from harness_saes.files.header import Stored
-from harness_saes.files.places import FolderOptions, folders_with, read_json
+from harness_saes.core.checks import count, refuse_unknown, text, wrong
+from harness_saes.core.config import Config
+from harness_saes.core.stored import Inspected, Stored, check_layout
+from harness_saes.files.configuration import read_json
+from harness_saes.files.places import FolderOptions
 from harness_saes.files.pt_file import read_pt
 from harness_saes.formats.dictionary_learning.classes import CLASSES, DictClass
-from harness_saes.formats.saelens.config import Config
 
 CONFIG = "config.json"
 _DECIDING = frozenset({"dict_class", "activation_dim", "dict_size", "k", "group_sizes"})
@@ -39,6 +38,7 @@ class DictionaryLearningOptions(FolderOptions):
     """An SAE in the form of dictionary_learning: `ae.pt` beside `config.json`."""
 
     choice: ClassVar[str] = "trainer"
+    usual: ClassVar[tuple[str, ...]] = (CONFIG, "ae.pt")
     trainer: str | None = None
     """The SAE's folder in a repository with several: `resid_post_layer_15/trainer_1`."""
     file: str = "ae.pt"
@@ -48,58 +48,39 @@ class DictionaryLearningOptions(FolderOptions):
         """The configuration and the weights."""
         return CONFIG, self.file
 
-    def describe(self) -> SaeFacts:
-        """Facts from config.json, and whether the header fits; nothing of what is not cached."""
-        folder = self.found()
-        return SaeFacts() if folder is None else self.checked(folder).config.facts
-
-    def checked(self, folder: Path) -> Dictionary:
-        """The configuration in a folder whose tensors are those that it describes."""
-        file = folder / self.file
-        read = read_config(folder / CONFIG)
+    def inspect(self, place: Path) -> Dictionary:
+        """What config.json and the pickle in the weights say; ModelError where they disagree."""
+        file = place / self.file
         contents = read_pt(file)
+        found = read_config(place / CONFIG, file, contents.tensors)
         if "step" in contents.plain or any(name.startswith("ae.") for name in contents.tensors):
             raise ModelError(
                 f"{file}: is the state of a training run, not a finished SAE: its biases are in "
                 "the space of normalised activations. Finish the run, or save the state_dict of "
                 "its SAE after scale_biases(norm_factor)."
             )
-        what = f"activation_dim {read.config.d_in} and dict_size {read.config.d_sae} in {CONFIG}"
-        check_layout(contents.tensors, read.layout(contents.tensors), str(file), what)
-        return read
+        what = f"activation_dim {found.config.d_in} and dict_size {found.config.d_sae} in {CONFIG}"
+        check_layout(contents.tensors, found.layout, str(file), what)
+        return found
 
     @classmethod
-    def claims(cls, path: str) -> bool:
-        """Whether `path` is a folder with both files, or with folders of them."""
-        for folder in folders_with(Path(path), (CONFIG, "ae.pt")):
-            try:
-                trainer = read_json(folder / CONFIG).get("trainer")
-            except ModelError:
-                return True  # the files' names are the library's: its own error is told
-            return isinstance(trainer, dict) and "dict_class" in trainer
-        return False
+    def recognises(cls, folder: Path) -> bool:
+        """Whether config.json names a class, as the library's does."""
+        trainer = read_json(folder / CONFIG).get("trainer")
+        return isinstance(trainer, dict) and "dict_class" in trainer
 
 
 @dataclass(frozen=True)
-class Dictionary:
-    """What a config.json says."""
+class Dictionary(Inspected):
+    """What config.json and header say, with what loading checks the weights against."""
 
     kind: DictClass
-    config: Config
     k: int | None
     """As it was trained; the file may have it too."""
-    groups: int | None
-    """Of a Matryoshka SAE, where config.json tells."""
-
-    def layout(self, found: Mapping[str, Stored]) -> Layout:
-        """The tensors of the file, which counts its groups itself where config.json does not."""
-        sizes = found.get("group_sizes")
-        groups = self.groups or (math.prod(sizes.shape) if sizes else 1)
-        return self.kind.layout((self.config.d_in, self.config.d_sae, groups))
 
 
-def read_config(file: Path) -> Dictionary:
-    """The configuration of a config.json; ModelError names the file and the key."""
+def read_config(file: Path, weights: Path, found: Mapping[str, Stored]) -> Dictionary:
+    """What a config.json says of weights with these tensors; ModelError names file and key."""
     data, where = read_json(file), str(file)
     trainer, buffer = data.get("trainer"), data.get("buffer") or {}
     if not isinstance(trainer, Mapping) or not isinstance(buffer, Mapping):
@@ -114,9 +95,9 @@ def read_config(file: Path) -> Dictionary:
         raise ModelError(f"{where}: {unknown('dict_class', name, CLASSES)}")
     kind = CLASSES[name]
     d_in, d_sae = count(trainer, "activation_dim", where), count(trainer, "dict_size", where)
-    k = count(trainer, "k", where) if kind.per_token or "k" in trainer else None
-    if kind.per_token and k is not None and k > d_sae:
-        raise wrong(where, "k", k, f"1 to dict_size, which is {d_sae}")
+    most = d_sae if kind.per_token else None
+    stated = kind.per_token or "k" in trainer
+    k = count(trainer, "k", where, most=most, most_is="dict_size") if stated else None
     config = Config(
         architecture=kind.architecture,
         d_in=d_in,
@@ -126,7 +107,10 @@ def read_config(file: Path) -> Dictionary:
         site=_site(trainer, buffer, where),
         model=text(trainer, "lm_name", where),
     )
-    return Dictionary(kind, config, k, _groups(trainer, d_sae, where))
+    # A Matryoshka SAE's file counts its groups itself where config.json does not.
+    sizes = found.get("group_sizes")
+    groups = _groups(trainer, d_sae, where) or (math.prod(sizes.shape) if sizes else 1)
+    return Dictionary(weights, config, kind.layout(d_in, d_sae, groups), kind, k)
 
 
 def _groups(trainer: Mapping[str, Any], d_sae: int, where: str) -> int | None:

@@ -9,9 +9,8 @@ from typing import Any
 
 from harness.contract.sites import Site
 from harness.errors import ModelError
-from harness_saes.config_keys import allowed, refuse_unknown, required_text
-from harness_saes.core.checks import count, text, wrong
-from harness_saes.files.places import read_json
+from harness_saes.core.checks import allowed, count, refuse_unknown, required_text, text, wrong
+from harness_saes.files.configuration import read_json
 from harness_saes.formats.gemma_scope_2 import names
 
 CONFIG = "config.json"
@@ -41,7 +40,7 @@ def read_scope2(weights: Path, named: str, where: str, d_sae: int, skip: bool) -
     if not file.is_file():
         return _from_names(named, where)
     data, at = read_json(file), str(file)
-    before, after = _hooks(data, at)
+    hooks = _hooks(data, at)
     affine = allowed(data, "affine_connection", skip, (True, False), at)
     if affine != skip:
         raise ModelError(
@@ -56,8 +55,7 @@ def read_scope2(weights: Path, named: str, where: str, d_sae: int, skip: bool) -
         )
     model = text(data, "model_name", at)
     return Scope2Config(
-        names.site_of(before, at),
-        names.site_of(after, at) if after != before else None,
+        *names.sites_of(*hooks, at),
         names.model_named(model) if model else names.model_in(named),
     )
 
@@ -69,8 +67,7 @@ def _from_names(named: str, where: str) -> Scope2Config:
             f"{where}: has no {CONFIG}, and its path does not tell what it reads. Expected "
             f"{CONFIG}, or a folder such as resid_post/layer_22_width_16k_l0_medium."
         )
-    before, after = (names.site_of(hook, where) for hook in hooks)
-    return Scope2Config(before, after if after != before else None, names.model_in(named))
+    return Scope2Config(*names.sites_of(*hooks, where), names.model_in(named))
 
 
 def _hooks(data: Mapping[str, Any], where: str) -> tuple[str, str]:

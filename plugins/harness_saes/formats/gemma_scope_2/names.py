@@ -43,6 +43,11 @@ def site_of(hook: str, where: str) -> Site:
     return Site(_SITES[match[2]], int(match[1]))
 
 
+def sites_of(before: str, after: str, where: str) -> tuple[Site, Site | None]:
+    """The sites that two hook strings mean, in and out; no second one where both are the same."""
+    return site_of(before, where), site_of(after, where) if after != before else None
+
+
 def hooks_in(text: str) -> tuple[str, str] | None:
     """Hook strings for in and out from a path `resid_post/layer_22_width_16k_l0_medium`."""
     found = list(_FOLDER.finditer(text))

@@ -6,17 +6,14 @@ from pathlib import Path
 from typing import ClassVar
 
 from harness.contract import SaeFacts
-from harness.errors import ModelError
-from harness_saes.core.stored import Entry, Layout, check_layout
-from harness_saes.files.header import Stored, read_header
+from harness_saes.core.config import Config
+from harness_saes.core.stored import Entry, Inspected, Layout, Stored, check_layout, length
+from harness_saes.files.header import read_header
 from harness_saes.files.repository import RepositoryOptions
+from harness_saes.formats.gemma_scope import width
 from harness_saes.formats.gemma_scope_2 import names
 from harness_saes.formats.gemma_scope_2.config import CONFIG, read_scope2
-from harness_saes.formats.gemma_scope_names import width
-from harness_saes.formats.saelens.config import Config
-from harness_saes.widths import length
 
-FILE = "params.safetensors"
 TENSORS = ("w_enc", "w_dec", "b_enc", "b_dec", "threshold")
 SKIP = "affine_skip_connection"
 
@@ -24,23 +21,24 @@ SKIP = "affine_skip_connection"
 class GemmaScope2Options(RepositoryOptions):
     """An SAE or a transcoder of Gemma Scope 2: `params.safetensors`, and `config.json`."""
 
-    suffixes: ClassVar[tuple[str, ...]] = (f"/{FILE}",)
+    suffixes: ClassVar[tuple[str, ...]] = ("/params.safetensors",)
     companions: ClassVar[tuple[str, ...]] = (CONFIG,)
     depth: ClassVar[int] = 2
 
-    def config(self, weights: Path) -> Config:
-        """What decides the numbers, from configuration and header; ModelError where they differ."""
+    def inspect(self, place: Path) -> Inspected:
+        """What configuration and header say; ModelError where they disagree."""
         named = self.named()
         names.refuse_several_layers(named, self.where)
-        found, where = read_header(weights), str(weights)
+        found, where = read_header(place), str(place)
         if len(found.get("w_dec", Stored("F32", ())).shape) == 3:
             raise names.several_layers(where)
         d_in, d_sae, d_out = _widths(found, where)
-        stated = read_scope2(weights, named, self.where, d_sae, SKIP in found)
+        stated = read_scope2(place, named, self.where, d_sae, SKIP in found)
         what = f"d_out {d_out}, the length of b_dec, and d_sae {d_sae}, that of b_enc"
         transcoder = stated.site_out is not None
-        check_layout(found, layout(d_in if transcoder else d_out, d_sae, d_out), where, what)
-        return Config(
+        tensors = layout(d_in if transcoder else d_out, d_sae, d_out)
+        check_layout(found, tensors, where, what)
+        config = Config(
             architecture="jumprelu",
             d_in=d_in,
             d_sae=d_sae,
@@ -51,36 +49,30 @@ class GemmaScope2Options(RepositoryOptions):
             model=stated.model,
             neuronpedia=self.neuronpedia or names.neuronpedia_in(named, stated.model),
         )
+        return Inspected(place, config, tensors)
 
-    def describe(self) -> SaeFacts:
-        """Facts from configuration and header; of one that is not cached, from its names."""
-        weights = self.found()
-        if weights is not None:
-            return self.config(weights).facts
+    def facts_by_name(self) -> SaeFacts:
+        """Site, model and widths as repository and folder are called."""
         named = self.named()
         names.refuse_several_layers(named, self.where)
         hooks, model = names.hooks_in(named), names.model_in(named)
         if hooks is None:
             return SaeFacts(architecture="jumprelu", model=model, neuronpedia=self.neuronpedia)
-        before, after = (names.site_of(hook, self.where) for hook in hooks)
+        site, site_out = names.sites_of(*hooks, self.where)
         return SaeFacts(
             architecture="jumprelu",
-            d_in=names.width_of(model) if before.kind != "attn_z" else None,
+            d_in=names.width_of(model) if site.kind != "attn_z" else None,
             d_sae=width(*names.width_in(named)),
-            site=before,
-            site_out=after if after != before else None,
+            site=site,
+            site_out=site_out,
             model=model,
             neuronpedia=self.neuronpedia or names.neuronpedia_in(named, model),
         )
 
     @classmethod
-    def claims(cls, path: str) -> bool:
-        """Whether `path` is such a file, or has one in it or below, with its tensors.
-
-        One that cannot be read is claimed by its name, so that its own error is told.
-        """
-        file = cls.first(path)
-        return file is not None and _is_one(file)
+    def recognises(cls, weights: Path) -> bool:
+        """Whether a `params.safetensors` has the tensors of Gemma Scope 2."""
+        return set(TENSORS) <= set(read_header(weights))
 
 
 def layout(d_in: int, d_sae: int, d_out: int) -> Layout:
@@ -100,10 +92,3 @@ def _widths(found: dict[str, Stored], where: str) -> tuple[int, int, int]:
     d_sae, d_out = length(found, "b_enc", where), length(found, "b_dec", where)
     sides = [n for n in found.get("w_enc", Stored("F32", ())).shape if n != d_sae]
     return (sides[0] if sides else d_out), d_sae, d_out
-
-
-def _is_one(file: Path) -> bool:
-    try:
-        return set(TENSORS) <= set(read_header(file))
-    except ModelError:
-        return True

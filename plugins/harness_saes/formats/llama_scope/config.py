@@ -9,8 +9,15 @@ from typing import Any
 
 from harness.contract.sites import Site, site_from_hook_name
 from harness.errors import ModelError
-from harness_saes.config_keys import allowed, positive, refuse_unknown, required_text, words
-from harness_saes.core.checks import count, wrong
+from harness_saes.core.checks import (
+    allowed,
+    count,
+    positive,
+    refuse_unknown,
+    required_text,
+    words,
+    wrong,
+)
 
 _DECIDING = words("""
     hook_point_in hook_point_out d_model d_sae expansion_factor act_fn jump_relu_threshold

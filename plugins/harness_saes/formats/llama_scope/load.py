@@ -6,13 +6,12 @@ import math
 from collections.abc import Mapping
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from harness.contract import Sae
 from harness.errors import ModelError
-from harness_saes.finished import linear_sae
+from harness_saes.core.linear import linear_sae
+from harness_saes.files.header import load_safetensors
 from harness_saes.formats.llama_scope.config import LlamaScopeConfig
 from harness_saes.formats.llama_scope.options import NORM, THRESHOLD, LlamaScopeOptions
 
@@ -44,23 +43,23 @@ class LlamaScope:
 
     def load(self, device: str) -> Sae:
         """The SAE on a device; ModelError says which file, tensor or key is missing or wrong."""
-        read = self._options.read(self._options.fetched())
-        try:
-            stored = load_file(read.weights)
-        except (SafetensorError, OSError) as error:
-            raise ModelError(f"{read.weights}: cannot be read ({error}). Copy it again.") from error
-        where = str(read.weights)
+        found = self._options.inspect(self._options.fetched())
+        where = str(found.weights)
         dtype = getattr(torch, self._options.dtype)
-        tensors, spread = canonical(stored, read.stored, dtype, where)
+        stored = load_safetensors(found.weights)
+        tensors, spread = unscaled(stored, found.stored, dtype, where)
         notes = (_note(spread),) if spread is not None else ()
-        return linear_sae(read.config, tensors, self._options.dtype, device, where, notes=notes)
+        return linear_sae(found.config, tensors, self._options.dtype, device, where, notes=notes)
 
 
-def canonical(
+def unscaled(
     stored: Mapping[str, Tensor], config: LlamaScopeConfig, dtype: torch.dtype, where: str
 ) -> tuple[dict[str, Tensor], tuple[float, float] | None]:
-    """The core's tensors, for raw activations; and the shortest and longest decoder row, if those
-    decide and are not 1."""
+    """The tensors of `LinearSae`, for raw activations: the files' scales are folded in.
+
+    Also the lengths of the shortest and the longest decoder row, where these lengths decide which
+    latents are active and are not all 1; None otherwise.
+    """
     before, after = config.norms or _norms(stored, config, where)
     s_in, s_out = (math.sqrt(config.d_in) / norm for norm in (before, after))
     decoder = stored["decoder.weight"].T.to(dtype)

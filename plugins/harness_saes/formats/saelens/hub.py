@@ -18,8 +18,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from harness.errors import ModelError, unknown
-from harness_saes.files.header import Stored, read_header
-from harness_saes.formats.saelens.config import Config, parse_config
+from harness_saes.core.config import Config
+from harness_saes.core.stored import Stored
+from harness_saes.files.header import read_header
+from harness_saes.formats.saelens.config import parse_config
 from harness_saes.formats.saelens.keys import DECIDING
 from harness_saes.formats.saelens.options import CONFIG, WEIGHTS, SaelensOptions
 from harness_saes.formats.saelens.scale import folded

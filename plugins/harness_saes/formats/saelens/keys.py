@@ -5,18 +5,15 @@ A key that is in none of these lists is refused: it could change the numbers.
 
 from __future__ import annotations
 
+from harness_saes.core.checks import words
 
-def _words(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-DECIDING = _words("""
+DECIDING = words("""
     architecture d_in d_sae k apply_b_dec_to_input normalize_activations reshape_activations
     rescale_acts_by_decoder_norm metadata
 """)
 """What version 6 reads when an SAE encodes or decodes."""
 
-FLAT = _words("""
+FLAT = words("""
     activation_fn activation_fn_str activation_fn_kwargs finetuning_scaling_factor hook_name
     hook_point hook_head_index hook_point_head_index hook_name_out hook_head_index_out model_name
     neuronpedia_id
@@ -24,7 +21,7 @@ FLAT = _words("""
 """What the flat form before version 6 had beside that. `finetuning_scaling_factor` says nothing
 that the tensor `scaling_factor` does not, which is looked at instead, as sae_lens does."""
 
-_RUN = _words("""
+_RUN = words("""
     device dtype seed sae_lens_version sae_lens_training_version model_class_name model_kwargs
     model_from_pretrained_kwargs hook_layer hook_eval hook_point_layer hook_point_eval
     hook_layer_out hf_hook_name hf_hook_name_out
@@ -45,7 +42,7 @@ _RUN = _words("""
     wandb_project wandb_id wandb_entity wandb_log_frequency eval_every_n_wandb_logs
     n_batches_for_norm_estimate
 """)
-_LOSS = _words("""
+_LOSS = words("""
     l1_coefficient l1_warm_up_steps lp_norm l0_coefficient l0_warm_up_steps target_l0 l0_lambda
     use_ghost_grads mse_loss_normalization noise_scale normalize_sae_decoder
     scale_sparsity_penalty_by_decoder_norm decoder_orthogonal_init decoder_heuristic_init

@@ -7,16 +7,16 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from harness.contract import Sae
 from harness.errors import ModelError
-from harness_saes.core.checks import number, read_json, wrong
-from harness_saes.core.linear import LinearSae
-from harness_saes.files.header import read_header
-from harness_saes.formats.saelens.config import Config, read_config
+from harness_saes.core.checks import number, wrong
+from harness_saes.core.config import Config
+from harness_saes.core.linear import LinearSae, finite_on
+from harness_saes.files.configuration import read_json
+from harness_saes.files.header import load_safetensors, read_header
+from harness_saes.formats.saelens.config import read_config
 from harness_saes.formats.saelens.options import CONFIG, SCALER, WEIGHTS, SaelensOptions
 from harness_saes.formats.saelens.original import ORIGINALS
 from harness_saes.formats.saelens.scale import UNFOLDED, Unfolded, folded
@@ -49,10 +49,7 @@ def read_folder(folder: Path) -> tuple[Config, dict[str, Tensor]]:
     config = read_config(folder / CONFIG)
     weights = folder / WEIGHTS
     check_tensors(read_header(weights), config, str(weights))
-    try:
-        tensors = load_file(weights)
-    except (SafetensorError, OSError) as error:
-        raise ModelError(f"{weights}: cannot be read ({error}). Copy it again.") from error
+    tensors = load_safetensors(weights)
     if config.normalize != "expected_average_only_in":
         return config, tensors
     return folded(config, tensors, _scaling_factor(folder / SCALER))
@@ -80,12 +77,7 @@ def build(
     where: str,
 ) -> Sae:
     """The SAE from checked tensors: refuses values that are not finite, moves to the device."""
-    ready: dict[str, Tensor] = {}
-    for name, tensor in tensors.items():
-        # A sum is finite only if everything in it is.
-        if not torch.isfinite(tensor.sum(dtype=torch.float64)):
-            raise _not_finite(name, tensor, where)
-        ready[name] = tensor.to(device)
+    ready = finite_on(device, tensors, where)
     if "log_threshold" in ready:
         ready["threshold"] = ready.pop("log_threshold").float().exp()
     scaling = ready.pop(SCALING, torch.ones(1))
@@ -105,11 +97,3 @@ def build(
         log.warning("%s: %s", where, UNFOLDED)
         return Unfolded(config, ready, built)
     return built(config, ready)
-
-
-def _not_finite(name: str, tensor: Tensor, where: str) -> ModelError:
-    bad = int((~torch.isfinite(tensor)).sum())
-    return ModelError(
-        f"{where}: {name} has {bad} values that are not finite, of {tensor.numel()}. "
-        "Expected numbers only. Copy the file again; if they stay, the training diverged."
-    )

@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import model_validator
 
 from harness.contract import Location, Needs, SaeFacts, SaeOptions
-from harness.errors import ModelError
+from harness.errors import ModelError, listed
 from harness_saes.files.header import read_header
 from harness_saes.formats.saelens.config import read_config
 from harness_saes.formats.saelens.tensors import check_tensors
@@ -96,6 +96,5 @@ def _inside(folder: Path) -> str:
     found = [file for depth in ("*", "*/*") for file in folder.glob(f"{depth}/{WEIGHTS}")]
     if not found:
         return ""
-    names = sorted(str(file.parent.relative_to(folder)) for file in found)
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return f" It holds {', '.join(names[:_SHOWN])}{more}: give the path of one."
+    names = (str(file.parent.relative_to(folder)) for file in found)
+    return f" It holds {listed(names, _SHOWN)}: give the path of one."

@@ -16,10 +16,9 @@ from torch import Tensor
 
 from harness.contract import SaeFacts
 from harness.contract.latents import Latents, joined
-from harness.errors import ModelError
-from harness_saes.core.linear import CHUNK_BYTES, fingerprint, summed
+from harness_saes.core.config import Config
+from harness_saes.core.linear import CHUNK_BYTES, checked, fingerprint, summed
 from harness_saes.core.normalisation import normalised, restore
-from harness_saes.formats.saelens.config import Config
 
 
 class _Original:
@@ -39,6 +38,10 @@ class _Original:
         self._config = config
         self._sae = _original(config, tensors, dtype)
 
+    def _normalised(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """x as sae_lens' object is to read it, and what `restore` needs of each token."""
+        return normalised(checked(x, self._config).to(self._sae.dtype), self._config)
+
 
 class MatchingPursuitSae(_Original):
     """Greedy pursuit on the residual with tied weights.
@@ -52,24 +55,14 @@ class MatchingPursuitSae(_Original):
     Source: SAELens 6.54, `matching_pursuit_sae.py`.
     """
 
-    def __init__(
-        self,
-        config: Config,
-        tensors: Mapping[str, Tensor],
-        dtype: torch.dtype = torch.float32,
-        *,
-        notes: tuple[str, ...] = (),
-    ) -> None:
-        super().__init__(config, tensors, dtype, notes=notes)
-        self._step = max(1, CHUNK_BYTES // (config.d_sae * dtype.itemsize))
-
     @torch.no_grad()
     def encode(self, x: Float[Tensor, "tokens d_in"]) -> Latents:
         """Sparse latents of each token; ModelError where x has another width than d_in."""
-        read, context = normalised(_checked(x, self._config).to(self._sae.dtype), self._config)
+        read, context = self._normalised(x)
+        step = max(1, CHUNK_BYTES // (self._config.d_sae * self._sae.dtype.itemsize))
         parts = [
-            Latents.from_dense(self._sae.encode(read[start : start + self._step]))
-            for start in range(0, max(1, len(x)), self._step)
+            Latents.from_dense(self._sae.encode(read[start : start + step]))
+            for start in range(0, max(1, len(x)), step)
         ]
         return replace(joined(parts), context=context)
 
@@ -100,23 +93,17 @@ class TemporalSae(_Original):
     Source: SAELens 6.54, `temporal_sae.py`; arXiv 2511.01836.
     """
 
-    def __init__(
-        self,
-        config: Config,
-        tensors: Mapping[str, Tensor],
-        dtype: torch.dtype = torch.float32,
-        *,
-        notes: tuple[str, ...] = (),
-    ) -> None:
-        super().__init__(config, tensors, dtype, notes=notes)
-        scalar = config.normalize == "constant_scalar_rescale"
-        self._factor = float(config.rules["activation_normalization_factor"] or 1) if scalar else 1
-        self._adds_b_dec = not config.rules["tied_weights"] or config.apply_b_dec_to_input
+    @property
+    def _factor(self) -> float:
+        """What the SAE's input is multiplied with, and its output divided by."""
+        scaled = self._config.normalize == "constant_scalar_rescale"
+        factor = self._config.rules["activation_normalization_factor"] if scaled else None
+        return float(factor or 1)
 
     @torch.no_grad()
     def encode(self, x: Float[Tensor, "tokens d_in"]) -> Latents:
         """Novel codes of each token of one sequence; ModelError where x is not d_in wide."""
-        read, context = normalised(_checked(x, self._config).to(self._sae.dtype), self._config)
+        read, context = self._normalised(x)
         if not len(x):
             return Latents.from_dense(
                 read.new_zeros(0, self._config.d_sae), **context, predicted=read
@@ -129,7 +116,7 @@ class TemporalSae(_Original):
     def reconstruct(self, latents: Latents) -> Float[Tensor, "tokens d_in"]:
         """x̂ of latents that this SAE encoded, or of others with the same context."""
         out = summed(latents, self._sae.W_dec) + latents.context["predicted"]
-        if self._adds_b_dec:
+        if not self._config.rules["tied_weights"] or self._config.apply_b_dec_to_input:
             out += self._sae.b_dec
         out /= self._factor
         restore(out, latents.context)
@@ -155,22 +142,13 @@ def _original(config: Config, tensors: Mapping[str, Tensor], dtype: torch.dtype)
     from sae_lens.registry import get_sae_class
 
     sae_class, config_class = get_sae_class(config.architecture)
-    told: dict[str, Any] = {
+    settings: dict[str, Any] = {
         **config.rules,
         "d_in": config.d_in,
         "d_sae": config.d_sae,
         "apply_b_dec_to_input": config.apply_b_dec_to_input,
         "device": "meta",  # no random weights first
     }
-    sae: SAE[Any] = sae_class(config_class(**told))
+    sae: SAE[Any] = sae_class(config_class(**settings))
     sae.load_state_dict(dict(tensors), assign=True)
     return sae.to(device=tensors["W_dec"].device, dtype=dtype).eval()
-
-
-def _checked(x: Tensor, config: Config) -> Tensor:
-    if x.ndim != 2 or x.shape[1] != config.d_in:
-        raise ModelError(
-            f"SAE: activations of shape {list(x.shape)}. Expected [tokens, {config.d_in}], the "
-            "SAE's d_in. Is it used at the site it was trained on?"
-        )
-    return x

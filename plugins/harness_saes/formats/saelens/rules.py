@@ -58,9 +58,8 @@ def _read_temporal(data: Mapping[str, Any], where: str) -> dict[str, JSON]:
     kind = data.get("sae_diff_type") or "topk"
     if kind not in ("topk", "relu"):
         raise wrong(where, "sae_diff_type", kind, "topk, relu")
-    k = count(data, "kval_topk", where) if data.get("kval_topk") is not None else None
-    if k is not None and k > d_sae:
-        raise wrong(where, "kval_topk", k, f"1 to d_sae, which is {d_sae}")
+    limited = data.get("kval_topk") is not None
+    k = count(data, "kval_topk", where, most=d_sae, most_is="d_sae") if limited else None
     factor = number(data, "activation_normalization_factor", 1.0, where)
     if factor <= 0:
         raise wrong(where, "activation_normalization_factor", factor, "a number above 0")

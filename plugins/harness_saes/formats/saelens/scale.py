@@ -18,7 +18,7 @@ from torch import Tensor
 
 from harness.contract import Sae, SaeFacts
 from harness.contract.latents import Latents
-from harness_saes.formats.saelens.config import BATCHTOPK, Config
+from harness_saes.core.config import BATCHTOPK, Config
 
 log = logging.getLogger(__name__)
 

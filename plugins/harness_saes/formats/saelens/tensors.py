@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from harness.errors import ModelError, listed
-from harness_saes.files.header import Stored
-from harness_saes.formats.saelens.config import BATCHTOPK, JUMPRELU, SKIP, Config
+from harness_saes.core.config import BATCHTOPK, JUMPRELU, SKIP, Config
+from harness_saes.core.stored import Entry, Stored, check_layout
 from harness_saes.formats.saelens.rules import OWN
 
-_FLOATS = ("F32", "BF16", "F16", "F64")
 SCALING = "scaling_factor"
 """Of fine-tuned SAEs, and for a while written by all: then all ones, which changes nothing."""
 
@@ -40,26 +39,17 @@ def check_tensors(found: Mapping[str, Stored], config: Config, where: str) -> No
     shapes = expected(config)
     if "threshold" in shapes and "log_threshold" in found:
         shapes["log_threshold"] = shapes.pop("threshold")
-    optional = {SCALING: (config.d_sae,)}
     if missing := shapes.keys() - found.keys():
         raise ModelError(
             f"{where}: {listed(missing)} not found. Expected for {config.architecture}: "
             f"{listed(shapes)}; found: {listed(found)}. Is the architecture in cfg.json right?"
         )
-    if extra := found.keys() - shapes.keys() - optional.keys():
+    if extra := found.keys() - shapes.keys() - {SCALING}:
         raise ModelError(
             f"{where}: {listed(extra)} is one tensor too many. Expected for "
             f"{config.architecture}: {listed(shapes)}. Is the architecture in cfg.json right?"
         )
-    for name, stored in found.items():
-        shape = (shapes | optional)[name]
-        if stored.shape != shape:
-            turned = ", which is transposed" if stored.shape == shape[::-1] else ""
-            raise ModelError(
-                f"{where}: {name} is {list(stored.shape)}{turned}. Expected {list(shape)} "
-                f"(d_in {config.d_in}, d_sae {config.d_sae} in cfg.json)."
-            )
-        if stored.dtype not in _FLOATS:
-            raise ModelError(
-                f"{where}: {name} is stored as {stored.dtype}. Expected {', '.join(_FLOATS)}."
-            )
+    layout = {name: Entry(shape) for name, shape in shapes.items()}
+    layout[SCALING] = Entry((config.d_sae,), optional=True)
+    what = f"d_in {config.d_in}, d_sae {config.d_sae} in cfg.json"
+    check_layout(found, layout, where, what)

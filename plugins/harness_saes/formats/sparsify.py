@@ -1,4 +1,4 @@
-"""Options of the format `sparsify`, and what its cfg.json and header say."""
+"""SAEs and transcoders of sparsify: the options, and what cfg.json and header say."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from harness.contract import SaeFacts, Site
+from harness.contract import Site
 from harness.errors import ModelError
-from harness_saes.config_keys import refuse_unknown
-from harness_saes.core.checks import count, flag, text, wrong
-from harness_saes.core.stored import Entry, Layout, check_layout
+from harness_saes.core.checks import count, flag, refuse_unknown, text, wrong
+from harness_saes.core.config import Config
+from harness_saes.core.stored import Entry, Inspected, Layout, check_layout
+from harness_saes.files.configuration import read_json
 from harness_saes.files.header import read_header
-from harness_saes.files.places import FolderOptions, folders_with, read_json
-from harness_saes.formats.saelens.config import Config
+from harness_saes.files.places import FolderOptions
 
 CONFIG = "cfg.json"
 WEIGHTS = "sae.safetensors"
@@ -43,38 +43,25 @@ class SparsifyOptions(FolderOptions):
     """An SAE or transcoder in the form of EleutherAI's sparsify."""
 
     choice: ClassVar[str] = "hookpoint"
+    usual: ClassVar[tuple[str, ...]] = (CONFIG, WEIGHTS)
     hookpoint: str | None = None
     """The SAE's folder in a repository with several, such as `layers.15` or `layers.15.mlp`."""
     transcode: bool | None = None
     """Whether it is a transcoder, where cfg.json is from before 2025 and does not say: the
     decoder's bias is subtracted from the input of an SAE, but not of a transcoder."""
 
-    def names(self) -> tuple[str, ...]:
-        """Both files."""
-        return CONFIG, WEIGHTS
-
-    def describe(self) -> SaeFacts:
-        """Facts from cfg.json, and whether the header fits; nothing of what is not cached."""
-        folder = self.found()
-        return SaeFacts() if folder is None else self.checked(folder).facts
-
-    def checked(self, folder: Path) -> Config:
-        """The configuration in a folder whose tensors are those that it describes."""
-        config, skip = read_config(folder / CONFIG, self.transcode, self.hookpoint or str(folder))
+    def inspect(self, place: Path) -> Inspected:
+        """What cfg.json and header say; ModelError where they disagree."""
+        config, skip = read_config(place / CONFIG, self.transcode, self.hookpoint or str(place))
         what = f"d_in {config.d_in} and {config.d_sae} latents in {CONFIG}"
-        header, weights = read_header(folder / WEIGHTS), str(folder / WEIGHTS)
-        check_layout(header, layout(config, skip), weights, what)
-        return config
+        weights, tensors = place / WEIGHTS, layout(config, skip)
+        check_layout(read_header(weights), tensors, str(weights), what)
+        return Inspected(weights, config, tensors)
 
     @classmethod
-    def claims(cls, path: str) -> bool:
-        """Whether `path` is a folder with both files, or with folders of them."""
-        for folder in folders_with(Path(path), (CONFIG, WEIGHTS)):
-            try:
-                return {"d_in", "k"} <= read_json(folder / CONFIG).keys()
-            except ModelError:
-                return True  # the files' names are sparsify's: its own error is told
-        return False
+    def recognises(cls, folder: Path) -> bool:
+        """Whether cfg.json has the keys that only sparsify's have."""
+        return {"d_in", "k"} <= read_json(folder / CONFIG).keys()
 
 
 def layout(config: Config, skip: bool) -> Layout:

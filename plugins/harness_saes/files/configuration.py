@@ -1,0 +1,22 @@
+"""Configuration files, which are JSON objects."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from harness.errors import ModelError
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """The JSON object in a file; ModelError where there is none."""
+    try:
+        data = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ModelError(f"{file}: cannot be read ({error.strerror}).") from error
+    except ValueError as error:
+        raise ModelError(f"{file}: is no JSON ({error}). Copy or download it again.") from error
+    if not isinstance(data, dict):
+        raise ModelError(f"{file}: is no JSON object. Expected a configuration.")
+    return data

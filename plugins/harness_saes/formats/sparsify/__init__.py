@@ -1,1 +1,0 @@
-"""SAEs and transcoders of EleutherAI's sparsify."""
