@@ -93,7 +93,7 @@ def allowed(
 
 
 def positive(data: Mapping[str, Any], key: str, where: str, *, zero: bool = False) -> float:
-    """A finite number above 0, or from 0."""
+    """A finite number above 0, or from 0 with `zero`; ModelError for anything else."""
     value = data.get(key)
     numeric = isinstance(value, int | float) and not isinstance(value, bool)
     number = float(value) if numeric else math.nan  # type: ignore[arg-type]
@@ -103,7 +103,7 @@ def positive(data: Mapping[str, Any], key: str, where: str, *, zero: bool = Fals
 
 
 def required_text(data: Mapping[str, Any], key: str, where: str) -> str:
-    """A text that must be there."""
+    """Text; ModelError where the key is missing, null or something else."""
     value = text(data, key, where)
     if value is None:
         raise wrong(where, key, value, "text")
