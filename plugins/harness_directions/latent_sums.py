@@ -1,4 +1,4 @@
-"""Sums of an SAE's latents over sets of prompts: what the choice of features is made from."""
+"""Sums of an SAE's latents over sets of prompts, by which features are chosen."""
 
 from __future__ import annotations
 

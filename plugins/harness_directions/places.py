@@ -1,4 +1,4 @@
-"""Whether two names mean the same place of a model, and where an SAE's decoder rows live."""
+"""Sites of directions: which of them are the same, and where an SAE's decoder rows belong."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ class PrincipalComponents(Sums[PrincipalComponentsOptions]):
         self._exact_width = exact_width
 
     def update(self, state: State, batch: Batch) -> State:
-        """Adds the batch's products."""
+        """Adds the batch's ΔHᵀΔH or its sketch, Σ_t ΔH_t, ‖ΔH‖², and counts tokens and prompts."""
         if not len(batch.selected):
             return state
         right = batch.right

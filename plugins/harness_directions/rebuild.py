@@ -1,4 +1,4 @@
-"""From chosen features to a direction: the fit, its two records, and what both choices share."""
+"""Rebuilds a target direction from chosen SAE features: the fit and its records."""
 
 from __future__ import annotations
 

@@ -66,7 +66,9 @@ class SaeFeatures(Rebuilt[SaeFeaturesOptions]):
     def _overlap(
         self, features: tuple[int, ...] | str, d_sae: int | None, inputs: Inputs
     ) -> tuple[Record, ...]:
-        """`feature_overlap.topk@1`, |∩| of both top-k sets, if asked for; or why there are none.
+        """`feature_overlap.topk@1`, the number of features in both top-k sets, with `against`.
+
+        `features` are those chosen here, or the reason why none could be chosen.
 
         Raises TaskError where the other direction is no choice of k features of the same SAE.
         """

@@ -69,9 +69,9 @@ class ShiftedFeatures(_OnPair[ShiftedFeaturesOptions]):
 
 
 class MatchedFeatures(_OnPair[MatchedFeaturesOptions]):
-    """As many features as `shifted_features` would choose, each active about as often as one of
-    those: the control of zeroing, since features that are never active would be a free win.
+    """Draws as many features as `shifted_features` chooses, each active about as often as one.
 
+    They are the control of zeroing: features that are never active would be zeroed at no cost.
     For each chosen feature, one draw among the ten others whose share of active tokens on the left
     is nearest to its own (by |log| of the counts), without replacement. Seeded by the task.
     Undefined: as `shifted_features`, and where fewer than 2n latents are active on the left.

@@ -58,7 +58,7 @@ def merged(left: State, right: State) -> State:
 
 
 def count(state: State, name: str) -> int:
-    """An entry that counts something; 0 where it is absent."""
+    """A count that the state holds under a name; 0 where it has no such entry."""
     return int(state[name][0]) if name in state else 0
 
 

@@ -135,7 +135,7 @@ class Cosine:
         return sums
 
     def value(self, sums: Mapping[str, np.ndarray]) -> Sequence[np.ndarray]:
-        """Means and shares left out, and what is told of the distribution."""
+        """Mean cosines, shares of tokens without one, the share below, and quantiles."""
         found = {}
         for kind in self._kinds:
             id, n = f"cosine.{kind}@1", sums["n"]

@@ -93,12 +93,12 @@ def sums_by(
 
 
 def pieces(values: Shaped[Tensor, "tokens ..."]) -> list[slice]:
-    """Slices of rows that are small enough to copy in float64."""
+    """Slices of consecutive rows, each small enough to be copied in float64."""
     step = at_once(values)
     return [slice(start, start + step) for start in range(0, len(values), step)]
 
 
 def at_once(values: Shaped[Tensor, "tokens ..."]) -> int:
-    """How many rows such a slice has."""
+    """How many rows each slice of `pieces` has."""
     most = _PIECE.get(values.device.type, _PIECE_ELSEWHERE)
     return max(1, most * len(values) // max(1, values.numel()))

@@ -191,7 +191,7 @@ class ExplainedRatio:
         return torch.stack(columns, 1)
 
     def value(self, sums: Mapping[str, np.ndarray]) -> Sequence[np.ndarray]:
-        """The chosen values and the ratio of the scales."""
+        """The chosen ratios, then the right side's scale over the left one's."""
         with np.errstate(divide="ignore", invalid="ignore"):
             measured = sums["all.right"] / np.where(sums["all.left"] > 0, sums["all.left"], np.nan)
             scale = measured if self._norm == "msq" else np.sqrt(measured)

@@ -75,7 +75,7 @@ class IntersectionRatio:
         return found
 
     def value(self, sums: Mapping[str, np.ndarray]) -> Sequence[np.ndarray]:
-        """The chosen values."""
+        """The mean ratio of tokens, the ratio of all together, and chance; those chosen."""
         defined = sums[f"n.{EACH}"]
         found = {
             EACH: documents.ratio(sums["ratio"], defined),

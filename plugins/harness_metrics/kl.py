@@ -118,5 +118,5 @@ class Kl:
         return found
 
     def value(self, sums: Mapping[str, np.ndarray]) -> Sequence[np.ndarray]:
-        """The chosen divergences."""
+        """The chosen divergences, averaged over tokens."""
         return [documents.ratio(sums[value.id], sums["n"]) for value in self.values]

@@ -63,7 +63,7 @@ class LatentOverlap:
         return found
 
     def value(self, sums: Mapping[str, np.ndarray]) -> Sequence[np.ndarray]:
-        """The chosen values."""
+        """The mean ratio of tokens, and the ratio of the data's largest latents; those chosen."""
         found = {}
         if "ratio" in sums:
             found[TOKEN] = documents.ratio(sums["ratio"], sums[f"n.{TOKEN}"])

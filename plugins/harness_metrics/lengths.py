@@ -1,4 +1,4 @@
-"""Squared lengths of rows and of what lies between rows, in float64, with little memory."""
+"""Squared lengths of rows and of their differences, in float64, a few rows at a time."""
 
 from __future__ import annotations
 

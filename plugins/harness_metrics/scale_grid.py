@@ -26,12 +26,12 @@ class ScaleGrid:
 
     @classmethod
     def known(cls, u: float) -> ScaleGrid:
-        """The scale is known beforehand."""
+        """The grid of one node, for a scale that is known beforehand: u is its logarithm."""
         return cls(np.array([u]))
 
     @classmethod
     def lobatto(cls, intervals: int) -> ScaleGrid:
-        """The scale is known at the end; `intervals` is even, so that 0 is a node."""
+        """A grid for a scale that is known only at the end; `intervals` is even: 0 is a node."""
         angles = np.pi * np.arange(intervals, -1, -1) / intervals
         nodes = REACH * np.cos(angles)
         nodes[intervals // 2] = 0.0
@@ -39,7 +39,7 @@ class ScaleGrid:
 
     @property
     def ratios(self) -> Float64[np.ndarray, " nodes"]:
-        """exp(u)."""
+        """exp(u), the scales themselves."""
         ratios: np.ndarray = np.exp(self.nodes)
         return ratios
 

@@ -90,7 +90,7 @@ def _cells(tokens: Sequence[Tokens]) -> int:
 
 
 def _attempt(work: Callable[[Sequence[Tokens]], T], part: Sequence[Tokens]) -> T | None:
-    """The result, or None where the memory did not suffice; then everything is freed again."""
+    """The result, or None where the memory did not suffice; what the attempt held is then freed."""
     try:
         return work(part)
     except RuntimeError as error:

@@ -37,7 +37,7 @@ def facts_of(
 def sizes(config: Mapping[str, Any], tensors: Set[str], dtype: str, device: str) -> Needs:
     """What decides the cost of a model, from its config.json and the names of its tensors.
 
-    `dtype` and `device` are the backend's options; sizes that nothing tells are None.
+    `dtype` and `device` are the backend's options; a size that is not stated is None.
     """
     text = _text_part(config)
     facts = facts_of(config, parameters=None, chat_template=None)

@@ -122,8 +122,8 @@ class Session:
     def batch(self, arms: tuple[int, ...], mask: Tensor | None) -> Iterator[None]:
         """A batch of ours: the arm of each row, and where it is not padding.
 
-        `mask` None: the attention mask of each forward tells. What a batch that failed noted is
-        forgotten, as it may run again in smaller ones.
+        Without a `mask`, each forward's own attention mask is used. Where the batch fails, its
+        notes are dropped: it may be repeated in smaller batches.
         """
         self._ledger.commit()  # what someone else's forwards noted before
         self._own, self._mask, self._plan = True, mask, self._plan_of(arms)

@@ -88,8 +88,8 @@ class TransformersModel:
     def render(self, examples: Sequence[Example], prompt: Prompt) -> list[Tokens]:
         """Prompts as token ids, with exactly the special tokens that the model expects.
 
-        With demonstrations, `span` is the query alone: the longest end that the prompt shares with
-        the same prompt without them.
+        With demonstrations, `span` covers only the query: the longest end that the prompt shares
+        with the same prompt without them.
         """
         return self._renderer(examples, prompt)
 

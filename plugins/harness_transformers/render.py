@@ -34,10 +34,10 @@ class Renderer:
             )
         write = self._plain if plain else self._chat
         texts = [write(example, prompt, prompt.demonstrations) for example in examples]
-        alone = [write(e, prompt, ()) for e in examples] if prompt.demonstrations else texts
-        self._tokenise({piece for pieces in (*texts, *alone) for piece in pieces})
+        queries = [write(e, prompt, ()) for e in examples] if prompt.demonstrations else texts
+        self._tokenise({piece for pieces in (*texts, *queries) for piece in pieces})
         out = []
-        for example, pieces, query in zip(examples, texts, alone, strict=True):
+        for example, pieces, query in zip(examples, texts, queries, strict=True):
             ids = self._join(pieces, plain)
             start = len(ids) - _common_end(ids, self._join(query, plain)) if query != pieces else 0
             ids = ids[: prompt.max_tokens]

@@ -1,1 +1,1 @@
-"""SAEs as tensors and rules: encoding, reconstruction, what every format is checked for."""
+"""How SAEs compute, and what is checked of every format; reads no file and knows no format."""

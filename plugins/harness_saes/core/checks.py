@@ -63,28 +63,28 @@ def words(text: str) -> frozenset[str]:
 def refuse_unknown(
     data: Mapping[str, Any],
     deciding: Set[str],
-    telling: Set[str],
+    describing: Set[str],
     where: str,
-    telling_is: str = "what only tells of training",
+    others: str = "what only tells of training",
 ) -> None:
-    """Refuses keys of which nobody knows whether they decide numbers.
+    """Refuses a key that is neither read nor known to change no number.
 
-    `deciding` are the keys that a format reads, `telling` those that describe how the SAE was
-    trained; `telling_is` names the latter in the message.
+    `deciding` are the keys that a format reads, `describing` those that only describe how the SAE
+    was trained; `others` names the latter in the message.
     """
     for key in data:
-        if key not in deciding | telling:
+        if key not in deciding | describing:
             raise ModelError(
                 f"{where}: unknown key {key!r}, which could change the numbers. Allowed: "
-                f"{listed(deciding, 20)}, and {telling_is}."
-                f"{suggestion(key, deciding | telling)} Remove the key if it changes nothing."
+                f"{listed(deciding, 20)}, and {others}."
+                f"{suggestion(key, deciding | describing)} Remove the key if it changes nothing."
             )
 
 
 def allowed(
     data: Mapping[str, Any], key: str, default: Any, values: tuple[Any, ...], where: str
 ) -> Any:
-    """The value of a key that may only be one of some; the default where it is not there."""
+    """The value of a key, which must be one of `values`; the default where the key is missing."""
     value = data.get(key, default)
     # 1 and True are equal in Python, and different in JSON.
     if not any(value == v and type(value) is type(v) for v in values):
@@ -93,7 +93,7 @@ def allowed(
 
 
 def positive(data: Mapping[str, Any], key: str, where: str, *, zero: bool = False) -> float:
-    """A finite number above 0, or from 0."""
+    """A finite number above 0, or from 0 with `zero`; ModelError for anything else."""
     value = data.get(key)
     numeric = isinstance(value, int | float) and not isinstance(value, bool)
     number = float(value) if numeric else math.nan  # type: ignore[arg-type]
@@ -103,7 +103,7 @@ def positive(data: Mapping[str, Any], key: str, where: str, *, zero: bool = Fals
 
 
 def required_text(data: Mapping[str, Any], key: str, where: str) -> str:
-    """A text that must be there."""
+    """Text; ModelError where the key is missing, null or something else."""
     value = text(data, key, where)
     if value is None:
         raise wrong(where, key, value, "text")

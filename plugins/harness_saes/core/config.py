@@ -69,7 +69,7 @@ class Config:
 
     @property
     def facts(self) -> SaeFacts:
-        """What the contract calls the facts of an SAE."""
+        """Architecture, widths, sites and model, as the contract has them."""
         return SaeFacts(
             architecture=self.architecture,
             d_in=self.d_in,

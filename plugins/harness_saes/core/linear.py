@@ -69,7 +69,7 @@ class LinearSae:
         self.facts: SaeFacts = config.facts
         self.fingerprint = fingerprint(config, tensors, dtype)
         self.notes = notes
-        """What whoever reads this SAE's numbers should know, in sentences."""
+        """Sentences for readers of this SAE's numbers, such as that its scale was changed."""
         self._config = config
         self._chunk_bytes = chunk_bytes
         self._dtype = dtype
@@ -121,7 +121,7 @@ class LinearSae:
 
     @torch.no_grad()
     def reconstruct(self, latents: Latents) -> Float[Tensor, "tokens d_out"]:
-        """x̂ of latents that this SAE encoded, or of others with the same context."""
+        """x̂ = z W_dec + b_dec, scaled back by the context that `encode` kept with the latents z."""
         out = summed(latents, self._w_dec)
         out += self._b_dec
         restore(out, latents.context)

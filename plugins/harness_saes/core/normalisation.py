@@ -10,7 +10,7 @@ from torch import Tensor, where
 from harness_saes.core.config import Config
 
 _EPSILON = 1e-5
-"""What sae_lens adds to the standard deviation of a layer norm; it does not take it off again."""
+"""sae_lens adds this to the standard deviation when it divides, but not when it scales back."""
 
 
 def normalised(
@@ -36,7 +36,7 @@ def normalised(
 
 
 def restore(out: Float[Tensor, "tokens d_in"], context: Mapping[str, Tensor]) -> None:
-    """Turns a reconstruction, in place, back into the space that `normalised` came from."""
+    """Scales a reconstruction back, in place, to the activations that `normalised` was given."""
     if "scale" in context:
         out *= context["scale"][:, None]
     if "shift" in context:

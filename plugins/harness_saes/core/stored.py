@@ -55,7 +55,7 @@ class Inspected:
 
     @property
     def facts(self) -> SaeFacts:
-        """What the contract calls the facts of an SAE."""
+        """Architecture, widths, sites and model, as the contract has them."""
         return self.config.facts
 
 

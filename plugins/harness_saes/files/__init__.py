@@ -1,1 +1,1 @@
-"""Where the files of an SAE are, and what their headers say."""
+"""Where the files of an SAE are, and how each kind of file is read."""

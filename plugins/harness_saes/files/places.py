@@ -1,4 +1,4 @@
-"""Where an SAE's files are: a local folder or file, or a repository on the hub, and what in it."""
+"""Options that say where an SAE's files are: a local folder or file, or a hub repository."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from harness_saes.files.hub_files import cached, fetch, is_hub_id
 from harness_saes.files.pt_file import read_pt
 
 _DEPTH = 3
-"""How many folders deep SAEs are looked for, to name them in messages."""
+"""Levels of folders in which SAEs are searched for, to list them in messages."""
 
 
 class PlacedOptions(SaeOptions):
@@ -71,7 +71,7 @@ class PlacedOptions(SaeOptions):
         return self.within(fetch(self.path, self.patterns(), self.revision, self.where))
 
     def needs(self) -> Needs:
-        """Whether there is something to download, and the type of the numbers."""
+        """What is to be downloaded, None if all is here, and the bytes of a number."""
         download = self.path if self.found() is None else None
         return Needs(download, number_bytes=8 if self.dtype == "float64" else 4)
 
@@ -116,7 +116,7 @@ class FolderOptions(PlacedOptions):
         return [f"{self.chosen}/{name}" if self.chosen else name for name in self.names()]
 
     def within(self, root: Path) -> Path:
-        """The folder with the files; a message names those that there are to choose from."""
+        """The SAE's folder; where it is not clear which, the message lists those to choose from."""
         names, chosen = self.names(), self.chosen
         folder = root / chosen if chosen else root
         lacking = [name for name in names if not (folder / name).is_file()]
@@ -196,7 +196,7 @@ class FileOptions(PlacedOptions):
         return [self.file]
 
     def within(self, root: Path) -> Path:
-        """The file; a message names those that there are to choose from."""
+        """The SAE's file; where it is not clear which, a message lists those to choose from."""
         if root.is_file():
             if self.file is not None:
                 raise ModelError(f"{self.where}: is a file itself. Remove the option file.")

@@ -1,4 +1,4 @@
-"""Files of torch.save, read without trusting them: the pickle inside is walked, never run."""
+"""Files of torch.save, read without trusting them: the pickle inside is parsed, never run."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def load_pt(path: Path, where: str) -> dict[str, Tensor | Any]:
 
 @dataclass(frozen=True)
 class _Global:
-    """A name that the pickle looks up: never looked up here."""
+    """A Python name that the pickle asks for; it is compared with known names, never imported."""
 
     name: str
 
@@ -142,7 +142,7 @@ class _Tensor:
 
 
 class _ForeignCall(Exception):
-    """The pickle names something that is neither a tensor nor a plain value."""
+    """The pickle asks for a Python name that no tensor and no plain value needs."""
 
 
 def _rebuilt(storage: Any, offset: Any, shape: Any, stride: Any, *_: Any) -> _Tensor:

@@ -1,4 +1,4 @@
-"""One SAE among those of a repository: on the hub, copied to a folder, or its file alone."""
+"""Options of formats whose SAEs lie in a repository: on the hub, in a local copy, or one file."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class RepositoryOptions(PlacedOptions):
     def within(self, root: Path) -> Path:
         """The weights file; a message names the SAEs that there are to choose from."""
         if root.is_file():
-            return self._alone(root)
+            return self._file_given(root)
         if self.id is None and (own := self._file(root, "")) is not None:
             return own
         known = self.below(root)
@@ -86,21 +86,21 @@ class RepositoryOptions(PlacedOptions):
         return self.within(folder)
 
     def named(self) -> str:
-        """A text with the repository's and the SAE's names, which tell layer and place."""
+        """The names of repository, folders and file as one path; layer and site are in them."""
         if self._local() is None:
             return f"{self.path}/{self._name()}"
         # Not resolved: a cache of the hub links to files without names.
         return (self.found() or Path(self.path)).absolute().as_posix()
 
     def needs(self) -> Needs:
-        """What is to be downloaded, and the type of the numbers."""
+        """Which SAE of the repository is to be downloaded, if any, and the bytes of a number."""
         needs = super().needs()
         download = f"{self.path} {self._name()}" if needs.download else None
         return Needs(download, number_bytes=needs.number_bytes)
 
     @classmethod
     def complete(cls, weights: Path) -> bool:
-        """Whether what a weights file of the cache cannot do without was fetched with it."""
+        """Whether the other files that loading needs lie in the cache beside a weights file."""
         return True
 
     @classmethod
@@ -154,7 +154,8 @@ class RepositoryOptions(PlacedOptions):
                 return file
         return None
 
-    def _alone(self, file: Path) -> Path:
+    def _file_given(self, file: Path) -> Path:
+        """The file that `path` itself is, once its name and the option id fit."""
         if self.id is not None:
             raise ModelError(f"{self.where}: path is a file itself. Remove id.")
         if not self._is_named(file):

@@ -72,7 +72,7 @@ class GemmaScopeOptions(RepositoryOptions):
 
 
 def layout(d_in: int, d_sae: int, names: Iterable[str]) -> Layout:
-    """How the file stores the core's tensors; some files write w_enc and w_dec."""
+    """The arrays that the file must have; some files call the weights w_enc and w_dec."""
     small = "w_enc" in names
     return {
         "w_enc" if small else "W_enc": Entry((d_in, d_sae), "W_enc"),
@@ -85,7 +85,7 @@ def layout(d_in: int, d_sae: int, names: Iterable[str]) -> Layout:
 
 @dataclass(frozen=True)
 class Names:
-    """What names tell; None where they do not."""
+    """What the names of repository and folders say; None where they do not say it."""
 
     site: Site | None = None
     model: str | None = None

@@ -92,17 +92,18 @@ class QwenScopeOptions(RepositoryOptions):
         return set(contents.tensors) | set(contents.plain) == set(TENSORS)
 
     def _k(self, d_sae: int) -> int:
+        """Latents per token: the option, or what the repository's name says; they must agree."""
         named = _last(self.named())
-        told = int(named[3]) if named else None
-        k = self.k or told
+        by_name = int(named[3]) if named else None
+        k = self.k or by_name
         if k is None:
             raise ModelError(
                 f"{self.where}: no file says how many latents are active, and the path has no "
                 "folder such as SAE-Res-Qwen3-1.7B-Base-W32K-L0_50. Give k (50 there)."
             )
-        if told not in (None, k):
+        if by_name not in (None, k):
             raise ModelError(
-                f"{self.where}: k is {k}, but the repository's name says L0_{told}. Remove k."
+                f"{self.where}: k is {k}, but the repository's name says L0_{by_name}. Remove k."
             )
         if k > d_sae:
             raise ModelError(f"{self.where}: k is {k}. Allowed: 1 to d_sae, which is {d_sae}.")

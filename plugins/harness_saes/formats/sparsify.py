@@ -125,23 +125,23 @@ def _architecture(data: Mapping[str, Any], k: int, d_sae: int, where: str) -> st
     return "abstopk" if signed else "topk"
 
 
-def _transcodes(data: Mapping[str, Any], said: bool | None, skip: bool, where: str) -> bool:
-    """Whether the file is a transcoder's; files from before sparsify 1.0 do not say."""
+def _transcodes(data: Mapping[str, Any], given: bool | None, skip: bool, where: str) -> bool:
+    """Whether it is a transcoder: by cfg.json, or by the option for files before sparsify 1.0."""
     if "transcode" in data:
         found = flag(data, "transcode", False, where)
-        if said is not None and said != found:
+        if given is not None and given != found:
             raise ModelError(
-                f"{where}: key transcode is {found}, but the task says {said}. "
+                f"{where}: key transcode is {found}, but the task says {given}. "
                 "Remove the option transcode; it is for files without the key."
             )
         return found
-    if skip and said is None:
+    if skip and given is None:
         raise ModelError(
             f"{where}: has a skip connection but no key transcode, as before sparsify 1.0, and "
             "the two kinds compute differently. Say which it is: transcode = true if it predicts "
             "a module's output; false is what sparsify itself assumes today."
         )
-    return bool(said)
+    return bool(given)
 
 
 def _sites(hookpoint: str, transcodes: bool) -> tuple[Site | None, Site | None]:

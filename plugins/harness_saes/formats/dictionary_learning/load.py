@@ -66,7 +66,7 @@ def _check_counts(stored: Mapping[str, Any], found: Dictionary) -> None:
 
 
 def _lengths(found: Dictionary, stored: Mapping[str, Any]) -> tuple[Config, tuple[str, ...]]:
-    """The configuration with which latents are scaled as the library does, and a note of it."""
+    """The configuration, with decoder rows made length 1 where the library does, and a note."""
     if not found.kind.unit_rows:
         return found.config, ()
     lengths = stored["decoder.weight"].float().norm(dim=0)

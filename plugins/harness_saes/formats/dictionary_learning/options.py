@@ -1,4 +1,4 @@
-"""Options of the format `dictionary_learning`, and what its config.json and header say."""
+"""SAEs of dictionary_learning: the options, and what config.json and the pickle say."""
 
 from __future__ import annotations
 

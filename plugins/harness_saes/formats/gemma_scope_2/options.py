@@ -1,4 +1,4 @@
-"""Options of Gemma Scope 2, and the facts that its configuration and header tell."""
+"""Gemma Scope 2: its options, and what configuration, header and names say."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class GemmaScope2Options(RepositoryOptions):
 
 
 def layout(d_in: int, d_sae: int, d_out: int) -> Layout:
-    """How the file stores the core's tensors; the skip connection is [d_in, d_out] there."""
+    """The tensors that the file must have; its skip connection is W_skip transposed."""
     return {
         "w_enc": Entry((d_in, d_sae), "W_enc"),
         "w_dec": Entry((d_sae, d_out), "W_dec"),

@@ -140,7 +140,7 @@ def neuronpedia_in(named: str, d_sae: int | None) -> str | None:
 
 
 def names_in(named: str) -> tuple[Site | None, str | None, int | None, int | None]:
-    """Site, model, d_in and d_sae that a path tells, of an SAE that is not cached."""
+    """Site, model, d_in and d_sae from the names in a path, for an SAE that is not cached."""
     found = list(_NAMES.finditer(named))
     if not found:
         return None, None, None, None

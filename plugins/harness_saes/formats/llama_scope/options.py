@@ -1,4 +1,4 @@
-"""Options of Llama Scope, and the facts that its configuration and header tell."""
+"""Llama Scope: its options, and what configuration and header say."""
 
 from __future__ import annotations
 

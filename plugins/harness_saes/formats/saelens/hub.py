@@ -73,7 +73,7 @@ def read_release(options: SaelensOptions) -> tuple[Config, dict[str, Tensor]]:
         ) from error
     # Of a listed release sae_lens knows which keys matter; elsewhere an unknown key is an error.
     if release in releases:
-        # It stumbles over an architecture that it does not know, of which `parse_config` tells.
+        # It raises KeyError for an unknown architecture, which `parse_config` refuses in words.
         with contextlib.suppress(KeyError):
             data = handle_config_defaulting(dict(data))
     config = parse_config(data, f"{options.where}: {CONFIG}")

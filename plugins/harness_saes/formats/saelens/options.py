@@ -80,7 +80,7 @@ class SaelensOptions(SaeOptions):
         return config.facts
 
     def needs(self) -> Needs:
-        """What is to be downloaded: of a release, offline, nobody can know whether it is here."""
+        """The release, as if it had to be downloaded: only sae_lens knows whether it is cached."""
         bytes_ = 8 if self.dtype == "float64" else 4
         return Needs(None if self.path else f"{self.release} {self.id}", number_bytes=bytes_)
 
@@ -92,7 +92,7 @@ class SaelensOptions(SaeOptions):
 
 
 def _inside(folder: Path) -> str:
-    """Which SAEs are in folders of the folder, two levels down at most."""
+    """A sentence that lists the SAEs one or two levels below a folder, if there are any."""
     found = [file for depth in ("*", "*/*") for file in folder.glob(f"{depth}/{WEIGHTS}")]
     if not found:
         return ""

@@ -27,7 +27,7 @@ Build = Callable[[Config, Tensors, tuple[str, ...]], Sae]
 """An SAE from a configuration, weights and notes."""
 
 BAD = 0.5
-"""An FVU above this at both scales is said: the SAE hardly fits these activations."""
+"""Where the FVU is above this at both scales, the note says that the SAE hardly fits."""
 UNFOLDED = (
     "trained on activations scaled to a mean length of √d_in (expected_average_only_in), and the "
     "file does not say whether that factor is folded into its weights. They are used as stored. "
@@ -37,9 +37,10 @@ UNFOLDED = (
 
 
 class Unfolded:
-    """An SAE of which nobody knows yet whether its weights take raw activations.
+    """An SAE whose files do not say whether its weights take raw or scaled activations.
 
-    It computes with the weights as stored. `calibrated` gives the SAE to use instead.
+    Until that is decided it computes with the weights as stored. `calibrated` decides it from
+    activations of the SAE's own model, and returns the SAE to use instead.
     """
 
     def __init__(self, config: Config, tensors: Tensors, build: Build) -> None:
@@ -64,11 +65,11 @@ class Unfolded:
         return self.as_stored.rows(indices)
 
     def scaled(self, mean_norm: float, *notes: str) -> Sae:
-        """The SAE for raw activations of this mean length, if the factor is not folded in yet."""
+        """The SAE for raw activations of this mean length, with the factor folded into weights."""
         return self._build(*folded(self._config, self._tensors, self.factor(mean_norm)), notes)
 
     def stored(self, *notes: str) -> Sae:
-        """The SAE with its weights as stored, decided."""
+        """The SAE for raw activations whose factor is in its weights already."""
         return self._build(replace(self._config, normalize="none"), self._tensors, notes)
 
     def factor(self, mean_norm: float) -> float:
