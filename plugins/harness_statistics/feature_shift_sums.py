@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 
 from harness.contract import Batch, State
 from harness.contract.latents import Latents
+from harness_statistics.sums import plus
 
 _SCRATCH = 2**21
 """Numbers of the matrices `[documents, d_sae]` that are made at a time."""
@@ -60,17 +61,8 @@ def added(state: State, batch: Batch, sae: str) -> State:
         difference = right - left
         part = {"left": left.sum(0), "right": right.sum(0), "cross": n @ difference}
         part["square"] = np.square(difference, out=difference).sum(0)
-        for name, term in part.items():
-            terms[name] = terms[name] + term if name in terms else term
-    return merged(state, terms)
-
-
-def merged(left: State, right: State) -> State:
-    """The sum of two states, entry by entry; neither is modified."""
-    out = dict(left)
-    for name, array in right.items():
-        out[name] = out[name] + array if name in out else array
-    return out
+        terms = plus(terms, part)
+    return plus(state, terms)
 
 
 def shift(state: State, d_sae: int) -> Shift:

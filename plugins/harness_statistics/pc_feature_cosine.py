@@ -14,7 +14,9 @@ from harness.contract import Batch, Direction, Inputs, Outcome, Record, Sae, Sta
 from harness.contract.sites import parse_site
 from harness.errors import ModelError
 from harness_statistics.cosine_null import largest_expected, largest_quantile
-from harness_statistics.pc_feature_cosine_options import PcFeatureCosine as Options
+from harness_statistics.inputs import components
+from harness_statistics.options import PcFeatureCosineOptions as Options
+from harness_statistics.records import number
 
 _PIECE = 2**22
 """Numbers of decoder rows that are float64 at a time."""
@@ -69,16 +71,11 @@ class PcFeatureCosine:
     def finish(self, state: State, inputs: Inputs) -> Outcome:
         """Records and the table."""
         name = self.options.pcs
-        found = inputs.directions[name]
+        found = components(inputs, name, self.site, "it is compared")
         saes = [sae for sae in self.options.saes if sae in inputs.saes]
         if isinstance(found, Undefined):
             why = f"{name!r} is undefined: {found.reason}"
             return Outcome(tuple(self._undefined(sae, why) for sae in saes))
-        if found.site != self.site:
-            raise ModelError(
-                f"directions.{name} lives at {found.site}, and it is compared at {self.site}. "
-                "Allowed: components of the same site. Give both the same site, or the same sweep"
-            )
         records: list[Record] = []
         rows: list[dict[str, Any]] = []
         for sae in saes:
@@ -92,26 +89,23 @@ class PcFeatureCosine:
         limit = largest_quantile(0.95, d_sae, d)
         expected = largest_expected(d_sae, d)
         for index, cosines in enumerate(np.abs(aligned.cosines)):
-            common: dict[str, Any] = {
-                "n": d_sae,
-                "n_of": "features",
-                "ci_why": "one set of vectors against another; no interval is computed for it",
-                "axes": {**self._axes(sae), "pc": index + 1},
-            }
-            yield Record(
-                "pc_feature_cosine.max_abs@1",
-                float(cosines.max()),
-                unit="cosine",
-                null={"kind": _NULL, "value": expected, "q95": limit},
-                **common,
+            above = float(np.count_nonzero(cosines > limit))
+            numbers = (
+                ("max_abs", float(cosines.max()), "cosine", {"value": expected, "q95": limit}),
+                ("above_null", above, "features", {"value": -np.log(0.95)}),
             )
-            yield Record(
-                "pc_feature_cosine.above_null@1",
-                float(np.count_nonzero(cosines > limit)),
-                unit="features",
-                null={"kind": _NULL, "value": -np.log(0.95)},
-                **common,
-            )
+            for what, value, unit, null in numbers:
+                yield number(
+                    f"pc_feature_cosine.{what}@1",
+                    value,
+                    None,
+                    n=d_sae,
+                    n_of="features",
+                    unit=unit,
+                    ci_why="one set of vectors against another; no interval is computed for it",
+                    null={"kind": _NULL, **null},
+                    axes={**self._axes(sae), "pc": index + 1},
+                )
 
     def _rows(self, sae: str, aligned: _Aligned) -> Iterator[dict[str, Any]]:
         for index, cosines in enumerate(aligned.cosines):
@@ -126,16 +120,9 @@ class PcFeatureCosine:
                 }
 
     def _undefined(self, sae: str, why: str) -> Record:
-        return Record(
-            "pc_feature_cosine.max_abs@1",
-            None,
-            n=0,
-            n_of="features",
-            unit="cosine",
-            ci_why=why,
-            undefined=why,
-            axes=self._axes(sae),
-        )
+        axes = self._axes(sae)
+        id = "pc_feature_cosine.max_abs@1"
+        return number(id, None, why, n=0, n_of="features", unit="cosine", ci_why=why, axes=axes)
 
     def _axes(self, sae: str) -> dict[str, str]:
         return {"pair": self.options.pair, "sae": sae, "site": self.options.site}

@@ -10,11 +10,11 @@ import numpy as np
 from jaxtyping import Float
 
 from harness.contract import JSON, Outcome, Record, State
-from harness.results.intervals import percentile_interval
-from harness_statistics.flip_rate.arrays import Key
-from harness_statistics.flip_rate.counts import Counter, Flips
+from harness_statistics.flip_rate.arrays import Flips, Kept, Key
+from harness_statistics.flip_rate.counts import Counter
 from harness_statistics.flip_rate.injections import NONE, Condition, conditions
-from harness_statistics.flip_rate.options import FlipRate
+from harness_statistics.flip_rate.options import FlipRateOptions
+from harness_statistics.records import drawn
 
 _NO_TOKEN = "no token was measured"
 _RANDOM = "random vectors of the same length at every token"
@@ -33,7 +33,7 @@ _UNITS = {
 class _Measured:
     """One SAE's counts of a whole pass."""
 
-    given: FlipRate
+    given: FlipRateOptions
     sae: str
     state: State
     ran: tuple[Condition, ...]
@@ -61,7 +61,11 @@ class _Measured:
 
 
 def outcome(
-    given: FlipRate, state: State, saes: Sequence[str], ran: tuple[Condition, ...], why: str | None
+    given: FlipRateOptions,
+    state: State,
+    saes: Sequence[str],
+    ran: tuple[Condition, ...],
+    why: str | None,
 ) -> Outcome:
     """All that came out; `why` says why there is nothing to inject, where there should be."""
     records: list[Record] = []
@@ -98,11 +102,11 @@ def _records(measured: _Measured, one: Condition, missing: str | None) -> Iterat
         if one.injection != "random":  # there is none because there is no `pcs`, which says why
             yield from (_record(measured, one, id, None, why=missing) for id in ids)
         return
-    drawn, tokens = measured.by_draw(one), measured.tokens
+    draws, tokens = measured.by_draw(one), measured.tokens
     null = _null(measured, one)
     with np.errstate(divide="ignore", invalid="ignore"):
-        rate = drawn.flips / tokens
-        micro = drawn.flips / drawn.support
+        rate = draws.flips / tokens
+        micro = draws.flips / draws.support
     yield _record(measured, one, "flip_rate.token@1", rate, null=null)
     yield _macro(measured, one)
     if one.injection == "random":
@@ -110,12 +114,12 @@ def _records(measured: _Measured, one: Condition, missing: str | None) -> Iterat
     yield _record(measured, one, "flip_rate.all@1", rate / measured.d_sae)
     never = "no latent was on at any token"
     yield _record(measured, one, "flip_rate.micro@1", micro, why=never)
-    for id, counts in (("flips.off_on@1", drawn.off_on), ("flips.on_off@1", drawn.on_off)):
+    for id, counts in (("flips.off_on@1", draws.off_on), ("flips.on_off@1", draws.on_off)):
         yield _record(measured, one, id, counts)
     if one.injection == "pcs" and (random := measured.random(one.k)):
         others = np.mean([measured.by_draw(other).flips for other in random], axis=0)
         with np.errstate(divide="ignore", invalid="ignore"):
-            ratio = drawn.flips / others
+            ratio = draws.flips / others
         why = "random vectors of the same length flip nothing"
         null = {"kind": _RANDOM, "value": 1.0}
         yield _record(measured, one, "flip_rate.over_random@1", ratio, null=null, why=why)
@@ -150,32 +154,18 @@ def _record(
     measured: _Measured,
     one: Condition,
     id: str,
-    drawn: Float[np.ndarray, " draws"] | None,
+    draws: Float[np.ndarray, " draws"] | None,
     *,
     null: dict[str, JSON] | None = None,
     why: str | None = None,
 ) -> Record:
-    """A record of a number and its draws; None or NaN is undefined, because of `why`."""
-    exists = drawn is not None and bool(np.isfinite(drawn[0]))
-    value = float(drawn[0]) if drawn is not None and exists else None
-    ci, ci_why = (
-        percentile_interval(drawn[1:], measured.clusters)
-        if drawn is not None and exists
-        else (None, why)
-    )
-    return Record(
-        **_identity(measured, one, id),
-        value=value,
-        n=round(float(measured.tokens[0])),
-        ci=ci,
-        ci_why=ci_why,
-        null=null,
-        undefined=None if exists else why,
-    )
+    """A record of draws[0] with its interval; undefined, because of `why`, where it is not."""
+    n = round(float(measured.tokens[0]))
+    return drawn(**_identity(measured, one, id), draws=draws, why=why, n=n, null=null)
 
 
 def _identity(measured: _Measured, one: Condition, id: str) -> dict[str, Any]:
-    """What a record is of."""
+    """The fields of a record that name its number: id, unit, options, axes."""
     given = measured.given
     unit, n_of = _UNITS[id]
     options: dict[str, JSON] = {"tau": given.tau}
@@ -217,12 +207,6 @@ def _rows(measured: _Measured) -> Iterator[dict[str, Any]]:
 
 def _arrays(measured: _Measured, one: Condition) -> dict[str, np.ndarray]:
     flips, given = measured.by_feature(one), measured.given
-    key = Key(given.pair, measured.sae, given.site, one.label)
-    return {
-        key.name("flips_off_on"): flips.off_on,
-        key.name("flips_on_off"): flips.on_off,
-        key.name("active"): flips.before,
-        key.name("drawn_flips"): measured.by_draw(one).flips,
-        key.name("drawn_tokens"): measured.tokens,
-        key.name("documents"): measured.state["clusters"],
-    }
+    draws, documents = measured.by_draw(one).flips, measured.state["clusters"]
+    kept = Kept(flips.before, flips.off_on, flips.on_off, draws, measured.tokens, documents)
+    return kept.arrays(Key(given.pair, measured.sae, given.site, one.label))

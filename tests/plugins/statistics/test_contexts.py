@@ -19,7 +19,7 @@ from harness.contract.sites import parse_site
 from harness.testing.support.batches import array_batch, only
 from harness.testing.support.reductions import check_reduction
 from harness_statistics.contexts import Contexts, _hash
-from harness_statistics.options import Contexts as Options
+from harness_statistics.options import ContextsOptions as Options
 
 SITE = parse_site("resid_post.1")
 WIDTH = 5

@@ -18,7 +18,7 @@ from harness.contract.sites import parse_site
 from harness.testing.support.batches import array_batch, only
 from harness.testing.support.reductions import check_reduction
 from harness_statistics.feature_shift import KINDS, FeatureShift
-from harness_statistics.feature_shift_options import FeatureShift as Options
+from harness_statistics.options import FeatureShiftOptions as Options
 
 SITE = parse_site("resid_post.1")
 

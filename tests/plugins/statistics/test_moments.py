@@ -15,7 +15,7 @@ from harness.contract.latents import Latents
 from harness.contract.sites import parse_site
 from harness.testing.support.batches import array_batch, only
 from harness_statistics.moments import LatentMoments
-from harness_statistics.moments_options import LatentMoments as Given
+from harness_statistics.options import LatentMomentsOptions as Given
 
 SITE = parse_site("resid_post.1")
 WIDTH, D = 9, 4

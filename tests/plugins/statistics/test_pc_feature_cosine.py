@@ -13,8 +13,8 @@ from harness.contract import Direction, Inputs, SaeFacts, Site, Undefined
 from harness.errors import ModelError
 from harness_statistics import pc_feature_cosine
 from harness_statistics.cosine_null import largest_expected, largest_quantile
+from harness_statistics.options import PcFeatureCosineOptions as Options
 from harness_statistics.pc_feature_cosine import PcFeatureCosine
-from harness_statistics.pc_feature_cosine_options import PcFeatureCosine as Options
 
 SITE = Site("resid_post", 1)
 D = 16
