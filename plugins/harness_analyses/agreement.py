@@ -10,8 +10,9 @@ import numpy as np
 from jaxtyping import Float
 
 from harness.contract import Findings, Outcome, Record
-from harness.results.intervals import DRAWS, draw_weights, percentile_interval, wilson
-from harness_analyses import options
+from harness.results.intervals import DRAWS, draw_weights, wilson
+from harness_analyses.options import AgreementOptions as Options, Judge
+from harness_statistics.records import drawn, number
 
 _KEYS = {"experiment", "direction", "example", "text", "prompt", "completion"}
 _KEYS |= {"tokens", "stopped", "verdicts"}
@@ -49,7 +50,7 @@ class Agreement:
     The table `disagreements` has every completion on which they differ, for reading.
     """
 
-    def __init__(self, given: options.Agreement) -> None:
+    def __init__(self, given: Options) -> None:
         self.options = given
 
     def run(self, findings: Findings) -> Outcome:
@@ -75,7 +76,7 @@ class Agreement:
     def _pairs(self, rows: Sequence[Mapping[str, Any]]) -> list[_Pair]:
         found = []
         for row in rows:
-            values = [_said(row, judge) for judge in (self.options.left, self.options.right)]
+            values = [_verdict(row, judge) for judge in (self.options.left, self.options.right)]
             if all(isinstance(value, bool) for value in values):
                 left, right = values
                 given = self.options
@@ -90,32 +91,20 @@ class Agreement:
         if not pairs:
             why = self._nothing(rows)
             for id, unit in (("agreement.share@1", "share"), ("agreement.kappa@1", "coefficient")):
-                yield Record(id, None, unit=unit, undefined=why, ci_why=why, **common)
+                yield number(id, None, why, ci_why=why, unit=unit, **common)
             return
         counts = _by_prompt(pairs, prompts)
-        total = counts.sum(0, keepdims=True)
-        chance = {"kind": "chance", "value": float(_chance(total)[0])}
+        # Whole numbers: the first row, in which every prompt counts once, is exact.
+        draws = draw_weights(prompts, DRAWS, seed) @ counts
+        share, chance = (float(of(draws[:1])[0]) for of in (_share, _chance))
+        null = {"kind": "chance", "value": chance}
         yield Record(
-            "agreement.share@1",
-            float(_share(total)[0]),
-            unit="share",
-            ci=_wilson(counts),
-            null=chance,
-            **common,
+            "agreement.share@1", share, unit="share", ci=_wilson(counts), null=null, **common
         )
-        value = float(_kappa(total)[0])
-        draws = draw_weights(prompts, DRAWS, seed)[1:] @ counts
-        ci, why_none = percentile_interval(_kappa(draws), len(prompts))
-        undefined = None if np.isfinite(value) else self._constant(pairs)
-        yield Record(
-            "agreement.kappa@1",
-            None if undefined else value,
-            unit="coefficient",
-            ci=None if undefined else ci,
-            ci_why=undefined or why_none,
-            null={"kind": "chance", "value": 0.0},
-            undefined=undefined,
-            **common,
+        null = {"kind": "chance", "value": 0.0}
+        why = self._constant(pairs)
+        yield drawn(
+            "agreement.kappa@1", _kappa(draws), why, unit="coefficient", null=null, **common
         )
 
     def _nothing(self, rows: Sequence[Mapping[str, Any]]) -> str:
@@ -130,7 +119,7 @@ class Agreement:
             if judge.score not in scores:
                 names = ", ".join(sorted(scores - {"note"}))
                 return f"{judge.evaluator} has no score {judge.score!r}; it has {names}"
-            values = [_said(row, judge) for row in rows]
+            values = [_verdict(row, judge) for row in rows]
             if any(value is not None and not isinstance(value, bool) for value in values):
                 return f"{judge} is a number, not a yes or no"
         return "no completion has a verdict of both judges"
@@ -150,12 +139,12 @@ class Agreement:
                     "example": row["example"],
                     "text": _well_formed(row["text"]),
                     "completion": _well_formed(row["completion"]),
-                    str(self.options.left): _said(row, self.options.left),
-                    str(self.options.right): _said(row, self.options.right),
+                    str(self.options.left): _verdict(row, self.options.left),
+                    str(self.options.right): _verdict(row, self.options.right),
                 }
 
 
-def _said(row: Mapping[str, Any], judge: options.Judge) -> Any:
+def _verdict(row: Mapping[str, Any], judge: Judge) -> Any:
     return row["verdicts"].get(judge.evaluator, {}).get(judge.score)
 
 

@@ -11,9 +11,10 @@ from jaxtyping import Int
 from scipy import stats
 
 from harness.contract import Findings, Outcome, Record
-from harness_analyses.flips.kept import Kept, kept
-from harness_analyses.flips.options import FlipOverlap as Options
-from harness_statistics.flip_rate.arrays import Key
+from harness_analyses.flips.kept import kept
+from harness_analyses.flips.options import FlipOverlapOptions as Options
+from harness_statistics.flip_rate.arrays import Kept, Key
+from harness_statistics.records import number
 
 _CHANCE = "two random sets of latents that are ever on"
 
@@ -75,16 +76,16 @@ class FlipOverlap:
             ("flip_overlap.jaccard@1", jaccard, "ratio", chance / max(1.0, together - chance)),
         )
         for id, value, unit, null in numbers:
-            yield Record(
-                id=id,
-                value=None if why else value,
+            yield number(
+                id,
+                value,
+                why,
                 n=together,
                 n_of="latents",
                 unit=unit,
                 options={"top": self.options.top},
-                ci_why=why or "flips of each latent are not kept for every draw of documents",
+                ci_why="flips of each latent are not kept for every draw of documents",
                 null=None if why else {"kind": _CHANCE, "value": null, "p": p},
-                undefined=why,
                 axes={**one.axes, "against": other.pair},
             )
 
@@ -99,10 +100,7 @@ def _row(both: list[Record]) -> dict[str, Any]:
     count, jaccard = both
     null = count.null or {}
     return {
-        "pair": count.axes["pair"],
-        "against": count.axes["against"],
-        "sae": count.axes["sae"],
-        "site": count.axes["site"],
+        **{name: count.axes[name] for name in ("pair", "against", "sae", "site")},
         "shared": None if count.value is None else int(count.value),
         "expected": null.get("value"),
         "p": null.get("p"),

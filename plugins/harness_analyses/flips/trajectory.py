@@ -11,7 +11,8 @@ import numpy as np
 from scipy import stats
 
 from harness.contract import Findings, Outcome, Record
-from harness_analyses.flips.options import Trajectory as Options
+from harness_analyses.flips.options import TrajectoryOptions as Options
+from harness_statistics.records import number
 
 _ENTRIES = ("pair", "statistic", "direction")
 """Axes that name entries of the task: the last checkpoint may be measured by another one."""
@@ -108,14 +109,14 @@ def _records(series: _Series) -> Iterator[Record]:
         ("trajectory.trend@1", trend, "coefficient", flat),
     )
     for id, value, unit, missing in numbers:
-        yield Record(
-            id=id,
-            value=value,
+        yield number(
+            id,
+            value,
+            missing,
             n=len(values),
             n_of="points",
             unit=unit,
             options=first.options,
-            ci_why=missing or "checkpoints of one fine-tune are no independent draws",
-            undefined=missing,
+            ci_why="checkpoints of one fine-tune are no independent draws",
             axes={**series.axes, "of": first.id},
         )

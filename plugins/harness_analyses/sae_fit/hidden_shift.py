@@ -8,7 +8,9 @@ from typing import Any
 
 from harness.contract import Axes, Findings, Outcome, Record
 from harness.contract.sites import parse_site
-from harness_analyses.hidden_shift_options import HiddenShift as Options
+from harness_analyses.axes import AxesKey, axes_key, without
+from harness_analyses.sae_fit.options import HiddenShiftOptions as Options
+from harness_statistics.records import number
 
 ID = "hidden_shift@1"
 COSINE, OVERLAP, L1 = "cosine.raw@1", "latent_overlap.topk@1", "l1_divergence.normalized@1"
@@ -52,20 +54,35 @@ class HiddenShift:
         """Records and the table of verdicts."""
         targets = list(self._targets(findings.records))
         if not targets:
-            return Outcome((self._nothing(),))
-        records = tuple(self._record(target) for target in targets)
-        rows = [self._row(*both) for both in zip(targets, records, strict=True)]
-        return Outcome(records, {"hidden_shift": rows} if rows else {})
+            why = "no latent_overlap.topk was measured on all tokens of a pair"
+            return Outcome((self._record(None, why, n=0, ci_why=why),))
+        records: list[Record] = []
+        rows: list[dict[str, Any]] = []
+        for target in targets:
+            missing = _missing(target)
+            shifted = None if missing else self._hidden(target)
+            record = self._record(
+                None if shifted is None else float(shifted),
+                missing,
+                n=target.overlap.n,
+                clusters=target.overlap.clusters,
+                ci_why=_ITSELF,
+                null={"kind": "identical", "value": 0.0},
+                axes=target.axes,
+            )
+            records.append(record)
+            rows.append(self._row(target, record))
+        return Outcome(tuple(records), {"hidden_shift": rows})
 
     def _targets(self, records: Sequence[Record]) -> Iterator[_Target]:
-        by_id: dict[str, dict[str, list[Record]]] = {COSINE: {}, OVERLAP: {}, L1: {}}
+        by_id: dict[str, dict[AxesKey, list[Record]]] = {COSINE: {}, OVERLAP: {}, L1: {}}
         for record in records:
             if record.id in by_id and self._wanted(record):
-                by_id[record.id].setdefault(_key(record.axes), []).append(record)
+                by_id[record.id].setdefault(axes_key(record.axes), []).append(record)
         for key, overlaps in by_id[OVERLAP].items():
             axes = overlaps[0].axes
             # Without an SAE a cosine is measured at sites alone.
-            bare = _key({k: v for k, v in axes.items() if k != "sae"})
+            bare = axes_key(without(axes, ("sae",)))
             cosines = by_id[COSINE].get(key) or by_id[COSINE].get(bare) or []
             l1 = by_id[L1].get(key) or []
             several = [found[0].id for found in (cosines, overlaps) if _differ(found)]
@@ -82,29 +99,9 @@ class HiddenShift:
         pairs = self.options.pairs
         return not filtered and (pairs is None or record.axes.get("pair") in pairs)
 
-    def _nothing(self) -> Record:
-        why = "no latent_overlap.topk was measured on all tokens of a pair"
+    def _record(self, value: float | None, why: str | None, **rest: Any) -> Record:
         options = self.options.model_dump(mode="json")
-        return Record(
-            ID, None, 0, "tokens", "yes or no", options=options, ci_why=why, undefined=why
-        )
-
-    def _record(self, target: _Target) -> Record:
-        missing = _missing(target)
-        shifted = None if missing else self._hidden(target)
-        return Record(
-            ID,
-            None if shifted is None else float(shifted),
-            target.overlap.n,
-            "tokens",
-            "yes or no",
-            options=self.options.model_dump(mode="json"),
-            clusters=target.overlap.clusters,
-            ci_why=missing or _ITSELF,
-            null={"kind": "identical", "value": 0.0},
-            undefined=missing,
-            axes=target.axes,
-        )
+        return number(ID, value, why, n_of="tokens", unit="yes or no", options=options, **rest)
 
     def _hidden(self, target: _Target) -> bool:
         return _value(target.cosine) >= self.options.cosine and (
@@ -182,7 +179,3 @@ def _where(axes: Mapping[str, Any]) -> str:
     except ValueError:
         return text
     return f"layer {site.layer}" if site.kind == "resid_post" and site.layer is not None else text
-
-
-def _key(axes: Axes) -> str:
-    return repr(sorted(axes.items()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from harness.contract import JSON, Axes, Findings, Outcome, Record
 from harness.errors import DataError, listed
-from harness_analyses.transfer import options as sts_options, ridge_probe
+from harness_analyses.transfer import ridge_probe
 from harness_analyses.transfer.accuracy_change import Change, changes, key
 from harness_analyses.transfer.correlation import (
     bootstrap,
@@ -20,6 +20,8 @@ from harness_analyses.transfer.correlation import (
     permutation_p,
 )
 from harness_analyses.transfer.moments import Space, moments, variants
+from harness_analyses.transfer.options import TransferCorrelationOptions as Options
+from harness_analyses.transfer.records import forecasts
 
 Forecast = tuple[str, Axes, Mapping[str, float | None]]
 """A forecast's name, the axes of its variant, and its value for each domain (by `key`)."""
@@ -45,14 +47,17 @@ class TransferCorrelation:
     Tables: `changes`, `leave_one_out`. Source: SAE as a Crystal Ball, section 4.2 and figure 3.
     """
 
-    def __init__(self, given: sts_options.TransferCorrelation) -> None:
+    def __init__(self, given: Options) -> None:
         self.options = given
 
     def run(self, findings: Findings) -> Outcome:
         """Records and tables."""
         given = self.options
         measured = changes(findings, given.before, given.after, given.evaluator)
-        every = list(_forecasts(findings.records, given.sts))
+        every: list[Forecast] = [
+            (name, dict(at), {key(str(one.axes["domain"])): one.value for one in its})
+            for (name, at), its in forecasts(findings.records, given.sts).items()
+        ]
         if not measured or not every:
             missing = (
                 f"{given.before.experiment} or {given.after.experiment} has no accuracy by domain"
@@ -132,23 +137,30 @@ class TransferCorrelation:
     ) -> Iterator[Record]:
         """The correlations over all domains, or over the extreme ones."""
         given = self.options
+        options = given.model_dump(mode="json")
         found, reason = (None, why) if why else correlation(x, y)
-        options = {**given.model_dump(mode="json")}
-        if domains == "all":
-            intervals, ci_why = (None, None)
-            if found is not None:
-                intervals, ci_why = bootstrap(x, y, given.draws, seed)
-        else:
+        intervals, ci_why = None, None
+        if domains != "all":
             options["chosen_on"] = "the outcome"
-            intervals, ci_why = None, "the domains were chosen on the outcome"
-        axes: dict[str, JSON] = {**at, "domains": domains}
-
-        def record(
-            id: str, value: float | None, name: str = "", unit: str = "coefficient"
-        ) -> Record:
-            ci = intervals.get(name) if intervals else None
-            return Record(
-                f"sts.correlation.{id}@1",
+            ci_why = "the domains were chosen on the outcome"
+        elif found is not None:
+            intervals, ci_why = bootstrap(x, y, given.draws, seed)
+        without = [r for r in leave_one_out(x, y) if r is not None] if found else []
+        few = reason or (None if without else "without one domain there are too few")
+        p = permutation_p(x, y, given.permutations, seed) if found else None
+        null = {"kind": "no association", "value": 0.0}
+        numbers = (
+            ("pearson", found and found.pearson, "coefficient", reason, null),
+            ("spearman", found and found.spearman, "coefficient", reason, null),
+            ("r2", found and found.r2, "share", reason, null),
+            ("permutation_p", p, "probability", reason, None),
+            ("leave_one_out_min", min(without, default=None), "coefficient", few, None),
+            ("leave_one_out_max", max(without, default=None), "coefficient", few, None),
+        )
+        for name, value, unit, undefined, expected in numbers:
+            ci = (intervals or {}).get(name)
+            yield Record(
+                f"sts.correlation.{name}@1",
                 value,
                 len(x),
                 "domains",
@@ -156,21 +168,11 @@ class TransferCorrelation:
                 options,
                 len(x),
                 ci,
-                None if ci else reason or ci_why or "a number about the domains at hand",
-                {"kind": "no association", "value": 0.0} if name else None,
-                undefined=None if value is not None else reason,
-                axes=axes,
+                None if ci else undefined or ci_why or "a number about the domains at hand",
+                expected,
+                undefined=None if value is not None else undefined,
+                axes={**at, "domains": domains},
             )
-
-        yield record("pearson", found.pearson if found else None, "pearson")
-        yield record("spearman", found.spearman if found else None, "spearman")
-        yield record("r2", found.r2 if found else None, "r2", "share")
-        p = permutation_p(x, y, given.permutations, seed) if found else None
-        yield record("permutation_p", p, unit="probability")
-        without = [r for r in leave_one_out(x, y) if r is not None] if found else []
-        reason = reason or (None if without else "without one domain there are too few")
-        yield record("leave_one_out_min", min(without) if without else None)
-        yield record("leave_one_out_max", max(without) if without else None)
 
     def _probes(self, findings: Findings, measured: Mapping[str, Change]) -> Iterator[Forecast]:
         """What a ridge regression predicts of each domain from its mean activations."""
@@ -199,22 +201,6 @@ class TransferCorrelation:
                         zip(measured, ridge_probe.predictions(means, y).tolist(), strict=True)
                     )
                 yield "sts.baseline.probe", axes, values
-
-
-def _forecasts(records: Sequence[Record], analysis: str) -> Iterator[Forecast]:
-    """What an `sts` says of each domain, by name and variant."""
-    found: dict[tuple[str, tuple[tuple[str, JSON], ...]], dict[str, float | None]] = {}
-    for record in records:
-        if record.axes.get("analysis") != analysis or "domain" not in record.axes:
-            continue
-        if not record.id.startswith("sts."):
-            continue
-        axes = {k: v for k, v in record.axes.items() if k not in ("analysis", "domain")}
-        name = record.id.partition("@")[0]
-        values = found.setdefault((name, tuple(sorted(axes.items()))), {})
-        values[key(str(record.axes["domain"]))] = record.value
-    for (name, at), values in found.items():
-        yield name, dict(at), values
 
 
 def _same_domains(

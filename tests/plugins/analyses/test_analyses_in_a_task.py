@@ -18,7 +18,7 @@ from harness.results.read import Results
 from harness.running.analyses import analyse
 from harness.running.folder import default_folder, task_hash
 from harness.task.task import Task
-from harness_analyses.options import Agreement
+from harness_analyses.options import AgreementOptions
 
 Problems = Callable[..., list[str]]
 RunTask = Callable[..., Results]
@@ -111,7 +111,9 @@ def test_what_is_wrong_is_said_before_anything_runs(
 
 
 def test_an_evaluator_without_a_table_is_known(task: MakeTask) -> None:
-    assert isinstance(task(TWO + STRICT + AGREEMENT).analyses["agreement"].options, Agreement)
+    assert isinstance(
+        task(TWO + STRICT + AGREEMENT).analyses["agreement"].options, AgreementOptions
+    )
 
 
 # ── A run ────────────────────────────────────────────────────────────────────────────────────────

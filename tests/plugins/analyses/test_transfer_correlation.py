@@ -24,7 +24,10 @@ from harness_analyses.transfer.correlation import (
     permutation_p,
 )
 from harness_analyses.transfer.mixture_advice import MixtureAdvice
-from harness_analyses.transfer.options import MixtureAdvice as Mixture, TransferCorrelation as Given
+from harness_analyses.transfer.options import (
+    MixtureAdviceOptions as Mixture,
+    TransferCorrelationOptions as Given,
+)
 from harness_analyses.transfer.transfer_correlation import TransferCorrelation
 
 # The paper's Qwen2.5-7B: change of accuracy in points (its appendix A).
