@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 
 from harness.contract import Batch, Inputs, Outcome, Record, State
 from harness.contract.latents import Latents
@@ -66,14 +66,12 @@ class Contexts:
         row = latents.token.cpu().numpy()[hopeful]
         chosen = batch.selected.cpu().numpy()[row]
         hashes = np.array([_hash(name) for name in batch.documents], dtype=np.int64)
-        found = best_of_documents(
-            Entries(
-                index[hopeful],
-                value[hopeful],
-                hashes[batch.document.cpu().numpy()[chosen]],
-                batch.position.cpu().numpy()[chosen],
-                -1 - row,  # negative: from this batch, not from a slot of the state
-            )
+        found = Entries(
+            index[hopeful],
+            value[hopeful],
+            hashes[batch.document.cpu().numpy()[chosen]],
+            batch.position.cpu().numpy()[chosen],
+            -1 - row,  # negative: from this batch, not from a slot of the state
         )
         kept, rank = best(_entries(state, np.unique(found.feature)).plus(found), given.count)
         fresh = kept.row < 0
@@ -165,31 +163,28 @@ class Entries:
         return Entries(*both)
 
 
-def best_of_documents(entries: Entries) -> Entries:
-    """Of each feature and document the strongest entry; of equal ones the first in the text."""
-    strength = -np.abs(entries.value)
-    order = np.lexsort((entries.position, strength, entries.document, entries.feature))
-    feature, document = entries.feature[order], entries.document[order]
-    first = np.ones(len(order), dtype=bool)
-    first[1:] = (feature[1:] != feature[:-1]) | (document[1:] != document[:-1])
-    return entries.take(order[first])
-
-
 def best(entries: Entries, count: int) -> tuple[Entries, Int[np.ndarray, " n"]]:
     """Of each feature the `count` strongest entries of different documents, and their ranks.
 
-    Ordered by feature, then rank from 0. Equal strengths are ordered by the document's hash. The
-    best of a union are the best of the parts' best, so that parts merge in any order.
+    Of a document the strongest entry counts, of equal ones the first in the text. Ordered by
+    feature, then rank from 0; equal strengths by the document's hash. The best of a union are the
+    best of the parts' best, so that parts merge in any order.
     """
-    entries = best_of_documents(entries)
-    order = np.lexsort((entries.document, -np.abs(entries.value), entries.feature))
-    feature = entries.feature[order]
-    new = np.ones(len(order), dtype=bool)
-    new[1:] = feature[1:] != feature[:-1]
-    place = np.arange(len(order))
-    rank = place - np.maximum.accumulate(np.where(new, place, 0))
-    kept = rank < count
-    return entries.take(order[kept]), rank[kept]
+    strength = -np.abs(entries.value)
+    order = np.lexsort((entries.position, strength, entries.document, entries.feature))
+    entries = entries.take(order)
+    entries = entries.take(_first(entries.feature, entries.document))
+    entries = entries.take(np.lexsort((entries.document, -np.abs(entries.value), entries.feature)))
+    place = np.arange(len(entries.feature))
+    rank = place - np.maximum.accumulate(np.where(_first(entries.feature), place, 0))
+    return entries.take(rank < count), rank[rank < count]
+
+
+def _first(*columns: Shaped[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
+    """Whether each row of sorted columns differs from the row before it."""
+    first = np.ones(len(columns[0]), dtype=bool)
+    first[1:] = np.any([column[1:] != column[:-1] for column in columns], axis=0)
+    return first
 
 
 def _entries(state: State, features: Int[np.ndarray, " m"]) -> Entries:

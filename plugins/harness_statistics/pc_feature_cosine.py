@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,18 +20,6 @@ from harness_statistics.records import number
 _PIECE = 2**22
 """Numbers of decoder rows that are float64 at a time."""
 _NULL = "the best of as many random unit vectors"
-
-
-@dataclass(frozen=True)
-class _Aligned:
-    """Cosines of every component with every feature of an SAE."""
-
-    cosines: Float64[np.ndarray, "rank d_sae"]
-    d: int
-
-    @property
-    def features(self) -> int:
-        return len(self.cosines[0])
 
 
 class PcFeatureCosine:
@@ -79,16 +66,18 @@ class PcFeatureCosine:
         records: list[Record] = []
         rows: list[dict[str, Any]] = []
         for sae in saes:
-            aligned = _aligned(name, sae, inputs.saes[sae], found)
-            records += self._records(sae, aligned)
-            rows += self._rows(sae, aligned)
+            cosines = _cosines(name, sae, inputs.saes[sae], found)
+            records += self._records(sae, cosines, found.vectors.shape[1])
+            rows += self._rows(sae, cosines)
         return Outcome(tuple(records), {"features": rows})
 
-    def _records(self, sae: str, aligned: _Aligned) -> Iterator[Record]:
-        d_sae, d = aligned.features, aligned.d
+    def _records(
+        self, sae: str, aligned: Float64[np.ndarray, "rank d_sae"], d: int
+    ) -> Iterator[Record]:
+        d_sae = aligned.shape[1]
         limit = largest_quantile(0.95, d_sae, d)
         expected = largest_expected(d_sae, d)
-        for index, cosines in enumerate(np.abs(aligned.cosines)):
+        for index, cosines in enumerate(np.abs(aligned)):
             above = float(np.count_nonzero(cosines > limit))
             numbers = (
                 ("max_abs", float(cosines.max()), "cosine", {"value": expected, "q95": limit}),
@@ -107,8 +96,10 @@ class PcFeatureCosine:
                     axes={**self._axes(sae), "pc": index + 1},
                 )
 
-    def _rows(self, sae: str, aligned: _Aligned) -> Iterator[dict[str, Any]]:
-        for index, cosines in enumerate(aligned.cosines):
+    def _rows(
+        self, sae: str, aligned: Float64[np.ndarray, "rank d_sae"]
+    ) -> Iterator[dict[str, Any]]:
+        for index, cosines in enumerate(aligned):
             order = np.argsort(-np.abs(cosines), kind="stable")[: self.options.table]
             for rank, feature in enumerate(order, 1):
                 yield {
@@ -128,8 +119,10 @@ class PcFeatureCosine:
         return {"pair": self.options.pair, "sae": sae, "site": self.options.site}
 
 
-def _aligned(name: str, sae_name: str, sae: Sae, found: Direction) -> _Aligned:
-    """The cosines, some decoder rows at a time."""
+def _cosines(
+    name: str, sae_name: str, sae: Sae, found: Direction
+) -> Float64[np.ndarray, "rank d_sae"]:
+    """The cosine of every component with every feature, some decoder rows at a time."""
     d, d_sae = found.vectors.shape[1], sae.facts.d_sae
     assert d_sae is not None, "a loaded SAE knows its width"
     units = found.vectors / np.linalg.norm(found.vectors, axis=1, keepdims=True)
@@ -146,4 +139,4 @@ def _aligned(name: str, sae_name: str, sae: Sae, found: Direction) -> _Aligned:
         lengths = rows.norm(dim=1).numpy()
         products = units @ rows.numpy().T
         pieces.append(products / np.where(lengths > 0, lengths, 1.0))
-    return _Aligned(np.clip(np.concatenate(pieces, axis=1), -1.0, 1.0), d)
+    return np.clip(np.concatenate(pieces, axis=1), -1.0, 1.0)

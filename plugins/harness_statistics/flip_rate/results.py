@@ -56,8 +56,10 @@ class _Measured:
     def by_feature(self, one: Condition) -> Flips:
         return Counter(self.sae).by_feature(self.state, self.ran.index(one))
 
-    def random(self, k: int | None) -> list[Condition]:
-        return [one for one in self.ran if (one.injection, one.k) == ("random", k)]
+    def random_flips(self, k: int | None) -> Float[np.ndarray, " draws"] | None:
+        """The flips under random vectors as long as `k` components, averaged over the vectors."""
+        random = [one for one in self.ran if (one.injection, one.k) == ("random", k)]
+        return np.mean([self.by_draw(one).flips for one in random], axis=0) if random else None
 
 
 def outcome(
@@ -96,6 +98,7 @@ def _missing(measured: _Measured, one: Condition, why: str | None) -> str | None
 
 
 def _records(measured: _Measured, one: Condition, missing: str | None) -> Iterator[Record]:
+    """The records of a condition; undefined ones where `missing` says why."""
     if missing is not None:
         compared = one.injection == "pcs" and "random" in measured.given.injections
         ids = [id for id in _UNITS if compared or id != "flip_rate.over_random@1"]
@@ -103,37 +106,27 @@ def _records(measured: _Measured, one: Condition, missing: str | None) -> Iterat
             yield from (_record(measured, one, id, None, why=missing) for id in ids)
         return
     draws, tokens = measured.by_draw(one), measured.tokens
-    null = _null(measured, one)
+    random = measured.random_flips(one.k) if one.injection == "pcs" else None
     with np.errstate(divide="ignore", invalid="ignore"):
         rate = draws.flips / tokens
         micro = draws.flips / draws.support
+        ratio = None if random is None else draws.flips / random
+    null: dict[str, JSON] | None = {"kind": "identical", "value": 0.0} if one == NONE else None
+    if random is not None:
+        null = {"kind": _RANDOM, "value": float(random[0] / tokens[0])}
     yield _record(measured, one, "flip_rate.token@1", rate, null=null)
     yield _macro(measured, one)
     if one.injection == "random":
         return
     yield _record(measured, one, "flip_rate.all@1", rate / measured.d_sae)
-    never = "no latent was on at any token"
-    yield _record(measured, one, "flip_rate.micro@1", micro, why=never)
-    for id, counts in (("flips.off_on@1", draws.off_on), ("flips.on_off@1", draws.on_off)):
-        yield _record(measured, one, id, counts)
-    if one.injection == "pcs" and (random := measured.random(one.k)):
-        others = np.mean([measured.by_draw(other).flips for other in random], axis=0)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            ratio = draws.flips / others
+    why = "no latent was on at any token"
+    yield _record(measured, one, "flip_rate.micro@1", micro, why=why)
+    yield _record(measured, one, "flips.off_on@1", draws.off_on)
+    yield _record(measured, one, "flips.on_off@1", draws.on_off)
+    if ratio is not None:
         why = "random vectors of the same length flip nothing"
         null = {"kind": _RANDOM, "value": 1.0}
         yield _record(measured, one, "flip_rate.over_random@1", ratio, null=null, why=why)
-
-
-def _null(measured: _Measured, one: Condition) -> dict[str, JSON] | None:
-    """What the flips per token are without any effect of what was injected."""
-    if one == NONE:
-        return {"kind": "identical", "value": 0.0}
-    random = measured.random(one.k) if one.injection == "pcs" else []
-    if not random:
-        return None
-    flips = [float(measured.by_draw(other).flips[0]) for other in random]
-    return {"kind": _RANDOM, "value": float(np.mean(flips)) / float(measured.tokens[0])}
 
 
 def _macro(measured: _Measured, one: Condition) -> Record:
