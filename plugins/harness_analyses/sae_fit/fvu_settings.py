@@ -28,8 +28,8 @@ _STEPS = (
     _Step("data", "base", "other_data"),
     _Step("model", "other_data", "other_model"),
     _Step("both", "base", "other_model"),
+    _Step("ceiling", "ceiling", "other_model"),
 )
-_CEILING = _Step("ceiling", "ceiling", "other_model")
 
 
 class FvuSettings:
@@ -62,20 +62,19 @@ class FvuSettings:
 
     def run(self, findings: Findings) -> Outcome:
         """Records and the table."""
-        found = {name: self._measured(findings.records, name) for name in ("base", *_LATER)}
+        settings, ceiling = ("base", "other_data", "other_model"), self.options.ceiling
+        found = {name: self._measured(findings.records, name) for name in settings}
         keys = list(dict.fromkeys(key for records in found.values() for key in records))
-        if self.options.ceiling is not None:
-            own = {key: dict(key).get("sae") for key in keys}
-            keys = [key for key in keys if own[key] != self.options.ceiling]
+        if ceiling is not None:
+            keys = [key for key in keys if dict(key).get("sae") != ceiling]
+            there = {key: axes_key({**dict(key), "sae": ceiling}) for key in keys}
             best = found["other_model"]
-            found["ceiling"] = {
-                key: best[other] for key in keys if (other := self._at_ceiling(key)) in best
-            }
+            found["ceiling"] = {key: best[own] for key, own in there.items() if own in best}
         records: list[Record] = []
         rows = []
         for key in keys or [()]:
-            steps = [*_STEPS, *([_CEILING] if self.options.ceiling is not None else [])]
             mine = {name: self._one(found[name].get(key, []), name) for name in found}
+            steps = [step for step in _STEPS if step.start in found]
             made = [record for step in steps for record in self._degradations(step, mine, key)]
             records += made
             if keys:
@@ -94,9 +93,6 @@ class FvuSettings:
                 key = axes_key(without(record.axes, fixed))
                 found.setdefault(key, []).append(record)
         return found
-
-    def _at_ceiling(self, key: AxesKey) -> AxesKey:
-        return axes_key({**dict(key), "sae": self.options.ceiling})
 
     def _one(self, records: Sequence[Record], name: str) -> Record | str:
         """The FVU of a setting, or why there is none."""
@@ -140,9 +136,6 @@ class FvuSettings:
             ci_why="a ratio of two FVUs; see their own intervals",
             **common,
         )
-
-
-_LATER = ("other_data", "other_model")
 
 
 def _interval(start: Record, end: Record) -> tuple[tuple[float, float] | None, str | None]:

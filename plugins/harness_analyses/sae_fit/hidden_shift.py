@@ -56,22 +56,19 @@ class HiddenShift:
         if not targets:
             why = "no latent_overlap.topk was measured on all tokens of a pair"
             return Outcome((self._record(None, why, n=0, ci_why=why),))
-        records: list[Record] = []
-        rows: list[dict[str, Any]] = []
-        for target in targets:
-            missing = _missing(target)
-            shifted = None if missing else self._hidden(target)
-            record = self._record(
-                None if shifted is None else float(shifted),
-                missing,
+        rows = [self._row(target) for target in targets]
+        records = [
+            self._record(
+                row["hidden_shift"],
+                _missing(target),
                 n=target.overlap.n,
                 clusters=target.overlap.clusters,
                 ci_why=_ITSELF,
                 null={"kind": "identical", "value": 0.0},
                 axes=target.axes,
             )
-            records.append(record)
-            rows.append(self._row(target, record))
+            for target, row in zip(targets, rows, strict=True)
+        ]
         return Outcome(tuple(records), {"hidden_shift": rows})
 
     def _targets(self, records: Sequence[Record]) -> Iterator[_Target]:
@@ -99,55 +96,48 @@ class HiddenShift:
         pairs = self.options.pairs
         return not filtered and (pairs is None or record.axes.get("pair") in pairs)
 
-    def _record(self, value: float | None, why: str | None, **rest: Any) -> Record:
+    def _record(self, shifted: bool | None, why: str | None, **rest: Any) -> Record:
+        value = None if shifted is None else float(shifted)
         options = self.options.model_dump(mode="json")
         return number(ID, value, why, n_of="tokens", unit="yes or no", options=options, **rest)
 
-    def _hidden(self, target: _Target) -> bool:
-        return _value(target.cosine) >= self.options.cosine and (
-            _value(target.overlap) < self.options.overlap
+    def _row(self, target: _Target) -> dict[str, Any]:
+        where, missing, given = _where(target.axes), _missing(target), self.options
+        cosine, overlap, l1 = (
+            None if record is None else record.value
+            for record in (target.cosine, target.overlap, target.l1)
         )
+        row: dict[str, Any] = {
+            **{name: target.axes.get(name) for name in ("pair", "data", "domain", "site", "sae")},
+            "cosine": cosine,
+            "overlap": overlap,
+            "l1": l1,
+        }
+        if missing is not None or cosine is None or overlap is None:
+            unknown = f"unknown at {where}: {missing}"
+            return {**row, "hidden_shift": None, "firm": None, "verdict": unknown}
+        open_, moved = cosine < given.cosine, overlap < given.overlap
+        what = "open shift" if open_ else "hidden shift" if moved else "no shift"
+        far = f", L1 divergence {l1:.2f}" if l1 is not None and l1 > given.l1 else ""
+        return {
+            **row,
+            "hidden_shift": moved and not open_,
+            "firm": self._firm(target),
+            "verdict": f"{what} at {where}: dense cosine {cosine:.2f}, "
+            f"sparse overlap {overlap:.2f}{far}",
+        }
 
     def _firm(self, target: _Target) -> bool | None:
         """Whether no end of an interval changes what was found; None without intervals."""
-        assert target.cosine is not None
         limits = ((target.cosine, self.options.cosine), (target.overlap, self.options.overlap))
         sides = []
         for record, limit in limits:
-            if record.ci is None:
+            if record is None or record.value is None or record.ci is None:
                 return None
-            sides.append({end >= limit for end in (*record.ci, _value(record))})
-        if all(len(side) == 1 for side in sides):
-            return True
-        # It takes only one of the two to rule a hidden shift out.
-        return sides[0] == {False} or sides[1] == {True}
-
-    def _row(self, target: _Target, record: Record) -> dict[str, Any]:
-        row: dict[str, Any] = {
-            name: target.axes.get(name) for name in ("pair", "data", "domain", "site", "sae")
-        }
-        row |= {
-            "cosine": target.cosine.value if target.cosine else None,
-            "overlap": target.overlap.value,
-            "l1": target.l1.value if target.l1 else None,
-            "hidden_shift": None if record.value is None else bool(record.value),
-            "firm": None if record.value is None else self._firm(target),
-            "verdict": self._verdict(target, record),
-        }
-        return row
-
-    def _verdict(self, target: _Target, record: Record) -> str:
-        where = _where(target.axes)
-        if record.value is None:
-            return f"unknown at {where}: {record.undefined}"
-        cosine, overlap = _value(target.cosine), _value(target.overlap)
-        if record.value:
-            what = "hidden shift"
-        else:
-            what = "open shift" if cosine < self.options.cosine else "no shift"
-        l1 = target.l1.value if target.l1 else None
-        far = f", L1 divergence {l1:.2f}" if l1 is not None and l1 > self.options.l1 else ""
-        return f"{what} at {where}: dense cosine {cosine:.2f}, sparse overlap {overlap:.2f}{far}"
+            sides.append({end >= limit for end in (*record.ci, record.value)})
+        # One of the two is enough to rule a hidden shift out.
+        ruled_out = sides[0] == {False} or sides[1] == {True}
+        return ruled_out or all(len(side) == 1 for side in sides)
 
 
 def _missing(target: _Target) -> str | None:
@@ -163,12 +153,6 @@ def _missing(target: _Target) -> str | None:
 
 def _differ(records: Sequence[Record]) -> bool:
     return len({(record.value, record.n) for record in records}) > 1
-
-
-def _value(record: Record | None) -> float:
-    assert record is not None
-    assert record.value is not None
-    return record.value
 
 
 def _where(axes: Mapping[str, Any]) -> str:
