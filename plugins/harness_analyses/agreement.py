@@ -17,6 +17,7 @@ from harness_statistics.records import drawn, number
 _KEYS = {"experiment", "direction", "example", "text", "prompt", "completion"}
 _KEYS |= {"tokens", "stopped", "verdicts"}
 """The columns of a completion that are no axes of its arm."""
+Draws = Float[np.ndarray, " draws"]
 Cells = Float[np.ndarray, "draws 4"]
 """Counts of completions: both say yes, only the left does, only the right does, neither does."""
 
@@ -96,16 +97,12 @@ class Agreement:
         counts = _by_prompt(pairs, prompts)
         # Whole numbers: the first row, in which every prompt counts once, is exact.
         draws = draw_weights(prompts, DRAWS, seed) @ counts
-        share, chance = (float(of(draws[:1])[0]) for of in (_share, _chance))
-        null = {"kind": "chance", "value": chance}
-        yield Record(
-            "agreement.share@1", share, unit="share", ci=_wilson(counts), null=null, **common
-        )
-        null = {"kind": "chance", "value": 0.0}
-        why = self._constant(pairs)
-        yield drawn(
-            "agreement.kappa@1", _kappa(draws), why, unit="coefficient", null=null, **common
-        )
+        shares, chances, kappas = _agreement(draws)
+        share, ci = float(shares[0]), _wilson(counts)
+        null = {"kind": "chance", "value": float(chances[0])}
+        yield Record("agreement.share@1", share, unit="share", ci=ci, null=null, **common)
+        why, null = self._constant(pairs), {"kind": "chance", "value": 0.0}
+        yield drawn("agreement.kappa@1", kappas, why, unit="coefficient", null=null, **common)
 
     def _nothing(self, rows: Sequence[Mapping[str, Any]]) -> str:
         """Why there is not one completion to compare."""
@@ -162,27 +159,15 @@ def _by_prompt(pairs: Sequence[_Pair], prompts: Sequence[str]) -> Float[np.ndarr
     return counts
 
 
-def _share(cells: Cells) -> Float[np.ndarray, " draws"]:
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return (cells[:, 0] + cells[:, 3]) / cells.sum(1)
-
-
-def _chance(cells: Cells) -> Float[np.ndarray, " draws"]:
-    """The agreement of two independent judges with these margins."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        left = (cells[:, 0] + cells[:, 1]) / cells.sum(1)
-        right = (cells[:, 0] + cells[:, 2]) / cells.sum(1)
-    return left * right + (1 - left) * (1 - right)
-
-
-def _kappa(cells: Cells) -> Float[np.ndarray, " draws"]:
-    """Cohen's kappa; NaN where a judge says the same of everything."""
-    left, right = cells[:, 0] + cells[:, 1], cells[:, 0] + cells[:, 2]
+def _agreement(cells: Cells) -> tuple[Draws, Draws, Draws]:
+    """p_o, p_e and kappa; NaN without completions, kappa also where a judge is constant."""
     total = cells.sum(1)
-    constant = (left == 0) | (left == total) | (right == 0) | (right == total)
-    chance = _chance(cells)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(constant, np.nan, (_share(cells) - chance) / (1 - chance))
+        share = (cells[:, 0] + cells[:, 3]) / total
+        left, right = ((cells[:, 0] + cells[:, other]) / total for other in (1, 2))
+        chance = left * right + (1 - left) * (1 - right)
+        constant = np.isin(left, (0, 1)) | np.isin(right, (0, 1))
+        return share, chance, np.where(constant, np.nan, (share - chance) / (1 - chance))
 
 
 def _wilson(counts: Float[np.ndarray, "prompts 4"]) -> tuple[float, float]:

@@ -124,15 +124,13 @@ class Contexts:
         given = self.options
         slots = (d_sae, given.count)
         text = (*slots, given.before + 1 + given.after)
-        state = {
-            name: np.full(
-                text if name in _TEXT else slots,
-                empty,
-                dtype=np.float64 if isinstance(empty, float) else np.int64,
-            )
-            for name, empty in _SLOTS.items()
+        return {
+            "tokens": np.zeros(1, dtype=np.int64),
+            **{
+                name: np.full(text if name in _TEXT else slots, empty)
+                for name, empty in _SLOTS.items()
+            },
         }
-        return {**state, "tokens": np.zeros(1, dtype=np.int64)}
 
 
 # ── The strongest entries of each feature, in whatever order they come ──

@@ -74,7 +74,6 @@ class FeatureShift:
             "sae": self.options.sae,
             **site_axis(inputs, self.options.sae),
         }
-        frequency = [active / max(found.tokens, 1) for active in found.active]
         with np.errstate(divide="ignore", invalid="ignore"):
             z = np.where(found.se > 0, found.delta / found.se, np.nan)
         columns = {
@@ -83,8 +82,8 @@ class FeatureShift:
             "delta": found.delta,
             "se": found.se,
             "z": z,
-            "frequency_left": frequency[0],
-            "frequency_right": frequency[1],
+            "frequency_left": found.frequency[0],
+            "frequency_right": found.frequency[1],
         }
         defined = self._too_few(found) is None
         table = list(self._rows(columns, found, kinds if defined else {}, axes))
@@ -150,8 +149,7 @@ class FeatureShift:
 def kinds_of(found: Shift, given: Options) -> dict[str, Bool[np.ndarray, " d_sae"]]:
     """For each kind, the features that changed in this way."""
     left, right = _present(found, given)
-    frequency = [active / max(found.tokens, 1) for active in found.active]
-    absent = [share < given.epsilon for share in frequency]
+    absent = [share < given.epsilon for share in found.frequency]
     where_active = [
         mean * found.tokens / np.maximum(active, 1)
         for mean, active in zip(found.mean, found.active, strict=True)

@@ -32,6 +32,12 @@ class Shift:
     se: Float[np.ndarray, " d_sae"]
     """Standard error of Δμ, clustered by document; NaN with fewer than two documents."""
 
+    @property
+    def frequency(self) -> tuple[Float[np.ndarray, " d_sae"], Float[np.ndarray, " d_sae"]]:
+        """The share of tokens on which the latent is not zero, on either side; 0 without tokens."""
+        left, right = self.active
+        return left / max(self.tokens, 1), right / max(self.tokens, 1)
+
 
 def added(state: State, batch: Batch, sae: str) -> State:
     """A new state with a batch added. Every entry is a sum; what is absent is zero.

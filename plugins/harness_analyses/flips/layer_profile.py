@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from harness.contract import Findings, Outcome, Record
+from harness.contract import Axes, Findings, Outcome, Record
 from harness.contract.sites import parse_site
 from harness.errors import Problem, TaskError
+from harness_analyses.axes import without
 from harness_analyses.flips.kept import kept
 from harness_analyses.flips.options import LayerProfileOptions as Options
 from harness_statistics.flip_rate.arrays import Kept, Key
@@ -113,7 +114,7 @@ class LayerProfile:
     def _records(self, profile: _Profile) -> Iterator[Record]:
         for key, share in zip(profile.keys, profile.shares, strict=True):
             yield _record("layer_profile.share@1", "share", share, profile, key.axes)
-        axes = {"pair": profile.keys[0].pair, **_without_place(profile.keys[0])}
+        axes = without(profile.keys[0].axes, ("sae", "site"))
         yield _record("layer_profile.centre@1", "blocks", profile.centre, profile, axes)
 
     def _difference(self, profiles: Mapping[str, _Profile]) -> Record:
@@ -145,14 +146,9 @@ class LayerProfile:
             axes={
                 "group": "+".join(self.options.group),
                 "against": "+".join(self.options.against) or "others",
-                **_without_place(next(iter(profiles.values())).keys[0]),
+                **without(next(iter(profiles.values())).keys[0].axes, ("pair", "sae", "site")),
             },
         )
-
-
-def _without_place(key: Key) -> dict[str, str | int]:
-    """The axes of its condition alone."""
-    return {name: value for name, value in key.axes.items() if name in ("injection", "k")}
 
 
 def _layer(key: Key) -> int:
@@ -171,7 +167,7 @@ def _record(
     unit: str,
     draws: Float[np.ndarray, " draws"],
     profile: _Profile,
-    axes: Mapping[str, str | int],
+    axes: Axes,
 ) -> Record:
     return drawn(
         id,

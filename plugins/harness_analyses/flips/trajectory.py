@@ -11,6 +11,7 @@ import numpy as np
 from scipy import stats
 
 from harness.contract import Findings, Outcome, Record
+from harness_analyses.axes import without
 from harness_analyses.flips.options import TrajectoryOptions as Options
 from harness_statistics.records import number
 
@@ -62,22 +63,20 @@ class Trajectory:
         return Outcome(tuple(records), {"points": rows})
 
     def _series(self, records: Sequence[Record]) -> Iterator[_Series]:
-        found: dict[str, dict[str, Record]] = {}
-        common: dict[str, dict[str, Any]] = {}
+        found: dict[str, tuple[dict[str, Any], dict[str, Record]]] = {}
         for record in records:
             pair = record.axes.get("pair")
             if record.id not in self.options.ids or pair not in self.options.pairs:
                 continue
             if "against" in record.axes or record.axes.get("injection") == "random":
                 continue
-            axes = {n: v for n, v in record.axes.items() if n not in (*_ENTRIES, self.options.axis)}
+            axes = without(record.axes, (*_ENTRIES, self.options.axis))
             key = json.dumps([record.id, dict(record.options), axes], sort_keys=True, default=str)
-            found.setdefault(key, {}).setdefault(str(pair), record)
-            common[key] = axes
-        for key, points in found.items():
+            found.setdefault(key, (axes, {}))[1].setdefault(str(pair), record)
+        for axes, points in found.values():
             ordered = [points[pair] for pair in self.options.pairs if pair in points]
             if len(ordered) > 1:
-                yield _Series(tuple(ordered), common[key])
+                yield _Series(tuple(ordered), axes)
 
     def _rows(self, series: _Series) -> Iterator[dict[str, Any]]:
         for point in series.points:

@@ -169,17 +169,8 @@ class _Scores:
         def concentrated(of: Moments) -> float:
             return concentration(change(of, self.given.mode), shift.dimensions)
 
-        null = {"kind": "random dimensions", "value": shift.random}
-        yield of_sums(
-            "shift.concentration@1",
-            concentrated,
-            sums,
-            "share",
-            why,
-            axes,
-            null=null,
-            **self.common,
-        )
+        id, null = "shift.concentration@1", {"kind": "random dimensions", "value": shift.random}
+        yield of_sums(id, concentrated, sums, "share", why, axes, null=null, **self.common)
         if "tuned" not in self.kept:
             return
         tuned = self._shifts("tuned")[space]
@@ -240,29 +231,26 @@ class _Scores:
         axes: Mapping[str, JSON],
     ) -> Record:
         """A record of Σ over the chosen dimensions of `each`, a number for each dimension."""
+
+        def total(of: Moments) -> float:
+            return float(each(of).sum())
+
         null = None
         if sums.n and why is None and not len(shift.dimensions):
             changed = int((shift.change > 0).sum())
             why = f"only {changed} dimensions changed, so none has one of the ranks"
         if sums.n and why is None:
-            value = float(each(sums).sum()) * shift.random
-            null = {"kind": "random dimensions", "value": value}
+            null = {"kind": "random dimensions", "value": total(sums) * shift.random}
             sums = sums.take(shift.dimensions)
-        return of_sums(
-            id, lambda of: float(each(of).sum()), sums, unit, why, axes, null=null, **self.common
-        )
+        return of_sums(id, total, sums, unit, why, axes, null=null, **self.common)
 
     def _pre_post(self, axes: Mapping[str, JSON], raw: Moments) -> Record:
         why = None
         if raw.n and "right_sum" not in raw.sums:
             why = f"{self.given.tuned_domains} did not measure raw activations of a pair"
-        return of_sums(
-            "sts.baseline.pre_post_similarity@1",
-            lambda of: cosine(of.mean("left_sum"), of.mean("right_sum")),
-            raw,
-            "cosine",
-            why,
-            axes,
-            null={"kind": "identical", "value": 1.0},
-            **self.common,
-        )
+
+        def similarity(of: Moments) -> float:
+            return cosine(of.mean("left_sum"), of.mean("right_sum"))
+
+        id, null = "sts.baseline.pre_post_similarity@1", {"kind": "identical", "value": 1.0}
+        return of_sums(id, similarity, raw, "cosine", why, axes, null=null, **self.common)
