@@ -7,7 +7,6 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int
 from scipy import stats
 
 from harness.contract import Findings, Outcome, Record
@@ -58,7 +57,7 @@ class FlipOverlap:
     def _compared(self, one: Key, other: Key, found: Mapping[Key, Kept]) -> Iterator[Record]:
         left, right = found[one], found[other]
         why = None
-        first, second = (_most(side, self.options.top) for side in (left, right))
+        first, second = left.most(self.options.top), right.most(self.options.top)
         if len(left.flips) != len(right.flips):
             why = f"latents of {len(left.flips)} and of {len(right.flips)} have nothing in common"
         elif not len(first) or not len(second):
@@ -88,12 +87,6 @@ class FlipOverlap:
                 null=None if why else {"kind": _CHANCE, "value": null, "p": p},
                 axes={**one.axes, "against": other.pair},
             )
-
-
-def _most(one: Kept, top: int) -> Int[np.ndarray, " n"]:
-    """The latents with the most flips, ties by index; none that never flips."""
-    order = np.argsort(-one.flips, kind="stable")[:top]
-    return np.asarray(order[one.flips[order] > 0])
 
 
 def _row(both: list[Record]) -> dict[str, Any]:

@@ -35,18 +35,18 @@ class MixtureAdvice:
         records: list[Record] = []
         rows: list[dict[str, Any]] = []
         for at, its in variants:
-            why, total = _total(its)
+            missing, total = _total(its)
             for forecast in its:
-                share = None if why or forecast.value is None else forecast.value / total
+                share = None if missing or forecast.value is None else forecast.value / total
                 axes = {**at, "domain": forecast.axes["domain"]}
-                null = {"kind": "equal shares", "value": 1 / len(its)}
-                records.append(self._record(share, len(its), why, null, axes))
-            if why is None:
+                null = 1 / len(its)
+                records.append(self._record(share, len(its), missing, null, axes))
+            if missing is None:
                 rows += self._rows(its, at, total)
         return Outcome(tuple(records), {"mixture": rows} if rows else {})
 
     def _record(
-        self, share: float | None, n: int, why: str | None, null: Axes | None, axes: Axes
+        self, share: float | None, n: int, why: str | None, null: float | None, axes: Axes
     ) -> Record:
         return number(
             "mixture.share@1",
@@ -57,7 +57,7 @@ class MixtureAdvice:
             unit="share",
             options=self.options.model_dump(mode="json"),
             ci_why="a rule applied to the forecast, whose own interval stands with it",
-            null=null,
+            null=None if null is None else {"kind": "equal shares", "value": null},
             axes=axes,
         )
 

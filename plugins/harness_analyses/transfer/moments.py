@@ -15,7 +15,7 @@ from harness.errors import DataError, listed
 from harness_analyses.axes import AxesKey, axes_key, without
 
 Space = Literal["latents", "raw"]
-_PREFIX = {"latents": "", "raw": "raw_"}
+SPACES: tuple[Space, ...] = ("latents", "raw")
 MIN_DOCUMENTS = 10
 """Documents below which sums of groups give no interval."""
 
@@ -128,9 +128,8 @@ def matching(given: Variant, others: Sequence[Variant], statistic: str) -> Varia
 
 def moments(arrays: Arrays, space: Space) -> Moments:
     """The sums in one space: of the SAE's latents, or of raw activations; empty without tokens."""
-    prefix = _PREFIX[space]
     sums = {
-        name.removeprefix(prefix): array
+        name.removeprefix("raw_"): array
         for name, array in arrays.values.items()
         if name.startswith("raw_") == (space == "raw") and name.endswith(("_sum", "_square"))
     }

@@ -13,6 +13,7 @@ from harness.contract import JSON, Arrays, Findings, Outcome, Record
 from harness.errors import DataError
 from harness_analyses.transfer.dimensions import change, concentration, overlap, ranked
 from harness_analyses.transfer.moments import (
+    SPACES,
     Moments,
     Space,
     Variant,
@@ -23,8 +24,6 @@ from harness_analyses.transfer.moments import (
 from harness_analyses.transfer.options import StsOptions as Options
 from harness_analyses.transfer.records import cosine, of_sums
 from harness_statistics.records import number
-
-_SPACES: tuple[Space, ...] = ("latents", "raw")
 
 
 class Sts:
@@ -143,7 +142,7 @@ class _Scores:
 
     def _shifts(self, key: str) -> dict[Space, _Shift]:
         name, found = getattr(self.given, key), dict[Space, _Shift]()
-        for space in _SPACES:
+        for space in SPACES:
             sums = moments(self.kept[key].whole, space)
             if space == "raw" and not sums.sums:
                 continue

@@ -76,6 +76,11 @@ class Flips:
         """Tokens on which it is on before, after, or both."""
         return np.asarray(self.before + self.off_on)
 
+    def most(self, count: int) -> Int[np.ndarray, " n"]:
+        """The `count` latents with the most flips, ties by index; none that never flips."""
+        order = np.argsort(-self.flips, kind="stable")[:count]
+        return np.asarray(order[self.flips[order] > 0])
+
 
 @dataclass(frozen=True)
 class Kept(Flips):

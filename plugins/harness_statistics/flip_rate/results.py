@@ -181,8 +181,7 @@ def _identity(measured: _Measured, one: Condition, id: str) -> dict[str, Any]:
 def _rows(measured: _Measured) -> Iterator[dict[str, Any]]:
     """The features that the fine-tune flips most; ties by index."""
     flips, given = measured.by_feature(NONE), measured.given
-    order = np.argsort(-flips.flips, kind="stable")[: given.table]
-    for feature in order[flips.flips[order] > 0]:
+    for feature in flips.most(given.table):
         support = int(flips.support[feature])
         yield {
             "pair": given.pair,
