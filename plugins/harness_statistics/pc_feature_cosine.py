@@ -61,8 +61,7 @@ class PcFeatureCosine:
         found = components(inputs, name, self.site, "it is compared")
         saes = [sae for sae in self.options.saes if sae in inputs.saes]
         if isinstance(found, Undefined):
-            why = f"{name!r} is undefined: {found.reason}"
-            return Outcome(tuple(self._undefined(sae, why) for sae in saes))
+            return Outcome(tuple(self._undefined(sae, found.reason) for sae in saes))
         records: list[Record] = []
         rows: list[dict[str, Any]] = []
         for sae in saes:
@@ -110,9 +109,9 @@ class PcFeatureCosine:
                     "cosine": float(cosines[feature]),
                 }
 
-    def _undefined(self, sae: str, why: str) -> Record:
-        axes = self._axes(sae)
-        id = "pc_feature_cosine.max_abs@1"
+    def _undefined(self, sae: str, reason: str) -> Record:
+        id, axes = "pc_feature_cosine.max_abs@1", self._axes(sae)
+        why = f"{self.options.pcs!r} is undefined: {reason}"
         return number(id, None, why, n=0, n_of="features", unit="cosine", ci_why=why, axes=axes)
 
     def _axes(self, sae: str) -> dict[str, str]:
@@ -139,4 +138,5 @@ def _cosines(
         lengths = rows.norm(dim=1).numpy()
         products = units @ rows.numpy().T
         pieces.append(products / np.where(lengths > 0, lengths, 1.0))
-    return np.clip(np.concatenate(pieces, axis=1), -1.0, 1.0)
+    cosines: Float64[np.ndarray, "rank d_sae"] = np.concatenate(pieces, axis=1).clip(-1.0, 1.0)
+    return cosines
