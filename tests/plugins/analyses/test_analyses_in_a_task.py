@@ -24,20 +24,8 @@ Problems = Callable[..., list[str]]
 RunTask = Callable[..., Results]
 MakeTask = Callable[..., Task]
 
-EXPERIMENT = """
-[directions.a]
-method = "probe"
-view = "chat"
-data = "web"
-[experiments.e]
-view = "chat"
-data = "web"
-directions = ["a"]
-evaluators = [EVALUATORS]
-intervention = { method = "shift" }
-"""
-ONE = EXPERIMENT.replace("EVALUATORS", '"polite"')
-TWO = EXPERIMENT.replace("EVALUATORS", '"polite", "strict"')
+ONE = fakes.EXPERIMENT
+TWO = ONE.replace('["polite"]', '["polite", "strict"]')
 STRICT = """
 [evaluators.strict]
 method = "polite"
