@@ -11,6 +11,7 @@ import pytest
 from pydantic import ValidationError
 from scipy import stats
 
+from fakes.reductions import pick
 from harness.contract import Arrays, Findings, Record
 from harness.errors import TaskError
 from harness.testing.analyses import check_analysis
@@ -49,11 +50,6 @@ def kept(pair, sae, site, flips=None, *, seed=0, condition="none", documents=20,
 def findings(*parts, records=(), **more):
     arrays = {name: value for part in parts for name, value in part.items()}
     return Findings(arrays=(Arrays("flips", {}, arrays),), records=tuple(records), **more)
-
-
-def pick(outcome, id, **axes):
-    (record,) = [r for r in outcome.records if r.id == id and axes.items() <= r.axes.items()]
-    return record
 
 
 # ── layer_profile ──

@@ -10,6 +10,7 @@ from hypothesis import given, settings, strategies as st
 from pydantic import ValidationError
 from scipy import stats
 
+from fakes.reductions import pick
 from harness.contract import Arrays, Findings, Outcome, Record
 from harness.errors import DataError
 from harness_analyses.transfer.dimensions import change, concentration, overlap, ranked
@@ -70,8 +71,7 @@ def sts(found: Findings, **more: Any) -> Outcome:
 
 
 def one(outcome: Outcome, id: str, **axes: Any) -> Record:
-    (record,) = [r for r in outcome.records if r.id == f"{id}@1" and axes.items() <= r.axes.items()]
-    return record
+    return pick(outcome, f"{id}@1", **axes)
 
 
 def largest(values: np.ndarray, first: int, end: int) -> list[int]:

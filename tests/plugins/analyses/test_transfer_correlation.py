@@ -11,6 +11,7 @@ from hypothesis import assume, given, strategies as st
 from scipy import stats
 from sklearn.linear_model import Ridge
 
+from fakes.reductions import pick
 from harness.contract import Arrays, Findings, Outcome, Record
 from harness.errors import DataError
 from harness.testing import check_analysis
@@ -77,8 +78,7 @@ def run(found: Findings, **more: Any) -> Outcome:
 
 
 def one(outcome: Outcome, id: str, **axes: Any) -> Record:
-    (record,) = [r for r in outcome.records if r.id == f"{id}@1" and axes.items() <= r.axes.items()]
-    return record
+    return pick(outcome, f"{id}@1", **axes)
 
 
 # ── Numbers ──────────────────────────────────────────────────────────────────────────────────────

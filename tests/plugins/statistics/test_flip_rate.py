@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings, strategies as st
 from pydantic import ValidationError
 
+from fakes.reductions import outcome_of
 from harness.contract import Direction, Inputs, SaeFacts, Site, Stream, Undefined
 from harness.contract.latents import Latents
 from harness.errors import ModelError, TaskError
@@ -76,10 +77,7 @@ def inputs(pcs, seed=0):
 
 
 def run(statistic, batches, given):
-    state = statistic.start(given)
-    for batch in batches:
-        state = statistic.update(state, batch)
-    return statistic.finish(state, given)
+    return outcome_of(statistic, given, *batches)
 
 
 def pick(outcome, id, **axes):

@@ -9,6 +9,7 @@ import pytest
 import torch
 from scipy import stats
 
+from fakes.reductions import pick
 from harness.contract import Direction, Inputs, SaeFacts, Site, Undefined
 from harness.errors import ModelError
 from harness_statistics import pc_feature_cosine
@@ -45,11 +46,6 @@ def run(saes, found, **more):
     statistic = PcFeatureCosine(Options.model_validate(options))
     given = Inputs(directions={"pcs": found}, saes=saes, sae_sites=dict.fromkeys(saes, SITE))
     return statistic.finish(statistic.merge(statistic.start(given), {}), given)
-
-
-def pick(outcome, id, **axes):
-    (record,) = [r for r in outcome.records if r.id == id and axes.items() <= r.axes.items()]
-    return record
 
 
 @pytest.mark.parametrize("piece", [2**22, 3 * D])
