@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.contract import Batch, Inputs, Outcome, Record, Site, State
-from harness.planning.planner import MetricJob, SentinelJob
+from harness.planning.steps import MetricJob, SentinelJob
 
 if TYPE_CHECKING:
     from harness.task.task import Task

@@ -13,7 +13,8 @@ import tomli_w
 from harness.contract import JSON, BenchmarkOptions, Findings, Options, Outcome, Record, Ref
 from harness.errors import InvalidRun, TaskError, UsageError
 from harness.machine import machine_errors
-from harness.planning.planner import (
+from harness.planning.planner import plan
+from harness.planning.steps import (
     FilterJob,
     Generation,
     Job,
@@ -23,7 +24,6 @@ from harness.planning.planner import (
     PlannedArm,
     ReductionJob,
     SentinelJob,
-    plan,
 )
 from harness.registry import Registry
 from harness.report import write_report
@@ -46,7 +46,7 @@ from harness.running.experiments.verdicts import (
     samples,
     verdict_records,
 )
-from harness.running.folder import plain, run_folder
+from harness.running.folder import run_folder
 from harness.running.labels import label_rows
 from harness.running.passes.run import DOMAIN, Finished, run_pass
 from harness.running.preflight import sae_failures, sentinel_failures
@@ -54,6 +54,7 @@ from harness.running.progress import Progress
 from harness.running.provenance import provenance
 from harness.running.session import Session
 from harness.store.files import write_text
+from harness.task.file import plain
 from harness.task.fit import misfits
 from harness.task.task import Instance, Task
 from harness.task.validate import marks

@@ -16,6 +16,7 @@ from fakes.running import Token, bare, cosine, pair_tokens, passed, records, tot
 from fakes.streams import ANY_PLACE, METRICS, SPAN, lengths, one, pair
 from harness.contract import Example, Prompt, Tokens
 from harness.errors import ModelError
+from harness.planning.cost import cost
 from harness.planning.planner import plan
 from harness.running.session import Session
 
@@ -230,7 +231,7 @@ def test_a_plan_foresees_what_is_read(session: MakeSession, name: str) -> None:
     made = session(SPAN + pair(*keys), *HERE, *more)
     planned = {
         one.model: one.counts
-        for one in plan(made.task).cost().work
+        for one in cost(plan(made.task)).work
         if one.stage == "activations, pass 1 of 1"
     }
     read: dict[str, list[int]] = {}

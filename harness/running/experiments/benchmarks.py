@@ -18,7 +18,7 @@ from harness.contract import (
     Tools,
 )
 from harness.errors import PluginError
-from harness.planning.planner import Generation
+from harness.planning.steps import Generation
 from harness.running.experiments.completions import ArmOutcome, ReadyArm, ready_arms
 from harness.running.session import Session
 from harness.store.keys import key_of

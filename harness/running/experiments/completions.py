@@ -20,12 +20,12 @@ from harness.contract import (
     Tokens,
     Undefined,
 )
-from harness.planning.planner import Generation, PlannedArm
+from harness.planning.steps import Generation, PlannedArm
 from harness.running.experiments.journal import Journal, merged_receipt
 from harness.running.progress import Tick
 from harness.running.session import Session
 from harness.store.keys import key_of
-from harness.task.fit import NO_EDIT
+from harness.task.task import NO_EDIT
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from harness.contract import (
 )
 from harness.errors import ModelError
 from harness.machine import give_back_memory
-from harness.planning.planner import (
+from harness.planning.steps import (
     FilterJob,
     Job,
     MetricJob,

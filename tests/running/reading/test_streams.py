@@ -15,7 +15,7 @@ from fakes.running import bare, passed, records, total_forwards
 from fakes.streams import ALL, ANY_PLACE, SPAN, lengths, one, pair
 from harness.contract import Example, Prompt, Stream
 from harness.errors import ModelError
-from harness.planning.planner import SentinelJob
+from harness.planning.steps import SentinelJob
 from harness.running.preflight import sentinel_failures
 from harness.running.reading.rows import aligned, alone, check_aligned, measured, same_query
 from harness.running.session import Session
