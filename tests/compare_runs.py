@@ -27,19 +27,23 @@ def differences(left: Path, right: Path, within: float = 0.0) -> list[str]:
     found += _values("seed", one["task"].get("seed"), other["task"].get("seed"), within)
     found += _rows("records", one["records"], other["records"], within)
     for kind, read in (
-        ("samples/*.jsonl", lambda file: [json.loads(line) for line in file.open()]),
+        ("samples/*.jsonl", _json_lines),
         ("**/*.parquet", lambda file: parquet.read_table(file).to_pylist()),
         ("directions/*.safetensors", lambda file: [_plain(load_file(file))]),
     ):
         # What a run remembers for itself is no result.
         files = [
-            {p.relative_to(run).as_posix() for p in run.glob(kind) if "work" not in p.parts}
-            for run in (left, right)
+            {path.as_posix() for path in inside if path.parts[0] != "work"}
+            for inside in ([p.relative_to(run) for p in run.glob(kind)] for run in (left, right))
         ]
         found += [f"{name}: only in one run" for name in sorted(files[0] ^ files[1])]
         for name in sorted(files[0] & files[1]):
             found += _rows(name, read(left / name), read(right / name), within)
     return found
+
+
+def _json_lines(file: Path) -> list[Any]:
+    return [json.loads(line) for line in file.read_text("utf-8").split("\n") if line]
 
 
 def _plain(arrays: Mapping[str, Any]) -> dict[str, Any]:

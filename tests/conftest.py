@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -16,6 +16,7 @@ if str(HERE) not in sys.path:
     sys.path.insert(0, str(HERE))  # components are loaded by name: `fakes:FakeModel`
 
 import fakes  # noqa: E402
+from harness.cli.main import main  # noqa: E402
 from harness.errors import TaskError  # noqa: E402
 from harness.planning.planner import plan  # noqa: E402
 from harness.registry import Registry, discover  # noqa: E402
@@ -99,6 +100,30 @@ def run_task(
         return run(plan(task(text, *overrides)), registry, tmp_path / "run", fresh=fresh)
 
     return run_task
+
+
+@pytest.fixture
+def said(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., tuple[int, str, str]]:
+    """Runs a command in an empty folder: its exit code, output and complaints."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+    def said(*arguments: object) -> tuple[int, str, str]:
+        capfd.readouterr()
+        code = main([str(argument) for argument in arguments])
+        out, err = capfd.readouterr()
+        return code, out, err
+
+    return said
+
+
+@pytest.fixture
+def texts(monkeypatch: pytest.MonkeyPatch) -> Callable[[Sequence[str]], None]:
+    """Sets the rows of `web`, before a task is written."""
+    return lambda lines: monkeypatch.setattr(fakes, "WEB", list(lines))
 
 
 @pytest.fixture

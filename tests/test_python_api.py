@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+import fakes
 import harness
 from harness.comparison.comparison import Comparison
 from harness.contract import Record
@@ -23,18 +24,7 @@ from harness.results.read import Results, load_results
 from harness.task.task import Task
 
 ROOT = Path(__file__).parents[1]
-EXPERIMENT = """
-[directions.a]
-method = "probe"
-view = "chat"
-data = "web"
-[experiments.e]
-view = "chat"
-data = "web"
-directions = ["a"]
-evaluators = ["polite"]
-intervention = { method = "shift" }
-"""
+EXPERIMENT = fakes.EXPERIMENT
 HEAVY = ("torch", "numpy", "pandas", "pydantic", "scipy", "transformers", "rich", "click", "pluggy")
 
 # ── Light ────────────────────────────────────────────────────────────────────────────────────────

@@ -10,12 +10,14 @@ import numpy as np
 from jaxtyping import Float
 
 from harness.contract import Findings, Outcome, Record
-from harness.results.intervals import DRAWS, draw_weights, percentile_interval, wilson
-from harness_analyses import options
+from harness.results.intervals import DRAWS, draw_weights, wilson
+from harness_analyses.options import AgreementOptions as Options, Judge
+from harness_statistics.records import drawn, number
 
 _KEYS = {"experiment", "direction", "example", "text", "prompt", "completion"}
 _KEYS |= {"tokens", "stopped", "verdicts"}
 """The columns of a completion that are no axes of its arm."""
+Draws = Float[np.ndarray, " draws"]
 Cells = Float[np.ndarray, "draws 4"]
 """Counts of completions: both say yes, only the left does, only the right does, neither does."""
 
@@ -49,7 +51,7 @@ class Agreement:
     The table `disagreements` has every completion on which they differ, for reading.
     """
 
-    def __init__(self, given: options.Agreement) -> None:
+    def __init__(self, given: Options) -> None:
         self.options = given
 
     def run(self, findings: Findings) -> Outcome:
@@ -75,7 +77,7 @@ class Agreement:
     def _pairs(self, rows: Sequence[Mapping[str, Any]]) -> list[_Pair]:
         found = []
         for row in rows:
-            values = [_said(row, judge) for judge in (self.options.left, self.options.right)]
+            values = [_verdict(row, judge) for judge in (self.options.left, self.options.right)]
             if all(isinstance(value, bool) for value in values):
                 left, right = values
                 given = self.options
@@ -90,33 +92,17 @@ class Agreement:
         if not pairs:
             why = self._nothing(rows)
             for id, unit in (("agreement.share@1", "share"), ("agreement.kappa@1", "coefficient")):
-                yield Record(id, None, unit=unit, undefined=why, ci_why=why, **common)
+                yield number(id, None, why, ci_why=why, unit=unit, **common)
             return
         counts = _by_prompt(pairs, prompts)
-        total = counts.sum(0, keepdims=True)
-        chance = {"kind": "chance", "value": float(_chance(total)[0])}
-        yield Record(
-            "agreement.share@1",
-            float(_share(total)[0]),
-            unit="share",
-            ci=_wilson(counts),
-            null=chance,
-            **common,
-        )
-        value = float(_kappa(total)[0])
-        draws = draw_weights(prompts, DRAWS, seed)[1:] @ counts
-        ci, why_none = percentile_interval(_kappa(draws), len(prompts))
-        undefined = None if np.isfinite(value) else self._constant(pairs)
-        yield Record(
-            "agreement.kappa@1",
-            None if undefined else value,
-            unit="coefficient",
-            ci=None if undefined else ci,
-            ci_why=undefined or why_none,
-            null={"kind": "chance", "value": 0.0},
-            undefined=undefined,
-            **common,
-        )
+        # Whole numbers: the first row, in which every prompt counts once, is exact.
+        draws = draw_weights(prompts, DRAWS, seed) @ counts
+        shares, chances, kappas = _agreement(draws)
+        share, ci = float(shares[0]), _wilson(counts)
+        null = {"kind": "chance", "value": float(chances[0])}
+        yield Record("agreement.share@1", share, unit="share", ci=ci, null=null, **common)
+        why, null = self._constant(pairs), {"kind": "chance", "value": 0.0}
+        yield drawn("agreement.kappa@1", kappas, why, unit="coefficient", null=null, **common)
 
     def _nothing(self, rows: Sequence[Mapping[str, Any]]) -> str:
         """Why there is not one completion to compare."""
@@ -130,7 +116,7 @@ class Agreement:
             if judge.score not in scores:
                 names = ", ".join(sorted(scores - {"note"}))
                 return f"{judge.evaluator} has no score {judge.score!r}; it has {names}"
-            values = [_said(row, judge) for row in rows]
+            values = [_verdict(row, judge) for row in rows]
             if any(value is not None and not isinstance(value, bool) for value in values):
                 return f"{judge} is a number, not a yes or no"
         return "no completion has a verdict of both judges"
@@ -150,12 +136,12 @@ class Agreement:
                     "example": row["example"],
                     "text": _well_formed(row["text"]),
                     "completion": _well_formed(row["completion"]),
-                    str(self.options.left): _said(row, self.options.left),
-                    str(self.options.right): _said(row, self.options.right),
+                    str(self.options.left): _verdict(row, self.options.left),
+                    str(self.options.right): _verdict(row, self.options.right),
                 }
 
 
-def _said(row: Mapping[str, Any], judge: options.Judge) -> Any:
+def _verdict(row: Mapping[str, Any], judge: Judge) -> Any:
     return row["verdicts"].get(judge.evaluator, {}).get(judge.score)
 
 
@@ -173,27 +159,15 @@ def _by_prompt(pairs: Sequence[_Pair], prompts: Sequence[str]) -> Float[np.ndarr
     return counts
 
 
-def _share(cells: Cells) -> Float[np.ndarray, " draws"]:
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return (cells[:, 0] + cells[:, 3]) / cells.sum(1)
-
-
-def _chance(cells: Cells) -> Float[np.ndarray, " draws"]:
-    """The agreement of two independent judges with these margins."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        left = (cells[:, 0] + cells[:, 1]) / cells.sum(1)
-        right = (cells[:, 0] + cells[:, 2]) / cells.sum(1)
-    return left * right + (1 - left) * (1 - right)
-
-
-def _kappa(cells: Cells) -> Float[np.ndarray, " draws"]:
-    """Cohen's kappa; NaN where a judge says the same of everything."""
-    left, right = cells[:, 0] + cells[:, 1], cells[:, 0] + cells[:, 2]
+def _agreement(cells: Cells) -> tuple[Draws, Draws, Draws]:
+    """p_o, p_e and kappa; NaN without completions, kappa also where a judge is constant."""
     total = cells.sum(1)
-    constant = (left == 0) | (left == total) | (right == 0) | (right == total)
-    chance = _chance(cells)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(constant, np.nan, (_share(cells) - chance) / (1 - chance))
+        share = (cells[:, 0] + cells[:, 3]) / total
+        left, right = ((cells[:, 0] + cells[:, other]) / total for other in (1, 2))
+        chance = left * right + (1 - left) * (1 - right)
+        constant = np.isin(left, (0, 1)) | np.isin(right, (0, 1))
+        return share, chance, np.where(constant, np.nan, (share - chance) / (1 - chance))
 
 
 def _wilson(counts: Float[np.ndarray, "prompts 4"]) -> tuple[float, float]:

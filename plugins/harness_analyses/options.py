@@ -26,7 +26,7 @@ class Judge(Options):
         return f"{self.evaluator}.{self.score}"
 
 
-class Agreement(AnalysisOptions):
+class AgreementOptions(AnalysisOptions):
     """Options of `agreement`."""
 
     left: Judge
@@ -37,7 +37,7 @@ class Agreement(AnalysisOptions):
     """The experiments whose completions count; all of them without it."""
 
     @model_validator(mode="after")
-    def _two_judges(self) -> Agreement:
+    def _two_judges(self) -> AgreementOptions:
         if str(self.left) == str(self.right):
             raise ValueError(f"left and right are both {self.left}; a judge agrees with itself")
         return self

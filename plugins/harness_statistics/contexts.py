@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Int, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 
 from harness.contract import Batch, Inputs, Outcome, Record, State
-from harness_statistics.contexts_best import Entries, best, best_of_documents
-from harness_statistics.contexts_windows import ABSENT, windows
-from harness_statistics.options import Contexts as Options
+from harness.contract.latents import Latents
+from harness_statistics.inputs import site_axis, width
+from harness_statistics.options import ContextsOptions as Options
 
+ABSENT = -1
+"""The id of a place of a window that holds no measured token of the document."""
 _SLOTS = {"values": 0.0, "documents": 0, "positions": ABSENT, "ids": ABSENT, "activations": 0.0}
 """The arrays of the state, each with `count` slots for every feature, and what is in empty ones."""
 _TEXT = ("ids", "activations")
@@ -64,14 +66,12 @@ class Contexts:
         row = latents.token.cpu().numpy()[hopeful]
         chosen = batch.selected.cpu().numpy()[row]
         hashes = np.array([_hash(name) for name in batch.documents], dtype=np.int64)
-        found = best_of_documents(
-            Entries(
-                index[hopeful],
-                value[hopeful],
-                hashes[batch.document.cpu().numpy()[chosen]],
-                batch.position.cpu().numpy()[chosen],
-                -1 - row,  # negative: from this batch, not from a slot of the state
-            )
+        found = Entries(
+            index[hopeful],
+            value[hopeful],
+            hashes[batch.document.cpu().numpy()[chosen]],
+            batch.position.cpu().numpy()[chosen],
+            -1 - row,  # negative: from this batch, not from a slot of the state
         )
         kept, rank = best(_entries(state, np.unique(found.feature)).plus(found), given.count)
         fresh = kept.row < 0
@@ -100,23 +100,22 @@ class Contexts:
     def finish(self, state: State, inputs: Inputs) -> Outcome:
         """The record and the arrays."""
         given = self.options
-        sae = inputs.saes.get(given.sae)
-        state = state or self._empty((sae.facts.d_sae if sae else None) or 0)
-        active, width = np.count_nonzero(state["values"][:, 0]), len(state["values"])
+        state = state or self._empty(width(inputs, given.sae))
+        active, features = np.count_nonzero(state["values"][:, 0]), len(state["values"])
         tokens = int(state["tokens"][0])
-        site = inputs.sae_sites.get(given.sae)
-        axes = {"sae": given.sae, "site": None if site is None else str(site)}
-        axes |= {"pair": given.pair, "view": given.view, "data": given.data}
+        measured = bool(tokens and features)
+        of = {"pair": given.pair, "view": given.view, "data": given.data}
+        axes = {name: value for name, value in of.items() if value is not None}
         record = Record(
             id="contexts.active_share@1",
-            value=float(active / width) if tokens and width else None,
+            value=float(active / features) if measured else None,
             n=tokens,
             n_of="tokens",
             unit="share",
             options={"side": given.side} if given.pair else {},
             ci_why="grows with the text that is read: not an estimate",
-            undefined=None if tokens and width else "no token was measured",
-            axes={name: value for name, value in axes.items() if value is not None},
+            undefined=None if measured else "no token was measured",
+            axes={"sae": given.sae, **site_axis(inputs, given.sae), **axes},
         )
         arrays = {name: state[name] for name in _SLOTS}
         return Outcome((record,), arrays={**arrays, "centre": np.array([given.before])})
@@ -125,15 +124,65 @@ class Contexts:
         given = self.options
         slots = (d_sae, given.count)
         text = (*slots, given.before + 1 + given.after)
-        state = {
-            name: np.full(
-                text if name in _TEXT else slots,
-                empty,
-                dtype=np.float64 if isinstance(empty, float) else np.int64,
-            )
-            for name, empty in _SLOTS.items()
+        return {
+            "tokens": np.zeros(1, dtype=np.int64),
+            **{
+                name: np.full(text if name in _TEXT else slots, empty)
+                for name, empty in _SLOTS.items()
+            },
         }
-        return {**state, "tokens": np.zeros(1, dtype=np.int64)}
+
+
+# ── The strongest entries of each feature, in whatever order they come ──
+
+
+@dataclass(frozen=True)
+class Entries:
+    """Candidates for a feature's contexts, one each: where a latent is not zero."""
+
+    feature: Int[np.ndarray, " n"]
+    value: Float[np.ndarray, " n"]
+    document: Int[np.ndarray, " n"]
+    """A hash of the document's id."""
+    position: Int[np.ndarray, " n"]
+    row: Int[np.ndarray, " n"]
+    """Where the entry comes from; never compared."""
+
+    def take(self, chosen: Shaped[np.ndarray, " m"]) -> Entries:
+        """Some of the entries."""
+        return Entries(*(getattr(self, one.name)[chosen] for one in fields(self)))
+
+    def plus(self, other: Entries) -> Entries:
+        """The entries of both."""
+        both = (
+            np.concatenate([getattr(self, one.name), getattr(other, one.name)])
+            for one in fields(self)
+        )
+        return Entries(*both)
+
+
+def best(entries: Entries, count: int) -> tuple[Entries, Int[np.ndarray, " n"]]:
+    """Of each feature the `count` strongest entries of different documents, and their ranks.
+
+    Of a document the strongest entry counts, of equal ones the first in the text. Ordered by
+    feature, then rank from 0; equal strengths by the document's hash. The best of a union are the
+    best of the parts' best, so that parts merge in any order.
+    """
+    strength = -np.abs(entries.value)
+    order = np.lexsort((entries.position, strength, entries.document, entries.feature))
+    entries = entries.take(order)
+    entries = entries.take(_first(entries.feature, entries.document))
+    entries = entries.take(np.lexsort((entries.document, -np.abs(entries.value), entries.feature)))
+    place = np.arange(len(entries.feature))
+    rank = place - np.maximum.accumulate(np.where(_first(entries.feature), place, 0))
+    return entries.take(rank < count), rank[rank < count]
+
+
+def _first(*columns: Shaped[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
+    """Whether each row of sorted columns differs from the row before it."""
+    first = np.ones(len(columns[0]), dtype=bool)
+    first[1:] = np.any([column[1:] != column[:-1] for column in columns], axis=0)
+    return first
 
 
 def _entries(state: State, features: Int[np.ndarray, " m"]) -> Entries:
@@ -173,3 +222,58 @@ def _hash(document: str) -> int:
     """63 bits of a document's id: the same in every process."""
     digest = hashlib.blake2b(document.encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1
+
+
+# ── The text around a token ──
+
+
+def windows(
+    batch: Batch,
+    latents: Latents,
+    token: Int[np.ndarray, " n"],
+    feature: Int[np.ndarray, " n"],
+    before: int,
+    after: int,
+) -> tuple[Int[np.ndarray, "n window"], Float[np.ndarray, "n window"]]:
+    """Ids around some selected tokens, and the latent of a feature on each of them.
+
+    `token` is the row of `latents`, `feature` what is looked up there. A window has the places
+    −before … after around its token; `ABSENT` and 0 where the document has no measured token.
+    """
+    row, ids = _around(batch, token, before, after)
+    selected = np.full(len(batch.document) + 1, -1)  # the last one stands for absent tokens
+    selected[batch.selected.cpu().numpy()] = np.arange(len(batch.selected))
+    return ids, _values(latents, selected[row], feature)
+
+
+def _around(
+    batch: Batch, token: Int[np.ndarray, " n"], before: int, after: int
+) -> tuple[Int[np.ndarray, "n window"], Int[np.ndarray, "n window"]]:
+    """For each place of each window the measured token there (−1 for none), and its id."""
+    document, position = batch.document.cpu().numpy(), batch.position.cpu().numpy()
+    width = int(position.max(initial=0)) + before + after + 1  # no window reaches another document
+    key = document * width + position + before
+    order = np.argsort(key, kind="stable")
+    centre = batch.selected.cpu().numpy()[token]
+    wanted = key[centre][:, None] + np.arange(-before, after + 1)
+    at = np.minimum(np.searchsorted(key[order], wanted), len(order) - 1)
+    row = np.where(key[order][at] == wanted, order[at], -1)
+    return row, np.where(row >= 0, batch.ids.cpu().numpy()[row], ABSENT)
+
+
+def _values(
+    latents: Latents, row: Int[np.ndarray, "n window"], feature: Int[np.ndarray, " n"]
+) -> Float[np.ndarray, "n window"]:
+    """The latents of features on rows, 0 on row −1."""
+    index = latents.indices.cpu().numpy()
+    asked = np.zeros(latents.d_sae, dtype=bool)
+    asked[feature] = True
+    kept = asked[index]
+    key = latents.token.cpu().numpy()[kept] * latents.d_sae + index[kept]
+    order = np.argsort(key, kind="stable")
+    value = latents.values.detach().cpu().double().numpy()[kept][order]
+    if not len(order):
+        return np.zeros(row.shape)
+    wanted = row * latents.d_sae + feature[:, None]
+    at = np.minimum(np.searchsorted(key[order], wanted), len(order) - 1)
+    return np.where((row >= 0) & (key[order][at] == wanted), value[at], 0.0)

@@ -10,8 +10,11 @@ from jaxtyping import Bool, Float
 
 from harness.contract import Batch, Inputs, Outcome, Record, State
 from harness_statistics import feature_shift_sums as sums
-from harness_statistics.feature_shift_options import FeatureShift as Options
 from harness_statistics.feature_shift_sums import Shift
+from harness_statistics.inputs import site_axis, width
+from harness_statistics.options import FeatureShiftOptions as Options
+from harness_statistics.records import number
+from harness_statistics.sums import plus
 
 KINDS = ("shifted", "appeared", "disappeared", "magnitude", "frequency")
 """Ways in which a feature changes; a record and an array for each."""
@@ -59,14 +62,18 @@ class FeatureShift:
 
     def merge(self, left: State, right: State) -> State:
         """The sums of both."""
-        return sums.merged(left, right)
+        return plus(left, right)
 
     def finish(self, state: State, inputs: Inputs) -> Outcome:
         """The records, the table and the arrays."""
-        found = sums.shift(state, self._width(state, inputs))
+        features = len(state["left"]) if "left" in state else width(inputs, self.options.sae)
+        found = sums.shift(state, features)
         kinds = kinds_of(found, self.options)
-        axes = {"pair": self.options.pair, "sae": self.options.sae, **self._site(inputs)}
-        frequency = [active / max(found.tokens, 1) for active in found.active]
+        axes = {
+            "pair": self.options.pair,
+            "sae": self.options.sae,
+            **site_axis(inputs, self.options.sae),
+        }
         with np.errstate(divide="ignore", invalid="ignore"):
             z = np.where(found.se > 0, found.delta / found.se, np.nan)
         columns = {
@@ -75,8 +82,8 @@ class FeatureShift:
             "delta": found.delta,
             "se": found.se,
             "z": z,
-            "frequency_left": frequency[0],
-            "frequency_right": frequency[1],
+            "frequency_left": found.frequency[0],
+            "frequency_right": found.frequency[1],
         }
         defined = self._too_few(found) is None
         table = list(self._rows(columns, found, kinds if defined else {}, axes))
@@ -87,16 +94,6 @@ class FeatureShift:
             tables={"features": table},
             arrays={**columns, **active, **flags},
         )
-
-    def _width(self, state: State, inputs: Inputs) -> int:
-        if "left" in state:
-            return len(state["left"])
-        sae = inputs.saes.get(self.options.sae)
-        return (sae.facts.d_sae if sae else None) or 0
-
-    def _site(self, inputs: Inputs) -> dict[str, str]:
-        site = inputs.sae_sites.get(self.options.sae)
-        return {} if site is None else {"site": str(site)}
 
     def _too_few(self, found: Shift) -> str | None:
         needed = self.options.minimum / self.options.delta
@@ -114,17 +111,17 @@ class FeatureShift:
         why = self._too_few(found) or (None if present else "no feature is active often enough")
         given = self.options.model_dump(mode="json", exclude={"pair", "sae", "table", "rank"})
         for kind in KINDS:
-            yield Record(
-                id=f"feature_shift.{kind}@1",
-                value=None if why else float(np.count_nonzero(kinds[kind]) / present),
+            yield number(
+                f"feature_shift.{kind}@1",
+                float(np.count_nonzero(kinds[kind]) / max(present, 1)),
+                why,
                 n=0 if why else present,
                 n_of="features",
                 unit="share",
                 options=given,
                 clusters=found.documents,
-                ci_why=why or "features of one SAE are not independent draws",
+                ci_why="features of one SAE are not independent draws",
                 null={"kind": "identical", "value": 0.0},
-                undefined=why,
                 axes=axes,
             )
 
@@ -152,20 +149,19 @@ class FeatureShift:
 def kinds_of(found: Shift, given: Options) -> dict[str, Bool[np.ndarray, " d_sae"]]:
     """For each kind, the features that changed in this way."""
     left, right = _present(found, given)
-    frequency = [active / max(found.tokens, 1) for active in found.active]
-    absent = [share < given.epsilon for share in frequency]
+    absent = [share < given.epsilon for share in found.frequency]
     where_active = [
         mean * found.tokens / np.maximum(active, 1)
         for mean, active in zip(found.mean, found.active, strict=True)
     ]
     both = left & right
+    magnitude = _relative(where_active[0], where_active[1], given.epsilon) > given.divergence
     more, less = np.maximum(*found.active), np.minimum(*found.active)
     return {
         "shifted": (left | right) & (_relative(*found.mean, given.epsilon) > given.divergence),
         "appeared": absent[0] & right,
         "disappeared": left & absent[1],
-        "magnitude": both
-        & (_relative(where_active[0], where_active[1], given.epsilon) > given.divergence),
+        "magnitude": both & magnitude,
         "frequency": both & (more > given.ratio * less),
     }
 

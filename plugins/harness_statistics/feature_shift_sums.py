@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 
 from harness.contract import Batch, State
 from harness.contract.latents import Latents
+from harness_statistics.sums import plus
 
 _SCRATCH = 2**21
 """Numbers of the matrices `[documents, d_sae]` that are made at a time."""
@@ -30,6 +31,12 @@ class Shift:
     """Δμ = mean_right − mean_left."""
     se: Float[np.ndarray, " d_sae"]
     """Standard error of Δμ, clustered by document; NaN with fewer than two documents."""
+
+    @property
+    def frequency(self) -> tuple[Float[np.ndarray, " d_sae"], Float[np.ndarray, " d_sae"]]:
+        """The share of tokens on which the latent is not zero, on either side; 0 without tokens."""
+        left, right = self.active
+        return left / max(self.tokens, 1), right / max(self.tokens, 1)
 
 
 def added(state: State, batch: Batch, sae: str) -> State:
@@ -60,17 +67,8 @@ def added(state: State, batch: Batch, sae: str) -> State:
         difference = right - left
         part = {"left": left.sum(0), "right": right.sum(0), "cross": n @ difference}
         part["square"] = np.square(difference, out=difference).sum(0)
-        for name, term in part.items():
-            terms[name] = terms[name] + term if name in terms else term
-    return merged(state, terms)
-
-
-def merged(left: State, right: State) -> State:
-    """The sum of two states, entry by entry; neither is modified."""
-    out = dict(left)
-    for name, array in right.items():
-        out[name] = out[name] + array if name in out else array
-    return out
+        terms = plus(terms, part)
+    return plus(state, terms)
 
 
 def shift(state: State, d_sae: int) -> Shift:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -14,9 +13,8 @@ from torch import Tensor
 from harness.contract import Batch, Inputs, Outcome, Side, State
 from harness.contract.latents import Latents
 from harness.contract.sites import parse_site
-from harness_statistics import moments_options
-
-_COUNTS = ("tokens", "documents")
+from harness_statistics.options import LatentMomentsOptions as Options
+from harness_statistics.sums import plus
 
 
 class LatentMoments:
@@ -38,14 +36,14 @@ class LatentMoments:
     records; the analysis `sts` makes them. Source: SAE as a Crystal Ball, section 4.1.
     """
 
-    def __init__(self, given: moments_options.LatentMoments) -> None:
+    def __init__(self, given: Options) -> None:
         self.options = given
         self._groups = max(given.groups, 1)
         self._raw = None if given.raw is None else parse_site(given.raw)
 
     def start(self, inputs: Inputs) -> State:
         """No token yet."""
-        return {name: np.zeros(self._groups, np.int64) for name in _COUNTS}
+        return {name: np.zeros(self._groups, np.int64) for name in ("tokens", "documents")}
 
     def update(self, state: State, batch: Batch) -> State:
         """Adds the batch's sums."""
@@ -75,11 +73,11 @@ class LatentMoments:
                 terms[f"raw_{name}_square"] = sums.dense(x.square())
             if "right" in xs:
                 terms["raw_change_square"] = sums.dense((xs["right"] - xs["left"]).square())
-        return _plus(state, terms)
+        return plus(state, terms)
 
     def merge(self, left: State, right: State) -> State:
         """The sums of both."""
-        return _plus(left, right)
+        return plus(left, right)
 
     def finish(self, state: State, inputs: Inputs) -> Outcome:
         """The sums, as arrays."""
@@ -126,13 +124,3 @@ def _group(document: str, groups: int) -> int:
     """The group of a document: the same in every shard, process and version."""
     digest = hashlib.sha256(document.encode("utf-8", "surrogatepass")).digest()
     return int.from_bytes(digest[:8], "big") % groups
-
-
-def _plus(state: State, terms: Mapping[str, np.ndarray]) -> State:
-    """A new state with the terms added; what is absent is zero, counts stay int64."""
-    out = dict(state)
-    for name, term in terms.items():
-        kind = np.int64 if name in _COUNTS or name.endswith("_active") else np.float64
-        added = np.asarray(term).astype(kind)
-        out[name] = out[name] + added if name in out else added
-    return out

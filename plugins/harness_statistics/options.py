@@ -1,24 +1,75 @@
-"""What a task may write for `contexts`. Imports nothing heavy."""
+"""What a task may write for the statistics. Imports nothing heavy.
+
+Options of `flip_rate` are in its folder.
+"""
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from harness.contract import (
     DataRef,
+    DirectionRef,
     PairRef,
     Reads,
     SaeRef,
+    Site,
+    SiteName,
     StatisticOptions,
     Stream,
     TaskView,
     ViewRef,
 )
+from harness.contract.sites import parse_site
+from harness.errors import Problem, TaskError, listed
 
 
-class Contexts(StatisticOptions):
+class FeatureShiftOptions(StatisticOptions):
+    """Options of `feature_shift`."""
+
+    finish_only: ClassVar[frozenset[str]] = frozenset(
+        {"divergence", "epsilon", "delta", "minimum", "ratio", "table", "rank"}
+    )
+
+    pair: PairRef
+    """The two views that are compared."""
+    sae: SaeRef
+    """The SAE whose features are compared."""
+    divergence: float = Field(0.5, gt=0, lt=1)
+    """Relative change of a mean above which a feature counts as shifted."""
+    epsilon: float = Field(1e-5, ge=0, lt=1)
+    """Share of tokens below which a feature counts as absent."""
+    delta: float = Field(1e-4, gt=0, lt=1)
+    """Share of tokens from which on a feature counts as present; it decides how many are needed."""
+    minimum: int = Field(10, ge=1)
+    """Tokens on which a present feature is active, at least."""
+    ratio: float = Field(2.0, gt=1)
+    """Ratio of frequencies above which a feature counts as changed in frequency."""
+    table: int = Field(100, ge=1)
+    """Rows of the table: the features that changed most. All of them are in the arrays."""
+    rank: Literal["delta", "z"] = "delta"
+    """What "most" means: |Δμ|, or |z| = |Δμ| / SE."""
+
+    def reads(self, task: TaskView) -> Reads:
+        """The pair, and the SAE's latents on both sides."""
+        return Reads(
+            streams=(task.pair(self.pair),), sites=(task.sae_site(self.sae),), saes=(self.sae,)
+        )
+
+    @model_validator(mode="after")
+    def _absent_is_less_than_present(self) -> FeatureShiftOptions:
+        if self.epsilon > self.delta:
+            raise ValueError(
+                f"epsilon is {self.epsilon} and delta {self.delta}; a feature would be absent and "
+                "present at once. epsilon must not be larger than delta"
+            )
+        return self
+
+
+class ContextsOptions(StatisticOptions):
     """Options of `contexts`."""
 
     sae: SaeRef
@@ -40,16 +91,11 @@ class Contexts(StatisticOptions):
 
     def reads(self, task: TaskView) -> Reads:
         """The SAE's latents of one view."""
-        if self.pair is not None:
-            stream = task.pair(self.pair)
-        else:
-            assert self.view is not None
-            assert self.data is not None
-            stream = Stream("contexts", self.view, self.data)
+        stream = stream_of(task, "contexts", self.pair, self.view, self.data)
         return Reads(streams=(stream,), sites=(task.sae_site(self.sae),), saes=(self.sae,))
 
     @model_validator(mode="after")
-    def _one_stream(self) -> Contexts:
+    def _one_stream(self) -> ContextsOptions:
         if (self.pair is None) == (self.view is None):
             raise ValueError("give exactly one of pair and view")
         if (self.view is None) != (self.data is None):
@@ -57,3 +103,87 @@ class Contexts(StatisticOptions):
         if self.pair is None and self.side != "left":
             raise ValueError("side belongs to pair, and there is none")
         return self
+
+
+class PcFeatureCosineOptions(StatisticOptions):
+    """Options of `pc_feature_cosine`."""
+
+    finish_only: ClassVar[frozenset[str]] = frozenset({"table"})
+
+    pair: PairRef
+    """The pair of views that the components were found on."""
+    site: SiteName
+    """Where in the model. With `sweep = { pair = […], site = […] }`, `pcs` needs the same sweep."""
+    saes: Annotated[tuple[SaeRef, ...], Field(min_length=1)]
+    """The SAEs whose decoder rows are compared, such as several widths; those that read at
+    another site are left out, so that a sweep over sites can name all of them."""
+    pcs: DirectionRef
+    """The principal components, a direction of several vectors."""
+    table: int = Field(default=20, ge=1)
+    """How many features of each SAE the table shows for each component, best aligned first."""
+
+    def reads(self, task: TaskView) -> Reads:
+        """No activations: the SAEs' decoders, and the components."""
+        saes = saes_at(task, self.saes, parse_site(self.site))
+        return Reads(saes=saes, finish=(self.pcs,))
+
+
+class LatentMomentsOptions(StatisticOptions):
+    """Options of `latent_moments`."""
+
+    pair: PairRef | None = None
+    """The pair whose change is measured, such as without and with demonstrations."""
+    view: ViewRef | None = None
+    """A view by itself, with `data`, where nothing changes."""
+    data: DataRef | None = None
+    """What the view reads."""
+    sae: SaeRef
+    """Whose latents."""
+    raw: SiteName | None = None
+    """A site whose activations are measured, too: the control without an SAE."""
+    groups: int = Field(default=10, ge=0, le=100)
+    """Groups of documents whose sums are kept apart, for intervals; 0 keeps none. Memory: five
+    float64 numbers per group, latent and category."""
+
+    @model_validator(mode="after")
+    def _pair_or_view(self) -> LatentMomentsOptions:
+        if (self.pair is None) == (self.view is None) or (self.view is None) != (self.data is None):
+            raise ValueError("give either pair, or view and data")
+        if self.groups == 1:
+            raise ValueError("groups is 1; an interval needs at least 2, and 0 keeps none")
+        return self
+
+    def reads(self, task: TaskView) -> Reads:
+        """The pair's stream, or the view's, with the SAE and its site."""
+        stream = stream_of(task, "view", self.pair, self.view, self.data)
+        sites = (task.sae_site(self.sae), *([] if self.raw is None else [parse_site(self.raw)]))
+        return Reads(streams=(stream,), sites=tuple(dict.fromkeys(sites)), saes=(self.sae,))
+
+
+def saes_at(task: TaskView, saes: Sequence[str], site: Site) -> tuple[str, ...]:
+    """Those SAEs that read at `site`. Raises TaskError where none does."""
+    sites = {sae: task.sae_site(sae) for sae in saes}
+    found = tuple(sae for sae, own in sites.items() if own == site)
+    if found:
+        return found
+    have = listed(f"{sae} at {own}" for sae, own in sites.items())
+    raise TaskError(
+        [
+            Problem(
+                "site",
+                f"none of the saes reads at {site}: {have}. Allowed: the site of an SAE, as a "
+                "block such as resid_post.15. Change site, or add an SAE that reads there",
+            )
+        ]
+    )
+
+
+def stream_of(
+    task: TaskView, name: str, pair: str | None, view: str | None, data: str | None
+) -> Stream:
+    """The stream of a pair or, where `pair` is None, of a view of some data, called `name`."""
+    if pair is not None:
+        return task.pair(pair)
+    assert view is not None
+    assert data is not None
+    return Stream(name, view, data)

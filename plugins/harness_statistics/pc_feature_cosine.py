@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,23 +13,13 @@ from harness.contract import Batch, Direction, Inputs, Outcome, Record, Sae, Sta
 from harness.contract.sites import parse_site
 from harness.errors import ModelError
 from harness_statistics.cosine_null import largest_expected, largest_quantile
-from harness_statistics.pc_feature_cosine_options import PcFeatureCosine as Options
+from harness_statistics.inputs import components
+from harness_statistics.options import PcFeatureCosineOptions as Options
+from harness_statistics.records import number
 
 _PIECE = 2**22
 """Numbers of decoder rows that are float64 at a time."""
 _NULL = "the best of as many random unit vectors"
-
-
-@dataclass(frozen=True)
-class _Aligned:
-    """Cosines of every component with every feature of an SAE."""
-
-    cosines: Float64[np.ndarray, "rank d_sae"]
-    d: int
-
-    @property
-    def features(self) -> int:
-        return len(self.cosines[0])
 
 
 class PcFeatureCosine:
@@ -69,52 +58,47 @@ class PcFeatureCosine:
     def finish(self, state: State, inputs: Inputs) -> Outcome:
         """Records and the table."""
         name = self.options.pcs
-        found = inputs.directions[name]
+        found = components(inputs, name, self.site, "it is compared")
         saes = [sae for sae in self.options.saes if sae in inputs.saes]
         if isinstance(found, Undefined):
-            why = f"{name!r} is undefined: {found.reason}"
-            return Outcome(tuple(self._undefined(sae, why) for sae in saes))
-        if found.site != self.site:
-            raise ModelError(
-                f"directions.{name} lives at {found.site}, and it is compared at {self.site}. "
-                "Allowed: components of the same site. Give both the same site, or the same sweep"
-            )
+            return Outcome(tuple(self._undefined(sae, found.reason) for sae in saes))
         records: list[Record] = []
         rows: list[dict[str, Any]] = []
         for sae in saes:
-            aligned = _aligned(name, sae, inputs.saes[sae], found)
-            records += self._records(sae, aligned)
-            rows += self._rows(sae, aligned)
+            cosines = _cosines(name, sae, inputs.saes[sae], found)
+            records += self._records(sae, cosines, found.vectors.shape[1])
+            rows += self._rows(sae, cosines)
         return Outcome(tuple(records), {"features": rows})
 
-    def _records(self, sae: str, aligned: _Aligned) -> Iterator[Record]:
-        d_sae, d = aligned.features, aligned.d
+    def _records(
+        self, sae: str, aligned: Float64[np.ndarray, "rank d_sae"], d: int
+    ) -> Iterator[Record]:
+        d_sae = aligned.shape[1]
         limit = largest_quantile(0.95, d_sae, d)
         expected = largest_expected(d_sae, d)
-        for index, cosines in enumerate(np.abs(aligned.cosines)):
-            common: dict[str, Any] = {
-                "n": d_sae,
-                "n_of": "features",
-                "ci_why": "one set of vectors against another; no interval is computed for it",
-                "axes": {**self._axes(sae), "pc": index + 1},
-            }
-            yield Record(
-                "pc_feature_cosine.max_abs@1",
-                float(cosines.max()),
-                unit="cosine",
-                null={"kind": _NULL, "value": expected, "q95": limit},
-                **common,
+        for index, cosines in enumerate(np.abs(aligned)):
+            above = float(np.count_nonzero(cosines > limit))
+            numbers = (
+                ("max_abs", float(cosines.max()), "cosine", {"value": expected, "q95": limit}),
+                ("above_null", above, "features", {"value": -np.log(0.95)}),
             )
-            yield Record(
-                "pc_feature_cosine.above_null@1",
-                float(np.count_nonzero(cosines > limit)),
-                unit="features",
-                null={"kind": _NULL, "value": -np.log(0.95)},
-                **common,
-            )
+            for what, value, unit, null in numbers:
+                yield number(
+                    f"pc_feature_cosine.{what}@1",
+                    value,
+                    None,
+                    n=d_sae,
+                    n_of="features",
+                    unit=unit,
+                    ci_why="one set of vectors against another; no interval is computed for it",
+                    null={"kind": _NULL, **null},
+                    axes={**self._axes(sae), "pc": index + 1},
+                )
 
-    def _rows(self, sae: str, aligned: _Aligned) -> Iterator[dict[str, Any]]:
-        for index, cosines in enumerate(aligned.cosines):
+    def _rows(
+        self, sae: str, aligned: Float64[np.ndarray, "rank d_sae"]
+    ) -> Iterator[dict[str, Any]]:
+        for index, cosines in enumerate(aligned):
             order = np.argsort(-np.abs(cosines), kind="stable")[: self.options.table]
             for rank, feature in enumerate(order, 1):
                 yield {
@@ -125,24 +109,19 @@ class PcFeatureCosine:
                     "cosine": float(cosines[feature]),
                 }
 
-    def _undefined(self, sae: str, why: str) -> Record:
-        return Record(
-            "pc_feature_cosine.max_abs@1",
-            None,
-            n=0,
-            n_of="features",
-            unit="cosine",
-            ci_why=why,
-            undefined=why,
-            axes=self._axes(sae),
-        )
+    def _undefined(self, sae: str, reason: str) -> Record:
+        id, axes = "pc_feature_cosine.max_abs@1", self._axes(sae)
+        why = f"{self.options.pcs!r} is undefined: {reason}"
+        return number(id, None, why, n=0, n_of="features", unit="cosine", ci_why=why, axes=axes)
 
     def _axes(self, sae: str) -> dict[str, str]:
         return {"pair": self.options.pair, "sae": sae, "site": self.options.site}
 
 
-def _aligned(name: str, sae_name: str, sae: Sae, found: Direction) -> _Aligned:
-    """The cosines, some decoder rows at a time."""
+def _cosines(
+    name: str, sae_name: str, sae: Sae, found: Direction
+) -> Float64[np.ndarray, "rank d_sae"]:
+    """The cosine of every component with every feature, some decoder rows at a time."""
     d, d_sae = found.vectors.shape[1], sae.facts.d_sae
     assert d_sae is not None, "a loaded SAE knows its width"
     units = found.vectors / np.linalg.norm(found.vectors, axis=1, keepdims=True)
@@ -159,4 +138,5 @@ def _aligned(name: str, sae_name: str, sae: Sae, found: Direction) -> _Aligned:
         lengths = rows.norm(dim=1).numpy()
         products = units @ rows.numpy().T
         pieces.append(products / np.where(lengths > 0, lengths, 1.0))
-    return _Aligned(np.clip(np.concatenate(pieces, axis=1), -1.0, 1.0), d)
+    cosines: Float64[np.ndarray, "rank d_sae"] = np.concatenate(pieces, axis=1).clip(-1.0, 1.0)
+    return cosines

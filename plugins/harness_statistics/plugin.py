@@ -6,44 +6,39 @@ from collections.abc import Iterable
 
 from harness.contract import Component, hookimpl
 
+_STATISTICS = {
+    "feature_shift": (
+        "features that appeared, disappeared or changed between two models",
+        "feature_shift:FeatureShift",
+        "options:FeatureShiftOptions",
+    ),
+    "contexts": (
+        "where in the text each feature of an SAE is most active",
+        "contexts:Contexts",
+        "options:ContextsOptions",
+    ),
+    "flip_rate": (
+        "latents that a fine-tune, or a few directions of its change, turns on and off",
+        "flip_rate.flip_rate:FlipRate",
+        "flip_rate.options:FlipRateOptions",
+    ),
+    "pc_feature_cosine": (
+        "how principal components of a change are aligned with an SAE's features",
+        "pc_feature_cosine:PcFeatureCosine",
+        "options:PcFeatureCosineOptions",
+    ),
+    "latent_moments": (
+        "sums, squares and squared changes of every latent: what sts is made from",
+        "moments:LatentMoments",
+        "options:LatentMomentsOptions",
+    ),
+}
+
 
 @hookimpl
 def harness_components() -> Iterable[Component]:
     """The statistics."""
-    return (
-        Component(
-            kind="statistic",
-            name="feature_shift",
-            summary="features that appeared, disappeared or changed between two models",
-            load="harness_statistics.feature_shift:FeatureShift",
-            options="harness_statistics.feature_shift_options:FeatureShift",
-        ),
-        Component(
-            kind="statistic",
-            name="contexts",
-            summary="where in the text each feature of an SAE is most active",
-            load="harness_statistics.contexts:Contexts",
-            options="harness_statistics.options:Contexts",
-        ),
-        Component(
-            kind="statistic",
-            name="flip_rate",
-            summary="latents that a fine-tune, or a few directions of its change, turns on and off",
-            load="harness_statistics.flip_rate.flip_rate:FlipRate",
-            options="harness_statistics.flip_rate.options:FlipRate",
-        ),
-        Component(
-            kind="statistic",
-            name="pc_feature_cosine",
-            summary="how principal components of a change are aligned with an SAE's features",
-            load="harness_statistics.pc_feature_cosine:PcFeatureCosine",
-            options="harness_statistics.pc_feature_cosine_options:PcFeatureCosine",
-        ),
-        Component(
-            kind="statistic",
-            name="latent_moments",
-            summary="sums, squares and squared changes of every latent: what sts is made from",
-            load="harness_statistics.moments:LatentMoments",
-            options="harness_statistics.moments_options:LatentMoments",
-        ),
+    return tuple(
+        Component("statistic", name, summary, f"{__package__}.{load}", f"{__package__}.{options}")
+        for name, (summary, load, options) in _STATISTICS.items()
     )

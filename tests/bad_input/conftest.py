@@ -6,14 +6,12 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
-from harness.cli.main import main
+import fakes
 
 Said = Callable[..., tuple[int, str, str]]
 Write = Callable[..., Path]
 
-EXPERIMENT = """
+_PAIR = """
 [pairs.p]
 left = "base"
 right = "chat"
@@ -21,40 +19,15 @@ data = "web"
 saes = ["mid"]
 [metrics.active]
 pair = "p"
-[directions.a]
-method = "probe"
-view = "chat"
-data = "web"
-[experiments.e]
-view = "chat"
-data = "web"
-directions = ["a"]
-evaluators = ["polite"]
-intervention = { method = "shift" }
+"""
+_BATCH = """
 [batch]
 activations = 1
 generation = 2
 shard = 8
 """
+EXPERIMENT = _PAIR + fakes.EXPERIMENT + _BATCH
 """A whole experiment on the fakes: a pass of several shards, and completions."""
-
-
-@pytest.fixture
-def said(
-    capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Said:
-    """Runs a command in an empty folder: its exit code, output and complaints."""
-    (tmp_path / "here").mkdir()
-    monkeypatch.chdir(tmp_path / "here")
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-
-    def said(*arguments: object) -> tuple[int, str, str]:
-        capfd.readouterr()
-        code = main([str(argument) for argument in arguments])
-        out, err = capfd.readouterr()
-        return code, out, err
-
-    return said
 
 
 def clear(err: str, *parts: str) -> None:

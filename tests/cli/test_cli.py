@@ -23,36 +23,8 @@ from harness.results.read import load_results
 HERE = Path(__file__).parents[1]
 HARNESS = [sys.executable, "-m", "harness.cli.main"]
 
-EXPERIMENT = """
-[directions.a]
-method = "probe"
-view = "chat"
-data = "web"
-[experiments.e]
-view = "chat"
-data = "web"
-directions = ["a"]
-evaluators = ["polite"]
-intervention = { method = "shift" }
-"""
+EXPERIMENT = fakes.EXPERIMENT
 Said = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def said(
-    capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Said:
-    """Runs a command in an empty folder: its exit code, output and complaints."""
-    (tmp_path / "here").mkdir()
-    monkeypatch.chdir(tmp_path / "here")
-
-    def said(*arguments: object) -> tuple[int, str, str]:
-        capfd.readouterr()
-        code = main([str(argument) for argument in arguments])
-        out, err = capfd.readouterr()
-        return code, out, err
-
-    return said
 
 
 @pytest.fixture

@@ -10,24 +10,18 @@ from pathlib import Path
 
 import pytest
 
+import fakes
 from harness.cli.main import main
 
-EXPERIMENT = """
-[directions.a]
-method = "probe"
-view = "chat"
-data = "web"
-[experiments.e]
-view = "chat"
-data = "web"
-directions = ["a"]
-evaluators = ["polite"]
-intervention = { method = "shift" }
+EXPERIMENT = (
+    fakes.EXPERIMENT
+    + """\
 [metrics.mean]
 view = "chat"
 data = "web"
 sites = ["resid_post.2"]
 """
+)
 Said = Callable[..., tuple[int, str, str]]
 Made = Callable[..., Path]
 

@@ -73,3 +73,17 @@ file = "web.jsonl"
 """Two models, an SAE and data, and nothing yet to do with them."""
 
 WEB = ["some text", "a", "other text of some length", "^text|with_specials^", "more", "yet more"]
+
+EXPERIMENT = """
+[directions.a]
+method = "probe"
+view = "chat"
+data = "web"
+[experiments.e]
+view = "chat"
+data = "web"
+directions = ["a"]
+evaluators = ["polite"]
+intervention = { method = "shift" }
+"""
+"""A direction, and an experiment that adds it and judges the completions."""

@@ -13,57 +13,14 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 import fakes
 from fakes.running import Token, bare, cosine, pair_tokens, passed, records, total_forwards
-from harness.contract import Example, Prompt, Record, Tokens
+from fakes.streams import ANY_PLACE, METRICS, SPAN, lengths, one, pair
+from harness.contract import Example, Prompt, Tokens
 from harness.errors import ModelError
 from harness.planning.cost import cost
 from harness.planning.planner import plan
 from harness.running.session import Session
 
 MakeSession = Callable[..., Session]
-
-HEAD = """
-[pairs.p]
-left = "base"
-right = "chat"
-data = "web"
-saes = ["mid"]
-"""
-METRICS = "".join(f"[metrics.{m}]\npair = 'p'\n" for m in ("mean", "gap", "loss", "match", "turn"))
-LOW = "[metrics.low]\nmethod = 'gap'\npair = 'p'\nwhere = { cosine_below = 0.997 }\n"
-ALL = METRICS + LOW
-ANY_PLACE = ("models.base.positional=false", "models.chat.positional=false")
-
-
-def pair(*keys: str, metrics: str = ALL) -> str:
-    return "\n".join([HEAD.rstrip(), *keys, metrics])
-
-
-def one(found: list[Record], metric: str, **axes: object) -> Record:
-    (record,) = [
-        r for r in found if r.axes.get("metric") == metric and axes.items() <= r.axes.items()
-    ]
-    return record
-
-
-def lengths(session: Session, view: str = "base") -> list[int]:
-    return [len(prompt.ids) for prompt in session.render(view, session.examples("web"))]
-
-
-@pytest.fixture
-def texts(monkeypatch: pytest.MonkeyPatch) -> Callable[[Sequence[str]], None]:
-    return lambda lines: monkeypatch.setattr(fakes, "WEB", list(lines))
-
-
-SPAN = """
-[data.shots]
-file = "shots.jsonl"
-[views.shown]
-model = "chat"
-prompt.demonstrations = { data = "shots", count = 2, answer = "text" }
-[views.other]
-model = "base"
-prompt.demonstrations = { data = "shots", count = 1, answer = "text" }
-"""
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+import fakes
 from harness.contract import Component, Figure, Grid, Panel, Prose, SectionOptions
 from harness.errors import DataError, InvalidRun
 from harness.registry import Plugin, Registry
@@ -346,18 +347,7 @@ def test_every_figure_has_a_description_and_a_table(
 
 # ── From a folder ────────────────────────────────────────────────────────────────────────────────
 
-TASK = """
-[directions.a]
-method = "probe"
-view = "chat"
-data = "web"
-[experiments.e]
-view = "chat"
-data = "web"
-directions = ["a"]
-evaluators = ["polite"]
-intervention = { method = "shift" }
-"""
+TASK = fakes.EXPERIMENT
 
 
 def test_a_run_writes_its_report_and_its_folder_alone_gives_the_same(

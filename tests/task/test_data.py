@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import http.client
-import io
 import json
 import sys
 import types
@@ -16,40 +15,12 @@ from typing import Any
 
 import pytest
 
+from fakes.files import JSONL, ROWS, parquet, texts
 from harness.errors import DataError, MachineError
 from harness.task.data import BUFFER, load_data
 from harness.task.spec import DataSpec
 
-ROWS = [{"text": f"row {n}", "label": n % 2, "other": "x"} for n in range(10)]
-
-
-@pytest.fixture
-def load(tmp_path: Path) -> Callable[..., list[Any]]:
-    """Loads a file of this content."""
-
-    def load(content: str | bytes, name: str = "d.jsonl", **spec: Any) -> list[Any]:
-        file = tmp_path / name
-        file.write_bytes(content.encode() if isinstance(content, str) else content)
-        return load_data("d", DataSpec(file=str(file), **spec), tmp_path / "cache")
-
-    return load
-
-
 Load = Callable[..., list[Any]]
-JSONL = "\n".join(map(json.dumps, ROWS)) + "\n"
-
-
-def parquet(rows: list[dict[str, Any]]) -> bytes:
-    import pyarrow
-    import pyarrow.parquet
-
-    out = io.BytesIO()
-    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), out)
-    return out.getvalue()
-
-
-def texts(examples: list[Any]) -> list[str]:
-    return [example.text for example in examples]
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import tomli_w
 
+from fakes.tasks import EXPERIMENT, PROBE, only
 from harness.contract.sites import Site
 from harness.errors import TaskError
 from harness.registry import Registry
@@ -19,23 +20,6 @@ from harness.task.task import Task, task_hash
 Write = Callable[..., Path]
 MakeTask = Callable[..., Task]
 Problems = Callable[..., list[str]]
-
-PROBE = '[directions.d]\nmethod = "probe"\n'
-EXPERIMENT = """
-[experiments.e]
-view = "chat"
-data = "web"
-directions = ["d"]
-evaluators = ["polite"]
-intervention = { method = "shift" }
-"""
-
-
-def only(found: list[str], *said: str) -> None:
-    """There is one problem, and it says all this."""
-    assert len(found) == 1, found
-    for part in said:
-        assert re.search(part, found[0]), (part, found[0])
 
 
 def test_a_task_without_problems_has_its_entries_with_typed_options(task: MakeTask) -> None:

@@ -8,29 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from fakes.tasks import EXPERIMENT, PROBE, only
 from harness.task.task import Task
 
 Write = Callable[..., Path]
 MakeTask = Callable[..., Task]
 Problems = Callable[..., list[str]]
-
-PROBE = '[directions.d]\nmethod = "probe"\n'
-EXPERIMENT = """
-[experiments.e]
-view = "chat"
-data = "web"
-directions = ["d"]
-evaluators = ["polite"]
-intervention = { method = "shift" }
-"""
-
-
-def only(found: list[str], *said: str) -> None:
-    """There is one problem, and it says all this."""
-    assert len(found) == 1, found
-    for part in said:
-        assert re.search(part, found[0]), (part, found[0])
-
 
 # ── Sweeps ───────────────────────────────────────────────────────────────────────────────────────
 

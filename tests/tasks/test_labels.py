@@ -45,8 +45,7 @@ from harness_saes.formats.saelens.load import Saelens
 from harness_saes.formats.saelens.options import SaelensOptions
 from harness_statistics.contexts import Contexts
 from harness_statistics.feature_shift import FeatureShift
-from harness_statistics.feature_shift_options import FeatureShift as ShiftOptions
-from harness_statistics.options import Contexts as ContextsOptions
+from harness_statistics.options import ContextsOptions, FeatureShiftOptions as ShiftOptions
 
 ORGANISM = Path(__file__).parents[2] / "tasks" / "organism"
 LABELS, TAXONOMY = ORGANISM / "labels.jsonl", str(ORGANISM / "taxonomy.toml")

@@ -7,13 +7,13 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int
 from scipy import stats
 
 from harness.contract import Findings, Outcome, Record
-from harness_analyses.flips.kept import Kept, kept
-from harness_analyses.flips.options import FlipOverlap as Options
-from harness_statistics.flip_rate.arrays import Key
+from harness_analyses.flips.kept import kept
+from harness_analyses.flips.options import FlipOverlapOptions as Options
+from harness_statistics.flip_rate.arrays import Kept, Key
+from harness_statistics.records import number
 
 _CHANCE = "two random sets of latents that are ever on"
 
@@ -57,7 +57,7 @@ class FlipOverlap:
     def _compared(self, one: Key, other: Key, found: Mapping[Key, Kept]) -> Iterator[Record]:
         left, right = found[one], found[other]
         why = None
-        first, second = (_most(side, self.options.top) for side in (left, right))
+        first, second = left.most(self.options.top), right.most(self.options.top)
         if len(left.flips) != len(right.flips):
             why = f"latents of {len(left.flips)} and of {len(right.flips)} have nothing in common"
         elif not len(first) or not len(second):
@@ -75,34 +75,25 @@ class FlipOverlap:
             ("flip_overlap.jaccard@1", jaccard, "ratio", chance / max(1.0, together - chance)),
         )
         for id, value, unit, null in numbers:
-            yield Record(
-                id=id,
-                value=None if why else value,
+            yield number(
+                id,
+                value,
+                why,
                 n=together,
                 n_of="latents",
                 unit=unit,
                 options={"top": self.options.top},
-                ci_why=why or "flips of each latent are not kept for every draw of documents",
+                ci_why="flips of each latent are not kept for every draw of documents",
                 null=None if why else {"kind": _CHANCE, "value": null, "p": p},
-                undefined=why,
                 axes={**one.axes, "against": other.pair},
             )
-
-
-def _most(one: Kept, top: int) -> Int[np.ndarray, " n"]:
-    """The latents with the most flips, ties by index; none that never flips."""
-    order = np.argsort(-one.flips, kind="stable")[:top]
-    return np.asarray(order[one.flips[order] > 0])
 
 
 def _row(both: list[Record]) -> dict[str, Any]:
     count, jaccard = both
     null = count.null or {}
     return {
-        "pair": count.axes["pair"],
-        "against": count.axes["against"],
-        "sae": count.axes["sae"],
-        "site": count.axes["site"],
+        **{name: count.axes[name] for name in ("pair", "against", "sae", "site")},
         "shared": None if count.value is None else int(count.value),
         "expected": null.get("value"),
         "p": null.get("p"),

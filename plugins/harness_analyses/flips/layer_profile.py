@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from harness.contract import Findings, Outcome, Record
+from harness.contract import Axes, Findings, Outcome, Record
 from harness.contract.sites import parse_site
 from harness.errors import Problem, TaskError
-from harness.results.intervals import percentile_interval
-from harness_analyses.flips.kept import Kept, kept
-from harness_analyses.flips.options import LayerProfile as Options
-from harness_statistics.flip_rate.arrays import Key
+from harness_analyses.axes import without
+from harness_analyses.flips.kept import kept
+from harness_analyses.flips.options import LayerProfileOptions as Options
+from harness_statistics.flip_rate.arrays import Kept, Key
+from harness_statistics.records import drawn
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ class LayerProfile:
     def _records(self, profile: _Profile) -> Iterator[Record]:
         for key, share in zip(profile.keys, profile.shares, strict=True):
             yield _record("layer_profile.share@1", "share", share, profile, key.axes)
-        axes = {"pair": profile.keys[0].pair, **_without_place(profile.keys[0])}
+        axes = without(profile.keys[0].axes, ("sae", "site"))
         yield _record("layer_profile.centre@1", "blocks", profile.centre, profile, axes)
 
     def _difference(self, profiles: Mapping[str, _Profile]) -> Record:
@@ -129,35 +130,25 @@ class LayerProfile:
             why = "the pairs have flips at different layers"
         else:
             why = next((one.why for one in everyone if one.why), None)
-        value, ci, ci_why = None, None, why
-        documents = min((one.documents for one in everyone), default=0)
+        difference = None
         if why is None:
             means = [np.mean([one.centre for one in side], axis=0) for side in (group, others)]
-            drawn = means[0] - means[1]
-            value = float(drawn[0])
-            ci, ci_why = percentile_interval(drawn[1:], documents)
-        return Record(
-            id="layer_profile.centre_difference@1",
-            value=value,
+            difference = means[0] - means[1]
+        return drawn(
+            "layer_profile.centre_difference@1",
+            difference,
+            why,
             n=len(everyone),
             n_of="pairs",
             unit="blocks",
-            clusters=documents,
-            ci=ci,
-            ci_why=ci_why,
+            clusters=min((one.documents for one in everyone), default=0),
             null={"kind": "no difference", "value": 0.0},
-            undefined=why,
             axes={
                 "group": "+".join(self.options.group),
                 "against": "+".join(self.options.against) or "others",
-                **_without_place(next(iter(profiles.values())).keys[0]),
+                **without(next(iter(profiles.values())).keys[0].axes, ("pair", "sae", "site")),
             },
         )
-
-
-def _without_place(key: Key) -> dict[str, str | int]:
-    """The axes of its condition alone."""
-    return {name: value for name, value in key.axes.items() if name in ("injection", "k")}
 
 
 def _layer(key: Key) -> int:
@@ -174,22 +165,18 @@ def _rate(one: Kept) -> Float[np.ndarray, " draws"]:
 def _record(
     id: str,
     unit: str,
-    drawn: Float[np.ndarray, " draws"],
+    draws: Float[np.ndarray, " draws"],
     profile: _Profile,
-    axes: Mapping[str, str | int],
+    axes: Axes,
 ) -> Record:
-    why = profile.why
-    ci, ci_why = (None, why) if why else percentile_interval(drawn[1:], profile.documents)
-    return Record(
-        id=id,
-        value=None if why else float(drawn[0]),
+    return drawn(
+        id,
+        None if profile.why else draws,
+        profile.why,
         n=profile.tokens,
         n_of="tokens",
         unit=unit,
         clusters=profile.documents,
-        ci=ci,
-        ci_why=ci_why,
-        undefined=why,
         axes=axes,
     )
 

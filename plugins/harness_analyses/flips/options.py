@@ -21,7 +21,7 @@ class _OfFlips(AnalysisOptions):
     components."""
 
 
-class LayerProfile(_OfFlips):
+class LayerProfileOptions(_OfFlips):
     """Options of `layer_profile`."""
 
     saes: tuple[SaeRef, ...] = ()
@@ -32,7 +32,7 @@ class LayerProfile(_OfFlips):
     """Those others; without it, all pairs that are not in the group."""
 
     @model_validator(mode="after")
-    def _two_sides(self) -> LayerProfile:
+    def _two_sides(self) -> LayerProfileOptions:
         both = sorted(set(self.group) & set(self.against))
         if both:
             raise ValueError(f"group and against both name {', '.join(both)}")
@@ -41,7 +41,7 @@ class LayerProfile(_OfFlips):
         return self
 
 
-class FlipOverlap(_OfFlips):
+class FlipOverlapOptions(_OfFlips):
     """Options of `flip_overlap`."""
 
     top: int = Field(default=100, ge=1)
@@ -50,7 +50,7 @@ class FlipOverlap(_OfFlips):
     """The pairs to compare, such as checkpoints; without it, all that the statistics have."""
 
 
-class Trajectory(AnalysisOptions):
+class TrajectoryOptions(AnalysisOptions):
     """Options of `trajectory`."""
 
     pairs: Annotated[tuple[PairRef, ...], Field(min_length=2)]
@@ -66,7 +66,7 @@ class Trajectory(AnalysisOptions):
     """The records that are followed."""
 
     @model_validator(mode="after")
-    def _each_once(self) -> Trajectory:
+    def _each_once(self) -> TrajectoryOptions:
         if len(set(self.pairs)) < len(self.pairs):
             raise ValueError("pairs names a pair twice; a trajectory passes each one once")
         return self

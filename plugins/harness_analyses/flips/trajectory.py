@@ -11,7 +11,9 @@ import numpy as np
 from scipy import stats
 
 from harness.contract import Findings, Outcome, Record
-from harness_analyses.flips.options import Trajectory as Options
+from harness_analyses.axes import without
+from harness_analyses.flips.options import TrajectoryOptions as Options
+from harness_statistics.records import number
 
 _ENTRIES = ("pair", "statistic", "direction")
 """Axes that name entries of the task: the last checkpoint may be measured by another one."""
@@ -61,22 +63,20 @@ class Trajectory:
         return Outcome(tuple(records), {"points": rows})
 
     def _series(self, records: Sequence[Record]) -> Iterator[_Series]:
-        found: dict[str, dict[str, Record]] = {}
-        common: dict[str, dict[str, Any]] = {}
+        found: dict[str, tuple[dict[str, Any], dict[str, Record]]] = {}
         for record in records:
             pair = record.axes.get("pair")
             if record.id not in self.options.ids or pair not in self.options.pairs:
                 continue
             if "against" in record.axes or record.axes.get("injection") == "random":
                 continue
-            axes = {n: v for n, v in record.axes.items() if n not in (*_ENTRIES, self.options.axis)}
+            axes = without(record.axes, (*_ENTRIES, self.options.axis))
             key = json.dumps([record.id, dict(record.options), axes], sort_keys=True, default=str)
-            found.setdefault(key, {}).setdefault(str(pair), record)
-            common[key] = axes
-        for key, points in found.items():
+            found.setdefault(key, (axes, {}))[1].setdefault(str(pair), record)
+        for axes, points in found.values():
             ordered = [points[pair] for pair in self.options.pairs if pair in points]
             if len(ordered) > 1:
-                yield _Series(tuple(ordered), common[key])
+                yield _Series(tuple(ordered), axes)
 
     def _rows(self, series: _Series) -> Iterator[dict[str, Any]]:
         for point in series.points:
@@ -108,14 +108,14 @@ def _records(series: _Series) -> Iterator[Record]:
         ("trajectory.trend@1", trend, "coefficient", flat),
     )
     for id, value, unit, missing in numbers:
-        yield Record(
-            id=id,
-            value=value,
+        yield number(
+            id,
+            value,
+            missing,
             n=len(values),
             n_of="points",
             unit=unit,
             options=first.options,
-            ci_why=missing or "checkpoints of one fine-tune are no independent draws",
-            undefined=missing,
+            ci_why="checkpoints of one fine-tune are no independent draws",
             axes={**series.axes, "of": first.id},
         )

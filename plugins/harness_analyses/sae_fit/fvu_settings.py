@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.contract import Axes, Findings, Outcome, Record
-from harness_analyses.sae_fit.options import FvuSettings as Options, Setting
+from harness_analyses.axes import AxesKey, axes_key, without
+from harness_analyses.sae_fit.options import FvuSettingsOptions as Options, Setting
+from harness_statistics.records import number
 
-Key = tuple[tuple[str, Any], ...]
-"""The axes that tell a target: site, SAE, category."""
 DEGRADATION, RELATIVE = "fvu.degradation@1", "fvu.degradation_relative@1"
 
 
@@ -28,8 +28,8 @@ _STEPS = (
     _Step("data", "base", "other_data"),
     _Step("model", "other_data", "other_model"),
     _Step("both", "base", "other_model"),
+    _Step("ceiling", "ceiling", "other_model"),
 )
-_CEILING = _Step("ceiling", "ceiling", "other_model")
 
 
 class FvuSettings:
@@ -62,20 +62,19 @@ class FvuSettings:
 
     def run(self, findings: Findings) -> Outcome:
         """Records and the table."""
-        found = {name: self._measured(findings.records, name) for name in ("base", *_LATER)}
+        settings, ceiling = ("base", "other_data", "other_model"), self.options.ceiling
+        found = {name: self._measured(findings.records, name) for name in settings}
         keys = list(dict.fromkeys(key for records in found.values() for key in records))
-        if self.options.ceiling is not None:
-            own = {key: dict(key).get("sae") for key in keys}
-            keys = [key for key in keys if own[key] != self.options.ceiling]
+        if ceiling is not None:
+            keys = [key for key in keys if dict(key).get("sae") != ceiling]
+            there = {key: axes_key({**dict(key), "sae": ceiling}) for key in keys}
             best = found["other_model"]
-            found["ceiling"] = {
-                key: best[other] for key in keys if (other := self._at_ceiling(key)) in best
-            }
+            found["ceiling"] = {key: best[own] for key, own in there.items() if own in best}
         records: list[Record] = []
         rows = []
         for key in keys or [()]:
-            steps = [*_STEPS, *([_CEILING] if self.options.ceiling is not None else [])]
             mine = {name: self._one(found[name].get(key, []), name) for name in found}
+            steps = [step for step in _STEPS if step.start in found]
             made = [record for step in steps for record in self._degradations(step, mine, key)]
             records += made
             if keys:
@@ -86,17 +85,14 @@ class FvuSettings:
         setting: Setting = getattr(self.options, "other_model" if name == "ceiling" else name)
         return setting
 
-    def _measured(self, records: Sequence[Record], name: str) -> dict[Key, list[Record]]:
-        setting, found = self._setting(name), dict[Key, list[Record]]()
+    def _measured(self, records: Sequence[Record], name: str) -> dict[AxesKey, list[Record]]:
+        setting, found = self._setting(name), dict[AxesKey, list[Record]]()
         fixed = {"pair", *setting.selects()}
         for record in records:
             if record.id == f"fvu.{self.options.variant}@1" and setting.matches(record.axes):
-                key = tuple(sorted((k, v) for k, v in record.axes.items() if k not in fixed))
+                key = axes_key(without(record.axes, fixed))
                 found.setdefault(key, []).append(record)
         return found
-
-    def _at_ceiling(self, key: Key) -> Key:
-        return tuple(sorted({**dict(key), "sae": self.options.ceiling}.items()))
 
     def _one(self, records: Sequence[Record], name: str) -> Record | str:
         """The FVU of a setting, or why there is none."""
@@ -112,7 +108,7 @@ class FvuSettings:
         return first
 
     def _degradations(
-        self, step: _Step, found: Mapping[str, Record | str], key: Key
+        self, step: _Step, found: Mapping[str, Record | str], key: AxesKey
     ) -> Iterator[Record]:
         start, end = found[step.start], found[step.end]
         axes = {**dict(key), "step": step.name}
@@ -122,7 +118,7 @@ class FvuSettings:
         if isinstance(start, str) or isinstance(end, str):
             why = start if isinstance(start, str) else str(end)
             for id, unit in ((DEGRADATION, "ratio"), (RELATIVE, "share")):
-                yield Record(id, None, 0, unit=unit, undefined=why, ci_why=why, **common)
+                yield number(id, None, why, ci_why=why, n=0, unit=unit, **common)
             return
         assert start.value is not None
         assert end.value is not None
@@ -132,17 +128,14 @@ class FvuSettings:
         yield Record(DEGRADATION, difference, unit="ratio", ci=ci, ci_why=why_none, **common)
         explained = 1 - start.value
         nothing = f"the SAE explains nothing at {self._setting(step.start)}"
-        yield Record(
+        yield number(
             RELATIVE,
             difference / explained if explained > 0 else None,
+            None if explained > 0 else nothing,
             unit="share",
-            ci_why="a ratio of two FVUs; see their own intervals" if explained > 0 else nothing,
-            undefined=None if explained > 0 else nothing,
+            ci_why="a ratio of two FVUs; see their own intervals",
             **common,
         )
-
-
-_LATER = ("other_data", "other_model")
 
 
 def _interval(start: Record, end: Record) -> tuple[tuple[float, float] | None, str | None]:
@@ -161,7 +154,7 @@ def _interval(start: Record, end: Record) -> tuple[tuple[float, float] | None, s
 
 
 def _row(
-    key: Key, found: Mapping[str, Record | str], made: Sequence[Record]
+    key: AxesKey, found: Mapping[str, Record | str], made: Sequence[Record]
 ) -> dict[str, str | float | None]:
     axes: Axes = dict(key)
     row: dict[str, Any] = {name: axes.get(name) for name in ("site", "sae", "domain")}

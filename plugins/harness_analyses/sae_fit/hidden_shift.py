@@ -8,7 +8,9 @@ from typing import Any
 
 from harness.contract import Axes, Findings, Outcome, Record
 from harness.contract.sites import parse_site
-from harness_analyses.hidden_shift_options import HiddenShift as Options
+from harness_analyses.axes import AxesKey, axes_key, without
+from harness_analyses.sae_fit.options import HiddenShiftOptions as Options
+from harness_statistics.records import number
 
 ID = "hidden_shift@1"
 COSINE, OVERLAP, L1 = "cosine.raw@1", "latent_overlap.topk@1", "l1_divergence.normalized@1"
@@ -52,20 +54,32 @@ class HiddenShift:
         """Records and the table of verdicts."""
         targets = list(self._targets(findings.records))
         if not targets:
-            return Outcome((self._nothing(),))
-        records = tuple(self._record(target) for target in targets)
-        rows = [self._row(*both) for both in zip(targets, records, strict=True)]
-        return Outcome(records, {"hidden_shift": rows} if rows else {})
+            why = "no latent_overlap.topk was measured on all tokens of a pair"
+            return Outcome((self._record(None, why, n=0, ci_why=why),))
+        rows = [self._row(target) for target in targets]
+        records = [
+            self._record(
+                row["hidden_shift"],
+                _missing(target),
+                n=target.overlap.n,
+                clusters=target.overlap.clusters,
+                ci_why=_ITSELF,
+                null={"kind": "identical", "value": 0.0},
+                axes=target.axes,
+            )
+            for target, row in zip(targets, rows, strict=True)
+        ]
+        return Outcome(tuple(records), {"hidden_shift": rows})
 
     def _targets(self, records: Sequence[Record]) -> Iterator[_Target]:
-        by_id: dict[str, dict[str, list[Record]]] = {COSINE: {}, OVERLAP: {}, L1: {}}
+        by_id: dict[str, dict[AxesKey, list[Record]]] = {COSINE: {}, OVERLAP: {}, L1: {}}
         for record in records:
             if record.id in by_id and self._wanted(record):
-                by_id[record.id].setdefault(_key(record.axes), []).append(record)
+                by_id[record.id].setdefault(axes_key(record.axes), []).append(record)
         for key, overlaps in by_id[OVERLAP].items():
             axes = overlaps[0].axes
             # Without an SAE a cosine is measured at sites alone.
-            bare = _key({k: v for k, v in axes.items() if k != "sae"})
+            bare = axes_key(without(axes, ("sae",)))
             cosines = by_id[COSINE].get(key) or by_id[COSINE].get(bare) or []
             l1 = by_id[L1].get(key) or []
             several = [found[0].id for found in (cosines, overlaps) if _differ(found)]
@@ -82,75 +96,48 @@ class HiddenShift:
         pairs = self.options.pairs
         return not filtered and (pairs is None or record.axes.get("pair") in pairs)
 
-    def _nothing(self) -> Record:
-        why = "no latent_overlap.topk was measured on all tokens of a pair"
+    def _record(self, shifted: bool | None, why: str | None, **rest: Any) -> Record:
+        value = None if shifted is None else float(shifted)
         options = self.options.model_dump(mode="json")
-        return Record(
-            ID, None, 0, "tokens", "yes or no", options=options, ci_why=why, undefined=why
-        )
+        return number(ID, value, why, n_of="tokens", unit="yes or no", options=options, **rest)
 
-    def _record(self, target: _Target) -> Record:
-        missing = _missing(target)
-        shifted = None if missing else self._hidden(target)
-        return Record(
-            ID,
-            None if shifted is None else float(shifted),
-            target.overlap.n,
-            "tokens",
-            "yes or no",
-            options=self.options.model_dump(mode="json"),
-            clusters=target.overlap.clusters,
-            ci_why=missing or _ITSELF,
-            null={"kind": "identical", "value": 0.0},
-            undefined=missing,
-            axes=target.axes,
+    def _row(self, target: _Target) -> dict[str, Any]:
+        where, missing, given = _where(target.axes), _missing(target), self.options
+        cosine, overlap, l1 = (
+            None if record is None else record.value
+            for record in (target.cosine, target.overlap, target.l1)
         )
-
-    def _hidden(self, target: _Target) -> bool:
-        return _value(target.cosine) >= self.options.cosine and (
-            _value(target.overlap) < self.options.overlap
-        )
+        row: dict[str, Any] = {
+            **{name: target.axes.get(name) for name in ("pair", "data", "domain", "site", "sae")},
+            "cosine": cosine,
+            "overlap": overlap,
+            "l1": l1,
+        }
+        if missing is not None or cosine is None or overlap is None:
+            unknown = f"unknown at {where}: {missing}"
+            return {**row, "hidden_shift": None, "firm": None, "verdict": unknown}
+        open_, moved = cosine < given.cosine, overlap < given.overlap
+        what = "open shift" if open_ else "hidden shift" if moved else "no shift"
+        far = f", L1 divergence {l1:.2f}" if l1 is not None and l1 > given.l1 else ""
+        return {
+            **row,
+            "hidden_shift": moved and not open_,
+            "firm": self._firm(target),
+            "verdict": f"{what} at {where}: dense cosine {cosine:.2f}, "
+            f"sparse overlap {overlap:.2f}{far}",
+        }
 
     def _firm(self, target: _Target) -> bool | None:
         """Whether no end of an interval changes what was found; None without intervals."""
-        assert target.cosine is not None
         limits = ((target.cosine, self.options.cosine), (target.overlap, self.options.overlap))
         sides = []
         for record, limit in limits:
-            if record.ci is None:
+            if record is None or record.value is None or record.ci is None:
                 return None
-            sides.append({end >= limit for end in (*record.ci, _value(record))})
-        if all(len(side) == 1 for side in sides):
-            return True
-        # It takes only one of the two to rule a hidden shift out.
-        return sides[0] == {False} or sides[1] == {True}
-
-    def _row(self, target: _Target, record: Record) -> dict[str, Any]:
-        row: dict[str, Any] = {
-            name: target.axes.get(name) for name in ("pair", "data", "domain", "site", "sae")
-        }
-        row |= {
-            "cosine": target.cosine.value if target.cosine else None,
-            "overlap": target.overlap.value,
-            "l1": target.l1.value if target.l1 else None,
-            "hidden_shift": None if record.value is None else bool(record.value),
-            "firm": None if record.value is None else self._firm(target),
-            "verdict": self._verdict(target, record),
-        }
-        return row
-
-    def _verdict(self, target: _Target, record: Record) -> str:
-        where = _where(target.axes)
-        if record.value is None:
-            return f"unknown at {where}: {record.undefined}"
-        cosine, overlap = _value(target.cosine), _value(target.overlap)
-        if record.value:
-            what = "hidden shift"
-        else:
-            what = "open shift" if cosine < self.options.cosine else "no shift"
-        l1 = target.l1.value if target.l1 else None
-        far = f", L1 divergence {l1:.2f}" if l1 is not None and l1 > self.options.l1 else ""
-        return f"{what} at {where}: dense cosine {cosine:.2f}, sparse overlap {overlap:.2f}{far}"
+            sides.append({end >= limit for end in (*record.ci, record.value)})
+        # One of the two is enough to rule a hidden shift out.
+        ruled_out = sides[0] == {False} or sides[1] == {True}
+        return ruled_out or all(len(side) == 1 for side in sides)
 
 
 def _missing(target: _Target) -> str | None:
@@ -168,12 +155,6 @@ def _differ(records: Sequence[Record]) -> bool:
     return len({(record.value, record.n) for record in records}) > 1
 
 
-def _value(record: Record | None) -> float:
-    assert record is not None
-    assert record.value is not None
-    return record.value
-
-
 def _where(axes: Mapping[str, Any]) -> str:
     """A block's output is what people call a layer; other sites go by their names."""
     text = str(axes.get("site"))
@@ -182,7 +163,3 @@ def _where(axes: Mapping[str, Any]) -> str:
     except ValueError:
         return text
     return f"layer {site.layer}" if site.kind == "resid_post" and site.layer is not None else text
-
-
-def _key(axes: Axes) -> str:
-    return repr(sorted(axes.items()))

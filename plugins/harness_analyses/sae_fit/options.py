@@ -1,8 +1,8 @@
-"""What a task may write for `fvu_settings`. Imports nothing heavy."""
+"""What a task may write for `fvu_settings` and `hidden_shift`. Imports nothing heavy."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -43,7 +43,7 @@ class Setting(Options):
         return ", ".join(f"{key} {value}" for key, value in self.selects().items())
 
 
-class FvuSettings(AnalysisOptions):
+class FvuSettingsOptions(AnalysisOptions):
     """Options of `fvu_settings`."""
 
     base: Setting
@@ -56,3 +56,16 @@ class FvuSettings(AnalysisOptions):
     """An SAE trained for the last setting: how well it could be done there."""
     variant: Literal["pooled", "batch_mean"] = "pooled"
     """Which FVU is compared."""
+
+
+class HiddenShiftOptions(AnalysisOptions):
+    """Options of `hidden_shift`."""
+
+    pairs: Annotated[tuple[PairRef, ...], Field(min_length=1)] | None = None
+    """The pairs that are looked at; all that were measured, without it."""
+    cosine: float = Field(0.95, ge=-1, le=1)
+    """A dense cosine of at least this looks as if nothing had changed."""
+    overlap: float = Field(0.5, ge=0, le=1)
+    """A sparse overlap below this says that something has."""
+    l1: float = Field(0.3, ge=0, le=1)
+    """An L1 divergence above this is told in the verdict; it does not decide."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -116,11 +117,9 @@ def _interval(
     """The 95% interval of a difference of paired shares, in percentage points."""
     if not before or before.keys() != after.keys():
         return None, "the same questions are needed before and after, one by one"
-    both = sum(before[q] and after[q] for q in before)
-    lost = sum(before[q] and not after[q] for q in before)
-    won = sum(after[q] and not before[q] for q in before)
-    neither = len(before) - both - lost - won
-    low, high = newcombe(both, won, lost, neither)
+    cells = Counter((before[question], after[question]) for question in before)
+    both, neither = cells[True, True], cells[False, False]
+    low, high = newcombe(both, cells[False, True], cells[True, False], neither)
     return (100 * low, 100 * high), None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
@@ -44,31 +43,3 @@ def concentration(change: Float[np.ndarray, " d"], dimensions: Int[np.ndarray, "
     """The share of all change that some dimensions have, in [0, 1]; NaN where nothing changed."""
     total = change.sum()
     return float(change[dimensions].sum() / total) if total > 0 else float("nan")
-
-
-def paper_code(
-    base: Float[np.ndarray, "rows d"],
-    context: Float[np.ndarray, "rows d"],
-    domains: Mapping[str, Float[np.ndarray, "rows d"]],
-    *,
-    top: int = 100,
-    rows: int = 10_000,
-) -> tuple[Int[np.ndarray, " top"], dict[str, float]]:
-    """What the paper's published notebook computes, on stored latents: dimensions, and scores.
-
-    Dimensions: the `top` largest of Σ_i (context_ij − base_ij)² over the first `rows` rows, row i
-    of one run against row i of the other, whatever tokens they are. Score of a domain: the mean of
-    h_ij² over its first `rows` rows and those dimensions. Rows that are not aligned make this a
-    choice by variance; it is here to reproduce, and `sts` is what to use.
-    ValueError where the two runs have different shapes. Ties go by index, as the notebook's need
-    not. Source: PKU-ML/STS, iclr26_metric.ipynb.
-    """
-    left, right = base[:rows].astype(np.float64), context[:rows].astype(np.float64)
-    if left.shape != right.shape:
-        raise ValueError(f"runs of {left.shape} and {right.shape} numbers do not pair by row")
-    order = np.argsort(-np.square(right - left).sum(0), kind="stable")[:top]
-    scores = {
-        name: float(np.square(h[:rows][:, order].astype(np.float64)).mean())
-        for name, h in domains.items()
-    }
-    return order, scores

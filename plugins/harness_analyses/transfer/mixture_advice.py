@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from harness.contract import Axes, Findings, Outcome, Record
-from harness_analyses.transfer import options as sts_options
+from harness_analyses.transfer.options import MixtureAdviceOptions as Options
+from harness_analyses.transfer.records import forecasts
+from harness_statistics.records import number
 
 
 class MixtureAdvice:
@@ -19,65 +21,56 @@ class MixtureAdvice:
     Source: SAE as a Crystal Ball, section 5.
     """
 
-    def __init__(self, given: sts_options.MixtureAdvice) -> None:
+    def __init__(self, given: Options) -> None:
         self.options = given
 
     def run(self, findings: Findings) -> Outcome:
         """Records and the ranked table, for each variant of the forecast."""
         given = self.options
-        variants: dict[tuple[Any, ...], list[Record]] = {}
-        for record in findings.records:
-            axes = record.axes
-            mine = axes.get("analysis") == given.sts and "domain" in axes
-            if mine and record.id.partition("@")[0] == given.forecast:
-                at = tuple((k, v) for k, v in axes.items() if k not in ("analysis", "domain"))
-                variants.setdefault(at, []).append(record)
+        made = forecasts(findings.records, given.sts)
+        variants = [(dict(at), its) for (name, at), its in made.items() if name == given.forecast]
         if not variants:
             why = f"analyses.{given.sts} made no {given.forecast} by domain before this analysis"
             return Outcome((self._record(None, 0, why, None, {}),))
         records: list[Record] = []
         rows: list[dict[str, Any]] = []
-        for at, forecasts in variants.items():
-            records += self._shares(forecasts, dict(at))
-            rows += self._table(forecasts, dict(at))
+        for at, its in variants:
+            missing, total = _total(its)
+            for forecast in its:
+                share = None if missing or forecast.value is None else forecast.value / total
+                axes = {**at, "domain": forecast.axes["domain"]}
+                null = 1 / len(its)
+                records.append(self._record(share, len(its), missing, null, axes))
+            if missing is None:
+                rows += self._rows(its, at, total)
         return Outcome(tuple(records), {"mixture": rows} if rows else {})
 
     def _record(
         self, share: float | None, n: int, why: str | None, null: float | None, axes: Axes
     ) -> Record:
-        return Record(
+        return number(
             "mixture.share@1",
             share,
-            n,
-            "domains",
-            "share",
-            self.options.model_dump(mode="json"),
-            ci_why=why or "a rule applied to the forecast, whose own interval stands with it",
+            why,
+            n=n,
+            n_of="domains",
+            unit="share",
+            options=self.options.model_dump(mode="json"),
+            ci_why="a rule applied to the forecast, whose own interval stands with it",
             null=None if null is None else {"kind": "equal shares", "value": null},
-            undefined=why,
             axes=axes,
         )
 
-    def _shares(self, forecasts: list[Record], at: Axes) -> Iterator[Record]:
-        why, total = _total(forecasts)
-        for record in forecasts:
-            share = None if why or record.value is None else record.value / total
-            axes = {**at, "domain": record.axes["domain"]}
-            yield self._record(share, len(forecasts), why, 1 / len(forecasts), axes)
-
-    def _table(self, forecasts: list[Record], at: Axes) -> Iterator[dict[str, Any]]:
-        why, total = _total(forecasts)
-        if why:
-            return
-        ordered = sorted(forecasts, key=lambda r: (-(r.value or 0.0), str(r.axes["domain"])))
-        for rank, record in enumerate(ordered, 1):
-            assert record.value is not None
+    def _rows(self, its: list[Record], at: Axes, total: float) -> Iterator[dict[str, Any]]:
+        ordered = sorted(its, key=lambda r: (-(r.value or 0.0), str(r.axes["domain"])))
+        for rank, forecast in enumerate(ordered, 1):
+            assert forecast.value is not None
             yield {
                 **at,
                 "rank": rank,
-                "domain": record.axes["domain"],
-                self.options.forecast: record.value,
-                "share": record.value / total,
+                "domain": forecast.axes["domain"],
+                self.options.forecast: forecast.value,
+                "share": forecast.value / total,
             }
 
 

@@ -10,11 +10,12 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy import special
 
-from harness.contract import JSON, Arrays, Axes
+from harness.contract import Arrays, Axes
 from harness.errors import DataError, listed
+from harness_analyses.axes import AxesKey, axes_key, without
 
 Space = Literal["latents", "raw"]
-_PREFIX = {"latents": "", "raw": "raw_"}
+SPACES: tuple[Space, ...] = ("latents", "raw")
 MIN_DOCUMENTS = 10
 """Documents below which sums of groups give no interval."""
 
@@ -92,7 +93,7 @@ class Variant:
 
 def variants(arrays: Sequence[Arrays], statistic: str) -> list[Variant]:
     """Everything that a statistic kept, by variant; DataError where it is no `latent_moments`."""
-    found: dict[tuple[tuple[str, JSON], ...], dict[str | None, Arrays]] = {}
+    found: dict[AxesKey, dict[str | None, Arrays]] = {}
     for one in arrays:
         if one.statistic != statistic:
             continue
@@ -101,9 +102,8 @@ def variants(arrays: Sequence[Arrays], statistic: str) -> list[Variant]:
                 f"statistics.{statistic}: kept {listed(one.values)}. Allowed here: a statistic "
                 'with method = "latent_moments".'
             )
-        axes = {key: value for key, value in one.axes.items() if key != "domain"}
         domain = one.axes.get("domain")
-        kept = found.setdefault(tuple(sorted(axes.items())), {})
+        kept = found.setdefault(axes_key(without(one.axes, ("domain",))), {})
         kept[None if domain is None else str(domain)] = one
     return [
         Variant(
@@ -128,9 +128,8 @@ def matching(given: Variant, others: Sequence[Variant], statistic: str) -> Varia
 
 def moments(arrays: Arrays, space: Space) -> Moments:
     """The sums in one space: of the SAE's latents, or of raw activations; empty without tokens."""
-    prefix = _PREFIX[space]
     sums = {
-        name.removeprefix(prefix): array
+        name.removeprefix("raw_"): array
         for name, array in arrays.values.items()
         if name.startswith("raw_") == (space == "raw") and name.endswith(("_sum", "_square"))
     }

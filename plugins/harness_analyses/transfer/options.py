@@ -13,7 +13,7 @@ AnalysisRef = Annotated[str, Ref("analyses")]
 Forecast = Literal["sts.act", "sts.icl"]
 
 
-class Sts(AnalysisOptions):
+class StsOptions(AnalysisOptions):
     """Options of `sts`. Statistics are `latent_moments`."""
 
     shift: StatisticRef
@@ -34,7 +34,7 @@ class Sts(AnalysisOptions):
     """sts.act sums latents (the paper's text), or their squares (its notebook)."""
 
     @model_validator(mode="after")
-    def _range(self) -> Sts:
+    def _range(self) -> StsOptions:
         first, end = self.ranks
         if not 0 <= first < end:
             raise ValueError(f"ranks is [{first}, {end}]; allowed: 0 <= first < end")
@@ -50,7 +50,7 @@ class Arm(Options):
     """Its arm; `none` is the one without intervention."""
 
 
-class TransferCorrelation(AnalysisOptions):
+class TransferCorrelationOptions(AnalysisOptions):
     """Options of `transfer_correlation`."""
 
     sts: AnalysisRef
@@ -73,7 +73,7 @@ class TransferCorrelation(AnalysisOptions):
     """Draws of domains for intervals."""
 
 
-class MixtureAdvice(AnalysisOptions):
+class MixtureAdviceOptions(AnalysisOptions):
     """Options of `mixture_advice`."""
 
     sts: AnalysisRef

@@ -1,14 +1,15 @@
-"""Records of numbers that are made of moments."""
+"""Records that are made of moments, and the records of forecasts as other analyses read them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from harness.contract import JSON, Record
+from harness_analyses.axes import AxesKey, axes_key, without
 from harness_analyses.transfer.moments import Moments, jackknife
 
 
@@ -19,9 +20,14 @@ def of_sums(
     unit: str,
     why: str | None,
     axes: Mapping[str, JSON],
-    **more: Any,
+    **rest: Any,
 ) -> Record:
-    """A record of a number made of sums, with its interval over documents."""
+    """A record of `value(sums)`, with its jackknife interval over groups of documents.
+
+    Undefined for the reason `why` where one is given, without tokens, and where the value is not
+    finite. `rest`: the other fields of the record.
+    """
+    why = why or (None if sums.n else "no token of the domain was measured")
     found = float("nan") if why else value(sums)
     if why is None and not np.isfinite(found):
         why = "the activations are not finite, or all zero"
@@ -37,7 +43,7 @@ def of_sums(
         ci_why=ci_why,
         undefined=why,
         axes=axes,
-        **more,
+        **rest,
     )
 
 
@@ -45,3 +51,15 @@ def cosine(a: Float[np.ndarray, " d"], b: Float[np.ndarray, " d"]) -> float:
     """cos(a, b), in [−1, 1]; NaN where one of them has no length."""
     with np.errstate(invalid="ignore", divide="ignore"):
         return float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)))
+
+
+def forecasts(records: Sequence[Record], analysis: str) -> dict[tuple[str, AxesKey], list[Record]]:
+    """The forecasts of an `sts`, a record a domain, by name and the axes of their variant."""
+    found: dict[tuple[str, AxesKey], list[Record]] = {}
+    for record in records:
+        name = record.id.partition("@")[0]
+        mine = record.axes.get("analysis") == analysis and "domain" in record.axes
+        if mine and name.startswith("sts."):
+            variant = axes_key(without(record.axes, ("analysis", "domain")))
+            found.setdefault((name, variant), []).append(record)
+    return found

@@ -11,9 +11,9 @@ from jaxtyping import Float, Int
 
 from harness.contract import JSON, Arrays, Findings, Outcome, Record
 from harness.errors import DataError
-from harness_analyses.transfer import options as sts_options
 from harness_analyses.transfer.dimensions import change, concentration, overlap, ranked
 from harness_analyses.transfer.moments import (
+    SPACES,
     Moments,
     Space,
     Variant,
@@ -21,9 +21,9 @@ from harness_analyses.transfer.moments import (
     moments,
     variants,
 )
+from harness_analyses.transfer.options import StsOptions as Options
 from harness_analyses.transfer.records import cosine, of_sums
-
-_SPACES: tuple[Space, ...] = ("latents", "raw")
+from harness_statistics.records import number
 
 
 class Sts:
@@ -50,7 +50,7 @@ class Sts:
     Table `dimensions`: each of D with its change. Source: SAE as a Crystal Ball, sections 3 and 4.
     """  # noqa: E501
 
-    def __init__(self, given: sts_options.Sts) -> None:
+    def __init__(self, given: Options) -> None:
         self.options = given
 
     def run(self, findings: Findings) -> Outcome:
@@ -77,33 +77,37 @@ class Sts:
         return Outcome(tuple(records), {"dimensions": rows} if rows else {})
 
     def _undefined(self, why: str) -> Record:
-        return Record(
+        return number(
             "shift.concentration@1",
             None,
-            0,
-            "tokens",
-            "share",
-            self.options.model_dump(mode="json"),
+            why,
+            n=0,
+            n_of="tokens",
+            unit="share",
+            options=self.options.model_dump(mode="json"),
             ci_why=why,
-            undefined=why,
             axes={"shift": self.options.shift, "space": "latents"},
         )
 
 
 @dataclass(frozen=True)
 class _Shift:
-    """The dimensions chosen in one space."""
+    """The change of every dimension of one space, and the dimensions that it chooses."""
 
-    space: Space
     moments: Moments
     change: Float[np.ndarray, " d"]
     dimensions: Int[np.ndarray, " m"]
 
+    @property
+    def random(self) -> float:
+        """The share of all dimensions that is chosen."""
+        return len(self.dimensions) / len(self.change)
+
 
 class _Scores:
-    """The records of one variant."""
+    """The records and rows of one variant of the statistics' sweep."""
 
-    def __init__(self, given: sts_options.Sts, kept: Mapping[str, Variant]) -> None:
+    def __init__(self, given: Options, kept: Mapping[str, Variant]) -> None:
         self.given = given
         self.kept = kept
         self.common: dict[str, Any] = {"options": given.model_dump(mode="json")}
@@ -111,13 +115,13 @@ class _Scores:
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """The chosen dimensions, with the share of the change that each has."""
-        for shift in self.shifts:
+        for space, shift in self.shifts.items():
             total = shift.change.sum()
             for rank, dimension in enumerate(shift.dimensions, self.given.ranks[0]):
                 value = float(shift.change[dimension])
                 yield {
                     "shift": self.given.shift,
-                    "space": shift.space,
+                    "space": space,
                     "rank": rank,
                     "dimension": int(dimension),
                     "change": value,
@@ -125,161 +129,127 @@ class _Scores:
                 }
 
     def records(self) -> Iterator[Record]:
-        """All records."""
-        for shift in self.shifts:
-            yield from self._of_shift(shift)
-        by_space = {shift.space: shift for shift in self.shifts}
+        """The records of the shift, then those of every domain."""
+        for space in self.shifts:
+            yield from self._shift_records(space)
         for domain, arrays in self.kept["domains"].domains.items():
-            axes: dict[str, JSON] = {"domain": domain}
-            latents = moments(arrays, "latents")
-            yield self._act("sts.act@1", latents, by_space["latents"], axes)
-            yield self._icl(latents, by_space["latents"], axes)
-            if "raw" in by_space:
-                raw = moments(arrays, "raw")
-                yield self._act("sts.baseline.raw_activation@1", raw, by_space["raw"], axes)
-                yield self._similarity(
-                    "sts.baseline.domain_similarity@1",
-                    raw,
-                    by_space["raw"].moments.mean("left_sum"),
-                    axes,
-                )
+            yield from self._domain_records({"domain": domain}, arrays)
         if "tuned_domains" in self.kept:
             for domain, arrays in self.kept["tuned_domains"].domains.items():
-                yield self._pre_post(domain, arrays)
+                yield self._pre_post({"domain": domain}, moments(arrays, "raw"))
 
     # ── the shift ──
 
-    def _shifts(self, key: str) -> list[_Shift]:
-        arrays = self.kept[key].whole
-        found = []
-        for space in _SPACES:
-            sums = moments(arrays, space)
+    def _shifts(self, key: str) -> dict[Space, _Shift]:
+        name, found = getattr(self.given, key), dict[Space, _Shift]()
+        for space in SPACES:
+            sums = moments(self.kept[key].whole, space)
             if space == "raw" and not sums.sums:
                 continue
             if sums.n and "right_sum" not in sums.sums:
-                name = getattr(self.given, key)
                 raise DataError(
                     f"statistics.{name}: measures a view by itself, so nothing changes. Allowed "
                     f"for {key}: latent_moments of a pair."
                 )
             if not sums.n:
                 raise DataError(
-                    f"statistics.{getattr(self.given, key)}: measured no token, so no dimension "
-                    "can be chosen. Check its data and filters."
+                    f"statistics.{name}: measured no token, so no dimension can be chosen. Check "
+                    "its data and filters."
                 )
             moved = change(sums, self.given.mode)
-            found.append(_Shift(space, sums, moved, ranked(moved, *self.given.ranks)))
+            found[space] = _Shift(sums, moved, ranked(moved, *self.given.ranks))
         return found
 
-    def _of_shift(self, shift: _Shift) -> Iterator[Record]:
-        axes: dict[str, JSON] = {"shift": self.given.shift, "space": shift.space}
+    def _shift_records(self, space: Space) -> Iterator[Record]:
+        shift, sums = self.shifts[space], self.shifts[space].moments
+        axes: dict[str, JSON] = {"shift": self.given.shift, "space": space}
         why = None if shift.change.sum() > 0 else "nothing changed"
-        size = self.given.ranks[1] - self.given.ranks[0]
-        random = len(shift.dimensions) / len(shift.change)
 
-        def value(sums: Moments) -> float:
-            return concentration(change(sums, self.given.mode), shift.dimensions)
+        def concentrated(of: Moments) -> float:
+            return concentration(change(of, self.given.mode), shift.dimensions)
 
-        yield of_sums(
-            "shift.concentration@1",
-            value,
-            shift.moments,
-            "share",
-            why,
-            axes,
-            null={"kind": "random dimensions", "value": random},
-            **self.common,
-        )
+        id, null = "shift.concentration@1", {"kind": "random dimensions", "value": shift.random}
+        yield of_sums(id, concentrated, sums, "share", why, axes, null=null, **self.common)
         if "tuned" not in self.kept:
             return
-        tuned = next(s for s in self._shifts("tuned") if s.space == shift.space)
-        nothing = why or (None if tuned.change.sum() > 0 else "the tuned model changed nothing")
-        yield Record(
+        tuned = self._shifts("tuned")[space]
+        size = self.given.ranks[1] - self.given.ranks[0]
+        yield number(
             "shift.overlap@1",
-            None if nothing else overlap(shift.dimensions, tuned.dimensions, size),
-            shift.moments.n,
-            "tokens",
-            "share",
-            clusters=shift.moments.clusters,
-            ci_why=nothing or "a choice of the largest does not vary smoothly with the documents",
+            overlap(shift.dimensions, tuned.dimensions, size),
+            why or (None if tuned.change.sum() > 0 else "the tuned model changed nothing"),
+            n=sums.n,
+            n_of="tokens",
+            unit="share",
+            clusters=sums.clusters,
+            ci_why="a choice of the largest does not vary smoothly with the documents",
             null={"kind": "random dimensions", "value": size / len(shift.change)},
-            undefined=nothing,
             axes={**axes, "against": self.given.tuned},
             **self.common,
         )
 
     # ── the domains ──
 
-    def _act(self, id: str, sums: Moments, shift: _Shift, axes: Mapping[str, JSON]) -> Record:
-        name = "left_sum" if self.given.power == 1 else "left_square"
-        unit = "activation" if self.given.power == 1 else "activation²"
-        return self._summed(id, sums, shift, lambda of: of.mean(name), unit, None, axes)
+    def _domain_records(self, axes: dict[str, JSON], arrays: Arrays) -> Iterator[Record]:
+        linear = self.given.power == 1
+        name, unit = ("left_sum", "activation") if linear else ("left_square", "activation²")
 
-    def _icl(self, sums: Moments, shift: _Shift, axes: Mapping[str, JSON]) -> Record:
+        def active(of: Moments) -> Float[np.ndarray, " d"]:
+            return of.mean(name)
+
+        def changed(of: Moments) -> Float[np.ndarray, " d"]:
+            return change(of, self.given.mode)
+
+        sums, shift = moments(arrays, "latents"), self.shifts["latents"]
+        yield self._summed("sts.act@1", active, sums, shift, unit, None, axes)
         why = None
         if sums.n and "right_sum" not in sums.sums:
             why = f"{self.given.domains} measures a view by itself, without solved examples"
-        mode = self.given.mode
-        return self._summed(
-            "sts.icl@1", sums, shift, lambda of: change(of, mode), "activation²", why, axes
-        )
+        yield self._summed("sts.icl@1", changed, sums, shift, "activation²", why, axes)
+        if "raw" not in self.shifts:
+            return
+        sums, shift = moments(arrays, "raw"), self.shifts["raw"]
+        training = shift.moments.mean("left_sum")
+
+        def similarity(of: Moments) -> float:
+            return cosine(of.mean("left_sum"), training)
+
+        id = "sts.baseline.raw_activation@1"
+        yield self._summed(id, active, sums, shift, unit, None, axes)
+        id = "sts.baseline.domain_similarity@1"
+        yield of_sums(id, similarity, sums, "cosine", None, axes, **self.common)
 
     def _summed(
         self,
         id: str,
+        each: Callable[[Moments], Float[np.ndarray, " d"]],
         sums: Moments,
         shift: _Shift,
-        each: Callable[[Moments], Float[np.ndarray, " d"]],
         unit: str,
         why: str | None,
         axes: Mapping[str, JSON],
     ) -> Record:
-        """Σ over the chosen dimensions of what `each` says of them."""
-        why = why or _nothing(sums, shift)
+        """A record of Σ over the chosen dimensions of `each`, a number for each dimension."""
+
+        def total(of: Moments) -> float:
+            return float(each(of).sum())
+
         null = None
-        if why is None:
-            random = len(shift.dimensions) / len(shift.change)
-            null = {"kind": "random dimensions", "value": float(each(sums).sum()) * random}
+        if sums.n and why is None and not len(shift.dimensions):
+            changed = int((shift.change > 0).sum())
+            why = f"only {changed} dimensions changed, so none has one of the ranks"
+        if sums.n and why is None:
+            null = {"kind": "random dimensions", "value": total(sums) * shift.random}
             sums = sums.take(shift.dimensions)
-        return of_sums(
-            id, lambda of: float(each(of).sum()), sums, unit, why, axes, null=null, **self.common
-        )
+        return of_sums(id, total, sums, unit, why, axes, null=null, **self.common)
 
-    def _similarity(
-        self, id: str, sums: Moments, other: Float[np.ndarray, " d"], axes: Mapping[str, JSON]
-    ) -> Record:
-        why = None if sums.n else "no token of the domain was measured"
-        return of_sums(
-            id,
-            lambda of: cosine(of.mean("left_sum"), other),
-            sums,
-            "cosine",
-            why,
-            axes,
-            **self.common,
-        )
-
-    def _pre_post(self, domain: str, arrays: Arrays) -> Record:
-        raw = moments(arrays, "raw")
-        why = None if raw.n else "no token of the domain was measured"
+    def _pre_post(self, axes: Mapping[str, JSON], raw: Moments) -> Record:
+        why = None
         if raw.n and "right_sum" not in raw.sums:
             why = f"{self.given.tuned_domains} did not measure raw activations of a pair"
-        return of_sums(
-            "sts.baseline.pre_post_similarity@1",
-            lambda of: cosine(of.mean("left_sum"), of.mean("right_sum")),
-            raw,
-            "cosine",
-            why,
-            {"domain": domain},
-            null={"kind": "identical", "value": 1.0},
-            **self.common,
-        )
 
+        def similarity(of: Moments) -> float:
+            return cosine(of.mean("left_sum"), of.mean("right_sum"))
 
-def _nothing(sums: Moments, shift: _Shift) -> str | None:
-    if not sums.n:
-        return "no token of the domain was measured"
-    if not len(shift.dimensions):
-        changed = int((shift.change > 0).sum())
-        return f"only {changed} dimensions changed, so none has one of the ranks"
-    return None
+        id, null = "sts.baseline.pre_post_similarity@1", {"kind": "identical", "value": 1.0}
+        return of_sums(id, similarity, raw, "cosine", why, axes, null=null, **self.common)

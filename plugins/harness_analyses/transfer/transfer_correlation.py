@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from harness.contract import JSON, Axes, Findings, Outcome, Record
+from harness.contract import Axes, Findings, Outcome, Record
 from harness.errors import DataError, listed
-from harness_analyses.transfer import options as sts_options, ridge_probe
+from harness_analyses.transfer import ridge_probe
 from harness_analyses.transfer.accuracy_change import Change, changes, key
 from harness_analyses.transfer.correlation import (
     bootstrap,
@@ -19,10 +20,25 @@ from harness_analyses.transfer.correlation import (
     leave_one_out,
     permutation_p,
 )
-from harness_analyses.transfer.moments import Space, moments, variants
+from harness_analyses.transfer.moments import SPACES, moments, variants
+from harness_analyses.transfer.options import TransferCorrelationOptions as Options
+from harness_analyses.transfer.records import forecasts
 
-Forecast = tuple[str, Axes, Mapping[str, float | None]]
-"""A forecast's name, the axes of its variant, and its value for each domain (by `key`)."""
+
+@dataclass(frozen=True)
+class _Forecast:
+    """One forecast, in one variant of the sweep of its analysis."""
+
+    name: str
+    axes: Axes
+    values: Mapping[str, float | None]
+    """By domain (see `key`); None where it is undefined."""
+
+    @property
+    def column(self) -> str:
+        """Its name in tables: `sts.act[layer=3]`."""
+        inside = ",".join(f"{k}={v}" for k, v in self.axes.items())
+        return f"{self.name}[{inside}]" if inside else self.name
 
 
 class TransferCorrelation:
@@ -45,14 +61,17 @@ class TransferCorrelation:
     Tables: `changes`, `leave_one_out`. Source: SAE as a Crystal Ball, section 4.2 and figure 3.
     """
 
-    def __init__(self, given: sts_options.TransferCorrelation) -> None:
+    def __init__(self, given: Options) -> None:
         self.options = given
 
     def run(self, findings: Findings) -> Outcome:
         """Records and tables."""
         given = self.options
         measured = changes(findings, given.before, given.after, given.evaluator)
-        every = list(_forecasts(findings.records, given.sts))
+        every = [
+            _Forecast(name, dict(at), {key(str(one.axes["domain"])): one.value for one in its})
+            for (name, at), its in forecasts(findings.records, given.sts).items()
+        ]
         if not measured or not every:
             missing = (
                 f"{given.before.experiment} or {given.after.experiment} has no accuracy by domain"
@@ -61,19 +80,30 @@ class TransferCorrelation:
             )
             none = np.array([])
             return Outcome(tuple(self._over("all", none, none, missing, {}, findings.seed)))
+        y = np.array([abs(change.points) for change in measured.values()])
+        every += self._probes(findings, measured, y)
         records = [self._change(change) for change in measured.values()]
         rows: list[dict[str, Any]] = []
-        every += self._probes(findings, measured)
-        for name, axes, values in every:
-            _same_domains(name, values, measured, given.sts)
-            records += self._records(name, axes, values, measured, rows, findings.seed)
+        for forecast in every:
+            _same_domains(forecast, measured, given.sts)
+            values = [forecast.values[domain] for domain in measured]
+            x = np.array([np.nan if value is None else value for value in values], dtype=float)
+            unknown = [domain for domain in measured if forecast.values[domain] is None]
+            why = f"the forecast of {listed(unknown)} is undefined" if unknown else None
+            at = {"forecast": forecast.name, **forecast.axes}
+            records += self._records(x, y, why, at, findings.seed)
+            if why is None:
+                rows += [
+                    {"forecast": forecast.column, "left_out": change.domain, "pearson": r}
+                    for change, r in zip(measured.values(), leave_one_out(x, y), strict=True)
+                ]
         table = [
             {
                 "domain": change.domain,
                 "before": change.before,
                 "after": change.after,
                 "change": change.points,
-                **{_column(name, axes): values[domain] for name, axes, values in every},
+                **{forecast.column: forecast.values[domain] for forecast in every},
             }
             for domain, change in measured.items()
         ]
@@ -96,20 +126,13 @@ class TransferCorrelation:
 
     def _records(
         self,
-        name: str,
-        axes: Axes,
-        values: Mapping[str, float | None],
-        measured: Mapping[str, Change],
-        rows: list[dict[str, Any]],
+        x: Float[np.ndarray, " n"],
+        y: Float[np.ndarray, " n"],
+        why: str | None,
+        at: Axes,
         seed: int,
     ) -> Iterator[Record]:
-        """All correlations of one forecast; the rows of leaving out are added to `rows`."""
-        names = [change.domain for change in measured.values()]
-        y = np.array([abs(change.points) for change in measured.values()])
-        unknown = [d for d in measured if values[d] is None]
-        x = np.array([np.nan if values[d] is None else values[d] for d in measured], dtype=float)
-        why = f"the forecast of {listed(unknown)} is undefined" if unknown else None
-        at = {"forecast": name, **axes}
+        """The correlations of one forecast, over all domains and over the extreme ones."""
         yield from self._over("all", x, y, why, at, seed)
         each = self.options.extremes
         if each:
@@ -117,9 +140,6 @@ class TransferCorrelation:
             chosen = extremes(y, each) if 2 * each < len(y) else np.arange(0)
             none = why or (None if len(chosen) else few)
             yield from self._over("extremes", x[chosen], y[chosen], none, at, seed)
-        if why is None:
-            for left_out, r in zip(names, leave_one_out(x, y), strict=True):
-                rows.append({"forecast": _column(name, axes), "left_out": left_out, "pearson": r})
 
     def _over(
         self,
@@ -132,23 +152,30 @@ class TransferCorrelation:
     ) -> Iterator[Record]:
         """The correlations over all domains, or over the extreme ones."""
         given = self.options
+        options = given.model_dump(mode="json")
         found, reason = (None, why) if why else correlation(x, y)
-        options = {**given.model_dump(mode="json")}
-        if domains == "all":
-            intervals, ci_why = (None, None)
-            if found is not None:
-                intervals, ci_why = bootstrap(x, y, given.draws, seed)
-        else:
+        intervals, ci_why = None, None
+        if domains != "all":
             options["chosen_on"] = "the outcome"
-            intervals, ci_why = None, "the domains were chosen on the outcome"
-        axes: dict[str, JSON] = {**at, "domains": domains}
-
-        def record(
-            id: str, value: float | None, name: str = "", unit: str = "coefficient"
-        ) -> Record:
-            ci = intervals.get(name) if intervals else None
-            return Record(
-                f"sts.correlation.{id}@1",
+            ci_why = "the domains were chosen on the outcome"
+        elif found is not None:
+            intervals, ci_why = bootstrap(x, y, given.draws, seed)
+        without = [r for r in leave_one_out(x, y) if r is not None] if found else []
+        few = reason or (None if without else "without one domain there are too few")
+        p = permutation_p(x, y, given.permutations, seed) if found else None
+        null = {"kind": "no association", "value": 0.0}
+        numbers = (
+            ("pearson", found.pearson if found else None, "coefficient", reason, null),
+            ("spearman", found.spearman if found else None, "coefficient", reason, null),
+            ("r2", found.r2 if found else None, "share", reason, null),
+            ("permutation_p", p, "probability", reason, None),
+            ("leave_one_out_min", min(without, default=None), "coefficient", few, None),
+            ("leave_one_out_max", max(without, default=None), "coefficient", few, None),
+        )
+        for name, value, unit, undefined, expected in numbers:
+            ci = (intervals or {}).get(name)
+            yield Record(
+                f"sts.correlation.{name}@1",
                 value,
                 len(x),
                 "domains",
@@ -156,29 +183,19 @@ class TransferCorrelation:
                 options,
                 len(x),
                 ci,
-                None if ci else reason or ci_why or "a number about the domains at hand",
-                {"kind": "no association", "value": 0.0} if name else None,
-                undefined=None if value is not None else reason,
-                axes=axes,
+                None if ci else undefined or ci_why or "a number about the domains at hand",
+                expected,
+                undefined=None if value is not None else undefined,
+                axes={**at, "domains": domains},
             )
 
-        yield record("pearson", found.pearson if found else None, "pearson")
-        yield record("spearman", found.spearman if found else None, "spearman")
-        yield record("r2", found.r2 if found else None, "r2", "share")
-        p = permutation_p(x, y, given.permutations, seed) if found else None
-        yield record("permutation_p", p, unit="probability")
-        without = [r for r in leave_one_out(x, y) if r is not None] if found else []
-        reason = reason or (None if without else "without one domain there are too few")
-        yield record("leave_one_out_min", min(without) if without else None)
-        yield record("leave_one_out_max", max(without) if without else None)
-
-    def _probes(self, findings: Findings, measured: Mapping[str, Change]) -> Iterator[Forecast]:
+    def _probes(
+        self, findings: Findings, measured: Mapping[str, Change], y: Float[np.ndarray, " n"]
+    ) -> Iterator[_Forecast]:
         """What a ridge regression predicts of each domain from its mean activations."""
         statistic = self.options.probe
         if statistic is None:
             return
-        spaces: tuple[Space, ...] = ("latents", "raw")
-        y = np.array([abs(change.points) for change in measured.values()])
         for variant in variants(findings.arrays, statistic):
             domains = {key(name): arrays for name, arrays in variant.domains.items()}
             missing = [change.domain for d, change in measured.items() if d not in domains]
@@ -187,39 +204,21 @@ class TransferCorrelation:
                     f"statistics.{statistic}: did not measure the domain {listed(missing)}. Give "
                     "its data a row of every domain."
                 )
-            for space in spaces:
+            for space in SPACES:
                 sums = [moments(domains[domain], space) for domain in measured]
                 if any("left_sum" not in one.sums for one in sums):
                     continue
-                axes: dict[str, JSON] = {**variant.axes, "space": space}
-                values: Mapping[str, float | None] = dict.fromkeys(measured)
+                predicted: list[float | None] = [None] * len(y)
                 if len(y) >= ridge_probe.FEWEST:
                     means = np.array([one.mean("left_sum") for one in sums])
-                    values = dict(
-                        zip(measured, ridge_probe.predictions(means, y).tolist(), strict=True)
-                    )
-                yield "sts.baseline.probe", axes, values
+                    predicted = ridge_probe.predictions(means, y).tolist()
+                values = dict(zip(measured, predicted, strict=True))
+                yield _Forecast("sts.baseline.probe", {**variant.axes, "space": space}, values)
 
 
-def _forecasts(records: Sequence[Record], analysis: str) -> Iterator[Forecast]:
-    """What an `sts` says of each domain, by name and variant."""
-    found: dict[tuple[str, tuple[tuple[str, JSON], ...]], dict[str, float | None]] = {}
-    for record in records:
-        if record.axes.get("analysis") != analysis or "domain" not in record.axes:
-            continue
-        if not record.id.startswith("sts."):
-            continue
-        axes = {k: v for k, v in record.axes.items() if k not in ("analysis", "domain")}
-        name = record.id.partition("@")[0]
-        values = found.setdefault((name, tuple(sorted(axes.items()))), {})
-        values[key(str(record.axes["domain"]))] = record.value
-    for (name, at), values in found.items():
-        yield name, dict(at), values
-
-
-def _same_domains(
-    name: str, values: Mapping[str, object], measured: Mapping[str, Change], sts: str
-) -> None:
+def _same_domains(forecast: _Forecast, measured: Mapping[str, Change], sts: str) -> None:
+    """Raises DataError where a domain was forecast and not measured, or the reverse."""
+    values, name = forecast.values, forecast.name
     missing = [change.domain for domain, change in measured.items() if domain not in values]
     if missing:
         raise DataError(
@@ -232,8 +231,3 @@ def _same_domains(
             f"analyses.{sts}: {name} forecasts the domain {listed(unmeasured)}, whose accuracy was "
             "not measured before and after. Ask it, or leave it out of the forecast."
         )
-
-
-def _column(name: str, axes: Axes) -> str:
-    inside = ",".join(f"{k}={v}" for k, v in axes.items())
-    return f"{name}[{inside}]" if inside else name

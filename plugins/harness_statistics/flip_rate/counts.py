@@ -1,4 +1,4 @@
-"""Counts of latents that turn on and off, and their sums under the draws of a bootstrap."""
+"""Counts of latents that are on before and after, and their sums under the draws of a bootstrap."""
 
 from __future__ import annotations
 
@@ -11,40 +11,9 @@ from torch import Tensor
 
 from harness.contract import State
 from harness.contract.latents import Latents, counterparts, offsets_of
+from harness_statistics.flip_rate.arrays import Flips
 
 _PARTS = ("before", "after", "kept")
-
-
-@dataclass(frozen=True)
-class Flips:
-    """What turned on and off under one condition; arrays by feature, or by draw of documents."""
-
-    before: np.ndarray
-    """Tokens on which a latent was on before."""
-    after: np.ndarray
-    """Tokens on which it is on afterwards."""
-    kept: np.ndarray
-    """Tokens on which it is on both times."""
-
-    @property
-    def off_on(self) -> np.ndarray:
-        """off → on."""
-        return np.asarray(self.after - self.kept)
-
-    @property
-    def on_off(self) -> np.ndarray:
-        """on → off."""
-        return np.asarray(self.before - self.kept)
-
-    @property
-    def flips(self) -> np.ndarray:
-        """Both."""
-        return self.off_on + self.on_off
-
-    @property
-    def support(self) -> np.ndarray:
-        """Tokens on which a latent was on before, after, or both."""
-        return self.before + self.off_on
 
 
 def above(latents: Latents, tau: float) -> Latents:
@@ -67,13 +36,38 @@ def kept(before: Latents, after: Latents) -> Bool[Tensor, " nnz"]:
     return counterparts(before, after) != 0
 
 
+@dataclass(frozen=True)
+class Tokens:
+    """The documents of some tokens, and the weight of each document in each draw."""
+
+    document: Int[Tensor, " tokens"]
+    weights: Float[np.ndarray, "draws documents"]
+
+    def take(self, rows: Int[Tensor, " rows"]) -> Tokens:
+        """Some of the tokens."""
+        return Tokens(self.document[rows], self.weights)
+
+    def counts(
+        self, latents: Latents, inside: Bool[Tensor, " nnz"] | None = None
+    ) -> tuple[Int[np.ndarray, " d_sae"], Float[np.ndarray, " draws"]]:
+        """Counts active latents, all or those `inside`: by feature, and under each draw."""
+        indices, token = latents.indices, latents.token
+        if inside is not None:
+            indices, token = indices[inside], token[inside]
+        feature = torch.bincount(indices, minlength=latents.d_sae)
+        document = self.document.to(token.device)[token]
+        by_document = torch.bincount(document, minlength=self.weights.shape[1])
+        return feature.cpu().numpy(), self.weights @ by_document.cpu().double().numpy()
+
+
 class Counter:
     """Adds one SAE's latents of a batch to a state, condition by condition.
 
     State, for the SAE `s` with C conditions and W = draws + 1: `s/before` Int64 [d_sae],
     `s/after`, `s/kept` Int64 [C, d_sae] by feature; `s/drawn_before` Float64 [W],
     `s/drawn_after`, `s/drawn_kept` Float64 [W, C] by draw of documents, the first draw all once.
-    Sums of whole numbers: exact in any order.
+    `kept` counts the tokens on which a latent is on before and after. Sums of whole numbers: exact
+    in any order.
     """
 
     def __init__(self, sae: str) -> None:
@@ -89,55 +83,27 @@ class Counter:
             state[self._drawn[part]] = np.zeros((draws, *shape))
         return state
 
-    def before(
-        self,
-        counts: State,
-        latents: Latents,
-        owner: Int[Tensor, " tokens"],
-        weights: Float[np.ndarray, "draws documents"],
-    ) -> None:
-        """Adds what was on before to `counts`, which is the caller's own."""
-        feature, drawn = _counted(latents, None, owner, weights)
+    def add_before(self, counts: State, latents: Latents, tokens: Tokens) -> None:
+        """Adds what is on before to `counts`, in place."""
+        feature, drawn = tokens.counts(latents)
         counts[self._names["before"]] += feature
         counts[self._drawn["before"]] += drawn
 
-    def after(
-        self,
-        counts: State,
-        condition: int,
-        before: Latents,
-        after: Latents,
-        owner: Int[Tensor, " tokens"],
-        weights: Float[np.ndarray, "draws documents"],
+    def add_after(
+        self, counts: State, condition: int, before: Latents, after: Latents, tokens: Tokens
     ) -> None:
-        """Adds what is on under a condition to `counts`, which is the caller's own."""
-        both = kept(before, after)
-        for part, inside in (("after", None), ("kept", both)):
-            feature, drawn = _counted(after, inside, owner, weights)
+        """Adds what is on under a condition to `counts`, in place."""
+        for part, inside in (("after", None), ("kept", kept(before, after))):
+            feature, drawn = tokens.counts(after, inside)
             counts[self._names[part]][condition] += feature
             counts[self._drawn[part]][:, condition] += drawn
 
     def by_feature(self, state: State, condition: int) -> Flips:
         """The flips of each feature under a condition."""
-        before, after, kept_ = (state[name] for name in self._names.values())
-        return Flips(before, after[condition], kept_[condition])
+        before, after, both = (state[name] for name in self._names.values())
+        return Flips(before, after[condition] - both[condition], before - both[condition])
 
     def by_draw(self, state: State, condition: int) -> Flips:
-        """All flips under a condition, for each draw of documents."""
-        before, after, kept_ = (state[name] for name in self._drawn.values())
-        return Flips(before, after[:, condition], kept_[:, condition])
-
-
-def _counted(
-    latents: Latents,
-    inside: Bool[Tensor, " nnz"] | None,
-    owner: Int[Tensor, " tokens"],
-    weights: Float[np.ndarray, "draws documents"],
-) -> tuple[Int[np.ndarray, " d_sae"], Float[np.ndarray, " draws"]]:
-    """How many active latents there are: by feature, and under each draw of documents."""
-    indices, token = latents.indices, latents.token
-    if inside is not None:
-        indices, token = indices[inside], token[inside]
-    feature = torch.bincount(indices, minlength=latents.d_sae)
-    document = torch.bincount(owner.to(token.device)[token], minlength=weights.shape[1])
-    return feature.cpu().numpy(), weights @ document.cpu().double().numpy()
+        """The flips of all features under a condition, for each draw of documents."""
+        before, after, both = (state[name] for name in self._drawn.values())
+        return Flips(before, after[:, condition] - both[:, condition], before - both[:, condition])

@@ -14,10 +14,11 @@ from harness.contract.sites import parse_site
 from harness.errors import ModelError
 from harness.results.intervals import DRAWS, draw_weights
 from harness_statistics.flip_rate import injections
-from harness_statistics.flip_rate.counts import Counter, above
+from harness_statistics.flip_rate.counts import Counter, Tokens, above
 from harness_statistics.flip_rate.injections import NONE, Condition, conditions
-from harness_statistics.flip_rate.options import FlipRate as Options
+from harness_statistics.flip_rate.options import FlipRateOptions as Options
 from harness_statistics.flip_rate.results import outcome
+from harness_statistics.inputs import components
 
 _SHARED = ("vectors", "seed")
 """What merging keeps rather than adds."""
@@ -52,7 +53,7 @@ class FlipRate:
     token and per latent. Intervals by a bootstrap over
     documents, paired within a ratio. Null of `none`: 0 for identical models.
     Table `features`: the latents with most flips between the two models. Arrays, by
-    `<pair>/<sae>/<site>/<condition>/<what>`: see `flip_rate_arrays`.
+    `<pair>/<sae>/<site>/<condition>/<what>`: see `flip_rate.arrays`.
     Undefined: without tokens; injections where `pcs` is undefined or has fewer than k vectors;
     the mean over latents where none has the support; rates of nothing that was ever on.
     Raises ModelError where `pcs` lives elsewhere or has another width, where the sides differ in
@@ -67,6 +68,7 @@ class FlipRate:
     def start(self, inputs: Inputs) -> State:
         """No token yet; the components to inject, so that nothing else is needed to go on."""
         vectors = self._vectors(inputs)
+        ran = conditions(self.options, len(vectors))
         state: State = {
             "seed": np.array([inputs.seed], dtype=np.int64),
             "tokens": np.zeros(DRAWS + 1),
@@ -81,8 +83,7 @@ class FlipRate:
                     "Allowed: SAEs whose rows are independent. Leave it out of saes"
                 )
             assert facts.d_sae is not None, "a loaded SAE knows its width"
-            counter = Counter(name)
-            state |= counter.start(facts.d_sae, len(self._conditions(vectors)), DRAWS + 1)
+            state |= Counter(name).start(facts.d_sae, len(ran), DRAWS + 1)
         return state
 
     def update(self, state: State, batch: Batch) -> State:
@@ -97,26 +98,24 @@ class FlipRate:
         counts = {name: array.copy() for name, array in state.items()}
         counts["tokens"] += weights @ sizes
         counts["clusters"] += np.count_nonzero(sizes)
+        tokens, tau = Tokens(owner, weights), self.options.tau
         names = [name.removesuffix("/before") for name in state if name.endswith("/before")]
-        tau = self.options.tau
+        order = {one: index for index, one in enumerate(self._conditions(state))}
         before = {name: above(batch.left.latents(name, self.site), tau) for name in names}
-        for name in names:
-            Counter(name).before(counts, before[name], owner, weights)
-        order = {one: index for index, one in enumerate(self._conditions(state["vectors"]))}
-        for name in names:
+        for name, was in before.items():
             after = above(right.latents(name, self.site), tau)
-            Counter(name).after(counts, order[NONE], before[name], after, owner, weights)
+            Counter(name).add_before(counts, was, tokens)
+            Counter(name).add_after(counts, order[NONE], was, after, tokens)
         for piece in self._pieces(state, batch):
-            mine, whose = batch.selected[piece], owner[piece]
-            was = {
+            mine = {
                 name: latents.take(piece.to(latents.offsets.device))
                 for name, latents in before.items()
             }
-            for condition, x in self._edited(state, batch, mine):
-                for name in names:
+            for condition, x in self._edited(state, batch, batch.selected[piece]):
+                for name, was in mine.items():
                     after = above(batch.left.encode(name, x), tau)
                     at = order[condition]
-                    Counter(name).after(counts, at, was[name], after, whose, weights)
+                    Counter(name).add_after(counts, at, was, after, tokens.take(piece))
         return counts
 
     def merge(self, left: State, right: State) -> State:
@@ -131,8 +130,7 @@ class FlipRate:
         """Records, the table of features, and the arrays."""
         direction = None if self.options.pcs is None else inputs.directions.get(self.options.pcs)
         why = direction.reason if isinstance(direction, Undefined) else None
-        ran = self._conditions(state["vectors"])
-        return outcome(self.options, state, self._saes(inputs), ran, why)
+        return outcome(self.options, state, self._saes(inputs), self._conditions(state), why)
 
     # ── What is injected ──
 
@@ -153,15 +151,15 @@ class FlipRate:
         raw = torch.from_numpy(state["vectors"]).to(delta)
         basis = raw / raw.norm(dim=1, keepdim=True)
         lengths: dict[int | None, Tensor] = {}
-        for one in self._with("pcs", state):
+        for one in self._injected("pcs", state):
             added = injections.along(delta, basis[: one.k])
             lengths[one.k] = added.norm(dim=1, keepdim=True)
             yield one, injections.plus(x, added)
-        for one in self._with("constant", state):
+        for one in self._injected("constant", state):
             yield one, injections.plus(x, self.options.alpha * raw[: one.k].sum(0))
         drawn: int | None = None
         noise = delta
-        for one in self._with("random", state):
+        for one in self._injected("random", state):
             if one.draw != drawn:  # the same unit vectors for every rank
                 assert one.draw is not None
                 drawn, seed = one.draw, int(state["seed"][0])
@@ -184,25 +182,19 @@ class FlipRate:
             )
         return left[rows.to(left.device)], right[rows.to(right.device)]
 
-    def _with(self, injection: str, state: State) -> list[Condition]:
-        ran = self._conditions(state["vectors"])
-        return [one for one in ran if one.injection == injection]
+    def _conditions(self, state: State) -> tuple[Condition, ...]:
+        """The conditions that run, with as many components as there are."""
+        return conditions(self.options, len(state["vectors"]))
 
-    def _conditions(self, vectors: Float[np.ndarray, "rank d"]) -> tuple[Condition, ...]:
-        """The conditions that run with these components."""
-        return conditions(self.options, len(vectors)) if len(vectors) else (NONE,)
+    def _injected(self, injection: str, state: State) -> list[Condition]:
+        return [one for one in self._conditions(state) if one.injection == injection]
 
     def _vectors(self, inputs: Inputs) -> Float[np.ndarray, "rank d"]:
         """The components with their lengths; no row where there are none to inject."""
         name = self.options.pcs
-        found = None if name is None else inputs.directions[name]
+        found = None if name is None else components(inputs, name, self.site, "flips are counted")
         if not isinstance(found, Direction):
             return np.zeros((0, 0))
-        if found.site != self.site:
-            raise ModelError(
-                f"directions.{name} lives at {found.site}, and flips are counted at {self.site}. "
-                "Allowed: components of the same site. Give both the same site, or the same sweep"
-            )
         units = found.vectors / np.linalg.norm(found.vectors, axis=1, keepdims=True)
         if np.abs(units @ units.T - np.eye(len(units))).max() > 1e-6:
             raise ModelError(

@@ -11,7 +11,7 @@ from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
 from harness.contract import JSON, Batch
-from harness_statistics.flip_rate.options import FlipRate
+from harness_statistics.flip_rate.options import FlipRateOptions
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,9 @@ class Condition:
 NONE = Condition("none")
 
 
-def conditions(given: FlipRate, rank: int | None = None) -> tuple[Condition, ...]:
-    """All conditions, or those that components of this rank allow; always in the same order."""
-    if given.pcs is None:
+def conditions(given: FlipRateOptions, rank: int | None = None) -> tuple[Condition, ...]:
+    """All conditions, or those that `rank` components allow; always in the same order."""
+    if given.pcs is None or rank == 0:
         return (NONE,)
     ranks = [k for k in given.ranks if rank is None or k <= rank]
     found = [NONE]

@@ -16,12 +16,12 @@ from harness.contract import (
     TaskView,
 )
 from harness.contract.sites import parse_site
-from harness_statistics.at_site import saes_at
+from harness_statistics.options import saes_at
 
 Injection = Literal["pcs", "constant", "random"]
 
 
-class FlipRate(StatisticOptions):
+class FlipRateOptions(StatisticOptions):
     """Options of `flip_rate`."""
 
     finish_only: ClassVar[frozenset[str]] = frozenset({"min_support", "table"})
@@ -54,7 +54,7 @@ class FlipRate(StatisticOptions):
     """How many latents of each SAE the table of flips shows, most flips first."""
 
     @model_validator(mode="after")
-    def _fits(self) -> FlipRate:
+    def _fits(self) -> FlipRateOptions:
         if len(set(self.ranks)) < len(self.ranks) or len(set(self.saes)) < len(self.saes):
             raise ValueError("ranks and saes name each thing once")
         if "random" in self.injections and "pcs" not in self.injections:

@@ -10,14 +10,14 @@ import numpy as np
 from jaxtyping import Float
 
 from harness.contract import JSON, Outcome, Record, State
-from harness.results.intervals import percentile_interval
-from harness_statistics.flip_rate.arrays import Key
-from harness_statistics.flip_rate.counts import Counter, Flips
+from harness_statistics.flip_rate.arrays import Flips, Kept, Key
+from harness_statistics.flip_rate.counts import Counter
 from harness_statistics.flip_rate.injections import NONE, Condition, conditions
-from harness_statistics.flip_rate.options import FlipRate
+from harness_statistics.flip_rate.options import FlipRateOptions
+from harness_statistics.records import drawn
 
-_NO_TOKEN = "no token was measured"
 _RANDOM = "random vectors of the same length at every token"
+_NOT_DRAWN = "needs the counts of every latent in every draw of documents, which are not kept"
 _UNITS = {
     "flip_rate.token@1": ("flips per token", "tokens"),
     "flip_rate.all@1": ("share", "tokens"),
@@ -27,13 +27,39 @@ _UNITS = {
     "flips.on_off@1": ("flips", "tokens"),
     "flip_rate.over_random@1": ("ratio", "tokens"),
 }
+"""Of each record its unit, and what its `n` counts."""
+
+
+def outcome(
+    given: FlipRateOptions,
+    state: State,
+    saes: Sequence[str],
+    ran: tuple[Condition, ...],
+    why: str | None,
+) -> Outcome:
+    """Records, table and arrays of a whole pass, in which the conditions `ran` were counted.
+
+    `why`: the reason for which there are no components to inject, where the task asks for some.
+    """
+    records: list[Record] = []
+    table: list[dict[str, Any]] = []
+    arrays: dict[str, np.ndarray] = {}
+    for sae in saes:
+        measured = _Measured(given, sae, state, ran)
+        for one in conditions(given):
+            records += measured.records(one, why)
+        table += measured.rows()
+        for one in ran:
+            if one.injection != "random":
+                arrays |= measured.arrays(one)
+    return Outcome(tuple(records), {"features": table}, arrays=arrays)
 
 
 @dataclass(frozen=True)
 class _Measured:
-    """One SAE's counts of a whole pass."""
+    """One SAE's counts of a whole pass, and what is made of them."""
 
-    given: FlipRate
+    given: FlipRateOptions
     sae: str
     state: State
     ran: tuple[Condition, ...]
@@ -42,187 +68,125 @@ class _Measured:
     def tokens(self) -> Float[np.ndarray, " draws"]:
         return self.state["tokens"]
 
-    @property
-    def clusters(self) -> int:
-        return int(self.state["clusters"][0])
+    def records(self, one: Condition, why: str | None) -> Iterator[Record]:
+        """The records of a condition; undefined ones where it did not run, or on no token."""
+        missing = self._missing(one, why)
+        if missing is not None:
+            compared = one.injection == "pcs" and "random" in self.given.injections
+            ids = [id for id in _UNITS if compared or id != "flip_rate.over_random@1"]
+            if one.injection != "random":  # there is none because there is no `pcs`, which says why
+                yield from (self._record(one, id, None, why=missing) for id in ids)
+            return
+        draws = self._by_draw(one)
+        random = self._random_flips(one.k) if one.injection == "pcs" else None
+        with np.errstate(divide="ignore", invalid="ignore"):
+            rate = draws.flips / self.tokens
+            micro = draws.flips / draws.support
+            ratio = None if random is None else draws.flips / random
+        null: dict[str, JSON] | None = {"kind": "identical", "value": 0.0} if one == NONE else None
+        if random is not None:
+            null = {"kind": _RANDOM, "value": float(random[0] / self.tokens[0])}
+        yield self._record(one, "flip_rate.token@1", rate, null=null)
+        yield self._mean_over_latents(one)
+        if one.injection == "random":
+            return
+        flips = self._by_feature(one)
+        yield self._record(one, "flip_rate.all@1", rate / len(flips.before))
+        why = "no latent was on at any token"
+        yield self._record(one, "flip_rate.micro@1", micro, why=why)
+        yield self._record(one, "flips.off_on@1", draws.off_on)
+        yield self._record(one, "flips.on_off@1", draws.on_off)
+        if ratio is not None:
+            why = "random vectors of the same length flip nothing"
+            null = {"kind": _RANDOM, "value": 1.0}
+            yield self._record(one, "flip_rate.over_random@1", ratio, null=null, why=why)
 
-    @property
-    def d_sae(self) -> int:
-        return len(self.state[f"{self.sae}/before"])
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """The features that the fine-tune flips most; ties by index."""
+        flips, given = self._by_feature(NONE), self.given
+        for feature in flips.most(given.table):
+            support = int(flips.support[feature])
+            rate = float(flips.flips[feature]) / support
+            yield {
+                "pair": given.pair,
+                "sae": self.sae,
+                "site": given.site,
+                "feature": int(feature),
+                "off_on": int(flips.off_on[feature]),
+                "on_off": int(flips.on_off[feature]),
+                "support": support,
+                "flip_rate": rate if support >= given.min_support else None,
+            }
 
-    def by_draw(self, one: Condition) -> Flips:
-        return Counter(self.sae).by_draw(self.state, self.ran.index(one))
+    def arrays(self, one: Condition) -> dict[str, np.ndarray]:
+        """What analyses read of a condition."""
+        flips, given = self._by_feature(one), self.given
+        draws, documents = self._by_draw(one).flips, self.state["clusters"]
+        kept = Kept(flips.before, flips.off_on, flips.on_off, draws, self.tokens, documents)
+        return kept.arrays(Key(given.pair, self.sae, given.site, one.label))
 
-    def by_feature(self, one: Condition) -> Flips:
-        return Counter(self.sae).by_feature(self.state, self.ran.index(one))
-
-    def random(self, k: int | None) -> list[Condition]:
-        return [one for one in self.ran if (one.injection, one.k) == ("random", k)]
-
-
-def outcome(
-    given: FlipRate, state: State, saes: Sequence[str], ran: tuple[Condition, ...], why: str | None
-) -> Outcome:
-    """All that came out; `why` says why there is nothing to inject, where there should be."""
-    records: list[Record] = []
-    table: list[dict[str, Any]] = []
-    arrays: dict[str, np.ndarray] = {}
-    for sae in saes:
-        measured = _Measured(given, sae, state, ran)
-        for one in conditions(given):
-            records += _records(measured, one, _missing(measured, one, why))
-        table += _rows(measured)
-        for one in ran:
-            if one.injection != "random":
-                arrays |= _arrays(measured, one)
-    return Outcome(tuple(records), {"features": table}, arrays=arrays)
-
-
-def _missing(measured: _Measured, one: Condition, why: str | None) -> str | None:
-    """Why a condition has no number; None where it has."""
-    if one not in measured.ran:
-        name, rank = measured.given.pcs, len(measured.state["vectors"])
+    def _missing(self, one: Condition, why: str | None) -> str | None:
+        """Why a condition has no number; None where it has."""
+        if one in self.ran:
+            return None if self.tokens[0] else "no token was measured"
+        name, rank = self.given.pcs, len(self.state["vectors"])
         if why is not None:
             return f"{name!r} is undefined: {why}"
         return (
             f"{name!r} has {rank} vectors, not {one.k}: fewer components were asked for, or the "
             "difference has no more"
         )
-    return None if measured.tokens[0] else _NO_TOKEN
 
+    def _by_draw(self, one: Condition) -> Flips:
+        return Counter(self.sae).by_draw(self.state, self.ran.index(one))
 
-def _records(measured: _Measured, one: Condition, missing: str | None) -> Iterator[Record]:
-    if missing is not None:
-        compared = one.injection == "pcs" and "random" in measured.given.injections
-        ids = [id for id in _UNITS if compared or id != "flip_rate.over_random@1"]
-        if one.injection != "random":  # there is none because there is no `pcs`, which says why
-            yield from (_record(measured, one, id, None, why=missing) for id in ids)
-        return
-    drawn, tokens = measured.by_draw(one), measured.tokens
-    null = _null(measured, one)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        rate = drawn.flips / tokens
-        micro = drawn.flips / drawn.support
-    yield _record(measured, one, "flip_rate.token@1", rate, null=null)
-    yield _macro(measured, one)
-    if one.injection == "random":
-        return
-    yield _record(measured, one, "flip_rate.all@1", rate / measured.d_sae)
-    never = "no latent was on at any token"
-    yield _record(measured, one, "flip_rate.micro@1", micro, why=never)
-    for id, counts in (("flips.off_on@1", drawn.off_on), ("flips.on_off@1", drawn.on_off)):
-        yield _record(measured, one, id, counts)
-    if one.injection == "pcs" and (random := measured.random(one.k)):
-        others = np.mean([measured.by_draw(other).flips for other in random], axis=0)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            ratio = drawn.flips / others
-        why = "random vectors of the same length flip nothing"
-        null = {"kind": _RANDOM, "value": 1.0}
-        yield _record(measured, one, "flip_rate.over_random@1", ratio, null=null, why=why)
+    def _by_feature(self, one: Condition) -> Flips:
+        return Counter(self.sae).by_feature(self.state, self.ran.index(one))
 
+    def _random_flips(self, k: int | None) -> Float[np.ndarray, " draws"] | None:
+        """The flips under random vectors as long as `k` components, averaged over the vectors."""
+        random = [one for one in self.ran if (one.injection, one.k) == ("random", k)]
+        return np.mean([self._by_draw(one).flips for one in random], axis=0) if random else None
 
-def _null(measured: _Measured, one: Condition) -> dict[str, JSON] | None:
-    """What the flips per token are without any effect of what was injected."""
-    if one == NONE:
-        return {"kind": "identical", "value": 0.0}
-    random = measured.random(one.k) if one.injection == "pcs" else []
-    if not random:
-        return None
-    flips = [float(measured.by_draw(other).flips[0]) for other in random]
-    return {"kind": _RANDOM, "value": float(np.mean(flips)) / float(measured.tokens[0])}
+    def _mean_over_latents(self, one: Condition) -> Record:
+        flips, least = self._by_feature(one), self.given.min_support
+        enough = flips.support >= least
+        supported = int(np.count_nonzero(enough))
+        rates = flips.flips[enough] / flips.support[enough]
+        return Record(
+            **self._identity(one, "flip_rate.latent@1"),
+            value=float(rates.mean()) if supported else None,
+            n=supported,
+            ci_why=_NOT_DRAWN,
+            undefined=None if supported else f"no latent was on at {least} tokens or more",
+        )
 
+    def _record(
+        self,
+        one: Condition,
+        id: str,
+        draws: Float[np.ndarray, " draws"] | None,
+        null: dict[str, JSON] | None = None,
+        why: str | None = None,
+    ) -> Record:
+        n = round(float(self.tokens[0]))
+        return drawn(**self._identity(one, id), draws=draws, why=why, n=n, null=null)
 
-def _macro(measured: _Measured, one: Condition) -> Record:
-    flips, least = measured.by_feature(one), measured.given.min_support
-    enough = flips.support >= least
-    supported = int(np.count_nonzero(enough))
-    rates = flips.flips[enough] / flips.support[enough]
-    return Record(
-        **_identity(measured, one, "flip_rate.latent@1"),
-        value=float(rates.mean()) if supported else None,
-        n=supported,
-        ci_why="needs the counts of every latent in every draw of documents, which are not kept",
-        undefined=None if supported else f"no latent was on at {least} tokens or more",
-    )
-
-
-def _record(
-    measured: _Measured,
-    one: Condition,
-    id: str,
-    drawn: Float[np.ndarray, " draws"] | None,
-    *,
-    null: dict[str, JSON] | None = None,
-    why: str | None = None,
-) -> Record:
-    """A record of a number and its draws; None or NaN is undefined, because of `why`."""
-    exists = drawn is not None and bool(np.isfinite(drawn[0]))
-    value = float(drawn[0]) if drawn is not None and exists else None
-    ci, ci_why = (
-        percentile_interval(drawn[1:], measured.clusters)
-        if drawn is not None and exists
-        else (None, why)
-    )
-    return Record(
-        **_identity(measured, one, id),
-        value=value,
-        n=round(float(measured.tokens[0])),
-        ci=ci,
-        ci_why=ci_why,
-        null=null,
-        undefined=None if exists else why,
-    )
-
-
-def _identity(measured: _Measured, one: Condition, id: str) -> dict[str, Any]:
-    """What a record is of."""
-    given = measured.given
-    unit, n_of = _UNITS[id]
-    options: dict[str, JSON] = {"tau": given.tau}
-    if id == "flip_rate.latent@1":
-        options["min_support"] = given.min_support
-    if one.injection == "constant":
-        options["alpha"] = given.alpha
-    if id == "flip_rate.over_random@1":
-        options["draws"] = given.draws
-    return {
-        "id": id,
-        "unit": unit,
-        "n_of": n_of,
-        "options": options,
-        "clusters": measured.clusters,
-        "axes": {"pair": given.pair, "sae": measured.sae, "site": given.site, **one.axes},
-    }
-
-
-def _rows(measured: _Measured) -> Iterator[dict[str, Any]]:
-    """The features that the fine-tune flips most; ties by index."""
-    flips, given = measured.by_feature(NONE), measured.given
-    order = np.argsort(-flips.flips, kind="stable")[: given.table]
-    for feature in order[flips.flips[order] > 0]:
-        support = int(flips.support[feature])
-        yield {
-            "pair": given.pair,
-            "sae": measured.sae,
-            "site": given.site,
-            "feature": int(feature),
-            "off_on": int(flips.off_on[feature]),
-            "on_off": int(flips.on_off[feature]),
-            "support": support,
-            "flip_rate": (
-                float(flips.flips[feature]) / support if support >= given.min_support else None
-            ),
+    def _identity(self, one: Condition, id: str) -> dict[str, Any]:
+        """The fields of a record that say which number it is."""
+        given, (unit, n_of) = self.given, _UNITS[id]
+        options: dict[str, JSON] = {"tau": given.tau}
+        if id == "flip_rate.latent@1":
+            options["min_support"] = given.min_support
+        if one.injection == "constant":
+            options["alpha"] = given.alpha
+        if id == "flip_rate.over_random@1":
+            options["draws"] = given.draws
+        return {
+            "id": id,
+            "unit": unit,
+            "n_of": n_of,
+            "options": options,
+            "clusters": int(self.state["clusters"][0]),
+            "axes": {"pair": given.pair, "sae": self.sae, "site": given.site, **one.axes},
         }
-
-
-def _arrays(measured: _Measured, one: Condition) -> dict[str, np.ndarray]:
-    flips, given = measured.by_feature(one), measured.given
-    key = Key(given.pair, measured.sae, given.site, one.label)
-    return {
-        key.name("flips_off_on"): flips.off_on,
-        key.name("flips_on_off"): flips.on_off,
-        key.name("active"): flips.before,
-        key.name("drawn_flips"): measured.by_draw(one).flips,
-        key.name("drawn_tokens"): measured.tokens,
-        key.name("documents"): measured.state["clusters"],
-    }

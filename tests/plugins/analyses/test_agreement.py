@@ -22,7 +22,9 @@ RIGHT = {"evaluator": "judge", "score": "safe"}
 
 
 def made(**more: Any) -> Agreement:
-    return Agreement(options.Agreement.model_validate({"left": LEFT, "right": RIGHT, **more}))
+    return Agreement(
+        options.AgreementOptions.model_validate({"left": LEFT, "right": RIGHT, **more})
+    )
 
 
 def row(

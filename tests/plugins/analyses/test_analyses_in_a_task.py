@@ -18,26 +18,14 @@ from harness.results.read import Results
 from harness.running.analyses import analyse
 from harness.running.folder import default_folder
 from harness.task.task import Task, task_hash
-from harness_analyses.options import Agreement
+from harness_analyses.options import AgreementOptions
 
 Problems = Callable[..., list[str]]
 RunTask = Callable[..., Results]
 MakeTask = Callable[..., Task]
 
-EXPERIMENT = """
-[directions.a]
-method = "probe"
-view = "chat"
-data = "web"
-[experiments.e]
-view = "chat"
-data = "web"
-directions = ["a"]
-evaluators = [EVALUATORS]
-intervention = { method = "shift" }
-"""
-ONE = EXPERIMENT.replace("EVALUATORS", '"polite"')
-TWO = EXPERIMENT.replace("EVALUATORS", '"polite", "strict"')
+ONE = fakes.EXPERIMENT
+TWO = ONE.replace('["polite"]', '["polite", "strict"]')
 STRICT = """
 [evaluators.strict]
 method = "polite"
@@ -111,7 +99,9 @@ def test_what_is_wrong_is_said_before_anything_runs(
 
 
 def test_an_evaluator_without_a_table_is_known(task: MakeTask) -> None:
-    assert isinstance(task(TWO + STRICT + AGREEMENT).analyses["agreement"].options, Agreement)
+    assert isinstance(
+        task(TWO + STRICT + AGREEMENT).analyses["agreement"].options, AgreementOptions
+    )
 
 
 # ── A run ────────────────────────────────────────────────────────────────────────────────────────

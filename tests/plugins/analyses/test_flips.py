@@ -11,6 +11,7 @@ import pytest
 from pydantic import ValidationError
 from scipy import stats
 
+from fakes.reductions import pick
 from harness.contract import Arrays, Findings, Record
 from harness.errors import TaskError
 from harness.testing import check_analysis
@@ -51,16 +52,13 @@ def findings(*parts, records=(), **more):
     return Findings(arrays=(Arrays("flips", {}, arrays),), records=tuple(records), **more)
 
 
-def pick(outcome, id, **axes):
-    (record,) = [r for r in outcome.records if r.id == id and axes.items() <= r.axes.items()]
-    return record
-
-
 # ── layer_profile ──
 
 
 def profile(**more):
-    return LayerProfile(options.LayerProfile.model_validate({"statistics": ["flips"], **more}))
+    return LayerProfile(
+        options.LayerProfileOptions.model_validate({"statistics": ["flips"], **more})
+    )
 
 
 PROFILES = {"safety": (60, 30, 10), "maths": (10, 20, 70), "code": (5, 5, 30)}
@@ -168,7 +166,7 @@ def test_two_saes_at_a_layer_must_be_chosen_from():
 
 
 def overlap(**more):
-    return FlipOverlap(options.FlipOverlap.model_validate({"statistics": ["flips"], **more}))
+    return FlipOverlap(options.FlipOverlapOptions.model_validate({"statistics": ["flips"], **more}))
 
 
 def most(arrays, pair, top):
@@ -253,7 +251,7 @@ def test_only_the_condition_asked_for_and_no_categories():
 
 
 def trajectory(pairs=("p1", "p2", "p3", "p4"), **more):
-    return Trajectory(options.Trajectory.model_validate({"pairs": pairs, **more}))
+    return Trajectory(options.TrajectoryOptions.model_validate({"pairs": pairs, **more}))
 
 
 def record(pair, value, at, id="cosine.raw@1", **axes):
@@ -334,7 +332,7 @@ def test_the_light_half_imports_nothing_heavy():
     assert answer.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("name", ["LayerProfile", "FlipOverlap", "Trajectory"])
+@pytest.mark.parametrize("name", ["LayerProfileOptions", "FlipOverlapOptions", "TrajectoryOptions"])
 def test_every_option_is_described(name):
     fields = getattr(options, name).model_fields.values()
     assert all(field.description for field in fields)

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from harness.contract import Findings, Outcome, Record
 from harness.testing import check_analysis
 from harness_analyses.sae_fit.fvu_settings import FvuSettings
-from harness_analyses.sae_fit.options import FvuSettings as Options
+from harness_analyses.sae_fit.options import FvuSettingsOptions as Options
 
 GIVEN: dict[str, Any] = {
     "base": {"view": "base", "data": "web"},

@@ -9,8 +9,8 @@ from pydantic import ValidationError
 
 from harness.contract import Findings, Outcome, Record
 from harness.testing import check_analysis
-from harness_analyses.hidden_shift_options import HiddenShift as Options
 from harness_analyses.sae_fit.hidden_shift import HiddenShift
+from harness_analyses.sae_fit.options import HiddenShiftOptions as Options
 
 COSINE, OVERLAP, L1 = "cosine.raw@1", "latent_overlap.topk@1", "l1_divergence.normalized@1"
 

@@ -10,11 +10,12 @@ from hypothesis import given, settings, strategies as st
 from pydantic import ValidationError
 from scipy import stats
 
+from fakes.reductions import pick
 from harness.contract import Arrays, Findings, Outcome, Record
 from harness.errors import DataError
-from harness_analyses.transfer.dimensions import change, concentration, overlap, paper_code, ranked
+from harness_analyses.transfer.dimensions import change, concentration, overlap, ranked
 from harness_analyses.transfer.moments import Moments, jackknife, moments
-from harness_analyses.transfer.options import Sts as Given
+from harness_analyses.transfer.options import StsOptions as Given
 from harness_analyses.transfer.sts import Sts
 
 DOMAINS = ["computer science", "law", "math"]
@@ -70,8 +71,7 @@ def sts(found: Findings, **more: Any) -> Outcome:
 
 
 def one(outcome: Outcome, id: str, **axes: Any) -> Record:
-    (record,) = [r for r in outcome.records if r.id == f"{id}@1" and axes.items() <= r.axes.items()]
-    return record
+    return pick(outcome, f"{id}@1", **axes)
 
 
 def largest(values: np.ndarray, first: int, end: int) -> list[int]:
@@ -143,34 +143,14 @@ def test_baselines_look_at_means() -> None:
         assert same == pytest.approx(cosine(left, right))
 
 
-def test_paper_code_is_the_notebooks_formula() -> None:
-    rng = np.random.default_rng(4)
-    base, context = rng.normal(size=(2, 50, 30)).astype(np.float32)
-    domains = {name: rng.normal(size=(45, 30)).astype(np.float32) for name in DOMAINS}
-    # As the cells write it, with torch's double for numpy's.
-    import torch
-
-    difference = torch.tensor(context[:40]).double() - torch.tensor(base[:40]).double()
-    index = torch.sort(torch.sum(difference**2, dim=0), descending=True)[1][:6]
-    expected = {
-        name: torch.mean(torch.mean(torch.tensor(h[:40]).double() ** 2, dim=0)[index]).item()
-        for name, h in domains.items()
-    }
-    dimensions, scores = paper_code(base, context, domains, top=6, rows=40)
-    assert dimensions.tolist() == index.tolist()
-    assert scores == pytest.approx(expected, rel=1e-12)
-    with pytest.raises(ValueError, match="do not pair by row"):
-        paper_code(base[:30], context, domains)
-
-
 def test_rows_that_are_not_aligned_choose_by_variance() -> None:
     """Why `aligned` is the default: the notebook's choice does not see the context at all."""
     rng = np.random.default_rng(0)
     spread = np.array([1.0, 1.0, 5.0, 1.0])
     base = rng.normal(size=(4000, 4)) * spread
     context = base + np.array([0.0, 2.0, 0.0, 0.0])
-    chosen, _ = paper_code(base, rng.permutation(context), {}, top=1)
-    assert chosen.tolist() == [2]
+    shuffled = np.square(rng.permutation(context) - base).sum(0)
+    assert ranked(shuffled, 0, 1).tolist() == [2]
     parts = {"change_square": ((context - base) ** 2).sum(0, keepdims=True)}
     sums = Moments(np.array([4000]), np.array([9]), parts)
     assert ranked(change(sums, "aligned"), 0, 1).tolist() == [1]

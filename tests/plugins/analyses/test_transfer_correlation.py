@@ -11,6 +11,7 @@ from hypothesis import assume, given, strategies as st
 from scipy import stats
 from sklearn.linear_model import Ridge
 
+from fakes.reductions import pick
 from harness.contract import Arrays, Findings, Outcome, Record
 from harness.errors import DataError
 from harness.testing import check_analysis
@@ -24,7 +25,10 @@ from harness_analyses.transfer.correlation import (
     permutation_p,
 )
 from harness_analyses.transfer.mixture_advice import MixtureAdvice
-from harness_analyses.transfer.options import MixtureAdvice as Mixture, TransferCorrelation as Given
+from harness_analyses.transfer.options import (
+    MixtureAdviceOptions as Mixture,
+    TransferCorrelationOptions as Given,
+)
 from harness_analyses.transfer.transfer_correlation import TransferCorrelation
 
 # The paper's Qwen2.5-7B: change of accuracy in points (its appendix A).
@@ -74,8 +78,7 @@ def run(found: Findings, **more: Any) -> Outcome:
 
 
 def one(outcome: Outcome, id: str, **axes: Any) -> Record:
-    (record,) = [r for r in outcome.records if r.id == f"{id}@1" and axes.items() <= r.axes.items()]
-    return record
+    return pick(outcome, f"{id}@1", **axes)
 
 
 # ── Numbers ──────────────────────────────────────────────────────────────────────────────────────

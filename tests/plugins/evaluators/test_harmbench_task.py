@@ -24,18 +24,7 @@ from .test_harmbench import judged
 Problems = Callable[..., list[str]]
 RunTask = Callable[..., Results]
 
-EXPERIMENT = """
-[directions.a]
-method = "probe"
-view = "chat"
-data = "web"
-[experiments.e]
-view = "chat"
-data = "web"
-directions = ["a"]
-evaluators = ["polite", "harmbench"]
-intervention = { method = "shift" }
-"""
+EXPERIMENT = fakes.EXPERIMENT.replace('["polite"]', '["polite", "harmbench"]')
 JUDGE = """
 [models.judge]
 backend = "transformers"

@@ -14,7 +14,7 @@ from harness.registry import discover
 POINT = EntryPoint("harness_labels", "harness_labels.plugin", "harness")
 LIGHT = (
     "harness_labels.plugin, harness_labels.options, harness_analyses.clusters.options, "
-    "harness_statistics.feature_shift_options, harness_statistics.options"
+    "harness_statistics.options"
 )
 
 

@@ -13,33 +13,17 @@ import torch
 from hypothesis import given, settings, strategies as st
 from pydantic import ValidationError
 
-from harness.contract import Batch, Inputs, SaeFacts, State
+from fakes.reductions import PlainSae, state_of
+from harness.contract import Batch, Inputs, State
 from harness.contract.latents import Latents
 from harness.contract.sites import parse_site
 from harness.testing.support.batches import array_batch, only
 from harness.testing.support.reductions import check_reduction
 from harness_statistics.contexts import Contexts, _hash
-from harness_statistics.options import Contexts as Options
+from harness_statistics.options import ContextsOptions as Options
 
 SITE = parse_site("resid_post.1")
 WIDTH = 5
-
-
-class Plain:
-    """An SAE whose latents are its input."""
-
-    def __init__(self, width: int = WIDTH) -> None:
-        self.facts = SaeFacts("plain", width, width, SITE)
-        self.fingerprint, self.notes = "plain", ()
-
-    def encode(self, x: torch.Tensor) -> Latents:
-        return Latents.from_dense(x)
-
-    def reconstruct(self, latents: Latents) -> torch.Tensor:
-        return latents.dense()
-
-    def rows(self, indices: torch.Tensor) -> torch.Tensor:
-        return torch.eye(WIDTH)[indices]
 
 
 def made(**more: Any) -> Contexts:
@@ -56,7 +40,7 @@ def text(seed: int, tokens: int = 60, documents: int = 7, filtered: bool = False
     return array_batch(
         document,
         {SITE: torch.tensor(z, dtype=torch.float32)},
-        saes={"sae": Plain()},
+        saes={"sae": PlainSae(WIDTH, SITE)},
         selected=sorted(rng.permutation(tokens)[: tokens // 2].tolist()) if filtered else None,
         documents=[f"document {i}" for i in range(documents)],
         ids=rng.integers(0, 1000, tokens).tolist(),
@@ -64,10 +48,7 @@ def text(seed: int, tokens: int = 60, documents: int = 7, filtered: bool = False
 
 
 def collected(statistic: Contexts, *batches: Batch) -> State:
-    state = statistic.start(Inputs())
-    for one in batches:
-        state = statistic.update(state, one)
-    return state
+    return state_of(statistic, Inputs(), *batches)
 
 
 def expected(batch: Batch, count: int, before: int, after: int) -> dict[int, list[tuple[Any, ...]]]:
@@ -159,7 +140,7 @@ def test_the_laws_of_a_reduction(filtered: bool) -> None:
         for seed in range(3)
         for one in [text(seed, filtered=filtered)]
     ]
-    inputs = Inputs(saes={"sae": Plain()}, sae_sites={"sae": SITE})
+    inputs = Inputs(saes={"sae": PlainSae(WIDTH, SITE)}, sae_sites={"sae": SITE})
     check_reduction(made(), batches, inputs, 0.0)
 
 
@@ -183,7 +164,7 @@ def test_contexts_are_of_distinct_documents_and_the_strongest_first() -> None:
 
 def test_finish() -> None:
     statistic = made()
-    inputs = Inputs(saes={"sae": Plain()}, sae_sites={"sae": SITE})
+    inputs = Inputs(saes={"sae": PlainSae(WIDTH, SITE)}, sae_sites={"sae": SITE})
     outcome = statistic.finish(collected(statistic, text(1)), inputs)
     (record,) = outcome.records
     assert (record.id, record.value, record.n) == ("contexts.active_share@1", 4 / 5, 60)
@@ -203,7 +184,7 @@ def test_a_pair_is_read_without_a_pass_of_its_own() -> None:
         batch.document.tolist(),
         {SITE: torch.zeros_like(batch.left.x(SITE))},
         {SITE: batch.left.x(SITE)},
-        saes={"sae": Plain()},
+        saes={"sae": PlainSae(WIDTH, SITE)},
         documents=batch.documents,
         ids=batch.ids.tolist(),
     )
@@ -232,7 +213,7 @@ def test_its_cost_beside_an_encoder_of_the_same_width() -> None:
     generator = torch.Generator().manual_seed(0)
     weights = torch.randn(d, width, generator=generator) / d**0.5
 
-    class Wide(Plain):
+    class Wide(PlainSae):
         def encode(self, x: torch.Tensor) -> Latents:
             top = (x @ weights).topk(k, dim=1)
             offsets = torch.arange(0, (len(x) + 1) * k, k)
@@ -252,7 +233,7 @@ def test_its_cost_beside_an_encoder_of_the_same_width() -> None:
         names = [f"{number}.{i}" for i in range(8)]
         batch = array_batch([t // 128 for t in range(tokens)], {SITE: x}, documents=names)
         start = time.perf_counter()
-        latents = Wide(width).encode(x)
+        latents = Wide(width, SITE).encode(x)
         middle = time.perf_counter()
         object.__setattr__(batch, "left", Kept(latents))
         state = statistic.update(state, batch)

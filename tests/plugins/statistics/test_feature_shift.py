@@ -12,32 +12,15 @@ import torch
 from hypothesis import given, settings, strategies as st
 from pydantic import ValidationError
 
-from harness.contract import Batch, Inputs, Outcome, SaeFacts
-from harness.contract.latents import Latents
+from fakes.reductions import PlainSae, outcome_of
+from harness.contract import Batch, Inputs, Outcome
 from harness.contract.sites import parse_site
 from harness.testing.support.batches import array_batch, only
 from harness.testing.support.reductions import check_reduction
 from harness_statistics.feature_shift import KINDS, FeatureShift
-from harness_statistics.feature_shift_options import FeatureShift as Options
+from harness_statistics.options import FeatureShiftOptions as Options
 
 SITE = parse_site("resid_post.1")
-
-
-class Plain:
-    """An SAE whose latents are its input: what a test writes is what is measured."""
-
-    def __init__(self, width: int) -> None:
-        self.facts = SaeFacts("plain", width, width, SITE)
-        self.fingerprint, self.notes = "plain", ()
-
-    def encode(self, x: torch.Tensor) -> Latents:
-        return Latents.from_dense(x)
-
-    def reconstruct(self, latents: Latents) -> torch.Tensor:
-        return latents.dense()
-
-    def rows(self, indices: torch.Tensor) -> torch.Tensor:
-        return torch.eye(self.facts.d_sae)[indices]
 
 
 def batch(
@@ -45,7 +28,7 @@ def batch(
 ) -> Batch:
     names = [f"document {i}" for i in range(max(document, default=0) + 1)]
     sides = [{SITE: torch.tensor(z, dtype=torch.float32)} for z in (left, right)]
-    saes = {"sae": Plain(left.shape[1])}
+    saes = {"sae": PlainSae(left.shape[1], SITE)}
     return array_batch(document, *sides, saes=saes, selected=selected, documents=names)
 
 
@@ -55,11 +38,8 @@ def made(**more: Any) -> FeatureShift:
 
 
 def run(statistic: FeatureShift, *batches: Batch) -> Outcome:
-    inputs = Inputs(saes={"sae": Plain(6)}, sae_sites={"sae": SITE})
-    state = statistic.start(inputs)
-    for one in batches:
-        state = statistic.update(state, one)
-    return statistic.finish(state, inputs)
+    inputs = Inputs(saes={"sae": PlainSae(6, SITE)}, sae_sites={"sae": SITE})
+    return outcome_of(statistic, inputs, *batches)
 
 
 def latents(seed: int, tokens: int, width: int = 6) -> tuple[np.ndarray, np.ndarray]:
@@ -182,7 +162,7 @@ def test_the_laws_of_a_reduction() -> None:
     for seed in range(3):
         one = batch(*latents(seed, 50), [t % 5 for t in range(50)])
         batches.append(replace(one, documents=tuple(f"{seed} {d}" for d in one.documents)))
-    inputs = Inputs(saes={"sae": Plain(6)}, sae_sites={"sae": SITE})
+    inputs = Inputs(saes={"sae": PlainSae(6, SITE)}, sae_sites={"sae": SITE})
     check_reduction(made(), batches, inputs, 1e-7)
 
 

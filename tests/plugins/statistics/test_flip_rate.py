@@ -10,15 +10,16 @@ import torch
 from hypothesis import given, settings, strategies as st
 from pydantic import ValidationError
 
+from fakes.reductions import outcome_of
 from harness.contract import Direction, Inputs, SaeFacts, Site, Stream, Undefined
 from harness.contract.latents import Latents
 from harness.errors import ModelError, TaskError
 from harness.results.intervals import DRAWS, poisson_weights
 from harness.testing.support.batches import array_batch, only, take
-from harness_statistics.flip_rate.arrays import key_of
+from harness_statistics.flip_rate.arrays import kept_in
 from harness_statistics.flip_rate.counts import above, kept
 from harness_statistics.flip_rate.flip_rate import FlipRate
-from harness_statistics.flip_rate.options import FlipRate as Options
+from harness_statistics.flip_rate.options import FlipRateOptions as Options
 
 SITE = Site("resid_post", 1)
 D, WIDTHS = 6, {"narrow": 20, "wide": 50}
@@ -76,10 +77,7 @@ def inputs(pcs, seed=0):
 
 
 def run(statistic, batches, given):
-    state = statistic.start(given)
-    for batch in batches:
-        state = statistic.update(state, batch)
-    return statistic.finish(state, given)
+    return outcome_of(statistic, given, *batches)
 
 
 def pick(outcome, id, **axes):
@@ -333,9 +331,10 @@ def test_the_table_shows_the_most_flipped_features_with_their_support():
 def test_arrays_say_what_they_are_of():
     w = world(12)
     outcome = run(made(ranks=[2]), [w.batch], inputs(w.pcs))
-    keys = {key_of(name) for name in outcome.arrays}
-    assert None not in keys
-    assert {(k.pair, k.sae, k.site, k.condition) for k, _ in keys if k} == {
+    kept_ = kept_in(outcome.arrays)
+    written = {name: array for key, one in kept_.items() for name, array in one.arrays(key).items()}
+    assert written == outcome.arrays
+    assert {(k.pair, k.sae, k.site, k.condition) for k in kept_} == {
         ("tuned", sae, "resid_post.1", condition)
         for sae in WIDTHS
         for condition in ("none", "pcs.2", "constant.2")
@@ -347,7 +346,7 @@ def test_arrays_say_what_they_are_of():
         for what in ("flips_off_on", "flips_on_off")
     )
     assert drawn[0] == both
-    assert key_of("something/else") is None
+    assert kept_in({"something/else": drawn}) == {}
 
 
 def test_nothing_read_is_undefined():

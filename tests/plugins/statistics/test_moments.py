@@ -10,12 +10,13 @@ import torch
 from hypothesis import given, settings, strategies as st
 from pydantic import ValidationError
 
+from fakes.reductions import outcome_of
 from harness.contract import Batch, Inputs, SaeFacts, State
 from harness.contract.latents import Latents
 from harness.contract.sites import parse_site
 from harness.testing.support.batches import array_batch, only
 from harness_statistics.moments import LatentMoments
-from harness_statistics.moments_options import LatentMoments as Given
+from harness_statistics.options import LatentMomentsOptions as Given
 
 SITE = parse_site("resid_post.1")
 WIDTH, D = 9, 4
@@ -55,10 +56,7 @@ def moments(**more: Any) -> LatentMoments:
 
 
 def arrays(statistic: LatentMoments, *batches: Batch) -> dict[str, np.ndarray]:
-    state = statistic.start(Inputs())
-    for one in batches:
-        state = statistic.update(state, one)
-    return dict(statistic.finish(state, Inputs()).arrays)
+    return dict(outcome_of(statistic, Inputs(), *batches).arrays)
 
 
 def total(array: np.ndarray) -> np.ndarray:

@@ -9,12 +9,13 @@ import pytest
 import torch
 from scipy import stats
 
+from fakes.reductions import pick
 from harness.contract import Direction, Inputs, SaeFacts, Site, Undefined
 from harness.errors import ModelError
 from harness_statistics import pc_feature_cosine
 from harness_statistics.cosine_null import largest_expected, largest_quantile
+from harness_statistics.options import PcFeatureCosineOptions as Options
 from harness_statistics.pc_feature_cosine import PcFeatureCosine
-from harness_statistics.pc_feature_cosine_options import PcFeatureCosine as Options
 
 SITE = Site("resid_post", 1)
 D = 16
@@ -45,11 +46,6 @@ def run(saes, found, **more):
     statistic = PcFeatureCosine(Options.model_validate(options))
     given = Inputs(directions={"pcs": found}, saes=saes, sae_sites=dict.fromkeys(saes, SITE))
     return statistic.finish(statistic.merge(statistic.start(given), {}), given)
-
-
-def pick(outcome, id, **axes):
-    (record,) = [r for r in outcome.records if r.id == id and axes.items() <= r.axes.items()]
-    return record
 
 
 @pytest.mark.parametrize("piece", [2**22, 3 * D])

@@ -12,7 +12,8 @@ import pytest
 
 import fakes
 from fakes.running import bare, passed, records, total_forwards
-from harness.contract import Example, Prompt, Record, Stream
+from fakes.streams import ALL, ANY_PLACE, SPAN, lengths, one, pair
+from harness.contract import Example, Prompt, Stream
 from harness.errors import ModelError
 from harness.planning.steps import SentinelJob
 from harness.running.preflight import sentinel_failures
@@ -20,38 +21,6 @@ from harness.running.reading.rows import aligned, alone, check_aligned, measured
 from harness.running.session import Session
 
 MakeSession = Callable[..., Session]
-
-HEAD = """
-[pairs.p]
-left = "base"
-right = "chat"
-data = "web"
-saes = ["mid"]
-"""
-METRICS = "".join(f"[metrics.{m}]\npair = 'p'\n" for m in ("mean", "gap", "loss", "match", "turn"))
-LOW = "[metrics.low]\nmethod = 'gap'\npair = 'p'\nwhere = { cosine_below = 0.997 }\n"
-ALL = METRICS + LOW
-ANY_PLACE = ("models.base.positional=false", "models.chat.positional=false")
-
-
-def pair(*keys: str, metrics: str = ALL) -> str:
-    return "\n".join([HEAD.rstrip(), *keys, metrics])
-
-
-def one(found: list[Record], metric: str, **axes: object) -> Record:
-    (record,) = [
-        r for r in found if r.axes.get("metric") == metric and axes.items() <= r.axes.items()
-    ]
-    return record
-
-
-def lengths(session: Session, view: str = "base") -> list[int]:
-    return [len(prompt.ids) for prompt in session.render(view, session.examples("web"))]
-
-
-@pytest.fixture
-def texts(monkeypatch: pytest.MonkeyPatch) -> Callable[[Sequence[str]], None]:
-    return lambda lines: monkeypatch.setattr(fakes, "WEB", list(lines))
 
 
 # ── Packed ───────────────────────────────────────────────────────────────────────────────────────
@@ -115,17 +84,6 @@ def test_rows_longer_than_the_model_reads_are_refused(problems: Callable[..., li
 
 
 # ── A query after its own context ────────────────────────────────────────────────────────────────
-
-SPAN = """
-[data.shots]
-file = "shots.jsonl"
-[views.shown]
-model = "chat"
-prompt.demonstrations = { data = "shots", count = 2, answer = "text" }
-[views.other]
-model = "base"
-prompt.demonstrations = { data = "shots", count = 1, answer = "text" }
-"""
 
 
 @pytest.fixture
