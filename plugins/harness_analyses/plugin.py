@@ -23,7 +23,7 @@ def harness_components() -> Iterable[Component]:
             name="clusters",
             summary="flips and shifts by semantic cluster, and how far its labels can be trusted",
             load="harness_analyses.clusters.analysis:Clusters",
-            options="harness_analyses.clusters.options:Clusters",
+            options="harness_analyses.clusters.options:ClustersOptions",
         ),
         Component(
             kind="analysis",

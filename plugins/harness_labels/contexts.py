@@ -11,8 +11,8 @@ from jaxtyping import Float, Int
 
 from harness.contract import Arrays, Findings, Label, SaeFacts
 from harness.errors import DataError
-from harness_labels.options import Contexts as Options
-from harness_labels.text import well_formed
+from harness.text import well_formed
+from harness_labels.options import ContextsOptions
 
 
 class Contexts:
@@ -28,7 +28,7 @@ class Contexts:
 
     notes: tuple[str, ...] = ()
 
-    def __init__(self, given: Options) -> None:
+    def __init__(self, given: ContextsOptions) -> None:
         self.options = given
 
     def describe(

@@ -12,7 +12,7 @@ from typing import Any
 
 from harness.contract import Findings, Label, SaeFacts
 from harness.errors import DataError
-from harness_labels.options import File as Options
+from harness_labels.options import FileOptions
 from harness_labels.text import tidy
 
 _TEXTS = ("description", "cluster", "url")
@@ -30,7 +30,7 @@ class File:
 
     notes: tuple[str, ...] = ()
 
-    def __init__(self, given: Options) -> None:
+    def __init__(self, given: FileOptions) -> None:
         self.options = given
 
     def describe(

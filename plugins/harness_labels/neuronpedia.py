@@ -12,7 +12,7 @@ from harness.errors import DataError, MachineError
 from harness.web import Refused, Unreachable, Web
 from harness_labels.neuronpedia_pages import Malformed, Page, export_keys, exported, page
 from harness_labels.neuronpedia_store import Store, user_folder
-from harness_labels.options import KEY, Neuronpedia as Options, split_id
+from harness_labels.options import KEY, NeuronpediaOptions, split_id
 
 _LARGEST_PAGE = 2**24
 _LARGEST_EXPORT = 2**27
@@ -36,7 +36,7 @@ class Neuronpedia:
     Source: docs.neuronpedia.org, "API" and "Exports".
     """
 
-    def __init__(self, given: Options) -> None:
+    def __init__(self, given: NeuronpediaOptions) -> None:
         self.options = given
         self.notes: tuple[str, ...] = ()
 
@@ -104,31 +104,37 @@ class Neuronpedia:
         store: Store,
         counts: Counter[str],
     ) -> None:
+        """Puts what the service knows of the missing features into the store."""
         given = self.options
+        key = _key()
+        web = Web(timeout=given.timeout, retries=given.retries, interval=given.interval, secret=key)
         before = len(store)
-        with Web(timeout=given.timeout, retries=given.retries, interval=given.interval) as web:
-            try:
-                if len(missing) > given.bulk:
-                    self._export(web, id, store, counts)
-                left = [f for f in missing if f not in store and not store.whole]
-                for number, feature in enumerate(left):
-                    counts["not asked for: Neuronpedia cannot be reached"] = len(left) - number
-                    self._one(web, id, feature, store, counts)
-                counts["not asked for: Neuronpedia cannot be reached"] = 0
-            except Unreachable as error:
-                if len(store) == before == 0:
-                    raise MachineError(
-                        f"labels of {sae}: Neuronpedia ({given.server}) does not answer: {error}. "
-                        "Run the same command again later, or use the labels `contexts` or `file`."
-                    ) from None
+        try:
+            if len(missing) > given.bulk:
+                self._export(web, id, store, counts)
+            left = [f for f in missing if f not in store and not store.whole]
+            for number, feature in enumerate(left):
+                counts["not asked for: Neuronpedia cannot be reached"] = len(left) - number
+                self._one(web, key, id, feature, store, counts)
+            counts["not asked for: Neuronpedia cannot be reached"] = 0
+        except Unreachable as error:
+            if len(store) == before == 0:
+                raise MachineError(
+                    f"labels of {sae}: Neuronpedia ({given.server}) does not answer: {error}. "
+                    "Run the same command again later, or use the labels `contexts` or `file`."
+                ) from None
 
     def _one(
-        self, web: Web, id: tuple[str, str], feature: int, store: Store, counts: Counter[str]
+        self,
+        web: Web,
+        key: str,
+        id: tuple[str, str],
+        feature: int,
+        store: Store,
+        counts: Counter[str],
     ) -> None:
+        """Puts the page of one feature into the store, or counts why there is none."""
         url = f"{self.options.server}/api/feature/{id[0]}/{id[1]}/{feature}"
-        key = os.environ.get(KEY, "").strip()
-        if key and not (key.isascii() and key.isprintable()):
-            raise DataError(f"the environment variable {KEY} holds no key: a key is one line.")
         try:
             body = web.get(url, _LARGEST_PAGE, {"x-api-key": key} if key else None)
             store.add({feature: page(body, feature)})
@@ -139,8 +145,7 @@ class Neuronpedia:
                 wrong = "does not take the key in" if key else "wants a key: put one into"
                 raise DataError(
                     f"{self.options.server}: {wrong} the environment variable {KEY} "
-                    f"(it answered {str(error).replace(key, '***') if key else error}). "
-                    "What it has said is kept."
+                    f"(it answered {error}). What it has said is kept."
                 ) from None
             counts["unknown there" if error.status == 404 else f"refused ({error.status})"] += 1
 
@@ -173,3 +178,11 @@ class Neuronpedia:
         return Label(
             sae, feature, page.description(self.options.kind), url=url, contexts=page.contexts
         )
+
+
+def _key() -> str:
+    """The key in the environment; "" where there is none."""
+    key = os.environ.get(KEY, "").strip()
+    if not (key.isascii() and key.isprintable()):
+        raise DataError(f"the environment variable {KEY} holds no key: a key is one line.")
+    return key

@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from harness_labels.text import tidy, well_formed
+from harness.text import well_formed
+from harness_labels.text import tidy
 
 _CONTEXTS = 3
 _BEFORE, _AFTER = 12, 6

@@ -15,7 +15,7 @@ KEY = "NEURONPEDIA_API_KEY"
 """The environment variable that holds a key; most features need none."""
 
 
-class Neuronpedia(LabelsOptions):
+class NeuronpediaOptions(LabelsOptions):
     """Options of `neuronpedia`."""
 
     id: str | None = None
@@ -60,7 +60,7 @@ class Neuronpedia(LabelsOptions):
         return url.rstrip("/")
 
 
-class Contexts(LabelsOptions):
+class ContextsOptions(LabelsOptions):
     """Options of `contexts`."""
 
     statistic: StatisticRef
@@ -71,7 +71,7 @@ class Contexts(LabelsOptions):
     """How many tokens make up a description."""
 
 
-class File(LabelsOptions):
+class FileOptions(LabelsOptions):
     """Options of `file`."""
 
     path: LocalPath

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from harness.text import well_formed
+
 _LEAD = """\
 You sort features of a language model by their meaning. A feature is known by a description of the \
 text on which it is active, and by examples, each with its strongest token between « and ».
@@ -54,7 +56,7 @@ def question(row: Mapping[str, Any], clusters: Mapping[str, str]) -> str:
     )
 
 
-def again(prompt: str, clusters: Mapping[str, str]) -> str:
+def second_question(prompt: str, clusters: Mapping[str, str]) -> str:
     """The second and last prompt, after an answer that was none."""
     return prompt + _AGAIN.format(names=", ".join(clusters))
 
@@ -80,8 +82,3 @@ def marked(context: Mapping[str, Any]) -> str:
     tokens, mark = context.get("tokens") or (), context.get("mark")
     shown = (f"«{token}»" if place == mark else str(token) for place, token in enumerate(tokens))
     return well_formed("".join(shown))
-
-
-def well_formed(text: str) -> str:
-    """The text with lone surrogates as U+FFFD: no tokenizer and no table takes them."""
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

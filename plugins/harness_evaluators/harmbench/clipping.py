@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+
+from harness_evaluators.harmbench.tokenizer import Tokenizer
 
 _PROBE = "a"
-
-
-class Tokenizer(Protocol):
-    """As much of a tokenizer as the protocol needs; a contract `Model` is one."""
-
-    def encode(self, text: str, *, special: bool = True) -> list[int]:
-        """The tokens of a text, with or without those that the tokenizer puts around it."""
-
-    def decode(self, ids: Sequence[int]) -> str:
-        """The text of tokens, without special ones."""
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,13 @@ from lm_eval.utils import handle_non_serializable
 from harness.contract import JSON, Outcome, Record
 from harness.errors import listed
 from harness.results.intervals import wilson
-from harness_evaluators.lm_eval.options import LmEval
+from harness.text import well_formed
+from harness_evaluators.lm_eval.options import LmEvalOptions
 from harness_evaluators.lm_eval.tasks import Leaf, invalid
 
 
 def outcome(
-    given: LmEval,
+    given: LmEvalOptions,
     leaves: Sequence[Leaf],
     results: Mapping[str, Any],
     truncated: Mapping[str, set[str]],
@@ -120,11 +121,11 @@ def _text(value: Any) -> str:
     while isinstance(value, (list, tuple)) and len(value) == 1:
         value = value[0]
     text = value if isinstance(value, str) else json.dumps(value, **_NATIVE)
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return well_formed(text)
 
 
 def _records(
-    given: LmEval,
+    given: LmEvalOptions,
     first: Leaf,
     leaves: Sequence[Leaf],
     rows: Sequence[Mapping[str, Any]],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from fakes.replay import Replay, Reply
+from fakes.replay import Replay, Reply, pauses_of_web
 from harness.contract import Completion, Example, Findings, Outcome, Prompt, Sampling, Tokens, Tools
 from harness.errors import UsageError
 from harness_analyses.clusters.analysis import Clusters
-from harness_analyses.clusters.options import Clusters as Options
+from harness_analyses.clusters.options import ClustersOptions as Options
 
 PATH = "/v1/chat/completions"
 NAMES = {"refusal": "declining", "story": "people", "other": "anything else"}
@@ -32,9 +31,7 @@ def replay() -> Iterator[Replay]:
 
 @pytest.fixture
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    found: list[float] = []
-    monkeypatch.setattr(time, "sleep", lambda seconds: found.append(seconds) if seconds else None)
-    return found
+    return pauses_of_web(monkeypatch)
 
 
 @pytest.fixture
