@@ -40,7 +40,7 @@ class NeuronpediaOptions(LabelsOptions):
     @field_validator("id")
     @classmethod
     def _two_parts(cls, id: str | None) -> str | None:
-        if id is not None and split_id(id) is None:
+        if id is not None and not is_id(id):
             raise ValueError(
                 f'{id!r} is no id. Allowed: "model/source", such as '
                 '"gemma-2-2b/20-gemmascope-res-16k"'
@@ -87,7 +87,7 @@ class FileOptions(LabelsOptions):
         return path
 
 
-def split_id(id: str) -> tuple[str, str] | None:
-    """Model and source of a Neuronpedia id, or None: the parts are put into paths and URLs."""
-    match = re.fullmatch(r"([A-Za-z0-9_][\w.-]*)/([A-Za-z0-9_][\w.-]*)", id, re.ASCII)
-    return (match[1], match[2]) if match else None
+def is_id(text: str) -> bool:
+    """Whether a text is a Neuronpedia id, "model/source", and fit to be put into paths and URLs."""
+    part = r"[A-Za-z0-9_][\w.-]*"
+    return re.fullmatch(f"{part}/{part}", text, re.ASCII) is not None
