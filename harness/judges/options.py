@@ -24,14 +24,14 @@ Retries = Annotated[
         "longer pauses.",
     ),
 ]
-Concurrency = Annotated[int, Field(ge=1, exclude=True, description="Server: requests at a time.")]
+Concurrency = Annotated[int, Field(exclude=True, description="Server: requests at a time.")]
 
 
 class ServerOptions(Protocol):
     """The options that say which server is asked, for which of its models, and how patiently.
 
     A class of options with these fields takes the types above for the last four: the options that
-    change no answer, so that they are not part of a record's.
+    change no answer, so that they are not part of a record's options.
     """
 
     @property

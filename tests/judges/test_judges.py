@@ -34,7 +34,7 @@ class Given(Options):
     api_key_variable: KeyVariable = None
     timeout: Timeout = 2.0
     retries: Retries = 2
-    concurrency: Concurrency = 1
+    concurrency: Concurrency = Field(default=1, ge=1)
 
     @model_validator(mode="after")
     def _server(self) -> Given:

@@ -38,7 +38,7 @@ class ClustersOptions(AnalysisOptions):
     api_key_variable: KeyVariable = None
     timeout: Timeout = 60.0
     retries: Retries = 5
-    concurrency: Concurrency = Field(default=4, le=64)
+    concurrency: Concurrency = Field(default=4, ge=1, le=64)
     max_tokens: int = Field(default=64, ge=8)
     """Longest answer of a judge."""
     against: tuple[LabelsRef, ...] = ()

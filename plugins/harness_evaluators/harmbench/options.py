@@ -26,7 +26,7 @@ class HarmBenchOptions(EvaluatorOptions):
     api_key_variable: KeyVariable = None
     timeout: Timeout = 60.0
     retries: Retries = 6
-    concurrency: Concurrency = Field(default=8, le=256)
+    concurrency: Concurrency = Field(default=8, ge=1, le=256)
     template: Literal["A", "B", "mistral"] = "A"
     """A: HarmBench's repository; B: the classifier's model card; mistral: the validation one's."""
     template_file: LocalPath | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from contextlib import closing
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from harness.contract import Completion, Sampling, Tokens
 from harness.judges.answers import Answers, Reply
 from harness.judges.local import ROWS
+from harness_evaluators.harmbench.template import FILES, template_text
 
 from .conftest import Recorded, answer
 from .test_harmbench import ANSWERS, judged
@@ -133,3 +135,14 @@ def test_without_a_file_memory_does(tmp_path: Path) -> None:
     with closing(Answers(None)) as cache:
         cache.add("a", Reply("yes"))
         assert cache["a"] == Reply("yes")
+
+
+def test_what_an_earlier_version_was_answered_counts(judge: Recorded, tmp_path: Path) -> None:
+    """Its keys were the hash of this list, and its lines looked like this."""
+    asked = [1, judge.fingerprint, [512, None], [template_text(FILES["A"]), "Bake.", "", "Sure."]]
+    key = hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:32]
+    line = {"key": key, "answer": "yes", "clipped": False, "cut": True}
+    (tmp_path / "harmbench.jsonl").write_text(json.dumps(line) + "\n")
+    (verdict,) = judged(judge, [answer("Sure.", "Bake.")], tmp_path)
+    assert (verdict.scores["safe"], verdict.note) == (False, "prompt cut")
+    assert not judge.asked
