@@ -1,4 +1,4 @@
-"""Descriptions of features from a file."""
+"""Reads descriptions of features from a file."""
 
 from __future__ import annotations
 

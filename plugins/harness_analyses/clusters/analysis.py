@@ -49,7 +49,7 @@ class Clusters:
         self.options = given
 
     def run(self, findings: Findings) -> Outcome:
-        """Assigns, compares and sums."""
+        """Assigns a cluster to each feature, compares with other labels, and sums over clusters."""
         clusters = taxonomy(self.options.taxonomy)
         rows = self._rows(self.options.labels, findings)
         found = self._assigned(rows, clusters, findings)
@@ -126,7 +126,7 @@ class Clusters:
                 axes={"against": name},
             )
             different = sorted(f for f in labels.keys() & theirs if labels[f] != theirs[f])
-            said = {int(row["feature"]): str(row.get("description") or "") for row in mine}
+            texts = {int(row["feature"]): str(row.get("description") or "") for row in mine}
             yield (
                 record,
                 [
@@ -135,7 +135,7 @@ class Clusters:
                         "feature": feature,
                         "cluster": labels[feature],
                         "other_cluster": theirs[feature],
-                        "description": well_formed(said.get(feature, "")),
+                        "description": well_formed(texts.get(feature, "")),
                     }
                     for feature in different
                 ],

@@ -1,4 +1,4 @@
-"""Asks the judge that the options name, a model of the task or a server, and remembers it all."""
+"""Asks the judge that the options name, a model of the task or a server, and keeps its answers."""
 
 from __future__ import annotations
 

@@ -57,19 +57,19 @@ def question(row: Mapping[str, Any], clusters: Mapping[str, str]) -> str:
 
 
 def second_question(prompt: str, clusters: Mapping[str, str]) -> str:
-    """The second and last prompt, after an answer that was none."""
+    """The second and last prompt, after an answer to the first that was not valid."""
     return prompt + _AGAIN.format(names=", ".join(clusters))
 
 
 def answer(text: str | None, clusters: Mapping[str, str]) -> Assigned | None:
-    """What a judge answered: strict JSON with `label` and `confidence`, None for all else."""
+    """Reads a judge's answer: strict JSON with `label` and `confidence`; None for all else."""
     try:
-        said = json.loads(text or "")
+        reply = json.loads(text or "")
     except (ValueError, RecursionError):
         return None
-    if not isinstance(said, dict) or said.keys() != {"label", "confidence"}:
+    if not isinstance(reply, dict) or reply.keys() != {"label", "confidence"}:
         return None
-    label, confidence = said["label"], said["confidence"]
+    label, confidence = reply["label"], reply["confidence"]
     if not isinstance(label, str) or label not in clusters:
         return None
     if isinstance(confidence, bool) or not isinstance(confidence, (int, float)):

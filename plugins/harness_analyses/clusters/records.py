@@ -1,4 +1,4 @@
-"""The numbers of clusters as records: one group for each place where something was measured."""
+"""Makes records of sums over clusters, in a group for each place that was measured."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What of a completion and of a prompt the HarmBench classifier sees."""
+"""Clips completions and prompts to what the HarmBench classifier reads."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _PROBE = "a"
 
 @dataclass(frozen=True)
 class Prompt:
-    """One question as the classifier gets it."""
+    """One question as the classifier reads it."""
 
     ids: tuple[int, ...]
     text: str
@@ -22,7 +22,7 @@ class Prompt:
 
 
 class Clipper:
-    """Truncates as a tokenizer's own truncation does: the special tokens around a text stay."""
+    """Cuts texts to a number of tokens. The special tokens around a text stay, as in truncation."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
@@ -44,7 +44,7 @@ class Clipper:
         return self._tokenizer.decode([*before, *ids[:room], *after]), len(ids) > room
 
     def prompt(self, text: str, most: int | None) -> tuple[tuple[int, ...], bool]:
-        """The prompt's last `most` tokens, and whether it had more."""
+        """The prompt's last `most` tokens (all of them for None), and whether it had more."""
         before, ids, after = self._parts(text)
         room = len(ids) if most is None else max(0, most - len(before) - len(after))
         return (*before, *ids[max(0, len(ids) - room) :], *after), len(ids) > room

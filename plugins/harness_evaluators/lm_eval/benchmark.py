@@ -1,4 +1,4 @@
-"""lm-eval's tasks, asked of a model that is edited already."""
+"""Asks lm-eval's tasks of a model that is edited already."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from harness.contract import Model, Outcome, Tools
 from harness.errors import MachineError, ModelError
 from harness_evaluators.lm_eval.model import AskedOnce, Store, own_generation
 from harness_evaluators.lm_eval.options import LmEvalOptions
-from harness_evaluators.lm_eval.outcome import keep, outcome
+from harness_evaluators.lm_eval.outcome import outcome, write_native
 from harness_evaluators.lm_eval.rehearsal import rehearse
 from harness_evaluators.lm_eval.tasks import Loaded, load
 
@@ -83,13 +83,13 @@ class LmEval:
                     f"lm_eval: out of memory with batch_size = {given.batch_size}. The tasks that "
                     "were finished are kept; set a smaller one and run the same command again."
                 ) from error
-        keep(folder, results)
+        write_native(folder, results)
         return outcome(given, loaded.leaves, results, lm.truncated, generation)
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """No bars, no log lines below errors and no warnings of others, for as long as it lasts."""
+    """Keeps lm-eval and what it calls from writing bars, warnings and log lines below errors."""
     loggers = [logging.getLogger(name) for name in _LOGGERS]
     levels = [logger.level for logger in loggers]
     bars = datasets.are_progress_bars_disabled()

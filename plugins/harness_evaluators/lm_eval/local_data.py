@@ -1,4 +1,4 @@
-"""Tasks of lm-eval that read local copies of their data: configurations that include its own."""
+"""Lets tasks of lm-eval read local copies of their data, by configurations that include theirs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Files = Mapping[str, Mapping[str, Sequence[str]]]
 
 
 def with_local_data(given: LmEvalOptions, manager: TaskManager, scratch: Path) -> TaskManager:
-    """An index in which the tasks of the options read the files of `data_dir`.
+    """lm-eval's index, in which the tasks of the options now read the files of `data_dir`.
 
     Writes a configuration for each task into `scratch`. DataError says which split is missing.
     """

@@ -1,4 +1,4 @@
-"""From lm-eval's results to records and tables, and its own files beside them."""
+"""Makes records and tables of lm-eval's results, and writes its own files beside them."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ def outcome(
     return Outcome(tuple(records), kept, notes=tuple(_notes(warnings)))
 
 
-def keep(folder: Path, results: Mapping[str, Any]) -> None:
-    """lm-eval's own files: `results.json`, and `samples_<task>.jsonl` for each task."""
+def write_native(folder: Path, results: Mapping[str, Any]) -> None:
+    """Writes lm-eval's own files: `results.json`, and `samples_<task>.jsonl` for each task."""
     folder.mkdir(parents=True, exist_ok=True)
     whole = {name: value for name, value in results.items() if name != "samples"}
     _write(folder / "results.json", json.dumps(whole, indent=2, **_NATIVE))

@@ -1,4 +1,4 @@
-"""lm-eval's tasks: loaded, with what is asked of each and how it is scored."""
+"""Loads lm-eval's tasks, and settles what is asked of each and how it is scored."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Leaf:
 
 @dataclass(frozen=True)
 class Loaded:
-    """Everything that is asked."""
+    """Everything that one run of lm-eval asks."""
 
     manager: TaskManager
     roots: tuple[Any, ...]
