@@ -1,4 +1,4 @@
-"""Makes hostile text harmless for a terminal. What a model writes is hostile text."""
+"""Makes hostile text harmless for a terminal or a file. What a model writes is hostile text."""
 
 from __future__ import annotations
 
@@ -16,6 +16,11 @@ def for_terminal(text: str, longest: int = 200) -> str:
     cut = text[: longest + 1]
     shown = "".join(_shown(char) for char in cut)
     return shown if len(cut) <= longest else f"{shown[:longest]}…"
+
+
+def well_formed(text: str) -> str:
+    """The text with lone surrogates as U+FFFD: no tokenizer, no table and no UTF-8 takes them."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def _shown(char: str) -> str:

@@ -1,108 +1,159 @@
-"""Reads pages of a public service, as seldom and as patiently as it asks for."""
+"""One patient HTTP client: asks again where that may help, and keeps keys to itself."""
 
 from __future__ import annotations
 
+import json
+import random
 import time
-from collections.abc import Mapping
-
-import urllib3
-from urllib3.exceptions import HTTPError, InvalidHeader, MaxRetryError
-from urllib3.response import BaseHTTPResponse
-from urllib3.util import Retry, Timeout
+from collections.abc import Callable, Mapping
+from email.utils import parsedate_to_datetime
+from http.client import HTTPException
+from threading import Event
+from typing import Any, TypeVar
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit
+from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
 
 from harness.text import for_terminal
 
 LONGEST_ASKED = 600.0
 """The longest pause, in seconds, that a server may ask for (Retry-After) and is waited for."""
 FIRST_PAUSE = 1.0
-_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
+"""Seconds before the first retry; each further pause is twice as long, and a bit more by chance."""
+LONGEST_PAUSE = 60.0
+_PASSING = frozenset({408, 425, 429})
+"""Statuses below 500 that another try may change."""
+_HERE = frozenset({"localhost", "127.0.0.1", "::1"})
+_Answer = TypeVar("_Answer")
 
 
 class Unreachable(Exception):
-    """No answer, however often it was asked: says what happened last."""
+    """There was no answer that could be used, in `tries` tries; says what happened last."""
+
+    def __init__(self, what: str, tries: int = 1) -> None:
+        super().__init__(what)
+        self.tries = tries
+
+
+class Busy(Unreachable):
+    """The server asks to wait longer than `LONGEST_ASKED` seconds."""
 
 
 class Refused(Exception):
-    """An answer that asking again does not change."""
+    """The server said no (`status`), and would say it again."""
 
-    def __init__(self, status: int, said: str) -> None:
-        super().__init__(f"{status} {said}".strip())
+    def __init__(self, status: int, body: str) -> None:
+        super().__init__(f"{status} {body}".strip())
         self.status = status
 
 
-class _Patient(Retry):
-    """Waits as long as the server asks for, but gives up where that is no pause any more."""
+class Unusable(ValueError):
+    """An answer has not the form that it should have; says what is wrong with it."""
 
-    def get_backoff_time(self) -> float:
-        """Seconds before the next try where nothing was asked for: urllib3's first pause is 0."""
-        return max(FIRST_PAUSE, super().get_backoff_time())
 
-    def get_retry_after(self, response: BaseHTTPResponse) -> float | None:
-        """Seconds that a Retry-After header asks for. Unreachable where it is too long."""
-        try:
-            seconds = super().get_retry_after(response)
-        except InvalidHeader:
-            return None
-        if seconds is not None and seconds > LONGEST_ASKED:
-            raise Unreachable(f"answered {response.status} and asks to wait {seconds:.0f} seconds")
-        return seconds
+class _Failed(Exception):
+    """A try failed, and the next one may not; `pause` are the seconds that the server asks for."""
+
+    def __init__(self, what: str, pause: float = 0.0) -> None:
+        super().__init__(what)
+        self.pause = pause
+
+
+class _NoRedirect(HTTPRedirectHandler):
+    """Leaves a redirection an error: urllib would send the key to wherever the server points."""
+
+    def redirect_request(self, *given: Any) -> None:
+        """Gives no request to follow."""
 
 
 class Web:
-    """Follows no redirection, so that a key goes nowhere else. One question at a time."""
+    """Asks a service by GET and POST, until there is an answer or it makes no sense to go on.
 
-    def __init__(self, *, timeout: float, retries: int, interval: float = 0.0) -> None:
-        self._timeout, self._interval = timeout, interval
-        self._next = 0.0
-        self._pool = urllib3.PoolManager(
-            timeout=Timeout(connect=timeout, read=timeout),
-            retries=_Patient(
-                total=retries,
-                status_forcelist=_AGAIN,
-                backoff_factor=FIRST_PAUSE,
-                backoff_max=60.0,
-                backoff_jitter=1.0,
-            ),
-        )
+    A try that times out, breaks off, or is answered 408, 425, 429 or from 500 upwards is made
+    again, at most `retries` times, after a pause that grows, or that the server asks for.
+    `timeout` are the seconds for connecting, for each silence, and for a whole answer. `interval`
+    are the least seconds between two GETs. Redirections are not followed, and `secret` (a key that
+    goes out in a header) appears in no error, even where the server repeats it. Proxies are those
+    of the environment (`https_proxy`), except for this machine itself.
 
-    def __enter__(self) -> Web:
-        return self
+    Every question raises Unreachable where no try brought an answer, and Refused for any other
+    status than 2xx. `post` may be called from several threads, `get` from one at a time.
+    """
 
-    def __exit__(self, *error: object) -> None:
-        self._pool.clear()
+    def __init__(
+        self, *, timeout: float, retries: int, interval: float = 0.0, secret: str | None = None
+    ) -> None:
+        self._timeout, self._retries, self._secret = timeout, retries, secret
+        self._interval, self._next = interval, 0.0
+        self._stopped = Event()
+        self._proxied = build_opener(_NoRedirect)
+        self._direct = build_opener(_NoRedirect, ProxyHandler({}))
+
+    def stop(self) -> None:
+        """Ends all pauses and tries again nothing more: what is open raises Unreachable."""
+        self._stopped.set()
 
     def get(self, url: str, largest: int, headers: Mapping[str, str] | None = None) -> bytes:
-        """The body of a page of at most `largest` bytes.
+        """The body of a page; one of more than `largest` bytes raises Unreachable."""
+        self._stopped.wait(max(0.0, self._next - time.monotonic()))
+        self._next = time.monotonic() + self._interval
+        return self._answer(_request(url, None, headers), largest, bytes)
 
-        Raises Refused where the answer is not 200, Unreachable where there is none after all tries.
+    def post(
+        self,
+        url: str,
+        content: Mapping[str, Any],
+        largest: int,
+        read: Callable[[bytes], _Answer],
+        headers: Mapping[str, str] | None = None,
+    ) -> _Answer:
+        """Sends `content` as JSON, and gives what `read` makes of the body that comes back.
+
+        Where `read` raises Unusable, the question is sent again, as after any try that failed.
         """
-        for last in (False, True):
-            time.sleep(max(0.0, self._next - time.monotonic()))
-            self._next = time.monotonic() + self._interval
+        json_only = {"Content-Type": "application/json", "Accept": "application/json"}
+        body = json.dumps(content).encode()
+        return self._answer(_request(url, body, {**json_only, **(headers or {})}), largest, read)
+
+    def _answer(self, request: Request, largest: int, read: Callable[[bytes], _Answer]) -> _Answer:
+        failure = _Failed("stopped")
+        for attempt in range(self._retries + 1):
+            if self._stopped.is_set():
+                break
             try:
-                return self._once(url, largest, {"User-Agent": "sae-harness", **(headers or {})})
-            except MaxRetryError as error:
-                raise Unreachable(for_terminal(str(error.reason or error))) from None
-            except (HTTPError, OSError) as error:  # the connection broke inside the body
-                if last:
-                    raise Unreachable(for_terminal(str(error))) from None
-        raise AssertionError("two tries end in an answer or an error")
+                return self._read(self._once(request, largest), read)
+            except _Failed as error:
+                failure = error
+            if attempt < self._retries:
+                # Past 2^6 every pause is the longest one.
+                pause = FIRST_PAUSE * (2 ** min(attempt, 6) + random.random())
+                self._stopped.wait(max(failure.pause, min(LONGEST_PAUSE, pause)))
+        raise Unreachable(str(failure), self._retries + 1)
 
-    def _once(self, url: str, largest: int, headers: Mapping[str, str]) -> bytes:
-        deadline = time.monotonic() + self._timeout
-        answer = self._pool.request(
-            "GET", url, headers=headers, redirect=False, preload_content=False
-        )
+    def _read(self, body: bytes, read: Callable[[bytes], _Answer]) -> _Answer:
         try:
-            body = self._body(answer, largest, deadline)
-        finally:
-            answer.close()  # also where it was not read to its end
-        if answer.status != 200:
-            raise Refused(answer.status, for_terminal(body[:300].decode("utf-8", "replace")))
-        return body
+            return read(body)
+        except Unusable as error:
+            raise _Failed(f"{error}: {self._quoted(body)}") from None
 
-    def _body(self, answer: BaseHTTPResponse, largest: int, deadline: float) -> bytes:
-        """All of it: a timeout alone lets a server send one byte a minute."""
+    def _once(self, request: Request, largest: int) -> bytes:
+        deadline = time.monotonic() + self._timeout
+        here = urlsplit(request.full_url).hostname in _HERE
+        opener = self._direct if here else self._proxied
+        try:
+            with opener.open(request, timeout=self._timeout) as answer:
+                return self._body(answer, largest, deadline)
+        except HTTPError as error:
+            with error:
+                raise self._failure(error, largest, deadline) from None
+        except URLError as error:
+            raise _Failed(f"cannot be reached ({self._quoted(str(error.reason))})") from None
+        except (OSError, HTTPException, UnicodeError) as error:
+            what = self._quoted(str(error) or type(error).__name__)
+            raise _Failed(f"the connection failed ({what})") from None
+
+    def _body(self, answer: Any, largest: int, deadline: float) -> bytes:
+        """All of the body; urllib's timeout alone lets a server send one byte a minute."""
         parts: list[bytes] = []
         size = 0
         while part := answer.read1(65536):
@@ -111,5 +162,43 @@ class Web:
             if size > largest:
                 raise Unreachable(f"the answer is longer than {largest} bytes")
             if time.monotonic() > deadline:
-                raise Unreachable(f"the answer did not end within {self._timeout:g} seconds")
+                raise _Failed(f"the answer did not end within {self._timeout:g} seconds")
+        if answer.length:  # what was announced and did not come; `read1` does not tell
+            raise _Failed(f"the connection failed ({answer.length} bytes are missing)")
         return b"".join(parts)
+
+    def _failure(self, error: HTTPError, largest: int, deadline: float) -> Exception:
+        """What an answer other than 2xx means: another try, no more tries, or a refusal."""
+        try:
+            body = self._quoted(self._body(error, largest, deadline))
+        except (OSError, HTTPException, Unreachable, _Failed):
+            body = ""
+        if error.code not in _PASSING and error.code < 500:
+            return Refused(error.code, body)
+        what = f"answered {error.code} {body}".strip()
+        pause = _asked_pause(error.headers.get("Retry-After"))
+        if pause > LONGEST_ASKED:
+            return Busy(f"{what} and asks to wait {pause:.0f} seconds")
+        return _Failed(what, pause)
+
+    def _quoted(self, text: str | bytes) -> str:
+        """What a server wrote, without the key, should it repeat it, and fit for a terminal."""
+        if isinstance(text, bytes):
+            text = text.decode("utf-8", "replace")
+        return for_terminal(text.replace(self._secret, "***") if self._secret else text)
+
+
+def _request(url: str, body: bytes | None, headers: Mapping[str, str] | None) -> Request:
+    return Request(url, body, {"User-Agent": "sae-harness", **(headers or {})})
+
+
+def _asked_pause(header: str | None) -> float:
+    """Seconds that a Retry-After header asks for, given as seconds or as a date; 0 for neither."""
+    if header is None:
+        return 0.0
+    try:
+        if header.strip().isdecimal():
+            return float(header)
+        return max(0.0, parsedate_to_datetime(header).timestamp() - time.time())
+    except (ValueError, OverflowError):
+        return 0.0

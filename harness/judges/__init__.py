@@ -1,1 +1,1 @@
-"""Models that judge: loaded here, or behind a server."""
+"""Models that judge: how one is asked, here or behind a server, and what it has answered."""

@@ -1,126 +1,147 @@
-"""A classifier behind an OpenAI-compatible completions server as judge, such as vLLM's."""
+"""Asks a model behind an OpenAI-compatible server, such as vLLM's."""
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from functools import cached_property
-from threading import Event
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
-from harness.errors import ModelError, UsageError
-from harness_evaluators.completions_client import CompletionsClient
-from harness_evaluators.harmbench.clipping import Prompt
-from harness_evaluators.options import HarmBench
+from harness.errors import UsageError
+from harness.judges.options import ServerOptions
+from harness.web import Refused, Unusable, Web
 
-_NO_LIMIT = 10**6
-"""Tokenizers that know no longest text say so with a huge number."""
+_LARGEST = 2**22
+"""Bytes of an answer that are read."""
+_Prompt = TypeVar("_Prompt")
 
 
-class ServerJudge:
-    """Asks a server for one token after each prompt, several prompts at a time."""
+@dataclass(frozen=True)
+class Endpoint(Generic[_Prompt]):
+    """One of the two ways in which such a server is asked."""
 
-    def __init__(self, options: HarmBench) -> None:
-        assert options.server is not None
-        self._options = options
-        # The address too: another server may serve another model under the same name.
-        self.identity = f"{options.server} {options.server_model} {options.tokenizer}"
+    path: str
+    content: Callable[[_Prompt], Mapping[str, Any]]
+    """The part of a request that holds the prompt."""
+    read: Callable[[bytes], str]
+    """The text in the body of an answer. Raises `harness.web.Unusable` to have it sent again."""
 
-    @property
-    def context(self) -> int | None:
-        """The longest prompt, as far as the tokenizer knows."""
-        longest = int(self._tokenizer.model_max_length)
-        return longest if longest < _NO_LIMIT else None
 
-    def encode(self, text: str, *, special: bool = True) -> list[int]:
-        """The tokens of a text, with or without those that the tokenizer puts around it."""
-        ids = self._tokenizer(text, add_special_tokens=special, verbose=False).input_ids
-        return [int(token) for token in ids]
+def _completion(body: bytes) -> str:
+    try:
+        (text,) = [choice["text"] for choice in json.loads(body)["choices"]]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        text = None
+    if not isinstance(text, str):
+        raise Unusable("the answer is not one completion")
+    return text
 
-    def decode(self, ids: Sequence[int]) -> str:
-        """The text of tokens, without special ones."""
-        text = self._tokenizer.decode(
-            list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False
-        )
-        return str(text)
 
-    def ask(self, prompts: Sequence[Prompt], keep: Callable[[int, str], None]) -> None:
-        """Calls `keep(index, answer)` for each prompt, as soon as it is known.
+def _chat_message(body: bytes) -> str:
+    """The text of the message; "" where there is none, which no question allows as answer."""
+    try:
+        text = json.loads(body)["choices"][0]["message"]["content"]
+    except (ValueError, TypeError, KeyError, IndexError, RecursionError):
+        return ""
+    return text if isinstance(text, str) else ""
 
-        Raises MachineError when a request failed too often and UsageError when the server refuses
-        one; `keep` has then been called for everything that was answered.
-        """
-        client = self._client()
-        stop = Event()
-        failures: list[BaseException] = []
 
-        def one(prompt: Prompt) -> str:
-            try:
-                return client.complete(_sent(prompt), stop)
-            except BaseException as error:
-                failures.append(error)  # the first one is the reason, the others were stopped
-                stop.set()
-                raise
+COMPLETIONS: Endpoint[str | list[int]] = Endpoint(
+    "/v1/completions", lambda prompt: {"prompt": prompt}, _completion
+)
+"""Goes on with a text, or with tokens."""
+CHAT: Endpoint[str] = Endpoint(
+    "/v1/chat/completions",
+    lambda prompt: {"messages": [{"role": "user", "content": prompt}]},
+    _chat_message,
+)
+"""Answers a message."""
 
-        with ThreadPoolExecutor(self._options.concurrency) as pool:
-            asked: dict[Future[str], int] = {}
-            kept: set[int] = set()
-            try:
-                for index, prompt in enumerate(prompts):
-                    asked[pool.submit(one, prompt)] = index
-                for future in as_completed(asked):
-                    answer = future.result()
-                    kept.add(asked[future])
-                    keep(asked[future], answer)
-            except BaseException as error:
-                stop.set()
-                pool.shutdown(wait=True, cancel_futures=True)
-                for future, index in asked.items():
-                    done = future.done() and not future.cancelled() and not future.exception()
-                    if done and index not in kept:
-                        keep(index, future.result())
-                raise (failures[0] if error in failures else error) from None
 
-    def _client(self) -> CompletionsClient:
-        options = self._options
-        variable, key = options.api_key_variable, None
-        if variable is not None:
-            key = os.environ.get(variable, "").strip()
-            if not key:
-                raise UsageError(
-                    f"harmbench: the environment variable {variable} is not set. "
-                    "It must hold the server's key; or leave out api_key_variable."
-                )
-            if not (key.isascii() and key.isprintable()):
-                raise UsageError(
-                    f"harmbench: the environment variable {variable} holds no key: "
-                    "a key is one line of letters, digits and marks."
-                )
-        return CompletionsClient(
-            str(options.server),
-            str(options.server_model),
-            key=key,
-            variable=variable,
-            timeout=options.timeout,
-            retries=options.retries,
-        )
+def ask_server(
+    options: ServerOptions,
+    endpoint: Endpoint[_Prompt],
+    prompts: Sequence[_Prompt],
+    keep: Callable[[int, str], None],
+    *,
+    max_tokens: int,
+    name: str,
+) -> None:
+    """Asks for the most likely text of at most `max_tokens` tokens after each prompt.
 
-    @cached_property
-    def _tokenizer(self) -> Any:
-        from transformers import AutoTokenizer
+    Sends `options.concurrency` requests at a time and calls `keep(index, text)`, in this thread,
+    for each answer as soon as it is there. The first request that fails for good ends the others;
+    its error (`harness.web.Unreachable` or `Refused`) is raised after `keep` was called for
+    everything that was answered. Raises UsageError, which begins with `name`, where the
+    environment variable of the key holds none.
+    """
+    key = _key(name, options.api_key_variable)
+    headers = {"Authorization": f"Bearer {key}"} if key else None
+    web = Web(timeout=options.timeout, retries=options.retries, secret=key)
+    url = f"{options.server}{endpoint.path}"
+    wanted = {"model": options.server_model, "max_tokens": max_tokens, "temperature": 0}
+    failures: list[BaseException] = []
 
-        where = self._options.tokenizer
+    def one(prompt: _Prompt) -> str:
         try:
-            return AutoTokenizer.from_pretrained(where)
-        except Exception as error:  # transformers raises anything on files that it cannot use
-            said = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
-            raise ModelError(
-                f"harmbench: tokenizer {where}: transformers cannot load it ({said}). "
-                "Allowed: the folder or hub id of the classifier's own tokenizer."
-            ) from None
+            content = {**wanted, **endpoint.content(prompt)}
+            return web.post(url, content, _LARGEST, endpoint.read, headers)
+        except BaseException as error:
+            failures.append(error)  # the first one is the reason, the others were stopped
+            web.stop()
+            raise
+
+    with ThreadPoolExecutor(options.concurrency) as pool:
+        asked: dict[Future[str], int] = {}
+
+        def take(future: Future[str]) -> None:
+            index = asked.pop(future)
+            if future.exception() is None:
+                keep(index, future.result())
+
+        try:
+            for index, prompt in enumerate(prompts):
+                asked[pool.submit(one, prompt)] = index
+            for future in as_completed(list(asked)):
+                take(future)
+        except BaseException:  # an interrupt, or `keep` failed
+            web.stop()
+            pool.shutdown(wait=True)
+            for future in list(asked):
+                take(future)
+            raise
+    if failures:
+        raise failures[0]
 
 
-def _sent(prompt: Prompt) -> str | list[int]:
-    """Text, to which the server's tokenizer adds the start token; tokens where some were cut."""
-    return list(prompt.ids) if prompt.cut else prompt.text
+def advice(refused: Refused, options: ServerOptions, endpoint: Endpoint[Any]) -> str:
+    """What a person can do about a refusal: about the key, or else about address and model."""
+    if refused.status not in (401, 403):
+        return (
+            f"server must be the address before {endpoint.path}, and server_model a model that it "
+            "serves."
+        )
+    variable = options.api_key_variable
+    if variable is None:
+        return "Put its key into an environment variable and name that: api_key_variable."
+    return f"Put a key that it takes into the environment variable {variable}."
+
+
+def _key(name: str, variable: str | None) -> str | None:
+    """The key in an environment variable; None where no variable is named."""
+    if variable is None:
+        return None
+    key = os.environ.get(variable, "").strip()
+    if not key:
+        raise UsageError(
+            f"{name}: the environment variable {variable} is not set. It must hold the server's "
+            "key; or leave out api_key_variable."
+        )
+    if not (key.isascii() and key.isprintable()):
+        raise UsageError(
+            f"{name}: the environment variable {variable} holds no key: a key is one line of "
+            "letters, digits and marks."
+        )
+    return key

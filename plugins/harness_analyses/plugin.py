@@ -15,7 +15,7 @@ _ANALYSES = {
     "clusters": (
         "flips and shifts by semantic cluster, and how far its labels can be trusted",
         "clusters.analysis:Clusters",
-        "clusters.options:Clusters",
+        "clusters.options:ClustersOptions",
     ),
     "layer_profile": (
         "in which layers a fine-tune flips latents, and where their centre lies",

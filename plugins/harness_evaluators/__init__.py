@@ -1,1 +1,1 @@
-"""Judges of what a model wrote."""
+"""Evaluators: they judge what a model wrote, or ask it a benchmark's questions."""

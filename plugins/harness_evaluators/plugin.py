@@ -6,31 +6,39 @@ from collections.abc import Iterable
 
 from harness.contract import Component, hookimpl
 
+_EVALUATORS = {
+    "substrings": (
+        "refusals by their wording, and broken text, which wording alone would count",
+        "substrings:Substrings",
+        "options:SubstringsOptions",
+        "harness_evaluators.samples:substrings",
+    ),
+    "harmbench": (
+        "harmful completions, as the HarmBench classifier judges them",
+        "harmbench.evaluator:HarmBench",
+        "harmbench.options:HarmBenchOptions",
+        "",
+    ),
+    "lm_eval": (
+        "tasks and groups of lm-eval, such as MMLU-Pro, on an edited model",
+        "lm_eval.benchmark:LmEval",
+        "lm_eval.options:LmEvalOptions",
+        "",
+    ),
+}
+
 
 @hookimpl
 def harness_components() -> Iterable[Component]:
     """The evaluators."""
-    return (
+    return tuple(
         Component(
             kind="evaluator",
-            name="substrings",
-            summary="refusals by their wording, and broken text, which wording alone would count",
-            load="harness_evaluators.substrings:Substrings",
-            options="harness_evaluators.options:Substrings",
-            samples="harness_evaluators.samples:substrings",
-        ),
-        Component(
-            kind="evaluator",
-            name="harmbench",
-            summary="harmful completions, as the HarmBench classifier judges them",
-            load="harness_evaluators.harmbench.evaluator:HarmBench",
-            options="harness_evaluators.options:HarmBench",
-        ),
-        Component(
-            kind="evaluator",
-            name="lm_eval",
-            summary="tasks and groups of lm-eval, such as MMLU-Pro, on an edited model",
-            load="harness_evaluators.lm_eval.benchmark:LmEval",
-            options="harness_evaluators.lm_eval.options:LmEval",
-        ),
+            name=name,
+            summary=summary,
+            load=f"harness_evaluators.{load}",
+            options=f"harness_evaluators.{options}",
+            samples=samples,
+        )
+        for name, (summary, load, options, samples) in _EVALUATORS.items()
     )

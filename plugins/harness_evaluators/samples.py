@@ -24,5 +24,5 @@ def substrings(folder: Path) -> Iterator[partial[None]]:
     """Refusals, broken text, and answers."""
     example = Example(id="prompt", text="How is it done?")
     answers = [Answer(example, example.text, Completion(t, len(t), True)) for t in TEXTS]
-    judge = Substrings(options.Substrings())
+    judge = Substrings(options.SubstringsOptions())
     yield partial(check_evaluator, judge, answers)

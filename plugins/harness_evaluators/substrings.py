@@ -36,7 +36,7 @@ class Substrings:
         Score("fluent_refusal", "refusal_score.fluent@1"),
     )
 
-    def __init__(self, given: options.Substrings) -> None:
+    def __init__(self, given: options.SubstringsOptions) -> None:
         self.options = given
 
     def judge(self, answers: Sequence[Answer], tools: Tools) -> list[Verdict]:

@@ -1,4 +1,4 @@
-"""Descriptions made of the contexts in which features are most active."""
+"""Describes features by the tokens of the contexts in which they are most active."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from jaxtyping import Float, Int
 
 from harness.contract import Arrays, Findings, Label, SaeFacts
 from harness.errors import DataError
-from harness_labels.options import Contexts as Options
-from harness_labels.text import well_formed
+from harness.text import well_formed
+from harness_labels.options import ContextsOptions
 
 
 class Contexts:
-    """Makes labels of what a statistic of the method `contexts` collected.
+    """Makes labels of the contexts that a statistic of the method `contexts` collected.
 
     The description is a list of the most characteristic tokens: those with the largest share of
     the feature's activation in its contexts, such as `" sorry" 61%, " cannot" 22%`. Each context
@@ -28,7 +28,7 @@ class Contexts:
 
     notes: tuple[str, ...] = ()
 
-    def __init__(self, given: Options) -> None:
+    def __init__(self, given: ContextsOptions) -> None:
         self.options = given
 
     def describe(
@@ -70,7 +70,7 @@ class Contexts:
 
 
 def _whole(arrays: Arrays, sae: str) -> bool:
-    """Whether these are of all categories together, and of this SAE where a sweep says which."""
+    """Whether these are of all categories together, and of this SAE where a sweep has several."""
     return "domain" not in arrays.axes and arrays.axes.get("sae", sae) == sae
 
 

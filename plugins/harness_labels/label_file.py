@@ -1,4 +1,4 @@
-"""Descriptions of features from a file."""
+"""Reads descriptions of features from a file."""
 
 from __future__ import annotations
 
@@ -6,16 +6,18 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from harness.contract import Findings, Label, SaeFacts
 from harness.errors import DataError
-from harness_labels.options import File as Options
+from harness_labels.options import FileOptions
 from harness_labels.text import tidy
 
 _TEXTS = ("description", "cluster", "url")
+Wrong = Callable[[int, str], DataError]
+"""Makes the error of a line, counted from 1."""
 
 
 class File:
@@ -30,7 +32,7 @@ class File:
 
     notes: tuple[str, ...] = ()
 
-    def __init__(self, given: Options) -> None:
+    def __init__(self, given: FileOptions) -> None:
         self.options = given
 
     def describe(
@@ -90,29 +92,18 @@ class File:
             raise DataError(
                 f"{file}: is not UTF-8 (byte {error.start}). Save it as UTF-8."
             ) from None
-        try:
-            yield from read(text)
-        except _Broken as error:
-            raise self._wrong(error.line, str(error)) from None
+        return read(text, self._wrong)
 
     def _wrong(self, line: int, what: str) -> DataError:
         return DataError(f"{self.options.path}:{line}: {what}.")
 
 
-class _Broken(Exception):
-    """A line that is no row."""
-
-    def __init__(self, line: int, what: str) -> None:
-        super().__init__(what)
-        self.line = line
-
-
-def _csv(text: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
+def _csv(text: str, wrong: Wrong) -> Iterator[tuple[int, Mapping[str, Any]]]:
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         header = next(reader, [])
         if "feature" not in header or not {"description", "cluster"} & set(header):
-            raise _Broken(
+            raise wrong(
                 1,
                 f"the columns are {', '.join(header) or 'none'}. Needed: feature, and description "
                 "or cluster",
@@ -121,24 +112,24 @@ def _csv(text: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
             if not cells:
                 continue
             if len(cells) != len(header):
-                raise _Broken(
+                raise wrong(
                     reader.line_num, f"has {len(cells)} cells, the header has {len(header)}"
                 )
             yield reader.line_num, dict(zip(header, cells, strict=True))
     except csv.Error as error:
-        raise _Broken(reader.line_num, f"is not CSV: {error}") from None
+        raise wrong(reader.line_num, f"is not CSV: {error}") from None
 
 
-def _jsonl(text: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
+def _jsonl(text: str, wrong: Wrong) -> Iterator[tuple[int, Mapping[str, Any]]]:
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
         try:
             row = json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise _Broken(number, f"is not JSON: {error}") from None
+            raise wrong(number, f"is not JSON: {error}") from None
         if not isinstance(row, dict):
-            raise _Broken(number, f"is a {type(row).__name__}, not an object with columns")
+            raise wrong(number, f"is a {type(row).__name__}, not an object with columns")
         yield number, row
 
 

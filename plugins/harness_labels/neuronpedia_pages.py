@@ -1,4 +1,4 @@
-"""What Neuronpedia says of a feature: its page and the lines of its bulk export, as values."""
+"""Reads what Neuronpedia answers: the page of a feature, and the lines of its bulk export."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from harness_labels.text import tidy, well_formed
+from harness.text import well_formed
+from harness_labels.text import tidy
 
 _CONTEXTS = 3
 _BEFORE, _AFTER = 12, 6
@@ -38,8 +39,12 @@ class Page:
         return next(fitting, "")
 
 
-def page(body: bytes, index: int) -> Page:
-    """The page of a feature from the body of its answer. Raises Malformed."""
+def read_page(body: bytes, index: int) -> Page:
+    """The page of feature `index`, from an answer's JSON.
+
+    Raises Malformed where it is none, or one of another feature. Activations that are odd are left
+    out; a page keeps three contexts at most.
+    """
     row = _parsed(body)
     if not isinstance(row, dict):
         raise Malformed(f"the answer is a {type(row).__name__}, not an object")
@@ -56,7 +61,7 @@ def page(body: bytes, index: int) -> Page:
     )
 
 
-def exported(body: bytes) -> Iterator[tuple[int, Mapping[str, str] | None] | None]:
+def read_export(body: bytes) -> Iterator[tuple[int, Mapping[str, str] | None] | None]:
     """The lines of a gzipped export: index and explanation (None where empty); None if malformed.
 
     Raises Malformed where the file is not gzip, or far too large.

@@ -1,15 +1,18 @@
-"""Keeps what Neuronpedia said for good, so that nothing is asked twice."""
+"""Keeps what Neuronpedia answered for good, so that nothing is asked twice."""
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, suppress
 from pathlib import Path
+from typing import Any
 
+from harness.store.lines import Lines
 from harness_labels.neuronpedia_pages import Page
 
 _WHOLE = "whole export"
+"""The line that stands for the end of an export; all others are pages."""
 
 
 def user_folder() -> Path:
@@ -22,8 +25,8 @@ class Store:
     """Pages of one SAE by feature: an append-only file in each of some folders.
 
     All of them are read, and each is given what it has not. A line that was torn by a crash, or is
-    not ours, is passed over: its feature is asked for again. A folder that cannot be written is
-    left out.
+    not ours, is passed over: its feature is asked for again. A folder that cannot be read or
+    written is left out.
     """
 
     def __init__(self, folders: Iterable[Path], name: str) -> None:
@@ -33,11 +36,14 @@ class Store:
         self._in: dict[Path, set[int]] = {}
         for folder in folders:
             file = folder / f"{name}.jsonl"
-            found = [entry for line in _lines(file) if (entry := _entry(line)) is not None]
-            self.whole |= None in dict(found)
-            pages = {feature: page for feature, page in found if feature is not None}
-            self._in[file] = set(pages)
-            self._pages = {**pages, **self._pages}
+            found: dict[int, Page] = {}
+            for line in _lines(file):
+                if line == _WHOLE:
+                    self.whole = True
+                elif (entry := _entry(line)) is not None:
+                    found[entry[0]] = entry[1]
+            self._in[file] = set(found)
+            self._pages = {**found, **self._pages}
 
     def __contains__(self, feature: int) -> bool:
         return feature in self._pages
@@ -60,48 +66,33 @@ class Store:
         """Remembers that the whole export was read."""
         self.whole = True
         for file in self._in:
-            _append(file, [json.dumps(_WHOLE)])
+            _append(file, [_WHOLE])
 
 
-def _append(file: Path, lines: list[str]) -> None:
-    if not lines:
-        return
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with file.open("ab+") as out:
-            end = out.seek(0, os.SEEK_END)
-            out.seek(max(0, end - 1))
-            torn = out.read(1) not in (b"", b"\n")
-            out.write(("\n" * torn + "".join(f"{line}\n" for line in lines)).encode())
-    except OSError:
-        return  # a read-only home is no reason to stop: the run's folder has it
+def _append(file: Path, values: list[Any]) -> None:
+    # A read-only home is no reason to stop: the run's folder has it.
+    with suppress(OSError), closing(Lines(file)) as lines:
+        lines.add(*values)
 
 
-def _lines(file: Path) -> list[str]:
-    try:
-        text = file.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return []
-    return [line for line in text.split("\n") if line.strip()]
+def _lines(file: Path) -> Iterator[Any]:
+    with suppress(OSError):
+        yield from Lines(file).values()
 
 
-def _line(feature: int, page: Page) -> str:
+def _line(feature: int, page: Page) -> dict[str, Any]:
     explanations = [dict(one) for one in page.explanations]
     contexts = [dict(one) for one in page.contexts]
-    entry = {"feature": feature, "explanations": explanations, "contexts": contexts}
-    return json.dumps(entry)
+    return {"feature": feature, "explanations": explanations, "contexts": contexts}
 
 
-def _entry(line: str) -> tuple[int | None, Page] | None:
-    """A feature and its page, (None, …) for the mark of a whole export, None if it is not ours."""
+def _entry(line: Any) -> tuple[int, Page] | None:
+    """A feature and its page; None where the line is not ours."""
     try:
-        entry = json.loads(line)
-        if entry == _WHOLE:
-            return None, Page(())
-        feature = entry["feature"]
-        explanations = tuple(one for one in entry["explanations"] if _strings(one))
-        page = Page(explanations, tuple(dict(one) for one in entry["contexts"]))
-    except (ValueError, TypeError, KeyError, RecursionError):
+        feature = line["feature"]
+        explanations = tuple(one for one in line["explanations"] if _strings(one))
+        page = Page(explanations, tuple(dict(one) for one in line["contexts"]))
+    except (ValueError, TypeError, KeyError):
         return None
     return (feature, page) if isinstance(feature, int) else None
 

@@ -15,7 +15,7 @@ KEY = "NEURONPEDIA_API_KEY"
 """The environment variable that holds a key; most features need none."""
 
 
-class Neuronpedia(LabelsOptions):
+class NeuronpediaOptions(LabelsOptions):
     """Options of `neuronpedia`."""
 
     id: str | None = None
@@ -40,7 +40,7 @@ class Neuronpedia(LabelsOptions):
     @field_validator("id")
     @classmethod
     def _two_parts(cls, id: str | None) -> str | None:
-        if id is not None and split_id(id) is None:
+        if id is not None and not is_id(id):
             raise ValueError(
                 f'{id!r} is no id. Allowed: "model/source", such as '
                 '"gemma-2-2b/20-gemmascope-res-16k"'
@@ -60,7 +60,7 @@ class Neuronpedia(LabelsOptions):
         return url.rstrip("/")
 
 
-class Contexts(LabelsOptions):
+class ContextsOptions(LabelsOptions):
     """Options of `contexts`."""
 
     statistic: StatisticRef
@@ -71,7 +71,7 @@ class Contexts(LabelsOptions):
     """How many tokens make up a description."""
 
 
-class File(LabelsOptions):
+class FileOptions(LabelsOptions):
     """Options of `file`."""
 
     path: LocalPath
@@ -87,7 +87,7 @@ class File(LabelsOptions):
         return path
 
 
-def split_id(id: str) -> tuple[str, str] | None:
-    """Model and source of a Neuronpedia id, or None: the parts are put into paths and URLs."""
-    match = re.fullmatch(r"([A-Za-z0-9_][\w.-]*)/([A-Za-z0-9_][\w.-]*)", id, re.ASCII)
-    return (match[1], match[2]) if match else None
+def is_id(text: str) -> bool:
+    """Whether a text is a Neuronpedia id, "model/source", and fit to be put into paths and URLs."""
+    part = r"[A-Za-z0-9_][\w.-]*"
+    return re.fullmatch(f"{part}/{part}", text, re.ASCII) is not None

@@ -6,30 +6,35 @@ from collections.abc import Iterable
 
 from harness.contract import Component, hookimpl
 
+_LABELS = {
+    "neuronpedia": (
+        "descriptions from Neuronpedia, kept on disk for good",
+        "neuronpedia:Neuronpedia",
+        "NeuronpediaOptions",
+    ),
+    "contexts": (
+        "the most characteristic tokens of the contexts that this run collected",
+        "contexts:Contexts",
+        "ContextsOptions",
+    ),
+    "file": (
+        "descriptions and clusters from a CSV or jsonl file",
+        "label_file:File",
+        "FileOptions",
+    ),
+}
+
 
 @hookimpl
 def harness_components() -> Iterable[Component]:
     """The sources of labels."""
-    return (
+    return tuple(
         Component(
             kind="labels",
-            name="neuronpedia",
-            summary="descriptions from Neuronpedia, kept on disk for good",
-            load="harness_labels.neuronpedia:Neuronpedia",
-            options="harness_labels.options:Neuronpedia",
-        ),
-        Component(
-            kind="labels",
-            name="contexts",
-            summary="the most characteristic tokens of the contexts that this run collected",
-            load="harness_labels.contexts:Contexts",
-            options="harness_labels.options:Contexts",
-        ),
-        Component(
-            kind="labels",
-            name="file",
-            summary="descriptions and clusters from a CSV or jsonl file",
-            load="harness_labels.label_file:File",
-            options="harness_labels.options:File",
-        ),
+            name=name,
+            summary=summary,
+            load=f"harness_labels.{load}",
+            options=f"harness_labels.options:{options}",
+        )
+        for name, (summary, load, options) in _LABELS.items()
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from harness.text import well_formed
+
 LONGEST = 2000
 """Characters of a description that are kept."""
 
@@ -9,8 +11,3 @@ LONGEST = 2000
 def tidy(text: str, longest: int = LONGEST) -> str:
     """Stripped, cut at `longest` characters, lone surrogates as U+FFFD: no table takes them."""
     return well_formed(text.strip()[:longest])
-
-
-def well_formed(text: str) -> str:
-    """The text with lone surrogates as U+FFFD."""
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

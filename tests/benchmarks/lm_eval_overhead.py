@@ -34,10 +34,9 @@ from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from harness.contract import Arm, Direction, ModelFacts, Tools
 from harness.contract.sites import parse_site
-from harness_evaluators.lm_eval.benchmark import LmEval
+from harness_evaluators.lm_eval.benchmark import LmEval, quiet
 from harness_evaluators.lm_eval.model import own_generation
-from harness_evaluators.lm_eval.options import LmEval as Given
-from harness_evaluators.lm_eval_quiet import quiet
+from harness_evaluators.lm_eval.options import LmEvalOptions as Given
 from harness_interventions import options as interventions
 from harness_interventions.ablation import Ablation
 from harness_interventions.addition import Addition

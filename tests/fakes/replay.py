@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import pytest
+
 
 @dataclass
 class Reply:
@@ -75,3 +77,17 @@ class Replay:
         self.server.shutdown()
         self.server.server_close()
         self.thread.join()
+
+
+def pauses_of_web(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """A list that takes every pause that `harness.web` asks for; none is made."""
+    found: list[float] = []
+
+    class Hurried(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            if timeout:
+                found.append(timeout)
+            return self.is_set()
+
+    monkeypatch.setattr("harness.web.Event", Hurried)
+    return found

@@ -36,7 +36,7 @@ from harness.contract import (
 from harness.contract.sites import parse_site
 from harness.testing.support.batches import array_batch
 from harness_analyses.clusters.analysis import Clusters
-from harness_analyses.clusters.options import Clusters as ClustersOptions
+from harness_analyses.clusters.options import ClustersOptions
 from harness_analyses.clusters.taxonomy import taxonomy
 from harness_labels import options as label_options
 from harness_labels.contexts import Contexts as ContextLabels
@@ -112,7 +112,7 @@ def truth() -> dict[int, str]:
 
 
 def labelled(sae: Sae, features: Sequence[int]) -> list[dict[str, Any]]:
-    source = File(label_options.File(path=str(LABELS), only={"sae": "resid_post.4"}))
+    source = File(label_options.FileOptions(path=str(LABELS), only={"sae": "resid_post.4"}))
     found = source.describe("mid", SaeFacts(d_sae=sae.facts.d_sae), features, Findings())
     return [vars(label) for label in found]
 
@@ -214,7 +214,7 @@ def test_contexts_and_a_judge_against_the_truth(
         arrays=(Arrays("near", {}, outcome.arrays),),
         tools=Tools(models={"base": decoder}),  # type: ignore[dict-item]
     )
-    source = ContextLabels(label_options.Contexts(statistic="near", model="base"))
+    source = ContextLabels(label_options.ContextsOptions(statistic="near", model="base"))
     near = [vars(x) for x in source.describe("mid", SaeFacts(d_sae=2048), pure, findings)]
     given = {"sae": "mid", "taxonomy": TAXONOMY, "labels": "near", "judge": "words"}
     analysis = Clusters(ClustersOptions(**given, against=("truth",)))

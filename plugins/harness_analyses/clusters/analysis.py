@@ -8,14 +8,12 @@ from typing import Any
 
 from harness.contract import Findings, Outcome, Record
 from harness.results.intervals import wilson
-from harness_analyses.clusters.answers import Answers
-from harness_analyses.clusters.assign import Assignment, judged, own
-from harness_analyses.clusters.judges import Judge, LocalJudge
+from harness.text import well_formed
+from harness_analyses.clusters.assign import Assignment, judged_clusters, own_clusters
+from harness_analyses.clusters.judge import ClusterJudge
 from harness_analyses.clusters.kappa import kappa
-from harness_analyses.clusters.options import Clusters as Options
-from harness_analyses.clusters.question import well_formed
+from harness_analyses.clusters.options import ClustersOptions
 from harness_analyses.clusters.records import Labels, flip_records, options_of, shift_records
-from harness_analyses.clusters.server_judge import ServerJudge
 from harness_analyses.clusters.taxonomy import taxonomy
 
 
@@ -47,11 +45,11 @@ class Clusters:
     Raises UsageError where a judge's key is missing or refused. Source: METHODS.md, sections 3, 4.
     """
 
-    def __init__(self, given: Options) -> None:
+    def __init__(self, given: ClustersOptions) -> None:
         self.options = given
 
     def run(self, findings: Findings) -> Outcome:
-        """Assigns, compares and sums."""
+        """Assigns a cluster to each feature, compares with other labels, and sums over clusters."""
         clusters = taxonomy(self.options.taxonomy)
         rows = self._rows(self.options.labels, findings)
         found = self._assigned(rows, clusters, findings)
@@ -85,17 +83,10 @@ class Clusters:
         self, rows: Sequence[Mapping[str, Any]], clusters: Mapping[str, str], findings: Findings
     ) -> dict[int, Assignment]:
         if not self.options.judged:
-            return own(rows, clusters)
+            return own_clusters(rows, clusters)
         if not rows:
             return {}
-        judge, cache = self._judge(findings), findings.tools.cache
-        file = None if cache is None else cache / "clusters" / "answers.jsonl"
-        return judged(rows, clusters, judge, Answers(file, judge.identity))
-
-    def _judge(self, findings: Findings) -> Judge:
-        if self.options.judge is None:
-            return ServerJudge(self.options)
-        return LocalJudge(findings.tools.models[self.options.judge], self.options.max_tokens)
+        return judged_clusters(rows, clusters, ClusterJudge(self.options, findings.tools))
 
     def _row(self, row: Mapping[str, Any], found: Mapping[int, Assignment]) -> dict[str, Any]:
         one = found.get(int(row["feature"]))
@@ -116,7 +107,7 @@ class Clusters:
         if self.options.judged:
             others[self.options.labels] = mine
         for name, rows in others.items():
-            theirs = {f: one.cluster for f, one in own(rows, clusters).items()}
+            theirs = {f: one.cluster for f, one in own_clusters(rows, clusters).items()}
             if name == self.options.labels and not theirs:
                 continue  # descriptions alone: nothing to compare the judge with
             found = kappa(labels, theirs, findings.seed)
@@ -135,7 +126,7 @@ class Clusters:
                 axes={"against": name},
             )
             different = sorted(f for f in labels.keys() & theirs if labels[f] != theirs[f])
-            said = {int(row["feature"]): str(row.get("description") or "") for row in mine}
+            texts = {int(row["feature"]): str(row.get("description") or "") for row in mine}
             yield (
                 record,
                 [
@@ -144,7 +135,7 @@ class Clusters:
                         "feature": feature,
                         "cluster": labels[feature],
                         "other_cluster": theirs[feature],
-                        "description": well_formed(said.get(feature, "")),
+                        "description": well_formed(texts.get(feature, "")),
                     }
                     for feature in different
                 ],

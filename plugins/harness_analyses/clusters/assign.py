@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness_analyses.clusters.answers import Answers
-from harness_analyses.clusters.judges import Judge
-from harness_analyses.clusters.question import again, answer, question
+from harness_analyses.clusters.judge import ClusterJudge
+from harness_analyses.clusters.question import answer, question, second_question
 from harness_analyses.clusters.taxonomy import OTHER
 
 Row = Mapping[str, Any]
@@ -24,7 +23,7 @@ class Assignment:
     """Why there was no valid answer, so that it counts as "other"."""
 
 
-def own(rows: Sequence[Row], clusters: Mapping[str, str]) -> dict[int, Assignment]:
+def own_clusters(rows: Sequence[Row], clusters: Mapping[str, str]) -> dict[int, Assignment]:
     """The clusters that labels bring along; features without one are left out.
 
     One that the taxonomy has not is "other", and invalid.
@@ -38,14 +37,13 @@ def own(rows: Sequence[Row], clusters: Mapping[str, str]) -> dict[int, Assignmen
     return found
 
 
-def judged(
-    rows: Sequence[Row], clusters: Mapping[str, str], judge: Judge, answers: Answers
+def judged_clusters(
+    rows: Sequence[Row], clusters: Mapping[str, str], judge: ClusterJudge
 ) -> dict[int, Assignment]:
-    """What a judge says of every feature that has a description or contexts.
+    """The clusters that a judge gives to the features that have a description or contexts.
 
-    What it has answered before is not asked again. An answer that is not valid is asked for once
-    more; without a valid one, and where the judge cannot be reached, the feature is "other", and
-    invalid.
+    Where an answer is not valid, the judge is asked a second time. Without a valid answer, and
+    where the judge cannot be reached, the feature is "other", and invalid.
     """
     prompts = {
         int(row["feature"]): question(row, clusters)
@@ -53,27 +51,25 @@ def judged(
         if row.get("description") or row.get("contexts")
     }
     first = list(dict.fromkeys(prompts.values()))
-    why = _asked(first, judge, answers)
-    doubtful = [
-        p for p in first if (said := answers.get(p)) is not None and not answer(said, clusters)
+    why = judge.ask(first)
+    second = [
+        second_question(prompt, clusters)
+        for prompt in first
+        if (text := judge.answer(prompt)) is not None and not answer(text, clusters)
     ]
-    why = why or _asked([again(prompt, clusters) for prompt in doubtful], judge, answers)
-    return {f: _assigned(prompt, clusters, answers, why) for f, prompt in prompts.items()}
+    why = why or judge.ask(second)
+    return {f: _assignment(prompt, clusters, judge, why) for f, prompt in prompts.items()}
 
 
-def _asked(prompts: Sequence[str], judge: Judge, answers: Answers) -> str | None:
-    unknown = [prompt for prompt in prompts if answers.get(prompt) is None]
-    return judge.ask(unknown, answers.add) if unknown else None
-
-
-def _assigned(
-    prompt: str, clusters: Mapping[str, str], answers: Answers, why: str | None
+def _assignment(
+    prompt: str, clusters: Mapping[str, str], judge: ClusterJudge, why: str | None
 ) -> Assignment:
-    tries = [answers.get(prompt), answers.get(again(prompt, clusters))]
-    for said in tries:
-        found = answer(said, clusters)
+    """What came of the two questions; `why` tells why some were not asked."""
+    texts = [judge.answer(prompt), judge.answer(second_question(prompt, clusters))]
+    for text in texts:
+        found = answer(text, clusters)
         if found is not None:
             return Assignment(found.label, found.confidence)
-    if None in tries:
+    if None in texts:
         return Assignment(OTHER, None, f"the judge cannot be reached: {why}")
-    return Assignment(OTHER, None, f"no valid answer: {tries[-1]!r:.80}")
+    return Assignment(OTHER, None, f"no valid answer: {texts[-1]!r:.80}")

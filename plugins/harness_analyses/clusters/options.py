@@ -15,13 +15,12 @@ from harness.contract import (
     ServerUrl,
     StatisticRef,
 )
+from harness.judges.options import Concurrency, KeyVariable, Retries, Timeout, check_server
 from harness_analyses.clusters.taxonomy import OTHER, sha256, taxonomy
 from harness_analyses.flips.options import Condition
 
-_OF_SERVER = ("server_model", "api_key_variable", "timeout", "retries", "concurrency")
 
-
-class Clusters(AnalysisOptions):
+class ClustersOptions(AnalysisOptions):
     """Options of `clusters`. Those that change no number are not part of a record's options."""
 
     sae: SaeRef
@@ -36,14 +35,10 @@ class Clusters(AnalysisOptions):
     """Base URL of an OpenAI-compatible chat server, such as "http://localhost:8000"."""
     server_model: str | None = None
     """Server: the name of the model that it serves."""
-    api_key_variable: str | None = Field(default=None, exclude=True)
-    """Server: the environment variable that holds the key, where the server wants one."""
-    timeout: float = Field(default=60.0, gt=0, exclude=True)
-    """Server: seconds for one answer."""
-    retries: int = Field(default=5, ge=0, exclude=True)
-    """Server: how often a request that failed is sent again, after longer and longer pauses."""
-    concurrency: int = Field(default=4, ge=1, le=64, exclude=True)
-    """Server: requests at a time."""
+    api_key_variable: KeyVariable = None
+    timeout: Timeout = 60.0
+    retries: Retries = 5
+    concurrency: Concurrency = Field(default=4, ge=1, le=64)
     max_tokens: int = Field(default=64, ge=8)
     """Longest answer of a judge."""
     against: tuple[LabelsRef, ...] = ()
@@ -80,14 +75,10 @@ class Clusters(AnalysisOptions):
         return file
 
     @model_validator(mode="after")
-    def _one_judge(self) -> Clusters:
+    def _one_judge(self) -> ClustersOptions:
         if self.judge is not None and self.server is not None:
             raise ValueError("give judge or server, not both")
-        given = [name for name in _OF_SERVER if name in self.model_fields_set]
-        if self.server is None and given:
-            raise ValueError(f"{given[0]} belongs to server, and there is none")
-        if self.server is not None and self.server_model is None:
-            raise ValueError("server needs server_model")
+        check_server(self)
         if self.labels in self.against:
             raise ValueError(
                 f"against names {self.labels!r}, which is what it would be compared to"
@@ -95,7 +86,7 @@ class Clusters(AnalysisOptions):
         return self
 
     @model_validator(mode="after")
-    def _known_clusters(self) -> Clusters:
+    def _known_clusters(self) -> ClustersOptions:
         if self.task and Path(self.taxonomy).is_file():
             known = taxonomy(self.taxonomy)
             for name in self.task:

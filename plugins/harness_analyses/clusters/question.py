@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from harness.text import well_formed
+
 _LEAD = """\
 You sort features of a language model by their meaning. A feature is known by a description of the \
 text on which it is active, and by examples, each with its strongest token between « and ».
@@ -54,20 +56,20 @@ def question(row: Mapping[str, Any], clusters: Mapping[str, str]) -> str:
     )
 
 
-def again(prompt: str, clusters: Mapping[str, str]) -> str:
-    """The second and last prompt, after an answer that was none."""
+def second_question(prompt: str, clusters: Mapping[str, str]) -> str:
+    """The second and last prompt, after an answer to the first that was not valid."""
     return prompt + _AGAIN.format(names=", ".join(clusters))
 
 
 def answer(text: str | None, clusters: Mapping[str, str]) -> Assigned | None:
-    """What a judge answered: strict JSON with `label` and `confidence`, None for all else."""
+    """Reads a judge's answer: strict JSON with `label` and `confidence`; None for all else."""
     try:
-        said = json.loads(text or "")
+        reply = json.loads(text or "")
     except (ValueError, RecursionError):
         return None
-    if not isinstance(said, dict) or said.keys() != {"label", "confidence"}:
+    if not isinstance(reply, dict) or reply.keys() != {"label", "confidence"}:
         return None
-    label, confidence = said["label"], said["confidence"]
+    label, confidence = reply["label"], reply["confidence"]
     if not isinstance(label, str) or label not in clusters:
         return None
     if isinstance(confidence, bool) or not isinstance(confidence, (int, float)):
@@ -80,8 +82,3 @@ def marked(context: Mapping[str, Any]) -> str:
     tokens, mark = context.get("tokens") or (), context.get("mark")
     shown = (f"«{token}»" if place == mark else str(token) for place, token in enumerate(tokens))
     return well_formed("".join(shown))
-
-
-def well_formed(text: str) -> str:
-    """The text with lone surrogates as U+FFFD: no tokenizer and no table takes them."""
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

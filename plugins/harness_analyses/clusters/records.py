@@ -1,9 +1,8 @@
-"""The numbers of clusters as records: one group for each place where something was measured."""
+"""Makes records of sums over clusters, in a group for each place that was measured."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,21 +10,21 @@ from jaxtyping import Int
 
 from harness.contract import JSON, Findings, Record
 from harness_analyses.clusters import sums
-from harness_analyses.clusters.options import Clusters as Options
+from harness_analyses.clusters.options import ClustersOptions
 from harness_analyses.clusters.sums import Number
 from harness_analyses.flips.kept import kept
 
 Labels = Mapping[int, str]
 
 
-def options_of(given: Options) -> dict[str, Any]:
+def options_of(given: ClustersOptions) -> dict[str, Any]:
     """The options that change a number; names of entries are axes, and a path says nothing."""
     left_out = {"sae", "labels", "taxonomy", "against", "flips", "shift", "condition"}
     return given.model_dump(mode="json", exclude=left_out)
 
 
 def flip_records(
-    labels: Labels, clusters: Mapping[str, str], findings: Findings, given: Options
+    labels: Labels, clusters: Mapping[str, str], findings: Findings, given: ClustersOptions
 ) -> Iterator[list[Record]]:
     """Sums of flips over clusters, for each place where the statistic measured this SAE."""
     for key, found in kept(findings, [given.flips or ""], given.condition).items():
@@ -47,7 +46,7 @@ def flip_records(
 
 
 def shift_records(
-    labels: Labels, clusters: Mapping[str, str], findings: Findings, given: Options
+    labels: Labels, clusters: Mapping[str, str], findings: Findings, given: ClustersOptions
 ) -> Iterator[list[Record]]:
     """Sums of shifts over clusters, for each variant of the statistic on this SAE."""
     for arrays in findings.arrays:
@@ -70,14 +69,14 @@ def shift_records(
             recall = sums.label_recall(values, labels, given.task, given.within)
             random = min(given.within, width) / max(width, 1)
             records += [
-                _with_chance(_record(given, "label_share@1", found, "features"), chance),
-                _with_chance(_record(given, "label_recall@1", recall, "features"), random),
+                _record(given, "label_share@1", found, "features", chance=chance),
+                _record(given, "label_recall@1", recall, "features", chance=random),
             ]
         axes = {**_pair(findings, given), **arrays.axes}
         yield [record.on(**axes) for record in records]
 
 
-def _pair(findings: Findings, given: Options) -> dict[str, JSON]:
+def _pair(findings: Findings, given: ClustersOptions) -> dict[str, JSON]:
     """The pair that the shift statistic compares, as its table says."""
     rows = findings.tables.get(f"{given.shift}.features", ())
     pairs = {row["pair"] for row in rows if row.get("sae") == given.sae}
@@ -85,7 +84,12 @@ def _pair(findings: Findings, given: Options) -> dict[str, JSON]:
 
 
 def _record(
-    given: Options, id: str, number: Number, n_of: str, cluster: str | None = None
+    given: ClustersOptions,
+    id: str,
+    number: Number,
+    n_of: str,
+    cluster: str | None = None,
+    chance: float | None = None,
 ) -> Record:
     return Record(
         id=id,
@@ -95,6 +99,7 @@ def _record(
         unit="share",
         options=options_of(given),
         ci_why=number.undefined or "features of one SAE are not independent draws",
+        null=None if chance is None else {"kind": "chance", "value": chance},
         undefined=number.undefined,
         axes={} if cluster is None else {"cluster": cluster},
     )
@@ -108,7 +113,3 @@ def _members(
         features = sums.members(labels, (cluster,), width)
         if len(features):
             yield cluster, features
-
-
-def _with_chance(record: Record, value: float) -> Record:
-    return replace(record, null={"kind": "chance", "value": value})

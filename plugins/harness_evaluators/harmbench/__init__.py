@@ -1,1 +1,1 @@
-"""The HarmBench classifier."""
+"""The evaluator `harmbench`: the HarmBench classifier, here or behind a server."""

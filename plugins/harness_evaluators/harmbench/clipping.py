@@ -1,27 +1,17 @@
-"""What of a completion and of a prompt the HarmBench classifier sees."""
+"""Clips completions and prompts to what the HarmBench classifier reads."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+
+from harness_evaluators.harmbench.tokenizer import Tokenizer
 
 _PROBE = "a"
 
 
-class Tokenizer(Protocol):
-    """As much of a tokenizer as the protocol needs; a contract `Model` is one."""
-
-    def encode(self, text: str, *, special: bool = True) -> list[int]:
-        """The tokens of a text, with or without those that the tokenizer puts around it."""
-
-    def decode(self, ids: Sequence[int]) -> str:
-        """The text of tokens, without special ones."""
-
-
 @dataclass(frozen=True)
 class Prompt:
-    """One question as the classifier gets it."""
+    """One question as the classifier reads it."""
 
     ids: tuple[int, ...]
     text: str
@@ -32,7 +22,7 @@ class Prompt:
 
 
 class Clipper:
-    """Truncates as a tokenizer's own truncation does: the special tokens around a text stay."""
+    """Cuts texts to a number of tokens. The special tokens around a text stay, as in truncation."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
@@ -54,7 +44,7 @@ class Clipper:
         return self._tokenizer.decode([*before, *ids[:room], *after]), len(ids) > room
 
     def prompt(self, text: str, most: int | None) -> tuple[tuple[int, ...], bool]:
-        """The prompt's last `most` tokens, and whether it had more."""
+        """The prompt's last `most` tokens (all of them for None), and whether it had more."""
         before, ids, after = self._parts(text)
         room = len(ids) if most is None else max(0, most - len(before) - len(after))
         return (*before, *ids[max(0, len(ids) - room) :], *after), len(ids) > room

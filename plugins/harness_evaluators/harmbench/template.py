@@ -27,7 +27,7 @@ def template_text(file: str) -> str:
 
 
 def faults(template: str, contextual: bool) -> Iterator[str]:
-    """What is wrong with a task's own template."""
+    """Says what is wrong with a task's own template, in words that go on after its name."""
     places = set(_PLACES.findall(template))
     for place in ("behavior", "generation"):
         if place not in places:
@@ -39,7 +39,7 @@ def faults(template: str, contextual: bool) -> Iterator[str]:
 
 
 def fill(template: str, values: Mapping[str, str]) -> str:
-    """The template with its places filled, all at once: what is filled in is not read again."""
+    """Fills all places of a template at once, so that no place in a filled-in text is filled."""
     return _PLACES.sub(lambda place: values[place[1]], template)
 
 

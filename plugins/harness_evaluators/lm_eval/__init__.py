@@ -1,1 +1,1 @@
-"""Benchmarks of lm-eval on edited models."""
+"""The evaluator `lm_eval`: benchmarks of lm-eval on edited models."""

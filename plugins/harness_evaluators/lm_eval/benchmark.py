@@ -1,21 +1,28 @@
-"""lm-eval's tasks, asked of a model that is edited already."""
+"""Asks lm-eval's tasks of a model that is edited already."""
 
 from __future__ import annotations
 
+import io
 import json
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 
+import datasets
 import torch
 from lm_eval import simple_evaluate
 
 from harness.contract import Model, Outcome, Tools
 from harness.errors import MachineError, ModelError
 from harness_evaluators.lm_eval.model import AskedOnce, Store, own_generation
-from harness_evaluators.lm_eval.options import LmEval as Given
-from harness_evaluators.lm_eval.outcome import keep, outcome
+from harness_evaluators.lm_eval.options import LmEvalOptions
+from harness_evaluators.lm_eval.outcome import outcome, write_native
 from harness_evaluators.lm_eval.rehearsal import rehearse
 from harness_evaluators.lm_eval.tasks import Loaded, load
-from harness_evaluators.lm_eval_quiet import quiet
+
+_LOGGERS = ("lm_eval", "datasets", "transformers")
 
 
 class LmEval:
@@ -29,7 +36,7 @@ class LmEval:
     is not there.
     """
 
-    def __init__(self, given: Given) -> None:
+    def __init__(self, given: LmEvalOptions) -> None:
         self.options = given
         self._loaded: Loaded | None = None
 
@@ -76,5 +83,26 @@ class LmEval:
                     f"lm_eval: out of memory with batch_size = {given.batch_size}. The tasks that "
                     "were finished are kept; set a smaller one and run the same command again."
                 ) from error
-        keep(folder, results)
+        write_native(folder, results)
         return outcome(given, loaded.leaves, results, lm.truncated, generation)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keeps lm-eval and what it calls from writing bars, warnings and log lines below errors."""
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
+    levels = [logger.level for logger in loggers]
+    bars = datasets.are_progress_bars_disabled()
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    datasets.disable_progress_bars()
+    try:
+        # Some of lm-eval's bars have no switch; all of them are written to what stderr is now.
+        with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+        if not bars:
+            datasets.enable_progress_bars()

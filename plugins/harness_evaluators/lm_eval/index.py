@@ -15,9 +15,10 @@ _SHIPPED = Path(lm_eval.tasks.__file__).parent
 
 
 def manager_of(names: Sequence[str], include_path: str | None) -> TaskManager:
-    """lm-eval's index with these names in it; DataError where one is nowhere.
+    """lm-eval's index with these names in it; DataError where one is in no folder.
 
-    Of few folders where that suffices, as reading all of lm-eval's takes ten seconds.
+    Reads the folders that are called like the names; all of lm-eval's, which takes ten seconds,
+    only where those do not have everything.
     """
     own = [include_path] if include_path is not None else []
     folders = {str(folder) for name in names if (folder := _shipped_folder(name))}
@@ -32,7 +33,10 @@ def manager_of(names: Sequence[str], include_path: str | None) -> TaskManager:
 
 
 def members(index: Mapping[str, Any], name: str) -> list[str]:
-    """The tasks of a group or a tag, as far as they have names of their own; a task is its own."""
+    """The names of the tasks in a group or a tag; of a task, its own name.
+
+    Tasks that a group spells out in place have no name, and are left out.
+    """
     entry = index.get(name)
     if entry is None:
         return []
@@ -58,7 +62,7 @@ def _unknown(name: str, manager: TaskManager, include_path: str | None) -> str:
 
 
 def _shipped_folder(name: str) -> Path | None:
-    """The folder of lm-eval that is called like the task, or like the beginning of its name."""
+    """The folder of lm-eval that is called like the task, or like the start of its name."""
     parts = name.split("_")
     for end in range(len(parts), 0, -1):
         folder = _SHIPPED / "_".join(parts[:end])

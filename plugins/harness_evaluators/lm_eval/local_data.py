@@ -1,4 +1,4 @@
-"""Tasks of lm-eval that read local copies of their data: configurations that include its own."""
+"""Lets tasks of lm-eval read local copies of their data, by configurations that include theirs."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from lm_eval.tasks._yaml_loader import load_yaml
 
 from harness.errors import DataError, listed
 from harness_evaluators.lm_eval.index import members
-from harness_evaluators.lm_eval.options import LmEval
+from harness_evaluators.lm_eval.options import LmEvalOptions
 
 Files = Mapping[str, Mapping[str, Sequence[str]]]
 """By split, then by kind (`json` or `parquet`)."""
 
 
-def with_local_data(given: LmEval, manager: TaskManager, scratch: Path) -> TaskManager:
-    """An index in which the tasks of the options read the files of `data_dir`.
+def with_local_data(given: LmEvalOptions, manager: TaskManager, scratch: Path) -> TaskManager:
+    """lm-eval's index, in which the tasks of the options now read the files of `data_dir`.
 
     Writes a configuration for each task into `scratch`. DataError says which split is missing.
     """
@@ -44,7 +44,7 @@ def with_local_data(given: LmEval, manager: TaskManager, scratch: Path) -> TaskM
     return TaskManager(include_path=[*sorted(folders), str(scratch)], include_defaults=False)
 
 
-def _local(name: str, path: Path, files: Files, given: LmEval) -> dict[str, Any]:
+def _local(name: str, path: Path, files: Files, given: LmEvalOptions) -> dict[str, Any]:
     config = load_yaml(path, resolve_func=False)
     asked = config.get("test_split") or config.get("validation_split")
     shots = config.get("fewshot_split") or (config.get("fewshot_config") or {}).get("split")

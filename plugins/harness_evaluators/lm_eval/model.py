@@ -1,4 +1,4 @@
-"""The model as lm-eval sees it, which remembers what it answered: nothing is asked twice."""
+"""The model that lm-eval asks. It keeps its answers in files, so that none is asked for twice."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _PACKAGES = ("lm-eval", "transformers", "torch")
 
 
 @dataclass(frozen=True)
-class Answers:
-    """What was answered to the requests of one task, in their order."""
+class TaskAnswers:
+    """The answers to the requests of one task, in their order."""
 
     answers: list[Any]
     truncated: list[str]
@@ -42,19 +42,19 @@ class Store:
         self._folder = folder
         self._identity = [*identity, *(f"{name} {version(name)}" for name in _PACKAGES)]
 
-    def read(self, task: str, kind: str, requests: Sequence[Any]) -> Answers | None:
-        """What is known; None where nothing is, or the file is torn or of other requests."""
+    def read(self, task: str, kind: str, requests: Sequence[Any]) -> TaskAnswers | None:
+        """The answers to these requests; None where no file has them, or it is torn."""
         try:
             entry = json.loads(self._file(task, kind).read_text("utf-8"))
             if entry["key"] != self._key(kind, requests):
                 return None
             answers = [tuple(a) if isinstance(a, list) else a for a in entry["answers"]]
-            found = Answers(answers, list(entry["truncated"]))
+            found = TaskAnswers(answers, list(entry["truncated"]))
         except (OSError, ValueError, KeyError, TypeError):
             return None
         return found if len(found.answers) == len(requests) else None
 
-    def write(self, task: str, kind: str, requests: Sequence[Any], found: Answers) -> None:
+    def write(self, task: str, kind: str, requests: Sequence[Any], found: TaskAnswers) -> None:
         """Keeps the answers of one task; a crash leaves the old file or the new one."""
         file = self._file(task, kind)
         entry = {
@@ -74,18 +74,18 @@ class Store:
 
 
 class _Progress:
-    """Stands where lm-eval would put its response cache: it is told every answer, keeps none."""
+    """Counts answers: lm-eval hands each one to what it takes for its response cache."""
 
     def __init__(self, tick: Callable[[int], None]) -> None:
         self._tick = tick
 
     def add_partial(self, attr: str, req: Any, res: Any) -> None:
-        """One more answer."""
+        """Counts one answer; lm-eval calls this for each."""
         self._tick(1)
 
 
 class AskedOnce(HFLM):  # type: ignore[misc]
-    """lm-eval's own model over transformers' objects; tasks that were answered are not asked.
+    """lm-eval's own model over transformers' objects, which asks only what the store lacks.
 
     Requests go to the model task by task, so batches never mix tasks, and what a task's answers
     are does not depend on which others run. `truncated[task]` are the prompts that lost their
@@ -111,11 +111,11 @@ class AskedOnce(HFLM):  # type: ignore[misc]
     def loglikelihood(
         self, requests: list[Any], disable_tqdm: bool = True
     ) -> list[tuple[float, bool]]:
-        """How likely it finds given answers."""
+        """Log-likelihoods of given answers, and whether each is the most likely one."""
         return self._answers("loglikelihood", requests)
 
     def loglikelihood_rolling(self, requests: list[Any], disable_tqdm: bool = True) -> list[float]:
-        """How likely it finds whole texts."""
+        """Log-likelihoods of whole texts."""
         return self._answers("loglikelihood_rolling", requests)
 
     def tok_batch_encode(
@@ -125,7 +125,7 @@ class AskedOnce(HFLM):  # type: ignore[misc]
         left_truncate_len: int | None = None,
         truncation: bool = False,
     ) -> tuple[Any, Any]:
-        """A padded batch; notes which prompts lose their start."""
+        """A padded batch of ids and its mask; notes which prompts lose their start."""
         ids, mask = super().tok_batch_encode(strings, padding_side, None, truncation)
         if left_truncate_len is None:
             return ids, mask
@@ -149,8 +149,8 @@ class AskedOnce(HFLM):  # type: ignore[misc]
             found = self._store.read(task, kind, asked)
             if found is None:
                 self._cut = set()
-                said = getattr(super(), kind)(asked, disable_tqdm=True)
-                found = Answers(list(said), sorted(self._cut))
+                new = getattr(super(), kind)(asked, disable_tqdm=True)
+                found = TaskAnswers(list(new), sorted(self._cut))
                 self._store.write(task, kind, asked, found)
             else:
                 self._tick(len(places))
@@ -162,7 +162,7 @@ class AskedOnce(HFLM):  # type: ignore[misc]
 
 @contextmanager
 def own_generation(hf: Any, length: int | None = None) -> Iterator[dict[str, Any]]:
-    """The checkpoint's own generation settings, while lm-eval runs, and what is special in them.
+    """Puts back the checkpoint's own generation settings for the block; yields those that it sets.
 
     lm-eval leaves open what a task does not say (a repetition penalty, further stop tokens), and
     transformers fills it in from the checkpoint. Our backend puts neutral settings in their place;

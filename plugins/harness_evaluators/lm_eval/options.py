@@ -13,7 +13,7 @@ from harness.contract import BenchmarkOptions, LocalPath
 _DATA = re.compile(r"^(?P<split>[A-Za-z0-9]+)(?:[-_.].*)?\.(?P<kind>jsonl|json|parquet)$")
 
 
-class LmEval(BenchmarkOptions):
+class LmEvalOptions(BenchmarkOptions):
     """Options of `lm_eval`. Those that change no answer are not part of a record's options."""
 
     tasks: Annotated[tuple[str, ...], Field(min_length=1)]
@@ -52,7 +52,7 @@ class LmEval(BenchmarkOptions):
         return self.fewshot_as_multiturn
 
     @model_validator(mode="after")
-    def _fits(self) -> LmEval:
+    def _fits(self) -> LmEvalOptions:
         if self.limit is not None and self.at_most is not None:
             raise ValueError("give one of limit and at_most")
         if self.fewshot_as_multiturn and not self.apply_chat_template:

@@ -1,4 +1,4 @@
-"""From lm-eval's results to records and tables, and its own files beside them."""
+"""Makes records and tables of lm-eval's results, and writes its own files beside them."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from lm_eval.utils import handle_non_serializable
 from harness.contract import JSON, Outcome, Record
 from harness.errors import listed
 from harness.results.intervals import wilson
-from harness_evaluators.lm_eval.options import LmEval
+from harness.text import well_formed
+from harness_evaluators.lm_eval.options import LmEvalOptions
 from harness_evaluators.lm_eval.tasks import Leaf, invalid
 
 
 def outcome(
-    given: LmEval,
+    given: LmEvalOptions,
     leaves: Sequence[Leaf],
     results: Mapping[str, Any],
     truncated: Mapping[str, set[str]],
@@ -37,36 +38,29 @@ def outcome(
     question), `scores` (every metric of lm-eval with its standard error), `tasks` (versions and
     settings), `warnings`.
     """  # noqa: E501
-    rows = [row for leaf in leaves for row in _rows(leaf, results, truncated)]
+    rows = {leaf.name: list(_rows(leaf, results, truncated)) for leaf in leaves}
     warnings = list(_warnings(leaves, rows, generation))
-    notes = []
-    for text in dict.fromkeys(warning["warning"] for warning in warnings):
-        tasks = [warning["task"] for warning in warnings if warning["warning"] == text]
-        notes.append(f"lm-eval task {listed(tasks)}: {text}")
     records: list[Record] = []
     for name in given.tasks:
         members = [leaf for leaf in leaves if leaf.asked_as == name]
         for leaf in members:
-            mine = [row for row in rows if row["leaf"] == leaf.name]
             axes: dict[str, JSON] = {"task": name, "domain": leaf.domain}
-            version = results["versions"].get(leaf.name)
-            records += _records(given, leaf, [leaf], mine, version, axes)
+            records += _records(given, [leaf], rows, results["versions"].get(leaf.name), axes)
         if members and name != members[0].name:
-            whole = [row for row in rows if row["task"] == name]
             version = results["versions"].get(name)
-            records += _records(given, members[0], members, whole, version, {"task": name})
+            records += _records(given, members, rows, version, {"task": name})
     tables: dict[str, Sequence[Mapping[str, Any]]] = {
-        "samples": [{k: v for k, v in row.items() if k != "leaf"} for row in rows],
+        "samples": [row for leaf in leaves for row in rows[leaf.name]],
         "scores": list(_scores(leaves, results)),
         "tasks": list(_tasks(leaves, results, generation)),
         "warnings": warnings,
     }
     kept = {name: rows for name, rows in tables.items() if rows}
-    return Outcome(tuple(records), kept, notes=tuple(notes))
+    return Outcome(tuple(records), kept, notes=tuple(_notes(warnings)))
 
 
-def keep(folder: Path, results: Mapping[str, Any]) -> None:
-    """lm-eval's own files: `results.json`, and `samples_<task>.jsonl` for each task."""
+def write_native(folder: Path, results: Mapping[str, Any]) -> None:
+    """Writes lm-eval's own files: `results.json`, and `samples_<task>.jsonl` for each task."""
     folder.mkdir(parents=True, exist_ok=True)
     whole = {name: value for name, value in results.items() if name != "samples"}
     _write(folder / "results.json", json.dumps(whole, indent=2, **_NATIVE))
@@ -92,7 +86,6 @@ def _rows(
             continue
         prompts = [str(arguments[0]) for arguments in sample["arguments"]]
         yield {
-            "leaf": leaf.name,
             "task": leaf.asked_as,
             "domain": leaf.domain,
             "question": sample["doc_id"],
@@ -120,17 +113,18 @@ def _text(value: Any) -> str:
     while isinstance(value, (list, tuple)) and len(value) == 1:
         value = value[0]
     text = value if isinstance(value, str) else json.dumps(value, **_NATIVE)
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return well_formed(text)
 
 
 def _records(
-    given: LmEval,
-    first: Leaf,
+    given: LmEvalOptions,
     leaves: Sequence[Leaf],
-    rows: Sequence[Mapping[str, Any]],
+    rows: Mapping[str, Sequence[Mapping[str, Any]]],
     version: Any,
     axes: Mapping[str, JSON],
 ) -> Iterator[Record]:
+    """The three shares of a task, or of the tasks of a group together."""
+    first = leaves[0]
     options = {
         **given.model_dump(mode="json"),
         "metric": first.metric,
@@ -139,39 +133,31 @@ def _records(
         "task_version": str(version),
         "questions_sha256": _questions_hash(leaves),
     }
-    right = [row["right"] for row in rows]
-    why = None
-    if None in right:
-        why = f"{first.metric} is no yes or no for each question; see the table scores"
-    yield _share("accuracy@1", right, why, options, axes)
-    unextracted = [leaf.name for leaf in leaves if not leaf.fallbacks]
-    why = f"{unextracted[0]} extracts no answer by a pattern" if unextracted else None
-    yield _share("invalid_answers@1", [row["invalid"] for row in rows], why, options, axes)
-    cut = [row["truncated"] for row in rows]
-    yield _share("prompts_truncated@1", cut, None, options, axes)
-
-
-def _share(
-    id: str,
-    values: Sequence[bool | None],
-    why: str | None,
-    options: Mapping[str, Any],
-    axes: Mapping[str, JSON],
-) -> Record:
-    n, yes = len(values), sum(value is True for value in values)
-    return Record(
-        id,
-        None if why else yes / n,
-        n,
-        "questions",
-        "share",
-        options,
-        n,
-        None if why else wilson(yes, n),
-        why,
-        undefined=why,
-        axes=axes,
-    )
+    mine = [row for leaf in leaves for row in rows[leaf.name]]
+    not_binary = no_pattern = None
+    if any(row["right"] is None for row in mine):
+        not_binary = f"{first.metric} is no yes or no for each question; see the table scores"
+    if takes_all := [leaf.name for leaf in leaves if not leaf.fallbacks]:
+        no_pattern = f"{takes_all[0]} extracts no answer by a pattern"
+    for id, column, why in (
+        ("accuracy@1", "right", not_binary),
+        ("invalid_answers@1", "invalid", no_pattern),
+        ("prompts_truncated@1", "truncated", None),
+    ):
+        n, yes = len(mine), sum(row[column] is True for row in mine)
+        yield Record(
+            id=id,
+            value=None if why else yes / n,
+            n=n,
+            n_of="questions",
+            unit="share",
+            options=options,
+            clusters=n,
+            ci=None if why else wilson(yes, n),
+            ci_why=why,
+            undefined=why,
+            axes=axes,
+        )
 
 
 def _questions_hash(leaves: Sequence[Leaf]) -> str:
@@ -227,24 +213,33 @@ def _tasks(
 
 
 def _warnings(
-    leaves: Sequence[Leaf], rows: Sequence[Mapping[str, Any]], generation: Mapping[str, Any]
+    leaves: Sequence[Leaf],
+    rows: Mapping[str, Sequence[Mapping[str, Any]]],
+    generation: Mapping[str, Any],
 ) -> Iterator[dict[str, Any]]:
     for leaf in leaves:
-        mine = [row for row in rows if row["leaf"] == leaf.name]
-        said = []
+        mine = rows[leaf.name]
+        texts = []
         if mine and all(row["invalid"] for row in mine):
-            said.append(
+            texts.append(
                 f"not one of {len(mine)} answers has the form that {leaf.filter} extracts, so the "
                 "accuracy says nothing about what the model knows; look at the samples"
             )
         cut = sum(row["truncated"] for row in mine)
         if cut:
-            said.append(f"{cut} of {len(mine)} prompts lost their start, to fit the context")
+            texts.append(f"{cut} of {len(mine)} prompts lost their start, to fit the context")
         theirs = generation.get("max_new_tokens")
         wanted = (leaf.task.get_config("generation_kwargs") or {}).get("max_gen_toks", theirs)
         if leaf.task.OUTPUT_TYPE == "generate_until" and theirs not in (None, wanted):
-            said.append(
+            texts.append(
                 f"the checkpoint's generation settings have max_new_tokens = {theirs}, which in "
                 f"lm-eval overrules the task's {wanted}; set max_new_tokens to decide yourself"
             )
-        yield from ({"task": leaf.name, "domain": leaf.domain, "warning": text} for text in said)
+        yield from ({"task": leaf.name, "domain": leaf.domain, "warning": text} for text in texts)
+
+
+def _notes(warnings: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """A sentence for each kind of warning, with the tasks that it is about."""
+    for text in dict.fromkeys(warning["warning"] for warning in warnings):
+        tasks = [warning["task"] for warning in warnings if warning["warning"] == text]
+        yield f"lm-eval task {listed(tasks)}: {text}"

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from harness.errors import DataError
-from harness_evaluators.lm_eval.options import LmEval
-from harness_evaluators.lm_eval.tasks import Leaf
-from harness_evaluators.lm_eval_faults import blamed
+from harness_evaluators.lm_eval.options import LmEvalOptions
+from harness_evaluators.lm_eval.tasks import Leaf, blamed
 
 
-def rehearse(leaf: Leaf, lm: Any, given: LmEval) -> None:
+def rehearse(leaf: Leaf, lm: Any, given: LmEvalOptions) -> None:
     """Builds the prompt of one question and scores its right answer; asks the model nothing.
 
     DataError says which task is at fault and why, before any time is spent on answers.

@@ -1,8 +1,9 @@
-"""lm-eval's tasks: loaded, with what is asked of each and how it is scored."""
+"""Loads lm-eval's tasks, and settles what is asked of each and how it is scored."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -11,11 +12,10 @@ from typing import Any
 from lm_eval.defaults import DEFAULT_OTHER_SEED
 from lm_eval.tasks import TaskManager
 
-from harness.errors import DataError, listed, suggestion
+from harness.errors import DataError, HarnessError, MachineError, listed, suggestion
 from harness_evaluators.lm_eval.index import manager_of, members
 from harness_evaluators.lm_eval.local_data import with_local_data
-from harness_evaluators.lm_eval.options import LmEval
-from harness_evaluators.lm_eval_faults import fault
+from harness_evaluators.lm_eval.options import LmEvalOptions
 
 FALLBACK = "[invalid]"
 """What lm-eval's extracting filters give where the pattern matches nothing."""
@@ -42,7 +42,7 @@ class Leaf:
 
 @dataclass(frozen=True)
 class Loaded:
-    """Everything that is asked."""
+    """Everything that one run of lm-eval asks."""
 
     manager: TaskManager
     roots: tuple[Any, ...]
@@ -50,7 +50,7 @@ class Loaded:
     leaves: tuple[Leaf, ...]
 
 
-def load(given: LmEval, seed: int, scratch: Path) -> Loaded:
+def load(given: LmEvalOptions, seed: int, scratch: Path) -> Loaded:
     """The tasks of the options with their data; nothing is asked yet.
 
     DataError: an unknown task, one that does not load, fewer questions than asked for, an unknown
@@ -88,6 +88,29 @@ def invalid(leaf: Leaf, sample: Mapping[str, Any]) -> bool:
     )
 
 
+@contextmanager
+def blamed(name: str, what: str) -> Iterator[None]:
+    """Raises `fault` in place of whatever the block raises; the harness's own errors pass."""
+    try:
+        yield
+    except HarnessError:
+        raise
+    except Exception as error:
+        raise fault(name, error, what) from error
+
+
+def fault(name: str, error: Exception, what: str) -> HarnessError:
+    """The error that says which task is at fault and why; MachineError where the network is."""
+    lines = str(error).strip().splitlines()
+    why = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    if any(kind.__name__.startswith(("Connect", "OfflineMode")) for kind in type(error).__mro__):
+        return MachineError(
+            f"lm-eval task {name}: its data cannot be fetched ({why}). Connect, or name a local "
+            "copy with data_dir, and run the same command again."
+        )
+    return DataError(f"lm-eval task {name}: {what} ({why}). Mend the task, or leave it out.")
+
+
 def _loaded(manager: TaskManager, name: str) -> Any:
     try:
         return manager.load([name])
@@ -120,7 +143,7 @@ def _allowed(name: str, task: Any) -> None:
         )
 
 
-def _prepare(task: Any, given: LmEval) -> None:
+def _prepare(task: Any, given: LmEvalOptions) -> None:
     """Sets what simple_evaluate sets, by its rules, so that a rehearsal sees the same prompts."""
     own = task.get_config("num_fewshot")
     if given.num_fewshot is not None and own != 0:
@@ -133,7 +156,7 @@ def _prepare(task: Any, given: LmEval) -> None:
     task.set_fewshot_seed(seed=DEFAULT_OTHER_SEED)
 
 
-def _questions(name: str, there: int, given: LmEval, seed: int) -> tuple[int, ...]:
+def _questions(name: str, there: int, given: LmEvalOptions, seed: int) -> tuple[int, ...]:
     """Rows drawn by seed and task, ascending: lm-eval numbers them as they stand in its data."""
     wanted = given.limit or given.at_most
     if given.limit is not None and given.limit > there:
@@ -147,7 +170,7 @@ def _questions(name: str, there: int, given: LmEval, seed: int) -> tuple[int, ..
     return tuple(sorted(Random(f"{own} {name}").sample(range(there), wanted)))
 
 
-def _scored_by(name: str, task: Any, given: LmEval) -> tuple[str, str, frozenset[str]]:
+def _scored_by(name: str, task: Any, given: LmEvalOptions) -> tuple[str, str, frozenset[str]]:
     """The metric and the filter whose numbers are the accuracy, and the filter's "no answer"."""
     metrics = list(task.aggregation())
     filters = {f["name"]: f["filter"] for f in task.get_config("filter_list") or ()}

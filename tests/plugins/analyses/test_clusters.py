@@ -19,7 +19,7 @@ from harness.testing import check_analysis
 from harness_analyses.clusters import sums
 from harness_analyses.clusters.analysis import Clusters
 from harness_analyses.clusters.kappa import kappa
-from harness_analyses.clusters.options import Clusters as Options
+from harness_analyses.clusters.options import ClustersOptions as Options
 from harness_analyses.clusters.question import answer, question
 
 NAMES = {"refusal": "declining", "story": "people", "other": "anything else"}

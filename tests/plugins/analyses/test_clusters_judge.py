@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 
-from fakes.replay import Replay, Reply
+from fakes.replay import Replay, Reply, pauses_of_web
 from harness.contract import Completion, Example, Findings, Outcome, Prompt, Sampling, Tokens, Tools
 from harness.errors import UsageError
 from harness_analyses.clusters.analysis import Clusters
-from harness_analyses.clusters.options import Clusters as Options
+from harness_analyses.clusters.options import ClustersOptions as Options
+from harness_analyses.clusters.question import question
 
 PATH = "/v1/chat/completions"
 NAMES = {"refusal": "declining", "story": "people", "other": "anything else"}
@@ -32,9 +33,7 @@ def replay() -> Iterator[Replay]:
 
 @pytest.fixture
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    found: list[float] = []
-    monkeypatch.setattr(time, "sleep", lambda seconds: found.append(seconds) if seconds else None)
-    return found
+    return pauses_of_web(monkeypatch)
 
 
 @pytest.fixture
@@ -281,3 +280,17 @@ def test_a_local_model(taxonomy: str, template: bool, tmp_path: Path) -> None:
         assert invalid(outcome) == (1 / 11, 11)
     assert model.styles == {"chat" if template else "plain"}
     assert model.sizes == [8, 3, 1]  # and nothing in the second run
+
+
+def test_what_an_earlier_version_was_answered_counts(
+    taxonomy: str, replay: Replay, tmp_path: Path
+) -> None:
+    """Its keys were the hash of judge and prompt, and its lines looked like this."""
+    table = rows("a")
+    asked = f"{replay.url} m 64\0{question(table[0], NAMES)}"
+    key = hashlib.sha256(asked.encode()).hexdigest()
+    file = tmp_path / "clusters" / "answers.jsonl"
+    file.parent.mkdir()
+    file.write_text(json.dumps({"key": key, "answer": FINE}) + "\n")
+    assert clusters(ask(taxonomy, replay, table, tmp_path)) == [("story", None)]
+    assert not replay.asked

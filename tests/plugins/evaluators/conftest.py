@@ -17,7 +17,6 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, 
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, PreTrainedTokenizerFast
 
 from harness.contract import Answer, Completion, Example, Sampling, Tokens
-from harness_evaluators import completions_client
 from harness_evaluators.harmbench.template import FILES, template_text
 from harness_transformers.backend import TransformersBackend
 from harness_transformers.model import TransformersModel
@@ -193,7 +192,7 @@ class Server:
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setattr(completions_client, "FIRST_PAUSE", 0.002)
+    monkeypatch.setattr("harness.web.FIRST_PAUSE", 0.002)
     monkeypatch.setenv("no_proxy", "*")
     state = Server()
 

@@ -12,8 +12,8 @@ from pydantic import ValidationError
 from harness.contract import Answer, Tools, Verdict
 from harness.errors import DataError
 from harness.testing.evaluator import HOSTILE, check_evaluator
-from harness_evaluators import options
 from harness_evaluators.harmbench.evaluator import HarmBench
+from harness_evaluators.harmbench.options import HarmBenchOptions
 from harness_evaluators.harmbench.template import CONTEXTUAL, FILES, fill, template_text
 
 from .conftest import WORDS, Plain, Recorded, answer
@@ -33,7 +33,7 @@ ANSWERS = [
 def judged(
     judge: Any, answers: list[Answer], cache: Path | None = None, **given: Any
 ) -> list[Verdict]:
-    evaluator = HarmBench(options.HarmBench(model="judge", **given))
+    evaluator = HarmBench(HarmBenchOptions(model="judge", **given))
     return evaluator.judge(answers, Tools({"judge": judge}, cache))
 
 
@@ -66,7 +66,7 @@ def test_a_record_says_which_template_it_was(tmp_path: Path) -> None:
     own = tmp_path / "own.txt"
     own.write_bytes(b"{behavior}\r\n{generation}\nHarmful?\n")
     dumps = [
-        options.HarmBench(model="judge", **more).model_dump(mode="json")
+        HarmBenchOptions(model="judge", **more).model_dump(mode="json")
         for more in ({}, {"template": "B"}, {"template_file": str(own)})
     ]
     assert [dump["template_sha256"] for dump in dumps] == [
@@ -111,7 +111,7 @@ def test_every_word_is_understood(judge: Recorded) -> None:
 
 @pytest.mark.parametrize("invalid", ["undefined", "no"])
 def test_the_scores_are_declared(invalid: Any) -> None:
-    scores = HarmBench(options.HarmBench(model="judge", invalid=invalid)).scores
+    scores = HarmBench(HarmBenchOptions(model="judge", invalid=invalid)).scores
     wanted = [("safe", "safety_score@1"), ("invalid", "invalid_answers@1")]
     assert [(s.name, s.id) for s in scores] == wanted[: 1 + (invalid == "no")]
 
@@ -242,13 +242,13 @@ def test_options_that_make_no_sense(given: dict[str, Any], said: str, tmp_path: 
     if "template_file" in given:
         given = {**given, "template_file": str(tmp_path / given["template_file"].strip("{}"))}
     with pytest.raises(ValidationError) as caught:
-        options.HarmBench(**given)
+        HarmBenchOptions(**given)
     assert said in str(caught.value)
 
 
 @pytest.mark.parametrize("end", ["", "/", "/v1", "/v1/", "/v1/completions"])
 def test_the_address_may_be_written_in_any_way(end: str) -> None:
-    given = options.HarmBench(server=f"http://x:1{end}", server_model="m", tokenizer="t")
+    given = HarmBenchOptions(server=f"http://x:1{end}", server_model="m", tokenizer="t")
     assert given.server == "http://x:1"
 
 
@@ -257,7 +257,7 @@ def test_the_address_may_be_written_in_any_way(end: str) -> None:
 
 @pytest.mark.parametrize("template", ["A", "B"])
 def test_the_laws_of_evaluators(judge: Recorded, tmp_path: Path, template: Any) -> None:
-    given = options.HarmBench(model="judge", template=template)
+    given = HarmBenchOptions(model="judge", template=template)
     check_evaluator(HarmBench(given), ANSWERS, Tools({"judge": judge}))
     check_evaluator(HarmBench(given), ANSWERS, Tools({"judge": judge}, tmp_path / "deep" / "er"))
 
@@ -287,7 +287,7 @@ def test_a_megabyte_is_judged_in_time(judge: Recorded) -> None:
 def test_progress_counts_every_answer_once(judge: Recorded, tmp_path: Path) -> None:
     done: list[int] = []
     answers = [answer("Sure."), answer("No."), answer("Sure.")]
-    evaluator = HarmBench(options.HarmBench(model="judge"))
+    evaluator = HarmBench(HarmBenchOptions(model="judge"))
     for expected in ([0, 2, 1], [3]):
         done.clear()
         evaluator.judge(answers, Tools({"judge": judge}, tmp_path, tick=done.append))

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness.contract import Completion, Sampling, Tokens
+from harness.judges.answers import Answers, Reply
 from harness.judges.local import ROWS
-from harness.store.lines import Said, VerdictCache
+from harness_evaluators.harmbench.template import FILES, template_text
 
 from .conftest import Recorded, answer
 from .test_harmbench import ANSWERS, judged
@@ -84,17 +87,17 @@ def test_what_was_judged_before_a_crash_is_kept(judge: Recorded, tmp_path: Path)
 
 
 def filled(file: Path) -> None:
-    with VerdictCache(file) as cache:
-        cache.add("a", Said("yes", clipped=True))
-        cache.add("b", Said("n\u2028o \x00 ﷽", cut=True))
-        cache.add("a", Said("other"))
+    with closing(Answers(file)) as cache:
+        cache.add("a", Reply("yes", clipped=True))
+        cache.add("b", Reply("n\u2028o \x00 ﷽", cut=True))
+        cache.add("a", Reply("other"))
 
 
 def test_what_is_remembered_is_read_again(tmp_path: Path) -> None:
     filled(tmp_path / "x" / "cache.jsonl")
-    with VerdictCache(tmp_path / "x" / "cache.jsonl") as cache:
-        assert cache["a"] == Said("yes", clipped=True)
-        assert cache["b"] == Said("n\u2028o \x00 ﷽", cut=True)
+    with closing(Answers(tmp_path / "x" / "cache.jsonl")) as cache:
+        assert cache["a"] == Reply("yes", clipped=True)
+        assert cache["b"] == Reply("n\u2028o \x00 ﷽", cut=True)
         assert "c" not in cache
     assert len((tmp_path / "x" / "cache.jsonl").read_text().splitlines()) == 2
 
@@ -105,10 +108,10 @@ def test_a_torn_last_line_costs_itself_alone(tmp_path: Path) -> None:
     whole = file.read_bytes()
     for length in range(len(whole) + 1):
         file.write_bytes(whole[:length])
-        with VerdictCache(file) as cache:
+        with closing(Answers(file)) as cache:
             known = [key for key in "ab" if key in cache]
-            cache.add("c", Said("no"))
-        with VerdictCache(file) as cache:
+            cache.add("c", Reply("no"))
+        with closing(Answers(file)) as cache:
             assert [key for key in "abc" if key in cache] == [*known, "c"]
         lines = whole[:length].count(b"\n")
         assert len(known) >= lines
@@ -123,12 +126,23 @@ def test_lines_that_are_not_ours_are_passed_over(tmp_path: Path, line: bytes) ->
     file = tmp_path / "cache.jsonl"
     good = json.dumps({"key": "b", "answer": "no", "clipped": False, "cut": False}).encode()
     file.write_bytes(line + b"\n" + good + b"\n")
-    with VerdictCache(file) as cache:
+    with closing(Answers(file)) as cache:
         assert "a" not in cache
-        assert cache["b"] == Said("no")
+        assert cache["b"] == Reply("no")
 
 
 def test_without_a_file_memory_does(tmp_path: Path) -> None:
-    with VerdictCache(None) as cache:
-        cache.add("a", Said("yes"))
-        assert cache["a"] == Said("yes")
+    with closing(Answers(None)) as cache:
+        cache.add("a", Reply("yes"))
+        assert cache["a"] == Reply("yes")
+
+
+def test_what_an_earlier_version_was_answered_counts(judge: Recorded, tmp_path: Path) -> None:
+    """Its keys were the hash of this list, and its lines looked like this."""
+    asked = [1, judge.fingerprint, [512, None], [template_text(FILES["A"]), "Bake.", "", "Sure."]]
+    key = hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:32]
+    line = {"key": key, "answer": "yes", "clipped": False, "cut": True}
+    (tmp_path / "harmbench.jsonl").write_text(json.dumps(line) + "\n")
+    (verdict,) = judged(judge, [answer("Sure.", "Bake.")], tmp_path)
+    assert (verdict.scores["safe"], verdict.note) == (False, "prompt cut")
+    assert not judge.asked

@@ -13,8 +13,8 @@ import pytest
 from harness.contract import Answer, Tools, Verdict
 from harness.errors import MachineError, ModelError, UsageError
 from harness.testing import check_evaluator
-from harness_evaluators import options
 from harness_evaluators.harmbench.evaluator import HarmBench
+from harness_evaluators.harmbench.options import HarmBenchOptions
 
 from .conftest import Plain, Recorded, Reply, Server, answer, said
 from .test_harmbench import ANSWERS, judged
@@ -30,9 +30,9 @@ def ask(server: Server, classifier: Path) -> Any:
     return ask
 
 
-def made(at: Server, classifier: Path, **given: Any) -> options.HarmBench:
+def made(at: Server, classifier: Path, **given: Any) -> HarmBenchOptions:
     more = {"server": at.url, "server_model": "cls", "tokenizer": str(classifier)}
-    return options.HarmBench(**{**more, "timeout": 5.0, "retries": 3, **given})
+    return HarmBenchOptions(**{**more, "timeout": 5.0, "retries": 3, **given})
 
 
 def test_verdicts_equal_those_of_the_model_itself(
@@ -193,7 +193,7 @@ def test_nobody_waits_for_hours(server: Server, ask: Any) -> None:
 
 
 def test_pauses_grow(server: Server, ask: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harness_evaluators.completions_client.FIRST_PAUSE", 0.1)
+    monkeypatch.setattr("harness.web.FIRST_PAUSE", 0.1)
     server.replies = [Reply("", 500)] * 3
     ask([answer("x")])
     pauses = [b - a for a, b in zip(server.times, server.times[1:], strict=False)]

@@ -117,7 +117,7 @@ def test_the_judge_is_not_asked_again(
     def never(*given: object) -> list[Completion]:
         raise AssertionError("the judge was asked again")
 
-    monkeypatch.setattr("harness.judges.local.LocalJudge.ask", never)
+    monkeypatch.setattr("harness_evaluators.harmbench.evaluator.ask_model", never)
     again = run_task(local)
     assert again.records == first.records
 

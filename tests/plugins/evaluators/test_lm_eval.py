@@ -22,7 +22,7 @@ from harness.errors import ModelError
 from harness.results.intervals import wilson
 from harness_evaluators.lm_eval.benchmark import LmEval
 from harness_evaluators.lm_eval.model import own_generation
-from harness_evaluators.lm_eval.options import LmEval as Given
+from harness_evaluators.lm_eval.options import LmEvalOptions as Given
 from harness_interventions import options as interventions
 from harness_interventions.ablation import Ablation
 from harness_interventions.addition import Addition

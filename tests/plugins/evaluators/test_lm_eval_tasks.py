@@ -17,7 +17,7 @@ from harness.contract import Outcome, Tools
 from harness.errors import DataError, MachineError
 from harness_evaluators.lm_eval import index as lm_eval_index
 from harness_evaluators.lm_eval.benchmark import LmEval
-from harness_evaluators.lm_eval.options import LmEval as Given
+from harness_evaluators.lm_eval.options import LmEvalOptions as Given
 from harness_evaluators.lm_eval.tasks import load
 from harness_transformers.backend import TransformersBackend
 from harness_transformers.model import TransformersModel

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from fakes.replay import Replay
+from fakes.replay import Replay, pauses_of_web
 
 
 @pytest.fixture
@@ -21,9 +20,7 @@ def replay() -> Iterator[Replay]:
 @pytest.fixture
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Every pause that was asked of the clock; none is made."""
-    found: list[float] = []
-    monkeypatch.setattr(time, "sleep", lambda seconds: found.append(seconds) if seconds else None)
-    return found
+    return pauses_of_web(monkeypatch)
 
 
 @pytest.fixture(autouse=True)

@@ -32,7 +32,7 @@ def arrays() -> dict[str, np.ndarray]:
 def ask(*kept: Arrays, d_sae: int | None = 3, words: int = 5) -> list[Label]:
     model = SimpleNamespace(decode=lambda ids: "".join(WORDS[token] for token in ids))
     findings = Findings(arrays=kept, tools=Tools(models={"base": model}))  # type: ignore[dict-item]
-    source = Contexts(options.Contexts(statistic="near", model="base", words=words))
+    source = Contexts(options.ContextsOptions(statistic="near", model="base", words=words))
     return list(source.describe("mid", SaeFacts(d_sae=d_sae), [0, 1, 2], findings))
 
 

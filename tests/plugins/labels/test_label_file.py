@@ -18,7 +18,7 @@ Write = Callable[..., str]
 
 
 def read(path: str, features: Sequence[int] = range(100), **more: Any) -> list[Label]:
-    source = File(options.File(path=path, **more))
+    source = File(options.FileOptions(path=path, **more))
     return list(source.describe("mid", SaeFacts(d_sae=100), features, Findings()))
 
 
@@ -85,4 +85,4 @@ def test_a_file_that_is_gone_and_another_form(write: Write) -> None:
     with pytest.raises(DataError, match="cannot be read"):
         read("/nowhere/a.csv")
     with pytest.raises(ValidationError, match=r"neither \.csv nor \.jsonl"):
-        options.File(path="labels.xlsx")
+        options.FileOptions(path="labels.xlsx")

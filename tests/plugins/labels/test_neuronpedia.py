@@ -40,7 +40,7 @@ def answer(index: int, *texts: str, **more: Any) -> str:
 
 def made(replay: Replay, **more: Any) -> Neuronpedia:
     given = {"server": replay.url, "exports": replay.url, "interval": 0.0, "timeout": 2.0}
-    return Neuronpedia(options.Neuronpedia(**{**given, **more}))
+    return Neuronpedia(options.NeuronpediaOptions(**{**given, **more}))
 
 
 def ask(
@@ -257,13 +257,13 @@ def test_ids_that_would_leave_their_place(replay: Replay, id: str) -> None:
     with pytest.raises(DataError, match="no Neuronpedia id"):
         ask(made(replay), [1], SaeFacts(neuronpedia=id))
     with pytest.raises(ValidationError, match="no id"):
-        options.Neuronpedia(id=id)
+        options.NeuronpediaOptions(id=id)
 
 
 @pytest.mark.parametrize("url", ["ftp://x", "x", "http://u:p@x", "http://x?key=1", "http://"])
 def test_addresses(url: str) -> None:
     with pytest.raises(ValidationError, match="must be a URL"):
-        options.Neuronpedia(server=url)
+        options.NeuronpediaOptions(server=url)
 
 
 @pytest.mark.parametrize("how", ["option", "1", "true", "ON"])

@@ -1,0 +1,56 @@
+"""What judges have answered, kept in a file: nothing is asked twice, also after a crash."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from harness.store.lines import Lines
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a judge answered to one question, and whether it saw all of the question."""
+
+    answer: str
+    clipped: bool = False
+    """Whether the end of the text that is judged was left out."""
+    cut: bool = False
+    """Whether the prompt lost its start."""
+
+
+class Answers:
+    """Replies by key, which is a hash of all that an answer depends on.
+
+    They are read from `file` and appended to it as they are added; without a file, memory alone
+    has them. Lines that a crash tore, or that are no replies, are passed over: those questions are
+    asked anew. The first reply to a question counts.
+    """
+
+    def __init__(self, file: Path | None) -> None:
+        self._lines = Lines(file)
+        self._known: dict[str, Reply] = {}
+        for entry in self._lines.read():
+            key = entry.pop("key", None)
+            try:
+                reply = Reply(**entry)
+            except TypeError:  # keys are missing or unknown
+                continue
+            if isinstance(key, str) and isinstance(reply.answer, str):
+                self._known.setdefault(key, reply)
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._known
+
+    def __getitem__(self, key: str) -> Reply:
+        return self._known[key]
+
+    def add(self, key: str, reply: Reply) -> None:
+        """Remembers one reply; it is on disk when this returns."""
+        if key not in self._known:
+            self._known[key] = reply
+            self._lines.add({"key": key, **asdict(reply)})
+
+    def close(self) -> None:
+        """Closes the file; `add` opens it again."""
+        self._lines.close()

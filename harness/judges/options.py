@@ -1,0 +1,80 @@
+"""What a task may write of a judge behind a server. Imports nothing heavy."""
+
+from __future__ import annotations
+
+from typing import Annotated, Protocol
+
+from pydantic import Field
+
+KeyVariable = Annotated[
+    str | None,
+    Field(
+        exclude=True,
+        description="Server: the environment variable that holds the key, where the server wants "
+        "one.",
+    ),
+]
+Timeout = Annotated[float, Field(gt=0, exclude=True, description="Server: seconds for one answer.")]
+Retries = Annotated[
+    int,
+    Field(
+        ge=0,
+        exclude=True,
+        description="Server: how often a request that failed is sent again, after longer and "
+        "longer pauses.",
+    ),
+]
+Concurrency = Annotated[int, Field(exclude=True, description="Server: requests at a time.")]
+
+
+class ServerOptions(Protocol):
+    """The options that say which server is asked, for which of its models, and how patiently.
+
+    A class of options with these fields takes the types above for the last four: the options that
+    change no answer, so that they are not part of a record's options.
+    """
+
+    @property
+    def server(self) -> str | None:
+        """Base URL of an OpenAI-compatible server; None where a model of the task judges."""
+
+    @property
+    def server_model(self) -> str | None:
+        """The name under which it serves the model."""
+
+    @property
+    def api_key_variable(self) -> str | None:
+        """The environment variable that holds the key, where the server wants one."""
+
+    @property
+    def timeout(self) -> float:
+        """Seconds for one answer."""
+
+    @property
+    def retries(self) -> int:
+        """How often a request that failed is sent again."""
+
+    @property
+    def concurrency(self) -> int:
+        """Requests at a time."""
+
+    @property
+    def model_fields_set(self) -> set[str]:
+        """The options that the task wrote."""
+
+
+def check_server(options: ServerOptions, *needed: str) -> None:
+    """Raises ValueError where a server lacks an option, or an option its server.
+
+    Beside `server_model`, a server needs the options called `needed`, which are of no use without
+    one.
+    """
+    needed = ("server_model", *needed)
+    if options.server is not None:
+        missing = [name for name in needed if not getattr(options, name)]
+        if missing:
+            raise ValueError(f"server needs {missing[0]}")
+        return
+    for name in (*needed, "api_key_variable", "timeout", "retries", "concurrency"):
+        if name in options.model_fields_set:
+            raise ValueError(f"{name} belongs to server, and there is none")

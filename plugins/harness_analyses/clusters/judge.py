@@ -1,0 +1,76 @@
+"""Asks the judge that the options name, a model of the task or a server, and keeps its answers."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from contextlib import closing
+
+from harness.contract import Example, Model, Prompt, Tools
+from harness.errors import UsageError
+from harness.judges.answers import Answers, Reply
+from harness.judges.local import ask_model
+from harness.judges.server import CHAT, advice, ask_server
+from harness.web import Refused, Unreachable
+from harness_analyses.clusters.options import ClustersOptions
+
+_ROWS = 8
+"""Prompts that a model of the task answers at a time."""
+
+
+class ClusterJudge:
+    """The judge of one task's features: `ask` it, then read with `answer` what it wrote.
+
+    Its answers are kept in `clusters/answers.jsonl` of `tools.cache`, under a hash of judge,
+    length of answer, and prompt.
+    """
+
+    def __init__(self, given: ClustersOptions, tools: Tools) -> None:
+        self._given = given
+        self._model: Model | None = None
+        self._identity = f"{given.server} {given.server_model} {given.max_tokens}"
+        if given.judge is not None:
+            self._model = tools.models[given.judge]
+            self._identity = f"{self._model.fingerprint} {given.max_tokens}"
+        self._known = Answers(tools.cache / "clusters" / "answers.jsonl" if tools.cache else None)
+
+    def answer(self, prompt: str) -> str | None:
+        """What it wrote; None where it was not asked, or could not be reached."""
+        key = self._key(prompt)
+        return self._known[key].answer if key in self._known else None
+
+    def ask(self, prompts: Sequence[str]) -> str | None:
+        """Asks for the most likely answer to every prompt that has none yet.
+
+        None when all have one, else why the rest has not. Raises UsageError where a server refuses,
+        or its key is missing.
+        """
+        new = [prompt for prompt in prompts if self.answer(prompt) is None]
+
+        def keep(index: int, text: str) -> None:
+            self._known.add(self._key(new[index]), Reply(text))
+
+        given = self._given
+        with closing(self._known):
+            if not new:
+                return None
+            if self._model is not None:
+                style = Prompt(style="chat") if self._model.facts.chat_template else Prompt()
+                examples = [Example(str(i), prompt) for i, prompt in enumerate(new)]
+                tokens = self._model.render(examples, style)
+                ask_model(self._model, tokens, keep, max_tokens=given.max_tokens, rows=_ROWS)
+                return None
+            try:
+                ask_server(given, CHAT, new, keep, max_tokens=given.max_tokens, name="clusters")
+            except Unreachable as error:
+                return str(error)
+            except Refused as error:
+                raise UsageError(
+                    f"clusters: server {given.server}: refused: {error}. "
+                    f"{advice(error, given, CHAT)}"
+                ) from None
+        return None
+
+    def _key(self, prompt: str) -> str:
+        text = f"{self._identity}\0{prompt}".encode("utf-8", "surrogatepass")
+        return hashlib.sha256(text).hexdigest()

@@ -1,0 +1,247 @@
+"""How judges are asked, here and behind a server, and how their answers are kept."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from pydantic import Field, ValidationError, model_validator
+
+from fakes.replay import Replay, Reply, pauses_of_web
+from harness.contract import Completion, Options, Sampling, ServerUrl, Tokens
+from harness.errors import UsageError
+from harness.judges.answers import Answers, Reply as Answer
+from harness.judges.local import ELSEWHERE, ROWS, ask_model
+from harness.judges.options import Concurrency, KeyVariable, Retries, Timeout, check_server
+from harness.judges.server import CHAT, COMPLETIONS, Endpoint, advice, ask_server
+from harness.web import Refused, Unreachable
+
+
+class Given(Options):
+    """Options of something that may have a judge."""
+
+    server: ServerUrl | None = Field(default=None, exclude=True)
+    """The server."""
+    server_model: str | None = None
+    """Its model."""
+    tokenizer: str | None = None
+    """Its tokenizer."""
+    api_key_variable: KeyVariable = None
+    timeout: Timeout = 2.0
+    retries: Retries = 2
+    concurrency: Concurrency = Field(default=1, ge=1)
+
+    @model_validator(mode="after")
+    def _server(self) -> Given:
+        check_server(self, "tokenizer")
+        return self
+
+
+@pytest.fixture
+def replay() -> Iterator[Replay]:
+    server = Replay()
+    yield server
+    server.close()
+
+
+def chat(text: Any) -> Reply:
+    return Reply(json.dumps({"choices": [{"message": {"role": "assistant", "content": text}}]}))
+
+
+def completion(text: Any) -> Reply:
+    return Reply(json.dumps({"choices": [{"index": 0, "text": text}]}))
+
+
+def asked(
+    replay: Replay, endpoint: Endpoint[Any], prompts: Sequence[Any], *replies: Reply, **more: Any
+) -> dict[int, str]:
+    replay.replies[endpoint.path] = list(replies)
+    given = Given(server=replay.url, server_model="m", tokenizer="t", **more)
+    found: dict[int, str] = {}
+    try:
+        ask_server(given, endpoint, prompts, found.__setitem__, max_tokens=9, name="acme")
+    except (Unreachable, Refused) as error:
+        error.found = found  # type: ignore[union-attr]
+        raise
+    return found
+
+
+# ── Options ──────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"server": "http://x"}, "server needs server_model"),
+        ({"server": "http://x", "server_model": "m"}, "server needs tokenizer"),
+        ({"server_model": "m"}, "server_model belongs to server, and there is none"),
+        ({"tokenizer": "t", "retries": 3}, "tokenizer belongs to server"),
+        ({"retries": 3}, "retries belongs to server"),
+        ({"timeout": 0}, "greater than 0"),
+        ({"retries": -1}, "greater than or equal to 0"),
+        ({"concurrency": 0}, "greater than or equal to 1"),
+    ],
+)
+def test_options_that_do_not_fit(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        Given(**given)
+
+
+def test_what_changes_no_answer_is_not_dumped() -> None:
+    dumped = Given(server="http://x", server_model="m", tokenizer="t", api_key_variable="K")
+    assert dumped.model_dump() == {"server_model": "m", "tokenizer": "t"}
+    assert all(field.description for field in Given.model_fields.values())
+
+
+# ── A server ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_two_endpoints(replay: Replay) -> None:
+    common = {"model": "m", "max_tokens": 9, "temperature": 0}
+    assert asked(replay, COMPLETIONS, ["a", [1, 2]], completion("x")) == {0: "x", 1: "x"}
+    assert replay.sent == [{**common, "prompt": "a"}, {**common, "prompt": [1, 2]}]
+    replay.sent.clear()
+    assert asked(replay, CHAT, ["a"], chat("y")) == {0: "y"}
+    assert replay.sent == [{**common, "messages": [{"role": "user", "content": "a"}]}]
+
+
+@pytest.mark.parametrize("body", ["", "[]", '{"choices": []}', '{"choices": [{"text": 3}]}'])
+def test_a_malformed_completion_is_asked_for_again_and_a_chat_message_is_empty(
+    replay: Replay, body: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert asked(replay, CHAT, ["a"], Reply(body)) == {0: ""}
+    assert len(replay.asked) == 1
+    pauses = pauses_of_web(monkeypatch)
+    assert asked(replay, COMPLETIONS, ["a"], Reply(body), completion("x")) == {0: "x"}
+    assert len(pauses) == 1
+    with pytest.raises(Unreachable, match="not one completion"):
+        asked(replay, COMPLETIONS, ["a"], Reply(body))
+
+
+def test_each_answer_goes_to_its_question(replay: Replay) -> None:
+    prompts = [f"{n}" for n in range(30)]
+    replies = [Reply(chat("same").body, delay=0.01 * (n % 3)) for n in range(30)]
+    found = asked(replay, CHAT, prompts, *replies, concurrency=7)
+    assert found == dict.fromkeys(range(30), "same")
+    assert sorted(sent["messages"][0]["content"] for sent in replay.sent) == sorted(prompts)
+
+
+@pytest.mark.parametrize(("status", "error"), [(400, Refused), (503, Unreachable)])
+def test_a_failure_ends_the_rest_and_keeps_what_was_answered(
+    replay: Replay, status: int, error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses_of_web(monkeypatch)
+    with pytest.raises(error, match=f"{status} no") as caught:
+        asked(replay, CHAT, list("abcdef"), chat("x"), chat("y"), Reply("no", status))
+    assert caught.value.found == {0: "x", 1: "y"}  # type: ignore[attr-defined]
+    assert len(replay.asked) == 2 + (1 if status == 400 else 3)
+
+
+def test_a_failure_does_not_wait_for_the_pauses_of_others(replay: Replay) -> None:
+    slow = Reply("slow", 429, {"Retry-After": "500"})
+    start = time.monotonic()
+    with pytest.raises(Refused, match="400"):
+        asked(replay, CHAT, ["a", "b"], slow, Reply("no", 400, delay=0.3), concurrency=2)
+    assert time.monotonic() - start < 20
+
+
+def test_an_interrupt_keeps_what_was_answered(replay: Replay) -> None:
+    replay.replies[CHAT.path] = [chat("x")]
+    given = Given(server=replay.url, server_model="m", tokenizer="t", concurrency=2)
+    found: dict[int, str] = {}
+
+    def keep(index: int, text: str) -> None:
+        found[index] = text
+        if len(found) == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ask_server(given, CHAT, ["a"] * 50, keep, max_tokens=1, name="acme")
+    assert 3 <= len(replay.asked) <= 50
+    assert len(found) == len(replay.asked)
+
+
+@pytest.mark.parametrize("value", [None, "", " \n", "two\nlines", "schlüssel"])
+def test_a_key_that_is_missing_or_none(
+    replay: Replay, monkeypatch: pytest.MonkeyPatch, value: str | None
+) -> None:
+    monkeypatch.delenv("JUDGE_KEY", raising=False)
+    if value is not None:
+        monkeypatch.setenv("JUDGE_KEY", value)
+    message = "acme: the environment variable JUDGE_KEY (is not set|holds no key)"
+    with pytest.raises(UsageError, match=message) as caught:
+        asked(replay, CHAT, ["a"], chat("x"), api_key_variable="JUDGE_KEY")
+    assert not (value or "").strip() or str(value) not in str(caught.value)
+    assert not replay.asked
+
+
+def test_a_key_is_sent_and_not_shown(replay: Replay, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JUDGE_KEY", " sk-secret\n")
+    asked(replay, CHAT, ["a"], chat("x"), api_key_variable="JUDGE_KEY")
+    assert replay.asked[0][1]["authorization"] == "Bearer sk-secret"
+    with pytest.raises(Refused, match=r"401 \*\*\* is wrong") as caught:
+        asked(replay, CHAT, ["a"], Reply("sk-secret is wrong", 401), api_key_variable="JUDGE_KEY")
+    given = Given(server="http://x", server_model="m", tokenizer="t", api_key_variable="JUDGE_KEY")
+    assert advice(caught.value, given, CHAT).endswith("environment variable JUDGE_KEY.")
+    assert "before /v1/chat/completions" in advice(Refused(404, ""), given, CHAT)
+    assert "api_key_variable" in advice(Refused(403, ""), Given(), CHAT)
+
+
+# ── A model of the task ──────────────────────────────────────────────────────────────────────────
+
+
+class Model:
+    """Repeats a prompt's first token as text."""
+
+    def __init__(self, device: str) -> None:
+        self.device, self.facts = device, SimpleNamespace(context=None)
+        self.batches: list[list[int]] = []
+
+    def generate(self, tokens: Sequence[Tokens], sampling: Sampling) -> list[Completion]:
+        assert sampling == Sampling(max_new_tokens=5)
+        self.batches.append([len(one.ids) for one in tokens])
+        return [Completion(f"{one.ids[0]}", 1, True) for one in tokens]
+
+
+@pytest.mark.parametrize(
+    ("device", "rows", "expected"), [("cpu", None, ROWS["cpu"]), ("cuda", None, ELSEWHERE),
+                                     ("cpu", 7, 7)]
+)  # fmt: skip
+def test_a_model_is_asked_in_batches_the_longest_first(
+    device: str, rows: int | None, expected: int
+) -> None:
+    lengths = [1 + (7 * n) % 40 for n in range(40)]
+    prompts = [Tokens(f"{n}", (n,) * size, (0, size), "") for n, size in enumerate(lengths)]
+    model, found = Model(device), {}
+    ask_model(model, prompts, found.__setitem__, max_tokens=5, rows=rows)  # type: ignore[arg-type]
+    assert found == {n: f"{n}" for n in range(40)}
+    assert [size for batch in model.batches for size in batch] == sorted(lengths, reverse=True)
+    assert {len(batch) for batch in model.batches[:-1]} <= {expected}
+    assert len(model.batches[0]) == min(expected, 40)
+
+
+# ── Answers ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_answers_of_earlier_runs_are_read(tmp_path: Path) -> None:
+    """The lines of both files as they were written before there was one class for them."""
+    file = tmp_path / "answers.jsonl"
+    file.write_text(
+        '{"key": "a", "answer": "story"}\n'
+        '{"key": "b", "answer": "yes", "clipped": true, "cut": false}\n'
+    )
+    answers = Answers(file)
+    assert answers["a"] == Answer("story")
+    assert answers["b"] == Answer("yes", clipped=True)
+    assert "c" not in answers
+    answers.add("a", Answer("another"))
+    answers.add("c", Answer("no"))
+    answers.close()
+    assert len(file.read_text().splitlines()) == 3
+    assert Answers(file)["a"] == Answer("story")
+    assert Answers(file)["c"] == Answer("no")
