@@ -22,7 +22,6 @@ from generator.imports import (  # noqa: E402
     Import,
     between_children,
     between_modules,
-    child,
     circles,
     imports,
     modules,
@@ -34,6 +33,7 @@ from generator.layers import (  # noqa: E402
     PUBLIC,
     RESERVED,
     level,
+    part_of,
 )
 
 PACKAGES = (ROOT / "harness", *sorted((ROOT / "plugins").glob("harness_*")))
@@ -57,23 +57,16 @@ def _circles(package: Path) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _part(module: str) -> str:
-    """The part of the harness that holds a module; its own `__init__` is the face."""
-    name = child(module, "harness")
-    assert name is not None, module
-    return name.removeprefix("harness.")
-
-
 def _upward(package: Path) -> list[str]:
     """Imports of a part that does not stand below the one that imports it."""
     known = modules(package)
     return [
-        f"{_short(one)}, which does not stand below it: {_part(one.importer)} is in layer "
-        f"{level(_part(one.importer))}, {_part(one.imported)} in {level(_part(one.imported))}"
+        f"{_short(one)}, which does not stand below it: {part_of(one.importer)} is in layer "
+        f"{level(part_of(one.importer))}, {part_of(one.imported)} in {level(part_of(one.imported))}"
         for one in _once(imports(package))
         if one.imported in known
-        and _part(one.imported) != _part(one.importer)
-        and level(_part(one.imported)) >= level(_part(one.importer))
+        and part_of(one.imported) != part_of(one.importer)
+        and level(part_of(one.imported)) >= level(part_of(one.importer))
     ]
 
 
@@ -137,7 +130,7 @@ def test_no_import_goes_round_in_a_circle(package: Path) -> None:
 
 
 def test_every_part_of_the_harness_has_a_layer() -> None:
-    parts = {_part(name) for name in modules(ROOT / "harness")}
+    parts = {part_of(name) for name in modules(ROOT / "harness")}
     declared = [part for layer in LAYERS for part in layer.parts]
     assert len(declared) == len(set(declared))
     assert parts <= set(declared), "a new part needs a layer in docs/generator/layers.py"
@@ -169,7 +162,7 @@ def test_no_part_is_called_like_a_function_of_the_face() -> None:
     import harness
 
     assert sorted(harness.__all__) == sorted(RESERVED)
-    assert not {_part(name) for name in modules(ROOT / "harness")} & set(RESERVED)
+    assert not {part_of(name) for name in modules(ROOT / "harness")} & set(RESERVED)
 
 
 # ── The checks can fail ──────────────────────────────────────────────────────────────────────────

@@ -134,3 +134,15 @@ def _from_first(circle: tuple[str, ...]) -> tuple[str, ...]:
     """The same circle, written from its first name on and closed."""
     first = circle.index(min(circle))
     return (*circle[first:], *circle[:first], min(circle))
+
+
+def reachable(graph: Graph, start: str) -> set[str]:
+    """All that a name imports, directly or through others."""
+    found: set[str] = set()
+    todo = list(graph.get(start, ()))
+    while todo:
+        name = todo.pop()
+        if name not in found:
+            found.add(name)
+            todo += graph.get(name, ())
+    return found

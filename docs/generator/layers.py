@@ -21,18 +21,23 @@ class Layer:
 FACE = "harness"
 """`harness/__init__.py`, which holds the functions of the Python face, as a part."""
 
+LABELS: Mapping[str, str] = {FACE: "import harness"}
+"""How people know a part that has another name in the code."""
+
 LAYERS = (
-    Layer("words and errors", ("version", "errors", "text")),
+    Layer("words and errors", ("errors", "text", "version")),
     Layer("the contract, and the world outside", ("contract", "machine", "web")),
-    Layer("plugins found, states kept", ("registry", "store", "latents", "sites")),
-    Layer("a task, and what a run left", ("task", "judges", "results")),
-    Layer("the plan, and what is made of results", ("planning", "report", "comparison", "gates")),
-    Layer("the run, and the laws of plugins", ("running", "testing")),
+    Layer("plugins are found, files are kept", ("registry", "store", "latents", "sites")),
+    Layer("a task, and what a run left", ("task", "results", "judges")),
+    Layer("a plan, and what is made of results", ("planning", "report", "comparison", "gates")),
+    Layer("a run, and the laws of plugins", ("running", "testing")),
     Layer("help for authors of plugins", ("authoring",)),
-    Layer("doors: the command line and Python", ("cli", FACE)),
-    Layer("python -m harness", ("__main__",)),
+    Layer("two doors: Python, command line", (FACE, "cli")),
 )
 """From the bottom to the top."""
+
+MOVED = ("latents", "sites")
+"""Old names of modules that are now in the contract; they go with the next release."""
 
 RESERVED = ("compare", "load", "load_results", "plan", "run")
 """Functions of the Python face. A part that is called like one replaces it at its first import."""
@@ -53,6 +58,12 @@ FOR_SAMPLES: Mapping[str, str] = {
     "harness.testing": "the laws of each kind of plugin, for samples and tests",
 }
 """What only `samples.py` and tests of a plugin may import: it is not needed to compute anything."""
+
+
+def part_of(module: str) -> str:
+    """The part that holds a module of the harness; `python -m harness` is the command line."""
+    inside = module.removeprefix("harness").lstrip(".").partition(".")[0]
+    return "cli" if inside == "__main__" else inside or FACE
 
 
 def level(part: str) -> int:
