@@ -23,8 +23,8 @@ from harness.contract import Options
 from harness.registry import DISTRIBUTION, Registry, discover, normalized
 from pages import PAGES, ROOT, Block, blocks
 
-ELSEWHERE = {"python.md": "tests/test_python_api.py", "benchmarks.md": "tests/test_benchmarks.py"}
-"""Pages whose blocks another test runs, or whose figures are no test's."""
+ELSEWHERE = ("python.md", "benchmarks.md")
+"""Pages whose blocks other tests run."""
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 PLACE = re.compile(r"`((?:harness|plugins|docs|tests|tasks)/[\w./-]*)`( \(next\))?")
@@ -131,9 +131,12 @@ def test_a_block_is_of_its_language_and_somebody_runs_it(block: Block) -> None:
         assert (ROOT / ".ci").is_dir()
 
 
-def test_another_test_runs_the_pages_that_are_run_elsewhere() -> None:
-    for name, test in ELSEWHERE.items():
-        assert name.removesuffix(".md") in (ROOT / test).read_text(encoding="utf-8")
+def test_other_tests_run_the_pages_that_are_run_elsewhere() -> None:
+    assert '"docs/python.md"' in _text(ROOT / "tests" / "test_python_api.py")
+    scripts = set(re.findall(r"tests/benchmarks/(\w+)\.py", _text(IDS["benchmarks.md"])))
+    assert scripts == {file.stem for file in (ROOT / "tests" / "benchmarks").glob("[!t]*.py")}
+    for script in scripts:
+        assert list((ROOT / "tests").rglob(f"test_{script}.py")), f"nothing runs {script}.py"
 
 
 @pytest.mark.parametrize(
