@@ -203,6 +203,15 @@ def test_the_architecture_names_places() -> None:
     assert any(next_ for _, next_ in found)
 
 
+def test_the_page_on_plugins_lists_what_a_plugin_may_import(
+    build: Mapping[str, Callable[[], str]],
+) -> None:
+    from generator.layers import FOR_SAMPLES, PUBLIC
+
+    listed = re.findall(r"^\| `(harness\.\w+)` \|", _text(IDS["plugins.md"]), re.MULTILINE)
+    assert sorted(listed) == sorted({**PUBLIC, **FOR_SAMPLES})
+
+
 def test_the_picture_of_the_layers_draws_every_part_and_every_arrow_down(
     build: Mapping[str, Callable[[], str]],
 ) -> None:
