@@ -11,7 +11,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from generator.imports import Graph, imports, modules
-from generator.layers import FACE, FOR_SAMPLES, LABELS, LAYERS, MOVED, PUBLIC, Layer, level, part_of
+from generator.layers import (
+    FACE,
+    FOR_SAMPLES,
+    LABELS,
+    LAYERS,
+    MOVED,
+    PUBLIC,
+    RESERVED,
+    Layer,
+    level,
+    part_of,
+)
 from generator.markdown import code, joined, note, table
 from generator.picture import svg
 
@@ -73,7 +84,11 @@ def _parts() -> Iterator[str]:
 
 def _part(part: str) -> Iterator[tuple[str, str]]:
     if part == FACE:
-        yield _row(CORE / "__init__.py")
+        functions = ", ".join(code(name) for name in RESERVED)
+        yield (
+            code("harness/__init__.py"),
+            f"The steps of the command line as functions: {functions}.",
+        )
     elif (CORE / part).is_dir():
         yield from _folder(CORE / part)
     elif (CORE / f"{part}.py").is_file():
