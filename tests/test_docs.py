@@ -217,18 +217,18 @@ def test_the_picture_of_the_layers_draws_every_part_and_every_arrow_down(
 ) -> None:
     from generator import architecture
     from generator.layers import LABELS, LAYERS, MOVED
-    from generator.picture import needed
+    from generator.picture import arrows
 
     root = ElementTree.fromstring(build["architecture.svg"]())
     texts = {one.text for one in root.iter("{http://www.w3.org/2000/svg}text")}
     drawn = {part for layer in LAYERS for part in layer.parts if part not in MOVED}
     assert {LABELS.get(part, part) for part in drawn} <= texts
-    arrows = [
+    found = [
         one.get("d", "") for one in root.iter("{http://www.w3.org/2000/svg}path")
         if one.get("class") == "arrow"
     ]  # fmt: skip
-    assert len(arrows) == len(list(needed(architecture.parts())))
-    for arrow in arrows:
+    assert len(found) == len(list(arrows(LAYERS, architecture.parts())))
+    for arrow in found:
         numbers = [float(number) for number in re.findall(r"[\d.]+", arrow)]
         assert numbers[1] < numbers[-1]
 

@@ -47,7 +47,7 @@ def page() -> str:
 
 
 def picture() -> str:
-    """The layers as an SVG, with an arrow for each import that does not follow from others."""
+    """The layers as an SVG, with arrows for the imports."""
     return svg([_current(layer) for layer in LAYERS], parts(), LABELS)
 
 

@@ -1,13 +1,14 @@
 """A picture of the layers as one SVG: a band for each layer, an arrow for each import.
 
-An import that follows from others is left out: where `cli` imports `task` and `task` imports
-`errors`, no arrow is drawn from `cli` to `errors`. The colours are part of the file, so it reads
+Two kinds of imports are left out, which would hide the others: those that follow from others (where
+`cli` imports `running` and `running` imports `task`, no arrow leads from `cli` to `task`), and those
+of the lowest layer, which nearly all parts import. The colours are part of the file, so it reads
 the same on a light and on a dark page, and it changes with a reader that prefers dark.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
@@ -65,17 +66,17 @@ def svg(layers: Sequence[Layer], graph: Graph, labels: Mapping[str, str]) -> str
         'markerHeight="7" orient="auto"><path class="head" d="M0 0 8 4 0 8z"/></marker></defs>',
         f'<rect class="page" x="0.5" y="0.5" width="{WIDTH - 1}" height="{height - 1}" rx="8"/>',
         *_bands(layers),
-        *_arrows(graph, boxes),
+        *_curves(arrows(layers, graph), boxes),
         *(_box(labels.get(part, part), box) for part, box in boxes.items()),
         "</svg>",
     ]
     return "\n".join(lines) + "\n"
 
 
-def needed(graph: Graph) -> Iterator[tuple[str, str]]:
-    """The imports that do not follow from others, each from the importer to the imported."""
+def arrows(layers: Sequence[Layer], graph: Graph) -> Iterator[tuple[str, str]]:
+    """The imports to draw, each from the importer to the imported."""
     for part in sorted(graph):
-        for target in sorted(graph[part]):
+        for target in sorted(graph[part] - set(layers[0].parts)):
             others = graph[part] - {target}
             if not any(target in reachable(graph, other) for other in others):
                 yield part, target
@@ -112,9 +113,9 @@ def _bands(layers: Sequence[Layer]) -> Iterator[str]:
             yield f'<text class="layer" x="{MARGIN + 12}" y="{y:g}">{escape(text)}</text>'
 
 
-def _arrows(graph: Graph, boxes: Mapping[str, Box]) -> Iterator[str]:
+def _curves(drawn: Iterable[tuple[str, str]], boxes: Mapping[str, Box]) -> Iterator[str]:
     """Curves from a lower edge to an upper edge; those that share an edge are spread along it."""
-    drawn = list(needed(graph))
+    drawn = list(drawn)
     for part, target in drawn:
         leaving = sorted((to for at, to in drawn if at == part), key=lambda to: boxes[to].x)
         coming = sorted((at for at, to in drawn if to == target), key=lambda at: boxes[at].x)
