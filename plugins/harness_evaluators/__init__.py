@@ -1,1 +1,1 @@
-"""Judges of what a model wrote."""
+"""Evaluators: judges of completions, and benchmarks that run on an edited model."""

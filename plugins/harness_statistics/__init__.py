@@ -1,1 +1,1 @@
-"""The statistics that ship with the harness."""
+"""Statistics: numbers, tables and arrays, each made in a pass over activations of its own."""

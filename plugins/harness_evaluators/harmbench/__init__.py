@@ -1,1 +1,1 @@
-"""The HarmBench classifier."""
+"""The HarmBench classifier, which judges whether a completion is harmful."""

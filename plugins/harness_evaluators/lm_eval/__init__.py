@@ -1,1 +1,1 @@
-"""Benchmarks of lm-eval on edited models."""
+"""Runs the benchmarks of lm-eval on models under interventions."""

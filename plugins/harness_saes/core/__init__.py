@@ -1,1 +1,1 @@
-"""SAEs as tensors and rules: encoding, reconstruction, what every format is checked for."""
+"""What SAEs of all formats share: encoding, reconstruction, checks of weights."""

@@ -1,1 +1,1 @@
-"""Where the files of an SAE are, and what their headers say."""
+"""Finds the files of an SAE, on the disk or on the hub, and reads their headers."""

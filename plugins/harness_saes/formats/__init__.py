@@ -1,1 +1,1 @@
-"""One room a format: what its files are called and how they become an SAE."""
+"""One module or folder for each format: its file names, its configuration, its weights."""
