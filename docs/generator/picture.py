@@ -1,9 +1,9 @@
 """A picture of the layers as one SVG: a band for each layer, an arrow for each import.
 
 Two kinds of imports have no arrow, because they would hide the others: those that follow from
-others (where `cli` imports `running` and `running` imports `task`, none leads from `cli` to `task`),
-and those of the lowest layer, which nearly all parts import. The picture brings its own background,
-and dark colours for readers who prefer them, so it can be read on a light and on a dark page.
+others (where `cli` imports `running` and `running` imports `task`, none leads from `cli` to
+`task`), and those of the lowest layer, which nearly all parts import. The picture brings its own
+background, and dark colours for readers who prefer them, so it can be read on any page.
 """
 
 from __future__ import annotations
