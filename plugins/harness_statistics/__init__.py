@@ -1,1 +1,1 @@
-"""Statistics: numbers, tables and arrays, each made in a pass over activations of its own."""
+"""Statistics: numbers, tables and arrays, each made in a pass of its own over activations."""
