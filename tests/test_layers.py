@@ -233,6 +233,8 @@ def test_a_relative_import_in_an_init_starts_at_its_own_folder(tmp_path: Path) -
         "def f():\n    from p.b import g",
         "class A:\n    def f(self):\n        import p.b",
         "try:\n    import p.b\nexcept ImportError:\n    pass",
+        "import importlib\nB = importlib.import_module('p.b').B",
+        "from importlib import import_module\ndef f():\n    import_module('p.b')",
     ],
 )
 def test_imports_that_wait_or_are_for_types_only_count(tmp_path: Path, text: str) -> None:

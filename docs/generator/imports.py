@@ -1,7 +1,8 @@
 """Which modules of a package import which, read from their source: nothing is imported.
 
-Imports inside functions and under `if TYPE_CHECKING` count like any other: both tie two files
-together for whoever reads them.
+Imports inside functions, under `if TYPE_CHECKING` and by `import_module("name")` count like any
+other: they all tie two files together for whoever reads them. Names that are put together at run
+time are not seen, such as those of the components that a plugin declares.
 """
 
 from __future__ import annotations
@@ -58,6 +59,14 @@ def _imported(name: str, file: Path, known: Mapping[str, Path]) -> Iterator[tupl
             for alias in node.names:
                 submodule = f"{package}.{alias.name}"
                 yield (submodule if submodule in known else package), node.lineno
+        elif isinstance(node, ast.Call) and _name(node.func) == "import_module" and node.args:
+            if isinstance(node.args[0], ast.Constant):
+                yield str(node.args[0].value), node.lineno
+
+
+def _name(function: ast.expr) -> str:
+    """What a function is called, without the module that it is taken from."""
+    return function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
 
 
 def _absolute(node: ast.ImportFrom, name: str, file: Path) -> str:
