@@ -59,14 +59,18 @@ def _imported(name: str, file: Path, known: Mapping[str, Path]) -> Iterator[tupl
             for alias in node.names:
                 submodule = f"{package}.{alias.name}"
                 yield (submodule if submodule in known else package), node.lineno
-        elif isinstance(node, ast.Call) and _name(node.func) == "import_module" and node.args:
-            if isinstance(node.args[0], ast.Constant):
-                yield str(node.args[0].value), node.lineno
+        elif isinstance(node, ast.Call) and _name(node.func) == "import_module":
+            yield from ((text, node.lineno) for text in map(_constant, node.args[:1]) if text)
 
 
 def _name(function: ast.expr) -> str:
     """What a function is called, without the module that it is taken from."""
     return function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+
+
+def _constant(node: ast.expr) -> str:
+    """The text that an expression is; empty where it is no text, or made when the code runs."""
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
 
 
 def _absolute(node: ast.ImportFrom, name: str, file: Path) -> str:
