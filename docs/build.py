@@ -1,7 +1,8 @@
 """Writes the generated pages of this folder: `python docs/build.py`.
 
-The contract, the task language, metrics and components are documented where they are defined, in
-docstrings; these pages are made from them. `tests/test_docs.py` fails where one is out of date.
+Contract, task language, metrics and components are described where they are defined, in docstrings,
+and the architecture is read from the imports. This script collects all that into pages.
+`tests/test_docs.py` fails where a page is out of date.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from generator import components, contract, metrics, schema, tasks
+from generator import architecture, components, contract, metrics, schema, tasks
 
 HERE = Path(__file__).parent
 PAGES: Mapping[str, Callable[[], str]] = {
@@ -19,6 +20,8 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "task.schema.json": schema.page,
     "metrics.md": metrics.page,
     "components.md": components.page,
+    "architecture.md": architecture.page,
+    "architecture.svg": architecture.picture,
 }
 """By file, what makes its text."""
 

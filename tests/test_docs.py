@@ -9,6 +9,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from xml.etree import ElementTree
 
 import click
 import pytest
@@ -22,10 +23,12 @@ from harness.contract import Options
 from harness.registry import DISTRIBUTION, Registry, discover, normalized
 from pages import PAGES, ROOT, Block, blocks
 
-ELSEWHERE = {"python.md": "tests/test_python_api.py", "benchmarks.md": "tests/test_benchmarks.py"}
-"""Pages whose blocks another test runs, or whose figures are no test's."""
+ELSEWHERE = ("python.md", "benchmarks.md")
+"""Pages whose blocks other tests run."""
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
+PLACE = re.compile(r"`((?:harness|plugins|docs|tests|tasks)/[\w./-]*)`( \(next\))?")
+"""A path of the repository in prose; `(next)` behind it says that it does not exist yet."""
 IDS = {page.name: page for page in PAGES}
 
 
@@ -46,7 +49,16 @@ def build() -> Iterator[Mapping[str, Callable[[], str]]]:
 
 
 @pytest.mark.parametrize(
-    "name", ["contract.md", "tasks.md", "task.schema.json", "metrics.md", "components.md"]
+    "name",
+    [
+        "contract.md",
+        "tasks.md",
+        "task.schema.json",
+        "metrics.md",
+        "components.md",
+        "architecture.md",
+        "architecture.svg",
+    ],
 )
 def test_a_generated_page_is_what_the_script_makes(
     name: str, build: Mapping[str, Callable[[], str]]
@@ -58,7 +70,7 @@ def test_a_generated_page_is_what_the_script_makes(
 
 def test_all_generated_pages_are_tested(build: Mapping[str, Callable[[], str]]) -> None:
     made = {page.name for page in PAGES if "Made by docs/build.py" in _text(page)}
-    assert made | {"task.schema.json"} == set(build)
+    assert made | {"task.schema.json", "architecture.svg"} == set(build)
 
 
 def test_the_reference_has_every_name_of_the_contract() -> None:
@@ -119,9 +131,12 @@ def test_a_block_is_of_its_language_and_somebody_runs_it(block: Block) -> None:
         assert (ROOT / ".ci").is_dir()
 
 
-def test_another_test_runs_the_pages_that_are_run_elsewhere() -> None:
-    for name, test in ELSEWHERE.items():
-        assert name.removesuffix(".md") in (ROOT / test).read_text(encoding="utf-8")
+def test_other_tests_run_the_pages_that_are_run_elsewhere() -> None:
+    assert '"docs/python.md"' in _text(ROOT / "tests" / "test_python_api.py")
+    scripts = set(re.findall(r"tests/benchmarks/(\w+)\.py", _text(IDS["benchmarks.md"])))
+    assert scripts == {file.stem for file in (ROOT / "tests" / "benchmarks").glob("[!t]*.py")}
+    for script in scripts:
+        assert list((ROOT / "tests").rglob(f"test_{script}.py")), f"nothing runs {script}.py"
 
 
 @pytest.mark.parametrize(
@@ -169,6 +184,53 @@ def test_links_resolve(name: str) -> None:
         assert file.exists(), f"{name}: {target}"
         if fragment:
             assert fragment in _anchors(file), f"{name}: {target}"
+
+
+@pytest.mark.parametrize("name", IDS)
+def test_places_that_are_named_exist_or_are_said_to_come_next(name: str) -> None:
+    wrong = [
+        f"{path} {'exists' if next_ else 'does not exist'}"
+        for path, next_ in PLACE.findall(pages.prose(IDS[name]))
+        if (ROOT / path).exists() == bool(next_)
+    ]
+    assert not wrong, f"{name}: {', '.join(wrong)}"
+
+
+def test_the_architecture_names_places() -> None:
+    """The test above can see something."""
+    found = PLACE.findall(pages.prose(IDS["architecture.md"]))
+    assert len(found) > 100
+    assert any(next_ for _, next_ in found)
+
+
+def test_the_page_on_plugins_lists_what_a_plugin_may_import(
+    build: Mapping[str, Callable[[], str]],
+) -> None:
+    from generator.layers import FOR_SAMPLES, PUBLIC
+
+    listed = re.findall(r"^\| `(harness\.\w+)` \|", _text(IDS["plugins.md"]), re.MULTILINE)
+    assert sorted(listed) == sorted({**PUBLIC, **FOR_SAMPLES})
+
+
+def test_the_picture_of_the_layers_draws_every_part_and_every_arrow_down(
+    build: Mapping[str, Callable[[], str]],
+) -> None:
+    from generator import architecture
+    from generator.layers import LABELS, LAYERS, MOVED
+    from generator.picture import arrows
+
+    root = ElementTree.fromstring(build["architecture.svg"]())
+    texts = {one.text for one in root.iter("{http://www.w3.org/2000/svg}text")}
+    drawn = {part for layer in LAYERS for part in layer.parts if part not in MOVED}
+    assert {LABELS.get(part, part) for part in drawn} <= texts
+    found = [
+        one.get("d", "") for one in root.iter("{http://www.w3.org/2000/svg}path")
+        if one.get("class") == "arrow"
+    ]  # fmt: skip
+    assert len(found) == len(list(arrows(LAYERS, architecture.parts())))
+    for arrow in found:
+        numbers = [float(number) for number in re.findall(r"[\d.]+", arrow)]
+        assert numbers[1] < numbers[-1]
 
 
 @pytest.mark.parametrize("name", IDS)

@@ -1,4 +1,4 @@
-"""What is built in beside metrics: summary, formula, options of each component."""
+"""The page of built-in components without metrics: summary, docstring and options of each."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ KINDS: dict[Kind, str] = {
     "section": "Sections of the report",
 }
 INTRODUCTION = """\
-Everything that comes with the harness, beside [metrics](metrics.md). `harness plugins` lists what
-is installed, `harness plugins NAME` shows the options. How a task names them:
-[tasks.md](tasks.md). What identifies an SAE format and what was verified:
-[formats.md](formats.md)."""
+These components come with the harness; [metrics](metrics.md) have a page of their own.
+`harness plugins` lists what is installed, and `harness plugins NAME` shows the options of one.
+[tasks.md](tasks.md) says how a task names them. [formats.md](formats.md) says how SAE formats are
+recognised, and what they were tested against."""
 
 
 def page() -> str:

@@ -1,1 +1,1 @@
-"""For authors of plugins: what is installed, a new plugin, the laws of its kind."""
+"""What authors of plugins use: a list of what is installed, a new plugin, a check of its laws."""

@@ -1,1 +1,1 @@
-"""Runs compared with the first one, record by record and prompt by prompt."""
+"""Compares runs with the first one, record by record and, where they share prompts, in pairs."""

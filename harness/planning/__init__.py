@@ -1,1 +1,1 @@
-"""From a task to a plan: the passes and completions, and what they will cost."""
+"""Turns a task into a plan: the passes over activations, the completions, and what they cost."""

@@ -1,1 +1,1 @@
-"""From a plan to results: loads models, reads text, edits, generates, judges."""
+"""Runs a plan: loads models, reads text, edits, generates, has answers judged, keeps results."""

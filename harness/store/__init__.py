@@ -1,1 +1,1 @@
-"""What is kept on disk: whole, or not at all."""
+"""Keeps files and states on disk, each of them whole or not at all."""

@@ -1,1 +1,1 @@
-"""From a task file to a task: read, validated, resolved, fitted together."""
+"""Turns a task file into a task: reads it, validates it, resolves names, checks that all fits."""

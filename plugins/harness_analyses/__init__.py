@@ -1,1 +1,1 @@
-"""Analyses that come with sae-harness: a plugin of the same shape as a third party's."""
+"""Analyses: numbers made from the records, tables and arrays that a run has found before."""

@@ -1,1 +1,1 @@
-"""Ways to find a direction: means, SAE features, single features and random controls."""
+"""Finders of directions: means, SAE features, principal components, random controls."""

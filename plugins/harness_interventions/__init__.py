@@ -1,1 +1,1 @@
-"""Edits of a model made from a direction: removing it, and adding it."""
+"""Interventions: remove a direction, add it, inject components, switch features off."""

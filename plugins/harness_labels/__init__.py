@@ -1,1 +1,1 @@
-"""The sources of labels that ship with the harness."""
+"""Sources of labels of features: Neuronpedia, a file, the contexts that a run has found."""

@@ -1,1 +1,1 @@
-"""Metrics that come with sae-harness: a plugin of the same shape as a third party's."""
+"""Metrics: numbers about a pair of views or about one view, made from sums over tokens."""

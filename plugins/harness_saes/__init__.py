@@ -1,1 +1,1 @@
-"""SAE formats that come with sae-harness: a plugin of the same shape as a third party's."""
+"""SAE formats: how files are recognised, and how they become an SAE."""

@@ -1,1 +1,1 @@
-"""Sections of the report, as a plugin."""
+"""Sections of the report: each shows one part of the results, as text, tables and figures."""

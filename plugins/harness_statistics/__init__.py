@@ -1,1 +1,1 @@
-"""The statistics that ship with the harness."""
+"""Statistics: numbers, tables and arrays, each made in a pass of its own over activations."""

@@ -1,1 +1,1 @@
-"""The transformers backend: plugin.py declares it, options.py types it, backend.py loads it."""
+"""The backend for models of transformers: loads, reads, generates, edits."""

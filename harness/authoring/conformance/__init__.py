@@ -1,1 +1,1 @@
-"""Whether a plugin keeps the laws of its kind."""
+"""Checks whether a plugin keeps the laws of its kind: `harness plugins check`."""

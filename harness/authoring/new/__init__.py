@@ -1,1 +1,1 @@
-"""A new plugin: a package with tests that pass."""
+"""Writes a new plugin, a package whose tests pass: `harness new`."""

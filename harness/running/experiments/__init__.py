@@ -1,1 +1,1 @@
-"""Completions under interventions, and what judges say of them."""
+"""Generates completions under interventions and has them judged."""

@@ -1,1 +1,1 @@
-"""One pass over the activations: shards, states, metrics."""
+"""Makes one pass over the text: shards, their states, metrics and other reductions."""

@@ -1,1 +1,1 @@
-"""What a pass reads: rows of tokens, the activations of both sides, filtered tokens."""
+"""Reads what a pass needs: rows of tokens, activations of both sides, filtered tokens."""

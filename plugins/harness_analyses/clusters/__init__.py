@@ -1,1 +1,1 @@
-"""What kinds of features changed: semantic clusters, who assigns them, and sums over them."""
+"""Groups features by what their labels mean, as a judge sees it, and adds up their changes."""

@@ -1,1 +1,1 @@
-"""Analyses of flip rates: overlaps, layer profiles, trajectories."""
+"""Analyses of flip rates: overlaps between fine-tunes, profiles over layers, trajectories."""

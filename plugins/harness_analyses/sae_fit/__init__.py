@@ -1,1 +1,1 @@
-"""Analyses of how well an SAE fits before and after."""
+"""Analyses of how well an SAE fits a model before and after fine-tuning."""

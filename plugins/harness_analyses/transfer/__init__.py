@@ -1,1 +1,1 @@
-"""Predicting which domains a fine-tune will hurt, and the check of the prediction."""
+"""Predicts which domains a fine-tune will hurt, and compares this with what was measured."""

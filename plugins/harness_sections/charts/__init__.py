@@ -1,1 +1,1 @@
-"""Charts that several sections draw."""
+"""Charts that several sections use."""

@@ -1,1 +1,1 @@
-"""What several fine-tunes changed."""
+"""The section on what several fine-tunes changed: flips, checkpoints, components."""

@@ -1,1 +1,1 @@
-"""Predicted and measured transfer."""
+"""The section that shows predicted beside measured transfer."""

@@ -1,1 +1,1 @@
-"""Numbers by depth."""
+"""Sections that show numbers by depth: profiles over layers, cosines, figures of SAEs."""

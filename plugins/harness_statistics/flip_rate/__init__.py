@@ -1,1 +1,1 @@
-"""Features that an injected component switches on or off."""
+"""Counts the features that an injected component switches on or off."""

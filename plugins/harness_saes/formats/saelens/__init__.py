@@ -1,1 +1,1 @@
-"""Folders of sae-lens."""
+"""SAEs and transcoders of sae-lens: folders, and releases by name."""
