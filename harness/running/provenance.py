@@ -47,7 +47,7 @@ def provenance(session: Session, registry: Registry, command: str) -> dict[str, 
             for name, model in session.models.items()
         },
         "saes": {name: {"fingerprint": sae.fingerprint} for name, sae in session.saes.items()},
-        "data": dict(session.digests()),
+        "data": dict(session.data.digests()),
         "seed": task.spec.seed,
         "usage": session.usage.report(),
         "command": command,

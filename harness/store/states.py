@@ -28,7 +28,6 @@ class Saved:
 
     documents: int
     digest: str
-    tokens: int
     states: States
 
 
@@ -64,7 +63,6 @@ class PassStates:
             "key": self._key,
             "documents": str(saved.documents),
             "digest": saved.digest,
-            "tokens": str(saved.tokens),
             "jobs": str(len(saved.states)),
             "names": json.dumps(names),
         }
@@ -94,7 +92,7 @@ class PassStates:
             states: States = [{} for _ in range(int(about["jobs"]))]
             for i, (job, category, name) in enumerate(names):
                 states[int(job)].setdefault(category, {})[name] = arrays[str(i)]
-            return Saved(int(about["documents"]), about["digest"], int(about["tokens"]), states)
+            return Saved(int(about["documents"]), about["digest"], states)
         except (OSError, SafetensorError, ValueError, KeyError, TypeError, IndexError):
             return None  # cut off, or not ours: these documents are read again
 

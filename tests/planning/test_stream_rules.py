@@ -45,7 +45,9 @@ def one(found: list[Record], metric: str, **axes: object) -> Record:
 
 
 def lengths(session: Session, view: str = "base") -> list[int]:
-    return [len(prompt.ids) for prompt in session.render(view, session.examples("web"))]
+    return [
+        len(prompt.ids) for prompt in session.prompts.render(view, session.data.examples("web"))
+    ]
 
 
 @pytest.fixture
@@ -119,8 +121,8 @@ def test_a_budget_reads_no_more_rows_than_it_needs(
     session: MakeSession, texts: Callable[[Sequence[str]], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     texts([f"text {n}" for n in range(40)])
-    monkeypatch.setattr("harness.running.session.CHUNK", 4)
-    monkeypatch.setattr("harness.running.session.SMALL", 0)
+    monkeypatch.setattr("harness.task.prompts.CHUNK", 4)
+    monkeypatch.setattr("harness.task.prompts.SMALL", 0)
     rendered: list[int] = []
     render = fakes.FakeModel.render
 

@@ -12,7 +12,7 @@ from harness.running.usage import Counts
 
 if TYPE_CHECKING:
     from harness.planning.cost.earlier import Written
-    from harness.planning.cost.lengths import Prompts
+    from harness.planning.cost.lengths import PromptLengths
     from harness.planning.planner import Plan
 
 
@@ -117,7 +117,7 @@ def cost(
     device: str | None = None,
     *,
     earlier: Mapping[str, Written] | None = None,
-    prompts: Prompts | None = None,
+    prompts: PromptLengths | None = None,
 ) -> Cost:
     """The cost of a plan, from configuration files, headers, `expect` and local data.
 
@@ -126,7 +126,7 @@ def cost(
     Raises DataError for local data that cannot be read, UsageError for an unknown device.
     """
     from harness.planning.cost.estimate import Estimate
-    from harness.planning.cost.lengths import Prompts
+    from harness.planning.cost.lengths import PromptLengths
 
     size = 4 if device is None or find_device(device).name == CPU else 2
-    return Estimate(planned, size, earlier or {}, prompts or Prompts(planned.task)).run()
+    return Estimate(planned, size, earlier or {}, prompts or PromptLengths(planned.task)).run()

@@ -10,7 +10,7 @@ from harness.contract import BenchmarkOptions, Ref, Site, Stream
 from harness.planning.cost.cost import Cost, Memory, Work
 from harness.planning.cost.downloads import downloads, files_bytes
 from harness.planning.cost.earlier import Written
-from harness.planning.cost.lengths import CHARACTERS, Prompts
+from harness.planning.cost.lengths import CHARACTERS, PromptLengths
 from harness.planning.cost.network import Network, network
 from harness.planning.planner import Generation, Job, MetricJob, Pass, Plan, Rendering, rendering
 from harness.running.usage import Counts, read
@@ -30,7 +30,7 @@ class Estimate:
     planned: Plan
     default_bytes: int
     earlier: Mapping[str, Written]
-    prompts: Prompts
+    prompts: PromptLengths
     work: list[Work] = field(default_factory=list)
     peak: tuple[int, str] = (0, "")
     unknown: list[str] = field(default_factory=list)

@@ -15,8 +15,9 @@ from fakes import BOS, EOS, PAD
 from harness.contract import Direction, Outcome, Record, Site, Stream, Tokens
 from harness.errors import ModelError
 from harness.planning.planner import Job, MetricJob, ReductionJob, SentinelJob, plan
-from harness.running.passes.run import Finished, run_pass
-from harness.running.reading.rows import alone, measured
+from harness.running.passes.jobs import Finished
+from harness.running.passes.run import run_pass
+from harness.running.reading.rows import measured, one_row
 from harness.running.session import Session
 
 MakeSession = Callable[..., Session]
@@ -55,7 +56,7 @@ def records(session: Session) -> list[Record]:
 
 
 def vector(session: Session, name: str) -> np.ndarray:
-    direction = session.direction(name, {})
+    direction = session.directions.direction(name, {})
     assert isinstance(direction, Direction), direction
     return direction.vectors[0]
 
@@ -66,7 +67,7 @@ def reference(
     """The sum of the activations of the tokens that `keep(text, position, length)`, one by one."""
     model: Any = session.view_model(view)
     total = np.zeros(fakes.WIDTH)
-    for prompt in session.rendered(view, "web"):
+    for prompt in session.prompts.rendered(view, "web"):
         x = model.at(site, prompt).double().numpy()
         text = "^" + prompt.text
         total += sum((x[i] for i in range(len(x)) if keep(text, i, len(x))), np.zeros(fakes.WIDTH))
@@ -221,7 +222,7 @@ def test_the_tokens_that_count(
     which: str, prompts: Sequence[Tokens], expected: list[tuple[int, int]]
 ) -> None:
     stream = Stream("s", "v", "d", tokens=which)  # type: ignore[arg-type]
-    found = measured([alone(prompt) for prompt in prompts], stream, frozenset({PAD, BOS, EOS}))
+    found = measured([one_row(prompt) for prompt in prompts], stream, frozenset({PAD, BOS, EOS}))
     assert list(zip(found.row.tolist(), found.offset.tolist(), strict=True)) == expected
     assert found.row.dtype == found.offset.dtype == torch.long
 
@@ -309,7 +310,7 @@ def test_activations_that_are_not_finite_are_an_error_that_names_the_document(
 ) -> None:
     monkeypatch.setattr(fakes, "WEB", ["fine", "bad ∞ text", "longer and fine as well"])
     made = session(PAIR + ALL_METRICS, f"models.base.padding={padding}")
-    bad = made.examples("web")[1]
+    bad = made.data.examples("web")[1]
     with pytest.raises(ModelError, match=r"views\.base: .*not finite.*bad ∞ text") as caught:
         passed(made)
     assert bad.id in str(caught.value)
