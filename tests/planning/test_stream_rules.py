@@ -231,7 +231,7 @@ def test_a_tokenizer_that_differs_is_refused_with_the_first_token(session: MakeS
     ) as caught:
         passed(made)
     said = str(caught.value)
-    assert f"Document {made.examples('web')[0].id}, token 7:" in said
+    assert f"Document {made.data.examples('web')[0].id}, token 7:" in said
     assert "same_tokenizer = false" in said
     assert total_forwards() == 0
 

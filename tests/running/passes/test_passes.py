@@ -134,7 +134,7 @@ def test_two_sweeps_share_the_state_of_one_pass(session: MakeSession) -> None:
     passed(made)
     assert len(fakes.LAB.started) == 1
     assert len({id(job) for job, _ in fakes.LAB.batches}) == 1
-    one, two, five = (found.direction.vectors for found in made.found["a"])  # type: ignore[union-attr]
+    one, two, five = (found.direction.vectors for found in made.directions.found["a"])  # type: ignore[union-attr]
     assert np.array_equal(two, 2 * one)
     assert np.array_equal(five, 5 * one)
 
@@ -379,7 +379,7 @@ def test_a_sweep_is_started_with_the_variant_of_the_same_axes(
     plain = reference(
         made, "chat", Site("resid_post", 2), lambda text, i, n: i > 0 and text[i] not in "^|_"
     )
-    for found in made.found["b"]:
+    for found in made.directions.found["b"]:
         value = found.axes[swept]
         assert isinstance(value, int)
         assert isinstance(found.direction, Direction)
@@ -392,7 +392,9 @@ def test_the_outcomes_of_a_pass_come_in_the_order_of_its_jobs(session: MakeSessi
     made = session(PAIR + ALL_METRICS + probe("a", SWEEP))
     found = passed(made)
     assert [type(job) for job, _ in found] == [ReductionJob] * 3 + [MetricJob] * 12
-    assert [axes for axes in (f.axes for f in made.found["a"])] == [{"scale": n} for n in (1, 2, 3)]
+    assert [axes for axes in (f.axes for f in made.directions.found["a"])] == [
+        {"scale": n} for n in (1, 2, 3)
+    ]
 
 
 # ── Preflight ────────────────────────────────────────────────────────────────────────────────────
