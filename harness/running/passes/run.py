@@ -104,10 +104,11 @@ def _read(
         if view != which.view
     )
     jobs = list(dict.fromkeys(use.job for use in uses))
-    left, done, states = resume(store, lambda: shards(session, which, list(others), limit), tick)
-    for job, its in zip(jobs, states or (), strict=states is not None):
-        job.states.update(its)
-    for shard in left:
+    rest, done, states = resume(store, lambda: shards(session, which, list(others), limit), tick)
+    if states is not None:
+        for job, its in zip(jobs, states, strict=True):
+            job.states.update(its)
+    for shard in rest:
         done.add(shard)
         for rows in batches(shard, which.pack, session.task.spec.batch.activations):
             found = reader.read(rows.left, rows.right)

@@ -263,7 +263,7 @@ def test_both_sides_of_a_pair_read_the_tokens_of_the_left_one(session: MakeSessi
     told = session(text, "pairs.p.right=told", "models.chat.scale=1")
     gaps = [r for r in records(told) if r.id.startswith("gap")]
     assert [record.value for record in gaps] == [0.0] * 3
-    assert not any(view == "told" for view, _ in told._rendered)
+    assert not any(view == "told" for view, _ in told.prompts._rendered)
     plain = session(PAIR + ALL_METRICS, "models.chat.scale=1")
     assert [r.value for r in records(plain)] == [r.value for r in records(told)]
 

@@ -145,7 +145,7 @@ def test_nor_on_the_order_of_the_rows(session: MakeSession, tmp_path: Path) -> N
 
 def test_a_batch_is_of_one_category(session: MakeSession) -> None:
     passed(session(PAIR))
-    kinds = {e.id: e.fields["kind"] for e in session(PAIR).examples("kinds")}
+    kinds = {e.id: e.fields["kind"] for e in session(PAIR).data.examples("kinds")}
     assert fakes.LAB.batches
     for _, batch in fakes.LAB.batches:
         assert len({kinds[document] for document in batch.documents}) == 1

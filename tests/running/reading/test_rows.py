@@ -98,7 +98,7 @@ def test_values_are_found_on_either_side_of_the_padding(many: list[Tokens], leng
             start.append(begin)
             x[number, begin : begin + len(row.tokens.ids), 0] = torch.tensor(row.tokens.ids).float()
         activations = Activations({SITE: x}, tuple(start))
-        assert found.of(activations, SITE)[:, 0].tolist() == found.ids.tolist()
+        assert found.take(activations, activations.sites[SITE])[:, 0].tolist() == found.ids.tolist()
 
 
 def test_no_row_at_all_measures_nothing() -> None:
