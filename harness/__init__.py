@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from harness.comparison.comparison import Comparison
-    from harness.planning.planner import Plan
+    from harness.planning.steps import Plan
     from harness.results.read import Results
     from harness.task.task import Task
 
@@ -30,16 +30,14 @@ __all__ = ["compare", "load", "load_results", "plan", "run"]
 
 
 def load(task: str | Path, **overrides: Any) -> Task:
-    """A task, understood: a file, or the name of a built-in task.
+    """Loads a task from a file, or the built-in task of that name.
 
-    `overrides` are top-level keys (`seed=1`), or tables to merge into the task's.
-    Raises TaskError with everything that is wrong with it.
+    `overrides` are top-level keys (`seed=1`), or tables that are merged into the task's.
+    Raises TaskError with everything that is wrong with the task.
     """
-    from harness.registry import discover
-    from harness.task.file import find_task, overridden, read_source
-    from harness.task.resolve import resolve
+    from harness.task.load import load as load_
 
-    return resolve(overridden(read_source(find_task(str(task))), overrides), discover())
+    return load_(task, **overrides)
 
 
 def plan(task: Task) -> Plan:

@@ -18,7 +18,7 @@ import harness
 from harness.comparison.comparison import Comparison
 from harness.contract import Record
 from harness.errors import DataError, TaskError
-from harness.planning.planner import Plan
+from harness.planning.steps import Plan
 from harness.results.read import Results, load_results
 from harness.task.task import Task
 

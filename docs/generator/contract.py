@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import pairwise
 
 import harness.contract
 import harness.testing
 from generator.markdown import anchor, code, joined, note, prose, table
 from generator.members import about_class, about_function
 from generator.options import type_in_words
-from generator.source import Function, Module, module
+from generator.source import Field, Function, Module, module
 from harness.authoring.conformance.kinds import BENCHMARK, KINDS, Asked
 
-VALUES = (
-    "harness.contract.values",
-    "harness.contract.edits",
-    "harness.contract.latents",
-    "harness.contract.sites",
+FILES = (
+    "options",
+    "values",
+    "sites",
+    "backend",
+    "sae",
+    "latents",
+    "reduction",
+    "metric",
+    "edits",
+    "intervention",
+    "evaluator",
+    "findings",
+    "section",
 )
+"""The files of the contract, each a part of the page, in the order in which to read them."""
 TABLES = {
     "backend": "models",
     "sae_format": "saes",
@@ -30,25 +39,20 @@ TABLES = {
 
 
 def page() -> str:
-    """Hook, kinds, options, objects, values, errors and checks."""
-    found = module("harness.contract")
+    """Hook, kinds, one part for each file of the contract, errors and checks."""
+    component = module("harness.contract.component")
     return joined(
         [
             note("the docstrings of harness.contract"),
             "# The contract",
-            prose(found.doc),
+            prose(module("harness.contract").doc),
             "How to write a plugin: [plugins.md](plugins.md).",
             "## The hook",
-            about_function(_function(found, "harness_components")),
-            about_class(found.classes[0]),
+            about_function(_function(component, "harness_components")),
+            *(about_class(one) for one in component.classes),
             "## Kinds",
             _kinds(),
-            "## Options",
-            prose(module("harness.contract.options").doc),
-            _references(module("harness.contract.options")),
-            *(about_class(one) for one in module("harness.contract.options").classes),
-            *_objects(found),
-            *_values(),
+            *(_file(module(f"harness.contract.{name}"), name) for name in FILES),
             "## Errors",
             f"```text\n{module('harness.errors').doc}\n```",
             "## Checks",
@@ -84,40 +88,38 @@ def _link(name: str) -> str:
 
 
 def _references(found: Module) -> str:
-    """The types that mark a field as a reference or a place."""
-    marked = [one for one in found.aliases if (one.default or "").startswith("Annotated")]
-    return joined(
-        [
-            "Types of fields that name something else:",
-            table(("type", "what a task writes"), [_reference(one.name) for one in marked]),
-        ]
-    )
+    """The types that mark a field as a reference or a place; nothing where there are none."""
+    rows = [_reference(one.name) for one in found.aliases if _is_reference(one)]
+    if not rows:
+        return ""
+    head = ("type", "what a task writes")
+    return joined(["Types of fields that name something else:", table(head, rows)])
+
+
+def _is_reference(alias: Field) -> bool:
+    return (alias.default or "").startswith("Annotated")
 
 
 def _reference(name: str) -> tuple[str, str]:
     return code(name), type_in_words(getattr(harness.contract, name), {})
 
 
-def _objects(found: Module) -> Iterator[str]:
-    """The classes below each section of the file, in its order."""
-    edges = [*found.sections, (10**9, "")]
-    for (line, title), (end, _) in pairwise(edges):
-        yield f"## {title}"
-        for one in found.classes:
-            if line < one.line < end:
-                yield about_class(one)
-        for alias in found.aliases:
-            if alias.doc and line < alias.line < end:
-                yield joined([f"### {alias.name}", code(alias.default or ""), prose(alias.doc)])
+def _file(found: Module, name: str) -> str:
+    """The classes, types and functions of a file, in its order."""
+    return joined(
+        [
+            f"## harness.contract.{name}",
+            prose(found.doc),
+            _references(found),
+            *(about_class(one) for one in found.classes),
+            *(_alias(one) for one in found.aliases if one.doc and not _is_reference(one)),
+            *(about_function(one) for one in found.functions),
+        ]
+    )
 
 
-def _values() -> Iterator[str]:
-    for name in VALUES:
-        found = module(name)
-        yield f"## {name}"
-        yield prose(found.doc)
-        yield from (about_class(one) for one in found.classes)
-        yield from (about_function(one) for one in found.functions)
+def _alias(found: Field) -> str:
+    return joined([f"### {found.name}", code(found.default or ""), prose(found.doc)])
 
 
 def _checks() -> Iterator[str]:

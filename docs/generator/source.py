@@ -18,7 +18,6 @@ class Field:
     type: str
     default: str | None
     doc: str
-    line: int
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,6 @@ class Function:
     name: str
     signature: str
     doc: str
-    line: int
 
 
 @dataclass(frozen=True)
@@ -40,7 +38,6 @@ class Class:
     doc: str
     fields: tuple[Field, ...]
     methods: tuple[Function, ...]
-    line: int
 
 
 @dataclass(frozen=True)
@@ -52,8 +49,6 @@ class Module:
     functions: tuple[Function, ...]
     aliases: tuple[Field, ...]
     """Names that are given a value or a type, such as `ModelRef`."""
-    sections: tuple[tuple[int, str], ...]
-    """Lines and titles of the comments `# ── Title ───`."""
 
     def get(self, name: str) -> Class | Function:
         """A class or a function by name; KeyError where there is none."""
@@ -79,7 +74,6 @@ def module(name: str) -> Module:
             _function(node) for node in body if isinstance(node, ast.FunctionDef) and _public(node)
         ),
         tuple(_fields(body)),
-        tuple(_sections(text)),
     )
 
 
@@ -103,7 +97,6 @@ def _class(node: ast.ClassDef) -> Class:
         ast.get_docstring(node) or "",
         tuple(field for field in _fields(node.body) if field.name != "model_config"),
         tuple(_function(one) for one in methods),
-        node.lineno,
     )
 
 
@@ -112,12 +105,12 @@ def _function(node: ast.FunctionDef) -> Function:
     returns = _typed(node.returns) if node.returns else "None"
     doc = ast.get_docstring(node) or ""
     if "property" in decorators:
-        return Function(node.name, f"{node.name}: {returns}", doc, node.lineno)
+        return Function(node.name, f"{node.name}: {returns}", doc)
     arguments = node.args
     if arguments.args and arguments.args[0].arg in ("self", "cls"):
         arguments.args = arguments.args[1:]
     text = ast.unparse(arguments).replace("'", '"')
-    return Function(node.name, f"{node.name}({text}) -> {returns}", doc, node.lineno)
+    return Function(node.name, f"{node.name}({text}) -> {returns}", doc)
 
 
 def _fields(body: list[ast.stmt]) -> Iterator[Field]:
@@ -131,7 +124,7 @@ def _fields(body: list[ast.stmt]) -> Iterator[Field]:
             continue
         if not name.startswith("_"):
             default = _typed(node.value) if node.value else None
-            yield Field(name, kind, default, _text(body[place + 1 : place + 2]), node.lineno)
+            yield Field(name, kind, default, _text(body[place + 1 : place + 2]))
 
 
 def _text(after: list[ast.stmt]) -> str:
@@ -144,9 +137,3 @@ def _text(after: list[ast.stmt]) -> str:
 
 def _typed(node: ast.expr) -> str:
     return ast.unparse(node).replace("'", '"')
-
-
-def _sections(text: str) -> Iterator[tuple[int, str]]:
-    for number, line in enumerate(text.splitlines(), start=1):
-        if line.startswith("# ── "):
-            yield number, line.strip("# ─")

@@ -13,15 +13,10 @@ from generator import components
 from generator.installed import built_in
 from generator.markdown import anchor, code, joined, note, prose
 from generator.options import Links, hints, keys, models_in
-from harness.authoring.conformance.kinds import KINDS
 from harness.contract import Kind
 from harness.task import spec
 
 INTRODUCTION = Path(__file__).with_name("tasks.md")
-_KINDS: dict[type[BaseModel], Kind] = {
-    asked.table: kind for kind, asked in KINDS.items() if asked.table
-} | {spec.EditSpec: "intervention"}
-"""Whose options stand beside the keys of a table."""
 _WORDS: dict[Kind, str] = {
     "sae_format": "SAE format",
     "direction": "direction finder",
@@ -68,13 +63,13 @@ def _below(
 def _table(path: str, model: type[BaseModel], links: Links) -> str:
     doc = prose(" ".join((model.__doc__ or "").split()))
     parts = [f"## [{path}]", doc, keys(model, links)]
-    if model in _KINDS:
-        parts.append(_further(_KINDS[model]))
+    if issubclass(model, spec.PluginSpec):
+        parts.append(_further(model.kind))
     return joined(parts)
 
 
 def _further(kind: Kind) -> str:
-    """Where the options are that stand beside the core's keys."""
+    """A sentence that links to the options that stand beside the core's keys of a table."""
     names = [owned.component.name for owned in built_in().of(kind)]
     if kind == "metric":
         where = {name: f"metrics.md#{anchor(name)}" for name in names}

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -178,7 +178,7 @@ def plan_(
 
     from rich.console import Console
 
-    from harness.planning.cost.cost import cost
+    from harness.planning.cost import cost
     from harness.planning.cost.earlier import earlier_completions
     from harness.planning.cost.lengths import PromptLengths
     from harness.planning.cost.terminal import show_cost
@@ -367,27 +367,11 @@ def _task(
     name: str,
     overrides: Sequence[str] = (),
     limit: int | None = None,
-    models: dict[str, Any] | None = None,
+    models: dict[str, str | None] | None = None,
 ) -> Task:
-    from harness.task.file import find_task, read_source
-    from harness.task.resolve import resolve
+    from harness.task.load import load_for_command
 
-    file = find_task(name)
-    source = read_source(file, overrides)
-    more = _everywhere(source.values, limit, models or {})
-    return resolve(read_source(file, [*overrides, *more]) if more else source, registry)
-
-
-def _everywhere(values: Any, limit: int | None, models: dict[str, Any]) -> list[str]:
-    """Overrides for every data set and every model of a task."""
-    found = []
-    data, entries = values.get("data"), values.get("models")
-    if limit is not None and isinstance(data, dict):
-        found += [f'data."{name}".at_most={limit}' for name in data]
-    for key, value in models.items():
-        if value is not None and isinstance(entries, dict):
-            found += [f'models."{name}".{key}="{value}"' for name in entries]
-    return found
+    return load_for_command(registry, name, overrides, limit, models)
 
 
 def _summary(task: Task) -> str:

@@ -1,9 +1,14 @@
-"""What an intervention is made of: edits of activations, and the promises about them."""
+"""Edits: how an intervention changes activations, what it promises, and what was really done.
+
+An intervention makes an `Arm` of `Edit`s and `Check`s; a model runs it (`Model.edited`) and gives
+a `Receipt`. Both functions, `apply` and `measure`, should be defined once in a module and take all
+that differs as parameters: rows of different arms then share one call.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from harness.contract.sites import Site
@@ -14,41 +19,68 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Edit:
-    """A change of the activation at a site, as a pure function.
-
-    `apply(x, parameters) -> x'` with x: Float[Tensor, "rows pos d"], and each parameter stacked
-    over the rows of the batch (arms with the same `apply` and shapes share one call):
-    Float[Tensor, "rows ..."], float32, on x's device. Must return x's shape and dtype.
-    """
+    """A change of the activation at one site. The model goes on with what `apply` returns."""
 
     site: Site
+    """Where it acts: a site of the model, by block number."""
     apply: Callable[[Tensor, Mapping[str, Tensor]], Tensor]
+    """`apply(x, parameters) -> x'`. x is Float[Tensor, "rows pos d"] in the model's dtype; each
+    parameter has a row for each row of x: Float[Tensor, "rows ..."], float32, on x's device.
+    Returns a tensor of x's shape and dtype and modifies nothing. Each row and position is changed
+    on its own: while a completion is written, x is one new position."""
     parameters: Mapping[str, Tensor]
+    """By name, what `apply` needs for one row, without the axis of rows: float32, finite."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """A promise that an intervention makes, measured where the model reads the activation.
-
-    A `name` that ends in ` at <site>` is reported once for all sites, with the largest value.
-
-    `measure(x, parameters) -> Float[Tensor, "rows pos"]` sees x at `site` before any edit there;
-    a value above `limit` makes the run invalid; without a limit it is only reported.
-    """
+    """A promise that an intervention makes about its edits, measured while the model runs."""
 
     name: str
+    """How the report calls it. Checks called `name at <site>` are one record, of the largest."""
     site: Site
+    """Where it is measured: on the activation as it arrives there, before any edit of that site.
+    """
     measure: Callable[[Tensor, Mapping[str, Tensor]], Tensor]
+    """`measure(x, parameters) -> Float[Tensor, "rows pos"]`, with x and parameters as in `Edit`:
+    a number for each position, the smaller the better. Modifies nothing."""
     parameters: Mapping[str, Tensor]
+    """As in `Edit`."""
     limit: float | None = None
+    """Above it at any position, the run is invalid; None only reports the largest value."""
 
 
 @dataclass(frozen=True)
 class Arm:
-    """The edits of one arm of an experiment; none for the arm that is left as it is."""
+    """One arm of an experiment: all the edits under which a prompt is read or answered."""
 
     name: str
+    """The name that the intervention was given; its receipt has the same."""
     edits: tuple[Edit, ...] = ()
+    """Several at one site act one after the other. The arm of the untouched model has none."""
     checks: tuple[Check, ...] = ()
+    """The promises; each has a name of its own."""
     idle: bool = False
-    """Whether it asks for no change, as strength 0 does; any other arm must change something."""
+    """Whether it is meant to change nothing, as strength 0 does. An arm that is not idle and
+    changes no activation makes the run invalid."""
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What the edits of an arm did while the model ran. The model counts it."""
+
+    arm: str
+    """The name of the arm."""
+    fired: int = 0
+    """How many calls of `Edit.apply` were made for it."""
+    tokens: int = 0
+    """Positions that an edit was applied to, without padding, summed over sites."""
+    changed: int = 0
+    """Those of them whose activation came out different."""
+    relative: float | None = None
+    """Mean of ‖x' − x‖ / ‖x‖ over `tokens`; None where there are none."""
+    checks: Mapping[str, float] = field(default_factory=dict)
+    """By name of the check, the largest value that it measured."""
+    broken: tuple[str, ...] = ()
+    """Names of the checks that went over their limit, and `non-finite` where an edit returned NaN
+    or infinity. Each makes the run invalid."""

@@ -1,4 +1,8 @@
-"""Ragged sparse latents: what an SAE's encoder yields, from the encoder on."""
+"""Sparse latents: what an SAE's encoder gives, and arithmetic on them without their zeros.
+
+The one file of the contract that imports torch; `harness.contract` imports it when `Latents` is
+first asked for.
+"""
 
 from __future__ import annotations
 
@@ -14,18 +18,23 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Latents:
-    """The active latents of each token, compressed by rows.
+    """The active latents of some tokens, as compressed sparse rows.
 
-    Token t has `indices[offsets[t] : offsets[t+1]]` with `values` beside them: distinct indices,
-    no zero values, in any order. `scale` and what else `reconstruct` needs (an input norm, a skip
-    connection's input) is in `context`, one row per token.
+    Those of token t are `indices[offsets[t] : offsets[t + 1]]`, in any order, with the same slice
+    of `values`. All tensors are on one device.
     """
 
     offsets: Int[Tensor, " tokens_plus_1"]
+    """Where the latents of each token begin; rises from 0 to `nnz`."""
     indices: Int[Tensor, " nnz"]
+    """Which latents are active, from 0 to `d_sae - 1`; each once in a token."""
     values: Float[Tensor, " nnz"]
+    """Their values; none is 0."""
     d_sae: int
+    """Number of latents of the SAE."""
     context: Mapping[str, Tensor] = field(default_factory=dict)
+    """What `Sae.reconstruct` needs beside the latents (a norm of the input, the input of a skip
+    connection), by names of the SAE's own: one row for each token."""
 
     @property
     def tokens(self) -> int:
@@ -34,24 +43,24 @@ class Latents:
 
     @property
     def counts(self) -> Int[Tensor, " tokens"]:
-        """Active latents per token: L0."""
+        """Number of active latents of each token, the L0."""
         return self.offsets.diff()
 
     @property
     def token(self) -> Int[Tensor, " nnz"]:
-        """For each value, the token that it belongs to."""
+        """For each value, the index of its token."""
         return torch.repeat_interleave(
             torch.arange(self.tokens, device=self.offsets.device), self.counts
         )
 
     def dense(self) -> Float[Tensor, "tokens d_sae"]:
-        """The same latents with their zeros: for tests and small widths."""
+        """The same latents with their zeros, for tests: `tokens x d_sae` numbers."""
         out = self.values.new_zeros(self.tokens, self.d_sae)
         out[self.token, self.indices] = self.values
         return out
 
     def take(self, rows: Int[Tensor, " m"]) -> Latents:
-        """The latents of some tokens, in the order of `rows`."""
+        """The latents of the tokens `rows`, in that order."""
         counts = self.counts[rows]
         offsets = offsets_of(counts)
         # For each value kept: the start of its row in here, plus its place in that row.
@@ -62,14 +71,14 @@ class Latents:
 
     @classmethod
     def from_dense(cls, z: Float[Tensor, "tokens d_sae"], **context: Tensor) -> Latents:
-        """Latents from a dense matrix; what is not zero is active."""
+        """Latents of a dense matrix: all that is not zero is active. `context` is kept by name."""
         token, indices = z.nonzero(as_tuple=True)
         counts = torch.bincount(token, minlength=len(z))
         return cls(offsets_of(counts), indices, z[token, indices], z.shape[1], context)
 
 
 def joined(parts: Sequence[Latents]) -> Latents:
-    """The latents of several runs of tokens, one after the other; ValueError without any."""
+    """The latents of the tokens of all parts, one part after another; ValueError without parts."""
     if not parts:
         raise ValueError("no latents to join")
     counts = torch.cat([part.counts for part in parts])
@@ -83,24 +92,24 @@ def joined(parts: Sequence[Latents]) -> Latents:
 
 
 def offsets_of(counts: Int[Tensor, " tokens"]) -> Int[Tensor, " tokens_plus_1"]:
-    """Row offsets from the number of values in each row."""
+    """`Latents.offsets` from the number of active latents of each token."""
     return torch.cat([counts.new_zeros(1), counts.cumsum(0)])
 
 
 def dots(left: Latents, right: Latents) -> Float64[Tensor, " tokens"]:
-    """Σ_j left_j · right_j of each token, from sparse rows, in float64.
+    """Σ_j left_j · right_j of each token, in float64.
 
-    ValueError where the two are not latents of equally many tokens and equal width.
+    ValueError where the two have not the same number of tokens and of latents.
     """
     return row_sums(right, _wide(counterparts(left, right)) * _wide(right.values))
 
 
 def counterparts(left: Latents, right: Latents) -> Float[Tensor, " nnz_of_right"]:
-    """For each value of `right`, what `left` has at the same token and latent; 0 for nothing.
+    """For each value of `right`, the value of `left` at the same token and latent.
 
-    So both are active where it is not 0. `[tokens, d_sae]` exists only for a few tokens at a time
-    (see `_scratch`). ValueError where the two are not latents of equally many tokens and equal
-    width.
+    0 where it is not active in `left`. No dense matrix of all tokens is made: only of a few tokens
+    at a time (see `_scratch`). ValueError where the two have not the same number of tokens and of
+    latents.
     """
     if (left.tokens, left.d_sae) != (right.tokens, right.d_sae):
         raise ValueError(
@@ -121,7 +130,7 @@ def counterparts(left: Latents, right: Latents) -> Float[Tensor, " nnz_of_right"
 
 
 def row_sums(latents: Latents, values: Shaped[Tensor, " nnz"]) -> Float64[Tensor, " tokens"]:
-    """Σ over the active latents of each token of a number for each, in float64."""
+    """The sum, over the active latents of each token, of one number for each; in float64."""
     wide = _wide(values)
     out = torch.zeros(latents.tokens, dtype=wide.dtype, device=wide.device)
     return out.index_add_(0, latents.token, wide)
@@ -140,10 +149,10 @@ def shared(left: Latents, right: Latents) -> Int[Tensor, " tokens"]:
 
 
 def common(left: Latents, right: Latents) -> Float64[Tensor, " tokens"]:
-    """What both sides have of each latent, added up for each token, in float64.
+    """How much of the latents both sides share: Σ_j m_j of each token, in float64.
 
-    `Σ_j (|l_j| + |r_j| − |l_j − r_j|) / 2`: the smaller absolute value where the signs are the
-    same, nothing elsewhere. So `Σ_j |l_j − r_j|` is the sum of all sizes without twice of it.
+    m_j is the smaller one of |l_j| and |r_j| where l_j and r_j have the same sign, and 0 elsewhere.
+    So `Σ_j |l_j − r_j| = Σ_j |l_j| + Σ_j |r_j| − 2 Σ_j m_j`.
     """
     other = counterparts(left, right)
     smaller = torch.minimum(other.abs(), right.values.abs())
@@ -151,10 +160,10 @@ def common(left: Latents, right: Latents) -> Float64[Tensor, " tokens"]:
 
 
 def largest(latents: Latents, k: int) -> Latents:
-    """Of each token, the min(k, active) latents of the largest absolute values.
+    """The k latents of each token that have the largest absolute values.
 
-    All that are as large as the k-th are kept, so that no order of the latents decides. Tokens
-    with at most k active latents keep them all. ValueError where k is not positive.
+    Those that equal the k-th are kept too, so that the order of the latents does not matter.
+    Tokens with at most k active latents keep them all. ValueError where k is below 1.
     """
     if k < 1:
         raise ValueError(f"the {k} largest latents are none")

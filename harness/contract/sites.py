@@ -1,5 +1,7 @@
 """Sites: the places in a model where activations are read and edited.
 
+A task names one by a text, such as `resid_post.15`; `parse_site` makes a `Site` of it.
+
 | site            | what it is                                                                  |
 |-----------------|-----------------------------------------------------------------------------|
 | `resid_pre.L`   | residual stream entering block L                                            |
@@ -13,7 +15,8 @@
 | `embed`         | token embeddings, as they enter the first block                              |
 | `a.b.c`         | the output of any module, by its path in the backend                         |
 
-Blocks count from 0. `resid_post@0.55` is a fraction of depth: block `floor(0.55 · layers)`.
+Blocks count from 0. `resid_post@0.55` is a fraction of depth: block `floor(0.55 · layers)`, at most
+the last one.
 """
 
 from __future__ import annotations
@@ -48,11 +51,14 @@ _TRANSFORMER_LENS_KINDS = {
 
 @dataclass(frozen=True, order=True)
 class Site:
-    """One place: a kind of block site with its block, `embed`, or a module path."""
+    """One place in a model. `str(site)` is its name in a task."""
 
     kind: str
+    """`resid_post` and the like for a place in a block; `embed`; or the path of a module."""
     layer: int | None = None
+    """The block of a place in a block; None for others, and where `fraction` stands for it."""
     fraction: float | None = None
+    """How deep the block lies, from 0 to 1, while the number of blocks is not known."""
 
     def __str__(self) -> str:
         if self.layer is not None:
@@ -61,23 +67,23 @@ class Site:
 
     @property
     def in_block(self) -> bool:
-        """Whether this is a site of one of the model's blocks."""
+        """Whether it is a place in a block."""
         return self.kind in BLOCK_KINDS
 
     @property
     def in_residual(self) -> bool:
-        """Whether the activation here is the residual stream itself."""
+        """Whether the activation there is the residual stream itself, not what is added to it."""
         return self.kind in ("resid_pre", "resid_post", "embed")
 
     def at(self, layers: int) -> Site:
-        """The same site with a fraction of depth made a block of a model with `layers` blocks."""
+        """The site in a model of `layers` blocks: a fraction of depth becomes a block."""
         if self.fraction is None:
             return self
         return Site(self.kind, min(layers - 1, int(self.fraction * layers)))
 
 
 def parse_site(text: str) -> Site:
-    """A site from its name; ValueError says what is allowed."""
+    """The site of this name; ValueError, which lists what is allowed, where there is none."""
     if text == "embed":
         return Site("embed")
     if match := _BLOCK.fullmatch(text):

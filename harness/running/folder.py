@@ -3,68 +3,18 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
-import json
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-from pydantic import BaseModel
-
-from harness.contract import Ref
 from harness.errors import UsageError
 from harness.machine import machine_errors
 from harness.store.files import write_text
-from harness.task.task import Task
-from harness.task.validate import marks
+from harness.task.task import Task, task_hash
 
 IDENTITY = ".task"
-_BESIDE = ("evaluators", "expect")
-"""Keys of an experiment that change no completion: who judges, and what a plan goes by."""
-_JUDGES = ("title", "source", "evaluators", "labels", "analyses", "gates")
-"""Tables and keys that change neither an activation nor a completion."""
-
-
-def task_hash(task: Task) -> str:
-    """Hash of the resolved task, as far as activations and completions depend on it.
-
-    Left out are titles, expectations, judges and what is made of their verdicts, so that another
-    judge reads the completions that are there already; what a judge has said is remembered by its
-    own content.
-    """
-    values = {key: value for key, value in task.resolved.items() if key not in _JUDGES}
-    judging = set(task.spec.models) - set(_models(task))
-    values["models"] = {
-        key: value for key, value in values.get("models", {}).items() if key not in judging
-    }
-    values["experiments"] = {
-        key: {name: value for name, value in table.items() if name not in _BESIDE}
-        for key, table in values.get("experiments", {}).items()
-    }
-    values["data"] = {
-        key: {name: value for name, value in table.items() if name != "expect"}
-        for key, table in values.get("data", {}).items()
-    }
-    text = json.dumps(values, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _models(task: Task) -> Iterator[str]:
-    """The models that anything but a judge looks at."""
-    yield from (view.model for view in task.spec.views.values())
-    yield from (sae.model for sae in task.spec.saes.values())
-    swept = [*task.directions.values(), *task.statistics.values()]
-    looking: list[BaseModel] = [one.options for many in swept for one in many]
-    for entries in (task.saes, task.metrics, task.interventions):
-        looking += [entry.options for entry in entries.values()]
-    for options in looking:
-        for key, mark in marks(type(options)):
-            if isinstance(mark, Ref) and mark.table == "models":
-                named = getattr(options, key)
-                yield from [named] if isinstance(named, str) else named or ()
 
 
 def default_folder(task: Task) -> Path:
@@ -119,10 +69,3 @@ def _claim(folder: Path, task: Task, fresh: bool) -> None:
             "Name another folder with --out, or start over with --fresh."
         )
     write_text(identity, mine + "\n")
-
-
-def plain(value: Any) -> Any:
-    """Values as TOML can hold them: no None."""
-    if isinstance(value, dict):
-        return {key: plain(inner) for key, inner in value.items() if inner is not None}
-    return [plain(inner) for inner in value] if isinstance(value, list) else value

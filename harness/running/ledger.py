@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.contract import JSON, Axes, Outcome, Record, Ref
-from harness.planning.planner import FilterJob, Job, MetricJob, ReductionJob, SentinelJob
+from harness.planning.steps import FilterJob, Job, MetricJob, ReductionJob, SentinelJob
 from harness.running.passes.jobs import DOMAIN, Finished
 from harness.running.preflight import sentinel_failures
 from harness.task.task import Instance, Task

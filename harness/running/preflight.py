@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from harness.contract import Record, Site
-from harness.planning.planner import MetricJob, SentinelJob
+from harness.planning.steps import MetricJob, SentinelJob
 from harness.task.task import Task
 
 MARGIN = 0.2

@@ -9,14 +9,15 @@ import tomli_w
 
 from harness.errors import InvalidRun, TaskError, UsageError
 from harness.machine import machine_errors
-from harness.planning.planner import Pass, Plan, plan
+from harness.planning.planner import plan
+from harness.planning.steps import Pass, Plan
 from harness.registry import Registry
 from harness.report import write_report
 from harness.results.read import Results, unique, write_arrays, write_directions, write_results
 from harness.running.analyses import analyse
 from harness.running.context import RunContext
 from harness.running.experiments.experiment import record_edited_views, run_experiment
-from harness.running.folder import plain, run_folder
+from harness.running.folder import run_folder
 from harness.running.labels import label_rows
 from harness.running.ledger import Ledger
 from harness.running.passes.run import run_pass
@@ -25,6 +26,7 @@ from harness.running.progress import Progress
 from harness.running.provenance import provenance
 from harness.running.session import Session
 from harness.store.files import write_text
+from harness.task.file import plain
 from harness.task.fit import misfits
 from harness.task.task import Task
 

@@ -7,40 +7,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
 from harness.contract import Activations, Completion, Model, Sampling, Site, Tokens
-
-NUMBER_BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
-"""Bytes of one number, by the name of its type."""
-
-
-@dataclass(frozen=True)
-class Counts:
-    """What a model did, as numbers that a plan can foresee and a run repeats exactly.
-
-    A prompt is counted for each model that reads it. One that runs in halves because the memory
-    did not suffice counts once, as the harness asked for it.
-    """
-
-    forwards: int = 0
-    """Runs of a model over a batch; while completions are written, one for each new token."""
-    prompts: int = 0
-    """Prompts read, completed or not."""
-    tokens: int = 0
-    """Tokens of these prompts, without padding."""
-    completions: int = 0
-    """Completions written."""
-    completion_tokens: int = 0
-    """Their tokens, each completion up to where it ended."""
-    positions: int = 0
-    """Token positions computed. This is what time and memory follow: padding is in it, and every
-    completion that has ended but waits for the last of its batch."""
-
-    def __add__(self, other: Counts) -> Counts:
-        return Counts(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+from harness.planning.counts import NUMBER_BYTES, Counts, completion_counts, forward_counts
 
 
 class Usage:
@@ -142,30 +114,16 @@ class Counted:
         """As the model's own: one forward over a padded batch."""
         found = self._model.activations(tokens, sites, logits=logits)
         if tokens and (sites or logits):
-            self._count(read([len(t.ids) for t in tokens]))
+            self._count(forward_counts([len(t.ids) for t in tokens]))
         return found
 
     def generate(self, tokens: Sequence[Tokens], sampling: Sampling) -> list[Completion]:
         """As the model's own: one forward over the prompts, and one for each further token."""
         done = self._model.generate(tokens, sampling)
         if done:
-            self._count(written([len(t.ids) for t in tokens], [c.tokens for c in done]))
+            lengths = [len(t.ids) for t in tokens]
+            self._count(completion_counts(lengths, [c.tokens for c in done]))
         return done
-
-
-def read(prompts: Sequence[int]) -> Counts:
-    """One forward over a batch of prompts of these lengths."""
-    return Counts(1, len(prompts), sum(prompts), positions=len(prompts) * max(prompts))
-
-
-def written(prompts: Sequence[int], completions: Sequence[int]) -> Counts:
-    """One batch of completions: it runs until its last row has ended.
-
-    The first token comes out of the forward over the prompts; the last one is not read again.
-    """
-    steps, rows = max(completions), len(prompts)
-    width = max(prompts) + max(0, steps - 1)
-    return Counts(steps, rows, sum(prompts), rows, sum(completions), rows * width)
 
 
 # ── Memory ───────────────────────────────────────────────────────────────────────────────────────

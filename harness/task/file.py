@@ -242,6 +242,20 @@ def _follow(line: str, depth: int, closing: str) -> tuple[int, str]:
     return max(depth, 0), closing
 
 
+def tables(values: Mapping[str, Any], table: str) -> Iterator[tuple[str, Any]]:
+    """The entries of a table of a task as it was written; nothing where it is no table."""
+    entries = values.get(table)
+    if isinstance(entries, dict):
+        yield from entries.items()
+
+
+def plain(value: Any) -> Any:
+    """The same values without those that are None, which TOML cannot hold."""
+    if isinstance(value, dict):
+        return {key: plain(inner) for key, inner in value.items() if inner is not None}
+    return [plain(inner) for inner in value] if isinstance(value, list) else value
+
+
 def dotted(path: Sequence[str | int]) -> str:
     """A key path as TOML writes it: `directions.refusal.sweep[2]`."""
     text = ""

@@ -4,35 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.contract import Kind
 from harness.registry import Registry
-from harness.task.spec import (
-    AnalysisSpec,
-    DirectionSpec,
-    EditSpec,
-    EvaluatorSpec,
-    InterventionSpec,
-    LabelsSpec,
-    MetricSpec,
-    ModelSpec,
-    PluginSpec,
-    SaeSpec,
-    StatisticSpec,
-    TaskSpec,
-)
+from harness.task import spec
+from harness.task.spec import PluginSpec, TaskSpec
 
-_TABLES: dict[type[PluginSpec], tuple[Kind, str]] = {
-    ModelSpec: ("backend", "backend"),
-    SaeSpec: ("sae_format", "format"),
-    DirectionSpec: ("direction", "method"),
-    MetricSpec: ("metric", "method"),
-    StatisticSpec: ("statistic", "method"),
-    InterventionSpec: ("intervention", "method"),
-    EditSpec: ("intervention", "method"),
-    EvaluatorSpec: ("evaluator", "method"),
-    LabelsSpec: ("labels", "method"),
-    AnalysisSpec: ("analysis", "method"),
-}
+_TABLES: tuple[type[PluginSpec], ...] = (
+    spec.ModelSpec,
+    spec.SaeSpec,
+    spec.DirectionSpec,
+    spec.MetricSpec,
+    spec.StatisticSpec,
+    spec.InterventionSpec,
+    spec.EditSpec,
+    spec.EvaluatorSpec,
+    spec.LabelsSpec,
+    spec.AnalysisSpec,
+)
+"""The tables that hold a component's options, in the order in which their options are defined."""
 
 
 def task_schema(registry: Registry) -> dict[str, Any]:
@@ -49,10 +37,8 @@ def task_schema(registry: Registry) -> dict[str, Any]:
     schema.pop("required", None)
     definitions = schema.setdefault("$defs", {})
     core = list(definitions.values())
-    for spec, (kind, key) in _TABLES.items():
-        table = definitions.get(spec.__name__)
-        if table is not None:
-            _open(table, registry, kind, key, definitions)
+    for own in _TABLES:
+        _add_options(definitions, registry, own)
     for definition in core:
         definition.pop("required", None)
     for name, table in schema["properties"].items():
@@ -71,18 +57,13 @@ def _removable(entries: dict[str, Any], by_pattern: bool) -> dict[str, Any]:
     return {"anyOf": [entries, {"const": False}]}
 
 
-def _open(
-    core: dict[str, Any],
-    registry: Registry,
-    kind: Kind,
-    key: str,
-    definitions: dict[str, Any],
-) -> None:
-    """Adds to a table the options of every component that it may name."""
+def _add_options(definitions: dict[str, Any], registry: Registry, own: type[PluginSpec]) -> None:
+    """Adds to the definition of a table the options of every component that it may name."""
+    core, key = definitions[own.__name__], own.key
     core.pop("additionalProperties", None)
     names: list[str] = []
     branches = []
-    for owned in registry.of(kind):
+    for owned in registry.of(own.kind):
         # A plugin's own models live under its name: they never replace ours.
         prefix = f"{owned.component.kind}.{owned}".replace("/", ".")
         options = owned.options().model_json_schema(ref_template=f"#/$defs/{prefix}.{{model}}")

@@ -7,7 +7,7 @@ which `harness.task.resolve` validates with the plugin's own model.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import (
     BaseModel,
@@ -21,6 +21,7 @@ from pydantic import (
 from harness.contract import (
     DataRef,
     DirectionRef,
+    Kind,
     LocalPath,
     ModelRef,
     PairRef,
@@ -45,14 +46,12 @@ class Spec(BaseModel):
 class PluginSpec(Spec):
     """A table whose further keys are the options of a plugin."""
 
-    model_config = ConfigDict(
-        extra="allow", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False
-    )
+    model_config = ConfigDict(extra="allow")
 
-    @property
-    def rest(self) -> dict[str, Any]:
-        """The keys that are the plugin's."""
-        return dict(self.model_extra or {})
+    kind: ClassVar[Kind]
+    """The kind of component that it configures."""
+    key: ClassVar[str] = "method"
+    """The key that names the component."""
 
 
 class ExpectModel(Spec):
@@ -79,6 +78,9 @@ class ExpectSae(Spec):
 
 class ModelSpec(PluginSpec):
     """A model: `[models.NAME]`."""
+
+    kind = "backend"
+    key = "backend"
 
     backend: str = "transformers"
     """The backend that loads it. Its own options stand beside this key."""
@@ -123,6 +125,8 @@ class PromptSpec(Spec):
 class EditSpec(PluginSpec):
     """What is done to a view's model while it reads."""
 
+    kind = "intervention"
+
     method: str
     """The intervention. Its own options stand beside this key."""
     direction: DirectionRef
@@ -144,6 +148,9 @@ class ViewSpec(Spec):
 
 class SaeSpec(PluginSpec):
     """A sparse autoencoder: `[saes.NAME]`."""
+
+    kind = "sae_format"
+    key = "format"
 
     format: str | None = None
     """The format that loads it; without it, the one format that claims the files."""
@@ -235,6 +242,8 @@ class DataSpec(Spec):
 class DirectionSpec(PluginSpec):
     """Vectors at a site and how they are found: `[directions.NAME]`."""
 
+    kind = "direction"
+
     method: str
     """The direction finder. Its own options stand beside this key."""
     sweep: Sweep = Field(default_factory=dict)
@@ -290,6 +299,8 @@ class WhereSpec(Spec):
 class MetricSpec(PluginSpec):
     """A number about a pair, or about one view of some data: `[metrics.NAME]`."""
 
+    kind = "metric"
+
     method: str | None = None
     """The metric; without it, the one called like the table."""
     pair: PairRef | None = None
@@ -317,6 +328,8 @@ class MetricSpec(PluginSpec):
 class StatisticSpec(PluginSpec):
     """Numbers, tables and arrays from a pass of their own kind: `[statistics.NAME]`."""
 
+    kind = "statistic"
+
     method: str | None = None
     """The statistic; without it, the one called like the table."""
     sweep: Sweep = Field(default_factory=dict)
@@ -325,6 +338,8 @@ class StatisticSpec(PluginSpec):
 
 class LabelsSpec(PluginSpec):
     """Descriptions of an SAE's features: `[labels.NAME]`."""
+
+    kind = "labels"
 
     method: str | None = None
     """Where they come from; without it, the source called like the table."""
@@ -336,6 +351,8 @@ class LabelsSpec(PluginSpec):
 
 class InterventionSpec(PluginSpec):
     """What is done with a direction."""
+
+    kind = "intervention"
 
     method: str
     """The intervention. Its own options stand beside this key."""
@@ -389,12 +406,16 @@ class ExperimentSpec(Spec):
 class EvaluatorSpec(PluginSpec):
     """A judge of completions: `[evaluators.NAME]`."""
 
+    kind = "evaluator"
+
     method: str | None = None
     """The evaluator; without it, the one called like the table."""
 
 
 class AnalysisSpec(PluginSpec):
     """Numbers made from what the run has found: `[analyses.NAME]`."""
+
+    kind = "analysis"
 
     method: str | None = None
     """The analysis; without it, the one called like the table."""

@@ -1,10 +1,15 @@
-"""A task that has been understood: every entry with its plugin, typed options and facts."""
+"""A resolved task: every entry with its plugin, its options, and what is known of it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Generic, Literal, TypeVar
+
+from pydantic import BaseModel
 
 from harness.contract import (
     AnalysisOptions,
@@ -18,16 +23,24 @@ from harness.contract import (
     ModelFacts,
     Options,
     ReductionOptions,
+    Ref,
     SaeFacts,
     SaeOptions,
     Site,
     Stream,
-    Where,
 )
-from harness.contract.sites import parse_site
 from harness.registry import Owned
 from harness.task.file import Source
+from harness.task.places import Places, at_depth, place
 from harness.task.spec import TaskSpec
+from harness.task.validate import marks
+
+NO_EDIT = "none"
+"""The `direction` of the arm whose model is left as it is."""
+_BESIDE = ("evaluators", "expect")
+"""Keys of an experiment that change no completion: who judges, and what a plan goes by."""
+_JUDGES = ("title", "source", "evaluators", "labels", "analyses", "gates")
+"""Tables and keys that change neither an activation nor a completion."""
 
 O_ = TypeVar("O_", bound=Options)
 
@@ -67,7 +80,10 @@ class Instance:
 
 @dataclass(frozen=True)
 class Task:
-    """A task, understood. Facts hold what configuration files and `expect` tell."""
+    """A resolved task. Facts hold what configuration files and `expect` tell.
+
+    With other facts (`dataclasses.replace`), everything is placed anew.
+    """
 
     source: Source
     spec: TaskSpec
@@ -89,60 +105,47 @@ class Task:
     model_facts: Mapping[str, ModelFacts] = field(default_factory=dict)
     facts_of_saes: Mapping[str, SaeFacts] = field(default_factory=dict)
 
+    @cached_property
+    def places(self) -> Places:
+        """Where SAEs, pairs and metrics lie, as far as the facts tell."""
+        return place(self.spec, self.model_facts, self.facts_of_saes)
+
     def layers(self, model: str) -> int | None:
         """Number of blocks of a model, where known."""
         facts = self.model_facts.get(model)
         return facts.layers if facts else None
 
+    def at(self, site: Site, model: str) -> Site:
+        """The site as a block of a model; a fraction of depth stays one while that is unknown."""
+        return at_depth(site, self.model_facts[model])
+
+    def end(self, model: str) -> Site:
+        """The residual stream of a model after its last block."""
+        return self.at(Site("resid_post", fraction=1.0), model)
+
     def sae_site(self, sae: str) -> Site:
-        """The site whose activations an SAE encodes."""
-        spec = self.spec.saes[sae]
-        declared = parse_site(spec.site) if spec.site else self.facts_of_saes[sae].site
-        if declared is None:
-            raise KeyError(sae)
-        return self.at(declared, spec.model)
+        """The site whose activations an SAE encodes; KeyError where nothing tells it."""
+        return self.places.saes[sae].site
 
     def sae_out(self, sae: str) -> Site | None:
         """The site that an SAE reconstructs, where it is not the one that it reads."""
-        out = self.facts_of_saes[sae].site_out
-        if out is None:
-            return None
-        out = self.at(out, self.spec.saes[sae].model)
-        return None if out == self.sae_site(sae) else out
+        return self.places.saes[sae].out
+
+    def sae_facts(self, sae: str) -> SaeFacts:
+        """What is known of an SAE before it is loaded."""
+        return self.facts_of_saes[sae]
 
     def pair(self, name: str) -> Stream:
         """The stream of a pair, called `pair`, with its filters."""
-        spec = self.spec.pairs[name]
-        where = Where(skip_first=spec.skip_first, max_norm_ratio=spec.max_norm_ratio)
-        return Stream(
-            "pair",
-            spec.left,
-            spec.data,
-            spec.right,
-            where=where,
-            align=spec.align,
-            pack=spec.pack,
-            budget=spec.budget,
-            render=spec.render,
-            same_tokenizer=spec.same_tokenizer,
-        )
+        return self.places.pairs[name].stream
 
     def edited_by(self, view: str) -> tuple[str, ...]:
         """The directions that must be found before a view can be read."""
         spec = self.spec.views.get(view)
         return (spec.edit.direction,) if spec is not None and spec.edit is not None else ()
 
-    def at(self, site: Site, model: str) -> Site:
-        """The site as a block of a model; a fraction of depth stays one while that is unknown."""
-        layers = self.layers(model)
-        return site.at(layers) if layers else site
-
-    def sae_facts(self, sae: str) -> SaeFacts:
-        """What is known of an SAE before it is loaded."""
-        return self.facts_of_saes[sae]
-
     def direction(self, name: str) -> DirectionOptions:
-        """The options of a direction; of a sweep, the first."""
+        """The options of a direction; those of the first one where it is swept."""
         options = self.directions[name][0].options
         assert isinstance(options, DirectionOptions)
         return options
@@ -164,3 +167,41 @@ class Task:
         swept = [*self.directions.values(), *self.statistics.values()]
         found += [one.owner for many in swept for one in many]
         return sorted(set(found), key=str)
+
+
+def task_hash(task: Task) -> str:
+    """Hashes those parts of a resolved task on which activations and completions depend.
+
+    Left out are titles, expectations, judges and what is made of their verdicts: a run with
+    another judge finds the completions that are there already, since its hash is the same.
+    """
+    values = {key: value for key, value in task.resolved.items() if key not in _JUDGES}
+    judging = set(task.spec.models) - set(_models(task))
+    values["models"] = {
+        key: value for key, value in values.get("models", {}).items() if key not in judging
+    }
+    values["experiments"] = {
+        key: {name: value for name, value in table.items() if name not in _BESIDE}
+        for key, table in values.get("experiments", {}).items()
+    }
+    values["data"] = {
+        key: {name: value for name, value in table.items() if name != "expect"}
+        for key, table in values.get("data", {}).items()
+    }
+    text = json.dumps(values, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _models(task: Task) -> Iterator[str]:
+    """The models that are used by anything but a judge."""
+    yield from (view.model for view in task.spec.views.values())
+    yield from (sae.model for sae in task.spec.saes.values())
+    swept = [*task.directions.values(), *task.statistics.values()]
+    users: list[BaseModel] = [one.options for many in swept for one in many]
+    for entries in (task.saes, task.metrics, task.interventions):
+        users += [entry.options for entry in entries.values()]
+    for options in users:
+        for key, mark in marks(type(options)):
+            if isinstance(mark, Ref) and mark.table == "models":
+                named = getattr(options, key)
+                yield from [named] if isinstance(named, str) else named or ()

@@ -13,18 +13,18 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from harness.testing.analyses import check_analysis as check_analysis
+    from harness.testing.analysis import check_analysis as check_analysis
     from harness.testing.backend import check_backend as check_backend
-    from harness.testing.benchmarks import check_benchmark as check_benchmark
-    from harness.testing.directions import check_direction as check_direction
-    from harness.testing.evaluators import check_evaluator as check_evaluator
-    from harness.testing.interventions import check_intervention as check_intervention
+    from harness.testing.benchmark import check_benchmark as check_benchmark
+    from harness.testing.direction import check_direction as check_direction
+    from harness.testing.evaluator import check_evaluator as check_evaluator
+    from harness.testing.intervention import check_intervention as check_intervention
     from harness.testing.labels import check_labels as check_labels
-    from harness.testing.metrics import check_metric as check_metric
-    from harness.testing.sae_formats import check_sae_format as check_sae_format
-    from harness.testing.saes import check_sae as check_sae
-    from harness.testing.sections import check_section as check_section
-    from harness.testing.statistics import check_statistic as check_statistic
+    from harness.testing.metric import check_metric as check_metric
+    from harness.testing.sae import check_sae as check_sae
+    from harness.testing.sae_format import check_sae_format as check_sae_format
+    from harness.testing.section import check_section as check_section
+    from harness.testing.statistic import check_statistic as check_statistic
     from harness.testing.support.batches import (
         array_batch as array_batch,
         only as only,
@@ -34,18 +34,18 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "array_batch": "support.batches",
-    "check_analysis": "analyses",
+    "check_analysis": "analysis",
     "check_backend": "backend",
-    "check_benchmark": "benchmarks",
-    "check_direction": "directions",
-    "check_evaluator": "evaluators",
-    "check_intervention": "interventions",
+    "check_benchmark": "benchmark",
+    "check_direction": "direction",
+    "check_evaluator": "evaluator",
+    "check_intervention": "intervention",
     "check_labels": "labels",
-    "check_metric": "metrics",
-    "check_sae": "saes",
-    "check_sae_format": "sae_formats",
-    "check_section": "sections",
-    "check_statistic": "statistics",
+    "check_metric": "metric",
+    "check_sae": "sae",
+    "check_sae_format": "sae_format",
+    "check_section": "section",
+    "check_statistic": "statistic",
     "only": "support.batches",
     "organism": "support.examples",
     "take": "support.batches",

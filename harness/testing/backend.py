@@ -21,6 +21,8 @@ from harness.contract import (
     Site,
     Tokens,
 )
+from harness.testing.support.laws import law
+from harness.testing.support.models import logits_of, rows_of
 
 LIMIT = 1e-9
 """A limit that the check of a promise is made to break."""
@@ -41,12 +43,12 @@ def check_backend(model: Model, examples: Sequence[Example], *, new_tokens: int 
     """
     tokens = model.render(examples, Prompt())
     again = model.render(examples, Prompt())
-    _law(tokens == again, "rendering is deterministic", f"{again} after {tokens}")
+    law(tokens == again, "rendering is deterministic", f"{again} after {tokens}")
     lengths = {len(t.ids) for t in tokens}
     assert len(lengths) > 1, "check_backend needs examples of different lengths"
     for t in tokens:
         inside = 0 <= t.span[0] < t.span[1] <= len(t.ids)
-        _law(inside, "a span lies inside its prompt", f"{t.span} of {len(t.ids)} tokens")
+        law(inside, "a span lies inside its prompt", f"{t.span} of {len(t.ids)} tokens")
     layers = model.facts.layers
     assert layers is not None, "facts fit the activations: facts.layers is None"
     site = Site("resid_post", layers // 2)
@@ -63,9 +65,9 @@ def _reading(model: Model, tokens: Sequence[Tokens], site: Site, layers: int) ->
     whole = model.activations(tokens, [site])
     x = whole.sites[site]
     fits = x.shape[0] == len(tokens) and x.shape[2] == model.facts.width(site)
-    _law(fits, "facts fit the activations", f"{tuple(x.shape)} at {site} for {model.facts}")
+    law(fits, "facts fit the activations", f"{tuple(x.shape)} at {site} for {model.facts}")
     right = str(x.dtype).removeprefix("torch.") == model.dtype
-    _law(right, "activations come in the model's dtype", f"{x.dtype} from {model.dtype}")
+    law(right, "activations come in the model's dtype", f"{x.dtype} from {model.dtype}")
     together = _rows(whole, tokens, site)
     for t, row in zip(tokens, together, strict=True):
         alone = _rows(model.activations([t], [site]), [t], site)[0]
@@ -81,7 +83,7 @@ def _reading(model: Model, tokens: Sequence[Tokens], site: Site, layers: int) ->
         _close("asking for more changes nothing", model, row, other)
     logits = more.logits
     assert logits is not None, "asking for more changes nothing: no logits though asked for"
-    _law(
+    law(
         logits.shape[:2] == more.sites[site].shape[:2],
         "logits lie beside the activations",
         f"{tuple(logits.shape)} beside {tuple(more.sites[site].shape)}",
@@ -99,12 +101,12 @@ def _reading(model: Model, tokens: Sequence[Tokens], site: Site, layers: int) ->
 
 
 def _editing(model: Model, tokens: Sequence[Tokens], site: Site) -> None:
-    plain = _logits(model, tokens)
+    plain = logits_of(model, tokens)
     vectors = [_vector(model, site, seed) for seed in (1, 2)]
 
-    def bit_equal(law: str) -> None:
-        same = torch.equal(plain, _logits(model, tokens))
-        _law(same, law, "logits differ from those of the untouched model")
+    def bit_equal(name: str) -> None:
+        same = torch.equal(plain, logits_of(model, tokens))
+        law(same, name, "logits differ from those of the untouched model")
 
     with model.edited([Arm("none")]):
         bit_equal("an arm without edits is bit-equal")
@@ -116,10 +118,10 @@ def _editing(model: Model, tokens: Sequence[Tokens], site: Site) -> None:
     before = _rows(model.activations(tokens, [site]), tokens, site)
     with model.edited([_adding("one", site, vectors[0])]):
         changed = _rows(model.activations(tokens, [site]), tokens, site)
-        alone = _logits(model, tokens)
+        alone = logits_of(model, tokens)
     for x, y in zip(before, changed, strict=True):
         _close("capture sees edits", model, x + vectors[0].to(x), y)
-    _law(not torch.equal(plain, alone), "an edit acts", "logits are those of the untouched model")
+    law(not torch.equal(plain, alone), "an edit acts", "logits are those of the untouched model")
 
     arms = [Arm("none"), *(_adding(f"v{i}", site, v) for i, v in enumerate(vectors))]
     mixed = [replace(t, arm=row % 3) for row, t in enumerate([*tokens, *tokens, *tokens])]
@@ -129,17 +131,17 @@ def _editing(model: Model, tokens: Sequence[Tokens], site: Site) -> None:
         expected = x if t.arm == 0 else x + vectors[t.arm - 1].to(x)
         _close("rows have arms of their own", model, expected, row)
 
-    for law, wrong in (("an error inside", None), ("an error of an edit", _breaks)):
+    for where, wrong in (("an error inside", None), ("an error of an edit", _breaks)):
         try:
             arm = _adding("v", site, vectors[0])
             if wrong is not None:
                 arm = replace(arm, edits=(replace(arm.edits[0], apply=wrong),))
             with model.edited([arm]):
-                _logits(model, tokens)
+                logits_of(model, tokens)
                 raise _Boom
         except _Boom:
             pass
-        bit_equal(f"hooks are gone after an error ({law})")
+        bit_equal(f"hooks are gone after an error ({where})")
     try:
         with model.edited([Arm("a")]), model.edited([Arm("b")]):
             raise AssertionError("edited does not nest: a second edited() inside was accepted")
@@ -161,25 +163,25 @@ def _receipts(model: Model, tokens: Sequence[Tokens], site: Site) -> None:
     with model.edited(arms) as receipts:
         model.activations(half, [site])
     none, edited = receipts
-    _law(none == Receipt("none"), "an arm without edits has an empty receipt", str(none))
+    law(none == Receipt("none"), "an arm without edits has an empty receipt", str(none))
     mine = [t for t in half if t.arm == 1]
     count = sum(len(t.ids) for t in mine)
-    law = "receipts count what was done"
-    _law(edited.fired >= 1, law, f"fired {edited.fired} times")
-    _law(edited.tokens == count, law, f"{edited.tokens} tokens, but {count} are no padding")
-    _law(edited.changed == count, law, f"{edited.changed} changed, but all {count} were")
+    name = "receipts count what was done"
+    law(edited.fired >= 1, name, f"fired {edited.fired} times")
+    law(edited.tokens == count, name, f"{edited.tokens} tokens, but {count} are no padding")
+    law(edited.changed == count, name, f"{edited.changed} changed, but all {count} were")
     rows = [r.double() for r in _rows(model.activations(mine, [site]), mine, site)]
     x = torch.cat(rows)
     lengths = x.norm(dim=-1)
     expected = float((vector.double().norm() / lengths).mean())
     near = edited.relative is not None and abs(edited.relative - expected) < 0.02 * expected
-    _law(near, law, f"relative change {edited.relative}, but it is {expected}")
+    law(near, name, f"relative change {edited.relative}, but it is {expected}")
     most, seen = float(lengths.max()), edited.checks.get("sees", -1.0)
-    _law(abs(seen - most) < 0.02 * most, "checks look before edits", f"{seen}, but it is {most}")
-    _law("sees" in edited.broken, "a check over its limit is broken", str(edited))
+    law(abs(seen - most) < 0.02 * most, "checks look before edits", f"{seen}, but it is {most}")
+    law("sees" in edited.broken, "a check over its limit is broken", str(edited))
     with model.edited([_adding("nan", site, torch.full_like(vector, torch.nan))]) as receipts:
         model.activations(tokens, [site])
-    _law("non-finite" in receipts[0].broken, "results that are not finite are told", str(receipts))
+    law("non-finite" in receipts[0].broken, "results that are not finite are told", str(receipts))
 
 
 # ── Generating ───────────────────────────────────────────────────────────────────────────────────
@@ -187,16 +189,16 @@ def _receipts(model: Model, tokens: Sequence[Tokens], site: Site) -> None:
 
 def _generating(model: Model, tokens: Sequence[Tokens], site: Site, sampling: Sampling) -> None:
     plain = model.generate(tokens, sampling)
-    _law(len(plain) == len(tokens), "one completion for each prompt", str(plain))
+    law(len(plain) == len(tokens), "one completion for each prompt", str(plain))
     for completion in plain:
         fits = completion.tokens <= sampling.max_new_tokens
-        _law(fits, "completions keep the token limit", str(completion))
-    _law(plain == model.generate(tokens, sampling), "greedy completions are the same again", "")
+        law(fits, "completions keep the token limit", str(completion))
+    law(plain == model.generate(tokens, sampling), "greedy completions are the same again", "")
     # Elsewhere rounding may turn one greedy choice into another.
     if model.dtype == "float32":
         alone = [model.generate([t], sampling)[0] for t in tokens]
-        law = "completions do not depend on the batch"
-        _law(alone == plain, law, f"{alone} one by one, {plain} together")
+        name = "completions do not depend on the batch"
+        law(alone == plain, name, f"{alone} one by one, {plain} together")
     vector = 50 * _vector(model, site, 4)
     mixed = [replace(t, arm=row % 2) for row, t in enumerate([*tokens, *tokens])]
     with model.edited([Arm("none"), _adding("v", site, vector)]) as receipts:
@@ -205,15 +207,15 @@ def _generating(model: Model, tokens: Sequence[Tokens], site: Site, sampling: Sa
     prompts = sum(len(t.ids) for t in mine)
     most = prompts + len(mine) * (sampling.max_new_tokens - 1)
     edited = receipts[1].tokens
-    _law(
+    law(
         prompts <= edited <= most,
         "completions run under the edits",
         f"{edited} tokens were edited, but there are {prompts} in prompts, {most} in all",
     )
-    _law(receipts[0] == Receipt("none"), "completions run under the edits of their row", "")
+    law(receipts[0] == Receipt("none"), "completions run under the edits of their row", "")
 
 
-# ── Tools ────────────────────────────────────────────────────────────────────────────────────────
+# ── Pieces ────────────────────────────────────────────────────────────────────────────────────────
 
 
 class _Boom(Exception):
@@ -244,28 +246,12 @@ def _vector(model: Model, site: Site, seed: int) -> Tensor:
 
 
 def _rows(activations: Activations, tokens: Sequence[Tokens], site: Site) -> list[Tensor]:
-    """The tokens of each row, without padding, on the CPU."""
-    x = activations.sites[site].detach().cpu()
-    return [
-        x[row, start : start + len(t.ids)]
-        for row, (t, start) in enumerate(zip(tokens, activations.start, strict=True))
-    ]
+    return rows_of(activations, activations.sites[site], tokens)
 
 
-def _logits(model: Model, tokens: Sequence[Tokens]) -> Tensor:
-    logits = model.activations(tokens, [], logits=True).logits
-    assert logits is not None, "logits are there when asked for: None"
-    return logits.detach().cpu()
-
-
-def _close(law: str, model: Model, a: Tensor, b: Tensor) -> None:
+def _close(name: str, model: Model, a: Tensor, b: Tensor) -> None:
     tolerance = 1e-4 if model.dtype in ("float32", "float64") else 5e-2
-    _law(a.shape == b.shape, law, f"{tuple(a.shape)} and {tuple(b.shape)}")
+    law(a.shape == b.shape, name, f"{tuple(a.shape)} and {tuple(b.shape)}")
     gap = float((a.double() - b.double()).abs().max())
     scale = float(a.double().abs().max())
-    _law(gap <= tolerance * scale, law, f"differs by {gap:.3g} where the largest is {scale:.3g}")
-
-
-def _law(kept: bool, law: str, what: str) -> None:
-    if not kept:
-        raise AssertionError(f"{law}: {what}" if what else law)
+    law(gap <= tolerance * scale, name, f"differs by {gap:.3g} where the largest is {scale:.3g}")

@@ -6,8 +6,8 @@ import copy
 from collections.abc import Sequence
 
 from harness.contract import Findings, Label, Labels, SaeFacts
+from harness.testing.support.laws import law
 from harness.testing.support.outcomes import is_plain
-from harness.testing.support.reductions import law
 
 
 def check_labels(

@@ -9,7 +9,7 @@ import tomli_w
 
 from harness.contract import JSON, Grid, Panel
 from harness.results.read import Results
-from harness.running.folder import plain
+from harness.task.file import plain
 from harness_sections.options import Plain
 
 _TABLES = ("models", "saes", "data", "packages", "plugins")

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import harness.testing
-from harness.authoring.conformance.check import Verdict, check
+from harness.authoring.conformance.check import LawResult, check
 from harness.authoring.conformance.sampled import laws_of
 from harness.authoring.listing import components
 from harness.authoring.new.create import files
@@ -62,12 +62,12 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
         del sys.modules[name]
 
 
-def verdicts(package: str) -> list[Verdict]:
+def results(package: str) -> list[LawResult]:
     return list(check(components(discover(), package)))
 
 
 def failures(package: str) -> list[str]:
-    return [f"{v.law}: {v.why}" for v in verdicts(package) if v.outcome == "FAILED"]
+    return [f"{one.law}: {one.why}" for one in results(package) if one.outcome == "FAILED"]
 
 
 # ── What is right ────────────────────────────────────────────────────────────────────────────────
@@ -75,7 +75,7 @@ def failures(package: str) -> list[str]:
 
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_every_built_in_component_keeps_the_laws(name: str) -> None:
-    found = verdicts(name)
+    found = results(name)
     assert [str(one) for one in found if one.outcome == "FAILED"] == []
     mine = components(discover(), name)
     assert len(found) >= 10 * len(mine)
@@ -364,7 +364,7 @@ def test_a_plugin_that_only_this_process_can_import_is_told(
     package = install("metric", "hidden")
     registry = discover()
     monkeypatch.setattr(sys, "path", [p for p in sys.path if "harness-hidden" not in p])
-    found = [v for v in check(components(registry, package)) if v.outcome == "FAILED"]
+    found = [one for one in check(components(registry, package)) if one.outcome == "FAILED"]
     assert "in a process of its own it cannot be imported" in found[0].why
 
 

@@ -104,7 +104,7 @@ def test_every_kind_installs_and_passes_its_own_tests(installed: Installed, tmp_
 def test_the_wheel_has_the_templates(installed: Installed) -> None:
     inside = set(zipfile.ZipFile(installed.wheel).namelist())
     for file in TEMPLATES.rglob("*.jinja"):
-        assert f"harness/new/templates/{file.relative_to(TEMPLATES).as_posix()}" in inside
+        assert f"harness/authoring/new/templates/{file.relative_to(TEMPLATES).as_posix()}" in inside
     assert not [name for name in inside if name.startswith("tests/")]
 
 

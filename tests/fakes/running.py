@@ -11,7 +11,8 @@ import numpy as np
 
 from fakes.lab import LAB
 from harness.contract import Outcome, Record, Site
-from harness.planning.planner import Job, MetricJob, plan
+from harness.planning.planner import plan
+from harness.planning.steps import Job, MetricJob
 from harness.running.passes.jobs import Finished
 from harness.running.passes.run import run_pass
 from harness.running.session import Session

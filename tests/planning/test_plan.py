@@ -8,18 +8,10 @@ from collections.abc import Callable
 import pytest
 
 from harness.contract import Site, Target
-from harness.planning.planner import (
-    NO_EDIT,
-    MetricJob,
-    Plan,
-    PlannedArm,
-    ReductionJob,
-    Rendering,
-    SentinelJob,
-    neighbours,
-    plan,
-)
-from harness.task.task import Task
+from harness.planning.planner import plan
+from harness.planning.preflight import neighbours
+from harness.planning.steps import MetricJob, Plan, PlannedArm, ReductionJob, Rendering, SentinelJob
+from harness.task.task import NO_EDIT, Task
 
 MakeTask = Callable[..., Task]
 

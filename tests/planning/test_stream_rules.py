@@ -15,6 +15,7 @@ import fakes
 from fakes.running import Token, bare, cosine, pair_tokens, passed, records, total_forwards
 from harness.contract import Example, Prompt, Record, Tokens
 from harness.errors import ModelError
+from harness.planning.cost import cost
 from harness.planning.planner import plan
 from harness.running.session import Session
 
@@ -275,7 +276,7 @@ def test_a_plan_foresees_what_is_read(session: MakeSession, name: str) -> None:
     made = session(SPAN + pair(*keys), *HERE, *more)
     planned = {
         one.model: one.counts
-        for one in plan(made.task).cost().work
+        for one in cost(plan(made.task)).work
         if one.stage == "activations, pass 1 of 1"
     }
     read: dict[str, list[int]] = {}

@@ -14,9 +14,9 @@ from harness.errors import MachineError, UsageError
 from harness.planning.planner import plan
 from harness.registry import Registry
 from harness.results.read import Results
-from harness.running.folder import default_folder, run_folder, task_hash
+from harness.running.folder import default_folder, run_folder
 from harness.running.runner import run
-from harness.task.task import Task
+from harness.task.task import Task, task_hash
 
 MakeTask = Callable[..., Task]
 RunTask = Callable[..., Results]

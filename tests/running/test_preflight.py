@@ -10,7 +10,7 @@ import torch
 
 from harness.cli.main import main
 from harness.contract import Inputs, Reads, Record, Site
-from harness.planning.planner import SentinelJob
+from harness.planning.steps import SentinelJob
 from harness.running.passes.difference import RelativeDifference
 from harness.running.preflight import sentinel_failures
 from harness.testing.support.batches import array_batch

@@ -15,7 +15,7 @@ import fakes
 from fakes.running import bare, passed, records
 from harness.contract import Record
 from harness.errors import InvalidRun
-from harness.planning.planner import ReductionJob
+from harness.planning.steps import ReductionJob
 from harness.results.read import Results
 from harness.running.session import Session
 

@@ -15,11 +15,12 @@ import pytest
 import fakes
 import harness
 from harness.contract import Arm, Sampling
-from harness.planning.cost.cost import cost
+from harness.planning.cost import cost
+from harness.planning.counts import Counts, completion_counts, forward_counts
 from harness.planning.planner import plan
 from harness.results.read import Results
 from harness.running.session import Session
-from harness.running.usage import Counts, Usage, read, written
+from harness.running.usage import Usage
 from harness.task.file import builtin_tasks
 from harness.task.task import Task
 
@@ -61,33 +62,36 @@ def usage(results: Results) -> dict[str, Any]:
 
 
 def test_a_forward_counts_its_padding() -> None:
-    assert read([3, 5]) == Counts(forwards=1, prompts=2, tokens=8, positions=10)
+    assert forward_counts([3, 5]) == Counts(forwards=1, prompts=2, tokens=8, positions=10)
 
 
 def test_a_batch_of_completions_runs_until_its_last_row_has_ended() -> None:
     # Seven forwards: over the prompts (width 5), and one for each of the six further tokens.
-    assert written([3, 5], [2, 7]) == Counts(7, 2, 8, 2, 9, 2 * (5 + 6))
-    assert written([4], [1]) == Counts(1, 1, 4, 1, 1, 4)
+    assert completion_counts([3, 5], [2, 7]) == Counts(7, 2, 8, 2, 9, 2 * (5 + 6))
+    assert completion_counts([4], [1]) == Counts(1, 1, 4, 1, 1, 4)
 
 
 def test_counts_add_up() -> None:
-    assert read([3]) + written([4], [1]) == Counts(2, 2, 7, 1, 1, 7)
+    assert forward_counts([3]) + completion_counts([4], [1]) == Counts(2, 2, 7, 1, 1, 7)
 
 
 def test_stages_and_models_are_apart() -> None:
     used = Usage()
     with used.stage("one"):
-        used.add("base", read([3]))
-        used.add("base", read([2]))
-        used.add("chat", read([3]))
+        used.add("base", forward_counts([3]))
+        used.add("base", forward_counts([2]))
+        used.add("chat", forward_counts([3]))
     with used.stage("two"):
-        used.add("base", read([4]))
+        used.add("base", forward_counts([4]))
     with used.stage("three"):
         pass
     report = used.report()
     assert report["stages"] == {
-        "one": {"base": asdict(read([3]) + read([2])), "chat": asdict(read([3]))},
-        "two": {"base": asdict(read([4]))},
+        "one": {
+            "base": asdict(forward_counts([3]) + forward_counts([2])),
+            "chat": asdict(forward_counts([3])),
+        },
+        "two": {"base": asdict(forward_counts([4]))},
         "three": {},
     }
     assert report["total"]["tokens"] == 12

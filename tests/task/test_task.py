@@ -12,10 +12,9 @@ import tomli_w
 from harness.contract.sites import Site
 from harness.errors import TaskError
 from harness.registry import Registry
-from harness.running.folder import plain, task_hash
-from harness.task.file import read_source
+from harness.task.file import plain, read_source
 from harness.task.resolve import resolve
-from harness.task.task import Task
+from harness.task.task import Task, task_hash
 
 Write = Callable[..., Path]
 MakeTask = Callable[..., Task]

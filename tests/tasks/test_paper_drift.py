@@ -152,8 +152,8 @@ def run(kind: str, folder: Path) -> Results:
         layer = parse_site(str(sae.site)).layer
         assert layer is not None
         layers.append(layer)
-        root = folder / sae.rest["path"]
-        WRITERS[sae.format](root, sae.rest, layer)
+        root = folder / (sae.model_extra or {})["path"]
+        WRITERS[sae.format](root, sae.model_extra, layer)
         lines.append(f'[saes.{name}]\npath = "{root}"\nexpect = false')
     for name in ("base", "chat"):
         # One block above the last site, so that preflight can look there too.

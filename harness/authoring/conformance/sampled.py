@@ -68,12 +68,10 @@ def _check_of(call: Any, asked: Asked, owned: Owned) -> Callable[..., None]:
 
 
 def laws_of(check: Callable[..., None]) -> list[str]:
-    """The names of the laws that a check tries, as its docstring lists them."""
-    text = " ".join((inspect.getdoc(check) or "").split())
-    if listed := re.search(r"Laws: (.*?)(?:\. [A-Z]|\.$)", text):
-        found = [re.sub(r"\(.*?\)", "", law).strip() for law in listed[1].split("·")]
-    else:
-        found = re.findall(r"\*([a-z ]+)\*", text.partition("begins with the law:")[2])
+    """The names of the laws that a check tries, as its docstring lists them after `Laws:`."""
+    text = re.sub(r" \(.*?\)", "", " ".join((inspect.getdoc(check) or "").split()))
+    listed = re.search(r"Laws: (.*?)(?:\. [A-Z]|\.$)", text)
+    found = listed[1].split(" · ") if listed else []
     for name in _MADE_OF.get(check.__name__, ()):
         found += laws_of(getattr(harness.testing, name))
     return found

@@ -1,1 +1,6 @@
-"""What a plan will cost: tokens, floating-point operations, memory, downloads, time."""
+"""What a plan costs: tokens, floating-point operations, memory, downloads and time.
+
+`cost(plan)` estimates it from files alone.
+"""
+
+from harness.planning.cost.estimate import cost as cost

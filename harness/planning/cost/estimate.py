@@ -7,20 +7,38 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.contract import BenchmarkOptions, Ref, Site, Stream
-from harness.planning.cost.cost import Cost, Memory, Work
+from harness.planning.cost.devices import CPU, find_device
 from harness.planning.cost.downloads import downloads, files_bytes
 from harness.planning.cost.earlier import Written
+from harness.planning.cost.figures import Cost, Memory, Work
 from harness.planning.cost.lengths import CHARACTERS, PromptLengths
 from harness.planning.cost.network import Network, network
-from harness.planning.planner import Generation, Job, MetricJob, Pass, Plan, Rendering, rendering
-from harness.running.usage import Counts, read
+from harness.planning.counts import Counts, forward_counts
+from harness.planning.steps import Generation, Job, MetricJob, Pass, Plan, Rendering, rendering
 from harness.task.validate import marks
 
 PIECE = 2**26
 """Bytes of the pieces in which an encoder makes its products; twice while the active are picked."""
-_END = Site("resid_post", fraction=1.0)
 AROUND_JUDGED = 400
 """Tokens of instructions that a judging model is taken to read around a prompt and completion."""
+
+
+def cost(
+    planned: Plan,
+    device: str | None = None,
+    *,
+    earlier: Mapping[str, Written] | None = None,
+    prompts: PromptLengths | None = None,
+) -> Cost:
+    """Estimates the cost of a plan from configuration files, headers, `expect` and local data.
+
+    `device`, a name of `harness.planning.cost.devices`, decides how many bytes a number of dtype
+    `auto` has. `earlier` holds the completions that an earlier run has written, by experiment.
+    Reads no weight and imports no torch. Raises DataError for local data that cannot be read,
+    UsageError for an unknown device.
+    """
+    size = 4 if device is None or find_device(device).name == CPU else 2
+    return Estimate(planned, size, earlier or {}, prompts or PromptLengths(planned.task)).run()
 
 
 @dataclass
@@ -130,7 +148,7 @@ class Estimate:
             pair = [(stream.view, False), (stream.right, stream.align == "span")]
             sides = [self._model_of(v) for v, its in pair if v is not None and its == own]
             # The last block is the deepest site: logits go through all of them.
-            end = [task.at(_END, sides[0])] if job.reads.logits and sides else []
+            end = [task.end(sides[0])] if job.reads.logits and sides else []
             saes = [task.sae_site(sae) for sae in job.reads.saes]
             for model in sides:
                 needs = (*job.reads.sites, *saes, *end)
@@ -165,7 +183,7 @@ class Estimate:
         for model, wanted in sites.items():
             if not wanted or not batches:
                 continue
-            counts = sum(map(read, batches), Counts())
+            counts = sum(map(forward_counts, batches), Counts())
             pairs = sum(len(b) * max(b) * (max(b) + 1) // 2 for b in batches)
             net, flops, moved, blocks = self._network(model), None, 0.0, 0
             if net:

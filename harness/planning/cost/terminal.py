@@ -8,9 +8,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from harness.planning.cost.cost import Cost, Work
 from harness.planning.cost.devices import BANDWIDTH, COMPUTE, DEVICES, Device, duration, time_class
 from harness.planning.cost.downloads import Download
+from harness.planning.cost.figures import Cost, Work
 from harness.task.task import Task
 from harness.text import for_terminal
 
@@ -18,7 +18,7 @@ from harness.text import for_terminal
 def show_cost(
     task: Task, costs: Mapping[str, Cost], console: Console, device: Device | None = None
 ) -> None:
-    """Prints what a task will take. `costs`: by device, all of `harness.devices` or one."""
+    """Prints what a task costs. `costs`: by the name of the device, for all of them or for one."""
     cost = next(iter(costs.values()))
     console.print(Text(_safe(task.spec.title or task.spec.name), "bold"))
     console.print(_passes(cost))

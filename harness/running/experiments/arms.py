@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from harness.contract import Answer, Arm, Axes, Receipt, Undefined
-from harness.planning.planner import Generation, PlannedArm
+from harness.planning.steps import Generation, PlannedArm
 from harness.running.interventions import DirectedIntervention
 from harness.running.session import Session
 from harness.store.keys import key_of
-from harness.task.fit import NO_EDIT
+from harness.task.task import NO_EDIT
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.contract import Arm, Benchmark, BenchmarkOptions, Model, Outcome, Receipt, Tools
 from harness.errors import PluginError
-from harness.planning.planner import Generation
+from harness.planning.steps import Generation
 from harness.running.experiments.arms import ArmOutcome, ReadyArm, ready_arms
 from harness.running.experiments.journal import Journal
 from harness.running.experiments.receipts import merged_receipt

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from harness.contract import Answer, Completion, Example, Model, Receipt, Sampling, Tokens
-from harness.planning.planner import Generation
+from harness.planning.steps import Generation
 from harness.running.experiments.arms import ArmOutcome, ReadyArm, ready_arms
 from harness.running.experiments.journal import Journal
 from harness.running.experiments.receipts import merged_receipt

@@ -8,7 +8,7 @@ from contextlib import closing
 from typing import Any
 
 from harness.contract import JSON, BenchmarkOptions, InterventionOptions
-from harness.planning.planner import Generation, PlannedArm
+from harness.planning.steps import Generation, PlannedArm
 from harness.results.tables import COMPLETIONS
 from harness.running.context import RunContext
 from harness.running.experiments.arms import ArmOutcome

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import reduce
 
 from harness.contract import Batch, Inputs, Outcome, Reduction, State, Stream
-from harness.planning.planner import FilterJob, Job, MetricJob, ReductionJob, SentinelJob
+from harness.planning.steps import FilterJob, Job, MetricJob, ReductionJob, SentinelJob
 from harness.running.passes.difference import RelativeDifference
 from harness.running.passes.metric import MetricReduction
 from harness.running.passes.shards import EVERYTHING

@@ -13,7 +13,7 @@ from pathlib import Path
 from harness import __version__
 from harness.contract import Stream
 from harness.machine import give_back_memory
-from harness.planning.planner import Job, Pass, Rendering, rendering
+from harness.planning.steps import Job, Pass, Rendering, rendering
 from harness.running.directions import direction_hash
 from harness.running.passes.jobs import Finished, RunningJob, finish, start, stream_views
 from harness.running.passes.resume import resume

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from harness.contract import Example, Tokens
 from harness.errors import ModelError
-from harness.planning.planner import Rendering
+from harness.planning.steps import Rendering
 from harness.running.reading.rows import Row, first_difference, one_row, packed, same_query
 from harness.running.session import Session
 

@@ -1,16 +1,15 @@
-"""Batches made of tensors, to test metrics and other reductions without a model."""
+"""Batches made of tensors, to try metrics and other reductions without a model."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import cast
+from dataclasses import replace
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from harness.contract import Batch, Sae, Site
-from harness.contract.latents import Latents
+from harness.contract import Batch, Latents, Sae, Side, Site
 
 
 class ArraySide:
@@ -55,11 +54,40 @@ class ArraySide:
         """x̂ of other latents."""
         return self.saes[sae].reconstruct(latents)
 
-    def take(self, tokens: Int[Tensor, " m"], selected: Int[Tensor, " selected"]) -> ArraySide:
-        """Some of its tokens, in this order."""
-        kept = {site: x[tokens] for site, x in self.activations.items()}
-        logits = None if self._logits is None else self._logits[tokens]
-        return ArraySide(kept, self.saes, selected, logits)
+
+class TakenSide:
+    """Some tokens of another side, in another order."""
+
+    def __init__(
+        self, side: Side, tokens: Int[Tensor, " m"], picked: Int[Tensor, " selected"]
+    ) -> None:
+        self._side = side
+        self._tokens = tokens
+        self._picked = picked
+
+    def x(self, site: Site) -> Float[Tensor, "tokens d"]:
+        """Activations at a site."""
+        return self._side.x(site)[self._tokens]
+
+    def latents(self, sae: str, site: Site | None = None) -> Latents:
+        """Latents of the selected tokens."""
+        return self._side.latents(sae, site).take(self._picked)
+
+    def reconstruction(self, sae: str, site: Site | None = None) -> Float[Tensor, "selected d"]:
+        """x̂ of the selected tokens."""
+        return self._side.reconstruction(sae, site)[self._picked]
+
+    def logits(self) -> Float[Tensor, "tokens vocab"]:
+        """Next-token logits."""
+        return self._side.logits()[self._tokens]
+
+    def encode(self, sae: str, x: Float[Tensor, "tokens d"]) -> Latents:
+        """Latents of other activations."""
+        return self._side.encode(sae, x)
+
+    def decode(self, sae: str, latents: Latents) -> Float[Tensor, "tokens d"]:
+        """x̂ of other latents."""
+        return self._side.decode(sae, latents)
 
 
 def array_batch(
@@ -105,32 +133,37 @@ def array_batch(
 
 
 def take(batch: Batch, tokens: Int[Tensor, " m"], documents: Sequence[int] | None = None) -> Batch:
-    """Some tokens of a batch of arrays, in this order; `documents` renames and keeps documents."""
+    """Some tokens of a batch, each once, in the order of `tokens`.
+
+    `documents` are the indices of the documents that are kept, in their new order: all those of
+    the tokens must be among them. Without it, all documents are kept.
+    """
     order = list(range(len(batch.documents))) if documents is None else list(documents)
-    renamed = torch.full((len(batch.documents),), -1)
-    renamed[torch.tensor(order, dtype=torch.long)] = torch.arange(len(order))
-    passed = torch.zeros(len(batch.document), dtype=torch.bool)
-    passed[batch.selected] = True
-    selected = passed[tokens].nonzero().squeeze(1)
-
-    def side(whole: ArraySide | None) -> ArraySide | None:
-        return None if whole is None else whole.take(tokens, selected)
-
-    left = side(cast(ArraySide, batch.left))
-    assert left is not None
-    return Batch(
-        batch.stream,
-        tuple(batch.documents[i] for i in order),
-        renamed[batch.document[tokens]],
-        selected,
-        left,
-        side(cast("ArraySide | None", batch.right)),
+    renumbered = _places(order, len(batch.documents))
+    moved = _places(tokens, len(batch.document))[batch.selected]
+    # For each selected token that is kept, its row of the latents, in the new order.
+    picked = torch.argsort(moved)
+    picked = picked[moved[picked] >= 0]
+    return replace(
+        batch,
+        documents=tuple(batch.documents[index] for index in order),
+        document=renumbered[batch.document[tokens]],
+        selected=moved[picked],
+        left=TakenSide(batch.left, tokens, picked),
+        right=None if batch.right is None else TakenSide(batch.right, tokens, picked),
         ids=batch.ids[tokens],
         position=batch.position[tokens],
     )
 
 
+def _places(chosen: Sequence[int] | Tensor, size: int) -> Int[Tensor, " size"]:
+    """For each index below `size`, its place among the chosen ones; -1 where it is not chosen."""
+    places = torch.full((size,), -1)
+    places[torch.as_tensor(chosen, dtype=torch.long)] = torch.arange(len(chosen))
+    return places
+
+
 def only(batch: Batch, documents: Sequence[int]) -> Batch:
-    """The batch with only some of its documents, in this order."""
+    """The tokens of some documents of a batch; the documents in this order, tokens as before."""
     inside = torch.isin(batch.document, torch.tensor(list(documents), dtype=torch.long))
     return take(batch, inside.nonzero().squeeze(1), documents)

@@ -1,17 +1,20 @@
-"""Whether what a component yields can be kept: records, tables and arrays."""
+"""Whether an outcome can be kept with a run, and whether two are the same."""
 
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
-from harness.contract import Outcome
-from harness.testing.support.reductions import check_record, check_unique, law
+from harness.contract import Direction, Found, Outcome, Record
+from harness.testing.support.laws import law
 
+RECORD_ID = re.compile(r"[a-z][a-z0-9_]*(\.[a-z0-9_]+)*@[1-9]\d*")
 ARRAY_NAME = re.compile(r"[\w.-]+")
 
 
@@ -48,3 +51,77 @@ def is_plain(value: Any) -> bool:
     except (TypeError, ValueError):
         return False
     return True
+
+
+def check_record(record: Record) -> None:
+    """Raises AssertionError where a record does not say what it is, of how much, or why not."""
+    name, which = "records are complete and unique", record.id
+    what = f"{which!r} is no name@version: an id is name.variant@version"
+    law(RECORD_ID.fullmatch(which) is not None, name, what)
+    given = f"value {record.value!r} with undefined {record.undefined!r}"
+    reasoned = (record.value is None) == bool(record.undefined)
+    law(reasoned, name, f"{which}: a value or a reason: {given}")
+    finite = record.value is None or math.isfinite(record.value)
+    law(finite, name, f"{which}: a value is finite: it is {record.value}")
+    law(record.n >= 0 and bool(record.n_of), name, f"{which}: n is {record.n} {record.n_of!r}")
+    law(bool(record.unit), name, f"{which}: it has no unit")
+    explained = record.ci is not None or bool(record.ci_why) or record.value is None
+    law(explained, name, f"{which}: an interval or a reason: no interval, and ci_why is empty")
+    low, high = record.ci or (0.0, 0.0)
+    ordered = math.isfinite(low) and math.isfinite(high) and low <= high
+    law(ordered, name, f"{which}: an interval is in order: it is {record.ci}")
+
+
+def check_unique(records: Iterable[Record]) -> None:
+    """Raises AssertionError where two records have the same id, options and axes."""
+    keys = Counter((record.id, key_of(record.options), key_of(record.axes)) for record in records)
+    twice = [key for key, count in keys.items() if count > 1]
+    what = f"more than one record is {twice}: one record for each id, options and axes"
+    law(not twice, "records are complete and unique", what)
+
+
+def key_of(axes: Mapping[str, Any]) -> str:
+    """Axes or options as one text, whatever their order."""
+    return ", ".join(f"{name}={axes[name]!r}" for name in sorted(axes))
+
+
+def same(name: str, left: Outcome, right: Outcome, tolerance: float) -> None:
+    """Raises AssertionError, naming the law, where two outcomes differ by more than a tolerance."""
+    agree(name, "records", left.records, right.records, tolerance)
+    agree(name, "directions", left.directions, right.directions, tolerance)
+    agree(name, "arrays", left.arrays, right.arrays, tolerance)
+    tables = [{name: list(rows) for name, rows in one.tables.items()} for one in (left, right)]
+    agree(name, "tables", tables[0], tables[1], tolerance)
+
+
+def agree(name: str, where: str, left: Any, right: Any, tolerance: float) -> None:
+    """Raises AssertionError, naming the law, where two values differ: numbers by more than the
+    tolerance, anything else at all."""
+    if isinstance(left, np.ndarray) and isinstance(right, np.ndarray):
+        law(_close(left, right, tolerance), name, f"{where}: {left!r} against {right!r}")
+    elif isinstance(left, (Record, Found, Direction)) and type(left) is type(right):
+        for key in left.__dataclass_fields__:
+            agree(name, f"{where}.{key}", getattr(left, key), getattr(right, key), tolerance)
+    elif isinstance(left, Mapping) and isinstance(right, Mapping):
+        law(left.keys() == right.keys(), name, f"{where}: {list(left)} against {list(right)}")
+        for key in left:
+            agree(name, f"{where}[{key!r}]", left[key], right[key], tolerance)
+    elif isinstance(left, (tuple, list)) and isinstance(right, (tuple, list)):
+        law(len(left) == len(right), name, f"{where}: {len(left)} against {len(right)} entries")
+        for index, pair in enumerate(zip(left, right, strict=True)):
+            agree(name, f"{where}[{index}]", *pair, tolerance)
+    elif isinstance(left, float) and isinstance(right, float):
+        # Numbers below 1 are compared absolutely: a weight that is 0 comes out as rounding.
+        # NaN is a wrong number, but the same one: whether it may be there is another law.
+        fine = math.isclose(left, right, rel_tol=tolerance, abs_tol=tolerance)
+        fine = fine or (math.isnan(left) and math.isnan(right))
+        law(fine, name, f"{where}: {left!r} against {right!r}")
+    else:
+        law(left == right, name, f"{where}: {left!r} against {right!r}")
+
+
+def _close(left: np.ndarray, right: np.ndarray, tolerance: float) -> bool:
+    if right.dtype.kind not in "fiub" or left.shape != right.shape:
+        return np.array_equal(left, right)
+    scale = float(np.nan_to_num(np.abs(right)).max(initial=0.0)) if right.dtype != bool else 0.0
+    return bool(np.allclose(left, right, rtol=0, atol=tolerance * scale, equal_nan=True))

@@ -3,32 +3,19 @@
 from __future__ import annotations
 
 import copy
-import math
-import re
 import tempfile
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
-from harness.contract import (
-    Batch,
-    Direction,
-    Found,
-    Inputs,
-    Outcome,
-    Record,
-    Reduction,
-    State,
-)
+from harness.contract import Batch, Inputs, Outcome, Reduction, State
 from harness.store.states import PassStates, Saved
-from harness.testing.support.rearranged import Watched, rearranged
-
-RECORD_ID = re.compile(r"[a-z][a-z0-9_]*(\.[a-z0-9_]+)*@[1-9]\d*")
+from harness.testing.support.batches import only, take
+from harness.testing.support.laws import law
+from harness.testing.support.outcomes import agree, same
+from harness.testing.support.watched import watched
 
 
 def check_reduction(
@@ -68,6 +55,22 @@ def check_reduction(
     return expected
 
 
+def rearranged(batches: Sequence[Batch]) -> Iterator[tuple[str, list[Batch]]]:
+    """The same documents in other batches, each way with the law that it tries."""
+    single = [only(batch, [i]) for batch in batches for i in range(len(batch.documents))]
+    yield "any split into batches gives the same", single
+    yield "the order of batches does not matter", list(batches)[::-1]
+    backwards = [
+        take(
+            batch,
+            torch.argsort(batch.document, descending=True, stable=True),
+            range(len(batch.documents))[::-1],
+        )
+        for batch in batches
+    ]
+    yield "the order of documents does not matter", backwards
+
+
 # ── Running ──────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -79,14 +82,13 @@ def state_of(
     for batch in batches:
         _plain(state)
         before = _copied(state)
-        left = Watched(batch.left)
-        right = None if batch.right is None else Watched(batch.right)
-        tensors = batch.document.clone(), batch.selected.clone()
-        after = reduction.update(state, replace(batch, left=left, right=right))
-        unchanged = left.unchanged() and (right is None or right.unchanged())
-        unchanged = unchanged and torch.equal(tensors[0], batch.document)
-        unchanged = unchanged and torch.equal(tensors[1], batch.selected)
-        law(unchanged, "inputs are not modified", "update changed a tensor of its batch")
+        given, changed = watched(batch)
+        after = reduction.update(state, given)
+        law(
+            not changed(),
+            "inputs are not modified",
+            f"update changed a tensor of its batch: {changed()}",
+        )
         _unmodified(before, state, "update changed the state that it was given")
         state = after
     _plain(state)
@@ -150,82 +152,3 @@ def _unmodified(before: State, after: State, what: str) -> None:
         np.array_equal(array, after[name], equal_nan=True) for name, array in before.items()
     )
     law(same, "inputs are not modified", what)
-
-
-# ── What comes out ───────────────────────────────────────────────────────────────────────────────
-
-
-def check_record(record: Record) -> None:
-    """A record says what it is, of how much, and why it has no value or no interval."""
-    name = "records are complete and unique"
-    law(RECORD_ID.fullmatch(record.id) is not None, name, f"{record.id!r} is no name@version")
-    law(
-        (record.value is None) == bool(record.undefined),
-        name,
-        f"{record.id}: value {record.value!r} with undefined {record.undefined!r}",
-    )
-    finite = record.value is None or math.isfinite(record.value)
-    law(finite, name, f"{record.id}: the value is {record.value}")
-    law(record.n >= 0 and bool(record.n_of), name, f"{record.id}: n is {record.n} {record.n_of!r}")
-    law(bool(record.unit), name, f"{record.id}: it has no unit")
-    interval = record.ci is not None or bool(record.ci_why) or record.value is None
-    law(interval, name, f"{record.id}: no interval, and ci_why does not say why")
-
-
-def check_unique(records: Iterable[Record]) -> None:
-    """There is one record for each id, options and axes."""
-    keys = Counter((record.id, key_of(record.options), key_of(record.axes)) for record in records)
-    twice = [key for key, count in keys.items() if count > 1]
-    law(not twice, "records are complete and unique", f"more than one record is {twice}")
-
-
-def key_of(axes: Mapping[str, Any]) -> str:
-    """Axes or options as one text."""
-    return ", ".join(f"{name}={axes[name]!r}" for name in sorted(axes))
-
-
-def same(name: str, left: Outcome, right: Outcome, tolerance: float) -> None:
-    """Both outcomes are the same, floats within the tolerance."""
-    agree(name, "records", left.records, right.records, tolerance)
-    agree(name, "directions", left.directions, right.directions, tolerance)
-    agree(name, "arrays", left.arrays, right.arrays, tolerance)
-    tables = [{name: list(rows) for name, rows in one.tables.items()} for one in (left, right)]
-    agree(name, "tables", tables[0], tables[1], tolerance)
-
-
-def agree(name: str, where: str, left: Any, right: Any, tolerance: float) -> None:
-    """Recursively equal, floats within the tolerance."""
-    if isinstance(left, np.ndarray) and isinstance(right, np.ndarray):
-        law(_close(left, right, tolerance), name, f"{where}: {left!r} against {right!r}")
-    elif isinstance(left, (Record, Found, Direction)) and type(left) is type(right):
-        for key in left.__dataclass_fields__:
-            agree(name, f"{where}.{key}", getattr(left, key), getattr(right, key), tolerance)
-    elif isinstance(left, Mapping) and isinstance(right, Mapping):
-        law(left.keys() == right.keys(), name, f"{where}: {list(left)} against {list(right)}")
-        for key in left:
-            agree(name, f"{where}[{key!r}]", left[key], right[key], tolerance)
-    elif isinstance(left, (tuple, list)) and isinstance(right, (tuple, list)):
-        law(len(left) == len(right), name, f"{where}: {len(left)} against {len(right)} entries")
-        for index, pair in enumerate(zip(left, right, strict=True)):
-            agree(name, f"{where}[{index}]", *pair, tolerance)
-    elif isinstance(left, float) and isinstance(right, float):
-        # Numbers below 1 are compared absolutely: a weight that is 0 comes out as rounding.
-        # NaN is a wrong number, but the same one: whether it may be there is another law.
-        fine = math.isclose(left, right, rel_tol=tolerance, abs_tol=tolerance)
-        fine = fine or (math.isnan(left) and math.isnan(right))
-        law(fine, name, f"{where}: {left!r} against {right!r}")
-    else:
-        law(left == right, name, f"{where}: {left!r} against {right!r}")
-
-
-def _close(left: np.ndarray, right: np.ndarray, tolerance: float) -> bool:
-    if right.dtype.kind not in "fiub" or left.shape != right.shape:
-        return np.array_equal(left, right)
-    scale = float(np.nan_to_num(np.abs(right)).max(initial=0.0)) if right.dtype != bool else 0.0
-    return bool(np.allclose(left, right, rtol=0, atol=tolerance * scale, equal_nan=True))
-
-
-def law(kept: bool, name: str, what: str) -> None:
-    """Raises AssertionError with the law's name where it is not kept."""
-    if not kept:
-        raise AssertionError(f"law broken: {name}: {what}")

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from harness.contract import Findings, Outcome, Record
 from harness.results.intervals import wilson
-from harness.testing.analyses import check_analysis
+from harness.testing import check_analysis
 from harness_analyses import options
 from harness_analyses.agreement import Agreement
 

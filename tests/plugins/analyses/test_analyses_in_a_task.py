@@ -16,8 +16,8 @@ from harness.errors import PluginError, UsageError
 from harness.registry import Registry, discover
 from harness.results.read import Results
 from harness.running.analyses import analyse
-from harness.running.folder import default_folder, task_hash
-from harness.task.task import Task
+from harness.running.folder import default_folder
+from harness.task.task import Task, task_hash
 from harness_analyses.options import Agreement
 
 Problems = Callable[..., list[str]]

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from harness.contract import Arrays, Findings, Outcome, Record, SaeFacts
 from harness.contract.sites import parse_site
-from harness.testing.analyses import check_analysis
+from harness.testing import check_analysis
 from harness_analyses.clusters import sums
 from harness_analyses.clusters.analysis import Clusters
 from harness_analyses.clusters.kappa import kappa

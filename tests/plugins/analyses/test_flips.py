@@ -13,7 +13,7 @@ from scipy import stats
 
 from harness.contract import Arrays, Findings, Record
 from harness.errors import TaskError
-from harness.testing.analyses import check_analysis
+from harness.testing import check_analysis
 from harness_analyses.flips import options
 from harness_analyses.flips.flip_overlap import FlipOverlap
 from harness_analyses.flips.layer_profile import LayerProfile

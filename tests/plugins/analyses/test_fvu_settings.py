@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from harness.contract import Findings, Outcome, Record
-from harness.testing.analyses import check_analysis
+from harness.testing import check_analysis
 from harness_analyses.sae_fit.fvu_settings import FvuSettings
 from harness_analyses.sae_fit.options import FvuSettings as Options
 

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from harness.contract import Findings, Outcome, Record
-from harness.testing.analyses import check_analysis
+from harness.testing import check_analysis
 from harness_analyses.hidden_shift_options import HiddenShift as Options
 from harness_analyses.sae_fit.hidden_shift import HiddenShift
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from harness.contract import Direction, Found, Outcome, Record, Undefined
-from harness.testing.directions import check_direction
+from harness.testing import check_direction
 from harness_directions import options
 from harness_directions.difference_in_means import DifferenceInMeans
 

@@ -3,7 +3,7 @@ import pytest
 
 from harness.contract import Direction, Inputs, SaeFacts, Site, Undefined
 from harness.errors import ModelError
-from harness.testing.directions import check_direction
+from harness.testing import check_direction
 from harness_directions import nnls, options
 from harness_directions.feature import Feature
 from harness_directions.random_features import RandomFeatures

@@ -4,7 +4,7 @@ from hypothesis import given, settings, strategies as st
 
 from harness.contract import Direction, Inputs, ModelFacts, Site, Undefined
 from harness.errors import ModelError
-from harness.testing.directions import check_direction
+from harness.testing import check_direction
 from harness_directions import options
 from harness_directions.difference_in_means import DifferenceInMeans
 

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from harness.contract import Direction, Inputs, ModelFacts, Site, Stream, Undefined
 from harness.errors import ModelError
-from harness.testing.directions import check_direction
+from harness.testing import check_direction
 from harness.testing.support.batches import array_batch, only
 from harness_directions import scatter
 from harness_directions.principal_components import PrincipalComponents

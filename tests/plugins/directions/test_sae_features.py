@@ -6,7 +6,7 @@ from hypothesis import given, settings, strategies as st
 
 from harness.contract import Direction, SaeFacts, Site, Undefined
 from harness.errors import ModelError, TaskError
-from harness.testing.directions import check_direction
+from harness.testing import check_direction
 from harness_directions import nnls, options
 from harness_directions.sae_features import SaeFeatures
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from harness.contract import Answer, Tools, Verdict
 from harness.errors import DataError
-from harness.testing.evaluators import HOSTILE, check_evaluator
+from harness.testing.evaluator import HOSTILE, check_evaluator
 from harness_evaluators import options
 from harness_evaluators.harmbench.evaluator import HarmBench
 from harness_evaluators.harmbench.template import CONTEXTUAL, FILES, fill, template_text

@@ -12,7 +12,7 @@ import pytest
 
 from harness.contract import Answer, Tools, Verdict
 from harness.errors import MachineError, ModelError, UsageError
-from harness.testing.evaluators import check_evaluator
+from harness.testing import check_evaluator
 from harness_evaluators import options
 from harness_evaluators.harmbench.evaluator import HarmBench
 

@@ -13,7 +13,7 @@ from harness.contract import (
     Tools,
     Verdict,
 )
-from harness.testing.evaluators import check_evaluator
+from harness.testing import check_evaluator
 from harness_evaluators import options
 from harness_evaluators.plugin import harness_components
 from harness_evaluators.substrings import Substrings

@@ -7,7 +7,7 @@ from hypothesis import given, settings, strategies as st
 
 from harness.contract import Direction, ModelFacts, Site
 from harness.errors import ModelError
-from harness.testing.interventions import check_intervention
+from harness.testing import check_intervention
 from harness_interventions import options
 from harness_interventions.ablation import Ablation, limit, orthonormal, project_out, share
 

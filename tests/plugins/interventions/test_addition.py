@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 
 from harness.contract import ModelFacts, Site
 from harness.errors import ModelError
-from harness.testing.interventions import check_intervention
+from harness.testing import check_intervention
 from harness_interventions import options
 from harness_interventions.addition import Addition, add
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from harness.contract import Arm, Check, Edit, Site
-from harness.testing.interventions import check_intervention
+from harness.testing import check_intervention
 
 
 def scaled(x, parameters):

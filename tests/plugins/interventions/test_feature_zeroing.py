@@ -7,7 +7,7 @@ import torch
 from harness.contract import Direction, ModelFacts, SaeFacts, Site
 from harness.contract.latents import Latents
 from harness.errors import ModelError
-from harness.testing.interventions import check_intervention
+from harness.testing import check_intervention
 from harness_interventions import options
 from harness_interventions.feature_zeroing import FeatureZeroing, Zeroing, zeroed
 

@@ -15,7 +15,7 @@ from transformers import (
 )
 
 from harness.contract import Direction, Site, Tokens
-from harness.testing.interventions import check_intervention
+from harness.testing import check_intervention
 from harness_interventions import options
 from harness_interventions.ablation import Ablation, limit
 from harness_interventions.addition import Addition

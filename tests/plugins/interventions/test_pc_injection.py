@@ -6,7 +6,7 @@ import torch
 
 from harness.contract import Direction, Site
 from harness.errors import ModelError
-from harness.testing.interventions import check_intervention
+from harness.testing import check_intervention
 from harness_interventions import options
 from harness_interventions.pc_injection import PcInjection
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from harness.contract import MetricValue
-from harness.testing.metrics import check_metric
+from harness.testing import check_metric
 from harness.testing.support.batches import array_batch, only, take
 
 

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from harness.contract import Inputs, Target
 from harness.running.passes.metric import MetricReduction
-from harness.testing.metrics import check_metric
+from harness.testing import check_metric
 from harness.testing.support.batches import array_batch
 from harness_metrics import options
 from harness_metrics.explained_ratio import ExplainedRatio

@@ -11,7 +11,7 @@ from scipy import special
 
 from harness.contract import Target
 from harness.errors import ModelError
-from harness.testing.metrics import check_metric
+from harness.testing import check_metric
 from harness.testing.support.batches import array_batch
 from harness_metrics import documents, options
 from harness_metrics.kl import Kl

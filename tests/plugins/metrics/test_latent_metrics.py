@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from harness.contract import SaeFacts, Target
 from harness.contract.latents import Latents
-from harness.testing.metrics import check_metric
+from harness.testing import check_metric
 from harness.testing.support.batches import array_batch
 from harness_metrics import options
 from harness_metrics.intersection_ratio import IntersectionRatio

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from harness.contract import Target
-from harness.testing.metrics import check_metric
+from harness.testing import check_metric
 from harness.testing.support.batches import array_batch
 from harness_metrics import options
 from harness_metrics.cosine import Cosine

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from harness.contract.latents import Latents
-from harness.testing.saes import check_sae
+from harness.testing import check_sae
 from harness_saes.formats.saelens.load import Saelens
 from harness_saes.formats.saelens.options import SaelensOptions
 

@@ -10,7 +10,7 @@ import torch
 
 from harness.contract import SaeFacts
 from harness.contract.latents import Latents
-from harness.testing.saes import check_sae
+from harness.testing import check_sae
 
 W = torch.randn(5, 14, generator=torch.Generator().manual_seed(0))
 

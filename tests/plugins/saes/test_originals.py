@@ -11,7 +11,7 @@ import torch
 
 from harness.contract.latents import joined
 from harness.errors import ModelError
-from harness.testing.saes import check_sae
+from harness.testing import check_sae
 from harness_saes.formats.saelens import original
 from harness_saes.formats.saelens.config import ARCHITECTURES, parse_config
 from harness_saes.formats.saelens.load import Saelens

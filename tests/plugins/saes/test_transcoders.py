@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from harness.errors import ModelError
-from harness.testing.saes import check_sae
+from harness.testing import check_sae
 from harness_saes.core.linear import LinearSae
 from harness_saes.formats.saelens.config import Config, parse_config
 from harness_saes.formats.saelens.load import Saelens

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from harness.errors import ModelError
-from harness.testing.saes import check_sae
+from harness.testing import check_sae
 from harness_saes.formats.dictionary_learning.classes import CLASSES
 from harness_saes.formats.dictionary_learning.load import DictionaryLearning
 from harness_saes.formats.dictionary_learning.options import DictionaryLearningOptions

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from harness.errors import ModelError
-from harness.testing.saes import check_sae
+from harness.testing import check_sae
 from harness_saes.formats.goodfire import GoodfireOptions
 from harness_saes.formats.goodfire_load import Goodfire
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from harness.errors import ModelError
-from harness.testing.saes import check_sae
+from harness.testing import check_sae
 from harness_saes.formats.openai import OpenaiOptions
 from harness_saes.formats.openai_load import Openai
 

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from harness.errors import ModelError
-from harness.testing.saes import check_sae
+from harness.testing import check_sae
 from harness_saes.formats.sparsify.groupmax import group_maxima
 from harness_saes.formats.sparsify.load import Sparsify
 from harness_saes.formats.sparsify.options import SparsifyOptions

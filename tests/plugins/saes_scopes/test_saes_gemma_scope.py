@@ -12,7 +12,7 @@ import torch
 
 from harness.contract.sites import Site
 from harness.errors import ModelError
-from harness.testing.saes import check_sae
+from harness.testing import check_sae
 from harness_saes.formats.gemma_scope import GemmaScopeOptions
 from harness_saes.formats.load import GemmaScope
 

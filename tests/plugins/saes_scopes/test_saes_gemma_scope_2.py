@@ -9,7 +9,7 @@ import torch
 
 from harness.contract.sites import Site
 from harness.errors import ModelError
-from harness.testing.saes import check_sae
+from harness.testing import check_sae
 from harness_saes.formats.gemma_scope_2.load import GemmaScope2
 from harness_saes.formats.gemma_scope_2.options import TENSORS, GemmaScope2Options
 

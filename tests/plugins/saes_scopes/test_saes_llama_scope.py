@@ -10,7 +10,7 @@ import torch
 
 from harness.contract.sites import Site
 from harness.errors import ModelError
-from harness.testing.saes import check_sae
+from harness.testing import check_sae
 from harness_saes.formats.llama_scope.load import LlamaScope
 from harness_saes.formats.llama_scope.options import LlamaScopeOptions
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from harness.contract.sites import Site
 from harness.errors import ModelError
-from harness.testing.saes import check_sae
+from harness.testing import check_sae
 from harness_saes.formats.qwen_scope import QwenScopeOptions
 from harness_saes.formats.qwen_scope_load import QwenScope
 

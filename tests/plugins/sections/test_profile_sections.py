@@ -13,7 +13,7 @@ from harness.registry import Owned, discover
 from harness.report.page import render
 from harness.results.by_site import site_tables
 from harness.results.read import Results
-from harness.testing.sections import HOSTILE, check_section, hostile
+from harness.testing.section import HOSTILE, check_section, hostile
 
 POINT = EntryPoint("harness_sections", "harness_sections.plugin", "harness")
 REGISTRY = discover(candidates=[POINT])

@@ -11,7 +11,7 @@ import pytest
 from harness.contract import Figure, Grid, Panel, Prose, Record
 from harness.registry import Owned, discover
 from harness.results.read import Results
-from harness.testing.sections import check_section
+from harness.testing import check_section
 from harness_sections.options import Plain
 
 POINT = EntryPoint("harness_sections", "harness_sections.plugin", "harness")

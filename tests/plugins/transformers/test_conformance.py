@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from harness.contract import Activations, Arm, Example, Prompt, Receipt, Site, Tokens
-from harness.testing.backend import check_backend
+from harness.testing import check_backend
 from harness_transformers.model import TransformersModel
 
 from .conftest import load

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from harness.contract.values import ModelFacts
+from harness.contract import ModelFacts
 from harness.errors import ModelError
 from harness_transformers.model import TransformersModel
 from harness_transformers.options import TransformersOptions, facts_of

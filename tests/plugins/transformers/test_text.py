@@ -6,7 +6,7 @@ import warnings
 
 import pytest
 
-from harness.testing.evaluators import HOSTILE
+from harness.testing.evaluator import HOSTILE
 from harness_transformers.model import TransformersModel
 
 

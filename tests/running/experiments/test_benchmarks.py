@@ -12,6 +12,7 @@ import pytest
 import fakes
 from harness.contract import Record
 from harness.errors import InvalidRun, PluginError
+from harness.planning.cost import cost
 from harness.planning.planner import plan
 from harness.results.read import Results
 
@@ -185,10 +186,10 @@ def test_judges_need_prompts(problems: Callable[..., list[str]]) -> None:
 def test_a_plan_counts_prompts_where_the_benchmark_tells(
     task: Callable[..., object], registry: object
 ) -> None:
-    cost = plan(task(TASK)).cost()  # type: ignore[arg-type]
-    (work,) = [one for one in cost.work if one.stage == "benchmark, e, quiz"]
+    told = cost(plan(task(TASK)))  # type: ignore[arg-type]
+    (work,) = [one for one in told.work if one.stage == "benchmark, e, quiz"]
     assert work.counts.prompts == 3 * len(ARMS)
-    untold = plan(task(TASK, "evaluators.quiz.told=false")).cost()  # type: ignore[arg-type]
+    untold = cost(plan(task(TASK, "evaluators.quiz.told=false")))  # type: ignore[arg-type]
     assert any("its prompts are not known beforehand" in line for line in untold.unknown)
 
 

@@ -14,7 +14,8 @@ import fakes
 from fakes import BOS, EOS, PAD
 from harness.contract import Direction, Outcome, Record, Site, Stream, Tokens
 from harness.errors import ModelError
-from harness.planning.planner import Job, MetricJob, ReductionJob, SentinelJob, plan
+from harness.planning.planner import plan
+from harness.planning.steps import Job, MetricJob, ReductionJob, SentinelJob
 from harness.running.passes.jobs import Finished
 from harness.running.passes.run import run_pass
 from harness.running.reading.rows import measured, one_row

@@ -15,7 +15,7 @@ import fakes
 from fakes.running import Found, bare, passed, records
 from harness.contract import Record
 from harness.errors import DataError
-from harness.planning.planner import SentinelJob
+from harness.planning.steps import SentinelJob
 from harness.results.read import Results, load_results
 from harness.running.session import Session
 

@@ -16,7 +16,7 @@ import fakes
 from fakes.running import Token, bare, cosine, pair_tokens, passed, records, total_forwards
 from harness.contract import Record, Site
 from harness.contract.latents import Latents
-from harness.planning.planner import MetricJob
+from harness.planning.steps import MetricJob
 from harness.running.session import Session
 
 MakeSession = Callable[..., Session]

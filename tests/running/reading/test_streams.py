@@ -14,7 +14,7 @@ import fakes
 from fakes.running import bare, passed, records, total_forwards
 from harness.contract import Example, Prompt, Record, Stream
 from harness.errors import ModelError
-from harness.planning.planner import SentinelJob
+from harness.planning.steps import SentinelJob
 from harness.running.preflight import sentinel_failures
 from harness.running.reading.rows import aligned, check_aligned, measured, one_row, same_query
 from harness.running.session import Session

@@ -11,6 +11,7 @@ from typing import Any
 from harness.contract import Figure, Panel, Section
 from harness.report.blocks import prepared
 from harness.results.read import Results
+from harness.testing.support.laws import law, raises_nothing
 
 HOSTILE = (
     "</script></title><script>alert(1)</script><img src=x onerror=alert(1)>"
@@ -27,17 +28,17 @@ def check_section(section: Section, results: Results) -> None:
     that are plain JSON · results with nothing in them do not raise · hostile text does not raise.
     """
     before = _copy(results)
-    panel = _asked(section, results, "every block can be shown")
-    _law(_copy(results) == before, "results are left as they are", "they were modified")
+    panel = _panel(section, results, "every block can be shown")
+    law(_copy(results) == before, "results are left as they are", "they were modified")
     if panel is not None:
-        _law(0 <= panel.order <= 100, "an order from 0 to 100", str(panel.order))
+        law(0 <= panel.order <= 100, "an order from 0 to 100", str(panel.order))
         for block in panel.blocks:
             if isinstance(block, Figure):
                 _figure(block)
-    _law(section.panel(results) == panel, "the same twice", "the second panel is another")
+    law(section.panel(results) == panel, "the same twice", "the second panel is another")
     empty = replace(results, records=(), tables={}, task={}, provenance={})
-    _asked(section, empty, "results with nothing in them do not raise")
-    _asked(section, hostile(results), "hostile text does not raise")
+    _panel(section, empty, "results with nothing in them do not raise")
+    _panel(section, hostile(results), "hostile text does not raise")
 
 
 def hostile(results: Results) -> Results:
@@ -72,24 +73,20 @@ def _poisoned(value: Any) -> Any:
     return f"{value} {HOSTILE}" if isinstance(value, str) else value
 
 
-def _asked(section: Section, results: Results, law: str) -> Panel | None:
-    try:
+def _panel(section: Section, results: Results, name: str) -> Panel | None:
+    with raises_nothing(name):
         panel = section.panel(results)
         if panel is not None:
             found = isinstance(panel, Panel)
-            _law(found, "a panel or nothing", type(panel).__name__)
+            law(found, "a panel or nothing", type(panel).__name__)
             for block in panel.blocks:
                 prepared(block)
-    except AssertionError:
-        raise
-    except Exception as error:
-        raise AssertionError(f"law broken: {law}: {error!r}") from error
     return panel
 
 
 def _figure(figure: Figure) -> None:
-    _law(bool(figure.description.strip()), "a figure has a description", repr(figure.title))
-    _law(bool(figure.rows), "a figure has its numbers as rows", repr(figure.title))
+    law(bool(figure.description.strip()), "a figure has a description", repr(figure.title))
+    law(bool(figure.rows), "a figure has its numbers as rows", repr(figure.title))
     try:
         json.dumps([list(figure.data), dict(figure.layout)], allow_nan=False)
     except (TypeError, ValueError) as error:
@@ -100,8 +97,3 @@ def _figure(figure: Figure) -> None:
 def _copy(results: Results) -> Any:
     tables = {name: list(rows) for name, rows in results.tables.items()}
     return deepcopy((results.task, results.provenance, results.records, tables))
-
-
-def _law(kept: bool, law: str, what: str) -> None:
-    if not kept:
-        raise AssertionError(f"law broken: {law}: {what}")

@@ -8,14 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from harness.contract import Axes, Batch, Found, Inputs, Outcome, Reduction, Undefined
-from harness.testing.support.reductions import (
-    check_record,
-    check_reduction,
-    check_unique,
-    finished,
-    key_of,
-    law,
-)
+from harness.testing.support.laws import law
+from harness.testing.support.outcomes import check_record, check_unique, key_of
+from harness.testing.support.reductions import check_reduction, finished
 
 
 def check_direction(

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 from harness.contract import Arm, Check, Direction, Edit, Intervention, Model, ModelFacts, Tokens
+from harness.testing.support.laws import law
+from harness.testing.support.models import logits_of
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 _ROWS, _POSITIONS = 3, 5
@@ -45,7 +47,7 @@ def check_intervention(
         for edit, twin in zip(arm.edits, _twins(arm, other), strict=True):
             x = _activations(edit, direction, facts, kind, seed)
             changed |= _edit(edit, twin, x)
-        _law(
+        law(
             changed or arm.idle,
             "an arm that is not idle changes something",
             f"in {dtype} no edit changed an activation",
@@ -67,22 +69,22 @@ def check_intervention(
 
 
 def _described(arm: Arm, facts: ModelFacts) -> None:
-    _law(arm.name == "edited", "an arm has the name it was given", f"it is {arm.name!r}")
-    _law(bool(arm.edits), "an arm edits something", "it has no edit")
+    law(arm.name == "edited", "an arm has the name it was given", f"it is {arm.name!r}")
+    law(bool(arm.edits), "an arm edits something", "it has no edit")
     names = [check.name for check in arm.checks]
-    _law(len(names) == len(set(names)), "checks have names of their own", f"they are {names}")
+    law(len(names) == len(set(names)), "checks have names of their own", f"they are {names}")
     everything: list[Edit | Check] = [*arm.edits, *arm.checks]
     for one in everything:
         site = one.site
         known = facts.layers is None or site.layer is None or 0 <= site.layer < facts.layers
-        _law(
+        law(
             known and site.fraction is None,
             "sites are the model's",
             f"{site} in a model of {facts.layers} blocks",
         )
         for name, tensor in one.parameters.items():
             fine = tensor.dtype == torch.float32 and bool(torch.isfinite(tensor).all())
-            _law(fine, "parameters are finite float32", f"{name!r} at {site} is {tensor}")
+            law(fine, "parameters are finite float32", f"{name!r} at {site} is {tensor}")
 
 
 def _another(direction: Direction, seed: int) -> Direction:
@@ -95,7 +97,7 @@ def _twins(arm: Arm, other: Arm) -> list[Edit]:
     """The edits of another direction's arm that share a call with the first one's."""
     keys = [(edit.site, edit.apply, _shapes(edit)) for edit in arm.edits]
     others = [(edit.site, edit.apply, _shapes(edit)) for edit in other.edits]
-    _law(
+    law(
         keys == others,
         "parameters stack",
         "two directions of the same shape give arms whose `apply` or parameter shapes differ, so "
@@ -133,13 +135,13 @@ def _edit(edit: Edit, twin: Edit, x: Tensor) -> bool:
     mine, theirs = (_stacked([one.parameters] * _ROWS) for one in (edit, twin))
     given, parameters = x.clone(), {name: tensor.clone() for name, tensor in mine.items()}
     out = edit.apply(x, mine)
-    _law(
+    law(
         out.shape == x.shape and out.dtype == x.dtype,
         "shape and dtype kept",
         f"{where}: {tuple(x.shape)} became {tuple(out.shape)} {out.dtype}",
     )
     untouched = _bits(x, given) and all(torch.equal(mine[n], p) for n, p in parameters.items())
-    _law(untouched, "does not modify its input", where)
+    law(untouched, "does not modify its input", where)
 
     rows = [edit.apply(x[i : i + 1], _stacked([edit.parameters])) for i in range(_ROWS)]
     _close("rows do not influence each other", where, torch.cat(rows), out)
@@ -157,59 +159,54 @@ def _check(check: Check, x: Tensor) -> None:
     values = check.measure(x, _stacked([check.parameters] * _ROWS))
     fine = values.shape == x.shape[:2] and bool(torch.isfinite(values).all())
     what = f"{check.name!r} gave {tuple(values.shape)} for {tuple(x.shape)}: {values}"
-    _law(fine, "a check measures every position", what)
-    _law(_bits(x, given), "does not modify its input", f"the check {check.name!r}")
+    law(fine, "a check measures every position", what)
+    law(_bits(x, given), "does not modify its input", f"the check {check.name!r}")
 
 
 def _identity(
     arm: Arm, direction: Direction, facts: ModelFacts, kind: torch.dtype, seed: int
 ) -> None:
-    law = "strength 0 is the identity"
-    _law(arm.idle, law, "the arm does not say that it is idle")
+    name = "strength 0 is the identity"
+    law(arm.idle, name, "the arm does not say that it is idle")
     for edit in arm.edits:
         x = _activations(edit, direction, facts, kind, seed)
         x[1, 0, 0], x[1, 1, 0] = torch.inf, -torch.inf
         out = edit.apply(x, _stacked([edit.parameters] * _ROWS))
-        _law(_bits(out, x), law, f"at {edit.site} in {kind} a bit changed (also of -0.0 or inf)")
+        law(_bits(out, x), name, f"at {edit.site} in {kind} a bit changed (also of -0.0 or inf)")
 
 
 # ── On a model ───────────────────────────────────────────────────────────────────────────────────
 
 
 def _on_model(model: Model, arm: Arm, tokens: Sequence[Tokens]) -> None:
-    plain = _logits(model, tokens, 0)
+    first, second = ([replace(one, arm=index) for one in tokens] for index in (0, 1))
+    plain = logits_of(model, first)
     with model.edited([Arm("none"), arm]) as receipts:
-        none, edited = _logits(model, tokens, 0), _logits(model, tokens, 1)
-    _law(_bits(none, plain), "the arm without edits is untouched", "its logits changed")
-    _law(_bits(_logits(model, tokens, 0), plain), "nothing is left behind", "logits differ after")
-    _law(
+        none, edited = logits_of(model, first), logits_of(model, second)
+    law(_bits(none, plain), "the arm without edits is untouched", "its logits changed")
+    law(_bits(logits_of(model, first), plain), "nothing is left behind", "logits differ after")
+    law(
         arm.idle or not _bits(edited, plain),
         "an arm that is not idle changes something",
         "the logits are those of the model as it is",
     )
     receipt = receipts[1]
-    _law(receipt.fired > 0, "edits fire", f"the receipt is {receipt}")
-    _law(not receipt.broken, "edits keep their promises", f"the receipt is {receipt}")
+    law(receipt.fired > 0, "edits fire", f"the receipt is {receipt}")
+    law(not receipt.broken, "edits keep their promises", f"the receipt is {receipt}")
     try:
         with model.edited([arm]):
             raise _Interruption
     except _Interruption:
-        after = _logits(model, tokens, 0)
-    _law(_bits(after, plain), "nothing is left behind, also after an error", "logits differ")
+        after = logits_of(model, first)
+    law(_bits(after, plain), "nothing is left behind, also after an error", "logits differ")
 
 
 def _idle_on_model(model: Model, arm: Arm, tokens: Sequence[Tokens]) -> None:
-    plain = _logits(model, tokens, 0)
+    first = [replace(one, arm=0) for one in tokens]
+    plain = logits_of(model, first)
     with model.edited([arm]):
-        edited = _logits(model, tokens, 0)
-    _law(_bits(edited, plain), "strength 0 is the identity", "the model's logits changed")
-
-
-def _logits(model: Model, tokens: Sequence[Tokens], arm: int) -> Tensor:
-    found = model.activations([replace(one, arm=arm) for one in tokens], (), logits=True)
-    if found.logits is None:
-        raise AssertionError("law broken: logits come when asked for: the backend gave none")
-    return found.logits.detach().cpu()
+        edited = logits_of(model, first)
+    law(_bits(edited, plain), "strength 0 is the identity", "the model's logits changed")
 
 
 class _Interruption(Exception):
@@ -230,14 +227,9 @@ def _bits(left: Tensor, right: Tensor) -> bool:
     return torch.equal(left.contiguous().view(torch.uint8), right.contiguous().view(torch.uint8))
 
 
-def _close(law: str, where: str, left: Tensor, right: Tensor) -> None:
+def _close(name: str, where: str, left: Tensor, right: Tensor) -> None:
     """Equal up to what another order of summation may change."""
     scale = float(right.float().abs().max())
     tolerance = max(1e-5, 4 * torch.finfo(right.dtype).eps) * scale
     furthest = float((left.float() - right.float()).abs().max())
-    _law(furthest <= tolerance, law, f"{where}: off by {furthest:.3g} of {scale:.3g}")
-
-
-def _law(kept: bool, law: str, what: str) -> None:
-    if not kept:
-        raise AssertionError(f"law broken: {law}: {what}")
+    law(furthest <= tolerance, name, f"{where}: off by {furthest:.3g} of {scale:.3g}")

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
-from harness.contract import Benchmark, Example, Model, Outcome, Prompt, Tokens, Tools
-from harness.testing.support.outcomes import check_outcome
-from harness.testing.support.reductions import law, same
+from harness.contract import Benchmark, Example, Model, Outcome, Prompt, Tools
+from harness.testing.support.laws import law
+from harness.testing.support.models import logits_of
+from harness.testing.support.outcomes import check_outcome, same
 
 
 def check_benchmark(
@@ -31,7 +31,7 @@ def check_benchmark(
     """
     tools = tools or Tools()
     tokens = model.render(examples, Prompt())
-    before = _logits(model, tokens)
+    before = logits_of(model, tokens)
 
     def run(name: str) -> Outcome:
         where = folder / name
@@ -44,14 +44,5 @@ def check_benchmark(
     law(bool(first.records), "something is measured", "there is no record")
     same("what is kept in the folder gives the same", run("first"), first, 0)
     same("another folder gives the same", run("second"), first, 1e-6)
-    untouched = all(map(torch.equal, before, _logits(model, tokens)))
+    untouched = torch.equal(before, logits_of(model, tokens))
     law(untouched, "the model is left as it was", "its logits are different afterwards")
-
-
-def _logits(model: Model, tokens: Sequence[Tokens]) -> list[Tensor]:
-    """The logits of each prompt, without padding."""
-    found = model.activations(tokens, [], logits=True)
-    if found.logits is None:
-        raise AssertionError("law broken: logits come when asked for: the backend gave none")
-    rows = zip(found.logits, found.start, tokens, strict=True)
-    return [row[start : start + len(one.ids)].detach().cpu() for row, start, one in rows]

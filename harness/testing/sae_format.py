@@ -19,8 +19,8 @@ from torch import Tensor
 from harness.contract import Place, SaeFormat, SaeOptions
 from harness.errors import HarnessError
 from harness.task.validate import marks
-from harness.testing.saes import Reference, check_sae
-from harness.testing.support.reductions import law
+from harness.testing.sae import Reference, check_sae
+from harness.testing.support.laws import law
 
 
 def check_sae_format(

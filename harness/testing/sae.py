@@ -1,4 +1,4 @@
-"""Conformance checks of SAEs."""
+"""Laws that every SAE keeps."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from harness.contract import Sae
-from harness.contract.latents import Latents
+from harness.contract import Latents, Sae
 
 Reference = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 """Float64 `[tokens, d_in]` to dense latents `[tokens, d_sae]` and x̂ `[tokens, d_out]`."""
@@ -24,14 +23,17 @@ def check_sae(
     *,
     rtol: float = 1e-5,
 ) -> None:
-    """Checks an SAE against a slow reference and against the laws of `Sae`.
+    """Raises AssertionError, which begins with the law, where an SAE breaks one.
 
-    `reference` is the SAE written down once more, in numpy and float64, from its source's formula.
-    `x` are activations to try it on, by default 33 Gaussian ones. `rtol` is relative to the
-    largest number of what is compared: float32 has no better meaning for a sum that cancels.
+    `reference` is the SAE written down once more, in numpy and float64, from its source's formula:
+    a wrong bias cannot be seen without one. `x` are activations to try it on, by default 33
+    Gaussian ones. Numbers that must agree may differ by `rtol`, relative to the largest one that
+    is compared: float32 is no more exact for a sum that cancels.
 
-    Raises AssertionError that begins with the law: *facts*, *latents*, *reference*, *rows*,
-    *independence*, *no state*, *empty*, *inputs*.
+    Laws: facts (widths are known) · latents (are well formed) · reference (latents and x̂ are those
+    of the reference) · rows (x̂ is the sum of values times decoder rows, up to a bias and a factor
+    for each token) · independence (of other tokens, unless `needs_sequence`) · no state (is kept
+    between calls) · empty (no tokens give no tokens) · inputs (are not modified).
     """
     facts = sae.facts
     if facts.d_in is None or facts.d_sae is None:

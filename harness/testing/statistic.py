@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from harness.contract import Batch, Inputs, Outcome, Reduction
+from harness.testing.support.laws import law, raises_nothing
 from harness.testing.support.outcomes import check_outcome
-from harness.testing.support.reductions import check_reduction, finished, law
+from harness.testing.support.reductions import check_reduction, finished
 
 Reference = Callable[[Sequence[Batch]], Mapping[str, float | Sequence[float] | np.ndarray]]
 """From all batches: by record id its value, or the values of its records in order; by name an
@@ -42,13 +43,8 @@ def check_statistic(
     outcome = check_reduction(statistic, batches, given, tolerance)
     check_outcome(outcome)
     _compare(outcome, reference(batches))
-    try:
+    with raises_nothing("nothing read is undefined, not an error"):
         nothing = finished(statistic, statistic.start(given), given)
-    except AssertionError:
-        raise
-    except Exception as error:
-        what = f"law broken: nothing read is undefined, not an error: {error!r}"
-        raise AssertionError(what) from error
     check_outcome(nothing)
     for record in nothing.records:
         what = f"without a batch {record.id} is {record.value}"

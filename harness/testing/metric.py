@@ -1,4 +1,4 @@
-"""Conformance checks of metrics."""
+"""Laws that every metric keeps."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Literal
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from harness.contract import Batch, Metric
 from harness.results.intervals import ONCE
-from harness.testing.support.batches import ArraySide, only, take
+from harness.testing.support.batches import only, take
+from harness.testing.support.watched import watched
 
 Reference = Callable[[Batch], Sequence[float]]
 """The metric's values for a batch, in the order of `values`; NaN where undefined."""
@@ -27,14 +27,18 @@ def check_metric(
     rtol: float = 1e-6,
     seed: int = 0,
 ) -> None:
-    """Checks a metric against a slow reference and against the laws of `Metric`.
+    """Raises AssertionError, which begins with the law, where a metric breaks one.
 
-    Each batch (see `harness.testing.support.batches`) has at least two documents. `reference` is
-    the metric written down once more, in numpy and float64, for a whole batch. Paired metrics are
-    checked with side="pair" on batches with two sides.
+    Each batch (see `harness.testing.array_batch`) has at least two documents. `reference` is the
+    metric written down once more, in numpy and float64, for a whole batch: a wrong formula cannot
+    be seen without one. A paired metric is checked with side="pair" on batches with two sides.
+    Numbers that must agree may differ by `rtol`, relative to the expected one.
 
-    Raises AssertionError that begins with the law: *sums*, *reference*, *split*, *order*,
-    *padding*, *inputs*, *null*, *draws*, *empty*.
+    Laws: sums (one entry for each document, finite, with `n`) · reference (the number is that of
+    the reference) · split (sums of parts add up) · order (of tokens and of documents does not
+    matter) · padding (a document without measured tokens changes nothing) · inputs (are not
+    modified) · null (identical sides give the value that `MetricValue.null` states) · draws (do
+    not influence each other) · empty (no tokens give NaN).
     """
     if not batches:
         raise AssertionError("sums: no batch to check the metric on")
@@ -42,11 +46,10 @@ def check_metric(
     for batch in batches:
         if len(batch.documents) < 2:
             raise AssertionError("split: a batch of one document cannot be split")
-        before = _tensors(batch)
-        whole = _sums(metric, batch, side)
-        for name, tensor in _tensors(batch).items():
-            if not torch.equal(tensor, before[name]):
-                raise AssertionError(f"inputs: sums modified {name}")
+        given, changed = watched(batch)
+        whole = _sums(metric, given, side)
+        if names := changed():
+            raise AssertionError(f"inputs: sums modified {', '.join(names)}")
         found = _value(metric, whole)
         _compare(metric, "reference", found, np.array(reference(batch), dtype=float), rtol)
         _check_split(metric, batch, side, found, rtol, generator)
@@ -168,11 +171,3 @@ def _compare(
     for value, one, other in zip(metric.values, found, expected, strict=True):
         if not np.isclose(one, other, rtol=rtol, atol=rtol * 1e-3, equal_nan=True):
             raise AssertionError(f"{law}: {value.id} is {one}, not {other}")
-
-
-def _tensors(batch: Batch) -> dict[str, Tensor]:
-    found = {"document": batch.document.clone(), "selected": batch.selected.clone()}
-    for name, side in (("left", batch.left), ("right", batch.right)):
-        if isinstance(side, ArraySide):
-            found |= {f"{name} {site}": x.clone() for site, x in side.activations.items()}
-    return found

@@ -4,16 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
-from harness.planning.cost.devices import CPU, Device, find_device
+from harness.planning.cost.devices import Device
 from harness.planning.cost.downloads import Download
-from harness.running.usage import Counts
-
-if TYPE_CHECKING:
-    from harness.planning.cost.earlier import Written
-    from harness.planning.cost.lengths import PromptLengths
-    from harness.planning.planner import Plan
+from harness.planning.counts import Counts
 
 
 @dataclass(frozen=True)
@@ -110,23 +104,3 @@ class Cost:
             )
             for work in self.work
         )  # fmt: skip
-
-
-def cost(
-    planned: Plan,
-    device: str | None = None,
-    *,
-    earlier: Mapping[str, Written] | None = None,
-    prompts: PromptLengths | None = None,
-) -> Cost:
-    """The cost of a plan, from configuration files, headers, `expect` and local data.
-
-    `device`, a name of `harness.devices`, decides what dtype `auto` is. `earlier` are the
-    completions that an earlier run has written, by experiment. Imports no torch.
-    Raises DataError for local data that cannot be read, UsageError for an unknown device.
-    """
-    from harness.planning.cost.estimate import Estimate
-    from harness.planning.cost.lengths import PromptLengths
-
-    size = 4 if device is None or find_device(device).name == CPU else 2
-    return Estimate(planned, size, earlier or {}, prompts or PromptLengths(planned.task)).run()

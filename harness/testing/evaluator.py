@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from harness.contract import Answer, Completion, Evaluator, Example, Tools, Verdict
+from harness.testing.support.laws import law, raises_nothing
 
 HOSTILE = (
     "",
@@ -39,7 +40,7 @@ def check_evaluator(
     names = [score.name for score in evaluator.scores]
     ids = [score.id for score in evaluator.scores]
     unique = len(set(names)) == len(names) > 0 and len(set(ids)) == len(ids)
-    _law(unique, "scores have names and record ids of their own", f"{names}, {ids}")
+    law(unique, "scores have names and record ids of their own", f"{names}, {ids}")
     answers, tools = list(answers), tools or Tools()
     first = _judged(evaluator, answers, names, tools)
     _same("deterministic", _judged(evaluator, answers, names, tools), first)
@@ -47,14 +48,10 @@ def check_evaluator(
     _same("order does not matter", backwards[::-1], first)
     alone = [_judged(evaluator, [answer], names, tools)[0] for answer in answers]
     _same("answers do not influence each other", alone, first)
-    _law(evaluator.judge([], tools) == [], "no answer, no verdict", "judge([]) is not []")
+    law(evaluator.judge([], tools) == [], "no answer, no verdict", "judge([]) is not []")
     hostile = [_answer(text) for text in HOSTILE]
-    try:
+    with raises_nothing("hostile text does not raise"):
         _judged(evaluator, hostile, names, tools)
-    except AssertionError:
-        raise
-    except Exception as error:
-        raise AssertionError(f"law broken: hostile text does not raise: {error!r}") from error
     if answers:
         mixed = _judged(evaluator, [*hostile, *answers], names, tools)
         _same("answers do not influence each other", mixed[len(hostile) :], first)
@@ -69,23 +66,18 @@ def _judged(
     evaluator: Evaluator, answers: Sequence[Answer], names: Sequence[str], tools: Tools
 ) -> list[Verdict]:
     verdicts = list(evaluator.judge(answers, tools))
-    law = "one verdict per answer"
-    _law(len(verdicts) == len(answers), law, f"{len(verdicts)} for {len(answers)}")
+    name = "one verdict per answer"
+    law(len(verdicts) == len(answers), name, f"{len(verdicts)} for {len(answers)}")
     for verdict in verdicts:
         declared = set(verdict.scores) == set(names)
-        law = "every verdict has exactly the scores that are declared"
-        _law(declared, law, f"{sorted(verdict.scores)} against {sorted(names)}")
-        for name, value in verdict.scores.items():
+        name = "every verdict has exactly the scores that are declared"
+        law(declared, name, f"{sorted(verdict.scores)} against {sorted(names)}")
+        for score, value in verdict.scores.items():
             fine = value is None or isinstance(value, bool) or math.isfinite(value)
-            _law(fine, "a score is a number, a yes or no, or None", f"{name!r} is {value!r}")
+            law(fine, "a score is a number, a yes or no, or None", f"{score!r} is {value!r}")
     return verdicts
 
 
-def _same(law: str, verdicts: Sequence[Verdict], expected: Sequence[Verdict]) -> None:
+def _same(name: str, verdicts: Sequence[Verdict], expected: Sequence[Verdict]) -> None:
     for index, (left, right) in enumerate(zip(verdicts, expected, strict=True)):
-        _law(left == right, law, f"answer {index}: {left} against {right}")
-
-
-def _law(kept: bool, law: str, what: str) -> None:
-    if not kept:
-        raise AssertionError(f"law broken: {law}: {what}")
+        law(left == right, name, f"answer {index}: {left} against {right}")

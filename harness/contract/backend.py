@@ -1,0 +1,195 @@
+"""Backends: what loads a model, and what every model can do.
+
+`harness check` and `plan` ask `BackendOptions` what is known without reading a weight. `eval`
+builds the `Backend`, which loads the `Model` that everything else reads, edits and asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from harness.contract.edits import Arm, Receipt
+from harness.contract.options import Options
+from harness.contract.sites import Site
+from harness.contract.values import Completion, Example, Prompt, Sampling, Tokens
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """Sizes of a model; each is None where it is not known.
+
+    Options describe them from configuration files; a loaded model knows at least `layers` and
+    `d_model`.
+    """
+
+    architecture: str | None = None
+    """The class of the model, as its configuration names it."""
+    layers: int | None = None
+    """Number of blocks."""
+    d_model: int | None = None
+    """Width of the residual stream."""
+    d_attn_z: int | None = None
+    """Width of all heads' outputs together, at `attn_z`."""
+    vocabulary: int | None = None
+    """Number of token embeddings."""
+    context: int | None = None
+    """The most tokens that it reads at once."""
+    parameters: int | None = None
+    """Number of parameters."""
+    chat_template: bool | None = None
+    """Whether its tokenizer has a chat template."""
+
+    def width(self, site: Site) -> int | None:
+        """Numbers per token at `site`; None where that is not known, as for a module path."""
+        if site.kind == "attn_z":
+            return self.d_attn_z
+        return self.d_model if site.in_block or site.kind == "embed" else None
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What loading and running a model or an SAE takes, for `harness plan`; None where unknown.
+
+    An SAE has the first three alone.
+    """
+
+    download: str | None = None
+    """The hub id that must be fetched; None where all files are on this machine."""
+    download_bytes: int | None = None
+    """The size of that download."""
+    number_bytes: int | None = None
+    """Bytes of one number in memory: 4 for float32; None where that depends on the device."""
+    looked_up: int | None = None
+    """Parameters that are looked up and not multiplied with: those of an input embedding whose
+    weights are not also the output's."""
+    kept: int | None = None
+    """Numbers that are kept for each token while completions are written: keys and values of all
+    blocks."""
+    widest: int | None = None
+    """Width of the hidden layer of a block's MLP."""
+
+
+class BackendOptions(Options):
+    """Base of a backend's options. Its methods read local files alone and import no torch."""
+
+    def describe(self) -> ModelFacts:
+        """The facts of the model, from its configuration and the headers of its weights.
+
+        Called by every command that reads a task. What no local file tells stays None; the task
+        may state it (`expect`). ModelError where a file is there and wrong.
+        """
+        return ModelFacts()
+
+    def runs_remote_code(self) -> bool:
+        """Whether loading runs code that came with the model; the command line must allow it."""
+        return False
+
+    def needs(self) -> Needs:
+        """What loading and running it takes. Called by `harness plan`, after `describe`."""
+        return Needs()
+
+    def render(self, examples: Sequence[Example], prompt: Prompt) -> Sequence[Tokens] | None:
+        """The prompts as `Model.render` will write them, so that `harness plan` counts tokens.
+
+        None where no tokenizer is at hand; `plan` then estimates from the characters.
+        """
+        return None
+
+
+@dataclass(frozen=True)
+class Activations:
+    """What `Model.activations` read: a padded batch whose row i belongs to the i-th `Tokens`."""
+
+    sites: Mapping[Site, Tensor]
+    """By site, Float[Tensor, "batch pos d_site"] in the model's dtype; padding holds anything."""
+    start: tuple[int, ...]
+    """For each row, the column of its first token: 0 where padding is on the right. Its tokens
+    are the columns `start[i] : start[i] + len(ids)`."""
+    logits: Float[Tensor, "batch pos vocab"] | None = None
+    """Next-token logits at each position, where they were asked for."""
+
+
+@dataclass(frozen=True)
+class Native:
+    """The objects that a model wraps, for libraries that want them bare, such as lm-eval.
+
+    Inside `Model.edited`, the edits act on calls of the bare model too.
+    """
+
+    model: Any
+    tokenizer: Any
+
+
+@runtime_checkable
+class Model(Protocol):
+    """A loaded model.
+
+    What comes out for a prompt depends on that prompt and its arm alone, not on the batch that it
+    is in; and after a call, or after `edited`, the model is as it was.
+    """
+
+    facts: ModelFacts
+    """Its sizes; `layers` and `d_model` are known."""
+    fingerprint: str
+    """A hash of weights, adapter, tokenizer, template and dtype: what a run keeps is used again
+    only where it is the same."""
+    dtype: str
+    """The dtype of its activations: `float32`, `bfloat16`, …"""
+    device: str
+    """Where it runs: `cpu`, `cuda:0`, …"""
+    masked_ids: frozenset[int]
+    """BOS, EOS and padding, which are never measured."""
+
+    @property
+    def native(self) -> Native | None:
+        """The bare objects that it wraps; None where it can give none."""
+
+    def render(self, examples: Sequence[Example], prompt: Prompt) -> list[Tokens]:
+        """One prompt for each example, in order, with the special tokens that the model expects.
+
+        ModelError where the prompt cannot be written, as in the style `chat` without a template.
+        """
+
+    def activations(
+        self, tokens: Sequence[Tokens], sites: Sequence[Site], *, logits: bool = False
+    ) -> Activations:
+        """Reads a batch of prompts, with one forward, and gives the activations at some sites.
+
+        The forward stops at the deepest site, unless logits are asked for. Inside `edited`, an
+        activation is the one after the edits of its site. ModelError where a site does not exist.
+        """
+
+    def encode(self, text: str, *, special: bool = True) -> list[int]:
+        """The token ids of a text. `special`: with those that the tokenizer puts around a text."""
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of token ids; special tokens are left out."""
+
+    def generate(self, tokens: Sequence[Tokens], sampling: Sampling) -> list[Completion]:
+        """One completion for each prompt, in order; inside `edited`, under the edits of its arm."""
+
+    def edited(self, arms: Sequence[Arm]) -> AbstractContextManager[Sequence[Receipt]]:
+        """A `with` block inside which the model runs under the edits of these arms.
+
+        `Tokens.arm` says for each prompt which arm is its own. The block gives one receipt for
+        each arm, which counts on until its end. After it, also after an error, no edit is left.
+        Blocks are not nested: a second one inside raises.
+        """
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """Loads a model. Built as `Class(options)` from `BackendOptions`."""
+
+    def load(self) -> Model:
+        """The model, ready to be used. Called once in a run, when it is first needed.
+
+        ModelError says which file is missing or wrong, and what to do.
+        """

@@ -1,0 +1,118 @@
+"""Evaluators: what judges the completions of an experiment, or runs a benchmark on each arm.
+
+An `Evaluator` is given all completions and sees no model under edits; a `Benchmark` is given the
+edited model and asks it by itself. The class of the options says which of the two it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar, Protocol, runtime_checkable
+
+from harness.contract.backend import Model
+from harness.contract.options import Options
+from harness.contract.values import Completion, Example, Outcome
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One completion to judge, with what it answers. All its text is hostile."""
+
+    example: Example
+    """The row of data that was asked."""
+    prompt: str
+    """The prompt as text, as the model read it."""
+    completion: Completion
+    """What the model wrote."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """A score that an evaluator gives to every completion. Its mean over an arm is a record."""
+
+    name: str
+    """The key in `Verdict.scores`."""
+    id: str
+    """The id of the record: `name.variant@version`."""
+    unit: str = "share"
+    """The unit of the record."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What an evaluator says about one completion."""
+
+    scores: Mapping[str, bool | float | None]
+    """By name, a value for each of `Evaluator.scores`: yes or no, or a finite number; None where
+    it could not be told, which the record `invalid_verdicts` counts."""
+    note: str = ""
+    """A remark for people who read the samples, such as what a judge answered."""
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What the core lends to evaluators, benchmarks, analyses and sources of labels."""
+
+    models: Mapping[str, Model] = field(default_factory=dict)
+    """The models that its options name (fields of type `ModelRef`), loaded, by name."""
+    cache: Path | None = None
+    """A folder for what should not be asked twice, such as a judge's answers. A run that goes on
+    after it was cut off finds it again. It may not exist yet; None where there is none."""
+    seed: int = 0
+    """The seed of the task, for all that is drawn."""
+    tick: Callable[[int], None] = lambda done: None
+    """For the progress bar: call it with the number of answers that were judged just now."""
+
+
+class EvaluatorOptions(Options):
+    """Base of an evaluator's options. A judge that is a model of the task is a `ModelRef`."""
+
+    batch: ClassVar[int] = 32
+    """How many completions a judging model reads at once; `harness plan` estimates with it."""
+
+    def around(self) -> str | None:
+        """The text that a judging model reads beside a prompt and its completion.
+
+        `harness plan` counts its tokens; None where that varies.
+        """
+        return None
+
+
+class BenchmarkOptions(EvaluatorOptions):
+    """Base of a benchmark's options."""
+
+    def forwards(self) -> int | None:
+        """How many prompts the benchmark reads in each arm; None where that is not known.
+
+        `harness plan` estimates with it, and the progress bar counts to it.
+        """
+        return None
+
+
+@runtime_checkable
+class Evaluator(Protocol):
+    """Judges completions. Built as `Class(options)` from `EvaluatorOptions`."""
+
+    scores: tuple[Score, ...]
+    """The scores that every verdict has."""
+
+    def judge(self, answers: Sequence[Answer], tools: Tools) -> list[Verdict]:
+        """One verdict for each answer, in order. Called once for an experiment, with all arms'.
+
+        The verdict on an answer does not depend on the others, or on their order. No text makes it
+        raise; MachineError where a judge cannot be reached.
+        """
+
+
+@runtime_checkable
+class Benchmark(Protocol):
+    """An evaluator that asks the model. Built as `Class(options)` from `BenchmarkOptions`."""
+
+    def run(self, model: Model, folder: Path, tools: Tools) -> Outcome:
+        """The records and tables of one arm. Called once for each arm, inside `Model.edited`.
+
+        All that it asks the model, the arm's edits act on. `folder` belongs to this arm, model and
+        direction alone; a run that goes on after it was cut off finds there what was written.
+        """

@@ -1,0 +1,80 @@
+"""Interventions: what turns a direction into edits of a model.
+
+The core asks an intervention for the arm of each direction of an experiment, and runs the model
+under its edits: to complete prompts that evaluators judge, or to read activations of an edited
+view. Which of the three protocols an intervention follows, its options say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
+
+from harness.contract.backend import ModelFacts
+from harness.contract.edits import Arm
+from harness.contract.options import Options
+from harness.contract.sae import Sae
+from harness.contract.values import Direction
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from torch import Tensor
+
+
+class InterventionOptions(Options):
+    """Base of an intervention's options."""
+
+    on_sae: ClassVar[bool] = False
+    """Whether its edits need the SAE whose features the direction is made of: the object is then
+    a `SaeIntervention`."""
+
+    def beside(self) -> str | None:
+        """The name of another view whose activations at the same tokens its edits need.
+
+        None by default. With a name, the object is a `PairedIntervention`, which can edit what a
+        view reads, but not completions.
+        """
+        return None
+
+
+@runtime_checkable
+class Intervention(Protocol):
+    """An intervention whose edits depend on the direction alone. Built as `Class(options)`."""
+
+    def arm(self, name: str, direction: Direction, facts: ModelFacts, dtype: str) -> Arm:
+        """The arm called `name`: the edits that this direction asks for, and their promises.
+
+        Called once for each direction of an experiment, and for each batch of an edited view.
+        `facts` and `dtype` are the model's. ModelError where the direction does not fit the model
+        or the options.
+        """
+
+
+@runtime_checkable
+class SaeIntervention(Protocol):
+    """An intervention whose edits run an SAE (`on_sae` in its options). Built likewise."""
+
+    def arm(
+        self, name: str, direction: Direction, facts: ModelFacts, dtype: str, sae: Sae | None
+    ) -> Arm:
+        """As `Intervention.arm`. `sae` is that of `direction.sae`; None where it has none."""
+
+
+@runtime_checkable
+class PairedIntervention(Protocol):
+    """An intervention that edits each token by what another view has there (`beside` in its
+    options). Built likewise."""
+
+    def arms(
+        self,
+        name: str,
+        direction: Direction,
+        facts: ModelFacts,
+        dtype: str,
+        beside: Float[Tensor, "rows pos d_site"],
+    ) -> Sequence[Arm]:
+        """One arm for each row of a batch that is about to be read. Called for every batch.
+
+        `beside` has the other view's activations of these rows at the direction's site, padded on
+        the right with anything. The edits of row i are given its positions from the first on.
+        """

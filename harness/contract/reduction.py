@@ -1,0 +1,262 @@
+"""Reductions: passes over activations. Statistics and direction finders are reductions.
+
+First the core asks the options which `Stream`s, sites and SAEs to read (`ReductionOptions.reads`).
+Then it runs the models and hands the `Reduction` one `Batch` after another. Documents may be read
+in any order, split over processes and saved in between, because all that a reduction remembers is
+its `State`. At the end `finish` makes an outcome of it.
+
+Tokens are **measured** or not: left out are BOS, EOS, padding, the first token of a document, and
+what a filter takes out of everything. Of the measured ones those are **selected** that pass the
+filters on the cosine of both sides; SAEs encode the selected ones alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, runtime_checkable
+
+from harness.contract.backend import ModelFacts
+from harness.contract.options import Options
+from harness.contract.sae import Sae, SaeFacts
+from harness.contract.sites import Site
+from harness.contract.values import Axes, Direction, Outcome, Undefined
+
+if TYPE_CHECKING:
+    import numpy as np
+    from jaxtyping import Float, Int
+    from torch import Tensor
+
+    from harness.contract.latents import Latents
+
+
+@dataclass(frozen=True)
+class Where:
+    """The filters of a stream. A token counts where all conditions hold, computed in float32.
+
+    The first two decide which tokens are measured, those on the cosine which are selected.
+    """
+
+    skip_first: int = 0
+    """So many tokens at the beginning of each document are not measured."""
+    max_norm_ratio: float | None = None
+    """Tokens are not measured whose ‖x‖, on either side, is more than so many times the median of
+    their document on that side: attention sinks."""
+    cosine_below: float | None = None
+    """Tokens are selected whose cos(x_left, x_right) is below this; an undefined one is not."""
+    cosine_above: float | None = None
+    """Tokens are selected whose cos(x_left, x_right) is at least this."""
+    site: Site | None = None
+    """The site of the activations in all conditions but the first; None for the one where a
+    metric is measured."""
+
+    @property
+    def selects(self) -> bool:
+        """Whether some measured tokens may not be selected."""
+        return self.cosine_below is not None or self.cosine_above is not None
+
+
+@dataclass(frozen=True)
+class Stream:
+    """What a reduction reads: one view of some data, or a pair of views of the same data."""
+
+    name: str
+    """How the reduction tells its streams apart: `Batch.stream` has the same name."""
+    view: str
+    """The view that is read, or the left one of a pair, by its name in the task."""
+    data: str
+    """The data, by their name in the task."""
+    right: str | None = None
+    """The right view of a pair; None for a stream of one view."""
+    tokens: Literal["all", "last"] = "all"
+    """`all` measures every token but BOS, EOS, padding and the first one of a document; `last`
+    the last token of the prompt alone, whatever it is."""
+    where: Where = Where()
+    """Which of these count."""
+    align: Literal["tokens", "span"] = "tokens"
+    """How the sides of a pair line up. `tokens`: one prompt is written and both models read its
+    ids. `span`: each side writes its own prompt, and what is measured is the query at its end,
+    which must have the same ids on both."""
+    pack: int | None = None
+    """Puts documents side by side into rows of so many tokens; None reads one document a row."""
+    budget: int | None = None
+    """Stops after the document in which so many tokens are reached; None reads all data."""
+    render: Literal["left", "right"] = "left"
+    """Which side of a pair writes the prompt that both read (`align = "tokens"`)."""
+    same_tokenizer: bool = True
+    """Whether it is an error that the other side has another tokenizer."""
+
+
+@dataclass(frozen=True)
+class Reads:
+    """All that a reduction needs. What is not listed here, its batches and inputs do not have."""
+
+    streams: tuple[Stream, ...] = ()
+    """What it reads; none for a direction that is made without activations."""
+    sites: tuple[Site, ...] = ()
+    """Where: `Side.x` has these, on every stream. The sites of the SAEs need not be listed."""
+    saes: tuple[str, ...] = ()
+    """SAEs whose latents it reads, by their names in the task."""
+    logits: bool = False
+    """Whether it reads `Side.logits`. The models then run to their end, which costs more."""
+    start: tuple[str, ...] = ()
+    """Directions that `start` needs, to put into the state what `update` uses: they are found in
+    an earlier pass."""
+    finish: tuple[str, ...] = ()
+    """Directions that `finish` alone needs: they may be found in the same pass."""
+
+
+@runtime_checkable
+class TaskView(Protocol):
+    """What `ReductionOptions.reads` may ask about the rest of the task, by names in the task."""
+
+    def sae_site(self, sae: str) -> Site:
+        """The site whose activations an SAE encodes."""
+
+    def sae_facts(self, sae: str) -> SaeFacts:
+        """What is known of an SAE before it is loaded."""
+
+    def direction(self, name: str) -> DirectionOptions:
+        """The options of another direction, such as one that is to be rebuilt."""
+
+    def pair(self, name: str) -> Stream:
+        """A pair as a stream whose name is `pair`, with the pair's filters."""
+
+
+class ReductionOptions(Options):
+    """Base of the options of statistics and direction finders."""
+
+    finish_only: ClassVar[frozenset[str]] = frozenset()
+    """Names of options that `Reduction.finish` alone uses. A sweep over one of them reads the
+    data once and finishes the same state once for each value."""
+
+    def reads(self, task: TaskView) -> Reads:
+        """What the reduction needs. Called by every command that reads a task; imports no torch.
+
+        TaskError where the options make no sense in this task; what is named and missing the core
+        reports by itself.
+        """
+        return Reads()
+
+
+class StatisticOptions(ReductionOptions):
+    """Base of a statistic's options. A statistic is a reduction whose outcome has no directions.
+
+    Where the data have categories (`by`), it is finished for each category and for all together.
+    """
+
+
+class DirectionOptions(ReductionOptions):
+    """Base of a direction finder's options. A finder is a reduction that gives directions."""
+
+    def variants(self) -> Sequence[Axes]:
+        """The axes of each direction that `finish` will give, defined or not, in any order.
+
+        One direction without axes by default; the first three principal components are three, as
+        `{"pc": 1}`, `{"pc": 2}`, `{"pc": 3}`. Called before anything runs, to plan their arms.
+        """
+        return ({},)
+
+
+@runtime_checkable
+class Side(Protocol):
+    """One side of a batch: what one view has at the measured tokens.
+
+    SAEs are named as in the task. Tensors are on the device of the model and shared by all that
+    read the batch: modify none.
+    """
+
+    def x(self, site: Site) -> Float[Tensor, "tokens d_site"]:
+        """The activations of the measured tokens at a site, float32."""
+
+    def latents(self, sae: str, site: Site | None = None) -> Latents:
+        """The latents of the selected tokens, at the SAE's own site or at `site`.
+
+        They are computed at the first call of any reduction and kept for the others.
+        """
+
+    def reconstruction(self, sae: str, site: Site | None = None) -> Float[Tensor, "selected d"]:
+        """x̂ of the selected tokens, from `latents`; kept likewise."""
+
+    def logits(self) -> Float[Tensor, "tokens vocab"]:
+        """Next-token logits of the measured tokens, float32. Asked for in `Reads.logits` or
+        `MetricOptions.on_logits`; ValueError otherwise."""
+
+    def encode(self, sae: str, x: Float[Tensor, "tokens d_in"]) -> Latents:
+        """The latents of activations of your own, such as edited ones. Nothing is kept."""
+
+    def decode(self, sae: str, latents: Latents) -> Float[Tensor, "tokens d_out"]:
+        """x̂ of latents of your own. Nothing is kept."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The measured tokens of some whole documents of one stream.
+
+    Its index tensors are int64 and on the CPU; what the sides give may be on another device.
+    """
+
+    stream: str
+    """The name of the stream."""
+    documents: tuple[str, ...]
+    """The ids of the examples. A document may have no measured token."""
+    document: Int[Tensor, " tokens"]
+    """For each measured token, the index of its document in `documents`."""
+    selected: Int[Tensor, " selected"]
+    """The indices of the selected ones among the measured tokens: row i of `Side.latents` belongs
+    to row `selected[i]` of `Side.x`. All of them where the stream has no such filter."""
+    left: Side
+    """The stream's view."""
+    right: Side | None = None
+    """The right view of a pair."""
+    ids: Int[Tensor, " tokens"] = field(kw_only=True)
+    """The token ids, which are the same on both sides."""
+    position: Int[Tensor, " tokens"] = field(kw_only=True)
+    """For each token, its place in its document, counted from 0."""
+
+
+State = dict[str, "np.ndarray"]
+"""What a reduction remembers between batches: arrays by name, float64 or int64, on the CPU. The
+core saves them, and adds up what several processes read."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a reduction is given beside its batches: what its `Reads` named."""
+
+    directions: Mapping[str, Direction | Undefined] = field(default_factory=dict)
+    """Directions by name: those of `Reads.start` in `start`, all of them in `finish`."""
+    saes: Mapping[str, Sae] = field(default_factory=dict)
+    """SAEs by name, loaded."""
+    sae_sites: Mapping[str, Site] = field(default_factory=dict)
+    """By name of the SAE, the site whose activations it encodes."""
+    facts: Mapping[str, ModelFacts] = field(default_factory=dict)
+    """By name of the view, the facts of its model."""
+    seed: int = 0
+    """The seed of the task, for all that is drawn."""
+
+
+@runtime_checkable
+class Reduction(Protocol):
+    """A statistic or a direction finder. Built as `Class(options)`.
+
+    However the documents are split into batches and states, `finish` gives the same; the object
+    itself remembers nothing. No method modifies what it is given.
+    """
+
+    def start(self, inputs: Inputs) -> State:
+        """The state before any batch: usually arrays of zeros."""
+
+    def update(self, state: State, batch: Batch) -> State:
+        """The state after one more batch. `batch.stream` tells of which stream it is."""
+
+    def merge(self, left: State, right: State) -> State:
+        """The state that one reduction over the documents of both would have.
+
+        Called for parts of the data that were read apart, in any order; a state fresh from `start`
+        changes nothing.
+        """
+
+    def finish(self, state: State, inputs: Inputs) -> Outcome:
+        """The outcome. Where nothing was measured, records and directions are undefined and say
+        why; no error is raised, and no number made up."""

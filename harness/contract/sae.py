@@ -1,0 +1,136 @@
+"""SAE formats: what loads a sparse autoencoder (SAE), and what every SAE can do.
+
+`harness check` and `plan` ask `SaeOptions` what is known without reading a weight. `eval` builds
+the `SaeFormat`, which loads the `Sae`; transcoders are SAEs that write elsewhere than they read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from harness.contract.backend import Needs
+from harness.contract.options import Options
+from harness.contract.sites import Site
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
+    from torch import Tensor
+
+    from harness.contract.latents import Latents
+
+
+@dataclass(frozen=True)
+class SaeFacts:
+    """What is known of an SAE; each field is None where it is not.
+
+    Options describe it from configuration and headers; a loaded SAE knows at least its widths.
+    """
+
+    architecture: str | None = None
+    """Its activation function by the name that its source gives it: `topk`, `jumprelu`, …"""
+    d_in: int | None = None
+    """Width of the activations that it reads."""
+    d_sae: int | None = None
+    """Number of latents."""
+    site: Site | None = None
+    """Where it reads, as its files tell; the task may say it where they do not."""
+    site_out: Site | None = None
+    """Where a transcoder writes; None for an SAE that reconstructs what it reads."""
+    signed: bool = False
+    """Whether latents may be negative; a negative one then counts as active."""
+    needs_sequence: bool = False
+    """Whether a token's latents depend on the tokens before it: `encode` is then given all tokens
+    of one document at a time, in order."""
+    model: str | None = None
+    """The model that it was trained on, as its files name it."""
+    neuronpedia: str | None = None
+    """Its id at Neuronpedia, `model/layer-source`, where labels can be looked up."""
+
+
+class SaeOptions(Options):
+    """Base of an SAE format's options. Its methods read local files alone and import no torch."""
+
+    def describe(self) -> SaeFacts:
+        """The facts of the SAE, from its configuration and the headers of its weights.
+
+        Called by every command that reads a task. What no local file tells stays None; the task
+        may state it (`expect`, `site`). ModelError where a file is there and wrong.
+        """
+        return SaeFacts()
+
+    def needs(self) -> Needs:
+        """What loading it takes. Called by `harness plan`, after `describe`."""
+        return Needs()
+
+    @classmethod
+    def claims(cls, path: str) -> bool:
+        """Whether the local folder or file `path` is in this format.
+
+        Called for a table of `[saes]` that names no format: all formats are asked, and exactly one
+        must say yes. So look at what is in the files; raise nothing.
+        """
+        return False
+
+
+@runtime_checkable
+class Sae(Protocol):
+    """A loaded sparse autoencoder.
+
+    Tokens do not influence each other, unless `facts.needs_sequence`. It keeps nothing between two
+    calls and modifies nothing that it is given.
+    """
+
+    facts: SaeFacts
+    """`d_in` and `d_sae` are known; what the options described is the same here."""
+    fingerprint: str
+    """A hash of its weights and of how they are used: what a run keeps is used again only where it
+    is the same."""
+    notes: tuple[str, ...]
+    """What a reader of the numbers should know of how it was loaded; shown as warnings."""
+
+    def encode(self, x: Float[Tensor, "tokens d_in"]) -> Latents:
+        """The latents of activations as the model has them: float32, not normalized.
+
+        What `reconstruct` needs beside the latents, such as a norm, goes into `Latents.context`.
+        """
+
+    def reconstruct(self, latents: Latents) -> Float[Tensor, "tokens d_out"]:
+        """x̂: what the latents stand for, as the model would have it (unit and scale of x)."""
+
+    def rows(self, indices: Int[Tensor, " m"]) -> Float[Tensor, "m d_out"]:
+        """The decoder's rows of some latents, in the scale of x.
+
+        x̂ of some latents minus x̂ of none is Σ value · row; times one positive number for each
+        token where the SAE scales its input by token.
+        """
+
+
+@runtime_checkable
+class Calibrated(Protocol):
+    """What an `Sae` has besides where its files leave open how its input is scaled.
+
+    The core calls it once, before any number is made, where the task has `[preflight]`.
+    """
+
+    def calibrated(
+        self, x: Float[Tensor, "tokens d_in"], target: Float[Tensor, "tokens d_out"] | None = None
+    ) -> Sae:
+        """The SAE in the scaling that reconstructs best; one of its notes says which that is.
+
+        `x` are activations of the model that it was trained on, on the preflight's data: of one
+        whole document with `needs_sequence`, of many otherwise. `target` is what it should
+        reconstruct, for a transcoder; None means x itself.
+        """
+
+
+@runtime_checkable
+class SaeFormat(Protocol):
+    """Loads an SAE. Built as `Class(options)` from `SaeOptions`."""
+
+    def load(self, device: str) -> Sae:
+        """The SAE on a device. Called once in a run, when it is first needed.
+
+        Opens no pickle. ModelError says which file, tensor or key is missing or wrong, and what to
+        do.
+        """

@@ -1,0 +1,51 @@
+"""What work of a model is counted in: forwards, prompts, tokens, completions, positions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+NUMBER_BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
+"""Bytes of one number, by the name of its type."""
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What a model does, in numbers that a plan can foresee and a run repeats exactly.
+
+    A prompt is counted for each model that reads it. A batch that runs in halves because memory
+    did not suffice counts once, as the harness asked for it.
+    """
+
+    forwards: int = 0
+    """Runs of a model over a batch; while completions are written, one for each new token."""
+    prompts: int = 0
+    """Prompts read, completed or not."""
+    tokens: int = 0
+    """Tokens of these prompts, without padding."""
+    completions: int = 0
+    """Completions written."""
+    completion_tokens: int = 0
+    """Their tokens, each completion up to where it ended."""
+    positions: int = 0
+    """Token positions computed, padding included, and those of completions that have ended and wait
+    for the last one of their batch. Time and memory follow this number."""
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+
+
+def forward_counts(prompts: Sequence[int]) -> Counts:
+    """Counts one forward over a batch of prompts; `prompts` are their lengths in tokens."""
+    return Counts(1, len(prompts), sum(prompts), positions=len(prompts) * max(prompts))
+
+
+def completion_counts(prompts: Sequence[int], completions: Sequence[int]) -> Counts:
+    """Counts one batch of completions, which runs until its last row has ended.
+
+    `prompts` and `completions` are the lengths of each row in tokens. The first token of a
+    completion comes out of the forward over the prompts; the last one is not read again.
+    """
+    steps, rows = max(completions), len(prompts)
+    width = max(prompts) + max(0, steps - 1)
+    return Counts(steps, rows, sum(prompts), rows, sum(completions), rows * width)

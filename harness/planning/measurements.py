@@ -1,0 +1,86 @@
+"""The jobs that measure: metrics at every place and side, and what share a filter lets through."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from harness.contract import MetricOptions, Reads, Site, Stream, Target, Where
+from harness.planning.reads import editing_directions, filtered
+from harness.planning.steps import FilterJob, MetricJob, SideName
+from harness.task.places import Measured
+from harness.task.task import Task
+
+
+def metric_jobs(task: Task) -> Iterator[MetricJob]:
+    """A job for each metric, each place at which it measures, and each side that it measures."""
+    for name, entry in task.metrics.items():
+        measured = task.places.metrics[name]
+        for target in _targets(task, measured, entry.options):
+            for side in _sides(measured.stream, entry.options):
+                yield _metric_job(task, name, measured, target, side)
+
+
+def filter_jobs(task: Task, metrics: list[MetricJob]) -> Iterator[FilterJob]:
+    """A count for each filter of each pair at each site, however many metrics use it."""
+    seen: set[tuple[str | None, Where]] = set()
+    for job in metrics:
+        pair, stream = task.spec.metrics[job.entry].pair, job.reads.streams[0]
+        where = stream.where
+        # What `skip_first` alone leaves out depends on nothing but the lengths of the texts.
+        if where.site is None or (pair, where) in seen:
+            continue
+        seen.add((pair, where))
+        axes = {**task.places.metrics[job.entry].axes, "data": stream.data, "site": str(where.site)}
+        bare = replace(stream, where=Where())
+        reads = Reads((bare,), (where.site,), start=editing_directions(task, [bare]))
+        yield FilterJob(where, where.site, axes, reads)
+
+
+def place_axes(target: Target) -> Mapping[str, str]:
+    """The axes of a record that say where it was measured."""
+    sae = {"sae": target.sae} if target.sae else {}
+    return {"site": str(target.site), **sae}
+
+
+def sites_of(target: Target) -> tuple[Site, ...]:
+    """The sites whose activations are read to measure a target."""
+    return (target.site,) if target.out is None else (target.site, target.out)
+
+
+def _targets(task: Task, measured: Measured, options: MetricOptions) -> list[Target]:
+    """Where a metric measures: at SAEs, and, if it needs none, at the sites without one too."""
+    if options.on_logits:
+        return [Target(task.end(task.spec.views[measured.stream.view].model))]
+    if options.on_sae:
+        return list(measured.saes)
+    taken = {target.site for target in measured.saes}
+    return [*measured.saes, *(Target(site) for site in measured.sites if site not in taken)]
+
+
+def _sides(stream: Stream, options: MetricOptions) -> list[SideName]:
+    if options.paired:
+        return ["pair"]
+    return ["left"] if stream.right is None else ["left", "right"]
+
+
+def _metric_job(
+    task: Task, name: str, measured: Measured, target: Target, side: SideName
+) -> MetricJob:
+    stream, on_logits = measured.stream, task.metrics[name].options.on_logits
+    view = {"left": stream.view, "right": stream.right}.get(side)
+    axes = {
+        **measured.axes,
+        **({"view": view} if view else {}),
+        "data": stream.data,
+        **({} if on_logits else place_axes(target)),
+    }
+    where = replace(stream.where, **task.spec.metrics[name].where.model_dump())
+    reads = Reads(
+        (filtered(stream, where, target.site),),
+        () if on_logits else sites_of(target),
+        (target.sae,) if target.sae else (),
+        on_logits,
+        editing_directions(task, [stream]),
+    )
+    return MetricJob(name, target, side, axes, reads)

@@ -1,0 +1,61 @@
+"""The jobs of the preflight: whether SAEs sit where they belong, and whether pairs differ."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from harness.contract import Reads, Site, Stream, Target, Where
+from harness.planning.measurements import place_axes, sites_of
+from harness.planning.steps import MetricJob, SentinelJob
+from harness.task.task import Task
+
+
+def preflight_view(model: str) -> str:
+    """The name of the view in which a model's SAEs are checked: its plain text."""
+    return f"@{model}"
+
+
+def sae_jobs(task: Task) -> Iterator[MetricJob]:
+    """The metrics of the preflight, for each SAE at its site and at the two neighbours of it."""
+    preflight = task.spec.preflight
+    if preflight is None:
+        return
+    for name, own in task.places.saes.items():
+        model = task.spec.saes[name].model
+        stream = Stream("text", preflight_view(model), preflight.data)
+        for site in (own.site, *neighbours(own.site, task.layers(model))):
+            target = _moved(own, site)
+            axes = {"model": model, "data": preflight.data, **place_axes(target)}
+            reads = Reads((stream,), sites_of(target), (name,))
+            for metric in (preflight.fvu, *preflight.also):
+                yield MetricJob(metric, target, "left", axes, reads, preflight=True)
+
+
+def sentinel_jobs(task: Task) -> Iterator[SentinelJob]:
+    """A comparison of the two models of each pair of which the task expects something."""
+    for name, measured in task.places.pairs.items():
+        expect = task.spec.pairs[name].expect
+        if expect is None:
+            continue
+        sites = {target.site for target in measured.saes} | set(measured.sites)
+        # Without a site of its own, a pair is compared where everything has come together.
+        sites = sites or {task.end(task.spec.views[measured.stream.view].model)}
+        stream = replace(measured.stream, where=Where(), budget=None)
+        yield SentinelJob(name, expect, Reads((stream,), tuple(sorted(sites))))
+
+
+def neighbours(site: Site, layers: int | None) -> tuple[Site, ...]:
+    """The same kind of site one block below and one above, where there is such a block."""
+    if site.layer is None:
+        return ()
+    around = (site.layer - 1, site.layer + 1)
+    return tuple(Site(site.kind, n) for n in around if n >= 0 and (layers is None or n < layers))
+
+
+def _moved(target: Target, site: Site) -> Target:
+    """An SAE at another site; a transcoder's output moves by as many blocks as its input."""
+    out, here = target.out, target.site
+    if out is None or out.layer is None or here.layer is None or site.layer is None:
+        return replace(target, site=site)
+    return replace(target, site=site, out=Site(out.kind, out.layer + site.layer - here.layer))

@@ -1,0 +1,207 @@
+"""The steps of a plan, as values: jobs, the passes that they share, and completions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from harness.contract import Axes, MetricOptions, Reads, Site, Stream, Target, Where
+from harness.task.task import Entry, Instance, Task
+
+SideName = Literal["left", "right", "pair"]
+
+Encoded = frozenset[tuple[str, Site]]
+"""SAEs, each with the site whose activations it encodes."""
+
+
+class _Step:
+    """What a job answers that uses no SAE and of which every field changes the state."""
+
+    def encoded(self, task: Task) -> Encoded:
+        """The SAEs that it uses, each with the site whose activations it encodes."""
+        return frozenset()
+
+    def identity(self, task: Task) -> object:
+        """What its state depends on beside what is read: part of the key of a saved state."""
+        return repr(self)
+
+
+@dataclass(frozen=True)
+class ReductionJob(_Step):
+    """Finds directions, or computes the numbers of a statistic.
+
+    Its instances read the same streams, share one state, and differ in how they finish.
+    """
+
+    instances: tuple[Instance, ...]
+    reads: Reads
+
+    @property
+    def statistic(self) -> bool:
+        """Whether it is an entry of `[statistics]`."""
+        return self.instances[0].table == "statistics"
+
+    @property
+    def entry(self) -> tuple[str, str]:
+        """The table and the name of the entry that asks for it."""
+        return (self.instances[0].table, self.instances[0].entry)
+
+    def encoded(self, task: Task) -> Encoded:
+        """Every SAE that it reads, at the SAE's own site."""
+        return frozenset((sae, task.sae_site(sae)) for sae in self.reads.saes)
+
+    def identity(self, task: Task) -> object:
+        """The state of its instances, and what they read."""
+        return (state_key(self.instances[0]), repr(self.reads))
+
+
+@dataclass(frozen=True)
+class MetricJob(_Step):
+    """Measures one metric at one place, on one side of a pair or on both."""
+
+    entry: str
+    target: Target
+    side: SideName
+    axes: Axes
+    reads: Reads
+    preflight: bool = False
+
+    @property
+    def where_options(self) -> Mapping[str, object]:
+        """The filter of its stream, as the options of a record."""
+        return where_options(self.reads.streams[0].where)
+
+    def encoded(self, task: Task) -> Encoded:
+        """The SAE of its target, where the metric measures an SAE."""
+        sae = self.target.sae
+        used = sae is not None and self._metric(task).options.on_sae
+        return frozenset([(sae, self.target.site)] if sae and used else [])
+
+    def identity(self, task: Task) -> object:
+        """The metric with its version and options, and every field of the job."""
+        metric = self._metric(task)
+        options = sorted(metric.options.model_dump(mode="json").items())
+        return (str(metric.owner), metric.owner.plugin.version, repr(options), repr(self))
+
+    def _metric(self, task: Task) -> Entry[MetricOptions]:
+        return (task.preflight if self.preflight else task.metrics)[self.entry]
+
+
+@dataclass(frozen=True)
+class FilterJob(_Step):
+    """Counts how many tokens a filter lets through."""
+
+    where: Where
+    site: Site
+    axes: Axes
+    reads: Reads
+
+    @property
+    def where_options(self) -> Mapping[str, object]:
+        """The filter, as the options of a record."""
+        return where_options(self.where)
+
+
+@dataclass(frozen=True)
+class SentinelJob(_Step):
+    """Checks that the two models of a pair differ, or do not, as the task expects."""
+
+    pair: str
+    expect: Literal["different", "same"]
+    reads: Reads
+
+
+Job = ReductionJob | MetricJob | FilterJob | SentinelJob
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """What streams must have in common to be read together: the same rows of the same tokens."""
+
+    view: str
+    """Whose prompts are read."""
+    data: str
+    right: str | None = None
+    """The view that renders its own prompts for the right side, where one does."""
+    pack: int | None = None
+    budget: int | None = None
+
+    @property
+    def views(self) -> tuple[str, ...]:
+        """The views that render the data."""
+        return (self.view,) if self.right is None else (self.view, self.right)
+
+
+def rendering(stream: Stream) -> Rendering:
+    """The rendering that a stream is read from."""
+    own = stream.right if stream.align == "span" else None
+    view = stream.right if stream.render == "right" and stream.right else stream.view
+    return Rendering(view, stream.data, own, stream.pack, stream.budget)
+
+
+@dataclass(frozen=True)
+class Pass:
+    """Jobs that share their forwards. `limit` caps the documents of every stream."""
+
+    jobs: tuple[Job, ...]
+    limit: int | None = None
+
+    def renderings(self) -> list[Rendering]:
+        """Everything that is rendered and read, each rendering once."""
+        return list(dict.fromkeys(rendering(s) for job in self.jobs for s in job.reads.streams))
+
+
+@dataclass(frozen=True)
+class PlannedArm:
+    """One arm of an experiment: a direction's name (or `none`) and the axes of its variant."""
+
+    direction: str
+    axes: Axes = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """The arm in words, such as `chat_features[k=8]`."""
+        inside = ",".join(f"{key}={value}" for key, value in self.axes.items())
+        return f"{self.direction}[{inside}]" if inside else self.direction
+
+
+@dataclass(frozen=True)
+class Generation:
+    """The completions of one experiment, under each of its arms."""
+
+    experiment: str
+    arms: tuple[PlannedArm, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All steps of a task, in the order in which they run."""
+
+    task: Task
+    preflight: Pass
+    passes: tuple[Pass, ...]
+    generations: tuple[Generation, ...]
+
+
+def state_key(instance: Instance) -> tuple[object, ...]:
+    """What the state of a direction finder or statistic depends on.
+
+    Options that it reads only when it finishes are left out: a sweep over them shares one state.
+    """
+    kept = set(type(instance.options).model_fields) - instance.options.finish_only
+    values = instance.options.model_dump(mode="json", include=kept)
+    owner = f"{instance.owner} {instance.owner.plugin.version}"
+    return (instance.table, instance.entry, owner, repr(sorted(values.items())))
+
+
+def where_options(where: Where) -> dict[str, object]:
+    """The conditions of a filter that are set, as the options of a record.
+
+    The site at which the filter looks is none of them: it is an axis.
+    """
+    return {
+        name: value
+        for name, value in vars(where).items()
+        if name != "site" and value != getattr(Where(), name)
+    }

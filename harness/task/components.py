@@ -1,0 +1,262 @@
+"""The tables of a task that configure a component: which one, and with which options.
+
+Every `Table`, as it was written, becomes a `Configured`: what is understood of it, and what is
+wrong with it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from harness.contract import Axes, Kind, Options
+from harness.errors import PluginError, Problem
+from harness.registry import Owned, Registry
+from harness.task import spec
+from harness.task.file import Source, tables
+from harness.task.paths import locate, located
+from harness.task.spec import PluginSpec, TaskSpec
+from harness.task.task import Entry, Instance
+from harness.task.validate import KeyParts, validated
+
+Swept = Literal["directions", "statistics"]
+TABLES: Mapping[str, type[PluginSpec]] = {
+    "models": spec.ModelSpec,
+    "saes": spec.SaeSpec,
+    "metrics": spec.MetricSpec,
+    "evaluators": spec.EvaluatorSpec,
+    "analyses": spec.AnalysisSpec,
+    "labels": spec.LabelsSpec,
+}
+"""The tables whose entries each configure one component, in the order of their problems."""
+SWEPT: Mapping[Swept, type[PluginSpec]] = {
+    "directions": spec.DirectionSpec,
+    "statistics": spec.StatisticSpec,
+}
+"""The tables whose entries may be swept."""
+Found = tuple[Owned | None, tuple[Problem, ...]]
+"""A component, or why there is none."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table that configures a component, as it was written."""
+
+    core: type[PluginSpec]
+    """The core's own keys; the component's options stand beside them."""
+    name: str
+    at: KeyParts
+    """Where it stands in the task."""
+    values: Any
+
+
+@dataclass(frozen=True)
+class Configured:
+    """A table that configures a component, as far as it is understood."""
+
+    table: Table
+    problems: tuple[Problem, ...] = ()
+    owner: Owned | None = None
+    """The component."""
+    model: type[Options] | None = None
+    """The class of its options."""
+    options: Any = None
+    """Its options; None where they are not valid."""
+    axes: Axes = field(default_factory=dict)
+    """The values that a sweep gave it."""
+
+
+def entries(found: Iterable[Configured]) -> dict[str, Entry[Any]]:
+    """The entries with valid options, by name."""
+    return {
+        one.table.name: Entry(one.table.name, one.owner, one.options)
+        for one in found
+        if one.owner is not None and one.options is not None
+    }
+
+
+def instances(found: Iterable[Configured], table: Swept) -> dict[str, tuple[Instance, ...]]:
+    """The combinations of each swept entry that have valid options, by name."""
+    by_name: dict[str, tuple[Instance, ...]] = {}
+    for one in found:
+        if one.owner is not None and one.options is not None:
+            name = one.table.name
+            instance = Instance(name, one.owner, one.options, one.axes, table)
+            by_name[name] = (*by_name.get(name, ()), instance)
+    return by_name
+
+
+# ── Tables that a task writes ────────────────────────────────────────────────────────────────────
+
+
+def configured_tables(source: Source, registry: Registry) -> dict[str, list[Configured]]:
+    """Every table that configures a component, by the part of the task that it becomes.
+
+    Interventions have the names of their experiments, edits those of their views.
+    """
+
+    def each(written: Iterator[Table]) -> list[Configured]:
+        return [_configured(source, registry, table) for table in written]
+
+    swept: dict[str, list[Configured]] = {
+        part: [*_swept(source, registry, part, core)] for part, core in SWEPT.items()
+    }
+    return {
+        **{part: each(_entries(source, part, core)) for part, core in TABLES.items()},
+        **swept,
+        "interventions": each(
+            _inside(source, "experiments", "intervention", spec.InterventionSpec)
+        ),
+        "edits": each(_inside(source, "views", "edit", spec.EditSpec)),
+    }
+
+
+def _entries(source: Source, part: str, core: type[PluginSpec]) -> Iterator[Table]:
+    for name, values in tables(source.values, part):
+        yield Table(core, name, (part, name), values)
+
+
+def _inside(source: Source, part: str, key: str, core: type[PluginSpec]) -> Iterator[Table]:
+    for name, values in tables(source.values, part):
+        if isinstance(values, dict):
+            yield Table(core, name, (part, name, key), values.get(key))
+
+
+def _configured(source: Source, registry: Registry, table: Table) -> Configured:
+    """Finds the component that a table configures, and validates its options."""
+    owner, problems = _component(source, registry, table)
+    return _with_options(source, owner, table) if owner else Configured(table, problems)
+
+
+def _swept(
+    source: Source, registry: Registry, part: Swept, core: type[PluginSpec]
+) -> Iterator[Configured]:
+    """Every entry of a table whose entries may be swept, once for each combination of values.
+
+    Stops at the entry with which the combinations become more than `max_arms`.
+    """
+    most = source.values.get("max_arms", TaskSpec.model_fields["max_arms"].default)
+    arms = 0
+    for table in _entries(source, part, core):
+        owner, problems = _component(source, registry, table)
+        sweep = table.values.get("sweep", {}) if isinstance(table.values, dict) else None
+        if owner is None or not isinstance(sweep, dict):
+            yield Configured(table, problems)
+            continue
+        choices = [many if isinstance(many, list) else [many] for many in sweep.values()]
+        arms += math.prod(map(len, choices))
+        if isinstance(most, int) and arms > most:
+            what = (
+                f"the sweeps so far come to {arms} {part}; "
+                f"max_arms allows {most}. Raise max_arms to confirm."
+            )
+            yield Configured(table, (source.problem(table.at, what),))
+            return
+        for combination in itertools.product(*choices):
+            axes = dict(zip(sweep, combination, strict=True))
+            one = replace(table, values={**table.values, **axes})
+            found = replace(_with_options(source, owner, one), axes=axes)
+            yield found
+            if found.options is None:
+                break
+        # Paths are looked for in the table itself, too, where the sweep replaces them.
+        yield Configured(table, _unfound(source, owner, table))
+
+
+# ── Components that a task names without a table ─────────────────────────────────────────────────
+
+
+def implied_evaluators(source: Source, registry: Registry, task: TaskSpec) -> Iterator[Configured]:
+    """Evaluators that experiments name and that have no table: those without options."""
+    known = set(task.evaluators)
+    for name, experiment in task.experiments.items():
+        for index, evaluator in enumerate(experiment.evaluators):
+            if evaluator not in known:
+                at = ("experiments", name, "evaluators", index)
+                one = _without_table(source, registry, Table(spec.EvaluatorSpec, evaluator, at, {}))
+                known |= {evaluator} if one.options is not None else set()
+                yield one
+
+
+def preflight_metrics(source: Source, registry: Registry, task: TaskSpec) -> Iterator[Configured]:
+    """The metrics of the preflight, with their default options."""
+    at = ("preflight",)
+    for name in (task.preflight.fvu, *task.preflight.also) if task.preflight else ():
+        one = _without_table(source, registry, Table(spec.MetricSpec, name, at, {}))
+        if one.model is not None and one.options is None:
+            what = f"{name} needs options of its own: {'; '.join(map(str, one.problems))}"
+            one = replace(one, problems=(source.problem(at, what),))
+        yield one
+
+
+def _without_table(source: Source, registry: Registry, table: Table) -> Configured:
+    owner, problems = _find(source, registry, table.core.kind, table.name, table.at)
+    return _with_options(source, owner, table) if owner else Configured(table, problems)
+
+
+# ── One table ────────────────────────────────────────────────────────────────────────────────────
+
+
+def _component(source: Source, registry: Registry, table: Table) -> Found:
+    """The component that a table names, or that is called like it; None where none is found.
+
+    What is no table, and a name that is no text, the validation of the whole task reports.
+    """
+    key, values = table.core.key, table.values
+    if not isinstance(values, dict):
+        return None, ()
+    if table.core is spec.SaeSpec and key not in values:
+        return _claiming_format(source, registry, table)
+    name = values.get(key, table.core.model_fields[key].get_default() or table.name)
+    if not isinstance(name, str):
+        return None, ()
+    return _find(source, registry, table.core.kind, name, (*table.at, key))
+
+
+def _find(source: Source, registry: Registry, kind: Kind, name: str, at: KeyParts) -> Found:
+    try:
+        return registry.find(kind, name), ()
+    except PluginError as error:
+        return None, (source.problem(at, str(error)),)
+
+
+def _claiming_format(source: Source, registry: Registry, table: Table) -> Found:
+    """The one SAE format that claims the files; `format` decides where none or several do."""
+    path, formats = table.values.get("path"), registry.of("sae_format")
+    names = ", ".join(map(str, formats))
+    if not isinstance(path, str):
+        what = f"is missing. Allowed: {names}."
+        return None, (source.problem((*table.at, "format"), what),)
+    local = locate(path, (*table.at, "path"), source, hub=True)
+    if isinstance(local, Problem):
+        return None, (local,)
+    claims = [one for one in formats if one.options().claims(local)]  # type: ignore[attr-defined]
+    if len(claims) == 1:
+        return claims[0], ()
+    who = " and ".join(map(str, claims)) or "no format"
+    what = f"{who} claims {path!r}. Say which it is: format = one of {names}."
+    return None, (source.problem(table.at, what),)
+
+
+def _with_options(source: Source, owner: Owned, table: Table) -> Configured:
+    """A table with the options of its component, which stand beside the core's own keys."""
+    try:
+        model = owner.options()
+    except PluginError as error:
+        return Configured(table, (source.problem(table.at, str(error)),))
+    keys = table.core.model_fields
+    values, unfound = located(model, table.values, table.at, source)
+    own = {key: value for key, value in values.items() if key not in keys}
+    options, invalid = validated(model, own, source, table.at, tuple(keys))
+    return Configured(table, (*unfound, *invalid), owner, model, options)
+
+
+def _unfound(source: Source, owner: Owned, table: Table) -> tuple[Problem, ...]:
+    """The paths of a table that are not there."""
+    with suppress(PluginError):  # reported by its options
+        return tuple(located(owner.options(), table.values, table.at, source)[1])
+    return ()

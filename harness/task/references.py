@@ -1,0 +1,105 @@
+"""Names in a task that nothing has: each is looked up in the table that it refers to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+from harness.contract import Ref
+from harness.errors import Problem, unknown
+from harness.task.components import Configured
+from harness.task.file import Source, tables
+from harness.task.spec import DemonstrationsSpec, EditSpec, PreflightSpec, TaskSpec
+from harness.task.task import Task
+from harness.task.validate import KeyParts, marks
+
+_NAMED = {
+    "models": "model",
+    "views": "view",
+    "saes": "SAE",
+    "data": "data set",
+    "directions": "direction",
+    "pairs": "pair",
+    "statistics": "statistic",
+    "labels": "source of labels",
+}
+"""The tables whose entries are referred to by name, and what one of them is called."""
+
+Named = tuple[type[BaseModel], Any, KeyParts]
+"""A table whose fields may refer to others: its model, its values, and where it stands."""
+
+
+def unknown_references(source: Source, configured: Iterable[Configured]) -> Iterator[Problem]:
+    """References to entries that the task does not have.
+
+    They are looked up in the task as it was written, so that they are found whatever else is
+    wrong. `configured` are the tables that configure a component: its options may refer, too.
+    """
+    known = {table: {name for name, _ in tables(source.values, table)} for table in _NAMED}
+    own = [(one.model, one.table.values, one.table.at) for one in configured if one.model]
+    for model, values, at in [*own, *_core_tables(source)]:
+        for key, mark in marks(model):
+            if not isinstance(mark, Ref) or mark.table not in known:
+                continue
+            for name in _words(values.get(key) if isinstance(values, dict) else None):
+                if name not in known[mark.table]:
+                    what = unknown(_NAMED[mark.table], name, known[mark.table])
+                    yield source.problem((*at, key), what)
+
+
+def unknown_names(task: Task) -> Iterator[Problem]:
+    """Entries that an analysis names, at any depth of its options, and the task does not have.
+
+    Evaluators need no table of their own, so they are known only once the task is resolved.
+    """
+    known: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+        "evaluators": ("evaluator", task.evaluators),
+        "experiments": ("experiment", task.spec.experiments),
+        "metrics": ("metric", task.spec.metrics),
+        "analyses": ("analysis", task.spec.analyses),
+    }
+    for name, entry in task.analyses.items():
+        for at, table, word in _names(entry.options, ("analyses", name)):
+            what, entries = known.get(table, ("", {word: None}))
+            if word not in entries:
+                yield task.source.problem(at, unknown(what, word, entries))
+
+
+def _core_tables(source: Source) -> Iterator[Named]:
+    """The tables of the task language that hold references, those inside views included."""
+    for table, field in TaskSpec.model_fields.items():
+        if getattr(field.annotation, "__origin__", None) is dict:
+            model = field.annotation.__args__[1]  # type: ignore[union-attr]
+            for name, values in tables(source.values, table):
+                yield model, values, (table, name)
+    for name, view in tables(source.values, "views"):
+        edit, prompt = (_table(view, key) for key in ("edit", "prompt"))
+        yield EditSpec, edit, ("views", name, "edit")
+        demonstrations = _table(prompt, "demonstrations")
+        yield DemonstrationsSpec, demonstrations, ("views", name, "prompt", "demonstrations")
+    yield PreflightSpec, source.values.get("preflight"), ("preflight",)
+
+
+def _table(values: Any, key: str) -> Any:
+    return values.get(key) if isinstance(values, dict) else None
+
+
+def _words(value: Any) -> Iterator[str]:
+    """The names in a field that holds one or several of them."""
+    many = value if isinstance(value, (list, tuple)) else [value]
+    yield from (word for word in many if isinstance(word, str))
+
+
+def _names(options: BaseModel, at: KeyParts) -> Iterator[tuple[KeyParts, str, str]]:
+    """Every reference in options: where it stands, the table it refers to, and the name."""
+    for key, mark in marks(type(options)):
+        if isinstance(mark, Ref):
+            for word in _words(getattr(options, key)):
+                yield (*at, key), mark.table, word
+    for key in type(options).model_fields:
+        value = getattr(options, key)
+        for inner in value if isinstance(value, (list, tuple)) else [value]:
+            if isinstance(inner, BaseModel):
+                yield from _names(inner, (*at, key))

@@ -1,0 +1,23 @@
+"""How a check says which law is broken."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+def law(kept: bool, name: str, what: str) -> None:
+    """Raises AssertionError, which names the law and what was found, where it is not kept."""
+    if not kept:
+        raise AssertionError(f"law broken: {name}: {what}")
+
+
+@contextmanager
+def raises_nothing(name: str) -> Iterator[None]:
+    """A block in which any error breaks the law; AssertionErrors are those of other laws."""
+    try:
+        yield
+    except AssertionError:
+        raise
+    except Exception as error:
+        raise AssertionError(f"law broken: {name}: {error!r}") from error
