@@ -180,12 +180,12 @@ def plan_(
 
     from harness.planning.cost import cost
     from harness.planning.cost.earlier import earlier_completions
-    from harness.planning.cost.lengths import Prompts
+    from harness.planning.cost.lengths import PromptLengths
     from harness.planning.cost.terminal import show_cost
     from harness.planning.planner import plan
     from harness.running.folder import default_folder
 
-    planned, prompts = plan(task), Prompts(task)
+    planned, prompts = plan(task), PromptLengths(task)
     earlier = earlier_completions(default_folder(task))
     costs = {one.name: cost(planned, one.name, earlier=earlier, prompts=prompts) for one in wanted}
     show_cost(task, costs, Console(), wanted[0] if device else None)

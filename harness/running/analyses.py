@@ -8,7 +8,10 @@ from harness.task.task import Entry
 
 
 def analyse(entry: Entry[AnalysisOptions], findings: Findings) -> Outcome:
-    """What one analysis makes of the findings. Raises PluginError when it breaks the contract."""
+    """Runs one analysis on the findings.
+
+    Raises PluginError where it gives no Outcome, or one with directions.
+    """
     outcome = entry.build().run(findings)
     if not isinstance(outcome, Outcome):
         what = f"gave a {type(outcome).__name__}. It must give an Outcome"

@@ -1,4 +1,4 @@
-"""A run's folder: whose it is, and that nobody else is writing to it."""
+"""The folder of a run: it holds one task's run, and one process writes to it."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ IDENTITY = ".task"
 
 
 def default_folder(task: Task) -> Path:
-    """`runs/<name>-<hash>`: the same command finds the same folder, and continues there."""
+    """`runs/<name>-<hash of the task>`, so that the same command continues its own run."""
     return Path("runs") / f"{task.spec.name}-{task_hash(task)[:8]}"
 
 
 @contextmanager
 def run_folder(folder: Path, task: Task, fresh: bool) -> Iterator[Path]:
-    """The folder, created and locked for as long as the block runs.
+    """Creates the folder, locks it for as long as the block runs, and marks it as the task's.
 
-    Raises UsageError when another run is using it, when it holds a run of another task, or when
-    it holds files that are no run of ours; `fresh` removes an earlier run first.
+    `fresh` removes an earlier run first. Raises UsageError where another process uses the folder,
+    where it holds a run of another task, or files that are not a run's.
     """
     with machine_errors(folder):
         known = (folder / IDENTITY).exists()
@@ -51,7 +51,7 @@ def run_folder(folder: Path, task: Task, fresh: bool) -> Iterator[Path]:
 
 
 def _foreign(path: Path) -> bool:
-    """Whether a file is not one that a run leaves before it has said whose it is."""
+    """Whether a file is none that a run leaves before its folder is marked."""
     return path.name != ".lock" and not path.name.endswith(".partial")
 
 

@@ -1,4 +1,4 @@
-"""Looks up what features mean: those that the tables of a run name, once for each source."""
+"""Asks a source of labels what the features mean that the tables of a run name."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ Rows = Sequence[Mapping[str, Any]]
 
 
 def features_named(tables: Mapping[str, Rows], sae: str, top: int) -> list[int]:
-    """The features of an SAE that tables name, at most `top` of each, in the order of the tables.
+    """The features of an SAE that tables name, each once: the first `top` of every table.
 
-    A table names features where its rows have the columns `sae` and `feature`.
+    A table names features where its rows have the columns `sae` and `feature`. The order is that
+    of the tables, and of the rows in them.
     """
     found: dict[int, None] = {}
     for rows in tables.values():
@@ -32,11 +33,11 @@ def features_named(tables: Mapping[str, Rows], sae: str, top: int) -> list[int]:
 def label_rows(
     entry: Entry[Any], sae: str, facts: SaeFacts, top: int, findings: Findings
 ) -> tuple[list[dict[str, Any]], list[str]]:
-    """The labels of one source as rows of a table, and what a reader should know of them.
+    """The labels of one source as rows of a table, and its notes on them as warnings.
 
-    A source that cannot be reached gives no rows: what was measured is not lost for that.
-    PluginError where a source labels a feature twice, or one that it was not asked for, or one of
-    another SAE.
+    A source that cannot be reached gives no rows and a warning, so that what was measured is not
+    lost. Raises PluginError where a source labels a feature twice, one that it was not asked for,
+    or one of another SAE.
     """
     wanted = features_named(findings.tables, sae, top)
     if not wanted:
@@ -61,7 +62,7 @@ def _notes(source: Labels) -> list[str]:
 
 
 def _is_number(value: object) -> bool:
-    """Whether it is an integer, numpy's included, and no yes or no."""
+    """Whether it is an integer, numpy's included, and not a bool."""
     return isinstance(value, Integral) and not isinstance(value, bool)
 
 

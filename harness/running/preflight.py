@@ -1,81 +1,29 @@
-"""Stops a run that would measure something else than the task says, before it begins.
+"""Finds out before a run begins whether it would measure something else than its task says.
 
-Each SAE is held against its own model's text at its site and at the neighbouring ones, and each
-pair with an expectation is checked for a difference between its two models.
+Each SAE is measured on plain text of its own model, at its site and at the neighbouring ones; it
+must explain its own site well, and best. The two models of a pair must differ, or be the same,
+where the task says so.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
-import numpy as np
-
-from harness.contract import Batch, Inputs, Outcome, Record, Site, State
+from harness.contract import Record, Site
 from harness.planning.steps import MetricJob, SentinelJob
-
-if TYPE_CHECKING:
-    from harness.task.task import Task
+from harness.task.task import Task
 
 MARGIN = 0.2
-"""A neighbouring site counts as the right one when it is better by more than this share."""
+"""A neighbouring site counts as the right one where its FVU is lower by more than this share."""
 ROUNDING = 1e-5
 """Differences up to this are rounding: two models count as the same, two sites as equally good."""
 
 
-class Difference:
-    """Relative difference of a pair, as a reduction: sqrt(Σ‖x_right − x_left‖² / Σ‖x_left‖²).
-
-    Unit: ratio, 0 for identical models. Undefined without tokens or with all-zero activations.
-    """
-
-    def __init__(self, sites: Sequence[Site]) -> None:
-        self._sites = tuple(sites)
-
-    def start(self, inputs: Inputs) -> State:
-        """Sums of squares, one per site, and the tokens and documents."""
-        size = len(self._sites)
-        return {"change": np.zeros(size), "size": np.zeros(size), "counts": np.zeros(2, np.int64)}
-
-    def update(self, state: State, batch: Batch) -> State:
-        """Adds the tokens of a batch."""
-        assert batch.right is not None
-        change, size = state["change"].copy(), state["size"].copy()
-        for index, site in enumerate(self._sites):
-            left, right = batch.left.x(site).double(), batch.right.x(site).double()
-            change[index] += float((right.to(left.device) - left).square().sum())
-            size[index] += float(left.square().sum())
-        counts = state["counts"] + np.array([len(batch.document), len(batch.documents)])
-        return {"change": change, "size": size, "counts": counts}
-
-    def merge(self, left: State, right: State) -> State:
-        """Sums of both."""
-        return {key: left[key] + right[key] for key in left}
-
-    def finish(self, state: State, inputs: Inputs) -> Outcome:
-        """One record per site."""
-        return Outcome(tuple(self._records(state)))
-
-    def _records(self, state: State) -> Iterator[Record]:
-        tokens, documents = (int(count) for count in state["counts"])
-        for site, change, size in zip(self._sites, state["change"], state["size"], strict=True):
-            value = float(np.sqrt(change / size)) if size > 0 else None
-            yield Record(
-                "difference.relative@1",
-                value,
-                tokens,
-                "tokens",
-                "ratio",
-                clusters=documents,
-                ci_why="a check of two sets of weights, not an estimate",
-                null={"kind": "identical models", "value": 0.0},
-                undefined=None if value is not None else "no tokens, or all activations are zero",
-                axes={"site": str(site)},
-            )
-
-
 def sentinel_failures(job: SentinelJob, records: Sequence[Record]) -> Iterator[str]:
-    """Why a pair is not what the task expects, if so."""
+    """Why the two models of a pair are not as the task expects; nothing where they are.
+
+    `records` are the relative differences of the pair, one for each site.
+    """
     values = [record.value for record in records if record.value is not None]
     if not values:
         yield f"pairs.{job.pair}: no token could be compared, so the models may be the same."
@@ -93,7 +41,11 @@ def sentinel_failures(job: SentinelJob, records: Sequence[Record]) -> Iterator[s
 
 
 def sae_failures(task: Task, measured: Sequence[tuple[MetricJob, Record]]) -> Iterator[str]:
-    """Why an SAE does not sit where the task puts it, if so; names the right site."""
+    """Why SAEs do not fit the site where the task puts them; nothing where all do.
+
+    `measured` has the first record of each metric of the preflight; those of `preflight.fvu` are
+    looked at. Where a neighbouring site is explained better by more than `MARGIN`, it is named.
+    """
     preflight = task.spec.preflight
     if preflight is None:
         return

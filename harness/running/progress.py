@@ -1,4 +1,4 @@
-"""Progress on the terminal: a bar with the time left, or plain lines where there is no terminal."""
+"""Shows how far a run is: a bar on a terminal, plain lines elsewhere, or nothing."""
 
 from __future__ import annotations
 
@@ -9,23 +9,27 @@ from typing import TextIO
 
 Tick = Callable[[int], None]
 PATIENCE = 2.0
-"""Seconds after which a stage says how far it is."""
+"""Seconds that a stage may take without a line about it."""
 
 
 class Progress:
-    """Where a run is. This one is silent; `terminal_progress` makes one that speaks."""
+    """Shows nothing; what shows progress derives from it."""
 
     def say(self, text: str) -> None:
-        """One line for the reader."""
+        """Shows one line of text."""
 
     @contextmanager
     def stage(self, name: str, total: int) -> Iterator[Tick]:
-        """A stage of `total` things; call what it yields with the number just done."""
+        """A stage of `total` things, 0 where unknown.
+
+        Yields a function to be called with the number of things that were done since its last
+        call.
+        """
         yield lambda done: None
 
 
 class LineProgress(Progress):
-    """Plain lines, at most one every few seconds: for logs and pipes."""
+    """Writes plain lines, one every five seconds at most: for logs and pipes."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
@@ -37,16 +41,16 @@ class LineProgress(Progress):
 
     @contextmanager
     def stage(self, name: str, total: int) -> Iterator[Tick]:
-        """Says when a stage that takes longer than two seconds began, goes on and ended."""
-        begun = said = time.monotonic()
+        """Writes how far a stage is with the time left, and how long it took if that was long."""
+        begun = written = time.monotonic()
         done = 0
 
         def tick(more: int) -> None:
-            nonlocal done, said
+            nonlocal done, written
             done += more
             now = time.monotonic()
-            if now - said > 5 and 0 < done < total:
-                said = now
+            if now - written > 5 and 0 < done < total:
+                written = now
                 left = (now - begun) / done * (total - done)
                 self.say(f"{name}: {done} of {total}, about {left:.0f} s left")
 
@@ -57,7 +61,7 @@ class LineProgress(Progress):
 
 
 class BarProgress(Progress):
-    """A bar with the time left: for terminals."""
+    """Draws a bar with the time left: for terminals."""
 
     def __init__(self, out: TextIO) -> None:
         from rich.console import Console
@@ -70,7 +74,7 @@ class BarProgress(Progress):
 
     @contextmanager
     def stage(self, name: str, total: int) -> Iterator[Tick]:
-        """Shows a bar while the stage runs."""
+        """Draws a bar while the stage runs, and removes it after."""
         from rich import progress as bars
 
         columns = (
@@ -85,5 +89,5 @@ class BarProgress(Progress):
 
 
 def terminal_progress(out: TextIO) -> Progress:
-    """A bar on a terminal, lines elsewhere."""
+    """Progress on `out`: a bar where that is a terminal, lines elsewhere."""
     return BarProgress(out) if out.isatty() else LineProgress(out)

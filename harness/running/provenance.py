@@ -1,4 +1,4 @@
-"""Where numbers came from: everything that would have to be the same to get them again."""
+"""Where the numbers of a run come from: all that must be the same to get them once more."""
 
 from __future__ import annotations
 
@@ -28,7 +28,10 @@ PACKAGES = (
 
 
 def provenance(session: Session, registry: Registry, command: str) -> dict[str, Any]:
-    """Versions, hashes, seed, devices and command of a run."""
+    """Versions, hashes, seed, devices, usage and command of a run, as plain values.
+
+    Models and SAEs are those that were loaded, data sets those that were read to their end.
+    """
     task = session.task
     used = {owned.plugin for owned in task.owners()}
     return {
@@ -47,7 +50,7 @@ def provenance(session: Session, registry: Registry, command: str) -> dict[str, 
             for name, model in session.models.items()
         },
         "saes": {name: {"fingerprint": sae.fingerprint} for name, sae in session.saes.items()},
-        "data": dict(session.digests()),
+        "data": dict(session.data.digests()),
         "seed": task.spec.seed,
         "usage": session.usage.report(),
         "command": command,
@@ -63,7 +66,8 @@ def _version(name: str) -> str | None:
 
 
 def _git(folder: Path) -> str | None:
-    """The revision of the repository that the task lies in, with a mark for uncommitted changes."""
+    """The revision of the repository that the task lies in, with `-dirty` after it where changes
+    are not committed; None where there is none."""
     try:
         found = subprocess.run(
             ["git", "describe", "--always", "--dirty", "--abbrev=40"],
@@ -79,7 +83,7 @@ def _git(folder: Path) -> str | None:
 
 
 def command_line() -> str:
-    """The command as it was typed."""
+    """The command of this process, quoted for a shell."""
     import shlex
 
     return shlex.join(["harness", *sys.argv[1:]])

@@ -1,4 +1,4 @@
-"""What a run really used: counts that every run repeats, and seconds and memory beside them."""
+"""What a run used: forwards, prompts and tokens, which every run repeats, and time and memory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from harness.planning.counts import NUMBER_BYTES, Counts, completion_counts, for
 
 
 class Usage:
-    """Counts by stage and model while a run goes on."""
+    """Adds up what models do, by stage and model, while a run goes on."""
 
     def __init__(self) -> None:
         self._begun = time.monotonic()
@@ -27,8 +27,8 @@ class Usage:
         self._gpu_before = 0
 
     def imported(self) -> None:
-        """Says that the components are imported: memory is counted from here on."""
-        # What earlier work left behind is freed now, not at some moment while memory is counted.
+        """Counts memory from here on: call it once the components are imported."""
+        # What earlier work left behind is freed now, and not while memory is counted.
         gc.collect()
         self._imports = _resident() or 0
         _forget_peak()
@@ -38,7 +38,7 @@ class Usage:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """What happens inside belongs to the stage."""
+        """Counts what happens inside the block, and its seconds, as this stage's."""
         before, self._stage, begun = self._stage, name, time.monotonic()
         try:
             yield
@@ -47,9 +47,9 @@ class Usage:
             self._seconds[name] = self._seconds.get(name, 0.0) + time.monotonic() - begun
 
     def load(self, name: str, load: Callable[[], Model]) -> Model:
-        """Loads a model and counts what it does from now on.
+        """Calls `load` and returns its model, wrapped so that all it does is counted as `name`'s.
 
-        What the first one leaves in memory beside its weights is the code that it brought along
+        What loading leaves in memory beside the weights is code where it imported some
         (transformers imports a model's own when it is loaded), so it counts among the imports.
         """
         modules, before = len(sys.modules), _resident() or 0
@@ -61,7 +61,7 @@ class Usage:
         return cast(Model, Counted(model, lambda counts: self.add(name, counts)))
 
     def add(self, model: str, counts: Counts) -> None:
-        """More work of a model in the present stage."""
+        """Adds work of a model to the present stage."""
         key = (self._stage, model)
         self._counts[key] = self._counts.get(key, Counts()) + counts
 
@@ -96,14 +96,14 @@ class Usage:
 
 
 class Counted:
-    """A model that tells what it does; in everything else the model itself."""
+    """A model that gives `count` the counts of its work; in everything else the model itself."""
 
-    def __init__(self, model: Model, tell: Callable[[Counts], None]) -> None:
+    def __init__(self, model: Model, count: Callable[[Counts], None]) -> None:
         self._model = model
-        self._tell = tell
+        self._count = count
 
     def __getattr__(self, name: str) -> Any:
-        # Without this, a copy that is being made would look for its model for ever.
+        # While an object is copied it has no fields yet, and looking for `_model` would never end.
         if name == "_model":
             raise AttributeError(name)
         return getattr(self._model, name)
@@ -114,7 +114,7 @@ class Counted:
         """As the model's own: one forward over a padded batch."""
         found = self._model.activations(tokens, sites, logits=logits)
         if tokens and (sites or logits):
-            self._tell(forward_counts([len(t.ids) for t in tokens]))
+            self._count(forward_counts([len(t.ids) for t in tokens]))
         return found
 
     def generate(self, tokens: Sequence[Tokens], sampling: Sampling) -> list[Completion]:
@@ -122,7 +122,7 @@ class Counted:
         done = self._model.generate(tokens, sampling)
         if done:
             lengths = [len(t.ids) for t in tokens]
-            self._tell(completion_counts(lengths, [c.tokens for c in done]))
+            self._count(completion_counts(lengths, [c.tokens for c in done]))
         return done
 
 
@@ -143,12 +143,12 @@ def _kilobytes(key: str) -> int | None:
 
 
 def _resident() -> int | None:
-    """Bytes of memory that the process holds now; where that is not told, the most it ever held."""
+    """Bytes that the process holds now; where the system does not say, the most it ever held."""
     return _kilobytes("VmRSS") or _peak()
 
 
 def _peak() -> int | None:
-    """The most bytes that the process held, since `_forget_peak` where that works."""
+    """The most bytes that the process held: since `_forget_peak` on Linux, else since its start."""
     if (found := _kilobytes("VmHWM")) is not None:
         return found
     try:
@@ -160,12 +160,12 @@ def _peak() -> int | None:
 
 
 def _forget_peak() -> None:
-    """Lets Linux count the peak anew, so that it is this run's and not what came before it."""
+    """Makes Linux count the peak from now on, so that earlier work is not in it."""
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
 
 
 def _cuda() -> Any:
-    """torch.cuda where a run has used it; it is not imported to find out."""
+    """torch.cuda where it is in use already; torch is not imported to find out."""
     torch = sys.modules.get("torch")
     return torch.cuda if torch is not None and torch.cuda.is_initialized() else None

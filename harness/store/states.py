@@ -1,8 +1,8 @@
-"""What a pass has counted so far, kept on disk: a rerun goes on where the last shard ended.
+"""What the jobs of a pass have counted, kept on disk, so that a rerun continues there.
 
-Two files take turns, so that one of them is whole whenever a crash comes. Each says how many
-documents are in it, what they were and what read them, and carries a checksum; a file of which any
-of this is not as expected is not used.
+Two files are written in turn, so that one of them is whole whenever a crash comes. Each holds the
+states, how many documents they have seen with a hash of these, the key of what read them, and a
+checksum. A file with another key, or with anything that does not fit its checksum, is not used.
 """
 
 from __future__ import annotations
@@ -24,16 +24,18 @@ States = list[dict[str, State]]
 
 @dataclass(frozen=True)
 class Saved:
-    """States after some documents, with a hash of them in order."""
+    """The states of all jobs after some documents, with a hash of these in order."""
 
     documents: int
     digest: str
-    tokens: int
     states: States
 
 
 class PassStates:
-    """The two files of one rendering of one pass. `key` is a hash of what reads it."""
+    """The two files of one rendering of one pass: `<base>.0` and `<base>.1`.
+
+    `key` is a hash of everything that the states depend on, beside the documents.
+    """
 
     def __init__(self, base: Path, key: str) -> None:
         self._files = (base.with_name(f"{base.name}.0"), base.with_name(f"{base.name}.1"))
@@ -41,7 +43,7 @@ class PassStates:
         self._next = 0
 
     def load(self) -> Saved | None:
-        """The newest states that are whole and of this key, or None."""
+        """The states after the most documents, of the files that are whole and have this key."""
         found = [(saved, i) for i, file in enumerate(self._files) if (saved := self._read(file))]
         if not found:
             return None
@@ -50,7 +52,7 @@ class PassStates:
         return newest
 
     def save(self, saved: Saved) -> None:
-        """Writes over the older file; it is on disk when this returns."""
+        """Writes the states over the older file; they are on disk when this returns."""
         from safetensors.numpy import save_file
 
         arrays: dict[str, np.ndarray] = {}
@@ -64,7 +66,6 @@ class PassStates:
             "key": self._key,
             "documents": str(saved.documents),
             "digest": saved.digest,
-            "tokens": str(saved.tokens),
             "jobs": str(len(saved.states)),
             "names": json.dumps(names),
         }
@@ -94,7 +95,7 @@ class PassStates:
             states: States = [{} for _ in range(int(about["jobs"]))]
             for i, (job, category, name) in enumerate(names):
                 states[int(job)].setdefault(category, {})[name] = arrays[str(i)]
-            return Saved(int(about["documents"]), about["digest"], int(about["tokens"]), states)
+            return Saved(int(about["documents"]), about["digest"], states)
         except (OSError, SafetensorError, ValueError, KeyError, TypeError, IndexError):
             return None  # cut off, or not ours: these documents are read again
 
@@ -109,13 +110,13 @@ def _checksum(arrays: Mapping[str, np.ndarray], about: Mapping[str, str]) -> str
 
 
 class Digest:
-    """A hash of documents, in order."""
+    """A hash of documents in order, of which the digits are its text (`str`)."""
 
     def __init__(self) -> None:
         self._hash = hashlib.sha256()
 
     def add(self, document: str) -> None:
-        """One more document."""
+        """Adds the next document."""
         self._hash.update(f"{document}\n".encode())
 
     def __str__(self) -> str:

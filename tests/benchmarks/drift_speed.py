@@ -170,7 +170,7 @@ class Harness:
         return self.session.model(name).native.model  # type: ignore[union-attr]
 
     def ids(self) -> Tensor:
-        rendered = self.session.rendered("base", "text")
+        rendered = self.session.prompts.rendered("base", "text")
         device = self.session.model("base").device
         return torch.tensor([prompt.ids for prompt in rendered], device=device)
 

@@ -13,7 +13,8 @@ from fakes.lab import LAB
 from harness.contract import Outcome, Record, Site
 from harness.planning.planner import plan
 from harness.planning.steps import Job, MetricJob
-from harness.running.passes.run import Finished, run_pass
+from harness.running.passes.jobs import Finished
+from harness.running.passes.run import run_pass
 from harness.running.session import Session
 
 
@@ -81,7 +82,7 @@ def pair_tokens(session: Session, pair: str, site: str = "resid_post.2") -> Iter
     masked = left.masked_ids | right.masked_ids
     kind, _, layer = site.partition(".")
     where = Site(kind, int(layer) if layer else None)
-    for prompt in session.render(spec.left, session.examples(spec.data)):
+    for prompt in session.prompts.render(spec.left, session.data.examples(spec.data)):
         x, y = (m.at(where, prompt).double().numpy() for m in (left, right))  # type: ignore[attr-defined]
         for place, one in enumerate(prompt.ids):
             if place and one not in masked:

@@ -30,7 +30,8 @@ def one(found: list[Record], metric: str, **axes: object) -> Record:
 
 
 def lengths(session: Session, view: str = "base") -> list[int]:
-    return [len(prompt.ids) for prompt in session.render(view, session.examples("web"))]
+    rows = session.data.examples("web")
+    return [len(prompt.ids) for prompt in session.prompts.render(view, rows)]
 
 
 SPAN = """

@@ -22,7 +22,7 @@ from harness.planning.cost.earlier import Written, earlier_completions
 from harness.planning.cost.estimate import grouped, longest_of
 from harness.planning.cost.figures import Cost
 from harness.planning.cost.gated import terms
-from harness.planning.cost.lengths import Prompts
+from harness.planning.cost.lengths import PromptLengths
 from harness.planning.cost.network import Network, network
 from harness.planning.planner import plan
 from harness.task.file import builtin_tasks
@@ -262,13 +262,13 @@ def test_prompts_are_counted_exactly() -> None:
     from harness.running.session import Session
 
     task = harness.load(REFUSAL)
-    prompts, session = Prompts(task), Session(task, Path())
+    prompts, session = PromptLengths(task), Session(task, Path())
     for view in ("base", "chat", "base_text", "@base"):
         data = "web" if "text" in view or view == "@base" else "harmful_test"
         found = prompts.of(view, data)
         assert found is not None
         assert found.how == "counted"
-        real = sorted(len(prompt.ids) for prompt in session.rendered(view, data))
+        real = sorted(len(prompt.ids) for prompt in session.prompts.rendered(view, data))
         assert list(found.tokens) == real
 
 
@@ -404,7 +404,7 @@ def test_a_judging_model_reads_its_template_with_every_completion() -> None:
             "bypass": {"evaluators": ["judge"], "expect": {"tokens": 48, "distinct": 1.0}}
         },
     )
-    planned, prompts = plan(task), Prompts(task)
+    planned, prompts = plan(task), PromptLengths(task)
     found = {work.stage: work for work in cost(planned, prompts=prompts).work}
     asked, judged = found["completions, bypass"], found["verdicts, bypass, judge"]
     assert judged.counts.prompts == asked.counts.completions

@@ -77,8 +77,8 @@ def test_a_budget_reads_no_more_rows_than_it_needs(
     session: MakeSession, texts: Callable[[Sequence[str]], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     texts([f"text {n}" for n in range(40)])
-    monkeypatch.setattr("harness.running.session.CHUNK", 4)
-    monkeypatch.setattr("harness.running.session.SMALL", 0)
+    monkeypatch.setattr("harness.task.prompts.CHUNK", 4)
+    monkeypatch.setattr("harness.task.prompts.SMALL", 0)
     rendered: list[int] = []
     render = fakes.FakeModel.render
 
@@ -187,7 +187,7 @@ def test_a_tokenizer_that_differs_is_refused_with_the_first_token(session: MakeS
     ) as caught:
         passed(made)
     said = str(caught.value)
-    assert f"Document {made.examples('web')[0].id}, token 7:" in said
+    assert f"Document {made.data.examples('web')[0].id}, token 7:" in said
     assert "same_tokenizer = false" in said
     assert total_forwards() == 0
 

@@ -11,7 +11,8 @@ import torch
 from harness.cli.main import main
 from harness.contract import Inputs, Reads, Record, Site
 from harness.planning.steps import SentinelJob
-from harness.running.preflight import Difference, sentinel_failures
+from harness.running.passes.difference import RelativeDifference
+from harness.running.preflight import sentinel_failures
 from harness.testing.support.batches import array_batch
 
 REFUSAL = Path(__file__).parents[2] / "tasks" / "refusal.toml"
@@ -24,7 +25,7 @@ def tokens(seed: int, rows: int = 12) -> dict[Site, torch.Tensor]:
 
 
 def measured(*batches: object) -> list[Record]:
-    difference, inputs = Difference(SITES), Inputs()
+    difference, inputs = RelativeDifference(SITES), Inputs()
     states = [difference.update(difference.start(inputs), batch) for batch in batches]  # type: ignore[arg-type]
     state = difference.start(inputs)
     for one in states:

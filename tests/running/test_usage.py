@@ -176,7 +176,7 @@ def test_a_judge_of_the_task_is_counted(session: Callable[..., Session], tmp_pat
     running = session()
     judge = running.model("chat")
     with running.usage.stage("verdicts"), judge.edited([Arm("as it is")]):
-        judge.generate(running.rendered("chat", "web")[:2], Sampling(max_new_tokens=3))
+        judge.generate(running.prompts.rendered("chat", "web")[:2], Sampling(max_new_tokens=3))
     assert running.usage.report()["stages"]["verdicts"]["chat"]["completions"] == 2
 
 
@@ -192,7 +192,7 @@ def test_every_forward_of_a_real_model_is_counted(tmp_path: Path) -> None:
         seen.append(kwargs["input_ids"].numel())
 
     model.hf.register_forward_pre_hook(count, with_kwargs=True)
-    prompts = running.rendered("chat", "harmful_test")[:5]
+    prompts = running.prompts.rendered("chat", "harmful_test")[:5]
     model.activations(prompts, [task.sae_site("mid")])
     model.generate(prompts, Sampling(max_new_tokens=20))
     total = running.usage.report()["total"]

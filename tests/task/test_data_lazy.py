@@ -13,8 +13,8 @@ import pytest
 import fakes
 from fakes.files import JSONL, parquet, texts
 from harness.errors import DataError
-from harness.running.session import CHUNK
 from harness.task.data import load_data, read_data
+from harness.task.prompts import CHUNK
 from harness.task.spec import DataSpec
 
 # ── Lazily ───────────────────────────────────────────────────────────────────────────────────────
@@ -110,10 +110,10 @@ def test_checking_a_task_holds_no_file(task: Callable[..., Any], large: Path) ->
 
 def test_a_pass_holds_some_rows_at_a_time(session: Callable[..., Any], large: Path) -> None:
     made = session(LARGE_PAIR.replace("{file}", str(large)), "data.large.limit=1000")
-    held = [len(chunk) for chunk in made.chunks("large")]
+    held = [len(chunk) for chunk in made.data.chunks("large")]
     assert sum(held) == 1000
     assert max(held) <= CHUNK
-    assert "large" not in made._data
+    assert "large" not in made.data._held
 
 
 def test_rows_that_are_read_to_their_end_have_a_digest(
@@ -121,13 +121,13 @@ def test_rows_that_are_read_to_their_end_have_a_digest(
 ) -> None:
     text = LARGE_PAIR.replace("{file}", str(large))
     streamed = session(text, "data.large.limit=1000")
-    list(streamed.chunks("large"))
+    list(streamed.data.chunks("large"))
     whole = session(text, "data.large.limit=1000")
-    whole.examples("large")
-    assert streamed.digests() == whole.digests()
+    whole.data.examples("large")
+    assert streamed.data.digests() == whole.data.digests()
     part = session(text, "data.large.limit=1000")
-    next(part.chunks("large"))
-    assert "large" not in part.digests()
+    next(part.data.chunks("large"))
+    assert "large" not in part.data.digests()
 
 
 @pytest.mark.parametrize("limit", [None, 1, 3, 256, 257, 999])
@@ -135,7 +135,7 @@ def test_chunks_are_the_rows_in_order(
     session: Callable[..., Any], large: Path, limit: int | None
 ) -> None:
     made = session(LARGE_PAIR.replace("{file}", str(large)), "data.large.limit=700")
-    rows = [row for chunk in made.chunks("large", limit) for row in chunk]
+    rows = [row for chunk in made.data.chunks("large", limit) for row in chunk]
     assert [row.fields["n"] for row in rows] == list(range(min(700, limit or 700)))
 
 
@@ -157,7 +157,7 @@ def test_those_who_wait_are_told_how_many_rows_there_are(
     count: int,
 ) -> None:
     made = session(LARGE_PAIR.replace("{file}", str(large)), *overrides)
-    assert made.count("large", limit) == count
+    assert made.data.count("large", limit) == count
 
 
 def test_an_sae_that_is_scaled_reads_no_more_than_the_preflight(
@@ -172,7 +172,7 @@ def test_an_sae_that_is_scaled_reads_no_more_than_the_preflight(
     sae = made.sae("open")
     assert counted[0] - before <= 300
     (x,) = fakes.LAB.calibrated
-    texts = [example.text for example in made.examples("large")[:5]]
+    texts = [example.text for example in made.data.examples("large")[:5]]
     assert len(x) == sum(map(len, texts))
     assert sae.notes == (f"scaled on {len(x)} tokens",)
     assert made.sae("open") is sae

@@ -11,7 +11,7 @@ from harness.planning.cost.devices import CPU, find_device
 from harness.planning.cost.downloads import downloads, files_bytes
 from harness.planning.cost.earlier import Written
 from harness.planning.cost.figures import Cost, Memory, Work
-from harness.planning.cost.lengths import CHARACTERS, Prompts
+from harness.planning.cost.lengths import CHARACTERS, PromptLengths
 from harness.planning.cost.network import Network, network
 from harness.planning.counts import Counts, forward_counts
 from harness.planning.steps import Generation, Job, MetricJob, Pass, Plan, Rendering, rendering
@@ -28,7 +28,7 @@ def cost(
     device: str | None = None,
     *,
     earlier: Mapping[str, Written] | None = None,
-    prompts: Prompts | None = None,
+    prompts: PromptLengths | None = None,
 ) -> Cost:
     """Estimates the cost of a plan from configuration files, headers, `expect` and local data.
 
@@ -38,7 +38,7 @@ def cost(
     UsageError for an unknown device.
     """
     size = 4 if device is None or find_device(device).name == CPU else 2
-    return Estimate(planned, size, earlier or {}, prompts or Prompts(planned.task)).run()
+    return Estimate(planned, size, earlier or {}, prompts or PromptLengths(planned.task)).run()
 
 
 @dataclass
@@ -48,7 +48,7 @@ class Estimate:
     planned: Plan
     default_bytes: int
     earlier: Mapping[str, Written]
-    prompts: Prompts
+    prompts: PromptLengths
     work: list[Work] = field(default_factory=list)
     peak: tuple[int, str] = (0, "")
     unknown: list[str] = field(default_factory=list)

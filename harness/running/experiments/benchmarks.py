@@ -1,25 +1,18 @@
-"""Benchmarks under interventions: each arm asks the edited model by itself."""
+"""Benchmarks under interventions: each runs once for every arm, on the edited model."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.contract import (
-    Arm,
-    Axes,
-    Benchmark,
-    BenchmarkOptions,
-    Model,
-    Outcome,
-    Receipt,
-    Tools,
-)
+from harness.contract import Arm, Benchmark, BenchmarkOptions, Model, Outcome, Receipt, Tools
 from harness.errors import PluginError
 from harness.planning.steps import Generation
-from harness.running.experiments.completions import ArmOutcome, ReadyArm, ready_arms
+from harness.running.experiments.arms import ArmOutcome, ReadyArm, ready_arms
+from harness.running.experiments.journal import Journal
+from harness.running.experiments.receipts import merged_receipt
 from harness.running.session import Session
 from harness.store.keys import key_of
 from harness.task.task import Entry
@@ -44,10 +37,11 @@ def benchmarks(session: Session, work: Generation) -> list[Entry[BenchmarkOption
 def measure(
     session: Session, work: Generation, entry: Entry[BenchmarkOptions], folder: Path, tools: Tools
 ) -> list[Measurement]:
-    """One benchmark on every arm that is defined; each arm has a folder of its own.
+    """Runs one benchmark on every arm that is defined, each in a folder of its own in `folder`.
 
-    The folder's name holds a hash of what the arm does, so nothing that another direction left
-    behind is taken for this one's.
+    The name of an arm's folder has a hash of its edits and its model in it, so that a rerun finds
+    what was answered before, and never what was answered under other edits. Raises PluginError
+    where the benchmark gives anything but records and tables.
     """
     spec = session.task.spec.experiments[work.experiment]
     model = session.view_model(spec.view)
@@ -65,9 +59,9 @@ def measure(
                 f"evaluators.{entry.name}: {entry.owner} must give an Outcome of records and "
                 "tables. Report it to the plugin's author."
             )
-        receipt = _known(receipts, where, arm)
+        receipt = _merged(receipts, where, arm)
         if begun and receipt is not None and not receipt.fired:
-            # All was answered by a run that was cut off before it could say what its edits did.
+            # An earlier run answered everything and was cut off before its receipt was kept.
             receipt = None
         done = ArmOutcome(arm.planned, (), receipt, arm.arm.idle)
         found.append(Measurement(entry.name, done, outcome))
@@ -85,10 +79,8 @@ def _run(
     return receipts, outcome
 
 
-def _known(receipts: Sequence[Receipt], where: Path, arm: ReadyArm) -> Receipt | None:
-    """The arm's receipt. What was answered in an earlier run has its receipt beside it."""
-    from harness.running.experiments.journal import Journal, merged_receipt
-
+def _merged(receipts: Sequence[Receipt], where: Path, arm: ReadyArm) -> Receipt | None:
+    """What the edits did in this run and in earlier ones, whose receipts are in the folder."""
     if not receipts:
         return None
     journal = Journal(where / "receipts.jsonl")
@@ -98,13 +90,3 @@ def _known(receipts: Sequence[Receipt], where: Path, arm: ReadyArm) -> Receipt |
         return merged_receipt(arm.planned.label, journal.receipts.get(arm.key, ()))
     finally:
         journal.close()
-
-
-def axes_of(measurement: Measurement, axes: Axes) -> Mapping[str, object]:
-    """The axes of a measurement's records beside their own."""
-    planned = measurement.arm.planned
-    own = {"direction": planned.direction, "evaluator": measurement.evaluator}
-    theirs = {
-        f"direction_{key}" if key in axes else key: value for key, value in planned.axes.items()
-    }
-    return {**axes, **own, **theirs}

@@ -1,18 +1,17 @@
-"""From completions to records: judges, rates with intervals, receipts."""
+"""From completions to records: verdicts of evaluators, and rates with intervals."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from harness.contract import JSON, Axes, Evaluator, Record, Score, Tools, Verdict
+from harness.contract import JSON, Evaluator, Record, Score, Tools, Verdict
 from harness.errors import PluginError
 from harness.results.intervals import wilson
-from harness.running.experiments.completions import ArmOutcome
+from harness.running.experiments.arms import ArmOutcome
 from harness.task.task import Entry
 
 
@@ -27,7 +26,10 @@ class Judged:
 
 
 def judge(entry: Entry[Any], outcomes: Sequence[ArmOutcome], tools: Tools) -> Judged:
-    """Asks one evaluator about all completions at once."""
+    """Lets one evaluator judge all completions of an experiment, in one call.
+
+    Raises PluginError where it does not give one verdict for each.
+    """
     evaluator: Evaluator = entry.build()
     answers = [answer for outcome in outcomes for answer in outcome.answers]
     found = list(evaluator.judge(answers, tools) if answers else ())
@@ -47,16 +49,15 @@ def verdict_records(
     axes: Mapping[str, JSON],
     seed: int,
 ) -> Iterator[Record]:
-    """One record per arm and score, and the share of completions that could not be judged.
+    """For each arm, one record per score and the share of completions that could not be judged.
 
-    Their options are the evaluator's, which say what the number means. The intervention is what
-    is tried: runs that differ in it can be compared.
+    A score's value is its mean over the completions that were judged. The records' options are
+    the evaluator's, which say what the number means. Those of the intervention are left out, so
+    that runs with different interventions can be compared.
     """
     options = judged.options
     for outcome, verdicts in zip(outcomes, judged.verdicts, strict=True):
-        planned = outcome.planned
-        own = {"direction": planned.direction, "evaluator": judged.evaluator}
-        at = _joined({**axes, **own}, planned.axes)
+        at = outcome.axes(axes, evaluator=judged.evaluator)
         for score in judged.scores:
             values = [verdict.scores[score.name] for verdict in verdicts]
             known = [float(value) for value in values if value is not None]
@@ -91,16 +92,11 @@ def verdict_records(
         )
 
 
-def _joined(axes: Axes, of_direction: Axes) -> Axes:
-    """Both; an axis of the direction's sweep that the experiment has too is `direction_<name>`."""
-    theirs = {f"direction_{k}" if k in axes else k: value for k, value in of_direction.items()}
-    return {**axes, **theirs}
-
-
 def _interval(
     values: Sequence[float], rate: bool, seed: int
 ) -> tuple[tuple[float, float] | None, str | None]:
-    """A 95% interval over prompts: Wilson's for yes and no, a bootstrap's for other scores."""
+    """A 95% interval over prompts, or why there is none: Wilson's for rates of yes and no, else a
+    bootstrap's."""
     if not values:
         return None, "no completion was judged"
     if rate:
@@ -112,72 +108,8 @@ def _interval(
     return (float(low), float(high)), None
 
 
-def receipt_records(
-    outcomes: Sequence[ArmOutcome], axes: Mapping[str, JSON], options: Mapping[str, Any]
-) -> Iterator[Record]:
-    """What the edits of each arm did to the activations, as records."""
-    why = "a count of what was done, not an estimate"
-    for outcome in outcomes:
-        receipt, planned = outcome.receipt, outcome.planned
-        if receipt is None or not receipt.fired:
-            continue
-        at = _joined({**axes, "direction": planned.direction}, planned.axes)
-        n = receipt.tokens
-        yield Record(
-            "edit.relative@1",
-            receipt.relative,
-            n,
-            "edited tokens",
-            "ratio",
-            options,
-            ci_why=why,
-            axes=at,
-            undefined=None if receipt.relative is not None else "no token was edited",
-        )
-        for name, value in _worst(receipt.checks).items():
-            yield Record(
-                "edit.check@1",
-                value,
-                n,
-                "edited tokens",
-                "ratio",
-                options,
-                ci_why="the largest value seen, not an estimate",
-                axes={**at, "check": name},
-            )
-
-
-def _worst(checks: Mapping[str, float]) -> dict[str, float]:
-    """The largest value of each check over the sites where it was made (`name at site`)."""
-    worst: dict[str, float] = {}
-    for name, value in checks.items():
-        what = name.partition(" at ")[0]
-        old = worst.get(what, -math.inf)
-        # What is not a number is worse than any.
-        worst[what] = old if math.isnan(old) or old > value else value
-    return worst
-
-
-def receipt_failures(experiment: str, outcomes: Sequence[ArmOutcome]) -> Iterator[str]:
-    """Arms whose edits did not do what they promised."""
-    for outcome in outcomes:
-        receipt = outcome.receipt
-        if receipt is None or outcome.idle:
-            continue
-        where = f"experiments.{experiment}, direction {outcome.planned.label}"
-        if not receipt.changed:
-            yield (
-                f"{where}: the intervention changed nothing (it ran {receipt.fired} times on "
-                f"{receipt.tokens} tokens), so its completions are those of the unedited model."
-            )
-        for name in receipt.broken:
-            value = receipt.checks.get(name)
-            measured = "" if value is None else f" (measured {value:.2g})"
-            yield f"{where}: the intervention broke its promise {name!r}{measured}."
-
-
 def samples(judged: Sequence[Judged], outcomes: Sequence[ArmOutcome]) -> Iterator[dict[str, Any]]:
-    """Every completion with its prompt and verdicts, one row each."""
+    """One row of plain values for every completion, with its prompt and its verdicts."""
     for arm, outcome in enumerate(outcomes):
         for index, answer in enumerate(outcome.answers):
             verdicts = {one.evaluator: one.verdicts[arm][index] for one in judged}

@@ -1,4 +1,4 @@
-"""A metric's two pure functions, made a reduction."""
+"""Makes a reduction of a metric, which is two pure functions: sums of a batch, value of sums."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from harness.results.intervals import DRAWS, ONCE, Sums
 
 
 class MetricReduction:
-    """Accumulates a metric on one side of a stream, or on both, with intervals by document.
+    """Adds up a metric's sums over batches; its values and intervals are made of them at the end.
 
-    `options` are put into the records. Raises PluginError where the metric's sums are not what
-    the contract says.
+    `side` is the side of the stream that the metric measures, `pair` for both at once. Intervals
+    are bootstraps over documents with `draws` draws. `options` become those of the records.
+    Raises PluginError where the metric's sums are not what the contract says.
     """
 
     def __init__(
@@ -33,11 +34,14 @@ class MetricReduction:
         self._sums = Sums(metric.values, draws)
 
     def start(self, inputs: Inputs) -> State:
-        """No documents yet."""
+        """The state of no documents."""
         return self._sums.start(inputs.seed)
 
     def update(self, state: State, batch: Batch) -> State:
-        """The state after one more batch; a batch without documents changes nothing."""
+        """The state after one more batch; a batch without documents changes nothing.
+
+        Raises ValueError where the stream has no right side and the metric measures it.
+        """
         side = batch.right if self._side == "right" else batch.left
         if side is None or (self._side == "pair" and batch.right is None):
             raise ValueError(f"stream {batch.stream} has no right side")
@@ -51,11 +55,11 @@ class MetricReduction:
         return self._sums.update(state, batch.documents, found)
 
     def merge(self, left: State, right: State) -> State:
-        """One state from two that saw different documents."""
+        """The state of the documents of both; none may be in both."""
         return self._sums.merge(left, right)
 
     def finish(self, state: State, inputs: Inputs) -> Outcome:
-        """One record for each value of the metric."""
+        """One record for each value of the metric, with its interval."""
         return Outcome(tuple(self._sums.records(self._metric, state, self._options)))
 
     def _check(self, sums: Mapping[str, np.ndarray], documents: int) -> None:

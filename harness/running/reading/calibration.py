@@ -1,4 +1,4 @@
-"""What an SAE's own model has where the SAE reads and writes, to choose its scale by."""
+"""Chooses the scale of an SAE whose files leave it open, by what its own model has at its sites."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from jaxtyping import Float
 from torch import Tensor
 
 from harness.contract import Calibrated, Model, Sae, Site, Stream, Tokens
-from harness.running.reading.rows import alone, measured
+from harness.running.reading.rows import measured, one_row
+from harness.running.reading.sides import Forward
 
 TOKENS = 8192
-"""Tokens from which a scale is chosen."""
+"""Tokens from which a scale is chosen, at most."""
 
 
 @dataclass(frozen=True)
-class Sample:
+class _Sample:
     """Activations where an SAE reads, and where it writes if that is elsewhere."""
 
     x: Float[Tensor, "tokens d_in"]
@@ -27,9 +28,11 @@ class Sample:
 def calibrated(
     sae: Calibrated, model: Model, tokens: Sequence[Tokens], site: Site, out: Site | None, size: int
 ) -> Sae:
-    """The SAE in the scale that its model's text wants; `size` prompts are read at a time.
+    """The SAE in the scale that explains its model's activations best.
 
-    An SAE that needs whole sequences is given the longest document, every token of it.
+    The model reads the prompts `tokens`, `size` at a time, up to `site`, where the SAE reads, and
+    `out`, where it writes if that is elsewhere. An SAE that needs whole sequences is given every
+    token of the longest prompt.
     """
     assert isinstance(sae, Sae)
     whole = sae.facts.needs_sequence
@@ -45,11 +48,12 @@ def calibrated(
 
 def _read(
     model: Model, tokens: Sequence[Tokens], site: Site, out: Site | None, whole: bool
-) -> Sample:
-    rows = [alone(prompt) for prompt in tokens]
+) -> _Sample:
+    """One forward over some prompts, without special tokens unless the sequence is kept whole."""
+    rows = [one_row(prompt) for prompt in tokens]
     sites = [site] if out is None else [site, out]
-    read = model.activations([row.tokens for row in rows], sites)
+    forward = Forward(model.activations([row.tokens for row in rows], sites), rows)
     masked = frozenset[int]() if whole else model.masked_ids
     kept = measured(rows, Stream("text", "", ""), masked)
-    values = [kept.of(read, one).float() for one in sites]
-    return Sample(values[0], values[1] if out is not None else None)
+    values = [forward.at(kept, one).float() for one in sites]
+    return _Sample(values[0], values[1] if out is not None else None)

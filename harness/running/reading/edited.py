@@ -2,66 +2,43 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from harness.contract import (
-    Activations,
-    Arm,
-    Direction,
-    Intervention,
-    InterventionOptions,
-    Model,
-    PairedIntervention,
-    Receipt,
-    Sae,
-    SaeIntervention,
-    Site,
-    Tokens,
-)
-from harness.task.task import Entry
+from harness.contract import Activations, Arm, Model, Receipt, Site, Tokens
+from harness.running.interventions import DirectedIntervention
+from harness.store.keys import key_of
 
 
 class EditedModel:
     """A model that reads under an intervention; in everything else the model itself.
 
     Where the intervention needs another view's activations of the same tokens, that view's model
-    reads them first, up to the direction's site. `receipts` says what the edits did.
+    `beside` reads each batch first, up to the direction's site. After each batch, `receipts` has
+    grown by what the edits did in it, and `idle` says whether the last batch's edits change
+    nothing on purpose.
     """
 
     def __init__(
         self,
         model: Model,
-        entry: Entry[InterventionOptions],
-        direction: Direction,
+        intervention: DirectedIntervention,
         *,
         name: str,
         beside: Model | None = None,
-        sae: Sae | None = None,
     ) -> None:
         self._model = model
-        self._beside = beside
-        self._direction = direction
-        self._entry = entry
+        self._intervention = intervention
         self._name = name
-        self._sae = sae
+        self._beside = beside
         self.receipts: list[Receipt] = []
         self.idle = False
-        parts = [model, beside, sae]
-        about = [
-            str(entry.owner),
-            entry.owner.plugin.version,
-            entry.options.model_dump_json(),
-            *(part.fingerprint for part in parts if part is not None),
-        ]
-        digest = hashlib.sha256(direction.vectors.astype("<f8").tobytes())
-        digest.update(repr((about, str(direction.site), direction.features)).encode())
-        self.fingerprint = digest.hexdigest()
+        read = [one.fingerprint for one in (model, beside) if one is not None]
+        self.fingerprint = key_of(intervention.fingerprint, read)
 
     def __getattr__(self, name: str) -> Any:
-        # Without this, a copy that is being made would look for its model for ever.
+        # While an object is copied it has no fields yet, and looking for `_model` would never end.
         if name == "_model":
             raise AttributeError(name)
         return getattr(self._model, name)
@@ -81,15 +58,9 @@ class EditedModel:
         return found
 
     def _arms(self, tokens: Sequence[Tokens]) -> Sequence[Arm]:
-        built: Any = self._entry.build()
-        model, name, direction = self._model, self._name, self._direction
-        if self._beside is not None:
-            paired: PairedIntervention = built
-            site = direction.site
-            beside = self._beside.activations(tokens, [site])
-            return paired.arms(name, direction, model.facts, model.dtype, beside.sites[site])
-        if self._entry.options.on_sae:
-            asked: SaeIntervention = built
-            return [asked.arm(name, direction, model.facts, model.dtype, self._sae)]
-        plain: Intervention = built
-        return [plain.arm(name, direction, model.facts, model.dtype)]
+        """One arm for each row where the edits differ by token, otherwise one for all rows."""
+        if self._beside is None:
+            return [self._intervention.arm(self._name, self._model)]
+        site = self._intervention.direction.site
+        beside = self._beside.activations(tokens, [site]).sites[site]
+        return self._intervention.arms_beside(self._name, self._model, beside)

@@ -1,4 +1,4 @@
-"""Which tokens count: attention sinks that are left out, and conditions on a pair."""
+"""Filters of tokens: sinks of massive norm are left out, conditions on a pair select others."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from harness.contract import Batch, MetricValue, Side, Site, Where
 def no_sink(
     sides: Sequence[Float[Tensor, "tokens d"]], document: Int[Tensor, " tokens"], ratio: float
 ) -> Bool[Tensor, " tokens"]:
-    """Tokens whose activation is at most `ratio` times the median norm of their document.
+    """Tokens whose norm is, on every side, at most `ratio` times the median of their document.
 
-    On every side. The median is that of the document's own measured tokens, not of the batch as
-    in the papers: so no number depends on what else is in the batch. METHODS section 0.
+    The median is that of the document's own measured tokens, not of the batch as in the papers, so
+    that no number depends on what else is in the batch. METHODS section 0.
     """
     keep = torch.ones(len(document), dtype=torch.bool)
     for x in sides:
@@ -32,9 +32,9 @@ def no_sink(
 def chosen(
     left: Float[Tensor, "tokens d"], right: Float[Tensor, "tokens d"], where: Where
 ) -> Bool[Tensor, " tokens"]:
-    """Tokens of which the conditions on the pair hold; undefined cosines fulfil none.
+    """Tokens for which the conditions on cos(x_left, x_right), in float32, hold.
 
-    cos(x_left, x_right) in float32.
+    An undefined cosine, that of a zero vector, fulfils no condition.
     """
     keep = torch.ones(len(left), dtype=torch.bool, device=left.device)
     if where.selects:
@@ -48,10 +48,11 @@ def chosen(
 
 
 class FilteredShare:
-    """How many tokens a filter lets through, as a metric of the stream without it.
+    """The shares of tokens that a filter selects and drops, as a metric of the unfiltered stream.
 
-    `filtered_share@1`: of the tokens that are measured at all, the share that counts.
-    `dropped_share@1`: of all tokens, the share that `skip_first` and `max_norm_ratio` leave out.
+    `filtered_share@1`: of the tokens that are measured, the share that the conditions on the pair
+    select, in [0, 1]. `dropped_share@1`: of all tokens, the share that `skip_first` and
+    `max_norm_ratio` leave out, in [0, 1]. Both are undefined without tokens.
     """
 
     def __init__(self, where: Where, site: Site) -> None:
@@ -65,7 +66,7 @@ class FilteredShare:
             self.values += (MetricValue("dropped_share@1", "share", "tokens", no_tokens),)
 
     def sums(self, batch: Batch, side: Side) -> Mapping[str, Tensor]:
-        """Tokens, those that are left, and those that count, by document."""
+        """By document: all tokens, those that are measured, and those that are selected."""
         assert batch.right is not None
         left, right = batch.left.x(self._site), batch.right.x(self._site)
         document = batch.document.cpu()
@@ -94,7 +95,7 @@ class FilteredShare:
         }
 
     def value(self, sums: Mapping[str, np.ndarray]) -> Sequence[np.ndarray]:
-        """Shares; NaN without tokens."""
+        """The shares; NaN without tokens."""
         with np.errstate(invalid="ignore", divide="ignore"):
             shares = [sums["counted"] / sums["kept"]]
             if len(self.values) > 1:

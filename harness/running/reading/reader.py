@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import chain
 
 import torch
-from torch import Tensor
 
-from harness.contract import Activations, Batch, Model, Sae, Site, Stream, Tokens
+from harness.contract import Activations, Batch, Model, Sae, Site, Stream, Tokens, Where
 from harness.errors import ModelError
 from harness.running.reading.filters import chosen, no_sink
 from harness.running.reading.rows import Measured, Row, aligned, check_aligned, measured
-from harness.running.reading.sides import ModelSide, SelectedSide
+from harness.running.reading.sides import Forward, ModelSide, SelectedSide
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """A stream, and what the jobs that read it ask of it."""
+    """A stream, and everything that its jobs need of it."""
 
     stream: Stream
     sites: frozenset[Site] = frozenset()
@@ -27,11 +28,37 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class _Read:
-    """What one model made of one rendering."""
+class _Source:
+    """Where the activations of one side of a stream come from."""
 
-    activations: Activations
-    rows: Sequence[Row]
+    view: str
+    model: Model
+    own: bool
+    """Whether the model reads its own rendering of the documents, and not the left side's."""
+
+    @property
+    def key(self) -> tuple[int, bool]:
+        """The same for sources that one forward serves."""
+        return id(self.model), self.own
+
+
+@dataclass(frozen=True)
+class _Needed:
+    """What all streams together need of a source."""
+
+    sites: Sequence[Site]
+    logits: bool
+    shared: frozenset[tuple[str, Site]]
+    """SAEs, each with its site, that streams with different filters have encoded."""
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """The tokens that a stream measures, as places in the left side's rows."""
+
+    tokens: Measured
+    key: tuple[object, ...]
+    """The same for streams that measure the same tokens."""
 
 
 @dataclass(frozen=True)
@@ -44,198 +71,193 @@ class Reader:
     saes: Mapping[str, Sae]
     sae_sites: Mapping[str, Site]
 
-    def read(self, rows: Sequence[Row], other: Sequence[Row] | None = None) -> Iterator[Batch]:
-        """One batch for each stream, from one forward of each model.
+    def read(self, rows: Sequence[Row], other: Sequence[Row] | None = None) -> dict[Stream, Batch]:
+        """The batch of each stream, from one forward of each model.
 
-        `other` is the right side's own rendering of the same documents, where there is one.
+        `other` is the right side's own rendering of the same documents, where it has one. Raises
+        ModelError where the two renderings do not have the same measured tokens, where a token is
+        not in a model's vocabulary, and for activations that are not finite.
         """
         if other is not None:
             check_aligned(rows, other, f"pair of {self.wanted[0].stream.view} and its right side")
-        found: dict[tuple[int, bool], _Read] = {}
+        forwards: dict[tuple[int, bool], Forward] = {}
+        for source in chain.from_iterable(self.sources.values()):
+            if source.key not in forwards:
+                mine = other if source.own and other is not None else rows
+                forwards[source.key] = _forward(source, self.needed[source.key], mine)
+        read = _ReadRows(self, rows, other, forwards)
+        return {stream: read.batch(stream) for stream in self.sources}
+
+    @cached_property
+    def sources(self) -> Mapping[Stream, Sequence[_Source]]:
+        """By stream, where its sides come from: left, and right where it is a pair."""
+        return {one.stream: list(self._sources(one.stream)) for one in self.wanted}
+
+    @cached_property
+    def needed(self) -> Mapping[tuple[int, bool], _Needed]:
+        """By the key of a source, what all streams together need of it."""
+        users: dict[tuple[int, bool], list[Wanted]] = {}
         for one in self.wanted:
-            for view, own in self._sides(one.stream):
-                self._forward(found, view, own, other if own and other is not None else rows)
-        documents = tuple(part.tokens.example for row in rows for part in row.parts)
-        sides: dict[tuple[object, ...], ModelSide] = {}
-        for one in self.wanted:
-            yield self._batch(one, found, rows, other, documents, sides)
+            for source in self.sources[one.stream]:
+                users.setdefault(source.key, []).append(one)
+        return {key: _needed(some) for key, some in users.items()}
 
-    def _sides(self, stream: Stream) -> list[tuple[str, bool]]:
-        """The views of a stream, each with whether it has a rendering of its own."""
-        right = [(stream.right, stream.align == "span")] if stream.right is not None else []
-        return [(stream.view, False), *right]
+    def _sources(self, stream: Stream) -> Iterator[_Source]:
+        yield _Source(stream.view, self.models[stream.view], own=False)
+        if stream.right is not None:
+            own = stream.align == "span"
+            yield _Source(stream.right, self.models[stream.right], own)
 
-    def _forward(
-        self, found: dict[tuple[int, bool], _Read], view: str, own: bool, rows: Sequence[Row]
-    ) -> None:
-        model = self.models[view]
-        key = (id(model), own)
-        if key in found:
-            return
-        wanting = [
-            one
-            for one in self.wanted
-            for name, its in self._sides(one.stream)
-            if its == own and self.models[name] is model
-        ]
-        sites = sorted({site for one in wanting for site in one.sites}, key=str)
-        logits = any(one.logits for one in wanting)
-        tokens = [row.tokens for row in rows]
-        self._check_vocabulary(view, model, tokens)
-        activations = model.activations(tokens, sites, logits=logits)
-        self._check_finite(view, activations, rows)
-        found[key] = _Read(activations, rows)
 
-    def _batch(
+def _needed(users: Sequence[Wanted]) -> _Needed:
+    filters: dict[tuple[str, Site], set[Where]] = {}
+    for one in users:
+        for key in one.encoded:
+            filters.setdefault(key, set()).add(one.stream.where)
+    return _Needed(
+        sorted({site for one in users for site in one.sites}, key=str),
+        any(one.logits for one in users),
+        frozenset(key for key, found in filters.items() if len(found) > 1),
+    )
+
+
+def _forward(source: _Source, needed: _Needed, rows: Sequence[Row]) -> Forward:
+    """Lets the model of a source read the rows, once for all that is needed of it."""
+    tokens = [row.tokens for row in rows]
+    _check_vocabulary(source, tokens)
+    activations = source.model.activations(tokens, needed.sites, logits=needed.logits)
+    _check_finite(source, activations, rows)
+    return Forward(activations, rows)
+
+
+class _ReadRows:
+    """Rows that all models have read: makes the batches of streams, and each side once.
+
+    The same tokens of the same source are one side, encoded once for all streams.
+    """
+
+    def __init__(
         self,
-        wanted: Wanted,
-        found: Mapping[tuple[int, bool], _Read],
+        reader: Reader,
         rows: Sequence[Row],
         other: Sequence[Row] | None,
-        documents: tuple[str, ...],
-        sides: dict[tuple[object, ...], ModelSide],
-    ) -> Batch:
-        stream, where = wanted.stream, wanted.stream.where
-        views = self._sides(stream)
-        # What is special to either side is measured on neither.
-        masked = frozenset().union(*(self.models[view].masked_ids for view, _ in views))
-        kept = measured(rows, stream, masked)
-        policy: tuple[object, ...] = (stream.tokens, masked, where.skip_first)
-        if where.max_norm_ratio is not None:
-            site = _site(where.site)
-            there = [
-                self._tokens(kept, own, rows, other).of(
-                    found[id(self.models[view]), own].activations, site
-                )
-                for view, own in views
+        forwards: Mapping[tuple[int, bool], Forward],
+    ) -> None:
+        self._reader = reader
+        self._rows = rows
+        self._other = other
+        self._forwards = forwards
+        self._documents = tuple(part.tokens.example for row in rows for part in row.parts)
+        self._sides: dict[tuple[object, ...], ModelSide] = {}
+
+    def batch(self, stream: Stream) -> Batch:
+        """The batch of a stream: its measured tokens on each side, and those its filter selects."""
+        sources = self._reader.sources[stream]
+        choice = self._choice(stream, sources)
+        sides = [self._whole_side(source, choice) for source in sources]
+        selected = torch.arange(len(choice.tokens.ids))
+        if stream.where.selects:
+            left, right = (side.x(_filter_site(stream)) for side in sides)
+            selected = chosen(left, right, stream.where).nonzero().squeeze(1).cpu()
+            sides = [
+                self._selected_side(source, choice, stream, whole, selected)
+                for source, whole in zip(sources, sides, strict=True)
             ]
-            kept = kept.keep(no_sink(there, kept.document, where.max_norm_ratio))
-            policy += (where.max_norm_ratio, site, tuple(id(self.models[v]) for v, _ in views))
-
-        def side(view: str, own: bool) -> ModelSide:
-            model = self.models[view]
-            # The same tokens of the same model are one side, encoded once for all streams.
-            key = (id(model), own, *policy)
-            if key not in sides:
-                places = self._tokens(kept, own, rows, other)
-                sides[key] = self._side(model, found[id(model), own], places)
-            return sides[key]
-
-        whole = [side(*one) for one in views]
-        selected = torch.arange(len(kept.ids))
-        both = whole
-        if where.selects:
-            site = _site(where.site)
-            left, right = (one.x(site) for one in whole)
-            selected = chosen(left, right, where).nonzero().squeeze(1).cpu()
-            both = []
-            for (view, own), one in zip(views, whole, strict=True):
-                key = (id(self.models[view]), own, *policy, where)
-                if key not in sides:
-                    sides[key] = SelectedSide(one, selected, self._shared(view, own))
-                both.append(sides[key])
-        row = kept.document
         return Batch(
             stream.name,
-            documents,
-            row,
+            self._documents,
+            choice.tokens.document,
             selected,
-            both[0],
-            both[1] if len(both) > 1 else None,
-            ids=kept.ids,
-            position=kept.position,
+            sides[0],
+            sides[1] if len(sides) > 1 else None,
+            ids=choice.tokens.ids,
+            position=choice.tokens.position,
         )
 
-    def _tokens(
-        self, kept: Measured, own: bool, rows: Sequence[Row], other: Sequence[Row] | None
-    ) -> Measured:
-        return aligned(rows, other, kept) if own and other is not None else kept
+    def _choice(self, stream: Stream, sources: Sequence[_Source]) -> _Choice:
+        """The measured tokens, without sinks of massive norm where the stream leaves them out."""
+        where = stream.where
+        # What is special to either side is measured on neither.
+        masked = frozenset[int]().union(*(source.model.masked_ids for source in sources))
+        tokens = measured(self._rows, stream, masked)
+        key: tuple[object, ...] = (stream.tokens, masked, where.skip_first)
+        if where.max_norm_ratio is None:
+            return _Choice(tokens, key)
+        site = _filter_site(stream)
+        sides = [self._forwards[one.key].at(self._places(one, tokens), site) for one in sources]
+        kept = tokens.keep(no_sink(sides, tokens.document, where.max_norm_ratio))
+        models = tuple(id(source.model) for source in sources)
+        return _Choice(kept, (*key, where.max_norm_ratio, site, models))
 
-    def _shared(self, view: str, own: bool) -> _Shared:
-        """What is encoded on this side by streams with different choices of tokens."""
-        users: dict[tuple[str, Site], set[object]] = {}
-        for one in self.wanted:
-            for name, its in self._sides(one.stream):
-                if its == own and self.models[name] is self.models[view]:
-                    for key in one.encoded:
-                        users.setdefault(key, set()).add(one.stream.where)
-        return _Shared(frozenset(key for key, choices in users.items() if len(choices) > 1))
-
-    def _side(self, model: Model, read: _Read, kept: Measured) -> ModelSide:
-        activations = read.activations
-
-        def sequences(site: Site) -> tuple[list[Tensor], Tensor]:
-            found, begins = [], []
-            total = 0
-            for number, row in enumerate(read.rows):
-                for part in row.parts:
-                    start = activations.start[number] + part.begin
-                    found.append(
-                        activations.sites[site][number, start : start + len(part.tokens.ids)]
-                    )
-                    begins.append(total)
-                    total += len(part.tokens.ids)
-            first = torch.tensor(begins, dtype=torch.long)[kept.document]
-            shift = [p.begin for row in read.rows for p in row.parts]
-            return found, first + kept.offset - torch.tensor(shift)[kept.document]
-
-        def logits() -> Tensor:
-            assert activations.logits is not None
-            return kept.at(activations, activations.logits).float()
-
-        return ModelSide(
-            lambda site: kept.of(activations, site),
-            sequences,
-            self.saes,
-            self.sae_sites,
-            model.facts.layers or 0,
-            logits if activations.logits is not None else None,
-        )
-
-    def _check_vocabulary(self, view: str, model: Model, tokens: Sequence[Tokens]) -> None:
-        size = model.facts.vocabulary
-        largest = max((max(prompt.ids) for prompt in tokens if prompt.ids), default=0)
-        if size is not None and largest >= size:
-            raise ModelError(
-                f"views.{view}: token {largest} is beyond the model's vocabulary of {size}. Both "
-                "sides of a pair read the same tokens: choose models that share a tokenizer."
+    def _whole_side(self, source: _Source, choice: _Choice) -> ModelSide:
+        """A side with all measured tokens."""
+        key = (*source.key, *choice.key)
+        if key not in self._sides:
+            self._sides[key] = ModelSide(
+                self._forwards[source.key],
+                self._places(source, choice.tokens),
+                self._reader.saes,
+                self._reader.sae_sites,
+                source.model.facts.layers or 0,
             )
+        return self._sides[key]
 
-    def _check_finite(self, view: str, found: Activations, rows: Sequence[Row]) -> None:
-        for site, values in found.sites.items():
-            # A sum is finite only if everything in it is; one reduction instead of a mask.
-            if torch.isfinite(values.float().abs().sum()):
-                continue
-            for number, row in enumerate(rows):
-                for part in row.parts:
-                    start, prompt = found.start[number] + part.begin, part.tokens
-                    if not torch.isfinite(values[number, start : start + len(prompt.ids)]).all():
-                        raise ModelError(
-                            f"views.{view}: the activations at {site} are not finite for document "
-                            f'{prompt.example} ({prompt.text[:60]!r}). Try dtype = "float32"; '
-                            "if they stay so, the weights are broken."
-                        )
+    def _selected_side(
+        self,
+        source: _Source,
+        choice: _Choice,
+        stream: Stream,
+        whole: ModelSide,
+        selected: torch.Tensor,
+    ) -> ModelSide:
+        """A side with all measured tokens, but with latents of the selected ones alone."""
+        key = (*source.key, *choice.key, stream.where)
+        if key not in self._sides:
+            self._sides[key] = SelectedSide(whole, selected, self._reader.needed[source.key].shared)
+        return self._sides[key]
 
-
-@dataclass(frozen=True)
-class _Shared:
-    """The (SAE, site) that several choices of tokens want encoded."""
-
-    keys: frozenset[tuple[str, Site]]
-
-    def __call__(self, sae: str, site: Site) -> bool:
-        return (sae, site) in self.keys
-
-
-def _site(site: Site | None) -> Site:
-    if site is None:
-        raise ValueError("a filter of tokens needs the site where it looks")
-    return site
+    def _places(self, source: _Source, tokens: Measured) -> Measured:
+        """The same tokens as places in the rows that the source has read."""
+        if not source.own or self._other is None:
+            return tokens
+        return aligned(self._rows, self._other, tokens)
 
 
 def at_depth(stream: Stream, layers: int | None) -> Stream:
-    """The same with the filters' site as a block."""
+    """The stream with its filter's site, where that is a fraction of depth, as a block."""
     site = stream.where.site
     if site is None or not layers:
         return stream
     return replace(stream, where=replace(stream.where, site=site.at(layers)))
+
+
+def _filter_site(stream: Stream) -> Site:
+    if stream.where.site is None:
+        raise ValueError("a filter of tokens needs the site where it looks")
+    return stream.where.site
+
+
+def _check_vocabulary(source: _Source, tokens: Sequence[Tokens]) -> None:
+    size = source.model.facts.vocabulary
+    largest = max((max(prompt.ids) for prompt in tokens if prompt.ids), default=0)
+    if size is not None and largest >= size:
+        raise ModelError(
+            f"views.{source.view}: token {largest} is beyond the model's vocabulary of {size}. "
+            "Both sides of a pair read the same tokens: choose models that share a tokenizer."
+        )
+
+
+def _check_finite(source: _Source, found: Activations, rows: Sequence[Row]) -> None:
+    for site, values in found.sites.items():
+        # A sum is finite only if everything in it is; one reduction instead of a mask.
+        if torch.isfinite(values.float().abs().sum()):
+            continue
+        for number, row in enumerate(rows):
+            for part in row.parts:
+                start, prompt = found.start[number] + part.begin, part.tokens
+                if not torch.isfinite(values[number, start : start + len(prompt.ids)]).all():
+                    raise ModelError(
+                        f"views.{source.view}: the activations at {site} are not finite for "
+                        f"document {prompt.example} ({prompt.text[:60]!r}). Try "
+                        'dtype = "float32"; if they stay so, the weights are broken.'
+                    )

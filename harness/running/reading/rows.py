@@ -1,4 +1,7 @@
-"""What a model reads at once: a prompt, or several documents one after the other."""
+"""The rows that a model reads, and which of their tokens are measured.
+
+A row is one prompt, or several documents one after the other.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from harness.contract import Activations, Site, Stream, Tokens
+from harness.contract import Activations, Stream, Tokens
 from harness.errors import ModelError
 
 
 @dataclass(frozen=True)
 class Part:
-    """A document in a row, which begins at token `begin` of it."""
+    """A document in a row; its first token is token `begin` of the row."""
 
     tokens: Tokens
     begin: int = 0
@@ -23,14 +26,14 @@ class Part:
 
 @dataclass(frozen=True)
 class Row:
-    """A row of a batch: `tokens` is what the model reads, `parts` are the documents in it."""
+    """A row of a batch: the tokens that the model reads, and the documents that they are."""
 
     tokens: Tokens
     parts: tuple[Part, ...]
 
 
-def alone(tokens: Tokens) -> Row:
-    """A document in a row of its own."""
+def one_row(tokens: Tokens) -> Row:
+    """The row of a document that is read by itself."""
     return Row(tokens, (Part(tokens),))
 
 
@@ -40,30 +43,26 @@ def packed(documents: Iterable[Tokens], length: int) -> list[Row]:
     A document is never cut: one that does not fit begins a new row, and one that is longer than
     `length` has a row of its own.
     """
-    rows: list[Row] = []
-    parts: list[Part] = []
+    rows: list[list[Part]] = []
     filled = 0
-
-    def close() -> None:
-        nonlocal parts, filled
-        if parts:
-            ids = tuple(token for part in parts for token in part.tokens.ids)
-            first = parts[0].tokens
-            rows.append(Row(Tokens(first.example, ids, (0, len(ids)), first.text), tuple(parts)))
-        parts, filled = [], 0
-
     for document in documents:
-        if filled + len(document.ids) > length:
-            close()
-        parts.append(Part(document, filled))
+        if not rows or filled + len(document.ids) > length:
+            rows.append([])
+            filled = 0
+        rows[-1].append(Part(document, filled))
         filled += len(document.ids)
-    close()
-    return rows
+    return [_row(parts) for parts in rows]
+
+
+def _row(parts: Sequence[Part]) -> Row:
+    ids = tuple(token for part in parts for token in part.tokens.ids)
+    first = parts[0].tokens
+    return Row(Tokens(first.example, ids, (0, len(ids)), first.text), tuple(parts))
 
 
 @dataclass(frozen=True)
 class Measured:
-    """The tokens of some rows that a stream measures."""
+    """The tokens of some rows that a stream measures; every field has one number a token."""
 
     row: Int[Tensor, " tokens"]
     """For each token, its row of the batch."""
@@ -75,24 +74,20 @@ class Measured:
     """For each token, its place in its document."""
     ids: Int[Tensor, " tokens"]
 
-    def of(self, activations: Activations, site: Site) -> Float[Tensor, "tokens d_site"]:
-        """What stands at a site for these tokens, wherever the padding is."""
-        return self.at(activations, activations.sites[site])
-
-    def at(self, activations: Activations, values: Tensor) -> Float[Tensor, "tokens d"]:
-        """The rows of a padded [batch, pos, d] that belong to these tokens."""
+    def take(self, activations: Activations, values: Tensor) -> Float[Tensor, "tokens d"]:
+        """What belongs to these tokens in `values` [batch, pos, d], padded as `activations` are."""
         start = torch.tensor(activations.start, dtype=torch.long)
         column = start[self.row] + self.offset
         return values[self.row.to(values.device), column.to(values.device)]
 
     def keep(self, which: Tensor) -> Measured:
-        """Some of the tokens, in the same order."""
+        """The tokens that `which` picks, as a mask or as indices."""
         fields = (self.row, self.offset, self.document, self.position, self.ids)
         return Measured(*(field[which] for field in fields))
 
 
 def measured(rows: Sequence[Row], stream: Stream, masked: frozenset[int]) -> Measured:
-    """The tokens that count, by the policy of a stream.
+    """The tokens of some rows that a stream measures; `masked` are ids that none may have.
 
     `last`: the last token of each document, whatever it is. `all`: every token of the span that
     is no BOS, EOS or padding and not at position 0, nor among the first `skip_first`: models
@@ -131,19 +126,16 @@ def same_query(left: Tokens, right: Tokens) -> tuple[Tokens, Tokens]:
 
 
 def check_aligned(left: Sequence[Row], right: Sequence[Row], where: str) -> None:
-    """Refuses two renderings whose measured spans are not the same tokens.
+    """Raises ModelError where two renderings do not have the same tokens in their spans.
 
-    ModelError names the document and the first token that differs.
+    The error names the document and the first token that differs; `where` begins it.
     """
     for one, other in zip(left, right, strict=True):
         for a, b in zip(one.parts, other.parts, strict=True):
             mine = a.tokens.ids[slice(*a.tokens.span)]
             theirs = b.tokens.ids[slice(*b.tokens.span)]
             if mine != theirs:
-                at = next(
-                    (i for i, (x, y) in enumerate(zip(mine, theirs, strict=False)) if x != y),
-                    min(len(mine), len(theirs)),
-                )
+                at = first_difference(mine, theirs)
                 raise ModelError(
                     f"{where}: the two sides do not render the same query. Document "
                     f"{a.tokens.example}: {len(mine)} tokens on the left, {len(theirs)} on the "
@@ -152,12 +144,18 @@ def check_aligned(left: Sequence[Row], right: Sequence[Row], where: str) -> None
                 )
 
 
-def aligned(left: Sequence[Row], right: Sequence[Row], policy: Measured) -> Measured:
-    """The places, in the right side's rows, of tokens measured in the left side's rows."""
+def first_difference(left: Sequence[int], right: Sequence[int]) -> int:
+    """The first place where two lists of ids differ; the length of the shorter if it is a part."""
+    pairs = enumerate(zip(left, right, strict=False))
+    return next((i for i, (x, y) in pairs if x != y), min(len(left), len(right)))
+
+
+def aligned(left: Sequence[Row], right: Sequence[Row], tokens: Measured) -> Measured:
+    """Tokens measured in the left side's rows, as places in the right side's rows."""
     shift = [
         b.tokens.span[0] - a.tokens.span[0] + b.begin - a.begin
         for one, other in zip(left, right, strict=True)
         for a, b in zip(one.parts, other.parts, strict=True)
     ]
-    moved = torch.tensor(shift, dtype=torch.long)[policy.document]
-    return Measured(policy.row, policy.offset + moved, policy.document, policy.position, policy.ids)
+    moved = torch.tensor(shift, dtype=torch.long)[tokens.document]
+    return replace(tokens, offset=tokens.offset + moved)

@@ -1,41 +1,70 @@
-"""One side of a batch: activations of the measured tokens, encoded once for all who ask."""
+"""One side of a batch: activations of the measured tokens, encoded once for all who need them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from harness.contract import Sae, Site
+from harness.contract import Activations, Sae, Site
 from harness.contract.latents import Latents, joined
+from harness.running.reading.rows import Measured, Row
 
-Sequences = Callable[[Site], tuple[list[Tensor], Tensor]]
-"""All tokens of every document at a site, and the places of the measured ones among them."""
+
+@dataclass(frozen=True)
+class Forward:
+    """What one model has at the rows that it read."""
+
+    activations: Activations
+    rows: Sequence[Row]
+
+    def at(self, tokens: Measured, site: Site) -> Float[Tensor, "tokens d_site"]:
+        """Activations of some tokens at a site, in the model's own precision."""
+        return tokens.take(self.activations, self.activations.sites[site])
+
+    def documents(self, site: Site) -> list[Float[Tensor, "document d_site"]]:
+        """Activations of all tokens of each document at a site."""
+        values, found = self.activations.sites[site], []
+        for number, row in enumerate(self.rows):
+            for part in row.parts:
+                start = self.activations.start[number] + part.begin
+                found.append(values[number, start : start + len(part.tokens.ids)])
+        return found
+
+    def places(self, tokens: Measured) -> Int[Tensor, " tokens"]:
+        """The places of some tokens where all documents stand one after the other."""
+        begins, shift, total = [], [], 0
+        for row in self.rows:
+            for part in row.parts:
+                begins.append(total)
+                shift.append(part.begin)
+                total += len(part.tokens.ids)
+        moved = torch.tensor(begins, dtype=torch.long) - torch.tensor(shift, dtype=torch.long)
+        return moved[tokens.document] + tokens.offset
 
 
 class ModelSide:
-    """The activations of one model on one choice of tokens. Encodes lazily, each (SAE, site) once.
+    """The activations of one model at some tokens. Encodes lazily, each (SAE, site) once.
 
-    A side that only some tokens of another are selected from has that one as its `whole`; where
-    an SAE is wanted on both, the other one encodes and this one takes its rows.
+    Sites may be fractions of depth; `layers` is the model's number of blocks, 0 where unknown.
     """
 
     def __init__(
         self,
-        values: Callable[[Site], Float[Tensor, "tokens d"]],
-        sequences: Sequences,
+        forward: Forward,
+        tokens: Measured,
         saes: Mapping[str, Sae],
         sae_sites: Mapping[str, Site],
         layers: int,
-        logits: Callable[[], Tensor] | None = None,
     ) -> None:
-        self._values = values
-        self._sequences = sequences
+        self._forward = forward
+        self._tokens = tokens
         self._saes = saes
         self._sae_sites = sae_sites
         self._layers = layers
-        self._logits = logits
         self._float: dict[Site, Tensor] = {}
         self._latents: dict[tuple[str, Site], Latents] = {}
         self._reconstructions: dict[tuple[str, Site], Tensor] = {}
@@ -44,24 +73,25 @@ class ModelSide:
         """Activations at a site, float32."""
         site = site.at(self._layers)
         if site not in self._float:
-            self._float[site] = self._values(site).float()
+            self._float[site] = self._forward.at(self._tokens, site).float()
         return self._float[site]
 
     def logits(self) -> Float[Tensor, "tokens vocab"]:
-        """Next-token logits of all measured tokens, float32."""
-        if self._logits is None:
+        """Next-token logits of all measured tokens, float32; ValueError where none were read."""
+        activations = self._forward.activations
+        if activations.logits is None:
             raise ValueError("logits were not asked for: say so in Reads.logits or on_logits")
-        return self._logits()
+        return self._tokens.take(activations, activations.logits).float()
 
     def latents(self, sae: str, site: Site | None = None) -> Latents:
-        """Latents of the selected tokens; encoded once, whoever asks."""
+        """Latents of the selected tokens, encoded at the first call."""
         key = self._key(sae, site)
         if key not in self._latents:
             self._latents[key] = self._encoded(*key)
         return self._latents[key]
 
     def reconstruction(self, sae: str, site: Site | None = None) -> Float[Tensor, "selected d"]:
-        """x̂ of the selected tokens; decoded once, whoever asks."""
+        """x̂ of the selected tokens, decoded at the first call."""
         key = self._key(sae, site)
         if key not in self._reconstructions:
             self._reconstructions[key] = self._decoded(*key)
@@ -79,8 +109,8 @@ class ModelSide:
         encoder = self._saes[sae]
         if not encoder.facts.needs_sequence:
             return encoder.encode(self.x(site))
-        documents, places = self._sequences(site)
-        return joined([encoder.encode(x.float()) for x in documents]).take(places)
+        documents = [encoder.encode(x.float()) for x in self._forward.documents(site)]
+        return joined(documents).take(self._forward.places(self._tokens))
 
     def _decoded(self, sae: str, site: Site) -> Tensor:
         return self._saes[sae].reconstruct(self.latents(sae, site))
@@ -90,21 +120,20 @@ class ModelSide:
 
 
 class SelectedSide(ModelSide):
-    """A side of which only some tokens are selected: `x` has all of them, latents only these."""
+    """A side with latents of only some tokens of another, its `whole`; `x` has all of them.
+
+    `shared` are the SAEs, each with its site, that others want of the whole, or of other tokens
+    of it: there the whole encodes and decodes once, and this side takes its rows.
+    """
 
     def __init__(
         self,
         whole: ModelSide,
         selected: Int[Tensor, " selected"],
-        shared: Callable[[str, Site], bool],
+        shared: frozenset[tuple[str, Site]],
     ) -> None:
         super().__init__(
-            whole._values,
-            whole._sequences,
-            whole._saes,
-            whole._sae_sites,
-            whole._layers,
-            whole._logits,
+            whole._forward, whole._tokens, whole._saes, whole._sae_sites, whole._layers
         )
         self._float = whole._float
         self._whole = whole
@@ -113,13 +142,13 @@ class SelectedSide(ModelSide):
 
     def _encoded(self, sae: str, site: Site) -> Latents:
         encoder = self._saes[sae]
-        if self._shared(sae, site) or encoder.facts.needs_sequence:
+        if (sae, site) in self._shared or encoder.facts.needs_sequence:
             return self._whole.latents(sae, site).take(self._selected)
         x = self.x(site)
         return encoder.encode(x[self._selected.to(x.device)])
 
     def _decoded(self, sae: str, site: Site) -> Tensor:
-        if self._shared(sae, site):
+        if (sae, site) in self._shared:
             x_hat = self._whole.reconstruction(sae, site)
             return x_hat[self._selected.to(x_hat.device)]
         return super()._decoded(sae, site)

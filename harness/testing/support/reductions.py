@@ -130,7 +130,7 @@ def saved_and_read(state: State) -> State:
     """The state as a rerun finds it on the disk."""
     with tempfile.TemporaryDirectory() as folder:
         file = PassStates(Path(folder) / "state", "check")
-        file.save(Saved(0, "", 0, [{"": state}]))
+        file.save(Saved(0, "", [{"": state}]))
         back = file.load()
     assert back is not None, "a state that was saved goes on the same: it cannot be read"
     return back.states[0].get("", {})

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, strategies as st
 
 from harness.contract import Completion, Receipt
-from harness.running.experiments.journal import Journal, merged_receipt
+from harness.running.experiments.journal import Journal
+from harness.running.experiments.receipts import merged_receipt
 from harness.store.keys import key_of
 
 ONE = Completion("hello\n\u2028 ☃ \ud83d", 3, stopped=True)

@@ -16,8 +16,9 @@ from harness.contract import Direction, Outcome, Record, Site, Stream, Tokens
 from harness.errors import ModelError
 from harness.planning.planner import plan
 from harness.planning.steps import Job, MetricJob, ReductionJob, SentinelJob
-from harness.running.passes.run import Finished, run_pass
-from harness.running.reading.rows import alone, measured
+from harness.running.passes.jobs import Finished
+from harness.running.passes.run import run_pass
+from harness.running.reading.rows import measured, one_row
 from harness.running.session import Session
 
 MakeSession = Callable[..., Session]
@@ -56,7 +57,7 @@ def records(session: Session) -> list[Record]:
 
 
 def vector(session: Session, name: str) -> np.ndarray:
-    direction = session.direction(name, {})
+    direction = session.directions.direction(name, {})
     assert isinstance(direction, Direction), direction
     return direction.vectors[0]
 
@@ -67,7 +68,7 @@ def reference(
     """The sum of the activations of the tokens that `keep(text, position, length)`, one by one."""
     model: Any = session.view_model(view)
     total = np.zeros(fakes.WIDTH)
-    for prompt in session.rendered(view, "web"):
+    for prompt in session.prompts.rendered(view, "web"):
         x = model.at(site, prompt).double().numpy()
         text = "^" + prompt.text
         total += sum((x[i] for i in range(len(x)) if keep(text, i, len(x))), np.zeros(fakes.WIDTH))
@@ -134,7 +135,7 @@ def test_two_sweeps_share_the_state_of_one_pass(session: MakeSession) -> None:
     passed(made)
     assert len(fakes.LAB.started) == 1
     assert len({id(job) for job, _ in fakes.LAB.batches}) == 1
-    one, two, five = (found.direction.vectors for found in made.found["a"])  # type: ignore[union-attr]
+    one, two, five = (found.direction.vectors for found in made.directions.found["a"])  # type: ignore[union-attr]
     assert np.array_equal(two, 2 * one)
     assert np.array_equal(five, 5 * one)
 
@@ -222,7 +223,7 @@ def test_the_tokens_that_count(
     which: str, prompts: Sequence[Tokens], expected: list[tuple[int, int]]
 ) -> None:
     stream = Stream("s", "v", "d", tokens=which)  # type: ignore[arg-type]
-    found = measured([alone(prompt) for prompt in prompts], stream, frozenset({PAD, BOS, EOS}))
+    found = measured([one_row(prompt) for prompt in prompts], stream, frozenset({PAD, BOS, EOS}))
     assert list(zip(found.row.tolist(), found.offset.tolist(), strict=True)) == expected
     assert found.row.dtype == found.offset.dtype == torch.long
 
@@ -263,7 +264,7 @@ def test_both_sides_of_a_pair_read_the_tokens_of_the_left_one(session: MakeSessi
     told = session(text, "pairs.p.right=told", "models.chat.scale=1")
     gaps = [r for r in records(told) if r.id.startswith("gap")]
     assert [record.value for record in gaps] == [0.0] * 3
-    assert not any(view == "told" for view, _ in told._rendered)
+    assert not any(view == "told" for view, _ in told.prompts._rendered)
     plain = session(PAIR + ALL_METRICS, "models.chat.scale=1")
     assert [r.value for r in records(plain)] == [r.value for r in records(told)]
 
@@ -310,7 +311,7 @@ def test_activations_that_are_not_finite_are_an_error_that_names_the_document(
 ) -> None:
     monkeypatch.setattr(fakes, "WEB", ["fine", "bad ∞ text", "longer and fine as well"])
     made = session(PAIR + ALL_METRICS, f"models.base.padding={padding}")
-    bad = made.examples("web")[1]
+    bad = made.data.examples("web")[1]
     with pytest.raises(ModelError, match=r"views\.base: .*not finite.*bad ∞ text") as caught:
         passed(made)
     assert bad.id in str(caught.value)
@@ -379,7 +380,7 @@ def test_a_sweep_is_started_with_the_variant_of_the_same_axes(
     plain = reference(
         made, "chat", Site("resid_post", 2), lambda text, i, n: i > 0 and text[i] not in "^|_"
     )
-    for found in made.found["b"]:
+    for found in made.directions.found["b"]:
         value = found.axes[swept]
         assert isinstance(value, int)
         assert isinstance(found.direction, Direction)
@@ -392,7 +393,9 @@ def test_the_outcomes_of_a_pass_come_in_the_order_of_its_jobs(session: MakeSessi
     made = session(PAIR + ALL_METRICS + probe("a", SWEEP))
     found = passed(made)
     assert [type(job) for job, _ in found] == [ReductionJob] * 3 + [MetricJob] * 12
-    assert [axes for axes in (f.axes for f in made.found["a"])] == [{"scale": n} for n in (1, 2, 3)]
+    assert [axes for axes in (f.axes for f in made.directions.found["a"])] == [
+        {"scale": n} for n in (1, 2, 3)
+    ]
 
 
 # ── Preflight ────────────────────────────────────────────────────────────────────────────────────

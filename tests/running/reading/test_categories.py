@@ -145,7 +145,7 @@ def test_nor_on_the_order_of_the_rows(session: MakeSession, tmp_path: Path) -> N
 
 def test_a_batch_is_of_one_category(session: MakeSession) -> None:
     passed(session(PAIR))
-    kinds = {e.id: e.fields["kind"] for e in session(PAIR).examples("kinds")}
+    kinds = {e.id: e.fields["kind"] for e in session(PAIR).data.examples("kinds")}
     assert fakes.LAB.batches
     for _, batch in fakes.LAB.batches:
         assert len({kinds[document] for document in batch.documents}) == 1
@@ -168,10 +168,14 @@ def test_the_sentinel_looks_at_everything_at_once(session: MakeSession) -> None:
 def test_arrays_are_kept_for_each_category_and_variant(session: MakeSession) -> None:
     made = session(PAIR)
     passed(made)
-    axes = [(one.axes.get("scale"), one.axes.get("domain")) for one in made.arrays]
+    axes = [(one.axes.get("scale"), one.axes.get("domain")) for one in made.directions.arrays]
     kinds = ["one", "three", "two", None]
     assert sorted(axes, key=str) == sorted(((s, k) for s in (1, 3) for k in kinds), key=str)
-    by_kind = {one.axes.get("domain"): one.values for one in made.arrays if one.axes["scale"] == 1}
+    by_kind = {
+        one.axes.get("domain"): one.values
+        for one in made.directions.arrays
+        if one.axes["scale"] == 1
+    }
     parts = [by_kind[kind]["counts"] for kind in kinds[:3]]
     assert np.array_equal(sum(parts), by_kind[None]["counts"])
 

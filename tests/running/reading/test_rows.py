@@ -12,7 +12,14 @@ from hypothesis import given, settings, strategies as st
 from fakes import BOS, EOS, PAD
 from harness.contract import Activations, Site, Stream, Tokens, Where
 from harness.errors import ModelError
-from harness.running.reading.rows import aligned, alone, check_aligned, measured, packed, same_query
+from harness.running.reading.rows import (
+    aligned,
+    check_aligned,
+    measured,
+    one_row,
+    packed,
+    same_query,
+)
 
 MASKED = frozenset({PAD, BOS, EOS})
 STREAM = Stream("s", "v", "d")
@@ -67,7 +74,7 @@ def test_packed_or_not_the_same_tokens_count(
             and one.ids[place] not in MASKED
         )
     ]
-    for rows in (packed(many, length), [alone(one) for one in many]):
+    for rows in (packed(many, length), [one_row(one) for one in many]):
         found = measured(rows, stream, MASKED)
         keys = zip(
             found.document.tolist(), found.position.tolist(), found.ids.tolist(), strict=True
@@ -91,7 +98,7 @@ def test_values_are_found_on_either_side_of_the_padding(many: list[Tokens], leng
             start.append(begin)
             x[number, begin : begin + len(row.tokens.ids), 0] = torch.tensor(row.tokens.ids).float()
         activations = Activations({SITE: x}, tuple(start))
-        assert found.of(activations, SITE)[:, 0].tolist() == found.ids.tolist()
+        assert found.take(activations, activations.sites[SITE])[:, 0].tolist() == found.ids.tolist()
 
 
 def test_no_row_at_all_measures_nothing() -> None:
@@ -121,7 +128,7 @@ def test_both_sides_measure_the_same_query_tokens(
 ) -> None:
     """Also where one side has no context, so that its span has the BOS in it."""
     one, other = same_query(prompt(left), prompt(right))
-    rows, others = [alone(one)], [alone(other)]
+    rows, others = [one_row(one)], [one_row(other)]
     check_aligned(rows, others, "here")
     mine = measured(rows, STREAM, MASKED)
     theirs = aligned(rows, others, mine)
@@ -137,7 +144,7 @@ def test_the_first_token_of_either_side_is_never_measured(swap: bool) -> None:
     short = Tokens("x", QUERY, (0, 3), "")
     long = Tokens("x", (5, 6, *QUERY), (2, 5), "")
     sides = same_query(long, short) if swap else same_query(short, long)
-    rows, others = [alone(sides[0])], [alone(sides[1])]
+    rows, others = [one_row(sides[0])], [one_row(sides[1])]
     check_aligned(rows, others, "here")
     mine = measured(rows, STREAM, MASKED)
     assert mine.ids.tolist() == [12, 13]
@@ -159,7 +166,7 @@ def test_the_first_token_of_either_side_is_never_measured(swap: bool) -> None:
 def test_spans_that_differ_by_one_token_are_refused(left: Tokens, right: Tokens, said: str) -> None:
     one, other = same_query(left, right)
     with pytest.raises(ModelError, match=rf"here: (.|\n)*Document x: (.|\n)*{said}"):
-        check_aligned([alone(one)], [alone(other)], "here")
+        check_aligned([one_row(one)], [one_row(other)], "here")
 
 
 @settings(deadline=None)
@@ -172,8 +179,8 @@ def test_every_token_of_every_document_is_found_on_the_other_side(
     for number, (left, right, query) in enumerate(lengths):
         ids = tuple(1000 * (number + 1) + i for i in range(query))
         one, other = same_query(prompt((7,) * left, ids), prompt((8,) * right, ids))
-        rows.append(alone(one))
-        others.append(alone(other))
+        rows.append(one_row(one))
+        others.append(one_row(other))
     check_aligned(rows, others, "here")
     mine = measured(rows, STREAM, MASKED)
     theirs = aligned(rows, others, mine)

@@ -166,7 +166,7 @@ def latents_by_hand(session: MakeSession, low: float | None = None) -> dict[str,
     for view in ("base", "chat"):
         model: Any = made.view_model(view)
         total = 0
-        for prompt in made.render("base", made.examples("web")):
+        for prompt in made.prompts.render("base", made.data.examples("web")):
             x = model.at(Site("resid_post", 2), prompt).cumsum(0)
             total += sum(
                 int((x[place] != 0).sum())
@@ -191,7 +191,9 @@ def test_an_sae_that_needs_sequences_sees_whole_documents(
         assert value(found, "active", view=view).value == pytest.approx(plain[view], abs=1e-12)
         assert value(found, "active_low", view=view).value == pytest.approx(low[view], abs=1e-12)
     sae: Any = made.saes["mid"]
-    lengths = sorted(len(prompt.ids) for prompt in made.render("base", made.examples("web")))
+    lengths = sorted(
+        len(prompt.ids) for prompt in made.prompts.render("base", made.data.examples("web"))
+    )
     assert sorted(sae.encoded) == sorted([*lengths, *lengths])
 
 

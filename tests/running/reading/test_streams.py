@@ -17,7 +17,7 @@ from harness.contract import Example, Prompt, Stream
 from harness.errors import ModelError
 from harness.planning.steps import SentinelJob
 from harness.running.preflight import sentinel_failures
-from harness.running.reading.rows import aligned, alone, check_aligned, measured, same_query
+from harness.running.reading.rows import aligned, check_aligned, measured, one_row, same_query
 from harness.running.session import Session
 
 MakeSession = Callable[..., Session]
@@ -32,7 +32,7 @@ MakeSession = Callable[..., Session]
 def test_packed_rows_give_what_rows_of_their_own_give(
     session: MakeSession, pack: int, more: tuple[str, ...], padding: str
 ) -> None:
-    """Where activations depend on the token alone."""
+    """Where activations depend on the token one_row."""
     plain = bare(records(session(pair(), *ANY_PLACE)))
     sides = [f"models.{m}.padding={padding}" for m in ("base", "chat")]
     packed = bare(records(session(pair(f"pack = {pack}"), *ANY_PLACE, *more, *sides)))
@@ -73,7 +73,7 @@ def test_what_is_not_finite_in_a_packed_row_is_named(
         ModelError, match=r"not finite for document (\w+) \('bad ∞ text'\)"
     ) as caught:
         passed(made)
-    assert made.examples("web")[2].id in str(caught.value)
+    assert made.data.examples("web")[2].id in str(caught.value)
 
 
 def test_rows_longer_than_the_model_reads_are_refused(problems: Callable[..., list[str]]) -> None:
@@ -102,7 +102,7 @@ SIDES = [("base", "shown"), ("shown", "base"), ("other", "shown"), ("shown", "ot
 def test_the_query_is_the_same_tokens_with_and_without_its_context(
     session: MakeSession, left: str, right: str, padding: str, batch: int
 ) -> None:
-    """Both models are alike and see the token alone: one token off, and there is a gap."""
+    """Both models are alike and see the token one_row: one token off, and there is a gap."""
     text = SPAN + pair("align = 'span'")
     more = (
         *ANY_PLACE,
@@ -153,7 +153,7 @@ def test_queries_that_are_not_the_same_are_refused(session: MakeSession, templat
     text = SPAN + pair("align = 'span'")
     more = ("pairs.p.left=other", "pairs.p.right=shown", f"views.shown.prompt.template={template}")
     made = session(text, *more)
-    first = min(made.examples("web"), key=lambda example: len(example.text))
+    first = min(made.data.examples("web"), key=lambda example: len(example.text))
     with pytest.raises(ModelError, match="do not render the same query") as caught:
         passed(made)
     said = str(caught.value)
@@ -248,7 +248,7 @@ def test_queries_line_up_under_real_chat_templates(tokenizer: Any, family: str, 
     with_shots = render(examples, Prompt(style="chat", demonstrations=demonstrations))
     for a, b in ((bare_ones, with_shots), (with_shots, bare_ones)):
         sides = [same_query(x, y) for x, y in zip(a, b, strict=True)]
-        left, right = [alone(x) for x, _ in sides], [alone(y) for _, y in sides]
+        left, right = [one_row(x) for x, _ in sides], [one_row(y) for _, y in sides]
         check_aligned(left, right, "here")
         mine = measured(left, Stream("s", "v", "d"), frozenset(tokenizer.all_special_ids))
         theirs = aligned(left, right, mine)
@@ -263,4 +263,4 @@ def test_queries_line_up_under_real_chat_templates(tokenizer: Any, family: str, 
                 for _, y in sides
             ]
             with pytest.raises(ModelError):
-                check_aligned(left, [alone(y) for y in slipped], "here")
+                check_aligned(left, [one_row(y) for y in slipped], "here")

@@ -1,0 +1,45 @@
+"""What every step of a run is given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.contract import Findings, Options, Tools
+from harness.running.ledger import Ledger
+from harness.running.progress import Progress, Tick
+from harness.running.session import Session
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """A run while it goes on: what it loads, what it has found, and where it writes."""
+
+    session: Session
+    ledger: Ledger
+    folder: Path
+    progress: Progress
+
+    @contextmanager
+    def stage(self, name: str, total: int) -> Iterator[Tick]:
+        """A stage of `total` things: shown as progress, and counted in the usage of the run."""
+        with self.session.usage.stage(name), self.progress.stage(name, total) as tick:
+            yield tick
+
+    def tools(self, options: Options, tick: Tick) -> Tools:
+        """What a plugin with these options works with, and a folder for what judges have said."""
+        return self.session.tools(options, self.folder / "work" / "verdicts", tick)
+
+    def findings(self, options: Options) -> Findings:
+        """What the run has found so far, for an analysis or a source of labels."""
+        session, ledger = self.session, self.ledger
+        return Findings(
+            tuple(ledger.records),
+            {**ledger.tables},
+            tuple(session.directions.arrays),
+            {name: sae.facts for name, sae in session.saes.items()},
+            self.tools(options, lambda done: None),
+            session.task.spec.seed,
+        )

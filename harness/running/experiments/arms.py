@@ -1,0 +1,63 @@
+"""The arms of an experiment: each an intervention along one direction, and the one without."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from harness.contract import Answer, Arm, Axes, Receipt, Undefined
+from harness.planning.steps import Generation, PlannedArm
+from harness.running.interventions import DirectedIntervention
+from harness.running.session import Session
+from harness.store.keys import key_of
+from harness.task.task import NO_EDIT
+
+
+@dataclass(frozen=True)
+class ReadyArm:
+    """An arm whose direction was found: its edits, and a hash of all that they depend on."""
+
+    planned: PlannedArm
+    arm: Arm
+    key: str
+
+
+@dataclass(frozen=True)
+class ArmOutcome:
+    """What came out of one arm: answers in the order of the data, or why there are none."""
+
+    planned: PlannedArm
+    answers: tuple[Answer, ...] = ()
+    receipt: Receipt | None = None
+    idle: bool = False
+    """Whether its edits change nothing on purpose."""
+    undefined: str | None = None
+
+    def axes(self, axes: Axes, **own: str) -> Axes:
+        """The axes of a record of this arm: `axes`, its direction, `own`, and its sweep's.
+
+        An axis of the sweep that is there already is called `direction_<name>`.
+        """
+        known = {**axes, "direction": self.planned.direction, **own}
+        swept = self.planned.axes.items()
+        return {**known, **{f"direction_{k}" if k in known else k: v for k, v in swept}}
+
+
+def ready_arms(session: Session, work: Generation) -> list[ReadyArm | ArmOutcome]:
+    """The arms of an experiment in order: ready to run, or undefined where no direction was found.
+
+    Raises ModelError where an intervention makes no sense on the experiment's model.
+    """
+    return [_arm(session, work, planned) for planned in work.arms]
+
+
+def _arm(session: Session, work: Generation, planned: PlannedArm) -> ReadyArm | ArmOutcome:
+    if planned.direction == NO_EDIT:
+        return ReadyArm(planned, Arm(planned.label, idle=True), key_of("no edit"))
+    direction = session.directions.variant(planned.direction, planned.axes)
+    if isinstance(direction, Undefined):
+        return ArmOutcome(planned, undefined=direction.reason)
+    entry = session.task.interventions[work.experiment]
+    model = session.view_model(session.task.spec.experiments[work.experiment].view)
+    sae = direction.sae if entry.options.on_sae else None
+    made = DirectedIntervention(entry, direction, session.sae(sae) if sae is not None else None)
+    return ReadyArm(planned, made.arm(planned.label, model), made.fingerprint)

@@ -1,0 +1,119 @@
+"""An experiment from its arms to its records: completions and their verdicts, and benchmarks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from typing import Any
+
+from harness.contract import JSON, BenchmarkOptions, InterventionOptions
+from harness.planning.steps import Generation, PlannedArm
+from harness.results.tables import COMPLETIONS
+from harness.running.context import RunContext
+from harness.running.experiments.arms import ArmOutcome
+from harness.running.experiments.benchmarks import benchmarks, measure
+from harness.running.experiments.completions import generate
+from harness.running.experiments.journal import Journal
+from harness.running.experiments.receipts import merged_receipt, receipt_failures, receipt_records
+from harness.running.experiments.verdicts import judge, samples, verdict_records
+from harness.store.files import write_text
+from harness.task.task import Entry
+
+
+def run_experiment(context: RunContext, work: Generation) -> None:
+    """Runs the benchmarks of an experiment, then makes its completions and has them judged.
+
+    Every completion is written to `samples/<experiment>.jsonl`. Edits that did not do what they
+    are for become problems of the context.
+    """
+    task = context.session.task
+    spec = task.spec.experiments[work.experiment]
+    axes: dict[str, JSON] = {"experiment": work.experiment, "view": spec.view}
+    intervention = task.interventions.get(work.experiment)
+    options = _record_options(intervention) if intervention is not None else {}
+    _run_benchmarks(context, work, axes, options)
+    judges = [
+        entry
+        for entry in (task.evaluators[name] for name in spec.evaluators)
+        if not isinstance(entry.options, BenchmarkOptions)
+    ]
+    if judges:
+        assert spec.data is not None
+        axes = {**axes, "data": spec.data}
+        outcomes = _complete(context, work)
+        context.ledger.problems += receipt_failures(f"experiments.{work.experiment}", outcomes)
+        context.ledger.records += receipt_records(outcomes, axes, options)
+        _judge(context, work, judges, outcomes, axes)
+
+
+def record_edited_views(context: RunContext) -> None:
+    """Adds what the edits of views did while they were read, as records and problems."""
+    task = context.session.task
+    for name, model in context.session.edited.items():
+        edit = task.spec.views[name].edit
+        assert edit is not None
+        receipt = merged_receipt(name, model.receipts) if model.receipts else None
+        outcome = ArmOutcome(PlannedArm(edit.direction, edit.at), (), receipt, model.idle)
+        options = _record_options(task.edits[name])
+        context.ledger.records += receipt_records([outcome], {"view": name}, options)
+        context.ledger.problems += receipt_failures(f"views.{name}.edit", [outcome])
+
+
+def _record_options(intervention: Entry[InterventionOptions]) -> dict[str, Any]:
+    """The options of records about an intervention: its component and its own options."""
+    options = intervention.options.model_dump(mode="json")
+    return {"intervention": str(intervention.owner), **options}
+
+
+def _run_benchmarks(
+    context: RunContext, work: Generation, axes: Mapping[str, JSON], options: Mapping[str, Any]
+) -> None:
+    task = context.session.task
+    model = task.spec.views[task.spec.experiments[work.experiment].view].model
+    for entry in benchmarks(context.session, work):
+        forwards = (entry.options.forwards() or 0) * len(work.arms)
+        with context.stage(f"benchmark, {work.experiment}, {entry.name}", forwards) as tick:
+            where = context.folder / "benchmarks" / work.experiment
+            found = measure(context.session, work, entry, where, context.tools(entry.options, tick))
+        arms = [one.arm for one in found]
+        context.ledger.problems += receipt_failures(f"experiments.{work.experiment}", arms)
+        context.ledger.records += receipt_records(arms, {**axes, "evaluator": entry.name}, options)
+        for one in found:
+            at = one.arm.axes({**axes, "model": model}, evaluator=entry.name)
+            context.ledger.add_records(one.outcome, at)
+            context.ledger.add_tables(entry.name, one.outcome, at)
+            context.ledger.add_notes(f"evaluators.{entry.name}", one.outcome)
+
+
+def _complete(context: RunContext, work: Generation) -> list[ArmOutcome]:
+    spec = context.session.task.spec.experiments[work.experiment]
+    assert spec.data is not None
+    prompts = context.session.prompts.rendered(spec.view, spec.data)
+    with (
+        closing(Journal(context.folder / "work" / f"{work.experiment}.jsonl")) as journal,
+        context.stage(f"completions, {work.experiment}", len(work.arms) * len(prompts)) as tick,
+    ):
+        return generate(context.session, work, journal, tick)
+
+
+def _judge(
+    context: RunContext,
+    work: Generation,
+    judges: Sequence[Entry[Any]],
+    outcomes: Sequence[ArmOutcome],
+    axes: Mapping[str, JSON],
+) -> None:
+    """Has all completions judged; files the verdicts as records, and each completion as a row."""
+    judged = []
+    answers = sum(len(outcome.answers) for outcome in outcomes)
+    for entry in judges:
+        with context.stage(f"verdicts, {work.experiment}, {entry.name}", answers) as tick:
+            judged.append(judge(entry, outcomes, context.tools(entry.options, tick)))
+        seed = context.session.task.spec.seed
+        context.ledger.records += verdict_records(judged[-1], outcomes, axes, seed)
+    rows = list(samples(judged, outcomes))
+    table = context.ledger.tables.setdefault(COMPLETIONS, [])
+    table += [{**row, "experiment": work.experiment} for row in rows]
+    lines = [json.dumps(row, ensure_ascii=False) for row in rows]
+    write_text(context.folder / "samples" / f"{work.experiment}.jsonl", "\n".join(lines) + "\n")

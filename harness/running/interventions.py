@@ -1,0 +1,58 @@
+"""An intervention together with the direction that it works on: the one place that builds arms."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from harness.contract import (
+    Arm,
+    Direction,
+    Intervention,
+    InterventionOptions,
+    Model,
+    PairedIntervention,
+    Sae,
+    SaeIntervention,
+)
+from harness.running.directions import direction_hash
+from harness.store.keys import key_of
+from harness.task.task import Entry
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class DirectedIntervention:
+    """An intervention of the task, its direction, and the SAE that its edits run, if they do."""
+
+    entry: Entry[InterventionOptions]
+    direction: Direction
+    sae: Sae | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of everything that the edits depend on, beside the model that they edit."""
+        owner = self.entry.owner
+        what = [str(owner), owner.plugin.version, self.entry.options.model_dump(mode="json")]
+        sae = self.sae.fingerprint if self.sae is not None else ""
+        return key_of(what, direction_hash(self.direction), sae)
+
+    def arm(self, name: str, model: Model) -> Arm:
+        """The edits of a model, under this name. Raises ModelError where they make no sense."""
+        built: Any = self.entry.build()
+        if self.entry.options.on_sae:
+            on_sae: SaeIntervention = built
+            return on_sae.arm(name, self.direction, model.facts, model.dtype, self.sae)
+        plain: Intervention = built
+        return plain.arm(name, self.direction, model.facts, model.dtype)
+
+    def arms_beside(self, name: str, model: Model, beside: Tensor) -> Sequence[Arm]:
+        """The edits of a model that differ by token: one arm for each row of the batch.
+
+        `beside` is what the other view has at the direction's site: [rows, pos, d_site].
+        """
+        paired: PairedIntervention = self.entry.build()
+        return paired.arms(name, self.direction, model.facts, model.dtype, beside)

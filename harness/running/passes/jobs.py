@@ -1,0 +1,140 @@
+"""The jobs of a pass: how each is started, what it has counted so far, and what comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import reduce
+
+from harness.contract import Batch, Inputs, Outcome, Reduction, State, Stream
+from harness.planning.steps import FilterJob, Job, MetricJob, ReductionJob, SentinelJob
+from harness.running.passes.difference import RelativeDifference
+from harness.running.passes.metric import MetricReduction
+from harness.running.passes.shards import EVERYTHING
+from harness.running.reading.filters import FilteredShare
+from harness.running.session import Session
+from harness.task.task import Instance
+
+DOMAIN = "domain"
+"""The axis of a category of the data."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a job found: `domain` is a category of its data, None for all of them together.
+
+    A reduction job has one outcome for each of its instances; other jobs have one.
+    """
+
+    outcomes: Sequence[Outcome]
+    domain: str | None = None
+
+
+@dataclass(eq=False)
+class RunningJob:
+    """A job on its way through a pass, with a state for each category of its data."""
+
+    job: Job
+    reduction: Reduction
+    inputs: Inputs
+    states: dict[str, State] = field(default_factory=dict)
+
+    def update(self, category: str, batch: Batch) -> None:
+        """Adds a batch to the state of its category."""
+        state = self.states.get(category)
+        if state is None:
+            state = self.reduction.start(self.inputs)
+        self.states[category] = self.reduction.update(state, batch)
+
+    def total(self) -> State:
+        """The state of all categories together; that of no documents where none was read."""
+        states = self.states or {EVERYTHING: self.reduction.start(self.inputs)}
+        return reduce(self.reduction.merge, [states[name] for name in sorted(states)])
+
+
+def start(session: Session, job: Job) -> RunningJob:
+    """A job before its first batch. The directions that it starts from must have been found."""
+    axes = job.instances[0].axes if isinstance(job, ReductionJob) else {}
+    return RunningJob(job, _reduction(session, job), _inputs(session, job, axes))
+
+
+def finish(session: Session, one: RunningJob) -> Iterator[Finished]:
+    """What a job has found: for each category where it has any, and at last for everything.
+
+    A sentinel and a direction finder are finished for everything alone. Directions and arrays are
+    kept in the session.
+    """
+    # Of several streams one may have categories and another none: the latter counts only in total.
+    categories = sorted(one.states.keys() - {EVERYTHING})
+    match one.job:
+        case ReductionJob() as job:
+            yield from _finish_reduction(session, one, job, categories if job.statistic else [])
+        case MetricJob() | FilterJob():
+            for name in categories:
+                yield Finished([one.reduction.finish(one.states[name], one.inputs)], name)
+            yield Finished([one.reduction.finish(one.total(), one.inputs)])
+        case SentinelJob():
+            yield Finished([one.reduction.finish(one.total(), one.inputs)])
+
+
+def stream_views(stream: Stream) -> tuple[str, ...]:
+    """The views of a stream: left, and right where it is a pair."""
+    return (stream.view,) if stream.right is None else (stream.view, stream.right)
+
+
+def _reduction(session: Session, job: Job) -> Reduction:
+    match job:
+        case ReductionJob():
+            built: Reduction = job.instances[0].build()
+            return built
+        case MetricJob():
+            entries = session.task.preflight if job.preflight else session.task.metrics
+            entry = entries[job.entry]
+            metric = entry.owner.load()(entry.options, job.target)
+            options = entry.options.model_dump(mode="json")
+            return MetricReduction(metric, job.side, {**options, **job.where_options})
+        case FilterJob():
+            return MetricReduction(FilteredShare(job.where, job.site), "pair", job.where_options)
+        case SentinelJob():
+            return RelativeDifference(job.reads.sites)
+
+
+def _inputs(session: Session, job: Job, axes: Mapping[str, object]) -> Inputs:
+    names = (*job.reads.start, *job.reads.finish)
+    found = session.directions
+    directions = {name: found.direction(name, axes) for name in names if name in found}
+    saes = {name: session.sae(name) for name in job.reads.saes}
+    views = {view for stream in job.reads.streams for view in stream_views(stream)}
+    facts = {view: session.view_model(view).facts for view in sorted(views)}
+    sites = {name: session.task.sae_site(name) for name in saes}
+    return Inputs(directions, saes, sites, facts, session.task.spec.seed)
+
+
+def _finish_reduction(
+    session: Session, one: RunningJob, job: ReductionJob, categories: Sequence[str]
+) -> Iterator[Finished]:
+    """The outcomes of all instances of a job, which share its state and differ in their finish."""
+    for name in categories:
+        outcomes = _outcomes(session, job, one.states[name])
+        for instance, outcome in zip(job.instances, outcomes, strict=True):
+            axes = {**instance.axes, DOMAIN: name}
+            session.directions.keep_arrays(instance, outcome, axes)
+        yield Finished(outcomes, name)
+    outcomes = _outcomes(session, job, one.total())
+    for instance, outcome in zip(job.instances, outcomes, strict=True):
+        session.directions.keep(instance, outcome, _layers(session, instance))
+    yield Finished(outcomes)
+
+
+def _outcomes(session: Session, job: ReductionJob, state: State) -> list[Outcome]:
+    found = []
+    for instance in job.instances:
+        reduction: Reduction = instance.build()
+        found.append(reduction.finish(state, _inputs(session, job, instance.axes)))
+    return found
+
+
+def _layers(session: Session, instance: Instance) -> int | None:
+    """The number of blocks of the model that an instance reads first, where it is known."""
+    streams = instance.options.reads(session.task).streams
+    return session.view_model(streams[0].view).facts.layers if streams else None

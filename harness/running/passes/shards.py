@@ -1,0 +1,135 @@
+"""The documents of a rendering: rendered, in shards of so many tokens, in batches of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from harness.contract import Example, Tokens
+from harness.errors import ModelError
+from harness.planning.steps import Rendering
+from harness.running.reading.rows import Row, first_difference, one_row, packed, same_query
+from harness.running.session import Session
+
+T_ = TypeVar("T_")
+EVERYTHING = ""
+"""The category of data without categories."""
+
+
+@dataclass(frozen=True)
+class Document:
+    """One row of the data: the left side's prompt, and the right side's where it has its own."""
+
+    left: Tokens
+    right: Tokens | None
+    category: str
+
+
+Shard = Sequence[Document]
+"""Documents in the order of the data, after which the states of a pass are saved."""
+
+
+@dataclass(frozen=True)
+class RowBatch:
+    """Rows of one category that the models read together."""
+
+    left: Sequence[Row]
+    right: Sequence[Row] | None
+    category: str
+
+
+def shards(
+    session: Session, which: Rendering, others: Sequence[str], limit: int | None
+) -> Iterator[Shard]:
+    """The documents of a rendering in order, each shard with about as many tokens as
+    `batch.shard` of the task says.
+
+    `others` are the views that read the token ids of `which.view`. Raises ModelError where the
+    tokenizer of one of them gives other ids.
+    """
+    most = session.task.spec.batch.shard
+    shard: list[Document] = []
+    tokens = 0
+    for document in _documents(session, which, others, limit):
+        shard.append(document)
+        tokens += len(document.left.ids)
+        if tokens >= most:
+            yield shard
+            shard, tokens = [], 0
+    if shard:
+        yield shard
+
+
+def _documents(
+    session: Session, which: Rendering, others: Sequence[str], limit: int | None
+) -> Iterator[Document]:
+    """The documents up to the one in which the budget of tokens is spent."""
+    by, budget = session.task.spec.data[which.data].by, which.budget
+    tokens = 0
+    for number, examples in enumerate(session.data.chunks(which.data, limit)):
+        prompts = session.prompts.render(which.view, examples)
+        own: Sequence[Tokens | None] = [None] * len(examples)
+        if which.right:
+            own = session.prompts.render(which.right, examples)
+        if number == 0:
+            _check_tokenizers(session, which.view, others, examples)
+        for example, left, right in zip(examples, prompts, own, strict=True):
+            tokens += len(left.ids)
+            category = EVERYTHING if by is None else str(example.fields[by])
+            if right is None:
+                yield Document(left, None, category)
+            else:
+                yield Document(*same_query(left, right), category)
+            if budget is not None and tokens >= budget:
+                return
+
+
+def batches(shard: Shard, pack: int | None, size: int) -> Iterator[RowBatch]:
+    """Batches of at most `size` rows, each of one category.
+
+    Without `pack`, a row is a document, and documents of like length stand together: that is less
+    padding, and no number depends on it. With it, a row has several documents of the left side,
+    `pack` tokens at most.
+    """
+    for category in sorted({document.category for document in shard}):
+        mine = [document for document in shard if document.category == category]
+        if pack is not None:
+            for rows in _parts(packed([document.left for document in mine], pack), size):
+                yield RowBatch(rows, None, category)
+            continue
+        mine.sort(key=lambda document: len(document.left.ids))
+        for some in _parts(mine, size):
+            right = [one_row(document.right) for document in some if document.right is not None]
+            yield RowBatch([one_row(document.left) for document in some], right or None, category)
+
+
+def _parts(items: Sequence[T_], size: int) -> Iterator[Sequence[T_]]:
+    return (items[start : start + size] for start in range(0, len(items), size))
+
+
+def _check_tokenizers(
+    session: Session, view: str, others: Sequence[str], examples: Sequence[Example]
+) -> None:
+    """Raises ModelError where a token id does not mean the same to another view's model."""
+    left = session.view_model(view)
+    for other in others:
+        right = session.view_model(other)
+        if right is left:
+            continue
+        for example in examples:
+            mine = left.encode(example.text, special=False)
+            theirs = right.encode(example.text, special=False)
+            if mine == theirs:
+                continue
+            at = first_difference(mine, theirs)
+            there, here = (
+                repr(model.decode(ids[at : at + 1]))
+                for model, ids in ((left, mine), (right, theirs))
+            )
+            raise ModelError(
+                f"views.{other}: its tokenizer is not that of views.{view}. Document "
+                f"{example.id}, token {at}: {there} there, {here} here. Both sides of a "
+                "pair read the same ids. Choose models that share a tokenizer, or set "
+                "same_tokenizer = false in the pair if the ids mean the same all the same."
+            )
