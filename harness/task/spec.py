@@ -225,6 +225,11 @@ class DataSpec(Spec):
     by: str | None = None
     """A column that sorts the rows into categories: what passes measure is also told for each."""
 
+    @property
+    def most(self) -> int | None:
+        """How many rows are wanted at most; None for all that there are."""
+        return min((n for n in (self.limit, self.at_most) if n is not None), default=None)
+
     @model_validator(mode="after")
     def _one_source(self) -> DataSpec:
         given = [name for name in ("file", "hub", "url") if getattr(self, name) is not None]
