@@ -1,8 +1,8 @@
 """The task language: what may stand in a task file, as pydantic models.
 
-Tables that configure a plugin (`models`, `saes`, `directions`, `metrics`, `evaluators`,
-`intervention`) hold the core's own keys, listed here, and beside them the plugin's options,
-which `harness.task.resolve` validates with the plugin's own model.
+Tables that configure a component (`models`, `saes`, `directions`, `metrics`, `evaluators`,
+`intervention`, …) hold the core's own keys, listed here, and beside them the component's options,
+which `harness.task.components` validates with the component's own model.
 """
 
 from __future__ import annotations
