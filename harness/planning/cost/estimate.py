@@ -282,8 +282,10 @@ class Estimate:
                 yield getattr(options, key)
 
     def _verdicts(self, stage: str, model: str, rows: int, text: int, options: Any) -> None:
-        """Adds the verdicts of a model: one token for each prompt with its completion (`text` tokens)
-        and the instructions around them."""
+        """Adds the verdicts of a model, one token for each prompt with its completion.
+
+        Both have `text` tokens together; the instructions around them come on top.
+        """
         around = options.around()
         width = text + (AROUND_JUDGED if around is None else self.prompts.text(model, around))
         if around is None:

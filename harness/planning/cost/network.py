@@ -69,7 +69,7 @@ class Network:
     # ── Bytes that are needed beside the weights for a while ──
 
     def forward_bytes(self, positions: int) -> int:
-        """Most bytes of a forward: in an MLP, the residual stream, its norm, three hidden layers."""
+        """Most bytes of a forward: those in an MLP (residual stream, norm, three hidden layers)."""
         return positions * (2 * self.width + 3 * self.widest) * self.number_bytes
 
     def generation_bytes(self, rows: int, prompt: int, steps: int) -> int:
