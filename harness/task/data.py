@@ -18,35 +18,35 @@ from harness.task.spec import DataSpec
 
 Row = Mapping[str, Any]
 BUFFER = 10_000
-"""Rows among which a stream's next one is drawn, where a seed asks for another order."""
+"""Rows among which the next one of a shuffled stream is drawn."""
 
 
 def load_data(name: str, spec: DataSpec, cache: Path) -> list[Example]:
-    """The examples of `[data.name]`, in a fixed order; raises what `read_data` raises."""
+    """Reads all examples of `[data.NAME]`, in a fixed order; raises what `read_data` raises."""
     return list(read_data(name, spec, cache))
 
 
 def read_data(name: str, spec: DataSpec, cache: Path) -> Iterator[Example]:
-    """The same, one at a time: only a seeded order holds all rows in memory.
+    """Reads the examples of `[data.NAME]` one at a time, in a fixed order.
 
-    `cache` keeps what was downloaded. Raises DataError for missing, empty or unreadable files,
-    rows or columns that are not there, a download that does not hash to `sha256`, and, at the end,
-    for fewer rows than the task wants.
+    All rows are held in memory only where a seed shuffles a set that is not streamed. Downloads
+    are kept in `cache`. Raises DataError for missing, empty or unreadable files, rows or columns
+    that are not there, a download that does not hash to `sha256`, and, after the last row, for
+    fewer rows than the task wants; MachineError where a download fails.
     """
     rows = _matching(name, _rows(name, spec, cache), spec)
     if spec.shuffle is not None and not spec.stream:
         drawn = list(rows)
         random.Random(spec.shuffle).shuffle(drawn)
         rows = iter(drawn)
-    most = min((n for n in (spec.limit, spec.at_most) if n is not None), default=None)
-    last = None if most is None else spec.skip + most
+    last = None if spec.most is None else spec.skip + spec.most
     count = 0
     for number, row in enumerate(islice(rows, spec.skip, last), spec.skip + 1):
         count += 1
         yield _example(name, spec, row, number)
     if not count:
         raise DataError(f"data.{name}: {_place(spec)} gives no rows. Check `where` and the file.")
-    if spec.limit and count < min(spec.limit, spec.at_most or spec.limit):
+    if spec.limit and spec.most and count < spec.most:
         raise DataError(
             f"data.{name}: {_place(spec)} has {count} rows, the task wants {spec.limit}. "
             "Lower the limit."
@@ -54,7 +54,7 @@ def read_data(name: str, spec: DataSpec, cache: Path) -> Iterator[Example]:
 
 
 def _suffix(spec: DataSpec) -> str:
-    """The ending of the file's name, whatever follows it in an address."""
+    """The ending of the file's name, without the query that follows it in an address."""
     from urllib.parse import urlsplit
 
     return Path(spec.file or urlsplit(spec.url or "").path).suffix.lower()
@@ -67,15 +67,9 @@ def _place(spec: DataSpec) -> str:
 def _example(name: str, spec: DataSpec, row: Row, number: int) -> Example:
     where = f"data.{name}: row {number} of {_place(spec)}"
     if spec.column not in row:
-        raise DataError(
-            f"{where} has no column {spec.column!r}. It has: {listed(map(str, row))}."
-            f"{suggestion(spec.column, map(str, row))}"
-        )
+        raise _no_column(where, row, spec.column)
     if spec.by is not None and spec.by not in row:
-        raise DataError(
-            f"{where} has no column {spec.by!r}, which `by` names. It has: "
-            f"{listed(map(str, row))}.{suggestion(spec.by, map(str, row))}"
-        )
+        raise _no_column(where, row, spec.by, ", which `by` names")
     value = row[spec.column]
     identity = json.dumps([spec.column, value, row], sort_keys=True, default=str)
     digest = hashlib.sha256(identity.encode()).hexdigest()[:16]
@@ -97,13 +91,16 @@ def _example(name: str, spec: DataSpec, row: Row, number: int) -> Example:
     )
 
 
+def _no_column(where: str, row: Row, column: str, why: str = "") -> DataError:
+    names = [*map(str, row)]
+    has = f"It has: {listed(names)}.{suggestion(column, names)}"
+    return DataError(f"{where} has no column {column!r}{why}. {has}")
+
+
 def _matching(name: str, rows: Iterator[Row], spec: DataSpec) -> Iterator[Row]:
     for row in rows:
         if missing := [column for column in spec.where if column not in row]:
-            raise DataError(
-                f"data.{name}.where: {_place(spec)} has no column {missing[0]!r}. It has: "
-                f"{listed(map(str, row))}.{suggestion(missing[0], map(str, row))}"
-            )
+            raise _no_column(f"data.{name}.where: {_place(spec)}", row, missing[0])
         if all(row[column] == value for column, value in spec.where.items()):
             yield row
 
@@ -198,8 +195,7 @@ def _hub(name: str, spec: DataSpec) -> Iterator[Row]:
     import datasets
 
     # The first rows of a large set need not bring the whole of it.
-    few = spec.shuffle is None and (spec.limit is not None or spec.at_most is not None)
-    streaming = few or spec.stream
+    streaming = spec.stream or (spec.shuffle is None and spec.most is not None)
     try:
         table = datasets.load_dataset(
             spec.hub, spec.config, split=spec.split, revision=spec.revision, streaming=streaming

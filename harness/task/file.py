@@ -1,4 +1,4 @@
-"""Reads task files: TOML, `extends`, `--set`, and where every key was written."""
+"""Reads task files: TOML with `extends` and `--set`, and where every key was written."""
 
 from __future__ import annotations
 
@@ -64,10 +64,11 @@ class Source:
 
 
 def read_source(file: Path, overrides: Sequence[str] = ()) -> Source:
-    """The task in `file` with everything it extends and the `KEY=VALUE` overrides on top.
+    """Reads a task file on top of what it extends, and the overrides (`KEY=VALUE`) on top of both.
 
-    Tables merge, other values replace, `= false` over an inherited table removes it.
-    Raises TaskError for text that is not TOML, a missing file, and a loop in `extends`.
+    Tables merge, other values replace, and `= false` over an inherited table removes it.
+    Raises TaskError for text that is not TOML, a missing file, and a loop in `extends`;
+    UsageError for an override that is not KEY=VALUE.
     """
     values, origins = _read(file.resolve(), ())
     for override in overrides:
@@ -85,7 +86,7 @@ def read_source(file: Path, overrides: Sequence[str] = ()) -> Source:
 
 
 def overridden(source: Source, values: Mapping[str, Any]) -> Source:
-    """A source with further values merged on top, as Python gives them."""
+    """A source with further values merged on top, which were given in Python."""
     merged, origins = _merge(
         source.values, source.origins, values, {(k,): Origin(None) for k in values}
     )
@@ -93,28 +94,12 @@ def overridden(source: Source, values: Mapping[str, Any]) -> Source:
 
 
 def _read(file: Path, inside: tuple[Path, ...]) -> tuple[dict[str, Any], dict[KeyPath, Origin]]:
+    """The values of a file on top of those that it extends; `inside` are the files that extend it,
+    the outermost first."""
     if file in inside:
         chain = " → ".join(display(f) for f in (*inside, file))
         raise TaskError([Problem(display(inside[0]), f"extends goes round in a circle: {chain}.")])
-    by = f" It is extended by {display(inside[-1])}." if inside else ""
-    try:
-        # A device or a pipe may never end.
-        if file.exists() and not file.is_file() and not file.is_dir():
-            raise TaskError([Problem(display(file), f"is no file. Name a task file.{by}")])
-        text = file.read_bytes().decode()
-        values = tomllib.loads(text)
-    except FileNotFoundError:
-        raise TaskError([Problem(display(file), f"no such task file.{by}")]) from None
-    except UnicodeDecodeError as error:
-        raise TaskError([Problem(display(file), f"is not UTF-8 text: {error}.{by}")]) from None
-    except ValueError as error:  # TOMLDecodeError, or int() of too many digits
-        raise TaskError([Problem(display(file), f"is not TOML: {error}.{by}")]) from None
-    except RecursionError:
-        raise TaskError([Problem(display(file), "is nested too deeply.")]) from None
-    except OSError as error:
-        raise TaskError(
-            [Problem(display(file), f"cannot be read: {error.strerror}.{by}")]
-        ) from None
+    text, values = _parsed(file, f" It is extended by {display(inside[-1])}." if inside else "")
     origins = {path: Origin(file, line) for path, line in _lines(text)}
     if deep := _too_deep(values):
         written = Source(file, values, origins)
@@ -122,22 +107,52 @@ def _read(file: Path, inside: tuple[Path, ...]) -> tuple[dict[str, Any], dict[Ke
     base = values.pop("extends", None)
     if base is None:
         return values, origins
-    if not isinstance(base, str):
-        where = f"{origins.get(('extends',), Origin(file))}: extends"
-        raise TaskError([Problem(where, "must be the path of one task file.")])
+    parent = _parent(base, file, origins.get(("extends",), Origin(file)))
+    return _merge(*_read(parent, (*inside, file)), values, origins)
+
+
+def _parsed(file: Path, extended: str) -> tuple[str, dict[str, Any]]:
+    """The text of a file, and its values; `extended` says in a message who needs the file."""
+
+    def wrong(what: str) -> TaskError:
+        return TaskError([Problem(display(file), what + extended)])
+
     try:
-        if not base.isprintable():
-            raise ValueError("it holds control characters")
-        parent = (file.parent / base).resolve()
-    except (ValueError, RuntimeError, OSError) as error:
-        where = f"{origins.get(('extends',), Origin(file))}: extends"
-        raise TaskError([Problem(where, f"{base!r} is no path: {error}.")]) from None
-    inherited, inherited_origins = _read(parent, (*inside, file))
-    return _merge(inherited, inherited_origins, values, origins)
+        # A device or a pipe may never end.
+        if file.exists() and not file.is_file() and not file.is_dir():
+            raise wrong("is no file. Name a task file.")
+        text = file.read_bytes().decode()
+        return text, tomllib.loads(text)
+    except FileNotFoundError:
+        raise wrong("no such task file.") from None
+    except UnicodeDecodeError as error:
+        raise wrong(f"is not UTF-8 text: {error}.") from None
+    except ValueError as error:  # TOMLDecodeError, or int() of too many digits
+        raise wrong(f"is not TOML: {error}.") from None
+    except RecursionError:
+        raise TaskError([Problem(display(file), "is nested too deeply.")]) from None
+    except OSError as error:
+        raise wrong(f"cannot be read: {error.strerror}.") from None
+
+
+def _parent(base: object, file: Path, origin: Origin) -> Path:
+    """The file that `extends` names, which was written at `origin`."""
+    what = "must be the path of one task file."
+    if isinstance(base, str):
+        try:
+            if base.isprintable():
+                return (file.parent / base).resolve()
+            what = f"{base!r} is no path: it holds control characters."
+        except (ValueError, RuntimeError, OSError) as error:
+            what = f"{base!r} is no path: {error}."
+    raise TaskError([Problem(f"{origin}: extends", what)])
 
 
 def _too_deep(values: Mapping[str, Any]) -> list[tuple[str | int, ...]]:
-    """Where tables or lists are nested too deeply. Without recursion: a dotted key has no end."""
+    """Where tables or lists are nested too deeply.
+
+    It does not recurse, since a dotted key may be of any length.
+    """
     found: list[tuple[str | int, ...]] = []
     waiting: list[tuple[tuple[str | int, ...], Any]] = [((), values)]
     while waiting:
@@ -182,7 +197,7 @@ def _merge(
 
 
 def _value(text: str) -> Any:
-    """A TOML value, or the text itself where it is none, so that paths need no quotes."""
+    """The TOML value that a text stands for, or else the text itself: paths need no quotes."""
     try:
         found = tomllib.loads(f"value = {text}")
     except (ValueError, RecursionError):
@@ -216,7 +231,7 @@ def _lines(text: str) -> Iterator[tuple[KeyPath, int]]:
 
 
 def _follow(line: str, depth: int, closing: str) -> tuple[int, str]:
-    """Bracket depth and open multi-line string after a line."""
+    """The depth of brackets, and the quotes that close an open multi-line string, after a line."""
     position = 0
     while position < len(line):
         if closing:
@@ -277,7 +292,7 @@ def display(file: Path) -> str:
 
 
 def task_folders() -> list[Path]:
-    """Where built-in tasks are: the checkout's `tasks/`, or the wheel's own copy."""
+    """The folder of the built-in tasks: the checkout's `tasks/`, or the copy in the wheel."""
     package = Path(__file__).parents[1]
     checkout = package.parent / "tasks"
     return [folder for folder in (checkout, package / "_tasks") if folder.is_dir()][:1]
@@ -295,7 +310,10 @@ def builtin_tasks() -> dict[str, Path]:
 
 
 def find_task(text: str) -> Path:
-    """The task file that the command line means: a path, or the name of a built-in task."""
+    """Finds a task file by its path, or by the name of a built-in task.
+
+    Raises UsageError for a name that is neither.
+    """
     path = Path(text)
     try:
         if path.is_file():

@@ -24,7 +24,7 @@ _TABLES: tuple[type[PluginSpec], ...] = (
 
 
 def task_schema(registry: Registry) -> dict[str, Any]:
-    """JSON Schema (2020-12) of a task file."""
+    """Builds the JSON Schema (2020-12) of task files, with the options of all usable plugins."""
     schema = TaskSpec.model_json_schema()
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = "sae-harness task"

@@ -1,8 +1,8 @@
 """The task language: what may stand in a task file, as pydantic models.
 
-Tables that configure a plugin (`models`, `saes`, `directions`, `metrics`, `evaluators`,
-`intervention`) hold the core's own keys, listed here, and beside them the plugin's options,
-which `harness.task.resolve` validates with the plugin's own model.
+Tables that configure a component (`models`, `saes`, `directions`, `metrics`, `evaluators`,
+`intervention`, …) hold the core's own keys, listed here, and beside them the component's options,
+which `harness.task.components` validates with the component's own model.
 """
 
 from __future__ import annotations
@@ -224,6 +224,11 @@ class DataSpec(Spec):
     """What they are expected to be like; changes what is planned, never what is run."""
     by: str | None = None
     """A column that sorts the rows into categories: what passes measure is also told for each."""
+
+    @property
+    def most(self) -> int | None:
+        """How many rows are wanted at most; None for all that there are."""
+        return min((n for n in (self.limit, self.at_most) if n is not None), default=None)
 
     @model_validator(mode="after")
     def _one_source(self) -> DataSpec:

@@ -1,4 +1,4 @@
-"""Validates a table of a task with a pydantic model and words what is wrong for people."""
+"""Validates a table of a task with a pydantic model, and says in words what is wrong with it."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def validated(
     at: KeyParts = (),
     also: Sequence[str] = (),
 ) -> tuple[M | None, list[Problem]]:
-    """The model's instance, or everything that is wrong with the table at `at`.
+    """Validates the table at `at`: an instance of the model, or everything that is wrong.
 
-    Goes through JSON, where strict means what a TOML file means: lists may become tuples, integers
-    may stand for floats, but "5" is no number and 1 is no boolean. `also` names keys that are
-    allowed in the table beside the model's own.
+    The values go through JSON, whose strict types are those of TOML: lists may become tuples and
+    integers may stand for floats, but "5" is no number and 1 is no boolean. `also` names keys that
+    are allowed in the table beside the model's own, for messages.
     """
     try:
         return model.model_validate_json(json.dumps(values, default=str), strict=True), []
@@ -44,7 +44,7 @@ def validated(
 
 
 def _written(error: ErrorDetails, values: Any) -> KeyParts:
-    """The path of the key that is wrong, without pydantic's names for what it tried there."""
+    """The path of the wrong key, without the names that pydantic adds for the types it tried."""
     path: list[str | int] = []
     for part in error["loc"]:
         if part == "[key]" and not (isinstance(values, Mapping) and part in values):
@@ -81,8 +81,8 @@ def _what(
             pattern = error["ctx"]["pattern"]
             return f"{_short(error['input'])} is not allowed; it must match {pattern}."
         case "value_error":
-            said = error["msg"].removeprefix("Value error, ")
-            return said if said.endswith((".", "?")) else f"{said}."
+            message = error["msg"].removeprefix("Value error, ")
+            return message if message.endswith((".", "?")) else f"{message}."
         case _:
             message = f"{error['msg'][:1].lower()}{error['msg'][1:]}"
             message = message.replace("an object", "a table").replace("a valid array", "a list")
@@ -113,7 +113,7 @@ def _fields(model: type[BaseModel], location: Sequence[str | int]) -> list[str]:
 
 
 def marks(model: type[BaseModel]) -> Iterator[tuple[str, Ref | Place]]:
-    """The fields of a model that name something else: references and places."""
+    """The fields of a model that refer to an entry of the task, or hold a path: name and mark."""
     for name, field in model.model_fields.items():
         for mark in (*field.metadata, *_inside(field.annotation)):
             if isinstance(mark, (Ref, Place)):

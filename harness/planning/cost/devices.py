@@ -30,7 +30,7 @@ class Device:
     """Bytes."""
 
     def seconds(self, flops: float, moved: float, blocks: float, number_bytes: int) -> float:
-        """Work takes as long as the slowest of arithmetic, memory and launches."""
+        """Seconds that work takes: those of the slowest of arithmetic, memory and launches."""
         peak = self.half if number_bytes <= 2 else self.single
         arithmetic, memory = flops / (peak * COMPUTE), moved / (self.bandwidth * BANDWIDTH)
         return max(arithmetic, memory, blocks * PER_BLOCK)
@@ -54,7 +54,10 @@ DEVICES = {
 
 
 def find_device(name: str) -> Device:
-    """A device of the table by its name, whatever the case and blanks. UsageError names them."""
+    """Finds a device of the table by its name; case, blanks and dashes do not matter.
+
+    Raises UsageError, which names the devices that there are.
+    """
     for key, device in DEVICES.items():
         if _plain(key) == _plain(name):
             return device
@@ -66,7 +69,7 @@ def _plain(name: str) -> str:
 
 
 def time_class(seconds: float) -> str:
-    """`seconds`, `minutes`, `hours` or `days`: more would be said than is known."""
+    """The order of a duration, `seconds`, `minutes`, `hours` or `days`: no more than is known."""
     for limit, word in ((90, "seconds"), (90 * 60, "minutes"), (36 * 3600, "hours")):
         if seconds < limit:
             return word

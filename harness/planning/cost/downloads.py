@@ -17,7 +17,7 @@ PER_COMPLETION = 700
 
 @dataclass(frozen=True)
 class Download:
-    """One thing that is not here, or of which that cannot be known."""
+    """Something that is not here, or of which nobody can know whether it is here."""
 
     what: str
     """The entry of the task that wants it."""
@@ -32,7 +32,7 @@ class Download:
 
 
 def downloads(task: Task) -> Iterator[Download]:
-    """Everything that a run fetches, each repository once."""
+    """Lists everything that a run fetches, each repository once."""
     seen: set[str] = set()
     for name, entry in task.models.items():
         needs, facts = entry.options.needs(), task.model_facts[name]

@@ -1,4 +1,4 @@
-"""What an earlier run of the same task tells of its completions."""
+"""The completions of an earlier run of the same task: how long they were, how many differed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Written:
 
 
 def earlier_completions(folder: Path) -> Mapping[str, Written]:
-    """The completions of each experiment, from the samples of a run; empty without one."""
+    """Reads the completions of each experiment from the samples of a run; empty without a run."""
     found: dict[str, Written] = {}
     for file in sorted(folder.glob("samples/*.jsonl")):
         with suppress(OSError, ValueError, KeyError, TypeError):

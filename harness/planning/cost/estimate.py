@@ -1,4 +1,4 @@
-"""Goes through the stages of a plan as a run does, and adds up what they will take."""
+"""Estimates the cost of a plan: goes through its stages as a run does, and adds up their work."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def cost(
 
 @dataclass
 class Estimate:
-    """An estimate in the making."""
+    """An estimate in the making: what the stages so far need, and what had to be assumed."""
 
     planned: Plan
     default_bytes: int
@@ -59,7 +59,7 @@ class Estimate:
     """Numbers of completions, with the characters of each."""
 
     def run(self) -> Cost:
-        """Everything added up."""
+        """Goes through all stages of the plan and adds everything up."""
         self._pass(self.planned.preflight, "preflight")
         passes = self.planned.passes
         for number, work in enumerate(passes, 1):
@@ -93,7 +93,7 @@ class Estimate:
         return self.networks[name]
 
     def _encoder(self, name: str) -> int | None:
-        """Parameters of an SAE's encoder."""
+        """Parameters of an SAE's encoder, d_in·d_sae; None where one of them is unknown."""
         facts, task = self.planned.task.sae_facts(name), self.planned.task
         known = facts.d_in * facts.d_sae if facts.d_in and facts.d_sae else None
         if known is None:
@@ -202,7 +202,7 @@ class Estimate:
     # ── Completions and verdicts ──
 
     def _bound(self, work: Generation) -> bool:
-        """Whether nothing tells how long the completions are, so that the longest is planned."""
+        """Whether completions are planned at their longest, since nothing tells their length."""
         expect = self.planned.task.spec.experiments[work.experiment].expect
         return work.experiment not in self.earlier and expect.tokens is None
 
@@ -251,7 +251,7 @@ class Estimate:
                 self._verdicts(stage, judge, round(rows * distinct), round(text), options)
 
     def _benchmarks(self, work: Generation, model: str) -> None:
-        """Prompts of benchmarks; how long they are, only the benchmark knows."""
+        """Adds the prompts of benchmarks; how long they are, only the benchmark knows."""
         task = self.planned.task
         for name in task.spec.experiments[work.experiment].evaluators:
             options = task.evaluators[name].options
@@ -282,7 +282,10 @@ class Estimate:
                 yield getattr(options, key)
 
     def _verdicts(self, stage: str, model: str, rows: int, text: int, options: Any) -> None:
-        """A word for each prompt with its completion, `text` tokens, and what stands around."""
+        """Adds the verdicts of a model, one token for each prompt with its completion.
+
+        Both have `text` tokens together; the instructions around them come on top.
+        """
         around = options.around()
         width = text + (AROUND_JUDGED if around is None else self.prompts.text(model, around))
         if around is None:
@@ -304,7 +307,7 @@ class Estimate:
 
 
 def merged(work: Iterable[Work]) -> tuple[Work, ...]:
-    """One entry for each stage and model."""
+    """Adds up work of the same stage and model."""
     found: dict[tuple[str, str], Work] = {}
     for one in work:
         key = (one.stage, one.model)
@@ -313,7 +316,7 @@ def merged(work: Iterable[Work]) -> tuple[Work, ...]:
 
 
 def grouped(notes: Iterable[str]) -> tuple[str, ...]:
-    """Sentences of the form `who: what`, each what once: `models.base, models.chat: …`."""
+    """Joins notes of the form `who: what` that say the same: `models.base, models.chat: …`."""
     found: dict[str, dict[str, None]] = {}
     for note in notes:
         who, _, what = note.partition(": ")

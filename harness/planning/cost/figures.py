@@ -1,4 +1,4 @@
-"""What a plan will cost: an estimate from files alone, with everything it assumes."""
+"""The figures of an estimate: work, memory, and the cost as a whole with what it assumes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harness.planning.counts import Counts
 
 @dataclass(frozen=True)
 class Work:
-    """What one model does in one stage. What is unknown is None."""
+    """What one model does in one stage. None stands for what is unknown."""
 
     stage: str
     model: str
@@ -42,18 +42,18 @@ class Work:
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes beside what the process needs to have torch and transformers imported."""
+    """Bytes of memory, beside those of a process that has imported torch and transformers."""
 
     weights: Mapping[str, int]
     saes: Mapping[str, int]
     work: int
-    """Of the largest batch: activations, products of encoders, keys and values."""
+    """Those of the largest batch: activations, products of encoders, keys and values."""
     stage: str
-    """Where that is."""
+    """The stage of that batch."""
 
     @property
     def total(self) -> int:
-        """Everything that stands in memory at once: models and SAEs stay once they are loaded."""
+        """Everything that is in memory at once: models and SAEs stay once they are loaded."""
         return sum(self.weights.values()) + sum(self.saes.values()) + self.work
 
 
@@ -85,7 +85,7 @@ class Cost:
 
     @property
     def counts(self) -> Counts:
-        """Of all models and stages together."""
+        """The sum over all models and stages."""
         return sum((work.counts for work in self.work), Counts())
 
     @property
@@ -94,7 +94,7 @@ class Cost:
         return sum((work.flops or 0.0) + (work.encoding or 0.0) for work in self.work)
 
     def seconds(self, device: Device) -> float | None:
-        """How long it takes on a machine; None where not all of the work is known."""
+        """Seconds that the work takes on a machine; None where not all of it is known."""
         if any(None in (work.flops, work.encoding) for work in self.work) or self.unknown:
             return None
         return sum(

@@ -1,4 +1,4 @@
-"""What a model is to the one who computes with it: its products for each token, and its bytes."""
+"""The sizes of a model on which its cost depends: products for each token, and bytes."""
 
 from __future__ import annotations
 
@@ -66,14 +66,14 @@ class Network:
         """Numbers per token at a site; of a module path, the width of the residual stream."""
         return self.attention if site.kind == "attn_z" else self.width
 
-    # ── Bytes that stand beside the weights for a while ──
+    # ── Bytes that are needed beside the weights for a while ──
 
     def forward_bytes(self, positions: int) -> int:
-        """At most: in the MLP, with the residual stream, its norm and three hidden layers."""
+        """Most bytes of a forward: those in an MLP (residual stream, norm, three hidden layers)."""
         return positions * (2 * self.width + 3 * self.widest) * self.number_bytes
 
     def generation_bytes(self, rows: int, prompt: int, steps: int) -> int:
-        """A batch of completions: its keys and values, and the forward over its prompts.
+        """Bytes of a batch of completions: its keys and values, and the forward over its prompts.
 
         The buffers of keys and values grow by doubling, so they hold up to twice the tokens; then
         the logits of each row, and a copy in float32.
@@ -86,7 +86,11 @@ class Network:
 def network(
     where: str, facts: ModelFacts, needs: Needs, default_bytes: int, notes: list[str]
 ) -> Network | str:
-    """The sizes of a model, or what has to be known for them. What is assumed goes to `notes`."""
+    """The sizes of a model, or a sentence that says which facts are missing.
+
+    `where` names the model in messages, `default_bytes` are those of a number whose dtype is
+    `auto`. What is assumed is added to `notes`.
+    """
     missing = [name for name in ("layers", "d_model", "parameters") if getattr(facts, name) is None]
     if facts.layers is None or facts.d_model is None or facts.parameters is None:
         return (

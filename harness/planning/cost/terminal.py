@@ -1,4 +1,4 @@
-"""A plan's cost on the terminal."""
+"""Prints the cost of a plan on the terminal."""
 
 from __future__ import annotations
 
