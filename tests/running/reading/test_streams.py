@@ -32,7 +32,7 @@ MakeSession = Callable[..., Session]
 def test_packed_rows_give_what_rows_of_their_own_give(
     session: MakeSession, pack: int, more: tuple[str, ...], padding: str
 ) -> None:
-    """Where activations depend on the token one_row."""
+    """Where activations depend on the token alone."""
     plain = bare(records(session(pair(), *ANY_PLACE)))
     sides = [f"models.{m}.padding={padding}" for m in ("base", "chat")]
     packed = bare(records(session(pair(f"pack = {pack}"), *ANY_PLACE, *more, *sides)))
@@ -102,7 +102,7 @@ SIDES = [("base", "shown"), ("shown", "base"), ("other", "shown"), ("shown", "ot
 def test_the_query_is_the_same_tokens_with_and_without_its_context(
     session: MakeSession, left: str, right: str, padding: str, batch: int
 ) -> None:
-    """Both models are alike and see the token one_row: one token off, and there is a gap."""
+    """Both models are alike and see the token alone: one token off, and there is a gap."""
     text = SPAN + pair("align = 'span'")
     more = (
         *ANY_PLACE,
