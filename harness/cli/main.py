@@ -22,8 +22,8 @@ from harness.errors import (
 )
 
 if TYPE_CHECKING:
+    from harness.contract import Results
     from harness.registry import Owned, Registry
-    from harness.results.read import Results
     from harness.task.task import Task
 
 INTERRUPTED = 130

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.comparison.identity import plain_json
-from harness.results.read import Results
+from harness.contract import Results
 
 ABSENT = "—"
 """Where a run says nothing of what another one says."""

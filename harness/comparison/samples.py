@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from harness.contract import Record
+from harness.contract.results import Results
 from harness.errors import DataError
-from harness.results.read import Results, load_results
+from harness.results.read import load_results
 
 _INVALID = "(could not be judged)"
 """Stands for the score that is not in the verdicts: whether one of them is missing."""

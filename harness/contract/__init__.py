@@ -60,6 +60,7 @@ from harness.contract.options import (
     TaskView as TaskView,
     ViewRef as ViewRef,
 )
+from harness.contract.results import Results as Results
 from harness.contract.sites import Site as Site
 from harness.contract.values import (
     JSON as JSON,
@@ -104,7 +105,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from harness.contract.latents import Latents
-    from harness.results.read import Results
 
 hookspec = pluggy.HookspecMarker("harness")
 hookimpl = pluggy.HookimplMarker("harness")

@@ -9,13 +9,14 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from harness.contract.results import Results
 from harness.registry import Registry
 from harness.report.blocks import Table, prepared
 from harness.report.embed import plotly_script, policy, resource
 from harness.report.panels import shown
 from harness.report.text import visible
-from harness.results.headline import headline
-from harness.results.read import Results, load_results
+from harness.results.headline import headline_tables
+from harness.results.read import load_results
 from harness.store.files import write_text
 
 FILE = "report.html"
@@ -63,7 +64,9 @@ def render(results: Results, registry: Registry) -> str:
 
 def tables(results: Results) -> list[Table]:
     """The headline, ready for a template."""
-    return [table for grid in headline(results) if isinstance(table := prepared(grid), Table)]
+    return [
+        table for grid in headline_tables(results) if isinstance(table := prepared(grid), Table)
+    ]
 
 
 def fragment(results: Results) -> str:

@@ -9,11 +9,10 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from harness.contract import Record
+from harness.contract import Record, Results
 from harness.report.profiles import ROWS, profiles
 from harness.results.claims import conclusions
-from harness.results.numbers import number
-from harness.results.read import Results
+from harness.results.numbers import format_number
 from harness.text import for_terminal
 
 _DETAILS = ("edit.", "invalid_verdicts")
@@ -147,9 +146,9 @@ def _list(title: str, records: Sequence[Record]) -> Group:
 def _cell(record: Record) -> Text:
     if record.value is None:
         return Text("undefined", "dim")
-    text = Text(number(record.value))
+    text = Text(format_number(record.value))
     if record.ci is not None:
-        low, high = (number(bound) for bound in record.ci)
+        low, high = (format_number(bound) for bound in record.ci)
         text.append(f" [{low}, {high}]", "dim")
     return text
 

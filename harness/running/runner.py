@@ -10,7 +10,16 @@ from typing import Any
 
 import tomli_w
 
-from harness.contract import JSON, BenchmarkOptions, Findings, Options, Outcome, Record, Ref
+from harness.contract import (
+    JSON,
+    BenchmarkOptions,
+    Findings,
+    Options,
+    Outcome,
+    Record,
+    Ref,
+    Results,
+)
 from harness.errors import InvalidRun, TaskError, UsageError
 from harness.machine import machine_errors
 from harness.planning.planner import (
@@ -27,14 +36,8 @@ from harness.planning.planner import (
 )
 from harness.registry import Registry
 from harness.report import write_report
-from harness.results.read import (
-    Results,
-    unique,
-    write_arrays,
-    write_directions,
-    write_results,
-)
 from harness.results.tables import COMPLETIONS
+from harness.results.write import unique, write_arrays, write_directions, write_results
 from harness.running.analyses import analyse
 from harness.running.experiments.benchmarks import axes_of, benchmarks, measure
 from harness.running.experiments.completions import ArmOutcome, generate

@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-from harness.contract import JSON, Grid, Panel, Record
-from harness.results.numbers import estimate
-from harness.results.read import Results
+from harness.contract import JSON, Grid, Panel, Record, Results
+from harness.results.numbers import format_estimate
 from harness_sections.options import Plain
 
 _ROWS = 20
@@ -41,7 +40,7 @@ def _numbers(title: str, records: Sequence[Record]) -> Grid:
         [
             record.id.partition("@")[0],
             ", ".join(f"{k} = {v}" for k, v in record.axes.items() if k != "analysis") or "all",
-            estimate(record),
+            format_estimate(record),
             f"{record.n:,} {record.n_of}",
             record.undefined or "",
         ]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from harness.contract import Panel, Prose
+from harness.contract import Panel, Prose, Results
 from harness.results.claims import conclusions
-from harness.results.read import Results
 from harness_sections.options import Plain
 
 _MOST = 40

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from harness.contract import JSON, Grid, Panel, Record
-from harness.results.headline import spread
-from harness.results.numbers import estimate, number
-from harness.results.read import Results
-from harness.results.series import Series, at, series, sweep_axis
+from harness.contract import JSON, Grid, Panel, Record, Results
+from harness.results.numbers import format_draws
+from harness.results.numbers import format_estimate, format_number
+from harness.results.series import Series, axis_value, group_series, sweep_axis
 from harness_sections.options import Plain
 
 
@@ -28,8 +27,8 @@ class Directions:
         swept: list[tuple[str, Series]] = []
         single: list[tuple[str, Series]] = []
         for name, mine in by_id.items():
-            for one in series(mine, axis):
-                on_axis = any(at(record, axis) is not None for record in one.records)
+            for one in group_series(mine, axis):
+                on_axis = any(axis_value(record, axis) is not None for record in one.records)
                 (swept if on_axis else single).append((name, one))
         blocks = [*_steps(swept, axis), *_others(single)]
         return Panel("Directions", blocks, order=20) if blocks else None
@@ -42,12 +41,16 @@ def _steps(found: Sequence[tuple[str, Series]], axis: str | None) -> Iterator[Gr
     labels = [one.label for _, one in found]
     # All numbers of a direction together, and those that are swept before those at one step.
     found = sorted(found, key=lambda pair: (pair[1].shape != "sweep", labels.index(pair[1].label)))
-    steps = sorted({x for _, one in found for r in one.records if (x := at(r, axis)) is not None})
+    steps = sorted(
+        {x for _, one in found for r in one.records if (x := axis_value(r, axis)) is not None}
+    )
     rows: list[list[JSON]] = []
     for step in steps:
         row: list[JSON] = [f"{step:g}"]
         for _, one in found:
-            row.append(_cell([record for record in one.records if at(record, axis) == step]))
+            row.append(
+                _cell([record for record in one.records if axis_value(record, axis) == step])
+            )
         rows.append(row)
     columns = [axis, *(f"{one.label}: {_short(name)}" for name, one in found)]
     reasons = sorted({r.undefined for _, one in found for r in one.records if r.undefined})
@@ -70,11 +73,11 @@ def _cell(records: Sequence[Record]) -> str:
     if not records:
         return ""
     if len(records) > 1:
-        return spread([record.value for record in records if record.value is not None])
+        return format_draws(records)
     record = records[0]
     null = (record.null or {}).get("value")
-    chance = f" (by chance {number(null)})" if isinstance(null, (int, float)) else ""
-    return estimate(record) + chance
+    chance = f" (by chance {format_number(null)})" if isinstance(null, (int, float)) else ""
+    return format_estimate(record) + chance
 
 
 def _short(name: str) -> str:

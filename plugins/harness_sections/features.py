@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from harness.contract import JSON, Figure, Grid, Panel, Prose, Record
-from harness.results.numbers import estimate
-from harness.results.read import Results
+from harness.contract import JSON, Figure, Grid, Panel, Prose, Record, Results
+from harness.results.numbers import format_estimate
 from harness_sections.charts.looks import looks
 from harness_sections.options import Plain
 
@@ -167,7 +166,7 @@ def _figure(title: str, records: Sequence[Record]) -> Figure:
         {
             **{axis: record.axes.get(axis) for axis in varied},
             "cluster": record.axes["cluster"],
-            "value": estimate(record),
+            "value": format_estimate(record),
             "n": f"{record.n:,} {record.n_of}",
             "why there is none": record.undefined or "",
         }

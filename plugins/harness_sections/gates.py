@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from harness.contract import Grid, Panel, Prose
+from harness.contract import Grid, Panel, Prose, Results
 from harness.gates import check_results
-from harness.results.read import Results
 from harness_sections.options import Plain
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from harness.contract import Panel, Prose
-from harness.results.headline import experiments, score_name, scores, where
-from harness.results.read import Results
-from harness.results.series import series, sweep_axis
+from harness.contract import Panel, Prose, Results
+from harness.results.headline import (
+    experiment_scores,
+    measured_on,
+    records_by_experiment,
+    score_name,
+)
+from harness.results.series import group_series, sweep_axis
 from harness_sections.charts.looks import looks
 from harness_sections.charts.scores import chart
 from harness_sections.options import Plain
@@ -20,14 +24,14 @@ class Interventions:
     def panel(self, results: Results) -> Panel | None:
         """The figures, or None where there are no experiments."""
         found = []
-        for name, records in experiments(results).items():
-            columns = scores(records)
+        for name, records in records_by_experiment(results).items():
+            columns = experiment_scores(records)
             axis = sweep_axis(record for mine in columns.values() for record in mine)
             for column, mine in columns.items():
                 score = score_name(column, list(columns))
-                place = where(mine)
+                place = measured_on(mine)
                 title = f"{name}: {score}, {place}"
-                found.append((title, score, place, series(mine, axis), axis))
+                found.append((title, score, place, group_series(mine, axis), axis))
         if not found:
             return None
         # One look for each label in all figures, so that colours mean the same everywhere.

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.contract import JSON, Grid, Panel, Record
-from harness.results.numbers import estimate, number
-from harness.results.read import Results
+from harness.contract import JSON, Grid, Panel, Record, Results
+from harness.results.numbers import format_estimate, format_number
 from harness_sections.layers.pair_tables import pairs_by_site
 from harness_sections.options import Plain
 
@@ -42,7 +41,7 @@ def _grid(title: str, records: Sequence[Record]) -> Grid:
         [
             record.id.partition("@")[0],
             *(_text(record.axes.get(axis)) for axis in axes),
-            estimate(record),
+            format_estimate(record),
             _null(record),
             f"{record.n:,} {record.n_of}",
             record.undefined or "",
@@ -69,4 +68,4 @@ def _text(value: JSON) -> str:
 
 def _null(record: Record) -> str:
     value = (record.null or {}).get("value")
-    return number(value) if isinstance(value, (int, float)) else ""
+    return format_number(value) if isinstance(value, (int, float)) else ""

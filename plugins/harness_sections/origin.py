@@ -7,8 +7,7 @@ from typing import Any
 
 import tomli_w
 
-from harness.contract import JSON, Grid, Panel
-from harness.results.read import Results
+from harness.contract import JSON, Grid, Panel, Results
 from harness.running.folder import plain
 from harness_sections.options import Plain
 

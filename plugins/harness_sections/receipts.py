@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.contract import JSON, Grid, Panel, Prose, Record
-from harness.results.headline import experiments
-from harness.results.numbers import estimate
-from harness.results.read import Results
+from harness.contract import JSON, Grid, Panel, Prose, Record, Results
+from harness.results.headline import records_by_experiment
+from harness.results.numbers import format_estimate
 from harness_sections.options import Plain
 
 _EDIT = "edit."
@@ -24,7 +23,7 @@ class Receipts:
         """A table for each experiment, or None where nothing was edited."""
         grids = [
             _grid(name, mine)
-            for name, records in experiments(results).items()
+            for name, records in records_by_experiment(results).items()
             if (mine := [record for record in records if record.id.startswith(_EDIT)])
         ]
         if not grids:
@@ -48,7 +47,7 @@ def _grid(experiment: str, records: Sequence[Record]) -> Grid:
         what = record.axes.get(_CHECK)
         column = record.id.partition("@")[0].removeprefix(_EDIT) if what is None else str(what)
         columns[column] = None
-        arms.setdefault(arm, {})[column] = estimate(record)
+        arms.setdefault(arm, {})[column] = format_estimate(record)
         tokens[arm] = record.n
     rows: list[list[JSON]] = [
         [arm, tokens[arm], *(found.get(column, "") for column in columns)]

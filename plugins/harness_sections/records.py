@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.contract import JSON, Grid, Panel, Prose, Record
-from harness.results.numbers import number
-from harness.results.read import Results
+from harness.contract import JSON, Grid, Panel, Prose, Record, Results
+from harness.results.numbers import format_number
 from harness_sections.options import Plain
 
 _MOST = 3000
@@ -37,7 +36,9 @@ def _grid(name: str, records: Sequence[Record]) -> Grid:
     rows: list[list[JSON]] = []
     for record in records:
         low, high = record.ci or (None, None)
-        interval = "" if low is None or high is None else f"[{number(low)}, {number(high)}]"
+        interval = (
+            "" if low is None or high is None else f"[{format_number(low)}, {format_number(high)}]"
+        )
         why = record.undefined or ("" if interval else record.ci_why or "")
         value = "undefined" if record.value is None else record.value
         place = [record.axes.get(axis, "") for axis in axes]

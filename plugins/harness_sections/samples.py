@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from harness.contract import JSON, Grid, Panel, Prose, Record
-from harness.results.read import Results
-from harness.results.series import series, sweep_axis
+from harness.contract import JSON, Grid, Panel, Prose, Record, Results
+from harness.results.series import group_series, sweep_axis
 from harness.results.tables import COMPLETIONS
 from harness_sections.options import Plain
 
@@ -53,7 +52,7 @@ def _experiment(name: str, rows: Sequence[Row]) -> Iterator[Grid]:
         arms.setdefault(str(axes), Record("arm", None, 0, "", "", axes=axes))
     shown = [
         (one.records[-1] if one.shape == "sweep" else one.records[0]).axes
-        for one in series(list(arms.values()), sweep_axis(arms.values()))
+        for one in group_series(list(arms.values()), sweep_axis(arms.values()))
     ]
     for example in list(dict.fromkeys(row["example"] for row in rows))[:_PROMPTS]:
         mine = {str(_axes(row)): row for row in rows if row["example"] == example}

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from functools import reduce
 from pathlib import Path
 
-from harness import __version__
 from harness.contract import (
     Example,
     Inputs,
@@ -43,6 +42,7 @@ from harness.running.reading.rows import Row, alone, packed, same_query
 from harness.running.session import Session
 from harness.store.keys import key_of
 from harness.store.states import Digest, PassStates, Saved
+from harness.version import __version__
 
 Tick = Callable[[int], None]
 DOMAIN = "domain"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, TypeGuard
 
 from harness.contract import JSON, Figure
-from harness.results.numbers import number
+from harness.results.numbers import format_number
 from harness_sections.charts.looks import Look, looks
 from harness_sections.charts.points import Line, Point, bars
 
@@ -106,4 +106,4 @@ def _ends(lines: Sequence[Line]) -> str:
 
 
 def _at(one: Point) -> str:
-    return number(one.at) if isinstance(one.at, float) else str(one.at)
+    return format_number(one.at) if isinstance(one.at, float) else str(one.at)

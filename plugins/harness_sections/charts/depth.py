@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.contract import JSON, Figure, Record
-from harness.results.by_site import by_depth, depth
-from harness.results.numbers import estimate, number
+from harness.results.by_site import block_site, sites_by_depth
+from harness.results.numbers import format_estimate, format_number
 from harness_sections.charts.looks import Look, looks
 
 _GREY = "#767676"
@@ -31,7 +31,7 @@ def figure(title: str, meaning: str, lines: Sequence[Line], y_title: str = "") -
     A dotted line shows what the lines would be, were both models the same (`Record.null`). Where
     several SAEs are at a site, points are not joined: nothing says which belong together.
     """
-    sites = by_depth([r.axes["site"] for line in lines for r in line.records])
+    sites = sites_by_depth([r.axes["site"] for line in lines for r in line.records])
     axis = _Axis(sites)
     styles = looks(line.label for line in lines if not line.faint)
     data = [*_nulls(lines, axis)]
@@ -62,14 +62,14 @@ class _Axis:
     """Where sites lie: at their block's number, or one after another."""
 
     def __init__(self, sites: Sequence[JSON]) -> None:
-        known = [found for site in sites if (found := depth(site)) is not None]
+        known = [found for site in sites if (found := block_site(site)) is not None]
         kinds = {found.kind for found in known}
         self._by_block = len(known) == len(sites) and len(kinds) == 1
         self._kind = next(iter(kinds), "")
         self._sites = sites
 
     def __call__(self, site: JSON) -> int | str:
-        found = depth(site) if self._by_block else None
+        found = block_site(site) if self._by_block else None
         return str(site) if found is None or found.layer is None else found.layer
 
     @property
@@ -123,7 +123,7 @@ def _trace(line: Line, axis: _Axis, look: Look | None) -> dict[str, Any]:
 
 def sorted_by_depth(records: Sequence[Record]) -> list[Record]:
     """The records by their site's depth; those at one site in their order."""
-    places = {site: n for n, site in enumerate(by_depth([r.axes["site"] for r in records]))}
+    places = {site: n for n, site in enumerate(sites_by_depth([r.axes["site"] for r in records]))}
     return sorted(records, key=lambda record: places[record.axes["site"]])
 
 
@@ -191,7 +191,7 @@ def _ends(lines: Sequence[Line], sites: Sequence[JSON]) -> str:
     for line in lines:
         records = sorted_by_depth(line.records)
         if len(records) == 1:
-            parts.append(f"{line.label} {estimate(records[0])}")
+            parts.append(f"{line.label} {format_estimate(records[0])}")
         elif records:
             first, last = records[0], records[-1]
             parts.append(f"{line.label} {_value(first)} to {_value(last)}")
@@ -200,7 +200,7 @@ def _ends(lines: Sequence[Line], sites: Sequence[JSON]) -> str:
 
 
 def _value(record: Record) -> str:
-    return "undefined" if record.value is None else number(record.value)
+    return "undefined" if record.value is None else format_number(record.value)
 
 
 def place(pair: JSON, data: JSON) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.contract import JSON, Record
-from harness.results.numbers import estimate, number
+from harness.results.numbers import format_estimate, format_number
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,10 @@ class Point:
         if self.value is None:
             return "undefined"
         if self.low is None or self.high is None:
-            return number(self.value)
-        return f"{number(self.value)} [{number(self.low)}, {number(self.high)}]"
+            return format_number(self.value)
+        return (
+            f"{format_number(self.value)} [{format_number(self.low)}, {format_number(self.high)}]"
+        )
 
 
 @dataclass(frozen=True)
@@ -80,4 +82,4 @@ def reasons(records: Sequence[Record]) -> list[str]:
 
 def cell(record: Record | None) -> str:
     """A record in a table; empty where there is none."""
-    return "" if record is None else estimate(record)
+    return "" if record is None else format_estimate(record)

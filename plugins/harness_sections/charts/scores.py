@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.contract import Figure, Record
-from harness.results.numbers import estimate, number
-from harness.results.series import DRAW, Series, at
+from harness.results.numbers import format_estimate, format_number
+from harness.results.series import DRAW, Series, axis_value
 from harness_sections.charts.looks import UNEDITED, Look
 
 _SLOT = 0.07
@@ -38,7 +38,9 @@ def chart(
 def _swept(
     sweeps: Sequence[Series], others: Sequence[Series], axis: str, looks: Mapping[str, Look]
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    xs = sorted({x for one in sweeps for r in one.records if (x := at(r, axis)) is not None})
+    xs = sorted(
+        {x for one in sweeps for r in one.records if (x := axis_value(r, axis)) is not None}
+    )
     log = xs[0] > 0 and xs[-1] / xs[0] >= _LOG_FROM
     width = xs[-1] / xs[0] if log else xs[-1] - xs[0]
 
@@ -72,7 +74,7 @@ def _line(one: Series, axis: str, look: Look) -> dict[str, Any]:
     and range."""
     steps: dict[float, list[Record]] = {}
     for record in one.records:
-        x = at(record, axis)
+        x = axis_value(record, axis)
         if x is not None:
             steps.setdefault(x, []).append(record)
     middles, lows, highs = [], [], []
@@ -209,9 +211,9 @@ def _description(score: str, where: str, found: Sequence[Series], axis: str | No
                 f"{_value(last)} at {axis} = {last.axes.get(axis or '')}"
             )
         elif len(one.records) == 1:
-            parts.append(f"{one.label} {estimate(one.records[0])}")
+            parts.append(f"{one.label} {format_estimate(one.records[0])}")
         elif one.values:
-            low, high = number(min(one.values)), number(max(one.values))
+            low, high = format_number(min(one.values)), format_number(max(one.values))
             parts.append(f"{one.label} {low} to {high} over {len(one.values)} draws")
         else:
             parts.append(f"{one.label} undefined")
@@ -220,4 +222,4 @@ def _description(score: str, where: str, found: Sequence[Series], axis: str | No
 
 
 def _value(record: Record) -> str:
-    return "undefined" if record.value is None else number(record.value)
+    return "undefined" if record.value is None else format_number(record.value)

@@ -6,8 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from harness.contract import JSON, Figure, Record
-from harness.results.read import Results
+from harness.contract import JSON, Figure, Record, Results
 from harness_sections.charts.curves import curves, is_number
 from harness_sections.charts.points import Line, Point
 from harness_sections.layers.variants import named, whole

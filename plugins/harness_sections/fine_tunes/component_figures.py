@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from harness.contract import JSON, Figure, Grid, Record
-from harness.results.numbers import number
+from harness.results.numbers import format_number
 from harness_sections.charts.curves import curves
 from harness_sections.charts.depth import null
 from harness_sections.charts.points import Line, Point, point, reasons
@@ -101,7 +101,7 @@ def _table(title: str, records: Sequence[Record], above: Sequence[Record]) -> Gr
                 str(site),
                 str(sae),
                 first.n,
-                "undefined" if first.value is None else number(first.value),
+                "undefined" if first.value is None else format_number(first.value),
                 _written(null(first)),
                 _written(_chance(first, "q95")),
                 int(counted[0].value or 0) if counted else None,
@@ -130,7 +130,7 @@ def _chance(record: Record, key: str) -> float | None:
 
 
 def _written(value: float | None) -> str:
-    return "" if value is None else number(value)
+    return "" if value is None else format_number(value)
 
 
 def _place(record: Record) -> tuple[JSON, ...]:

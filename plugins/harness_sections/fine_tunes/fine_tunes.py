@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from harness.contract import Figure, Grid, Panel, Prose
-from harness.results.read import Results
+from harness.contract import Figure, Grid, Panel, Prose, Results
 from harness_sections.fine_tunes.checkpoints import checkpoints
 from harness_sections.fine_tunes.component_figures import aligned, explained
 from harness_sections.fine_tunes.flip_figures import flip_figures

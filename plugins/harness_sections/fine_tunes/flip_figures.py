@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from harness.contract import JSON, Figure, Grid, Record
-from harness.results.by_site import by_depth
-from harness.results.headline import spread
-from harness.results.numbers import estimate, number
+from harness.results.by_site import sites_by_depth
+from harness.results.numbers import format_draws
+from harness.results.numbers import format_estimate, format_number
 from harness_sections.charts.depth import null
 from harness_sections.charts.heat import Cell, heat_map
 from harness_sections.charts.points import cell, reasons, told
@@ -63,7 +63,9 @@ def place(record: Record, among: Sequence[Record]) -> str:
 
 def columns(records: Sequence[Record]) -> list[str]:
     """The places of the records, by depth."""
-    order = {site: n for n, site in enumerate(by_depth([r.axes.get("site") for r in records]))}
+    order = {
+        site: n for n, site in enumerate(sites_by_depth([r.axes.get("site") for r in records]))
+    }
     ordered = sorted(records, key=lambda record: order[record.axes.get("site")])
     return list(dict.fromkeys(place(record, records) for record in ordered))
 
@@ -79,7 +81,7 @@ def _spread_over_sites(records: Sequence[Record]) -> list[Record]:
 
 def _cell(record: Record, among: Sequence[Record]) -> Cell:
     value = record.value
-    text = "" if value is None else f"{value:.1f}" if abs(value) >= 10 else number(value)
+    text = "" if value is None else f"{value:.1f}" if abs(value) >= 10 else format_number(value)
     more = {"by chance": control} if (control := null(record)) is not None else {}
     at = place(record, among)
     return Cell(str(record.axes.get("pair")), at, value, text, told(record) | more)
@@ -135,8 +137,8 @@ def _control(records: Sequence[Record], k: int) -> str:
     """The draws of random vectors."""
     mine = [r for r in records if (_injection(r), _k(r)) == ("random", k)]
     if len(mine) == 1:
-        return estimate(mine[0])
-    return spread([r.value for r in mine if r.value is not None]) if mine else ""
+        return format_estimate(mine[0])
+    return format_draws(mine) if mine else ""
 
 
 def _injected(injection: str, k: int) -> str:

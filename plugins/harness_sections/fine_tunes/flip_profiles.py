@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from harness.contract import JSON, Figure, Grid, Record
-from harness.results.numbers import estimate, number
+from harness.results.numbers import format_estimate, format_number
 from harness_sections.charts.depth import Line, figure, null
 from harness_sections.charts.heat import Cell, heat_map
 from harness_sections.charts.points import reasons, told
@@ -39,9 +39,9 @@ def profiles(records: Sequence[Record]) -> Iterator[Figure | Grid]:
 
 def _centres(title: str, centres: Sequence[Record], differences: Sequence[Record]) -> Grid:
     """A row for each pair, and one for a group against the others."""
-    rows: list[list[JSON]] = [[str(r.axes.get("pair")), estimate(r)] for r in centres]
+    rows: list[list[JSON]] = [[str(r.axes.get("pair")), format_estimate(r)] for r in centres]
     for r in differences:
-        rows.append([f"{r.axes.get('group')} minus {r.axes.get('against')}", estimate(r)])
+        rows.append([f"{r.axes.get('group')} minus {r.axes.get('against')}", format_estimate(r)])
     note = (
         "In blocks, from 0: small where shallow layers change most. 95% intervals over documents; "
         "a difference is paired over them, and 0 if nothing differs."
@@ -69,9 +69,9 @@ def overlaps(records: Sequence[Record]) -> Iterator[Figure]:
 def _cell(record: Record, among: Sequence[Record]) -> Cell:
     row = f"{record.axes.get('pair')} · {record.axes.get('against')}"
     chance, p = null(record), (record.null or {}).get("p")
-    text = "" if record.value is None else number(record.value)
+    text = "" if record.value is None else format_number(record.value)
     if text and chance is not None:
-        text += f" ({number(chance)})"
+        text += f" ({format_number(chance)})"
     more: dict[str, JSON] = {"by chance": chance}
     if isinstance(p, float):
         more["p"] = p

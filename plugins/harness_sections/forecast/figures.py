@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from harness.contract import JSON, Figure, Record
-from harness.results.numbers import estimate, number
+from harness.results.numbers import format_estimate, format_number
 from harness_sections.charts.depth import null
 from harness_sections.charts.dots import dots
 from harness_sections.charts.label_sides import label_sides
@@ -101,7 +101,7 @@ def _scatter(
         "height": 420,
     }
     told_of = "; ".join(
-        f"{x.at} {x.text} and {number(change.value or 0.0)} points"
+        f"{x.at} {x.text} and {format_number(change.value or 0.0)} points"
         for x, (_, change) in zip(xs, drawn, strict=True)
     )
     rows = [_row(id, record, change) for record, change in pairs]
@@ -130,7 +130,7 @@ def _row(id: str, record: Record, change: Record) -> dict[str, JSON]:
         "from": low,
         "to": high,
         "of random dimensions": null(record),
-        "change, points": estimate(change),
+        "change, points": format_estimate(change),
         "why there is none": record.undefined or change.undefined or "",
     }
 
@@ -145,7 +145,7 @@ def _association(records: Sequence[Record], one: Transfer, id: str) -> str:
     ]
     if len(mine) != 1:
         return ""
-    return f"Pearson {estimate(mine[0])} over all {mine[0].n} domains."
+    return f"Pearson {format_estimate(mine[0])} over all {mine[0].n} domains."
 
 
 def alone(records: Sequence[Record], name: str) -> Iterator[Figure]:
@@ -194,7 +194,7 @@ def accuracies(records: Sequence[Record], one: Transfer) -> Iterator[Figure]:
 
 def _both(record: Record, change: Record, key: str) -> dict[str, JSON]:
     row = told(record)
-    row["change, points"] = estimate(change) if key == "after" else ""
+    row["change, points"] = format_estimate(change) if key == "after" else ""
     return row
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.contract import Figure, Grid, Panel, Prose, Record
-from harness.results.numbers import estimate
-from harness.results.read import Results
+from harness.contract import Figure, Grid, Panel, Prose, Record, Results
+from harness.results.numbers import format_estimate
 from harness_sections.forecast.figures import (
     SCORES,
     Transfer,
@@ -73,6 +72,6 @@ def _headline(records: Sequence[Record]) -> list[str]:
             why = f" ({record.undefined})" if record.undefined else ""
             said.append(
                 f"Over all {record.n} domains, Pearson's r of {axes['forecast']} with the size of "
-                f"the change is {estimate(record)}{why} ({axes.get('analysis')})."
+                f"the change is {format_estimate(record)}{why} ({axes.get('analysis')})."
             )
     return said

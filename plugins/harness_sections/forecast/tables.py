@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from harness.contract import JSON, Grid, Record
-from harness.results.numbers import estimate, number
+from harness.results.numbers import format_estimate, format_number
 from harness_sections.charts.depth import null
 from harness_sections.charts.points import cell, reasons
 from harness_sections.forecast.figures import SCORES, by_axis
@@ -70,7 +70,7 @@ def _row(of: dict[str, Record]) -> list[JSON]:
     low, high = of.get("leave_one_out_min"), of.get("leave_one_out_max")
     without = ""
     if low is not None and high is not None and low.value is not None and high.value is not None:
-        without = f"{number(low.value)} to {number(high.value)}"
+        without = f"{format_number(low.value)} to {format_number(high.value)}"
     numbers = [cell(of.get(name)) for name in ("pearson", "spearman", "r2", "permutation_p")]
     return [", ".join([name, *more]), record.n, *numbers, without]
 
@@ -90,8 +90,8 @@ def dimensions(records: Sequence[Record]) -> Iterator[Grid]:
                 str(axes.get("shift", "")),
                 str(axes.get("space", "")),
                 f"{ids[record.id.partition('@')[0]]}{again}",
-                estimate(record),
-                "" if chance is None else number(chance),
+                format_estimate(record),
+                "" if chance is None else format_number(chance),
             ]
         )
     if rows:

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from harness.contract import JSON, Figure, Prose, Record
-from harness.results.by_site import by_depth, by_pair, condition
-from harness.results.numbers import estimate, number
+from harness.results.by_site import records_by_pair, sites_by_depth, token_condition
+from harness.results.numbers import format_estimate, format_number
 from harness_sections.charts.depth import place
 from harness_sections.charts.looks import looks
 
@@ -19,7 +19,7 @@ _NAMES = {f"cosine.quantile_{percent}": percent for percent in _QUANTILES}
 
 def cosine_boxes(records: Sequence[Record]) -> list[Figure | Prose]:
     """Boxes by site, a colour for each pair, and the shares of tokens that are far apart."""
-    found = by_pair([record for record in records if _counts(record)])
+    found = records_by_pair([record for record in records if _counts(record)])
     boxes = {key: mine for key, these in found.items() if (mine := dict(_boxes(these)))}
     if not boxes:
         return []
@@ -45,7 +45,7 @@ def _counts(record: Record) -> bool:
 def _whole(record: Record) -> bool:
     """Whether it counts all tokens: those that a filter chose by their cosine tell nothing."""
     other = {"domain", "analysis", "experiment", "direction"}
-    return not condition(record) and not record.axes.keys() & other
+    return not token_condition(record) and not record.axes.keys() & other
 
 
 def _boxes(records: Sequence[Record]) -> Iterator[tuple[JSON, dict[str, Record]]]:
@@ -54,7 +54,7 @@ def _boxes(records: Sequence[Record]) -> Iterator[tuple[JSON, dict[str, Record]]
     for record in records:
         percent = _NAMES[record.id.partition("@")[0]]
         sites.setdefault(record.axes["site"], {}).setdefault(percent, record)
-    for site in by_depth(list(sites)):
+    for site in sites_by_depth(list(sites)):
         if len(sites[site]) == len(_QUANTILES):
             yield site, sites[site]
 
@@ -78,13 +78,15 @@ def _figure(boxes: dict[_Key, dict[JSON, dict[str, Record]]]) -> Figure:
         data.append(trace)
         for site, found in mine.items():
             row: dict[str, JSON] = {"pair": name, "site": str(site)}
-            row |= {f"{int(percent)}%": estimate(found[percent]) for percent in _QUANTILES}
+            row |= {f"{int(percent)}%": format_estimate(found[percent]) for percent in _QUANTILES}
             row["n"] = f"{found['50'].n:,} {found['50'].n_of}"
             rows.append(row)
-    sites = by_depth([site for mine in boxes.values() for site in mine])
+    sites = sites_by_depth([site for mine in boxes.values() for site in mine])
     medians = "; ".join(
         f"{place(*key)} "
-        + ", ".join(f"{site} {number(found['50'].value or 0)}" for site, found in mine.items())
+        + ", ".join(
+            f"{site} {format_number(found['50'].value or 0)}" for site, found in mine.items()
+        )
         for key, mine in boxes.items()
     )
     layout = {

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from harness.contract import Figure, Panel, Prose, Record
-from harness.results.by_site import by_pair, condition, labels
-from harness.results.numbers import number
-from harness.results.read import Results
+from harness.contract import Figure, Panel, Prose, Record, Results
+from harness.results.by_site import distinct_labels, records_by_pair, token_condition
+from harness.results.numbers import format_number
 from harness_sections.charts.depth import Line, figure, place, same, sorted_by_depth
 from harness_sections.layers.cosines import cosine_boxes
 from harness_sections.options import Plain
@@ -52,7 +51,7 @@ class LayerProfiles:
 
 def _figures(records: Sequence[Record]) -> Iterator[Figure]:
     chosen = [r for r in records if _name(r) in _NUMBERS and not _apart(r)]
-    for (pair, data), mine in by_pair(chosen).items():
+    for (pair, data), mine in records_by_pair(chosen).items():
         found = list(lines(mine))
         sites = {record.axes["site"] for line in found for record in line.records}
         if len(sites) > 1 and any(not line.faint for line in found):
@@ -62,7 +61,7 @@ def _figures(records: Sequence[Record]) -> Iterator[Figure]:
 def lines(records: Sequence[Record]) -> Iterator[Line]:
     """A line for each number, in the order of the profile."""
     by_label: dict[tuple[str, str], list[Record]] = {}
-    for label, record in zip(labels(records), records, strict=True):
+    for label, record in zip(distinct_labels(records), records, strict=True):
         by_label.setdefault((_name(record), label), []).append(record)
     for name, called in _NUMBERS.items():
         mine = [(label, found) for (known, label), found in by_label.items() if known == name]
@@ -73,7 +72,7 @@ def lines(records: Sequence[Record]) -> Iterator[Line]:
 def _called(called: str, label: str, record: Record) -> str:
     """The short name, with what tells this line from others of the same number."""
     rest = label.removeprefix(record.id).removeprefix(_name(record)).strip()
-    plain = condition(record)
+    plain = token_condition(record)
     below = record.options.get("cosine_below")
     if below is not None and plain == f"cosine_below={below}":
         rest = rest.replace(plain, f"where cosine < {below}")
@@ -85,14 +84,14 @@ def _meaning(records: Sequence[Record]) -> str:
     parts = []
     for name in ("cosine.raw", "latent_overlap.topk"):
         mine = [r for r in records if _name(r) == name and r.value is not None]
-        if not mine or any(condition(record) for record in mine):
+        if not mine or any(token_condition(record) for record in mine):
             return "Numbers of a pair by depth."
         parts.append({r.axes["site"]: r for r in sorted_by_depth(mine)})
     cosines, overlaps = parts
     both = [site for site in cosines if site in overlaps]
     told = [
-        f"{site}: cosine {number(cosines[site].value or 0)}, "
-        f"overlap {number(overlaps[site].value or 0)}"
+        f"{site}: cosine {format_number(cosines[site].value or 0)}, "
+        f"overlap {format_number(overlaps[site].value or 0)}"
         for site in both
     ]
     return f"Dense cosine beside sparse overlap. {'; '.join(told)}."

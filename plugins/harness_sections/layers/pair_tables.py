@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from harness.contract import JSON, Grid, Panel, Record
+from harness.contract import JSON, Grid, Panel, Record, Results
 from harness.results.by_site import SiteTable, site_tables
-from harness.results.numbers import estimate, number
-from harness.results.read import Results
+from harness.results.numbers import format_estimate, format_number
 from harness_sections.charts.depth import null
 from harness_sections.options import Plain
 
@@ -37,7 +36,7 @@ def pairs_by_site(records: Sequence[Record]) -> tuple[list[SiteTable], list[Reco
 def _grid(table: SiteTable) -> Grid:
     rows: list[list[JSON]] = []
     for label, row in table.rows.items():
-        cells = [estimate(row[column]) if column in row else "" for column in table.columns]
+        cells = [format_estimate(row[column]) if column in row else "" for column in table.columns]
         rows.append([label, *cells, _nulls(row.values()), _counts(row.values())])
     reasons: dict[str, list[str]] = {}
     for label, row in table.rows.items():
@@ -54,7 +53,7 @@ def _grid(table: SiteTable) -> Grid:
 
 def _nulls(records: Iterable[Record]) -> str:
     known = {value for record in records if (value := null(record)) is not None}
-    return ", ".join(number(value) for value in sorted(known))
+    return ", ".join(format_number(value) for value in sorted(known))
 
 
 def _counts(records: Iterable[Record]) -> str:

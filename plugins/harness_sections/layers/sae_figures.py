@@ -6,10 +6,15 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from harness.contract import JSON, Figure, Grid, Panel, Record
-from harness.results.by_site import PLACE, by_depth, by_pair, condition, labels
-from harness.results.numbers import estimate
-from harness.results.read import Results
+from harness.contract import JSON, Figure, Grid, Panel, Record, Results
+from harness.results.by_site import (
+    PLACE_AXES,
+    distinct_labels,
+    records_by_pair,
+    sites_by_depth,
+    token_condition,
+)
+from harness.results.numbers import format_estimate
 from harness_sections.charts.depth import Line, figure, place, same
 from harness_sections.options import Plain
 
@@ -130,7 +135,7 @@ def _costs(name: str, records: Sequence[Record]) -> Grid:
         at = record.axes["site"], record.axes.get("sae")
         step = str(record.axes.get("step"))
         by_place.setdefault(at, {}).setdefault(step, []).append(record)
-    order = by_depth([site for site, _ in by_place])
+    order = sites_by_depth([site for site, _ in by_place])
     steps = [s for s in _STEPS if any(s in found for found in by_place.values())]
     rows: list[list[JSON]] = [
         [str(site), "" if sae is None else str(sae), *(_cost(found.get(s, ())) for s in steps)]
@@ -147,7 +152,7 @@ def _costs(name: str, records: Sequence[Record]) -> Grid:
 def _cost(records: Sequence[Record]) -> str:
     points = [r for r in records if not _name(r).endswith("relative")]
     relative = [r for r in records if _name(r).endswith("relative") and r.value is not None]
-    text = "; ".join(map(estimate, points))
+    text = "; ".join(map(format_estimate, points))
     return f"{text}; {100 * (relative[0].value or 0):.1f}%" if relative else text
 
 
@@ -157,11 +162,11 @@ def _cost(records: Sequence[Record]) -> str:
 def _moved(records: Sequence[Record]) -> Iterator[Figure]:
     chosen = [
         r for r in records
-        if _name(r) in _MOVED and condition(r) and not _ELSEWHERE & r.axes.keys()
+        if _name(r) in _MOVED and token_condition(r) and not _ELSEWHERE & r.axes.keys()
     ]  # fmt: skip
-    for (pair, data), mine in by_pair(chosen).items():
-        for where in dict.fromkeys(map(condition, mine)):
-            under = [record for record in mine if condition(record) == where]
+    for (pair, data), mine in records_by_pair(chosen).items():
+        for where in dict.fromkeys(map(token_condition, mine)):
+            under = [record for record in mine if token_condition(record) == where]
             drawn = list(_lines(under))
             if not _spans(drawn):
                 continue
@@ -177,12 +182,12 @@ def _moved(records: Sequence[Record]) -> Iterator[Figure]:
 
 def _lines(records: Sequence[Record]) -> Iterator[Line]:
     found: dict[tuple[str, str], list[Record]] = {}
-    for label, record in zip(labels(records), records, strict=True):
+    for label, record in zip(distinct_labels(records), records, strict=True):
         found.setdefault((_name(record), label), []).append(record)
     for name, called in _MOVED.items():
         mine = [(label, these) for (known, label), these in found.items() if known == name]
         for label, these in mine:
-            more = label.removeprefix(name).replace(condition(these[0]), "").strip()
+            more = label.removeprefix(name).replace(token_condition(these[0]), "").strip()
             yield Line(f"{called} {more}".strip(), same(these), name in _LEVELS)
 
 
@@ -192,8 +197,8 @@ def _counted(records: Sequence[Record], like: Record, where: str) -> str:
         r
         for r in records
         if _name(r) == "filtered_share"
-        and condition(r) == where
-        and all(r.axes.get(key) == like.axes.get(key) for key in PLACE[:2])
+        and token_condition(r) == where
+        and all(r.axes.get(key) == like.axes.get(key) for key in PLACE_AXES[:2])
         and "domain" not in r.axes
         and r.value is not None
     ]

@@ -10,7 +10,7 @@ import pytest
 from harness.contract import Figure, Grid, Panel, Prose, Record
 from harness.registry import discover
 from harness.report.page import render
-from harness.results.read import Results
+from harness.results import Results
 from harness.testing.sections import HOSTILE, check_section, hostile
 from harness_sections.features import Features
 from harness_sections.options import Plain

@@ -11,7 +11,7 @@ import pytest
 from harness.contract import JSON, Figure, Grid, Panel, Prose, Record
 from harness.registry import discover
 from harness.report.page import render
-from harness.results.read import Results
+from harness.results import Results
 from harness.testing.sections import HOSTILE, check_section, hostile
 from harness_sections.fine_tunes.fine_tunes import FineTunes
 from harness_sections.layers.variants import variants

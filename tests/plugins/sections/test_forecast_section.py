@@ -13,7 +13,7 @@ from hypothesis import given, strategies as st
 from harness.contract import JSON, Figure, Grid, Panel, Prose, Record
 from harness.registry import discover
 from harness.report.page import render
-from harness.results.read import Results
+from harness.results import Results
 from harness.testing.sections import HOSTILE, check_section, hostile
 from harness_sections.charts.label_sides import label_sides
 from harness_sections.forecast.section import Forecast

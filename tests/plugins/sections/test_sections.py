@@ -10,7 +10,7 @@ import pytest
 
 from harness.contract import Figure, Grid, Panel, Prose, Record
 from harness.registry import Owned, discover
-from harness.results.read import Results
+from harness.results import Results
 from harness.testing.sections import check_section
 from harness_sections.options import Plain
 
