@@ -67,7 +67,7 @@ def tasks(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def _one_registry(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Plugins are looked for once, and not in each of thousands of runs."""
-    monkeypatch.setattr(harness.cli.main, "_registry", lambda disabled: REGISTRY)
+    monkeypatch.setattr("harness.registry.discover", lambda disabled: REGISTRY)
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     (tmp_path / "here").mkdir()
