@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.contract import JSON, Grid, Panel, Record, Results
 from harness.results.numbers import format_estimate
-from harness_sections.options import Plain
+from harness_sections.plain import Plain
 
 _ROWS = 20
 """Rows of a table that are shown."""

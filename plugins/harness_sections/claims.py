@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness.contract import Panel, Prose, Results
 from harness.results.claims import conclusions
-from harness_sections.options import Plain
+from harness_sections.plain import Plain
 
 _MOST = 40
 """Verdicts of a table that are shown."""

@@ -8,7 +8,7 @@ from harness.contract import JSON, Grid, Panel, Record, Results
 from harness.results.numbers import format_draws
 from harness.results.numbers import format_estimate, format_number
 from harness.results.series import Series, axis_value, group_series, sweep_axis
-from harness_sections.options import Plain
+from harness_sections.plain import Plain
 
 
 class Directions:

@@ -7,8 +7,8 @@ from typing import Any
 
 from harness.contract import JSON, Figure, Grid, Panel, Prose, Record, Results
 from harness.results.numbers import format_estimate
-from harness_sections.charts.looks import looks
-from harness_sections.options import Plain
+from harness_sections.charts.styles import looks
+from harness_sections.plain import Plain
 
 _ROWS = 20
 """Features of a table that are shown."""

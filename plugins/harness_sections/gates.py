@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness.contract import Grid, Panel, Prose, Results
 from harness.gates import check_results
-from harness_sections.options import Plain
+from harness_sections.plain import Plain
 
 
 class Gates:

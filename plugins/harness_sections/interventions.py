@@ -10,9 +10,9 @@ from harness.results.headline import (
     score_name,
 )
 from harness.results.series import group_series, sweep_axis
-from harness_sections.charts.looks import looks
+from harness_sections.charts.styles import looks
 from harness_sections.charts.scores import chart
-from harness_sections.options import Plain
+from harness_sections.plain import Plain
 
 
 class Interventions:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from harness.contract import JSON, Grid, Panel, Record, Results
 from harness.results.numbers import format_estimate, format_number
 from harness_sections.layers.pair_tables import pairs_by_site
-from harness_sections.options import Plain
+from harness_sections.plain import Plain
 
 _MOST = 60
 """Rows that are shown open."""

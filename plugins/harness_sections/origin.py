@@ -9,7 +9,7 @@ import tomli_w
 
 from harness.contract import JSON, Grid, Panel, Results
 from harness.running.folder import plain
-from harness_sections.options import Plain
+from harness_sections.plain import Plain
 
 _TABLES = ("models", "saes", "data", "packages", "plugins")
 

@@ -47,7 +47,7 @@ def harness_components() -> Iterable[Component]:
             name=name,
             summary=summary,
             load=f"harness_sections.{load}",
-            options="harness_sections.options:Plain",
+            options="harness_sections.plain:Plain",
         )
         for name, (load, summary) in _SECTIONS.items()
     )

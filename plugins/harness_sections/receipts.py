@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from harness.contract import JSON, Grid, Panel, Prose, Record, Results
 from harness.results.headline import records_by_experiment
 from harness.results.numbers import format_estimate
-from harness_sections.options import Plain
+from harness_sections.plain import Plain
 
 _EDIT = "edit."
 _CHECK = "check"

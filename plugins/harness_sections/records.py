@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from harness.contract import JSON, Grid, Panel, Prose, Record, Results
 from harness.results.numbers import format_number
-from harness_sections.options import Plain
+from harness_sections.plain import Plain
 
 _MOST = 3000
 

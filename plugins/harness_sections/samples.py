@@ -8,7 +8,7 @@ from typing import Any
 from harness.contract import JSON, Grid, Panel, Prose, Record, Results
 from harness.results.series import group_series, sweep_axis
 from harness.results.tables import COMPLETIONS
-from harness_sections.options import Plain
+from harness_sections.plain import Plain
 
 _PROMPTS = 3
 _TITLE = 300

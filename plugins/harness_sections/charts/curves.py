@@ -8,7 +8,7 @@ from typing import Any, TypeGuard
 
 from harness.contract import JSON, Figure
 from harness.results.numbers import format_number
-from harness_sections.charts.looks import Look, looks
+from harness_sections.charts.styles import Look, looks
 from harness_sections.charts.points import Line, Point, bars
 
 _GREY = Look("#767676", "line-ew", "dot")

@@ -9,7 +9,7 @@ from typing import Any
 from harness.contract import JSON, Figure, Record
 from harness.results.by_site import block_site, sites_by_depth
 from harness.results.numbers import format_estimate, format_number
-from harness_sections.charts.looks import Look, looks
+from harness_sections.charts.styles import Look, looks
 
 _GREY = "#767676"
 _MARGIN = 0.35

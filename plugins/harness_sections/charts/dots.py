@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from harness.contract import JSON, Figure
-from harness_sections.charts.looks import looks
+from harness_sections.charts.styles import looks
 from harness_sections.charts.points import Line, Point, bars
 
 _GREY = "#767676"

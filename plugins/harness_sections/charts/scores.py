@@ -8,7 +8,7 @@ from typing import Any
 from harness.contract import Figure, Record
 from harness.results.numbers import format_estimate, format_number
 from harness.results.series import DRAW, Series, axis_value
-from harness_sections.charts.looks import UNEDITED, Look
+from harness_sections.charts.styles import UNEDITED, Look
 
 _SLOT = 0.07
 """Room of a series that is not swept, right of the sweep, as a share of the sweep's width."""

@@ -9,7 +9,7 @@ from typing import Any
 from harness.contract import JSON, Figure, Record, Results
 from harness_sections.charts.curves import curves, is_number
 from harness_sections.charts.points import Line, Point
-from harness_sections.layers.variants import named, whole
+from harness_sections.variants import named, whole
 
 _AXIS = "checkpoint"
 _FOLLOWED = ("cosine.raw", "cosine.latent", "pc_explained_variance", "flip_rate.token")

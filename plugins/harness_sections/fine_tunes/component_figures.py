@@ -10,7 +10,7 @@ from harness.results.numbers import format_number
 from harness_sections.charts.curves import curves
 from harness_sections.charts.depth import null
 from harness_sections.charts.points import Line, Point, point, reasons
-from harness_sections.layers.variants import called, named, variants, whole
+from harness_sections.variants import called, named, variants, whole
 
 _PLACES = ("pair", "data", "site", "sae", "pc")
 _MOST = 8

@@ -7,7 +7,7 @@ from harness_sections.fine_tunes.checkpoints import checkpoints
 from harness_sections.fine_tunes.component_figures import aligned, explained
 from harness_sections.fine_tunes.flip_figures import flip_figures
 from harness_sections.fine_tunes.flip_profiles import overlaps, profiles
-from harness_sections.options import Plain
+from harness_sections.plain import Plain
 
 _MOST = 40
 """Blocks that are shown."""

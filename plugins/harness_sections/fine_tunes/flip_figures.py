@@ -12,7 +12,7 @@ from harness.results.numbers import format_estimate, format_number
 from harness_sections.charts.depth import null
 from harness_sections.charts.heat import Cell, heat_map
 from harness_sections.charts.points import cell, reasons, told
-from harness_sections.layers.variants import called, named, variants, whole
+from harness_sections.variants import called, named, variants, whole
 
 _PLACES = ("pair", "data", "site", "sae", "statistic", "injection", "k", "draw")
 _AXES = ("pair", "site")

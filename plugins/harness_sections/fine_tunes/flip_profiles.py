@@ -10,7 +10,7 @@ from harness_sections.charts.depth import Line, figure, null
 from harness_sections.charts.heat import Cell, heat_map
 from harness_sections.charts.points import reasons, told
 from harness_sections.fine_tunes.flip_figures import columns, place
-from harness_sections.layers.variants import called, named, variants
+from harness_sections.variants import called, named, variants
 
 _PLACES = ("pair", "data", "site", "sae", "against", "group")
 _DIFFERENCE = "layer_profile.centre_difference"

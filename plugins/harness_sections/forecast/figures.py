@@ -11,9 +11,9 @@ from harness.results.numbers import format_estimate, format_number
 from harness_sections.charts.depth import null
 from harness_sections.charts.dots import dots
 from harness_sections.charts.label_sides import label_sides
-from harness_sections.charts.looks import looks
+from harness_sections.charts.styles import looks
 from harness_sections.charts.points import Line, Point, bars, point, told
-from harness_sections.layers.variants import called, named, variants
+from harness_sections.variants import called, named, variants
 
 SCORES = ("sts.act", "sts.icl")
 """Forecasts that have figures; baselines are in the table of correlations."""

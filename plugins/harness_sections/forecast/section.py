@@ -16,8 +16,8 @@ from harness_sections.forecast.figures import (
     transfers,
 )
 from harness_sections.forecast.tables import advice, correlations, dimensions
-from harness_sections.layers.variants import named
-from harness_sections.options import Plain
+from harness_sections.variants import named
+from harness_sections.plain import Plain
 
 _MOST = 40
 """Blocks that are shown."""

@@ -9,7 +9,7 @@ from harness.results.numbers import format_estimate, format_number
 from harness_sections.charts.depth import null
 from harness_sections.charts.points import cell, reasons
 from harness_sections.forecast.figures import SCORES, by_axis
-from harness_sections.layers.variants import called, named, variants
+from harness_sections.variants import called, named, variants
 
 _CORRELATION = "sts.correlation."
 _NUMBERS = ("pearson", "spearman", "r2", "permutation_p", "leave_one_out_min", "leave_one_out_max")

@@ -9,7 +9,7 @@ from harness.contract import JSON, Figure, Prose, Record
 from harness.results.by_site import records_by_pair, sites_by_depth, token_condition
 from harness.results.numbers import format_estimate, format_number
 from harness_sections.charts.depth import place
-from harness_sections.charts.looks import looks
+from harness_sections.charts.styles import looks
 
 _QUANTILES = {"05": "lowerfence", "25": "q1", "50": "median", "75": "q3", "95": "upperfence"}
 """Percent, and what plotly calls them."""

@@ -9,7 +9,7 @@ from harness.results.by_site import distinct_labels, records_by_pair, token_cond
 from harness.results.numbers import format_number
 from harness_sections.charts.depth import Line, figure, place, same, sorted_by_depth
 from harness_sections.layers.cosines import cosine_boxes
-from harness_sections.options import Plain
+from harness_sections.plain import Plain
 
 _NUMBERS: Mapping[str, str] = {
     "cosine.raw": "cosine of activations",

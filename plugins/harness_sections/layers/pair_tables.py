@@ -8,7 +8,7 @@ from harness.contract import JSON, Grid, Panel, Record, Results
 from harness.results.by_site import SiteTable, site_tables
 from harness.results.numbers import format_estimate, format_number
 from harness_sections.charts.depth import null
-from harness_sections.options import Plain
+from harness_sections.plain import Plain
 
 _MOST = 60
 """Rows that are shown open."""

@@ -16,7 +16,7 @@ from harness.results.by_site import (
 )
 from harness.results.numbers import format_estimate
 from harness_sections.charts.depth import Line, figure, place, same
-from harness_sections.options import Plain
+from harness_sections.plain import Plain
 
 _FVU = "fvu.pooled"
 _SETTINGS: Mapping[str, str] = {

@@ -13,7 +13,7 @@ from harness.report.page import render
 from harness.results import Results
 from harness.testing.sections import HOSTILE, check_section, hostile
 from harness_sections.features import Features
-from harness_sections.options import Plain
+from harness_sections.plain import Plain
 
 CONTEXT = {"tokens": ["I", " am", " sorry"], "values": [0.0, 0.1, 3.0], "mark": 2, "value": 3.0}
 

@@ -14,8 +14,8 @@ from harness.report.page import render
 from harness.results import Results
 from harness.testing.sections import HOSTILE, check_section, hostile
 from harness_sections.fine_tunes.fine_tunes import FineTunes
-from harness_sections.layers.variants import variants
-from harness_sections.options import Plain
+from harness_sections.variants import variants
+from harness_sections.plain import Plain
 
 POINT = EntryPoint("harness_sections", "harness_sections.plugin", "harness")
 TASKS = ("guard", "rhyme")

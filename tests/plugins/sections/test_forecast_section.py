@@ -17,7 +17,7 @@ from harness.results import Results
 from harness.testing.sections import HOSTILE, check_section, hostile
 from harness_sections.charts.label_sides import label_sides
 from harness_sections.forecast.section import Forecast
-from harness_sections.options import Plain
+from harness_sections.plain import Plain
 
 POINT = EntryPoint("harness_sections", "harness_sections.plugin", "harness")
 DOMAINS = {"art": (2.0, -40.0), "computer science": (1.0, 5.0), "law": (1.5, -10.0)}

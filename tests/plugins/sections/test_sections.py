@@ -12,7 +12,7 @@ from harness.contract import Figure, Grid, Panel, Prose, Record
 from harness.registry import Owned, discover
 from harness.results import Results
 from harness.testing.sections import check_section
-from harness_sections.options import Plain
+from harness_sections.plain import Plain
 
 POINT = EntryPoint("harness_sections", "harness_sections.plugin", "harness")
 SECTIONS = discover(candidates=[POINT]).of("section")
@@ -169,7 +169,7 @@ def test_a_direction_looks_the_same_in_every_figure_and_like_no_other() -> None:
 
 @pytest.mark.parametrize("page", [(1.0, 1.0, 1.0), (20 / 255, 23 / 255, 26 / 255)])
 def test_every_colour_can_be_seen_on_light_and_dark(page: tuple[float, ...]) -> None:
-    from harness_sections.charts.looks import looks
+    from harness_sections.charts.styles import looks
 
     def luminance(rgb: tuple[float, ...]) -> float:
         parts = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in rgb]
