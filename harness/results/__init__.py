@@ -4,7 +4,7 @@
 answer what any reader asks of records, without knowing what a task calls its pairs and directions:
 
 - one record: `record_name`, `null_value`, `axis_value`, `token_condition`
-- records together: `named`, `grouped`, `undefined_reasons`, `count_range`, `common_axes`,
+- records together: `named`, `grouped`, `by_axis`, `undefined_reasons`, `count_range`, `common_axes`,
   `distinct_labels`
 - sweeps and draws: `sweep_axis`, then `group_series`
 - experiments: `records_by_experiment`, `experiment_scores`, `score_name`, `measured_on`, and
@@ -51,6 +51,7 @@ from harness.results.numbers import (
 )
 from harness.results.read import load_results as load_results
 from harness.results.records import (
+    by_axis as by_axis,
     count_range as count_range,
     grouped as grouped,
     named as named,

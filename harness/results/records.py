@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
-from harness.contract import Record
+from harness.contract import JSON, Record
 
 _Item = TypeVar("_Item")
 _Key = TypeVar("_Key")
@@ -27,6 +27,11 @@ def grouped(items: Iterable[_Item], key: Callable[[_Item], _Key]) -> dict[_Key, 
     for item in items:
         found.setdefault(key(item), []).append(item)
     return found
+
+
+def by_axis(records: Iterable[Record], axis: str) -> dict[JSON, list[Record]]:
+    """The records that have the same value on an axis together; None without the axis."""
+    return grouped(records, lambda record: record.axes.get(axis))
 
 
 def null_value(record: Record) -> float | None:

@@ -5,19 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.contract import JSON, Grid, Panel, Prose, Record, Results
-from harness.results.headline import records_by_experiment
-from harness.results.numbers import format_estimate
-from harness_sections.plain import Plain
+from harness.results import format_estimate, record_name, records_by_experiment
+from harness_sections.plain import PlainSection
 
 _EDIT = "edit."
 _CHECK = "check"
 
 
-class Receipts:
+class Receipts(PlainSection):
     """A row for each arm: how much changed, and the largest value of each check."""
-
-    def __init__(self, options: Plain) -> None:
-        self.options = options
 
     def panel(self, results: Results) -> Panel | None:
         """A table for each experiment, or None where nothing was edited."""
@@ -45,7 +41,7 @@ def _grid(experiment: str, records: Sequence[Record]) -> Grid:
         more = [f"{key} = {value}" for key, value in record.axes.items() if key not in skip]
         arm = ", ".join([str(record.axes.get("direction", "")), *more])
         what = record.axes.get(_CHECK)
-        column = record.id.partition("@")[0].removeprefix(_EDIT) if what is None else str(what)
+        column = record_name(record).removeprefix(_EDIT) if what is None else str(what)
         columns[column] = None
         arms.setdefault(arm, {})[column] = format_estimate(record)
         tokens[arm] = record.n

@@ -6,9 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from harness.contract import JSON, Grid, Panel, Prose, Record, Results
-from harness.results.series import group_series, sweep_axis
-from harness.results.tables import COMPLETIONS
-from harness_sections.plain import Plain
+from harness.results import COMPLETIONS, group_series, grouped, sweep_axis
+from harness_sections.plain import PlainSection
 
 _PROMPTS = 3
 _TITLE = 300
@@ -17,20 +16,19 @@ _FIELDS = ("experiment", "example", "text", "prompt", "completion", "tokens", "s
 Row = Mapping[str, Any]
 
 
-class Samples:
+class Samples(PlainSection):
     """The first prompts of every experiment: not chosen by what came out."""
-
-    def __init__(self, options: Plain) -> None:
-        self.options = options
 
     def panel(self, results: Results) -> Panel | None:
         """A table for each prompt, or None where nothing was written."""
-        by_experiment: dict[str, list[Row]] = {}
-        for row in results.tables.get(COMPLETIONS, ()):
-            by_experiment.setdefault(str(row["experiment"]), []).append(row)
-        ordered = [str(name) for name in results.task.get("experiments") or ()]
-        names = sorted(by_experiment, key=lambda name: (name not in ordered, _place(ordered, name)))
-        grids = [grid for name in names for grid in _experiment(name, by_experiment[name])]
+        rows = results.tables.get(COMPLETIONS, ())
+        by_experiment = grouped(rows, lambda row: str(row["experiment"]))
+        of_task = map(str, results.task.get("experiments") or ())
+        grids = [
+            grid
+            for name in dict.fromkeys([*of_task, *by_experiment])
+            for grid in _experiment(name, by_experiment.get(name, ()))
+        ]
         if not grids:
             return None
         text = (
@@ -39,10 +37,6 @@ class Samples:
             "experiment."
         )
         return Panel("Completions", [Prose(text), *grids], order=40)
-
-
-def _place(ordered: Sequence[str], name: str) -> int:
-    return ordered.index(name) if name in ordered else 0
 
 
 def _experiment(name: str, rows: Sequence[Row]) -> Iterator[Grid]:

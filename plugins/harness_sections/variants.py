@@ -1,4 +1,4 @@
-"""Records that were measured in one way, apart from those measured in another."""
+"""Tells records that were measured in one way from those measured in another."""
 
 from __future__ import annotations
 
@@ -6,86 +6,81 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 
 from harness.contract import JSON, Record
+from harness.results import grouped
 
 ELSEWHERE = frozenset({"domain", "experiment", "analysis"})
 """Axes of what belongs to a category of the data, an experiment or an analysis."""
-
-
 ENTRIES = frozenset({"analysis", "direction", "statistic"})
 """Axes that name entries of the task."""
 
 
-def named(records: Sequence[Record], *ids: str) -> list[Record]:
-    """The records with one of these ids, of any version."""
-    return [record for record in records if record.id.partition("@")[0] in ids]
-
-
 def whole(records: Sequence[Record]) -> list[Record]:
-    """What was measured over all data, and by no analysis or experiment."""
+    """The records that were measured over all data, and by no analysis or experiment."""
     return [record for record in records if not ELSEWHERE & record.axes.keys()]
 
 
 def variants(records: Sequence[Record], places: Collection[str]) -> dict[str, list[Record]]:
-    """The records by what they have beside their places: options, and further axes.
+    """The records by a label that says how they were measured, such as `tau=0.1`.
 
-    `places` are axes that say where something was measured, such as `pair` and `site`; axes that
-    every pair has one value of, such as its checkpoint, are too. Labels tell what differs,
-    `tau=0.1`, entries of the task by their names alone; there is one empty label where nothing
-    differs.
+    `places` are axes that say where something was measured, such as `pair` and `site`; so do axes
+    that have one value for each pair, such as its checkpoint. A label has as few of the options
+    and of the other axes as tell the records apart, and entries of the task by their names alone;
+    it is empty where nothing differs.
     """
-    known = {*places, *_of_pairs(records)}
-    keys = [_rest(record, known) for record in records]
-    telling = _telling(keys)
+    known = {*places, *_axes_of_pairs(records)}
+    ways = [_way(record, known) for record in records]
+    telling = _telling(ways)
     found: dict[str, list[Record]] = {}
-    for one, record in zip(keys, records, strict=True):
+    for way, record in zip(ways, records, strict=True):
         parts = [
-            one[name] if name in ENTRIES else f"{name}={one[name]}"
+            way[name] if name in ENTRIES else f"{name}={way[name]}"
             for name in telling
-            if name in one
+            if name in way
         ]
         found.setdefault(", ".join(parts), []).append(record)
     return found
 
 
-def _of_pairs(records: Sequence[Record]) -> set[str]:
-    """Axes that say nothing more once the pair is known, beside entries of the task."""
-    values: dict[str, dict[str, set[str]]] = {}
+def titled(title: str, *labels: str) -> str:
+    """A title, followed by those of the labels that are not empty."""
+    more = ", ".join(label for label in labels if label)
+    return f"{title}: {more}" if more else title
+
+
+def _axes_of_pairs(records: Sequence[Record]) -> set[str]:
+    """Axes that have one value for each pair; entries of the task do not count."""
+    by_pair = grouped(records, lambda record: _text(record.axes.get("pair")))
     names = {name for record in records for name in record.axes} - ENTRIES
-    for record in records:
-        pair = _text(record.axes.get("pair"))
-        for name in names:
-            values.setdefault(name, {}).setdefault(pair, set()).add(_text(record.axes.get(name)))
-    return {name for name, by_pair in values.items() if all(len(v) == 1 for v in by_pair.values())}
+    return {
+        name
+        for name in names
+        if all(len({_text(r.axes.get(name)) for r in mine}) == 1 for mine in by_pair.values())
+    }
 
 
-def _telling(keys: Sequence[Mapping[str, str]]) -> list[str]:
-    """As few names as tell the keys apart, entries of the task before all others."""
-    varied = {name for one in keys for name in one if len({k.get(name) for k in keys}) > 1}
-    wanted = len({_values(one, sorted(varied)) for one in keys})
+def _way(record: Record, known: Collection[str]) -> Mapping[str, str]:
+    """Options and further axes as text, an axis before an option of its name."""
+    way: dict[str, JSON] = {**record.options}
+    way |= {name: value for name, value in record.axes.items() if name not in known}
+    return {str(name): _text(value) for name, value in way.items()}
+
+
+def _telling(ways: Sequence[Mapping[str, str]]) -> list[str]:
+    """As few names as tell the ways apart, entries of the task before all others."""
+    varied = {name for way in ways for name in way if len({other.get(name) for other in ways}) > 1}
+    wanted = _different(ways, varied)
     telling: list[str] = []
     for name in sorted(varied, key=lambda name: (name not in ENTRIES, name)):
-        if len({_values(one, telling) for one in keys}) == wanted:
+        if _different(ways, telling) == wanted:
             break
         telling.append(name)
     return telling
 
 
-def _values(one: Mapping[str, str], names: Sequence[str]) -> tuple[str | None, ...]:
-    return tuple(one.get(name) for name in names)
-
-
-def _rest(record: Record, known: Collection[str]) -> Mapping[str, str]:
-    """Options and further axes as text, an axis before an option of its name."""
-    rest: dict[str, JSON] = {**record.options}
-    rest |= {name: value for name, value in record.axes.items() if name not in known}
-    return {str(name): _text(value) for name, value in rest.items()}
+def _different(ways: Sequence[Mapping[str, str]], names: Collection[str]) -> int:
+    """How many different ways there are, by these names alone."""
+    return len({tuple(way.get(name) for name in names) for way in ways})
 
 
 def _text(value: JSON) -> str:
     return value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str)
-
-
-def called(title: str, *labels: str) -> str:
-    """A title, with the labels that are not empty."""
-    more = ", ".join(label for label in labels if label)
-    return f"{title}: {more}" if more else title
