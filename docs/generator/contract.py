@@ -15,6 +15,7 @@ from harness.authoring.conformance.kinds import BENCHMARK, KINDS, Asked
 
 VALUES = (
     "harness.contract.values",
+    "harness.contract.results",
     "harness.contract.edits",
     "harness.contract.latents",
     "harness.contract.sites",
