@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
     from harness.comparison.comparison import Comparison
     from harness.planning.steps import Plan
-    from harness.results.read import Results
+    from harness.report.notebook import NotebookResults
     from harness.task.task import Task
+    from harness.version import __version__ as __version__
 
-__version__ = "0.1.0"
 __all__ = ["compare", "load", "load_results", "plan", "run"]
 
 
@@ -49,7 +49,7 @@ def plan(task: Task) -> Plan:
 
 def run(
     planned: Plan, folder: str | Path, *, fresh: bool = False, remote_code: bool = False
-) -> Results:
+) -> NotebookResults:
     """Runs a plan into a folder and returns the results; continues what is unfinished there.
 
     `remote_code` allows models for which the task asks for it to run code of their own.
@@ -59,16 +59,19 @@ def run(
     from pathlib import Path
 
     from harness.registry import discover
+    from harness.report.notebook import NotebookResults
     from harness.running.runner import run as run_
 
-    return run_(planned, discover(), Path(folder), fresh=fresh, remote_code=remote_code)
+    results = run_(planned, discover(), Path(folder), fresh=fresh, remote_code=remote_code)
+    return NotebookResults.of(results)
 
 
-def load_results(folder: str | Path) -> Results:
-    """The results of an earlier run."""
+def load_results(folder: str | Path) -> NotebookResults:
+    """The results of an earlier run. Raises DataError where the folder holds none."""
+    from harness.report.notebook import NotebookResults
     from harness.results.read import load_results as load_results_
 
-    return load_results_(folder)
+    return NotebookResults.of(load_results_(folder))
 
 
 def compare(*folders: str | Path, only: str = "", allow_invalid: bool = False) -> Comparison:
@@ -80,3 +83,12 @@ def compare(*folders: str | Path, only: str = "", allow_invalid: bool = False) -
     from harness.comparison.comparison import compare_folders
 
     return compare_folders(folders, only=only, allow_invalid=allow_invalid)
+
+
+def __getattr__(name: str) -> str:
+    """`harness.__version__`, read when it is asked for."""
+    if name != "__version__":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from harness.version import __version__
+
+    return __version__

@@ -15,7 +15,6 @@ Every message reads *where: what is wrong. What is allowed. What to do.*
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -90,6 +89,8 @@ def listed(names: Iterable[str], most: int = 12) -> str:
 
 def suggestion(word: str, names: Iterable[str]) -> str:
     """` Did you mean x?` when one of `names` is close to `word`, else nothing."""
+    import difflib
+
     close = difflib.get_close_matches(word, list(names), n=1, cutoff=0.6)
     return f" Did you mean {close[0]}?" if close else ""
 

@@ -195,7 +195,7 @@ def _unmet(point: EntryPoint) -> str:
             continue
         from packaging.requirements import Requirement
 
-        from harness import __version__
+        from harness.version import __version__
 
         requirement = Requirement(text)
         ours = normalized(requirement.name) == DISTRIBUTION

@@ -21,7 +21,6 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings, strategies as st
 
-import harness.cli.main
 from campaign.grammar import Grammar
 from campaign.mutants import changed, mutants
 from campaign.referee import TooSlow, run
@@ -67,7 +66,7 @@ def tasks(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def _one_registry(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Plugins are looked for once, and not in each of thousands of runs."""
-    monkeypatch.setattr(harness.cli.main, "_registry", lambda disabled: REGISTRY)
+    monkeypatch.setattr("harness.registry.discover", lambda disabled: REGISTRY)
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     (tmp_path / "here").mkdir()

@@ -254,7 +254,7 @@ def test_commands_that_are_named_exist(name: str) -> None:
         words = shlex.split(line, comments=True)[1:]
         command: click.Command | None = cli
         if words and not words[0].startswith("-"):
-            command = cli.commands.get(words[0])
+            command = cli.get_command(click.Context(cli), words[0])
             assert command is not None, f"{name}: {line}: no such command"
         assert command is not None
         known = {option for one in command.params for option in (*one.opts, *one.secondary_opts)}

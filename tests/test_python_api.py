@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import inspect
 import json
+import pickle
 import re
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,8 @@ from harness.comparison.comparison import Comparison
 from harness.contract import Record
 from harness.errors import DataError, TaskError
 from harness.planning.steps import Plan
-from harness.results.read import Results, load_results
+from harness.results import Results, load_results
+from harness.results.write import write_results
 from harness.task.task import Task
 
 ROOT = Path(__file__).parents[1]
@@ -160,6 +163,15 @@ def test_a_value_is_found_by_id_and_axes(id: str) -> None:
     for axes, count in (({}, 2), ({"k": 9}, 0), ({"k": 8, "site": "embed"}, 0)):
         with pytest.raises(KeyError, match=f"{count} records"):
             results.value(id, **axes)
+
+
+def test_loaded_results_are_what_a_run_found_and_can_be_kept(tmp_path: Path) -> None:
+    write_results(tmp_path, of(ONE, GONE))
+    loaded = harness.load_results(tmp_path)
+    assert isinstance(loaded, Results)
+    assert loaded == harness.load_results(str(tmp_path)) == pickle.loads(pickle.dumps(loaded))
+    assert repr(loaded) == repr(of(ONE, GONE))
+    assert "2 records" in replace(loaded, warnings=("w",))._repr_html_()
 
 
 # ── docs/python.md ───────────────────────────────────────────────────────────────────────────────

@@ -26,6 +26,7 @@ FILES = (
     "evaluator",
     "findings",
     "section",
+    "results",
 )
 """The files of the contract, each a part of the page, in the order in which to read them."""
 TABLES = {

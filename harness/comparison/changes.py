@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.comparison.identity import plain_json
-from harness.results.read import Results
+from harness.contract import Results
 
 ABSENT = "—"
 """Where a run says nothing of what another one says."""
@@ -23,20 +23,20 @@ class Change:
 
 def changes(runs: Sequence[Results]) -> tuple[Change, ...]:
     """What differs between runs, by its path in the results: status, provenance, task."""
-    told = [
+    leaves = [
         dict(_leaves({"status": run.status, "provenance": run.provenance, "task": run.task}))
         for run in runs
     ]
     found = []
-    for what in dict.fromkeys(key for run in told for key in run):
-        values = tuple(run.get(what, ABSENT) for run in told)
+    for what in dict.fromkeys(key for run in leaves for key in run):
+        values = tuple(run.get(what, ABSENT) for run in leaves)
         if len(set(values)) > 1:
             found.append(Change(what, values))
     return tuple(found)
 
 
 def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    """Every value with its path. A list of names is told by member, other lists as a whole."""
+    """Every value with its path. A list of names has a path for each, other lists one for all."""
     inside = f"{path}." if path else ""
     if isinstance(value, Mapping) and value:
         for key, inner in value.items():

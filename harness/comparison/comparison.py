@@ -26,7 +26,7 @@ _MOST_MIXED = 5
 
 
 @dataclass(frozen=True)
-class Side:
+class RunValue:
     """A number as one run has it; `value` is None exactly when `undefined` says why."""
 
     value: float | None
@@ -36,7 +36,7 @@ class Side:
 
 
 @dataclass(frozen=True)
-class Row:
+class ComparedNumber:
     """One number that all runs hold, and how far the others are from the baseline."""
 
     id: str
@@ -44,8 +44,8 @@ class Row:
     axes: Mapping[str, Any]
     unit: str
     n_of: str
-    baseline: Side
-    others: tuple[Side, ...]
+    baseline: RunValue
+    others: tuple[RunValue, ...]
     differences: tuple[Difference, ...]
     """For each of the others, its value minus the baseline's."""
 
@@ -65,7 +65,7 @@ class Missing:
     options: Mapping[str, Any]
     axes: Mapping[str, Any]
     runs: tuple[int, ...]
-    """Those that hold it: positions in the comparison's runs, from 0."""
+    """The runs that hold it, as positions in `Comparison.runs` from 0."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Comparison:
     """Runs by the names of their folders, the baseline first; rows in the baseline's order."""
 
     runs: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[ComparedNumber, ...]
     missing: tuple[Missing, ...]
     changes: tuple[Change, ...]
     """What else differs: seeds, hashes, versions, the tasks themselves."""
@@ -141,7 +141,7 @@ def compare(runs: Sequence[Run], *, only: str = "") -> Comparison:
         for run, table in zip(runs[1:], tables[1:], strict=True)
     ]
     rows = [
-        _row([table[key] for table in tables], by_run)
+        _compared([table[key] for table in tables], by_run)
         for key, by_run in zip(shared, zip(*found, strict=True), strict=True)
     ]
     return Comparison(
@@ -167,16 +167,16 @@ def _refuse_mixed(first: Run, second: Run, one: Sequence[Record], two: Sequence[
     raise UsageError("\n".join(lines))
 
 
-def _row(records: Sequence[Record], found: Sequence[Difference]) -> Row:
+def _compared(records: Sequence[Record], found: Sequence[Difference]) -> ComparedNumber:
     first, *others = records
-    return Row(
+    return ComparedNumber(
         first.id, first.options, first.axes, first.unit, first.n_of,
-        _side(first), tuple(map(_side, others)), tuple(found),
+        _value(first), tuple(map(_value, others)), tuple(found),
     )  # fmt: skip
 
 
-def _side(record: Record) -> Side:
-    return Side(record.value, record.n, record.ci, record.undefined)
+def _value(record: Record) -> RunValue:
+    return RunValue(record.value, record.n, record.ci, record.undefined)
 
 
 def _missing(tables: Sequence[Mapping[str, Record]]) -> tuple[Missing, ...]:

@@ -9,6 +9,7 @@ from harness.comparison.identity import plain_json
 from harness.comparison.paired import Difference, paired_difference, unpaired_difference
 from harness.comparison.samples import Run, Samples, Scores
 from harness.contract import Record
+from harness.results.records import grouped
 
 _NO_DOCUMENTS = (
     "results keep no values by document of this number, so how far the errors of both runs go "
@@ -19,9 +20,7 @@ Pair = tuple[Record, Record]
 
 def differences(first: Run, second: Run, pairs: Sequence[Pair]) -> list[Difference]:
     """Second minus first for records that both runs hold, in their order."""
-    groups: dict[str, list[Pair]] = {}
-    for pair in pairs:
-        groups.setdefault(_group(pair[0]), []).append(pair)
+    groups = grouped(pairs, lambda pair: _group(pair[0]))
     names = {group: _names(first, second, mine) for group, mine in groups.items()}
     return [_difference(first, second, pair, names[_group(pair[0])]) for pair in pairs]
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.contract import Record
+from harness.results.records import grouped, record_name
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Mixed:
     def __str__(self) -> str:
         more = f", and {self.count - 1} more" if self.count > 1 else ""
         where = " ".join(f"{key}={value}" for key, value in self.first.axes.items())
-        one, other = _said(self.first, self.second), _said(self.second, self.first)
+        one, other = _described(self.first, self.second), _described(self.second, self.first)
         return f"{one} against {other} ({where}{more})"
 
 
@@ -34,29 +35,21 @@ def identity(record: Record) -> str:
 def mixed(first: Sequence[Record], second: Sequence[Record]) -> list[Mixed]:
     """Numbers that only the first holds where the second holds others of that name and place."""
     here, there = ({identity(record) for record in side} for side in (first, second))
-    others: dict[str, list[Record]] = {}
-    for record in second:
-        if identity(record) not in here:
-            others.setdefault(_place(record), []).append(record)
-    found: dict[str, Mixed] = {}
-    for record in first:
-        if identity(record) not in there and _place(record) in others:
-            other = others[_place(record)][0]
-            kind = plain_json([record.id, record.options, other.id, other.options])
-            before = found.get(kind)
-            found[kind] = (
-                Mixed(before.first, before.second, before.count + 1)
-                if before
-                else Mixed(record, other, 1)
-            )
-    return list(found.values())
+    others = grouped((record for record in second if identity(record) not in here), _place)
+    pairs = [
+        (record, others[_place(record)][0])
+        for record in first
+        if identity(record) not in there and _place(record) in others
+    ]
+    alike = grouped(pairs, lambda pair: plain_json([(one.id, one.options) for one in pair]))
+    return [Mixed(*mine[0], len(mine)) for mine in alike.values()]
 
 
 def _place(record: Record) -> str:
-    return plain_json([record.id.partition("@")[0], record.axes])
+    return plain_json([record_name(record), record.axes])
 
 
-def _said(record: Record, other: Record) -> str:
+def _described(record: Record, other: Record) -> str:
     """The id, with the options that the other has differently."""
     options = dict(differing(record.options, other.options))
     if not options:

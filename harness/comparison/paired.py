@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -25,7 +25,7 @@ _Z = 1.959963984540054
 """The 97.5% point of the normal distribution."""
 
 Interval = tuple[float, float]
-Scores = Mapping[str, Sequence[float]]
+PromptScores = Mapping[str, Sequence[float]]
 """The scores of every prompt that was judged, by its id; several where it was judged repeatedly."""
 
 
@@ -53,7 +53,9 @@ class Difference:
     note: str | None = None
 
 
-def paired_difference(first: Scores, second: Scores, *, yes_no: bool, seed: int = 0) -> Difference:
+def paired_difference(
+    first: PromptScores, second: PromptScores, *, yes_no: bool, seed: int = 0
+) -> Difference:
     """The difference over the prompts that both judged, which must be one at least.
 
     Its interval is a percentile bootstrap over prompts. Where fewer than ten prompts changed, its
@@ -61,20 +63,14 @@ def paired_difference(first: Scores, second: Scores, *, yes_no: bool, seed: int 
     they would say that the difference is exactly 0): yes and no then get Tango's score interval,
     and other scores none.
     """
-    ids = tuple(sorted(first.keys() & second.keys()))
-    sums = [np.array([math.fsum(side[i]) for i in ids]) for side in (first, second)]
-    counts = [np.array([len(side[i]) for i in ids], dtype=np.float64) for side in (first, second)]
-    by_prompt = sums[1] / counts[1] - sums[0] / counts[0]
+    ids = first.keys() & second.keys()
+    one, two = _judged(first, ids), _judged(second, ids)
+    by_prompt = two.total / two.count - one.total / one.count
     rose, fell = int((by_prompt > 0).sum()), int((by_prompt < 0).sum())
-    once = all(bool((count == 1).all()) for count in counts)
-    value = _mean(sums[1], counts[1]) - _mean(sums[0], counts[0])
+    once = one.once and two.once
     ci, method, ci_why = None, None, None
     if rose + fell >= MIN_CLUSTERS:
-        weights = _weights(ids, seed)
-        draws = [
-            weights @ total / (weights @ count) for total, count in zip(sums, counts, strict=True)
-        ]
-        ci, ci_why = percentile_interval(draws[1] - draws[0], len(ids))
+        ci, ci_why = percentile_interval(two.draws(seed) - one.draws(seed), len(ids))
         method = "paired bootstrap over prompts"
     elif yes_no and once:
         ci, method = tango(rose, fell, len(ids)), "Tango's score interval for pairs"
@@ -90,37 +86,67 @@ def paired_difference(first: Scores, second: Scores, *, yes_no: bool, seed: int 
     else:
         p = mcnemar(rose, fell)
     return Difference(
-        value, None, ci, ci_why, method, p, p_why,
+        two.mean - one.mean, None, ci, ci_why, method, p, p_why,
         paired=True, prompts=len(ids), rose=rose, fell=fell,
     )  # fmt: skip
 
 
 def unpaired_difference(
-    first: Scores, second: Scores, *, yes_no: bool, seed: int = 0
+    first: PromptScores, second: PromptScores, *, yes_no: bool, seed: int = 0
 ) -> Difference:
     """The difference between scores of different prompts; both must hold one at least.
 
     Its interval is Newcombe's for yes and no, else a bootstrap that draws from each side apart.
     """
-    sides = [_arrays(side) for side in (first, second)]
-    means = [_mean(total, count) for _, total, count in sides]
-    once = all(bool((count == 1).all()) for _, _, count in sides)
+    one, two = _judged(first, first), _judged(second, second)
+    few = min(len(one.ids), len(two.ids))
     ci, method, ci_why = None, None, None
-    few = min(len(ids) for ids, _, _ in sides)
-    if yes_no and once:
-        rates = [(round(float(total.sum())), len(ids)) for ids, total, _ in sides]
-        ci, method = newcombe(rates[0], rates[1]), "Newcombe's interval"
+    if yes_no and one.once and two.once:
+        ci, method = newcombe(one.rate, two.rate), "Newcombe's interval"
     elif few < MIN_CLUSTERS:
         ci_why = f"prompts: {few}; a bootstrap needs {MIN_CLUSTERS}"
     else:
-        draws = []
-        for ids, total, count in sides:
-            weights = _weights(ids, seed)
-            draws.append(weights @ total / (weights @ count))
-        ci, ci_why = percentile_interval(draws[1] - draws[0], few)
+        ci, ci_why = percentile_interval(two.draws(seed) - one.draws(seed), few)
         method = "bootstrap over the prompts of each run"
     why = "the runs share no prompt"
-    return Difference(means[1] - means[0], None, ci, ci_why, method, p_why=why)
+    return Difference(two.mean - one.mean, None, ci, ci_why, method, p_why=why)
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """Some prompts, and of each the sum and the number of its scores."""
+
+    ids: tuple[str, ...]
+    total: Float[np.ndarray, " prompts"]
+    count: Float[np.ndarray, " prompts"]
+
+    @property
+    def once(self) -> bool:
+        """Whether every prompt was judged once."""
+        return bool((self.count == 1).all())
+
+    @property
+    def mean(self) -> float:
+        """The mean of all scores."""
+        return math.fsum(self.total) / math.fsum(self.count)
+
+    @property
+    def rate(self) -> tuple[int, int]:
+        """Successes and prompts, where every prompt has one yes or no."""
+        return round(float(self.total.sum())), len(self.ids)
+
+    def draws(self, seed: int) -> Float[np.ndarray, " draws"]:
+        """The mean in each draw of a bootstrap over the prompts."""
+        weights = _weights(self.ids, seed)
+        drawn: np.ndarray = weights @ self.total / (weights @ self.count)
+        return drawn
+
+
+def _judged(scores: PromptScores, ids: Iterable[str]) -> _Judged:
+    """The scores of these prompts, in the order of their ids."""
+    ordered = tuple(sorted(ids))
+    total = np.array([math.fsum(scores[i]) for i in ordered])
+    return _Judged(ordered, total, np.array([len(scores[i]) for i in ordered], dtype=np.float64))
 
 
 def mcnemar(rose: int, fell: int) -> float:
@@ -170,16 +196,6 @@ def _tango_low(rose: int, fell: int, n: int) -> float:
         else:
             high = middle
     return high
-
-
-def _arrays(side: Scores) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
-    ids = tuple(sorted(side))
-    total = np.array([math.fsum(side[i]) for i in ids])
-    return ids, total, np.array([len(side[i]) for i in ids], dtype=np.float64)
-
-
-def _mean(total: np.ndarray, count: np.ndarray) -> float:
-    return math.fsum(total) / math.fsum(count)
 
 
 @lru_cache(maxsize=2)

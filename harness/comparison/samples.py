@@ -16,15 +16,17 @@ from pathlib import Path
 from typing import Any
 
 from harness.contract import Record
+from harness.contract.results import Results
 from harness.errors import DataError
-from harness.results.read import Results, load_results
+from harness.results.read import load_results
+from harness.results.records import grouped
 
 _INVALID = "(could not be judged)"
 """Stands for the score that is not in the verdicts: whether one of them is missing."""
 _ELSEWHERE = ("experiment", "evaluator", "view", "data")
 """Axes of a record that are not in the rows of its samples."""
 _BULKY = ("prompt", "completion", "tokens", "stopped")
-Row = Mapping[str, Any]
+SampleRow = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Scores:
 class Samples:
     """The rows of a run's samples, by experiment, without prompts and completions."""
 
-    rows: Mapping[str, Sequence[Row]] = field(default_factory=dict)
+    rows: Mapping[str, Sequence[SampleRow]] = field(default_factory=dict)
     _found: dict[tuple[Any, ...], dict[str, Scores]] = field(
         default_factory=dict, repr=False, compare=False
     )
@@ -69,7 +71,7 @@ class Samples:
         """The texts of an arm's prompts."""
         return {str(row.get("text")) for row in self._arm(record)}
 
-    def _arm(self, record: Record) -> Iterator[Row]:
+    def _arm(self, record: Record) -> Iterator[SampleRow]:
         axes = [(key, value) for key, value in record.axes.items() if key not in _ELSEWHERE]
         for row in self.rows.get(str(record.axes.get("experiment")), ()):
             if all(key in row and row[key] == value for key, value in axes):
@@ -81,10 +83,9 @@ def _is_number(value: object) -> bool:
 
 
 def _scores(known: Sequence[tuple[str, Any]]) -> Scores:
-    by_prompt: dict[str, tuple[float, ...]] = {}
-    for prompt, value in known:
-        by_prompt[prompt] = (*by_prompt.get(prompt, ()), float(value))
-    return Scores(by_prompt, all(isinstance(value, bool) for _, value in known))
+    by_prompt = grouped(known, lambda one: one[0])
+    values = {prompt: tuple(float(v) for _, v in mine) for prompt, mine in by_prompt.items()}
+    return Scores(values, all(isinstance(value, bool) for _, value in known))
 
 
 def _gives(scores: Scores, record: Record) -> bool:
@@ -113,7 +114,7 @@ def load_run(folder: str | Path) -> Run:
 
 def load_samples(folder: str | Path) -> Samples:
     """The samples of a run; none where it has none. Raises DataError for what is no samples."""
-    rows: dict[str, list[Row]] = {}
+    rows: dict[str, list[SampleRow]] = {}
     for file in sorted((Path(folder) / "samples").glob("*.jsonl")):
         mine = rows.setdefault(file.stem, [])
         try:
@@ -126,7 +127,7 @@ def load_samples(folder: str | Path) -> Samples:
     return Samples(rows)
 
 
-def _row(line: str) -> Row:
+def _row(line: str) -> SampleRow:
     row = json.loads(line)
     if not isinstance(row, dict) or not isinstance(row.get("example"), str):
         raise ValueError("a row must be an object with an example's id")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -12,8 +13,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from harness.comparison.comparison import Comparison, Missing, Row, Side
+from harness.comparison.comparison import ComparedNumber, Comparison, Missing, RunValue
 from harness.comparison.paired import Difference
+from harness.results.records import grouped
 from harness.text import for_terminal
 
 SCHEMA = 1
@@ -45,11 +47,10 @@ def show_comparison(comparison: Comparison, console: Console, *, every: bool = F
         base = " (the baseline)" if number == 1 else ""
         console.print(Text(f"run {number}: {_safe(run)}{base}"), soft_wrap=True)
     _show_changes(comparison, console)
-    rows = [row for row in comparison.rows if every or not (row.same or _detail(row))]
-    groups: dict[str, list[Row]] = {}
-    for row in rows:
-        groups.setdefault(_group(row), []).append(row)
-    for title, mine in groups.items():
+    rows = [
+        row for row in comparison.rows if every or not (row.same or row.id.startswith(_DETAILS))
+    ]
+    for title, mine in grouped(rows, _group).items():
         console.print(Text(""))
         console.print(_table(title, _by_id(mine), len(comparison.runs)))
         for note, count in _notes(mine).items():
@@ -86,23 +87,18 @@ def _show_changes(comparison: Comparison, console: Console) -> None:
         console.print(Text(f"and {more} more; --json lists them", "dim"))
 
 
-def _group(row: Row) -> str:
+def _group(row: ComparedNumber) -> str:
     experiment = row.axes.get("experiment")
     return "Measurements" if experiment is None else f"Experiment {_safe(str(experiment))}"
 
 
-def _detail(row: Row) -> bool:
-    return row.id.startswith(_DETAILS)
+def _by_id(rows: Sequence[ComparedNumber]) -> list[ComparedNumber]:
+    """The rows of one id below each other, in the order of the ids' first rows."""
+    return [row for mine in grouped(rows, lambda row: row.id).values() for row in mine]
 
 
-def _by_id(rows: Sequence[Row]) -> list[Row]:
-    """The same number at all places below each other, in the order of the first."""
-    order = list(dict.fromkeys(row.id for row in rows))
-    return sorted(rows, key=lambda row: order.index(row.id))
-
-
-def _table(title: str, rows: Sequence[Row], runs: int) -> Table:
-    # What all rows have in common is said once.
+def _table(title: str, rows: Sequence[ComparedNumber], runs: int) -> Table:
+    # What all rows have in common stands in the title.
     common = [
         key
         for key, value in rows[0].axes.items()
@@ -146,8 +142,8 @@ def _where(axes: Mapping[str, Any]) -> str:
     return " ".join([*head, *rest])
 
 
-def _value(side: Side) -> Text:
-    return Text("undefined", "dim") if side.value is None else Text(_number(side.value))
+def _value(side: RunValue) -> Text:
+    return Text("undefined", "dim") if side.value is None else Text(f"{side.value:.3g}")
 
 
 def _difference(found: Difference) -> Text:
@@ -160,10 +156,6 @@ def _difference(found: Difference) -> Text:
     return text
 
 
-def _number(value: float) -> str:
-    return f"{value:.3g}"
-
-
 def _signed(value: float) -> str:
     return "0" if value == 0 else f"{value:+.2g}"
 
@@ -172,13 +164,11 @@ def _p(value: float) -> str:
     return "<0.0001" if value < 0.0001 else f"{value:.2g}"
 
 
-def _notes(rows: Sequence[Row]) -> dict[str, int]:
-    """What has to be said about the rows, each once, with how many it concerns."""
-    counts: dict[str, int] = {}
+def _notes(rows: Sequence[ComparedNumber]) -> dict[str, int]:
+    """The notes below a table, each with the number of rows that it concerns."""
+    counts: Counter[str] = Counter()
     for row in rows:
-        said = {note for difference in row.differences for note in _about(difference)}
-        for note in sorted(said):
-            counts[note] = counts.get(note, 0) + 1
+        counts.update(sorted({note for found in row.differences for note in _about(found)}))
     return counts
 
 
@@ -195,15 +185,12 @@ def _about(found: Difference) -> Iterator[str]:
 
 def _missing(missing: Sequence[Missing]) -> Iterator[str]:
     """One line for each set of runs that hold what others do not, with the ids counted."""
-    groups: dict[tuple[int, ...], dict[str, int]] = {}
-    for each in missing:
-        ids = groups.setdefault(each.runs, {})
-        ids[each.id] = ids.get(each.id, 0) + 1
-    for holders, ids in groups.items():
+    for holders, mine in grouped(missing, lambda each: each.runs).items():
+        ids = Counter(each.id for each in mine)
         where = " and ".join(str(number + 1) for number in holders)
         listed = ", ".join(f"{_safe(id)} ({count})" for id, count in ids.items())
         runs_ = "run" if len(holders) == 1 else "runs"
-        yield f"Only in {runs_} {where}: {_count(sum(ids.values()), 'number')}: {listed}"
+        yield f"Only in {runs_} {where}: {_count(len(mine), 'number')}: {listed}"
 
 
 def _count(number: int, what: str) -> str:

@@ -101,6 +101,7 @@ from harness.contract.reduction import (
     TaskView as TaskView,
     Where as Where,
 )
+from harness.contract.results import Results as Results
 from harness.contract.sae import (
     Calibrated as Calibrated,
     Sae as Sae,

@@ -13,7 +13,7 @@ from harness.contract.options import Options
 from harness.contract.values import JSON
 
 if TYPE_CHECKING:
-    from harness.results.read import Results
+    from harness.contract.results import Results
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from harness.errors import DataError, suggestion
 from harness.task.gates import Gate, parse
 
 if TYPE_CHECKING:
-    from harness.results.read import Results
+    from harness.contract import Results
 
 
 @dataclass(frozen=True)

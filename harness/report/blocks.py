@@ -11,7 +11,7 @@ from markupsafe import Markup
 from harness.contract import JSON, Figure, Grid, Prose
 from harness.report.embed import plotly_figure, script_json
 from harness.report.text import visible
-from harness.results.numbers import number
+from harness.results.numbers import format_number
 
 CellKind = Literal["text", "long", "number", "yes", "no", "unknown"]
 _LONG = 40
@@ -87,7 +87,7 @@ def cell(value: JSON) -> Cell:
         case int():
             return Cell(str(value), "number")
         case float():
-            return Cell(number(value), "number")
+            return Cell(format_number(value), "number")
     text = visible(value)
     if len(text) > _LONG or "\n" in text:
         return Cell(text, "long")

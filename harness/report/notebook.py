@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import TYPE_CHECKING
 
-from harness.contract import Figure
+from harness.contract import Figure, Results
 from harness.registry import Registry, discover
 from harness.report.embed import plotly_figure
 from harness.report.page import fragment
 from harness.report.panels import panels
-from harness.results.read import Results
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 
-def headline(results: Results) -> str:
-    """Title, status and scores, as HTML; everything in it is escaped."""
-    return fragment(results)
+class NotebookResults(Results):
+    """Results that show themselves: what `harness.run` and `harness.load_results` return."""
+
+    @classmethod
+    def of(cls, results: Results) -> NotebookResults:
+        """The same results, able to show themselves."""
+        return cls(**{field.name: getattr(results, field.name) for field in fields(results)})
+
+    def figures(self) -> list[go.Figure]:
+        """The figures of the report, for a notebook."""
+        return figures(self)
+
+    def _repr_html_(self) -> str:
+        return fragment(self)
+
+    def __repr__(self) -> str:
+        return super().__repr__().replace(type(self).__qualname__, "Results", 1)
 
 
 def figures(results: Results, registry: Registry | None = None) -> list[go.Figure]:

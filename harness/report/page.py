@@ -9,13 +9,14 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from harness.contract.results import Results
 from harness.registry import Registry
-from harness.report.blocks import Table, prepared
+from harness.report.blocks import prepared
 from harness.report.embed import plotly_script, policy, resource
 from harness.report.panels import shown
 from harness.report.text import visible
-from harness.results.headline import headline
-from harness.results.read import Results, load_results
+from harness.results.headline import headline_tables
+from harness.results.read import load_results
 from harness.store.files import write_text
 
 FILE = "report.html"
@@ -38,45 +39,40 @@ def render(results: Results, registry: Registry) -> str:
     charts = any(block.block == "chart" for section in sections for block in section.blocks)
     scripts = [plotly_script(), resource("draw.js")] if charts else []
     task = results.task
-    title = visible(task.get("title") or task.get("name") or "A run", 500)
     # The one place where text is not escaped: files of ours, and plotly's.
     trusted = {
         "style": Markup(resource("report.css")),
         "scripts": [Markup(script) for script in scripts],
     }
     page = _environment().get_template("report.html").render(
-        title=title,
         source=visible(task.get("source") or "", 500),
         name=visible(task.get("name") or "", 200),
         facts=_facts(results),
-        status=results.status,
-        problems=[visible(text) for text in results.problems],
-        warnings=[visible(text) for text in results.warnings],
-        headline=tables(results),
         sections=sections,
         policy=policy(scripts),
         **trusted,
+        **_headline(results),
     )  # fmt: skip
     # What no encoding can write is not worth losing a report for.
     return page.encode("utf-8", "replace").decode("utf-8")
 
 
-def tables(results: Results) -> list[Table]:
-    """The headline, ready for a template."""
-    return [table for grid in headline(results) if isinstance(table := prepared(grid), Table)]
-
-
 def fragment(results: Results) -> str:
     """Title, status and headline alone, for a notebook."""
+    template = _environment().get_template("headline.html")
+    return template.render(records=len(results.records), **_headline(results))
+
+
+def _headline(results: Results) -> dict[str, Any]:
+    """What the page and the fragment begin with."""
     task = results.task
-    return _environment().get_template("headline.html").render(
-        title=visible(task.get("title") or task.get("name") or "A run", 500),
-        status=results.status,
-        problems=[visible(text) for text in results.problems],
-        warnings=[visible(text) for text in results.warnings],
-        headline=tables(results),
-        records=len(results.records),
-    )  # fmt: skip
+    return {
+        "title": visible(task.get("title") or task.get("name") or "A run", 500),
+        "status": results.status,
+        "problems": list(map(visible, results.problems)),
+        "warnings": list(map(visible, results.warnings)),
+        "headline": list(map(prepared, headline_tables(results))),
+    }
 
 
 def _facts(results: Results) -> list[str]:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from harness.contract import Figure, Grid, Panel, Prose
+from harness.contract import Figure, Grid, Panel, Prose, Results
 from harness.registry import Owned, Registry
 from harness.report.blocks import Block, prepared
-from harness.results.read import Results
 
 
 @dataclass(frozen=True)

@@ -2,128 +2,115 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from rich.console import Console, Group
-from rich.table import Table
+from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
-from harness.contract import Record
-from harness.report.profiles import ROWS, profiles
+from harness.contract import Record, Results
+from harness.report.profiles import profiles
+from harness.report.terminal_tables import ROWS, add_rows, estimate_cell, new_table, with_notes
 from harness.results.claims import conclusions
-from harness.results.numbers import number
-from harness.results.read import Results
+from harness.results.headline import DETAILS
+from harness.results.records import by_axis, count_range, record_name
 from harness.text import for_terminal
 
-_DETAILS = ("edit.", "invalid_verdicts")
-"""Records that are in the results and not in the tables here."""
-_VERDICTS = 40
-"""Verdicts that are shown; all are in the tables."""
+_CONCLUSIONS = 40
+"""Conclusions of analyses that are shown; all are in the tables."""
 _CONTEXT = ("experiment", "view", "data", "evaluator", "sae", "site", "against")
 """Axes that a row names only where rows would look alike without them."""
 
 
 def show(results: Results, console: Console) -> None:
-    """Prints the records as tables: experiments first, then directions, then everything else."""
-    spec = results.task
-    console.print(Text(for_terminal(str(spec.get("title") or spec.get("name", "")), 500), "bold"))
-    if spec.get("source"):
-        console.print(Text(for_terminal(str(spec["source"]), 500), "dim"))
-    records = [r for r in results.records if not r.id.startswith(_DETAILS)]
-    arms = [r for r in records if "experiment" in r.axes and "direction" in r.axes]
-    for name in dict.fromkeys(r.axes["experiment"] for r in arms):
-        if name is not None:
-            mine = _headlines([r for r in arms if r.axes["experiment"] == name])
-            axes = mine[0].axes
-            place = for_terminal(f"{name}: {axes.get('view')} on {axes.get('data')}")
-            title = f"Experiment {place}, n = {_n(mine)}"
-            console.print(_grid(title, mine))
-    rest = [record for record in records if record not in arms]
-    if directions := [record for record in rest if "direction" in record.axes]:
-        console.print(_grid("Directions", directions))
-    if others := [record for record in rest if "direction" not in record.axes]:
-        tables, others = profiles(others, _cell)
-        for table in tables:
-            console.print(table)
-    if others:
-        console.print(_list("Measurements", others))
-    if said := [line for lines in conclusions(results).values() for line in lines]:
-        lines = [Text(for_terminal(line, 500)) for line in said[:_VERDICTS]]
-        console.print(Group(Text(""), Text("Verdict", "bold"), *lines))
+    """Prints the records as tables: experiments first, then directions, then everything else.
+
+    Conclusions of analyses, warnings and problems come last. How an edit went is not shown.
+    """
+    for block in (*_title(results.task), *_tables(results.records), *_words(results)):
+        console.print(block)
+
+
+def _title(task: Mapping[str, Any]) -> Iterator[Text]:
+    yield Text(for_terminal(str(task.get("title") or task.get("name", "")), 500), "bold")
+    if task.get("source"):
+        yield Text(for_terminal(str(task["source"]), 500), "dim")
+
+
+def _tables(records: Sequence[Record]) -> Iterator[Group]:
+    arms: list[Record] = []
+    directions: list[Record] = []
+    others: list[Record] = []
+    for record in records:
+        if not record.id.startswith(DETAILS):
+            of_direction = arms if "experiment" in record.axes else directions
+            (of_direction if "direction" in record.axes else others).append(record)
+    for name, mine in by_axis(arms, "experiment").items():
+        yield _experiment(str(name), mine)
+    if directions:
+        yield _grid("Directions", directions)
+    by_site, single = profiles(others, estimate_cell)
+    yield from by_site
+    if single:
+        yield _list("Measurements", single)
+
+
+def _words(results: Results) -> Iterator[RenderableType]:
+    sentences = [line for lines in conclusions(results).values() for line in lines]
+    if sentences:
+        lines = [Text(for_terminal(line, 500)) for line in sentences[:_CONCLUSIONS]]
+        yield Group(Text(""), Text("Verdict", "bold"), *lines)
     for warning in results.warnings:
-        console.print(Text(f"warning: {for_terminal(warning, 1000)}", "yellow"))
+        yield Text(f"warning: {for_terminal(warning, 1000)}", "yellow")
     for problem in results.problems:
-        console.print(Text(f"invalid: {for_terminal(problem, 1000)}", "red"))
+        yield Text(f"invalid: {for_terminal(problem, 1000)}", "red")
 
 
-def _headlines(records: Sequence[Record]) -> list[Record]:
-    """Without the variants of numbers that stand there themselves: `x.y` beside `x`."""
-    names = {_name(record) for record in records}
-    return [record for record in records if _name(record).rpartition(".")[0] not in names]
-
-
-def _name(record: Record) -> str:
-    """Its id without the version."""
-    return record.id.partition("@")[0]
-
-
-def _n(records: Iterable[Record]) -> str:
-    counts = sorted({record.n for record in records if record.value is not None})
-    return (
-        "0" if not counts else str(counts[0]) if len(counts) == 1 else f"{counts[0]}-{counts[-1]}"
-    )
+def _experiment(name: str, records: Sequence[Record]) -> Group:
+    """The scores of an experiment, without a variant `x.y` of a score `x` that is there itself."""
+    names = set(map(record_name, records))
+    mine = [r for r in records if record_name(r).rpartition(".")[0] not in names]
+    axes = mine[0].axes
+    place = for_terminal(f"{name}: {axes.get('view')} on {axes.get('data')}")
+    return _grid(f"Experiment {place}, n = {count_range(mine)}", mine)
 
 
 def _grid(title: str, records: Sequence[Record]) -> Group:
     """A row for each place, a column for each number; what is undefined is explained below."""
-    rows: dict[str, dict[str, Record]] = {}
-    columns: dict[str, None] = {}
-    skip = _needless(records)
+    by_place: dict[str, dict[str, Record]] = {}
+    omitted = _omitted_axes(records)
     for record in records:
-        column = for_terminal(_name(record))
-        columns[column] = None
-        place = _place(record.axes, skip=skip)
-        if column in rows.get(place, {}):
-            place = _place(record.axes, skip=("experiment",))
-        rows.setdefault(place, {})[column] = record
-    table = Table(pad_edge=False, box=None, padding=(0, 1, 0, 0))
+        name, place = record_name(record), _place(record, omitted)
+        if name in by_place.get(place, {}):
+            place = _place(record, ("experiment",))
+        by_place.setdefault(place, {})[name] = record
+    rows = list(by_place.items())
+    columns = list(dict.fromkeys(map(record_name, records)))
+    table = new_table()
     table.add_column("", no_wrap=True)
     for column in columns:
-        table.add_column(Text(_header(column)), justify="right", no_wrap=True)
-    reasons: dict[str, list[str]] = {}
-    for place, found in list(rows.items())[:ROWS]:
-        cells = [_cell(found[column]) if column in found else Text("") for column in columns]
-        table.add_row(Text(place), *cells)
-        for record in found.values():
-            if record.undefined:
-                reasons.setdefault(record.undefined, []).append(place)
-    notes = [
-        Text(f"undefined for {', '.join(dict.fromkeys(places))}: {for_terminal(reason)}", "dim")
-        for reason, places in reasons.items()
-    ]
-    return Group(Text(""), Text(title, "bold"), table, *_more(len(rows)), *notes)
+        table.add_column(Text(_header(for_terminal(column))), justify="right", no_wrap=True)
+    add_rows(table, rows, columns, estimate_cell)
+    return with_notes(title, table, len(rows), rows[:ROWS])
 
 
-def _needless(records: Sequence[Record]) -> tuple[str, ...]:
-    """The context that rows can do without: each is left out unless two rows would look alike."""
-    skip: tuple[str, ...] = _CONTEXT
+def _omitted_axes(records: Sequence[Record]) -> tuple[str, ...]:
+    """The axes of the context that no row needs to name: rows differ without them."""
+    omitted: tuple[str, ...] = _CONTEXT
     for axis in ("site", "sae", "view", "data"):
-        places = [(_name(record), _place(record.axes, skip=skip)) for record in records]
-        if len(set(places)) == len(places):
+        places = {(record_name(record), _place(record, omitted)) for record in records}
+        if len(places) == len(records):
             break
         if len({record.axes.get(axis) for record in records}) > 1:
-            skip = tuple(name for name in skip if name != axis)
-    return skip
+            omitted = tuple(name for name in omitted if name != axis)
+    return omitted
 
 
-def _more(rows: int) -> list[Text]:
-    return [Text(f"… and {rows - ROWS} more rows in report.html", "dim")] if rows > ROWS else []
-
-
-def _place(axes: Mapping[str, Any], skip: Sequence[str]) -> str:
+def _place(record: Record, omitted: Sequence[str]) -> str:
+    """The direction and the axes of a record, without those that are omitted."""
+    axes = record.axes
     head = [for_terminal(str(axes["direction"]))] if "direction" in axes else []
-    rest = [_axis(k, v) for k, v in axes.items() if k not in ("direction", *skip)]
+    rest = [_axis(k, v) for k, v in axes.items() if k not in ("direction", *omitted)]
     return " ".join([*head, *rest])
 
 
@@ -131,8 +118,15 @@ def _axis(name: str, value: object) -> str:
     return f"{for_terminal(name)}={for_terminal(str(value))}"
 
 
+def _header(column: str) -> str:
+    """A column's name on lines short enough for a terminal of 80."""
+    lines = column.replace(".", ".\n").split("\n")
+    return "\n".join(line if len(line) < 14 else line.replace("_", "_\n") for line in lines)
+
+
 def _list(title: str, records: Sequence[Record]) -> Group:
-    table = Table(pad_edge=False, box=None, padding=(0, 1, 0, 0))
+    """A row for each record: its name, its value and its axes."""
+    table = new_table()
     table.add_column("")
     table.add_column("value", justify="right")
     table.add_column("where")
@@ -140,21 +134,6 @@ def _list(title: str, records: Sequence[Record]) -> Group:
         where = " ".join(_axis(key, value) for key, value in record.axes.items())
         if record.undefined:
             where += f": {for_terminal(record.undefined)}"
-        table.add_row(Text(for_terminal(_name(record))), _cell(record), Text(where, "dim"))
-    return Group(Text(""), Text(title, "bold"), table, *_more(len(records)))
-
-
-def _cell(record: Record) -> Text:
-    if record.value is None:
-        return Text("undefined", "dim")
-    text = Text(number(record.value))
-    if record.ci is not None:
-        low, high = (number(bound) for bound in record.ci)
-        text.append(f" [{low}, {high}]", "dim")
-    return text
-
-
-def _header(column: str) -> str:
-    """A column's name on lines short enough for a terminal of 80."""
-    lines = column.replace(".", ".\n").split("\n")
-    return "\n".join(line if len(line) < 14 else line.replace("_", "_\n") for line in lines)
+        name = Text(for_terminal(record_name(record)))
+        table.add_row(name, estimate_cell(record), Text(where, "dim"))
+    return with_notes(title, table, len(records), ())

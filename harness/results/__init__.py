@@ -1,1 +1,86 @@
-"""What a run left behind: reading and writing it, and the numbers that readers look for."""
+"""Reading the results of a run: what a section of the report, or a script, can build on.
+
+`load_results(folder)` reads an earlier run; a section is given its `Results`. The functions here
+answer what any reader asks of records, without knowing what a task calls its pairs and directions:
+
+- one record: `record_name`, `null_value`, `axis_value`, `token_condition`
+- records together: `named`, `grouped`, `by_axis`, `undefined_reasons`, `count_range`,
+  `common_axes`, `distinct_labels`
+- sweeps and draws: `sweep_axis`, then `group_series`
+- experiments: `records_by_experiment`, `experiment_scores`, `score_name`, `measured_on`, and
+  `headline_tables`, the tables at the top of the report
+- sites: `records_by_pair`, `sites_by_depth`, `block_site`, `site_tables`
+- text: `format_number`, `format_estimate`, `format_draws`
+- tables: `conclusions`, the sentences that analyses wrote; `COMPLETIONS`, the name of the table of
+  completions
+- intervals: `wilson` for rates, `draw_weights` and `percentile_interval` for a bootstrap over
+  documents with `DRAWS` draws. These import numpy and scipy when they are first used.
+
+Importing this imports neither torch nor pandas.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from harness.contract.results import Results as Results
+from harness.results.by_site import (
+    PLACE_AXES as PLACE_AXES,
+    SiteTable as SiteTable,
+    block_site as block_site,
+    common_axes as common_axes,
+    distinct_labels as distinct_labels,
+    records_by_pair as records_by_pair,
+    site_tables as site_tables,
+    sites_by_depth as sites_by_depth,
+    token_condition as token_condition,
+)
+from harness.results.claims import conclusions as conclusions
+from harness.results.headline import (
+    experiment_scores as experiment_scores,
+    headline_tables as headline_tables,
+    measured_on as measured_on,
+    records_by_experiment as records_by_experiment,
+    score_name as score_name,
+)
+from harness.results.numbers import (
+    format_draws as format_draws,
+    format_estimate as format_estimate,
+    format_number as format_number,
+)
+from harness.results.read import load_results as load_results
+from harness.results.records import (
+    by_axis as by_axis,
+    count_range as count_range,
+    grouped as grouped,
+    named as named,
+    null_value as null_value,
+    record_name as record_name,
+    undefined_reasons as undefined_reasons,
+)
+from harness.results.series import (
+    DRAW as DRAW,
+    Series as Series,
+    axis_value as axis_value,
+    group_series as group_series,
+    sweep_axis as sweep_axis,
+)
+from harness.results.tables import COMPLETIONS as COMPLETIONS
+
+if TYPE_CHECKING:
+    from harness.results.intervals import (
+        DRAWS as DRAWS,
+        draw_weights as draw_weights,
+        percentile_interval as percentile_interval,
+        wilson as wilson,
+    )
+
+_INTERVALS = ("DRAWS", "draw_weights", "percentile_interval", "wilson")
+
+
+def __getattr__(name: str) -> Any:
+    """What imports numpy and scipy, when it is first asked for."""
+    if name in _INTERVALS:
+        return getattr(import_module("harness.results.intervals"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,6 +1,6 @@
 """The numbers of a pair by site: a row for each number, a column for each site and SAE.
 
-For the terminal and the report, which must not know what a task calls anything.
+For readers of results, which cannot know what a task calls its pairs and SAEs.
 """
 
 from __future__ import annotations
@@ -10,71 +10,72 @@ from dataclasses import dataclass
 
 from harness.contract import JSON, Record
 from harness.contract.sites import Site, parse_site
+from harness.results.records import grouped, record_name
 
-PLACE = ("pair", "data", "site", "sae")
+PLACE_AXES = ("pair", "data", "site", "sae")
 """Axes that say where a number was measured, not what was measured."""
 
 
 @dataclass(frozen=True)
 class SiteTable:
-    """One pair on one data set. All text is hostile."""
+    """The records of one pair on one data set as a table. All text is hostile."""
 
     title: str
     columns: tuple[str, ...]
-    """Sites, with their SAE where several are there; by depth."""
+    """Sites by depth; a site at which several SAEs are has a column for each."""
     rows: Mapping[str, Mapping[str, Record]]
-    """By what was measured, then by column."""
+    """The records by what was measured, then by column."""
 
 
 def site_tables(records: Sequence[Record]) -> tuple[list[SiteTable], list[Record]]:
-    """The tables of all pairs that are measured at two sites or more, and what is in none."""
+    """The tables of all pairs that are measured at two sites or more.
+
+    Returns them with the records that are in none of them.
+    """
     tables: list[SiteTable] = []
     used: set[int] = set()
-    for mine in by_pair(records).values():
+    for mine in records_by_pair(records).values():
         if len({record.axes["site"] for record in mine}) > 1:
             used |= set(map(id, mine))
             tables.append(_table(mine))
     return tables, [record for record in records if id(record) not in used]
 
 
-def by_pair(records: Sequence[Record]) -> dict[tuple[JSON, JSON], list[Record]]:
-    """The records that have a site, by their pair and data."""
-    found: dict[tuple[JSON, JSON], list[Record]] = {}
-    for record in records:
-        if "site" in record.axes and record.axes.get("pair") is not None:
-            key = record.axes["pair"], record.axes.get("data")
-            found.setdefault(key, []).append(record)
-    return found
+def records_by_pair(records: Sequence[Record]) -> dict[tuple[JSON, JSON], list[Record]]:
+    """The records that have both a pair and a site, by (pair, data)."""
+    placed = [r for r in records if "site" in r.axes and r.axes.get("pair") is not None]
+    return grouped(placed, lambda record: (record.axes["pair"], record.axes.get("data")))
 
 
-def condition(record: Record) -> str:
-    """Which tokens a record counts: `cosine_below=0.9`; empty where it counts all of them."""
+def token_condition(record: Record) -> str:
+    """Which tokens the record counts: `cosine_below=0.9`, or nothing where it counts all."""
     keys = ("cosine_below", "cosine_above")
     return " ".join(
         f"{key}={record.options[key]}" for key in keys if record.options.get(key) is not None
     )
 
 
-def shared(records: Sequence[Record]) -> dict[str, JSON]:
-    """The further axes that all records have alike, such as the checkpoint of a pair."""
+def common_axes(records: Sequence[Record]) -> dict[str, JSON]:
+    """The axes that have one value in all records, such as a pair's checkpoint; no place axes."""
     first = records[0].axes if records else {}
     return {
         key: value
         for key, value in first.items()
-        if key not in PLACE and all(key in r.axes and r.axes[key] == value for r in records)
+        if key not in PLACE_AXES and all(key in r.axes and r.axes[key] == value for r in records)
     }
 
 
-def labels(records: Sequence[Record]) -> list[str]:
-    """What each record is, wherever it was measured; different ones at one place differ.
+def distinct_labels(records: Sequence[Record]) -> list[str]:
+    """A label for each record that says what was measured, not where.
 
-    Its name and the axes that not all have alike, its condition, and of its options those that
-    tell it from another record with the same axes.
+    It has the record's name, the axes in which the records differ, the condition on tokens, and
+    those options that tell the record from another one with the same axes. So two different
+    numbers at one place have different labels.
     """
     versions: dict[str, set[str]] = {}
     for record in records:
-        versions.setdefault(record.id.partition("@")[0], set()).add(record.id)
-    known = {*PLACE, *shared(records)}
+        versions.setdefault(record_name(record), set()).add(record.id)
+    known = {*PLACE_AXES, *common_axes(records)}
     plain = [_plain(record, versions, known) for record in records]
     rivals: dict[tuple[str, str], list[Record]] = {}
     for label, record in zip(plain, records, strict=True):
@@ -90,8 +91,8 @@ def labels(records: Sequence[Record]) -> list[str]:
     ]
 
 
-def depth(site: JSON) -> Site | None:
-    """The site, where it lies in a block that is known; else None."""
+def block_site(site: JSON) -> Site | None:
+    """The site that an axis names, where it lies in a numbered block; else None."""
     try:
         found = parse_site(str(site))
     except ValueError:
@@ -99,10 +100,10 @@ def depth(site: JSON) -> Site | None:
     return found if found.layer is not None else None
 
 
-def by_depth(sites: Sequence[JSON]) -> list[JSON]:
-    """Each site once: kinds in order of appearance, each by its blocks; then the others."""
+def sites_by_depth(sites: Sequence[JSON]) -> list[JSON]:
+    """Each site once, by kind and within a kind by block; sites in no block come last."""
     once = list(dict.fromkeys(sites))
-    known = {site: found for site in once if (found := depth(site)) is not None}
+    known = {site: found for site in once if (found := block_site(site)) is not None}
     kinds = list(dict.fromkeys(found.kind for found in known.values()))
 
     def place(site: JSON) -> tuple[int, int]:
@@ -113,7 +114,7 @@ def by_depth(sites: Sequence[JSON]) -> list[JSON]:
 
 
 def _table(records: Sequence[Record]) -> SiteTable:
-    labelled = list(zip(labels(records), records, strict=True))
+    labelled = list(zip(distinct_labels(records), records, strict=True))
     crowded = _crowded(labelled)
 
     def place(record: Record) -> str:
@@ -123,7 +124,7 @@ def _table(records: Sequence[Record]) -> SiteTable:
 
     columns = dict.fromkeys(
         place(record)
-        for site in by_depth([record.axes["site"] for record in records])
+        for site in sites_by_depth([record.axes["site"] for record in records])
         for record in records
         if record.axes["site"] == site
     )
@@ -133,7 +134,7 @@ def _table(records: Sequence[Record]) -> SiteTable:
     axes = records[0].axes
     data = axes.get("data")
     title = f"Pair {axes['pair']}" + ("" if data is None else f" on {data}")
-    title = ", ".join([title, *(f"{key}={value}" for key, value in shared(records).items())])
+    title = ", ".join([title, *(f"{key}={value}" for key, value in common_axes(records).items())])
     return SiteTable(title, tuple(columns), rows)
 
 
@@ -151,8 +152,8 @@ def _crowded(labelled: Sequence[tuple[str, Record]]) -> set[JSON]:
 
 
 def _plain(record: Record, versions: Mapping[str, set[str]], known: Collection[str]) -> str:
-    name = record.id.partition("@")[0]
+    name = record_name(record)
     more = [f"{key}={value}" for key, value in record.axes.items() if key not in known]
-    where = condition(record)
+    where = token_condition(record)
     first = name if len(versions[name]) == 1 else record.id
     return " ".join([first, *more, *([where] if where else [])])

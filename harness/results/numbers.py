@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from harness.contract import Record
 
 
-def number(value: float) -> str:
-    """A number with as many digits as are read."""
+def format_number(value: float) -> str:
+    """The number with the digits that a reader needs: `0.58`, `0.003`, `30.5`, `12,345`."""
     if 1e4 <= abs(value) < 1e7:
         return f"{value:,.0f}"
     if abs(value) >= 10 or (value == int(value) and value != 1):
@@ -14,11 +16,20 @@ def number(value: float) -> str:
     return f"{value:.2f}" if abs(value) >= 0.005 else f"{value:.1g}"
 
 
-def estimate(record: Record) -> str:
+def format_estimate(record: Record) -> str:
     """A record's value with its interval: `0.58 [0.48, 0.67]`, or `undefined`."""
     if record.value is None:
         return "undefined"
-    text = number(record.value)
+    text = format_number(record.value)
     if record.ci is not None:
-        text += f" [{number(record.ci[0])}, {number(record.ci[1])}]"
+        text += f" [{format_number(record.ci[0])}, {format_number(record.ci[1])}]"
     return text
+
+
+def format_draws(records: Sequence[Record]) -> str:
+    """Mean and range of the values of repeated draws: `0.73 (0.35 to 0.97)`, or `undefined`."""
+    values = [record.value for record in records if record.value is not None]
+    if not values:
+        return "undefined"
+    mean, low, high = sum(values) / len(values), min(values), max(values)
+    return f"{format_number(mean)} ({format_number(low)} to {format_number(high)})"

@@ -1,6 +1,6 @@
 """Groups records into series: a sweep along one axis, repeated draws, or a single value.
 
-For sections of the report, which must not know what a task calls its directions and axes.
+For readers of results, which cannot know what a task calls its directions and axes.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from harness.contract import JSON, Record
+from harness.results.records import grouped
 
 DRAW = "draw"
 """The axis of repetitions: values along it have no order."""
@@ -18,7 +19,7 @@ _DIRECTION = "direction"
 
 @dataclass(frozen=True)
 class Series:
-    """Records of one thing, in the order of the sweep or of the draws."""
+    """Records of one direction, in the order of the sweep or of the draws."""
 
     label: str
     shape: Literal["sweep", "draws", "single"]
@@ -31,39 +32,41 @@ class Series:
 
 
 def sweep_axis(records: Iterable[Record]) -> str | None:
-    """The numeric axis with the most values, repetitions aside; None where nothing is swept.
+    """The numeric axis that a sweep runs along; None where nothing is swept.
 
-    An axis counts only where it varies within one direction.
+    That is the axis with the most different values within one direction. `draw` never counts.
     """
     found: dict[str, dict[JSON, set[float]]] = {}
     for record in records:
-        for axis, value in record.axes.items():
-            if axis != DRAW and _numeric(value):
-                assert isinstance(value, (int, float))
-                of = found.setdefault(axis, {}).setdefault(record.axes.get(_DIRECTION), set())
-                of.add(value)
+        for axis in record.axes:
+            value = axis_value(record, axis)
+            if axis != DRAW and value is not None:
+                by_direction = found.setdefault(axis, {})
+                by_direction.setdefault(record.axes.get(_DIRECTION), set()).add(value)
     sizes = {axis: max(map(len, by.values())) for axis, by in found.items()}
     best = max(sizes, key=lambda axis: sizes[axis], default=None)
     return best if best is not None and sizes[best] > 1 else None
 
 
-def at(record: Record, axis: str | None) -> float | None:
-    """Where on a numeric axis a record lies."""
+def axis_value(record: Record, axis: str | None) -> float | None:
+    """Where the record lies on a numeric axis; None without that axis or without a number."""
     value = record.axes.get(axis) if axis is not None else None
-    return float(value) if _numeric(value) and isinstance(value, (int, float)) else None
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return float(value)
 
 
-def series(records: Sequence[Record], axis: str | None) -> list[Series]:
-    """The series of records that share one id, in the order in which they first appear.
+def group_series(records: Sequence[Record], axis: str | None) -> list[Series]:
+    """The series among records of one id, in the order in which they first appear.
 
-    A label is the direction, with the axes that tell series of the same direction apart.
+    `axis` is what is swept (see `sweep_axis`). A series is labelled with its direction, and with
+    the axes that tell it from other series of the same direction: `rebuilt, sae=mid`.
     """
-    by_direction: dict[JSON, list[Record]] = {}
-    for record in records:
-        by_direction.setdefault(record.axes.get(_DIRECTION), []).append(record)
     found: dict[str, list[Record]] = {}
+    by_direction = grouped(records, lambda record: record.axes.get(_DIRECTION))
     for direction, mine in by_direction.items():
-        varying = [name for name in _axes(mine) if name not in (axis, DRAW, _DIRECTION)]
+        names = dict.fromkeys(name for record in mine for name in record.axes)
+        varying = [name for name in names if name not in (axis, DRAW, _DIRECTION)]
         varying = [name for name in varying if len({str(r.axes.get(name)) for r in mine}) > 1]
         for record in mine:
             more = [f"{name}={record.axes[name]}" for name in varying if name in record.axes]
@@ -73,16 +76,8 @@ def series(records: Sequence[Record], axis: str | None) -> list[Series]:
 
 
 def _series(label: str, records: list[Record], axis: str | None) -> Series:
-    if any(at(record, axis) is not None for record in records):
-        ordered = sorted(records, key=lambda record: at(record, axis) or 0.0)
-        steps = {at(record, axis) for record in records}
+    if any(axis_value(record, axis) is not None for record in records):
+        ordered = sorted(records, key=lambda record: axis_value(record, axis) or 0.0)
+        steps = {axis_value(record, axis) for record in records}
         return Series(label, "sweep" if len(steps) > 1 else "single", tuple(ordered))
     return Series(label, "draws" if len(records) > 1 else "single", tuple(records))
-
-
-def _axes(records: Iterable[Record]) -> list[str]:
-    return list(dict.fromkeys(name for record in records for name in record.axes))
-
-
-def _numeric(value: JSON) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -9,9 +9,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from harness import __version__
 from harness.registry import Registry
 from harness.running.session import Session
+from harness.version import __version__
 
 PACKAGES = (
     "torch",

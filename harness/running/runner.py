@@ -7,13 +7,16 @@ from pathlib import Path
 
 import tomli_w
 
+from harness.contract import (
+    Results,
+)
 from harness.errors import InvalidRun, TaskError, UsageError
 from harness.machine import machine_errors
 from harness.planning.planner import plan
 from harness.planning.steps import Pass, Plan
 from harness.registry import Registry
 from harness.report import write_report
-from harness.results.read import Results, unique, write_arrays, write_directions, write_results
+from harness.results.write import unique, write_arrays, write_directions, write_results
 from harness.running.analyses import analyse
 from harness.running.context import RunContext
 from harness.running.experiments.experiment import record_edited_views, run_experiment

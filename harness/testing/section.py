@@ -8,9 +8,8 @@ from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
-from harness.contract import Figure, Panel, Section
+from harness.contract import Figure, Panel, Results, Section
 from harness.report.blocks import prepared
-from harness.results.read import Results
 from harness.testing.support.laws import law, raises_nothing
 
 HOSTILE = (

@@ -3,32 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import islice
 from typing import Any
 
-from harness.contract import JSON, Grid, Panel, Record
-from harness.results.numbers import estimate
-from harness.results.read import Results
-from harness_sections.options import Plain
+from harness.contract import JSON, Grid, Panel, Record, Results
+from harness.results import format_estimate, grouped, record_name
+from harness_sections.plain import PlainSection
 
 _ROWS = 20
 """Rows of a table that are shown."""
 
 
-class Analyses:
+class Analyses(PlainSection):
     """Records and tables with the axis `analysis`."""
-
-    def __init__(self, options: Plain) -> None:
-        self.options = options
 
     def panel(self, results: Results) -> Panel | None:
         """A table of numbers for each analysis, and its own tables; None where there is none."""
-        groups: dict[str, list[Record]] = {}
-        for record in results.records:
-            if "analysis" in record.axes:
-                groups.setdefault(str(record.axes["analysis"]), []).append(record)
+        mine = [record for record in results.records if "analysis" in record.axes]
         grids = []
-        for name, records in groups.items():
+        for name, records in grouped(mine, lambda r: str(r.axes["analysis"])).items():
             grids.append(_numbers(name, records))
             for table, rows in results.tables.items():
                 if table.startswith(f"{name}.") and len(rows):
@@ -39,9 +31,9 @@ class Analyses:
 def _numbers(title: str, records: Sequence[Record]) -> Grid:
     rows: list[list[JSON]] = [
         [
-            record.id.partition("@")[0],
+            record_name(record),
             ", ".join(f"{k} = {v}" for k, v in record.axes.items() if k != "analysis") or "all",
-            estimate(record),
+            format_estimate(record),
             f"{record.n:,} {record.n_of}",
             record.undefined or "",
         ]
@@ -52,7 +44,7 @@ def _numbers(title: str, records: Sequence[Record]) -> Grid:
 
 
 def _table(title: str, rows: Sequence[Mapping[str, Any]]) -> Grid:
-    shown = list(islice(rows, _ROWS))
+    shown = rows[:_ROWS]
     columns = list(dict.fromkeys(key for row in shown for key in row if key != "analysis"))
     columns = [name for name in columns if any(row.get(name) is not None for row in shown)]
     cells: list[list[JSON]] = [[_cell(row.get(name)) for name in columns] for row in shown]

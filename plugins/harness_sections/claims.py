@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from harness.contract import Panel, Prose
-from harness.results.claims import conclusions
-from harness.results.read import Results
-from harness_sections.options import Plain
+from harness.contract import Panel, Prose, Results
+from harness.results import conclusions
+from harness_sections.plain import PlainSection
 
 _MOST = 40
-"""Verdicts of a table that are shown."""
+"""Sentences of a table that are shown."""
 
 
-class Verdicts:
-    """The column `verdict` of the tables of analyses, a line for each row."""
-
-    def __init__(self, options: Plain) -> None:
-        self.options = options
+class Claims(PlainSection):
+    """The sentences that the tables of analyses conclude, a line for each."""
 
     def panel(self, results: Results) -> Panel | None:
-        """A paragraph for each table; None where no table has a verdict."""
+        """A paragraph for each table; None where no table concludes anything."""
         blocks = []
-        for name, said in conclusions(results).items():
-            more = [f"… and {len(said) - _MOST} more: see tables/{name}"] * (len(said) > _MOST)
-            blocks.append(Prose("\n".join([*said[:_MOST], *more])))
+        for name, sentences in conclusions(results).items():
+            left_out = len(sentences) - _MOST
+            more = [f"… and {left_out} more: see tables/{name}"] if left_out > 0 else []
+            blocks.append(Prose("\n".join([*sentences[:_MOST], *more])))
         return Panel("Verdict", blocks, order=3) if blocks else None

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from harness.contract import JSON, Figure, Grid, Panel, Prose, Record
-from harness.results.numbers import estimate
-from harness.results.read import Results
-from harness_sections.charts.looks import looks
-from harness_sections.options import Plain
+from harness.contract import JSON, Figure, Grid, Panel, Prose, Record, Results
+from harness.results import format_estimate, grouped, named
+from harness_sections.charts.styles import distinct_styles
+from harness_sections.plain import PlainSection
 
 _ROWS = 20
 """Features of a table that are shown."""
@@ -26,11 +25,8 @@ _BY_CLUSTER = {
 Row = Mapping[str, Any]
 
 
-class Features:
+class Features(PlainSection):
     """Tables with the columns `sae` and `feature`, each feature beside its labels."""
-
-    def __init__(self, options: Plain) -> None:
-        self.options = options
 
     def panel(self, results: Results) -> Panel | None:
         """The tables, their contexts and clusters; None where no table names a feature."""
@@ -43,10 +39,9 @@ class Features:
         for name, rows in results.tables.items():
             if name.startswith("labels.") or not rows or not {"sae", "feature"} <= rows[0].keys():
                 continue
-            for sae in dict.fromkeys(str(row["sae"]) for row in rows):
-                mine = [row for row in rows if str(row["sae"]) == sae][:_ROWS]
-                blocks.append(_table(name, sae, mine, sources))
-                blocks += _contexts(name, sae, mine, sources)
+            for sae, mine in grouped(rows, lambda row: str(row["sae"])).items():
+                blocks.append(_table(name, sae, mine[:_ROWS], sources))
+                blocks += _contexts(name, sae, mine[:_ROWS], sources)
         blocks += _figures(results.records)
         if not blocks:
             return None
@@ -74,8 +69,10 @@ def _table(
     cells: list[list[JSON]] = []
     for row in rows:
         found = _labels(row, sources)
-        said = {source: _said(label) for source, label in found.items()}
-        texts = [f"{source}: {text}" if several else text for source, text in said.items() if text]
+        meanings = {source: _meaning(label) for source, label in found.items()}
+        texts = [
+            f"{source}: {text}" if several else text for source, text in meanings.items() if text
+        ]
         links = dict.fromkeys(str(label["url"]) for label in found.values() if label.get("url"))
         cells.append(
             [
@@ -110,7 +107,7 @@ def _labels(row: Row, sources: Mapping[str, Mapping[tuple[str, int], Row]]) -> d
     return {name: labels[key] for name, labels in sources.items() if key in labels}
 
 
-def _said(label: Row) -> str:
+def _meaning(label: Row) -> str:
     description, cluster = label.get("description") or "", label.get("cluster")
     return f"{description} [{cluster}]".strip() if cluster else str(description)
 
@@ -132,25 +129,24 @@ def _cell(value: Any) -> JSON:
 
 def _figures(records: Sequence[Record]) -> Iterator[Figure]:
     for id, title in _BY_CLUSTER.items():
-        mine = [r for r in records if r.id.partition("@")[0] == id and "domain" not in r.axes]
+        mine = [r for r in named(records, id) if "domain" not in r.axes]
         if mine:
             yield _figure(title, mine)
 
 
 def _figure(title: str, records: Sequence[Record]) -> Figure:
     """Bars: a group for each cluster, a bar for each task, layer and what else was varied."""
-    series: dict[str, list[Record]] = {}
     varied = _varied(records)
-    for record in records:
-        label = ", ".join(str(record.axes.get(axis, "")) for axis in varied) or "all"
-        series.setdefault(label, []).append(record)
+    series = grouped(
+        records, lambda r: ", ".join(str(r.axes.get(axis, "")) for axis in varied) or "all"
+    )
     shown = dict(list(series.items())[:_SERIES])
     largest: dict[str, float] = {}
     for record in (record for mine in shown.values() for record in mine):
         cluster = str(record.axes["cluster"])
         largest[cluster] = max(largest.get(cluster, 0.0), record.value or 0.0)
     clusters = sorted(largest, key=lambda name: -largest[name])[:_CLUSTERS]
-    styles = looks(shown)
+    styles = distinct_styles(shown)
     data = []
     for label, mine in shown.items():
         values = {str(record.axes["cluster"]): record.value for record in mine}
@@ -167,7 +163,7 @@ def _figure(title: str, records: Sequence[Record]) -> Figure:
         {
             **{axis: record.axes.get(axis) for axis in varied},
             "cluster": record.axes["cluster"],
-            "value": estimate(record),
+            "value": format_estimate(record),
             "n": f"{record.n:,} {record.n_of}",
             "why there is none": record.undefined or "",
         }

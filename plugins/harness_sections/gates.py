@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from harness.contract import Grid, Panel, Prose
+from harness.contract import Grid, Panel, Prose, Results
 from harness.gates import check_results
-from harness.results.read import Results
-from harness_sections.options import Plain
+from harness_sections.plain import PlainSection
 
 
-class Gates:
+class Gates(PlainSection):
     """A row for each gate and record, those that failed first."""
-
-    def __init__(self, options: Plain) -> None:
-        self.options = options
 
     def panel(self, results: Results) -> Panel | None:
         """A table, or None where the task has no gates."""
@@ -20,12 +16,15 @@ class Gates:
         if not found:
             return None
         failed = sum(not one.passed for one in found)
-        tone = Prose(
-            f"{failed} of {len(found)} checks failed." if failed else f"All {len(found)} hold.",
-            "warning" if failed else "plain",
+        summary = (
+            Prose(f"{failed} of {len(found)} checks failed.", "warning")
+            if failed
+            else Prose(f"All {len(found)} hold.")
         )
         rows = [
             ["passed" if one.passed else "FAILED", one.gate.name, one.gate.text, one.message]
             for one in sorted(found, key=lambda one: one.passed)
         ]
-        return Panel("Gates", [tone, Grid("", ("", "gate", "condition", "found"), rows)], order=5)
+        return Panel(
+            "Gates", [summary, Grid("", ("", "gate", "condition", "found"), rows)], order=5
+        )

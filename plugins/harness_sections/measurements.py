@@ -4,51 +4,45 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.contract import JSON, Grid, Panel, Record
-from harness.results.numbers import estimate, number
-from harness.results.read import Results
+from harness.contract import JSON, Grid, Panel, Record, Results
+from harness.results import format_estimate, format_number, grouped, null_value, record_name
 from harness_sections.layers.pair_tables import pairs_by_site
-from harness_sections.options import Plain
+from harness_sections.plain import PlainSection
 
 _MOST = 60
 """Rows that are shown open."""
 
 
-class Measurements:
+class Measurements(PlainSection):
     """Records that belong to no direction and no experiment: single views first, then pairs."""
-
-    def __init__(self, options: Plain) -> None:
-        self.options = options
 
     def panel(self, results: Results) -> Panel | None:
         """A table for each pair, or None where there is nothing."""
-        # What `pairs_by_site` shows by site is not told twice.
+        # What `pairs_by_site` shows by site is not repeated here.
         _, rest = pairs_by_site(results.records)
-        groups: dict[str | None, list[Record]] = {}
-        for record in rest:
-            pair = record.axes.get("pair")
-            groups.setdefault(None if pair is None else str(pair), []).append(record)
-        ordered = sorted(groups, key=lambda pair: pair is not None)
+        by_pair = grouped(rest, lambda record: _text(record.axes.get("pair")))
         grids = [
-            _grid("Preflight and single models" if pair is None else f"Pair {pair}", groups[pair])
-            for pair in ordered
+            _grid(f"Pair {pair}" if pair else "Preflight and single models", by_pair[pair])
+            for pair in sorted(by_pair, key=bool)
         ]
         return Panel("Preflight and pairs", grids, order=30) if grids else None
 
 
 def _grid(title: str, records: Sequence[Record]) -> Grid:
     axes = [axis for axis in dict.fromkeys(a for r in records for a in r.axes) if axis != "pair"]
-    rows: list[list[JSON]] = [
-        [
-            record.id.partition("@")[0],
-            *(_text(record.axes.get(axis)) for axis in axes),
-            estimate(record),
-            _null(record),
-            f"{record.n:,} {record.n_of}",
-            record.undefined or "",
-        ]
-        for record in records
-    ]
+    rows: list[list[JSON]] = []
+    for record in records:
+        null = null_value(record)
+        rows.append(
+            [
+                record_name(record),
+                *(_text(record.axes.get(axis)) for axis in axes),
+                format_estimate(record),
+                "" if null is None else format_number(null),
+                f"{record.n:,} {record.n_of}",
+                record.undefined or "",
+            ]
+        )
     columns = ["number", *axes, "value", "if nothing differed", "n", "why there is none"]
     kept = [
         index for index, name in enumerate(columns)
@@ -65,8 +59,3 @@ def _grid(title: str, records: Sequence[Record]) -> Grid:
 
 def _text(value: JSON) -> str:
     return "" if value is None else str(value)
-
-
-def _null(record: Record) -> str:
-    value = (record.null or {}).get("value")
-    return number(value) if isinstance(value, (int, float)) else ""

@@ -7,19 +7,14 @@ from typing import Any
 
 import tomli_w
 
-from harness.contract import JSON, Grid, Panel
-from harness.results.read import Results
-from harness.task.file import plain
-from harness_sections.options import Plain
+from harness.contract import JSON, Grid, Panel, Results
+from harness_sections.plain import PlainSection
 
 _TABLES = ("models", "saes", "data", "packages", "plugins")
 
 
-class Origin:
+class Origin(PlainSection):
     """Everything that would have to be the same to get these numbers again."""
-
-    def __init__(self, options: Plain) -> None:
-        self.options = options
 
     def panel(self, results: Results) -> Panel | None:
         """The run, what it loaded, the versions, and the task."""
@@ -28,7 +23,7 @@ class Origin:
             [key, _text(value)] for key, value in origin.items() if key not in _TABLES
         ]
         loaded: list[list[JSON]] = [
-            [f"{table}.{name}", *_print(value)]
+            [f"{table}.{name}", *_fingerprint(value)]
             for table in ("models", "saes", "data")
             for name, value in (origin.get(table) or {}).items()
         ]
@@ -52,7 +47,7 @@ class Origin:
         return Panel("What ran", [grid for grid in grids if grid.rows], order=80)
 
 
-def _print(value: Any) -> tuple[str, str]:
+def _fingerprint(value: Any) -> tuple[str, str]:
     """The fingerprint of what was loaded, and how it was loaded."""
     if not isinstance(value, Mapping):
         return _text(value), ""
@@ -69,9 +64,16 @@ def _text(value: Any) -> str:
     return "unknown" if value is None else str(value)
 
 
+def _without_none(value: Any) -> Any:
+    """What TOML can say: a key without a value is left out."""
+    if isinstance(value, Mapping):
+        return {key: _without_none(inner) for key, inner in value.items() if inner is not None}
+    return [_without_none(inner) for inner in value] if isinstance(value, list) else value
+
+
 def _chunks(task: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """The task as TOML, piece by piece: its plain keys, then each entry of each table."""
-    values = {key: value for key, value in plain(dict(task)).items()}
+    values = _without_none(task)
     top = {key: value for key, value in values.items() if not isinstance(value, dict)}
     if top:
         yield "", tomli_w.dumps(top).strip()

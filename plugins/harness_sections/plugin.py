@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from harness.contract import Component, hookimpl
 
 _SECTIONS = {
-    "plain_answers": ("claims:Verdicts", "what the analyses conclude, in words"),
+    "plain_answers": ("claims:Claims", "what the analyses conclude, in words"),
     "gate_outcomes": ("gates:Gates", "which conditions of the task hold"),
     "fine_tunes": (
         "fine_tunes.fine_tunes:FineTunes",
@@ -47,7 +47,7 @@ def harness_components() -> Iterable[Component]:
             name=name,
             summary=summary,
             load=f"harness_sections.{load}",
-            options="harness_sections.options:Plain",
+            options="harness.contract:SectionOptions",
         )
         for name, (load, summary) in _SECTIONS.items()
     )

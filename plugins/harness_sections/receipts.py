@@ -4,27 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.contract import JSON, Grid, Panel, Prose, Record
-from harness.results.headline import experiments
-from harness.results.numbers import estimate
-from harness.results.read import Results
-from harness_sections.options import Plain
+from harness.contract import JSON, Grid, Panel, Prose, Record, Results
+from harness.results import format_estimate, record_name, records_by_experiment
+from harness_sections.plain import PlainSection
 
 _EDIT = "edit."
 _CHECK = "check"
 
 
-class Receipts:
+class Receipts(PlainSection):
     """A row for each arm: how much changed, and the largest value of each check."""
-
-    def __init__(self, options: Plain) -> None:
-        self.options = options
 
     def panel(self, results: Results) -> Panel | None:
         """A table for each experiment, or None where nothing was edited."""
         grids = [
             _grid(name, mine)
-            for name, records in experiments(results).items()
+            for name, records in records_by_experiment(results).items()
             if (mine := [record for record in records if record.id.startswith(_EDIT)])
         ]
         if not grids:
@@ -46,9 +41,9 @@ def _grid(experiment: str, records: Sequence[Record]) -> Grid:
         more = [f"{key} = {value}" for key, value in record.axes.items() if key not in skip]
         arm = ", ".join([str(record.axes.get("direction", "")), *more])
         what = record.axes.get(_CHECK)
-        column = record.id.partition("@")[0].removeprefix(_EDIT) if what is None else str(what)
+        column = record_name(record).removeprefix(_EDIT) if what is None else str(what)
         columns[column] = None
-        arms.setdefault(arm, {})[column] = estimate(record)
+        arms.setdefault(arm, {})[column] = format_estimate(record)
         tokens[arm] = record.n
     rows: list[list[JSON]] = [
         [arm, tokens[arm], *(found.get(column, "") for column in columns)]

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.contract import JSON, Grid, Panel, Prose, Record
-from harness.results.numbers import number
-from harness.results.read import Results
-from harness_sections.options import Plain
+from harness.contract import JSON, Grid, Panel, Prose, Record, Results
+from harness.results import format_number, grouped
+from harness_sections.plain import PlainSection
 
 _MOST = 3000
 
 
-class Records:
+class Records(PlainSection):
     """A table for each id, or where to find them when they are too many."""
-
-    def __init__(self, options: Plain) -> None:
-        self.options = options
 
     def panel(self, results: Results) -> Panel | None:
         """The tables, or None where there are no records."""
@@ -25,9 +21,7 @@ class Records:
         if len(results.records) > _MOST:
             text = f"There are {len(results.records):,} records: see results.json beside this file."
             return Panel("Every record", [Prose(text)], order=90)
-        by_id: dict[str, list[Record]] = {}
-        for record in results.records:
-            by_id.setdefault(record.id, []).append(record)
+        by_id = grouped(results.records, lambda record: record.id)
         grids = [_grid(name, by_id[name]) for name in sorted(by_id)]
         return Panel("Every record", grids, order=90)
 
@@ -36,8 +30,7 @@ def _grid(name: str, records: Sequence[Record]) -> Grid:
     axes = list(dict.fromkeys(axis for record in records for axis in record.axes))
     rows: list[list[JSON]] = []
     for record in records:
-        low, high = record.ci or (None, None)
-        interval = "" if low is None or high is None else f"[{number(low)}, {number(high)}]"
+        interval = f"[{', '.join(map(format_number, record.ci))}]" if record.ci else ""
         why = record.undefined or ("" if interval else record.ci_why or "")
         value = "undefined" if record.value is None else record.value
         place = [record.axes.get(axis, "") for axis in axes]

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from harness.contract import JSON, Grid, Panel, Prose, Record
-from harness.results.read import Results
-from harness.results.series import series, sweep_axis
-from harness.results.tables import COMPLETIONS
-from harness_sections.options import Plain
+from harness.contract import JSON, Grid, Panel, Prose, Record, Results
+from harness.results import COMPLETIONS, group_series, grouped, sweep_axis
+from harness_sections.plain import PlainSection
 
 _PROMPTS = 3
 _TITLE = 300
@@ -18,20 +16,19 @@ _FIELDS = ("experiment", "example", "text", "prompt", "completion", "tokens", "s
 Row = Mapping[str, Any]
 
 
-class Samples:
+class Samples(PlainSection):
     """The first prompts of every experiment: not chosen by what came out."""
-
-    def __init__(self, options: Plain) -> None:
-        self.options = options
 
     def panel(self, results: Results) -> Panel | None:
         """A table for each prompt, or None where nothing was written."""
-        by_experiment: dict[str, list[Row]] = {}
-        for row in results.tables.get(COMPLETIONS, ()):
-            by_experiment.setdefault(str(row["experiment"]), []).append(row)
-        ordered = [str(name) for name in results.task.get("experiments") or ()]
-        names = sorted(by_experiment, key=lambda name: (name not in ordered, _place(ordered, name)))
-        grids = [grid for name in names for grid in _experiment(name, by_experiment[name])]
+        rows = results.tables.get(COMPLETIONS, ())
+        by_experiment = grouped(rows, lambda row: str(row["experiment"]))
+        of_task = map(str, results.task.get("experiments") or ())
+        grids = [
+            grid
+            for name in dict.fromkeys([*of_task, *by_experiment])
+            for grid in _experiment(name, by_experiment.get(name, ()))
+        ]
         if not grids:
             return None
         text = (
@@ -42,10 +39,6 @@ class Samples:
         return Panel("Completions", [Prose(text), *grids], order=40)
 
 
-def _place(ordered: Sequence[str], name: str) -> int:
-    return ordered.index(name) if name in ordered else 0
-
-
 def _experiment(name: str, rows: Sequence[Row]) -> Iterator[Grid]:
     arms: dict[str, Record] = {}
     for row in rows:
@@ -53,7 +46,7 @@ def _experiment(name: str, rows: Sequence[Row]) -> Iterator[Grid]:
         arms.setdefault(str(axes), Record("arm", None, 0, "", "", axes=axes))
     shown = [
         (one.records[-1] if one.shape == "sweep" else one.records[0]).axes
-        for one in series(list(arms.values()), sweep_axis(arms.values()))
+        for one in group_series(list(arms.values()), sweep_axis(arms.values()))
     ]
     for example in list(dict.fromkeys(row["example"] for row in rows))[:_PROMPTS]:
         mine = {str(_axes(row)): row for row in rows if row["example"] == example}

@@ -18,7 +18,7 @@ import torch
 import fakes
 from harness.cli.main import main
 from harness.contract import BackendOptions
-from harness.results.read import load_results
+from harness.results import load_results
 
 HERE = Path(__file__).parents[1]
 HARNESS = [sys.executable, "-m", "harness.cli.main"]

@@ -18,7 +18,8 @@ from harness.comparison.samples import Run, Samples, load_samples
 from harness.comparison.terminal import as_json, show_comparison
 from harness.contract import Record
 from harness.errors import DataError, UsageError
-from harness.results.read import Results, write_results
+from harness.results import Results
+from harness.results.write import write_results
 
 Arms = Mapping[str, Mapping[str, Any]]
 AT = {"experiment": "e", "view": "chat", "data": "web"}

@@ -13,7 +13,7 @@ from hypothesis import given, settings, strategies as st
 
 from harness.comparison.paired import (
     Difference,
-    Scores,
+    PromptScores,
     mcnemar,
     newcombe,
     paired_difference,
@@ -25,7 +25,7 @@ from harness.results.intervals import wilson
 Z = scipy.stats.norm.ppf(0.975)
 
 
-def once(values: object, name: str = "p") -> Scores:
+def once(values: object, name: str = "p") -> PromptScores:
     """One score for each prompt."""
     return {f"{name}{n}": (float(value),) for n, value in enumerate(values)}  # type: ignore[call-overload]
 

@@ -14,7 +14,7 @@ import pytest
 
 from harness.contract import Record
 from harness.registry import Registry, discover
-from harness.results.read import Results
+from harness.results import Results
 
 TAGS = {
     "html", "head", "meta", "title", "style", "body", "a", "header", "h1", "h2", "h3", "p", "div",

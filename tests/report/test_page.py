@@ -17,8 +17,8 @@ from harness.contract import Component, Figure, Grid, Panel, Prose, SectionOptio
 from harness.errors import DataError, InvalidRun
 from harness.registry import Plugin, Registry
 from harness.report import render, write_report
-from harness.report.notebook import figures, headline
-from harness.results.read import Results, load_results
+from harness.report.notebook import NotebookResults, figures
+from harness.results import Results, load_results
 
 RUNS = "document.documentElement.setAttribute('data-ran','EVIL')"
 EVIL = (
@@ -386,14 +386,14 @@ def test_a_folder_without_a_run_has_no_report(tmp_path: Path, sections: Registry
 
 
 def test_results_show_themselves_in_a_notebook(results: Make, parse: Any) -> None:
-    page = parse(results()._repr_html_())
+    page = parse(NotebookResults.of(results())._repr_html_())
     assert "A title" in page.text
     assert "rebuilt, k = 64" in page.text
     assert not page.scripts
 
 
 def test_a_notebook_is_as_safe_as_the_page(results: Make, parse: Any) -> None:
-    page = parse(headline(evil(results)))
+    page = parse(NotebookResults.of(evil(results))._repr_html_())
     assert not page.scripts
     assert not any("EVIL" in name + value for name, value in page.values)
     assert not {"img", "svg", "a", "iframe", "base"} & {tag for tag, _ in page.tags}
@@ -404,7 +404,7 @@ def test_figures_come_as_plotly_figures(results: Make, sections: Registry) -> No
     assert [type(figure).__name__ for figure in found] == ["Figure"]
     names = {trace.name for trace in found[0].data}
     assert {"rebuilt", "truth", "chance (5 draws)"} <= names
-    assert [type(f).__name__ for f in results().figures()] == ["Figure"]
+    assert [type(f).__name__ for f in NotebookResults.of(results()).figures()] == ["Figure"]
 
 
 def test_figures_of_a_hostile_section_hold_no_markup(results: Make, sections: Registry) -> None:

@@ -17,7 +17,7 @@ from harness.cli.main import main
 from harness.contract import Record
 from harness.registry import discover
 from harness.report.terminal import show
-from harness.results.read import Results
+from harness.results import Results
 from harness.text import for_terminal
 
 HOSTILE = "\x1b[31mred\x1b]0;title\x07 [bold]b[/bold] [/] \u202e rtl \r\n\x00\x9b2J \u200b"

@@ -15,14 +15,9 @@ from hypothesis import given, strategies as st
 
 from harness.contract import Direction, Found, Record, Site, Undefined
 from harness.errors import DataError
-from harness.results.read import (
-    Results,
-    load_results,
-    unique,
-    write_directions,
-    write_results,
-    write_text,
-)
+from harness.results import Results, load_results
+from harness.results.write import unique, write_directions, write_results
+from harness.store.files import write_text
 
 RECORD = Record(
     "fvu.pooled@1",

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from harness.contract import Record
-from harness.results.numbers import estimate, number
-from harness.results.series import series, sweep_axis
+from harness.results.numbers import format_estimate, format_number
+from harness.results.series import group_series, sweep_axis
 
 
 def record(value: float | None = 0.5, **axes: Any) -> Record:
@@ -46,7 +46,7 @@ def test_every_record_is_in_one_series() -> None:
         record(direction="none"), *steps("a", "k", 4, 1, 2), *steps("r", "draw", 0, 1),
         *(record(direction="b", k=k, site=site) for site in ("x", "y") for k in (1, 2)),
     ]  # fmt: skip
-    found = series(records, "k")
+    found = group_series(records, "k")
     assert [(one.label, one.shape, len(one.records)) for one in found] == [
         ("none", "single", 1), ("a", "sweep", 3), ("r", "draws", 2),
         ("b, site=x", "sweep", 2), ("b, site=y", "sweep", 2),
@@ -57,17 +57,17 @@ def test_every_record_is_in_one_series() -> None:
 
 def test_axes_that_do_not_vary_are_no_part_of_a_label() -> None:
     records = [record(direction="a", view="chat", data="web", k=k) for k in (1, 2)]
-    assert [one.label for one in series(records, "k")] == ["a"]
+    assert [one.label for one in group_series(records, "k")] == ["a"]
 
 
 def test_draws_of_a_sweep_stay_with_it() -> None:
     records = [record(direction="a", k=k, draw=d) for k in (1, 2) for d in (0, 1)]
-    (found,) = series(records, "k")
+    (found,) = group_series(records, "k")
     assert found.shape == "sweep"
 
 
 def test_undefined_values_are_no_values() -> None:
-    (found,) = series([record(None, direction="a", k=1), record(direction="a", k=2)], "k")
+    (found,) = group_series([record(None, direction="a", k=1), record(direction="a", k=2)], "k")
     assert found.values == [0.5]
 
 
@@ -76,9 +76,9 @@ def test_undefined_values_are_no_values() -> None:
     [(0.5, None, "0.50"), (0.5, (0.25, 0.75), "0.50 [0.25, 0.75]"), (None, None, "undefined")],
 )
 def test_an_estimate_has_its_interval(value: Any, ci: Any, expected: str) -> None:
-    assert estimate(Record("a@1", value, 1, "x", "y", ci=ci)) == expected
+    assert format_estimate(Record("a@1", value, 1, "x", "y", ci=ci)) == expected
 
 
 @pytest.mark.parametrize(("value", "expected"), [(0.0, "0"), (1.0, "1.00"), (1e-9, "1e-09")])
 def test_a_number_is_short(value: float, expected: str) -> None:
-    assert number(value) == expected
+    assert format_number(value) == expected

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from harness.errors import DataError
-from harness.results.read import Results, load_results, write_results
+from harness.results import Results, load_results
 from harness.results.tables import COMPLETIONS, SavedTables
+from harness.results.write import write_results
 
 
 def saved(folder: Path) -> SavedTables:

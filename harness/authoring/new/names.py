@@ -7,10 +7,11 @@ import re
 from dataclasses import asdict, dataclass
 from typing import Any, get_args
 
-from harness import __version__, contract
+from harness import contract
 from harness.contract import Kind
 from harness.errors import UsageError, unknown
 from harness.registry import Registry
+from harness.version import __version__
 
 _FORM = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*", re.ASCII)
 _LONGEST = 30

@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness import __version__
 from harness.contract import Stream
 from harness.machine import give_back_memory
 from harness.planning.steps import Job, Pass, Rendering, rendering
@@ -24,6 +23,7 @@ from harness.running.session import Session
 from harness.store.keys import key_of
 from harness.store.states import PassStates
 from harness.task.prompts import view_spec
+from harness.version import __version__
 
 
 @dataclass(frozen=True)

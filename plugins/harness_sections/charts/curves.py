@@ -1,4 +1,4 @@
-"""One chart: numbers with intervals against another number, or against names in their order."""
+"""A chart of numbers with intervals against another number, or against names in their order."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ from collections.abc import Sequence
 from typing import Any, TypeGuard
 
 from harness.contract import JSON, Figure
-from harness.results.numbers import number
-from harness_sections.charts.looks import Look, looks
-from harness_sections.charts.points import Line, Point, bars
+from harness.results import format_number
+from harness_sections.charts.points import Line, Point, line_trace
+from harness_sections.charts.styles import distinct_styles
 
-_GREY = Look("#767676", "line-ew", "dot")
 _MOST = 14
 """Lines that are drawn; the table has all."""
 _TICKS = 12
+"""Places on the x axis up to which each has its tick."""
 _ROOM = 0.06
+"""Room beside the outermost points, as a share of the axis."""
 
 
 def curves(
@@ -29,23 +30,17 @@ def curves(
 ) -> Figure:
     """The chart; `axes` name x and y, `series` is the table's column for a line's label.
 
-    A logarithmic x needs numbers above 0. The y axis holds 0.
+    A logarithmic x needs numbers above 0. The y axis includes 0.
     """
-    drawn = [line for line in lines if line.faint] + [line for line in lines if not line.faint]
-    drawn = drawn[-_MOST:]
-    styles = looks(line.label for line in lines if not line.faint)
-    data = [_trace(line, styles.get(line.label, _GREY)) for line in drawn]
-    values = [
-        v
-        for line in drawn
-        for one in line.points
-        for v in (one.value, one.low, one.high)
-        if v is not None
-    ]
+    drawn = sorted(lines, key=lambda line: not line.faint)[-_MOST:]
+    styles = distinct_styles(line.label for line in lines if not line.faint)
+    data = [line_trace(line, styles, faint_width=1.5) for line in drawn]
+    points = [one for line in drawn for one in line.points]
+    values = [v for one in points for v in (one.value, one.low, one.high) if v is not None]
     top, bottom = max([0.0, *values]), min([0.0, *values])
     room = (top - bottom) * _ROOM or _ROOM
     layout = {
-        "xaxis": {"title": {"text": axes[0]}, **_places(drawn, log)},
+        "xaxis": {"title": {"text": axes[0]}, **_x_axis([one.at for one in points], log)},
         "yaxis": {"title": {"text": axes[1]}, "range": [bottom - room, top + room]},
         "height": 340 + 20 * len(data),
         "showlegend": len(data) > 1,
@@ -57,26 +52,8 @@ def curves(
     return Figure(title, f"{meaning}{more} {_ends(lines)}", data, layout, rows)
 
 
-def _trace(line: Line, look: Look) -> dict[str, Any]:
-    trace: dict[str, Any] = {
-        "type": "scatter",
-        "mode": "lines+markers",
-        "name": line.label,
-        "x": [one.at for one in line.points],
-        "y": [one.value for one in line.points],
-        "line": {"color": look.colour, "dash": look.dash, "width": 1.5 if line.faint else 2},
-        "marker": {"color": look.colour, "symbol": look.marker, "size": 8},
-    }
-    if line.faint:
-        trace["marker"]["line"] = {"color": look.colour, "width": 2}
-    if any(one.low is not None for one in line.points):
-        trace["error_y"] = bars(line.points, look.colour)
-    return trace
-
-
-def _places(lines: Sequence[Line], log: bool) -> dict[str, Any]:
-    """The x axis: every place has its tick while there are few."""
-    once = list(dict.fromkeys(one.at for line in lines for one in line.points))
+def _x_axis(places: Sequence[JSON], log: bool) -> dict[str, Any]:
+    once = list(dict.fromkeys(places))
     numbers = sorted({float(at) for at in once if is_number(at)})
     if len(numbers) < len(once) or not numbers:
         return {"type": "category", "categoryorder": "array", "categoryarray": once}
@@ -92,7 +69,7 @@ def _places(lines: Sequence[Line], log: bool) -> dict[str, Any]:
 
 
 def is_number(value: JSON) -> TypeGuard[int | float]:
-    """Whether it can stand on an axis of numbers."""
+    """Whether the value can stand on an axis of numbers."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
@@ -100,10 +77,10 @@ def _ends(lines: Sequence[Line]) -> str:
     parts = []
     for line in lines:
         first, last = line.points[0], line.points[-1]
-        text = f"{line.label} {first.text} at {_at(first)}"
-        parts.append(text if first is last else f"{text}, {last.text} at {_at(last)}")
+        text = f"{line.label} {first.text} at {_place(first)}"
+        parts.append(text if first is last else f"{text}, {last.text} at {_place(last)}")
     return f"{'; '.join(parts)}."
 
 
-def _at(one: Point) -> str:
-    return number(one.at) if isinstance(one.at, float) else str(one.at)
+def _place(one: Point) -> str:
+    return format_number(one.at) if isinstance(one.at, float) else str(one.at)

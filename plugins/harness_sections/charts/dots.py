@@ -1,19 +1,17 @@
-"""One chart: numbers with intervals beside their names, one name below the other."""
+"""A chart of numbers with intervals beside their names, one name below the other."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from harness.contract import JSON, Figure
-from harness_sections.charts.looks import looks
-from harness_sections.charts.points import Line, Point, bars
+from harness.contract import Figure
+from harness_sections.charts.layout import height_of, short_label
+from harness_sections.charts.points import Line, error_bars
+from harness_sections.charts.styles import GREY, distinct_styles
 
-_GREY = "#767676"
 _MOST = 40
 """Names that are drawn."""
-_LABEL = 26
-_ROW, _MARGINS, _LEAST = 34, 110, 380
 _APART = 0.16
 """Between two series of one name, in rows."""
 
@@ -33,12 +31,12 @@ def dots(
     """
     names = list(dict.fromkeys(one.at for line in lines for one in line.points))
     shown = {name: place for place, name in enumerate(names[:_MOST])}
-    styles = looks(line.label for line in lines if not line.faint)
     solid = [line for line in lines if not line.faint]
+    styles = distinct_styles(line.label for line in solid)
     data = []
     for line in lines:
         shift = 0.0 if line.faint else _APART * (solid.index(line) - (len(solid) - 1) / 2)
-        look = styles.get(line.label)
+        style = styles.get(line.label)
         mine = [one for one in line.points if one.at in shown]
         data.append(
             {
@@ -50,15 +48,15 @@ def dots(
                 "text": [f"{one.at}: {one.text}" for one in mine],
                 "hoverinfo": "text+name",
                 "marker": {
-                    "color": look.colour if look else _GREY,
-                    "symbol": look.marker if look else "line-ns-open",
+                    "color": style.colour if style else GREY,
+                    "symbol": style.marker if style else "line-ns-open",
                     "size": 9,
-                    "line": {"width": 0 if look else 2},
+                    "line": {"width": 0 if style else 2},
                 },
             }
         )
-        if look and any(one.low is not None for one in mine):
-            data[-1]["error_x"] = bars(mine, look.colour)
+        if style and any(one.low is not None for one in mine):
+            data[-1]["error_x"] = error_bars(mine, style.colour)
     x_axis: dict[str, Any] = {"title": {"text": axes[1]}}
     if span is not None:
         x_axis["range"] = list(span)
@@ -66,10 +64,10 @@ def dots(
         "xaxis": x_axis,
         "yaxis": {
             "tickvals": list(shown.values()),
-            "ticktext": [_short(name) for name in shown],
+            "ticktext": [short_label(name) for name in shown],
             "range": [len(shown) - 0.5, -0.5],
         },
-        "height": max(_LEAST, _MARGINS + _ROW * len(shown)),
+        "height": height_of(len(shown)),
         "showlegend": len(data) > 1,
     }
     rows = [
@@ -83,15 +81,9 @@ def dots(
     return Figure(title, f"{meaning}{more} {_words(lines)}", data, layout, rows)
 
 
-def _short(name: JSON) -> str:
-    text = str(name)
-    return text if len(text) <= _LABEL else f"{text[: _LABEL - 1]}…"
-
-
 def _words(lines: Sequence[Line]) -> str:
-    parts = [f"{line.label}: {', '.join(map(_said, line.points))}" for line in lines]
+    parts = [
+        f"{line.label}: {', '.join(f'{one.at} {one.text}' for one in line.points)}"
+        for line in lines
+    ]
     return f"{'; '.join(parts)}."
-
-
-def _said(one: Point) -> str:
-    return f"{one.at} {one.text}"

@@ -1,4 +1,4 @@
-"""One heat map: numbers by row and column, each written in its cell."""
+"""A heat map: numbers by row and column, each written in its cell."""
 
 from __future__ import annotations
 
@@ -7,26 +7,24 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.contract import JSON, Figure
+from harness_sections.charts.layout import height_of, short_label
 
 _UP = [[0.0, "#eef3f9"], [1.0, "#0b57a4"]]
 _ABOUT = [[0.0, "#c75b00"], [0.5, "#f4f4f4"], [1.0, "#0b57a4"]]
 _MOST = 40
 """Rows and columns that are drawn."""
-_LABEL = 26
-"""Characters of a row's or a column's name that a phone has room for."""
-_ROW, _MARGINS, _LEAST = 34, 110, 380
-"""Heights in pixels; the page keeps room for the least."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One number: where it stands, what is written in its place, and its row of the table."""
+    """One number: its row and column, the text written there, and its row in the table below."""
 
     row: str
     column: str
     value: float | None
     text: str
-    told: Mapping[str, JSON] = field(default_factory=dict)
+    details: Mapping[str, JSON] = field(default_factory=dict)
+    """The cells of its row in the table, beside the names of row and column."""
 
 
 def heat_map(
@@ -38,7 +36,7 @@ def heat_map(
     axes: tuple[str, str],
     middle: float | None = None,
 ) -> Figure:
-    """The figure; `axes` name rows and columns in the table, `middle` is a value of no colour.
+    """The figure; `axes` name rows and columns in the table, `middle` is a value without colour.
 
     Rows come in the order of their cells. A cell without a number stays empty; the table has the
     reason.
@@ -63,23 +61,23 @@ def heat_map(
     if middle is not None:
         trace["zmid"] = middle
     layout = {
-        "xaxis": {"tickvals": trace["x"], "ticktext": _short(across), "showgrid": False},
+        "xaxis": {
+            "tickvals": trace["x"],
+            "ticktext": list(map(short_label, across)),
+            "showgrid": False,
+        },
         "yaxis": {
             "tickvals": trace["y"],
-            "ticktext": _short(shown),
+            "ticktext": list(map(short_label, shown)),
             "showgrid": False,
             "autorange": "reversed",
         },
-        "height": max(_LEAST, _MARGINS + _ROW * len(shown)),
+        "height": height_of(len(shown)),
     }
     hidden = max(0, len(rows) - _MOST), max(0, len(columns) - _MOST)
     more = f" Not drawn: {hidden[0]} rows and {hidden[1]} columns." if any(hidden) else ""
-    told = [{axes[0]: cell.row, axes[1]: cell.column, **cell.told} for cell in cells]
-    return Figure(title, f"{meaning}{more} {_words(shown, cells)}", [trace], layout, told)
-
-
-def _short(names: Sequence[str]) -> list[str]:
-    return [name if len(name) <= _LABEL else f"{name[: _LABEL - 1]}…" for name in names]
+    table = [{axes[0]: cell.row, axes[1]: cell.column, **cell.details} for cell in cells]
+    return Figure(title, f"{meaning}{more} {_words(shown, cells)}", [trace], layout, table)
 
 
 def _words(rows: Sequence[str], cells: Sequence[Cell]) -> str:

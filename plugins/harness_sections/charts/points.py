@@ -7,19 +7,22 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.contract import JSON, Record
-from harness.results.numbers import estimate, number
+from harness.results import format_estimate, format_number, undefined_reasons
+from harness_sections.charts.styles import GREY, Style
+
+_FAINT = Style(GREY, "line-ew", "dot")
 
 
 @dataclass(frozen=True)
 class Point:
-    """One number somewhere on an axis."""
+    """One number at a place on an axis."""
 
     at: JSON
     value: float | None
     low: float | None = None
     high: float | None = None
     row: Mapping[str, JSON] = field(default_factory=dict)
-    """What the table says of it, beside where it is."""
+    """The cells of its row in the table, beside its place."""
 
     @property
     def text(self) -> str:
@@ -27,37 +30,60 @@ class Point:
         if self.value is None:
             return "undefined"
         if self.low is None or self.high is None:
-            return number(self.value)
-        return f"{number(self.value)} [{number(self.low)}, {number(self.high)}]"
+            return format_number(self.value)
+        low, high = format_number(self.low), format_number(self.high)
+        return f"{format_number(self.value)} [{low}, {high}]"
 
 
 @dataclass(frozen=True)
 class Line:
-    """Points that belong together; `faint` draws them as a level to read others by."""
+    """Points that belong together; a faint line is drawn in grey, for comparison with others."""
 
     label: str
     points: tuple[Point, ...]
     faint: bool = False
 
 
-def point(at: JSON, record: Record) -> Point:
-    """A record at a place, with all of its numbers in the row."""
+def point_of(at: JSON, record: Record) -> Point:
+    """The point of a record, with all of its numbers in the row."""
     low, high = record.ci or (None, None)
-    return Point(at, record.value, low, high, told(record))
+    return Point(at, record.value, low, high, record_row(record))
 
 
-def told(record: Record) -> dict[str, JSON]:
-    """A record's numbers as columns of a row."""
+def record_row(record: Record, more: Mapping[str, JSON] | None = None) -> dict[str, JSON]:
+    """A record's numbers as cells of a row: value and interval, then `more`, then the count."""
     low, high = record.ci or (None, None)
-    row: dict[str, JSON] = {"value": record.value, "from": low, "to": high}
+    row: dict[str, JSON] = {"value": record.value, "from": low, "to": high, **(more or {})}
     row["n"] = f"{record.n:,} {record.n_of}"
     if record.undefined:
         row["why there is none"] = record.undefined
     return row
 
 
-def bars(points: Sequence[Point], colour: str) -> dict[str, Any]:
-    """Plotly's error bars, of any of its two axes."""
+def line_trace(
+    line: Line, styles: Mapping[str, Style], *, joined: bool = True, faint_width: float = 2
+) -> dict[str, Any]:
+    """Plotly's trace of a line: markers with error bars, joined by a line unless told not to."""
+    style = styles.get(line.label, _FAINT)
+    width = faint_width if line.faint else 2
+    trace: dict[str, Any] = {
+        "type": "scatter",
+        "mode": "lines+markers" if joined else "markers",
+        "name": line.label,
+        "x": [one.at for one in line.points],
+        "y": [one.value for one in line.points],
+        "line": {"color": style.colour, "dash": style.dash, "width": width},
+        "marker": {"color": style.colour, "symbol": style.marker, "size": 8},
+    }
+    if line.faint:
+        trace["marker"]["line"] = {"color": style.colour, "width": 2}
+    if any(one.low is not None for one in line.points):
+        trace["error_y"] = error_bars(line.points, style.colour)
+    return trace
+
+
+def error_bars(points: Sequence[Point], colour: str) -> dict[str, Any]:
+    """Plotly's error bars of the points, for either axis."""
     return {
         "type": "data",
         "symmetric": False,
@@ -73,11 +99,11 @@ def _gap(low: float | None, high: float | None) -> float:
     return 0.0 if low is None or high is None else max(0.0, high - low)
 
 
-def reasons(records: Sequence[Record]) -> list[str]:
+def reason_sentences(records: Sequence[Record]) -> list[str]:
     """Why numbers are undefined, each reason once, as sentences below a table."""
-    return [f"Undefined: {why}." for why in dict.fromkeys(r.undefined for r in records) if why]
+    return [f"Undefined: {why}." for why in undefined_reasons(records)]
 
 
-def cell(record: Record | None) -> str:
+def cell_text(record: Record | None) -> str:
     """A record in a table; empty where there is none."""
-    return "" if record is None else estimate(record)
+    return "" if record is None else format_estimate(record)

@@ -1,32 +1,34 @@
-"""One chart: a score of an experiment against a swept axis, or by direction where none is swept."""
+"""A chart of a score of an experiment: against a swept axis, or by direction without a sweep."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from harness.contract import Figure, Record
-from harness.results.numbers import estimate, number
-from harness.results.series import DRAW, Series, at
-from harness_sections.charts.looks import UNEDITED, Look
+from harness.contract import JSON, Figure, Record
+from harness.results import DRAW, Series, axis_value, format_estimate, format_number, grouped
+from harness_sections.charts.points import Point, error_bars
+from harness_sections.charts.styles import UNEDITED, Style
 
 _SLOT = 0.07
 """Room of a series that is not swept, right of the sweep, as a share of the sweep's width."""
 _LOG_FROM = 8.0
+"""The ratio of the last step to the first from which the axis is logarithmic."""
 _MOST_TICKS = 12
 
 
-def chart(
+def score_chart(
     title: str, score: str, where: str, found: Sequence[Series], axis: str | None,
-    looks: Mapping[str, Look],
+    styles: Mapping[str, Style],
 ) -> Figure:  # fmt: skip
     """The figure of one score; `where` says what the numbers were measured on."""
     sweeps = [one for one in found if one.shape == "sweep"]
     others = [one for one in found if one.shape != "sweep"]
     if sweeps and axis is not None:
-        data, layout = _swept(sweeps, others, axis, looks)
+        data, layout = _swept(sweeps, others, axis, styles)
     else:
-        data = [_categories(one, looks[one.label]) for one in found]
+        data = [_category(one, styles[one.label]) for one in found]
         layout = {"xaxis": {"type": "category"}, "showlegend": False}
     layout["yaxis"] = {"title": {"text": score}}
     if all(record.unit == "share" for one in found for record in one.records):
@@ -36,148 +38,111 @@ def chart(
 
 
 def _swept(
-    sweeps: Sequence[Series], others: Sequence[Series], axis: str, looks: Mapping[str, Look]
+    sweeps: Sequence[Series], others: Sequence[Series], axis: str, styles: Mapping[str, Style]
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    xs = sorted({x for one in sweeps for r in one.records if (x := at(r, axis)) is not None})
+    """The sweeps as lines, the other series in slots right of them."""
+    places = {axis_value(record, axis) for one in sweeps for record in one.records}
+    xs = sorted(x for x in places if x is not None)
     log = xs[0] > 0 and xs[-1] / xs[0] >= _LOG_FROM
     width = xs[-1] / xs[0] if log else xs[-1] - xs[0]
 
-    def beside(slots: float) -> float:
+    def right(slots: float) -> float:
         """So many slots right of the sweep."""
         return float(xs[-1] * width ** (_SLOT * slots) if log else xs[-1] + width * _SLOT * slots)
 
     data: list[dict[str, Any]] = []
     for slot, one in enumerate(others, 1):
-        data += _reference(one, looks[one.label], xs[0], [beside(slot + d) for d in (0, 0.6)])
-    data += [_line(one, axis, looks[one.label]) for one in sweeps]
+        data += _reference(one, styles[one.label], xs[0], (right(slot), right(slot + 0.6)))
+    data += [_sweep(one, axis, styles[one.label]) for one in sweeps]
     ends = [xs[0] / width ** (_SLOT / 2) if log else xs[0] - width * _SLOT / 2]
-    ends.append(beside(len(others) + 1.0))
-    x_axis: dict[str, Any] = {"title": {"text": axis}}
+    ends.append(right(len(others) + 1.0))
+    x_axis: dict[str, Any] = {"title": {"text": axis}, "range": ends}
     if log:
-        import math
-
         x_axis |= {"type": "log", "range": [math.log10(end) for end in ends]}
-    else:
-        x_axis["range"] = ends
     if len(xs) <= _MOST_TICKS:
         x_axis |= {"tickvals": xs, "ticktext": [f"{x:g}" for x in xs]}
     border = {"type": "line", "xref": "x", "yref": "paper", "y0": 0, "y1": 1,
-              "x0": beside(0.5), "x1": beside(0.5),
+              "x0": right(0.5), "x1": right(0.5),
               "line": {"color": "rgba(128,128,128,0.6)", "width": 1, "dash": "dot"}}  # fmt: skip
     return data, {"xaxis": x_axis, "shapes": [border] if others else []}
 
 
-def _line(one: Series, axis: str, look: Look) -> dict[str, Any]:
-    """A sweep: a line through its steps, with an interval at each; draws of a step as their mean
-    and range."""
-    steps: dict[float, list[Record]] = {}
-    for record in one.records:
-        x = at(record, axis)
-        if x is not None:
-            steps.setdefault(x, []).append(record)
-    middles, lows, highs = [], [], []
-    for records in steps.values():
-        middle, low, high = _summary(records)
-        middles.append(middle)
-        lows.append(low)
-        highs.append(high)
+def _sweep(one: Series, axis: str, style: Style) -> dict[str, Any]:
+    """A line through the steps, with an interval at each; draws of a step as their mean and
+    range."""
+    placed = [record for record in one.records if axis_value(record, axis) is not None]
+    steps = grouped(placed, lambda record: axis_value(record, axis))
+    points = [_summary(x, records) for x, records in steps.items()]
     return {
         "type": "scatter",
         "mode": "lines+markers",
         "name": one.label,
-        "x": list(steps),
-        "y": middles,
-        "error_y": _bars(middles, lows, highs, look),
-        "line": {"color": look.colour, "dash": look.dash, "width": 2},
-        "marker": {"color": look.colour, "symbol": look.marker, "size": 8},
+        "x": [point.at for point in points],
+        "y": [point.value for point in points],
+        "error_y": error_bars(points, style.colour),
+        "line": {"color": style.colour, "dash": style.dash, "width": 2},
+        "marker": {"color": style.colour, "symbol": style.marker, "size": 8},
     }
 
 
 def _reference(
-    one: Series, look: Look, start: float, room: Sequence[float]
+    one: Series, style: Style, start: float, room: tuple[float, float]
 ) -> list[dict[str, Any]]:
-    """A series beside the sweep: its points in their own place, and a line or a band across."""
-    records = [record for record in one.records if record.value is not None]
-    if not records:
+    """A series beside the sweep: its points in their own room, and a line or a band across."""
+    points = [_summary(None, [record]) for record in one.records if record.value is not None]
+    if not points:
         return []
-    values = one.values
-    low, high = min(values), max(values)
-    if len(records) == 1:
+    low, high = min(one.values), max(one.values)
+    single = len(points) == 1
+    if single:
         xs = [(room[0] + room[1]) / 2]
         across = {"x": [start, xs[0]], "y": [low, low], "mode": "lines",
-                  "line": {"color": look.colour, "dash": look.dash, "width": 1.5}}  # fmt: skip
+                  "line": {"color": style.colour, "dash": style.dash, "width": 1.5}}  # fmt: skip
     else:
-        step = (room[1] - room[0]) / (len(records) - 1)
-        xs = [room[0] + step * index for index in range(len(records))]
+        step = (room[1] - room[0]) / (len(points) - 1)
+        xs = [room[0] + step * index for index in range(len(points))]
         across = {"x": [start, room[1], room[1], start], "y": [low, low, high, high],
-                  "mode": "lines", "fill": "toself", "fillcolor": look.shade(),
+                  "mode": "lines", "fill": "toself", "fillcolor": style.shade(),
                   "line": {"width": 0}}  # fmt: skip
     shared = {"type": "scatter", "legendgroup": one.label}
-    spans = [_summary([record]) for record in records]
     return [
         {**shared, **across, "showlegend": False, "hoverinfo": "skip"},
         {
             **shared,
-            "mode": "lines+markers" if len(records) == 1 else "markers",
+            "mode": "lines+markers" if single else "markers",
             "name": _name(one),
             "x": xs,
-            "y": values,
-            "error_y": _bars(values, [s[1] for s in spans], [s[2] for s in spans], look),
-            "line": {"color": look.colour, "dash": look.dash, "width": 1.5},
-            "marker": {
-                "color": look.colour,
-                "symbol": look.marker,
-                "size": 8 if len(records) == 1 else 6,
-            },
+            "y": one.values,
+            "error_y": error_bars(points, style.colour),
+            "line": {"color": style.colour, "dash": style.dash, "width": 1.5},
+            "marker": {"color": style.colour, "symbol": style.marker, "size": 8 if single else 6},
             "hoverinfo": "y+name",
         },
-    ]  # fmt: skip
+    ]
 
 
-def _categories(one: Series, look: Look) -> dict[str, Any]:
+def _category(one: Series, style: Style) -> dict[str, Any]:
     """A series where nothing is swept: its points above its name."""
-    records = [record for record in one.records if record.value is not None]
-    spans = [_summary([record]) for record in records]
+    points = [_summary(None, [record]) for record in one.records if record.value is not None]
     return {
         "type": "scatter",
         "mode": "markers",
         "name": _name(one),
-        "x": [_name(one)] * max(1, len(records)),
+        "x": [_name(one)] * max(1, len(points)),
         "y": one.values or [None],
-        "error_y": _bars(one.values, [s[1] for s in spans], [s[2] for s in spans], look),
-        "marker": {"color": look.colour, "symbol": look.marker, "size": 9},
-    }  # fmt: skip
+        "error_y": error_bars(points, style.colour),
+        "marker": {"color": style.colour, "symbol": style.marker, "size": 9},
+    }
 
 
-def _summary(records: Sequence[Record]) -> tuple[float | None, float | None, float | None]:
+def _summary(at: JSON, records: Sequence[Record]) -> Point:
     """Value and interval of one record; mean and range of several draws."""
     if len(records) == 1:
-        low, high = records[0].ci or (None, None)
-        return records[0].value, low, high
+        return Point(at, records[0].value, *(records[0].ci or ()))
     values = [record.value for record in records if record.value is not None]
     if not values:
-        return None, None, None
-    return sum(values) / len(values), min(values), max(values)
-
-
-def _bars(
-    middles: Sequence[float | None],
-    lows: Sequence[float | None],
-    highs: Sequence[float | None],
-    look: Look,
-) -> dict[str, Any]:
-    def gap(low: float | None, high: float | None) -> float:
-        return 0.0 if low is None or high is None else max(0.0, high - low)
-
-    return {
-        "type": "data",
-        "symmetric": False,
-        "array": [gap(middle, high) for middle, high in zip(middles, highs, strict=True)],
-        "arrayminus": [gap(low, middle) for low, middle in zip(lows, middles, strict=True)],
-        "color": look.colour,
-        "thickness": 1.2,
-        "width": 3,
-    }
+        return Point(at, None)
+    return Point(at, sum(values) / len(values), min(values), max(values))
 
 
 def _name(one: Series) -> str:
@@ -186,8 +151,8 @@ def _name(one: Series) -> str:
     return f"{one.label} ({len(one.records)} draws)" if one.shape == "draws" else one.label
 
 
-def _row(one: Series, record: Record, axis: str | None) -> dict[str, Any]:
-    row: dict[str, Any] = {"direction": one.label}
+def _row(one: Series, record: Record, axis: str | None) -> dict[str, JSON]:
+    row: dict[str, JSON] = {"direction": one.label}
     if axis is not None:
         row[axis] = record.axes.get(axis)
     if DRAW in record.axes:
@@ -203,15 +168,12 @@ def _description(score: str, where: str, found: Sequence[Series], axis: str | No
     parts = []
     for one in found:
         if one.shape == "sweep":
-            first, last = one.records[0], one.records[-1]
-            parts.append(
-                f"{one.label} {_value(first)} at {axis} = {first.axes.get(axis or '')}, "
-                f"{_value(last)} at {axis} = {last.axes.get(axis or '')}"
-            )
+            ends = [_step(one.records[0], axis), _step(one.records[-1], axis)]
+            parts.append(f"{one.label} {', '.join(ends)}")
         elif len(one.records) == 1:
-            parts.append(f"{one.label} {estimate(one.records[0])}")
+            parts.append(f"{one.label} {format_estimate(one.records[0])}")
         elif one.values:
-            low, high = number(min(one.values)), number(max(one.values))
+            low, high = format_number(min(one.values)), format_number(max(one.values))
             parts.append(f"{one.label} {low} to {high} over {len(one.values)} draws")
         else:
             parts.append(f"{one.label} undefined")
@@ -219,5 +181,6 @@ def _description(score: str, where: str, found: Sequence[Series], axis: str | No
     return f"{score}{against}; {where}; bars are 95% intervals. {'; '.join(parts)}."
 
 
-def _value(record: Record) -> str:
-    return "undefined" if record.value is None else number(record.value)
+def _step(record: Record, axis: str | None) -> str:
+    value = "undefined" if record.value is None else format_number(record.value)
+    return f"{value} at {axis} = {record.axes.get(axis or '')}"

@@ -6,32 +6,32 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from harness.contract import JSON, Figure, Record
-from harness.results.read import Results
+from harness.contract import JSON, Figure, Record, Results
+from harness.results import grouped, named
 from harness_sections.charts.curves import curves, is_number
 from harness_sections.charts.points import Line, Point
-from harness_sections.layers.variants import named, whole
+from harness_sections.variants import whole
 
 _AXIS = "checkpoint"
 _FOLLOWED = ("cosine.raw", "cosine.latent", "pc_explained_variance", "flip_rate.token")
-"""What is followed where no analysis says."""
+"""The numbers that are followed where the task has no analysis `trajectory`."""
 _ENTRIES = ("pair", "statistic", "direction", _AXIS)
 _MOST = 8
 Row = Mapping[str, Any]
 
 
 def checkpoints(results: Results) -> Iterator[Figure]:
-    """A figure for each unit: of what a `trajectory` followed, else of what has checkpoints."""
+    """A figure for each unit of the numbers that analyses `trajectory` followed.
+
+    Without such an analysis, the usual numbers of pairs that have a checkpoint are followed.
+    """
     at = _places(results)
     ways = {name: results.tables[f"{name}.points"] for name in _analyses(results)}
     if not ways and at:
         ways = {_AXIS: list(_followed(results.records, at))}
     drawn = 0
     for name, rows in ways.items():
-        by_unit: dict[JSON, list[Row]] = {}
-        for row in rows:
-            by_unit.setdefault(str(row.get("unit")), []).append(row)
-        for mine in by_unit.values():
+        for mine in grouped(rows, lambda row: str(row.get("unit"))).values():
             if drawn < _MOST and len({row.get("pair") for row in mine}) > 1:
                 drawn += 1
                 yield _figure(name, mine, at)
@@ -45,7 +45,7 @@ def _analyses(results: Results) -> list[str]:
 
 
 def _places(results: Results) -> dict[str, JSON]:
-    """The checkpoint of each pair: not every record of a pair says it."""
+    """The checkpoint of each pair, from any record or row that names both."""
     found: dict[str, JSON] = {
         str(record.axes["pair"]): record.axes[_AXIS]
         for record in results.records
@@ -62,9 +62,7 @@ def _figure(name: str, rows: Sequence[Row], at: Mapping[str, JSON]) -> Figure:
     pairs = list(dict.fromkeys(str(row.get("pair")) for row in rows))
     numbered = len({at.get(p) for p in pairs}) == len(pairs)
     numbered = numbered and all(is_number(at.get(pair)) for pair in pairs)
-    by_series: dict[tuple[str, str], list[Row]] = {}
-    for row in rows:
-        by_series.setdefault((str(row.get("of")), str(row.get("series"))), []).append(row)
+    by_series = grouped(rows, lambda row: (str(row.get("of")), str(row.get("series"))))
     labels = _labels(list(by_series))
     lines = []
     for key, mine in by_series.items():
@@ -84,8 +82,8 @@ def _figure(name: str, rows: Sequence[Row], at: Mapping[str, JSON]) -> Figure:
 
 def _point(row: Row, at: JSON) -> Point:
     value, low, high = (row.get(key) for key in ("value", "low", "high"))
-    told = {"pair": str(row.get("pair")), "value": value, "from": low, "to": high}
-    return Point(at, value, low, high, told)
+    cells = {"pair": str(row.get("pair")), "value": value, "from": low, "to": high}
+    return Point(at, value, low, high, cells)
 
 
 def _labels(series: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from harness.contract import JSON, Figure, Grid, Record
-from harness.results.numbers import number
+from harness.results import by_axis, format_number, grouped, named, null_value
 from harness_sections.charts.curves import curves
-from harness_sections.charts.depth import null
-from harness_sections.charts.points import Line, Point, point, reasons
-from harness_sections.layers.variants import called, named, variants, whole
+from harness_sections.charts.points import Line, Point, point_of, reason_sentences
+from harness_sections.variants import titled, variants, whole
 
 _PLACES = ("pair", "data", "site", "sae", "pc")
 _MOST = 8
@@ -23,14 +22,14 @@ def explained(records: Sequence[Record]) -> list[Figure]:
     figures = []
     mine = [r for r in whole(named(records, "pc_explained_variance")) if _pc(r)]
     for label, found in variants(mine, _PLACES).items():
-        for site, there in _by(found, "site").items():
+        for site, there in by_axis(found, "site").items():
             lines = []
-            for pair, components in _by(there, "pair").items():
+            for pair, components in by_axis(there, "pair").items():
                 ordered = sorted(components, key=_pc)
-                lines.append(Line(str(pair), tuple(point(_pc(r), r) for r in ordered)))
+                lines.append(Line(str(pair), tuple(point_of(_pc(r), r) for r in ordered)))
             lines = [line for line in lines if len(line.points) > 1]
             if lines:
-                title = called("Variance that each component explains", str(site), label)
+                title = titled("Variance that each component explains", str(site), label)
                 figures.append(curves(title, _sums(lines), lines, _EXPLAINED, series="pair"))
     return figures[:_MOST]
 
@@ -52,11 +51,11 @@ def aligned(records: Sequence[Record]) -> list[Figure | Grid]:
     blocks: list[Figure | Grid] = []
     mine = [r for r in whole(named(records, "pc_feature_cosine.max_abs")) if r.value is None or r.n]
     for label, found in variants(mine, _PLACES).items():
-        for site, there in _by([r for r in found if _pc(r) == 1], "site").items():
+        for site, there in by_axis([r for r in found if _pc(r) == 1], "site").items():
             if len({record.n for record in there}) > 1:
-                blocks.append(_by_width(called(_TITLE, str(site), label), there))
+                blocks.append(_by_width(titled(_TITLE, str(site), label), there))
         above = named(records, "pc_feature_cosine.above_null")
-        blocks.append(_table(called("Components and their best feature", label), found, above))
+        blocks.append(_table(titled("Components and their best feature", label), found, above))
     figures = [block for block in blocks if isinstance(block, Figure)][:_MOST]
     return [*figures, *(block for block in blocks if isinstance(block, Grid))]
 
@@ -67,8 +66,8 @@ _TITLE = "First component and its best feature, by dictionary width"
 def _by_width(title: str, records: Sequence[Record]) -> Figure:
     by_width = sorted(records, key=lambda record: record.n)
     lines = [
-        Line(str(pair), tuple(point(r.n, r) for r in mine))
-        for pair, mine in _by(by_width, "pair").items()
+        Line(str(pair), tuple(point_of(r.n, r) for r in mine))
+        for pair, mine in by_axis(by_width, "pair").items()
     ]
     widths = {record.n: record for record in by_width}
     levels = {"random vectors, expected": "value", "random vectors, 95% below": "q95"}
@@ -87,11 +86,8 @@ def _by_width(title: str, records: Sequence[Record]) -> Figure:
 
 def _table(title: str, records: Sequence[Record], above: Sequence[Record]) -> Grid:
     """A row for each pair, site and SAE: the first component beside chance, and all together."""
-    by_place: dict[tuple[JSON, ...], list[Record]] = {}
-    for record in records:
-        by_place.setdefault(_place(record), []).append(record)
     rows: list[list[JSON]] = []
-    for (pair, site, sae), mine in by_place.items():
+    for (pair, site, sae), mine in grouped(records, _place).items():
         first = min(mine, key=_pc)
         counted = [r for r in above if _place(r) == (pair, site, sae) and _pc(r) == _pc(first)]
         beyond = [r for r in mine if (r.value or 0.0) > (_chance(r, "q95") or 1.0)]
@@ -101,8 +97,8 @@ def _table(title: str, records: Sequence[Record], above: Sequence[Record]) -> Gr
                 str(site),
                 str(sae),
                 first.n,
-                "undefined" if first.value is None else number(first.value),
-                _written(null(first)),
+                "undefined" if first.value is None else format_number(first.value),
+                _written(null_value(first)),
                 _written(_chance(first, "q95")),
                 int(counted[0].value or 0) if counted else None,
                 f"{len(beyond)} of {len(mine)}",
@@ -119,7 +115,9 @@ def _table(title: str, records: Sequence[Record], above: Sequence[Record]) -> Gr
         "PC1: features above that",
         "components above that",
     )
-    note = " ".join(["Random: the best of as many random unit vectors.", *reasons(records)])
+    note = " ".join(
+        ["Random: the best of as many random unit vectors.", *reason_sentences(records)]
+    )
     return Grid(title, names, rows, note, folded=len(rows) > _FOLDED)
 
 
@@ -130,20 +128,13 @@ def _chance(record: Record, key: str) -> float | None:
 
 
 def _written(value: float | None) -> str:
-    return "" if value is None else number(value)
+    return "" if value is None else format_number(value)
 
 
-def _place(record: Record) -> tuple[JSON, ...]:
-    return tuple(record.axes.get(axis) for axis in ("pair", "site", "sae"))
+def _place(record: Record) -> tuple[JSON, JSON, JSON]:
+    return record.axes.get("pair"), record.axes.get("site"), record.axes.get("sae")
 
 
 def _pc(record: Record) -> int:
     pc = record.axes.get("pc")
     return pc if isinstance(pc, int) else 0
-
-
-def _by(records: Sequence[Record], axis: str) -> dict[JSON, list[Record]]:
-    found: dict[JSON, list[Record]] = {}
-    for record in records:
-        found.setdefault(record.axes.get(axis), []).append(record)
-    return found

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from harness.contract import Figure, Grid, Panel, Prose
-from harness.results.read import Results
+from harness.contract import Figure, Grid, Panel, Prose, Results
 from harness_sections.fine_tunes.checkpoints import checkpoints
 from harness_sections.fine_tunes.component_figures import aligned, explained
 from harness_sections.fine_tunes.flip_figures import flip_figures
 from harness_sections.fine_tunes.flip_profiles import overlaps, profiles
-from harness_sections.options import Plain
+from harness_sections.plain import PlainSection
 
 _MOST = 40
 """Blocks that are shown."""
@@ -19,11 +18,8 @@ _HOW = (
 )
 
 
-class FineTunes:
+class FineTunes(PlainSection):
     """Heat maps of pairs by site, curves by component and width, profiles, and checkpoints."""
-
-    def __init__(self, options: Plain) -> None:
-        self.options = options
 
     def panel(self, results: Results) -> Panel | None:
         """The figures, then the tables; None where no flip and no component was measured."""

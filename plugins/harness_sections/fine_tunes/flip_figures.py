@@ -6,13 +6,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from harness.contract import JSON, Figure, Grid, Record
-from harness.results.by_site import by_depth
-from harness.results.headline import spread
-from harness.results.numbers import estimate, number
-from harness_sections.charts.depth import null
+from harness.results import (
+    by_axis,
+    format_draws,
+    format_estimate,
+    format_number,
+    grouped,
+    named,
+    null_value,
+)
+from harness_sections.charts.depth import sorted_by_depth
 from harness_sections.charts.heat import Cell, heat_map
-from harness_sections.charts.points import cell, reasons, told
-from harness_sections.layers.variants import called, named, variants, whole
+from harness_sections.charts.points import cell_text, reason_sentences, record_row
+from harness_sections.variants import titled, variants, whole
 
 _PLACES = ("pair", "data", "site", "sae", "statistic", "injection", "k", "draw")
 _AXES = ("pair", "site")
@@ -26,21 +32,21 @@ def flip_figures(records: Sequence[Record]) -> Iterator[Figure | Grid]:
     """Heat maps of flips and of their ratio to the control, and tables of every pair."""
     mine = whole(named(records, "flip_rate.token", "flip_rate.over_random"))
     for label, found in variants(_alike(mine), _PLACES).items():
-        flips = [r for r in found if _id(r) == "flip_rate.token" and _injection(r) == "none"]
+        flips = [r for r in named(found, "flip_rate.token") if _injection(r) == "none"]
         if drawn := _spread_over_sites(flips):
             yield heat_map(
-                called("Latents that flip, per token", label),
+                titled("Latents that flip, per token", label),
                 "How many latents of an SAE the fine-tune turns on or off, per token, by pair and "
                 "site; 0 for identical models.",
                 [_cell(record, drawn) for record in drawn],
                 columns(drawn),
                 axes=_AXES,
             )
-        ratios = [r for r in found if _id(r) == "flip_rate.over_random"]
+        ratios = named(found, "flip_rate.over_random")
         for k in sorted({_k(record) for record in ratios}):
             if drawn := _spread_over_sites([r for r in ratios if _k(r) == k]):
                 yield heat_map(
-                    called(f"Flips under {_components(k)} over random vectors", label),
+                    titled(f"Flips under {_components(k)} over random vectors", label),
                     f"Only the part of the change that lies along {_components(k)} is given to "
                     "the base model; what flips then, over what random vectors of the same length "
                     "at every token flip. 1: the directions do no more than their length.",
@@ -49,9 +55,9 @@ def flip_figures(records: Sequence[Record]) -> Iterator[Figure | Grid]:
                     axes=_AXES,
                     middle=1.0,
                 )
-        yield _ratios(called("Flips, and their ratio to random vectors", label), found)
+        yield _ratios(titled("Flips, and their ratio to random vectors", label), found)
         if len({_injection(record) for record in found}) > 1:
-            yield _every(called("Flips under every injection", label), found)
+            yield _every(titled("Flips under every injection", label), found)
 
 
 def place(record: Record, among: Sequence[Record]) -> str:
@@ -63,40 +69,37 @@ def place(record: Record, among: Sequence[Record]) -> str:
 
 def columns(records: Sequence[Record]) -> list[str]:
     """The places of the records, by depth."""
-    order = {site: n for n, site in enumerate(by_depth([r.axes.get("site") for r in records]))}
-    ordered = sorted(records, key=lambda record: order[record.axes.get("site")])
-    return list(dict.fromkeys(place(record, records) for record in ordered))
+    return list(dict.fromkeys(place(record, records) for record in sorted_by_depth(records)))
 
 
 def _spread_over_sites(records: Sequence[Record]) -> list[Record]:
     """The pairs at two sites or more; all pairs where there is no such pair."""
-    sites: dict[JSON, set[JSON]] = {}
-    for record in records:
-        sites.setdefault(record.axes.get("pair"), set()).add(record.axes.get("site"))
-    several = [record for record in records if len(sites[record.axes.get("pair")]) > 1]
+    by_pair = by_axis(records, "pair")
+    sites = {pair: len(by_axis(mine, "site")) for pair, mine in by_pair.items()}
+    several = [record for record in records if sites[record.axes.get("pair")] > 1]
     return several or list(records)
 
 
 def _cell(record: Record, among: Sequence[Record]) -> Cell:
     value = record.value
-    text = "" if value is None else f"{value:.1f}" if abs(value) >= 10 else number(value)
-    more = {"by chance": control} if (control := null(record)) is not None else {}
+    text = "" if value is None else f"{value:.1f}" if abs(value) >= 10 else format_number(value)
+    more = {"by chance": control} if (control := null_value(record)) is not None else {}
     at = place(record, among)
-    return Cell(str(record.axes.get("pair")), at, value, text, told(record) | more)
+    return Cell(str(record.axes.get("pair")), at, value, text, record_row(record) | more)
 
 
 def _ratios(title: str, records: Sequence[Record]) -> Grid:
     """A row for each pair, site and SAE: its own flips, and the ratio for each k."""
     by_place = _by_place(records)
-    ks = sorted({_k(r) for r in records if _id(r) == "flip_rate.over_random"})
+    ks = sorted({_k(r) for r in named(records, "flip_rate.over_random")})
     rows: list[list[JSON]] = []
     for (pair, _, _), mine in by_place.items():
         row: list[JSON] = [str(pair), place(mine[0], records)]
-        row.append(cell(_one(mine, "flip_rate.token", "none", 0)))
-        row += [cell(_one(mine, "flip_rate.over_random", "pcs", k)) for k in ks]
+        row.append(cell_text(_one(mine, "flip_rate.token", "none", 0)))
+        row += [cell_text(_one(mine, "flip_rate.over_random", "pcs", k)) for k in ks]
         rows.append(row)
     names = ["pair", "site", "flips per token", *(f"{_components(k)} over random" for k in ks)]
-    note = " ".join(["95% intervals over documents in brackets.", *reasons(records)])
+    note = " ".join(["95% intervals over documents in brackets.", *reason_sentences(records)])
     return Grid(title, names, rows, note, folded=len(rows) > _FOLDED)
 
 
@@ -107,9 +110,9 @@ def _every(title: str, records: Sequence[Record]) -> Grid:
         at = place(mine[0], records)
         arms = dict.fromkeys((_injection(r), _k(r)) for r in mine if _injection(r) != "random")
         for injection, k in arms:
-            flips = cell(_one(mine, "flip_rate.token", injection, k))
+            flips = cell_text(_one(mine, "flip_rate.token", injection, k))
             control = _control(mine, k) if injection == "pcs" else ""
-            ratio = cell(_one(mine, "flip_rate.over_random", injection, k))
+            ratio = cell_text(_one(mine, "flip_rate.over_random", injection, k))
             rows.append([str(pair), at, _injected(injection, k), flips, control, ratio])
     names = ("pair", "site", "injected", "flips per token", "random vectors", "ratio")
     note = "95% intervals in brackets; of the draws of random vectors, the mean and the range."
@@ -118,16 +121,13 @@ def _every(title: str, records: Sequence[Record]) -> Grid:
 
 def _by_place(records: Sequence[Record]) -> dict[_Place, list[Record]]:
     """The records by place; first those of the heat maps."""
-    found: dict[_Place, list[Record]] = {}
     drawn = {id(record) for record in _spread_over_sites(records)}
-    for record in sorted(records, key=lambda record: id(record) not in drawn):
-        axes = record.axes
-        found.setdefault((axes.get("pair"), axes.get("site"), axes.get("sae")), []).append(record)
-    return found
+    ordered = sorted(records, key=lambda record: id(record) not in drawn)
+    return grouped(ordered, lambda r: (r.axes.get("pair"), r.axes.get("site"), r.axes.get("sae")))
 
 
-def _one(records: Sequence[Record], id: str, injection: str, k: int) -> Record | None:
-    found = [r for r in records if (_id(r), _injection(r), _k(r)) == (id, injection, k)]
+def _one(records: Sequence[Record], name: str, injection: str, k: int) -> Record | None:
+    found = [r for r in named(records, name) if (_injection(r), _k(r)) == (injection, k)]
     return found[0] if found else None
 
 
@@ -135,8 +135,8 @@ def _control(records: Sequence[Record], k: int) -> str:
     """The draws of random vectors."""
     mine = [r for r in records if (_injection(r), _k(r)) == ("random", k)]
     if len(mine) == 1:
-        return estimate(mine[0])
-    return spread([r.value for r in mine if r.value is not None]) if mine else ""
+        return format_estimate(mine[0])
+    return format_draws(mine) if mine else ""
 
 
 def _injected(injection: str, k: int) -> str:
@@ -155,10 +155,6 @@ def _alike(records: Sequence[Record]) -> list[Record]:
 
 def _components(k: int) -> str:
     return "PC1" if k == 1 else f"PC1 to PC{k}"
-
-
-def _id(record: Record) -> str:
-    return record.id.partition("@")[0]
 
 
 def _injection(record: Record) -> str:

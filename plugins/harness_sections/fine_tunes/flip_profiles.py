@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from harness.contract import JSON, Figure, Grid, Record
-from harness.results.numbers import estimate, number
-from harness_sections.charts.depth import Line, figure, null
+from harness.results import by_axis, format_estimate, format_number, named, null_value
+from harness_sections.charts.depth import DepthLine, depth_figure, spans_sites
 from harness_sections.charts.heat import Cell, heat_map
-from harness_sections.charts.points import reasons, told
+from harness_sections.charts.points import reason_sentences, record_row
 from harness_sections.fine_tunes.flip_figures import columns, place
-from harness_sections.layers.variants import called, named, variants
+from harness_sections.variants import titled, variants
 
 _PLACES = ("pair", "data", "site", "sae", "against", "group")
 _DIFFERENCE = "layer_profile.centre_difference"
@@ -20,33 +20,31 @@ def profiles(records: Sequence[Record]) -> Iterator[Figure | Grid]:
     """The share of each layer, a line for each pair, and the centres of mass."""
     ids = ("layer_profile.share", "layer_profile.centre", _DIFFERENCE)
     for label, found in variants(named(records, *ids), _PLACES).items():
-        by_pair: dict[JSON, list[Record]] = {}
-        for record in named(found, ids[0]):
-            if "site" in record.axes:
-                by_pair.setdefault(record.axes.get("pair"), []).append(record)
-        lines = [Line(str(pair), tuple(mine)) for pair, mine in by_pair.items()]
-        if len({record.axes["site"] for line in lines for record in line.records}) > 1:
-            title = called("Where the flips are", label)
+        shares = [record for record in named(found, ids[0]) if "site" in record.axes]
+        by_pair = by_axis(shares, "pair")
+        lines = [DepthLine(str(pair), tuple(mine)) for pair, mine in by_pair.items()]
+        if spans_sites(lines):
+            title = titled("Where the flips are", label)
             meaning = (
                 "The share of a pair's flips at each layer, of those at all layers that have an "
                 "SAE."
             )
-            yield figure(title, meaning, lines, "share of the flips")
+            yield depth_figure(title, meaning, lines, "share of the flips")
         centres, differences = named(found, ids[1]), named(found, _DIFFERENCE)
         if centres or differences:
-            yield _centres(called("Centre of mass of the flips", label), centres, differences)
+            yield _centres(titled("Centre of mass of the flips", label), centres, differences)
 
 
 def _centres(title: str, centres: Sequence[Record], differences: Sequence[Record]) -> Grid:
     """A row for each pair, and one for a group against the others."""
-    rows: list[list[JSON]] = [[str(r.axes.get("pair")), estimate(r)] for r in centres]
+    rows: list[list[JSON]] = [[str(r.axes.get("pair")), format_estimate(r)] for r in centres]
     for r in differences:
-        rows.append([f"{r.axes.get('group')} minus {r.axes.get('against')}", estimate(r)])
+        rows.append([f"{r.axes.get('group')} minus {r.axes.get('against')}", format_estimate(r)])
     note = (
         "In blocks, from 0: small where shallow layers change most. 95% intervals over documents; "
         "a difference is paired over them, and 0 if nothing differs."
     )
-    return Grid(title, ("pair", "centre"), rows, " ".join([note, *reasons(differences)]))
+    return Grid(title, ("pair", "centre"), rows, " ".join([note, *reason_sentences(differences)]))
 
 
 def overlaps(records: Sequence[Record]) -> Iterator[Figure]:
@@ -57,7 +55,7 @@ def overlaps(records: Sequence[Record]) -> Iterator[Figure]:
         cells = [_cell(record, mine) for record in mine]
         top = mine[0].options.get("top")
         yield heat_map(
-            called("Flipped latents in common", label),
+            titled("Flipped latents in common", label),
             f"Of the {top} latents that each of two fine-tunes flips most, how many are the same; "
             "in brackets, how many two random sets of latents that are ever on would share.",
             cells,
@@ -68,11 +66,11 @@ def overlaps(records: Sequence[Record]) -> Iterator[Figure]:
 
 def _cell(record: Record, among: Sequence[Record]) -> Cell:
     row = f"{record.axes.get('pair')} · {record.axes.get('against')}"
-    chance, p = null(record), (record.null or {}).get("p")
-    text = "" if record.value is None else number(record.value)
+    chance, p = null_value(record), (record.null or {}).get("p")
+    text = "" if record.value is None else format_number(record.value)
     if text and chance is not None:
-        text += f" ({number(chance)})"
+        text += f" ({format_number(chance)})"
     more: dict[str, JSON] = {"by chance": chance}
     if isinstance(p, float):
         more["p"] = p
-    return Cell(row, place(record, among), record.value, text, told(record) | more)
+    return Cell(row, place(record, among), record.value, text, record_row(record) | more)

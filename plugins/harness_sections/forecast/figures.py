@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from harness.contract import JSON, Figure, Record
-from harness.results.numbers import estimate, number
-from harness_sections.charts.depth import null
+from harness.results import format_estimate, format_number, grouped, named, null_value
 from harness_sections.charts.dots import dots
 from harness_sections.charts.label_sides import label_sides
-from harness_sections.charts.looks import looks
-from harness_sections.charts.points import Line, Point, bars, point, told
-from harness_sections.layers.variants import called, named, variants
+from harness_sections.charts.layout import short_label
+from harness_sections.charts.points import Line, Point, error_bars, point_of, record_row
+from harness_sections.charts.styles import distinct_styles
+from harness_sections.variants import titled, variants
 
 SCORES = ("sts.act", "sts.icl")
 """Forecasts that have figures; baselines are in the table of correlations."""
@@ -41,7 +41,7 @@ def transfers(records: Sequence[Record]) -> list[Transfer]:
     """The comparisons, from records of changes and of correlations."""
     found = []
     both = [*named(records, "accuracy.change"), *named(records, "sts.correlation.pearson")]
-    for name, mine in by_axis(both, "analysis").items():
+    for name, mine in by_name_on(both, "analysis").items():
         options = mine[0].options
         changes = {domain_key(r): r for r in named(mine, "accuracy.change") if "domain" in r.axes}
         found.append(Transfer(name, str(options.get("sts")), changes, options))
@@ -59,7 +59,7 @@ def scatters(records: Sequence[Record], one: Transfer) -> Iterator[Figure]:
             ]
             drawn = [(of, to) for of, to in pairs if None not in (of.value, to.value)]
             if len(drawn) > 1:
-                title = called(f"{id} against the change of accuracy", one.name, label)
+                title = titled(f"{id} against the change of accuracy", one.name, label)
                 yield _scatter(title, id, drawn, pairs, _association(records, one, id))
 
 
@@ -71,15 +71,15 @@ def _scatter(
     association: str,
 ) -> Figure:
     drawn = sorted(drawn, key=lambda both: both[0].value or 0.0)
-    xs = [point(record.axes["domain"], record) for record, _ in drawn]
+    xs = [point_of(record.axes["domain"], record) for record, _ in drawn]
     ys = [_size(change) for _, change in drawn]
-    look = looks([id])[id]
+    colour = distinct_styles([id])[id].colour
     ends = [v for one in xs for v in (one.value, one.low, one.high) if v is not None]
     room = (max(ends) - min(ends)) * _ROOM or 0.5
     x_range = min(ends) - room, max(ends) + room
     top = max(one.high if one.high is not None else one.value or 0.0 for one in ys) or 1.0
     y_range = -0.08 * top, 1.08 * top
-    texts = [_short(one.at) for one in xs]
+    texts = [short_label(one.at, 18) for one in xs]
     places = [one.value or 0.0 for one in xs], [one.value or 0.0 for one in ys]
     trace = {
         "type": "scatter",
@@ -90,9 +90,9 @@ def _scatter(
         "text": texts,
         "textposition": label_sides(*places, texts, x_range, y_range),
         "cliponaxis": False,
-        "marker": {"color": look.colour, "size": 9},
-        "error_x": {**bars(xs, look.colour), "thickness": 0.8},
-        "error_y": {**bars(ys, look.colour), "thickness": 0.8},
+        "marker": {"color": colour, "size": 9},
+        "error_x": {**error_bars(xs, colour), "thickness": 0.8},
+        "error_y": {**error_bars(ys, colour), "thickness": 0.8},
     }
     layout = {
         "xaxis": {"title": {"text": id}, "range": list(x_range)},
@@ -100,8 +100,8 @@ def _scatter(
         "showlegend": False,
         "height": 420,
     }
-    told_of = "; ".join(
-        f"{x.at} {x.text} and {number(change.value or 0.0)} points"
+    words = "; ".join(
+        f"{x.at} {x.text} and {format_number(change.value or 0.0)} points"
         for x, (_, change) in zip(xs, drawn, strict=True)
     )
     rows = [_row(id, record, change) for record, change in pairs]
@@ -109,7 +109,7 @@ def _scatter(
         "A point for each domain: its STS, and the size of what fine-tuning did to the accuracy. "
         f"Bars are 95% intervals. {association}"
     )
-    return Figure(title, f"{meaning} {told_of}.", [trace], layout, rows)
+    return Figure(title, f"{meaning} {words}.", [trace], layout, rows)
 
 
 def _size(change: Record) -> Point:
@@ -129,8 +129,8 @@ def _row(id: str, record: Record, change: Record) -> dict[str, JSON]:
         id: record.value,
         "from": low,
         "to": high,
-        "of random dimensions": null(record),
-        "change, points": estimate(change),
+        "of random dimensions": null_value(record),
+        "change, points": format_estimate(change),
         "why there is none": record.undefined or change.undefined or "",
     }
 
@@ -145,21 +145,23 @@ def _association(records: Sequence[Record], one: Transfer, id: str) -> str:
     ]
     if len(mine) != 1:
         return ""
-    return f"Pearson {estimate(mine[0])} over all {mine[0].n} domains."
+    return f"Pearson {format_estimate(mine[0])} over all {mine[0].n} domains."
 
 
-def alone(records: Sequence[Record], name: str) -> Iterator[Figure]:
+def unmatched_forecasts(records: Sequence[Record], name: str) -> Iterator[Figure]:
     """The forecasts of an analysis that nothing was measured against."""
     for id in SCORES:
         for label, mine in _forecasts(records, id, name).items():
             ordered = sorted(mine, key=lambda record: -(record.value or 0.0))
-            chance = [(r.axes["domain"], value) for r in ordered if (value := null(r)) is not None]
-            lines = [Line(id, tuple(point(r.axes["domain"], r) for r in ordered))]
+            chance = [
+                (r.axes["domain"], value) for r in ordered if (value := null_value(r)) is not None
+            ]
+            lines = [Line(id, tuple(point_of(r.axes["domain"], r) for r in ordered))]
             if chance:
                 marks = tuple(Point(at, value, row={"value": value}) for at, value in chance)
                 lines.append(Line("as many random dimensions", marks, faint=True))
             yield dots(
-                called(f"{id} of each domain", name, label),
+                titled(f"{id} of each domain", name, label),
                 "The forecast alone: no change of accuracy was held against it. Bars are 95% "
                 "intervals over documents.",
                 lines,
@@ -174,7 +176,7 @@ def accuracies(records: Sequence[Record], one: Transfer) -> Iterator[Figure]:
         mine = {domain_key(r): r for r in _of_arm(records, one, key)}
         ordered = sorted(one.changes.items(), key=lambda item: item[1].value or 0.0)
         points = [
-            replace(point(change.axes["domain"], r), row=_both(r, change, key))
+            replace(point_of(change.axes["domain"], r), row=_both(r, change, key))
             for domain, change in ordered
             if (r := mine.get(domain)) is not None
         ]
@@ -182,7 +184,7 @@ def accuracies(records: Sequence[Record], one: Transfer) -> Iterator[Figure]:
             lines.append(Line(key, tuple(points)))
     if len(lines) == 2:
         yield dots(
-            called("Accuracy before and after", one.name),
+            titled("Accuracy before and after", one.name),
             "Share of right answers of each domain, the largest loss first; bars are 95% "
             "intervals over questions. The rows have the change with an interval over the same "
             "questions.",
@@ -193,9 +195,8 @@ def accuracies(records: Sequence[Record], one: Transfer) -> Iterator[Figure]:
 
 
 def _both(record: Record, change: Record, key: str) -> dict[str, JSON]:
-    row = told(record)
-    row["change, points"] = estimate(change) if key == "after" else ""
-    return row
+    text = format_estimate(change) if key == "after" else ""
+    return record_row(record) | {"change, points": text}
 
 
 def _of_arm(records: Sequence[Record], one: Transfer, key: str) -> list[Record]:
@@ -221,20 +222,12 @@ def _forecasts(records: Sequence[Record], id: str, analysis: str) -> dict[str, l
     return dict(list(variants(mine, _PLACES).items())[:_MOST])
 
 
-def by_axis(records: Sequence[Record], axis: str) -> dict[str, list[Record]]:
-    """The records that have an axis, by its value."""
-    found: dict[str, list[Record]] = {}
-    for record in records:
-        if axis in record.axes:
-            found.setdefault(str(record.axes[axis]), []).append(record)
-    return found
+def by_name_on(records: Sequence[Record], axis: str) -> dict[str, list[Record]]:
+    """The records that have an axis, by its value as text."""
+    having = [record for record in records if axis in record.axes]
+    return grouped(having, lambda record: str(record.axes[axis]))
 
 
 def domain_key(record: Record) -> str:
     """A domain's name as analyses compare it: `computer science` is `computer_science`."""
     return "_".join(str(record.axes.get("domain")).strip().lower().split())
-
-
-def _short(name: JSON) -> str:
-    text = str(name)
-    return text if len(text) <= 18 else f"{text[:17]}…"

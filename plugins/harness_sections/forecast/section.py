@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.contract import Figure, Grid, Panel, Prose, Record
-from harness.results.numbers import estimate
-from harness.results.read import Results
+from harness.contract import Figure, Grid, Panel, Prose, Record, Results
+from harness.results import format_estimate, named
 from harness_sections.forecast.figures import (
     SCORES,
     Transfer,
     accuracies,
-    alone,
-    by_axis,
+    by_name_on,
     scatters,
     transfers,
+    unmatched_forecasts,
 )
 from harness_sections.forecast.tables import advice, correlations, dimensions
-from harness_sections.layers.variants import named
-from harness_sections.options import Plain
+from harness_sections.plain import PlainSection
 
 _MOST = 40
 """Blocks that are shown."""
@@ -29,11 +27,8 @@ _HOW = (
 )
 
 
-class Forecast:
+class Forecast(PlainSection):
     """Forecasts against measured changes, their correlations, accuracies, and the advice."""
-
-    def __init__(self, options: Plain) -> None:
-        self.options = options
 
     def panel(self, results: Results) -> Panel | None:
         """The figures, then the tables; None where there is no STS."""
@@ -46,33 +41,33 @@ class Forecast:
             figures += scatters(records, one)
         seen: list[Transfer] = []
         for one in compared:
-            if not any(_same(one, other) for other in seen):
+            if not any(_same_arms(one, other) for other in seen):
                 figures += accuracies(records, one)
                 seen.append(one)
         held = {one.forecasts for one in compared if one.changes}
-        for name in by_axis(named(records, *SCORES), "analysis"):
+        for name in by_name_on(named(records, *SCORES), "analysis"):
             if name not in held:
-                figures += alone(records, name)
+                figures += unmatched_forecasts(records, name)
         tables: list[Grid] = [*correlations(records), *advice(records), *dimensions(records)]
         how = Prose("\n".join([_HOW, *_headline(records)]))
         blocks: list[Figure | Grid | Prose] = [how, *figures, *tables]
         return Panel("Forecast of transfer", blocks[:_MOST], order=8) if blocks[1:] else None
 
 
-def _same(one: Transfer, other: Transfer) -> bool:
+def _same_arms(one: Transfer, other: Transfer) -> bool:
     """Whether both compare the same accuracies."""
     return all(one.arms.get(k) == other.arms.get(k) for k in ("before", "after", "evaluator"))
 
 
 def _headline(records: Sequence[Record]) -> list[str]:
     """The correlations over all domains, in words."""
-    said = []
+    sentences = []
     for record in named(records, "sts.correlation.pearson"):
         axes = record.axes
         if axes.get("domains") == "all" and axes.get("forecast") in SCORES:
             why = f" ({record.undefined})" if record.undefined else ""
-            said.append(
+            sentences.append(
                 f"Over all {record.n} domains, Pearson's r of {axes['forecast']} with the size of "
-                f"the change is {estimate(record)}{why} ({axes.get('analysis')})."
+                f"the change is {format_estimate(record)}{why} ({axes.get('analysis')})."
             )
-    return said
+    return sentences

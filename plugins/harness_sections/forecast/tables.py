@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from harness.contract import JSON, Grid, Record
-from harness.results.numbers import estimate, number
-from harness_sections.charts.depth import null
-from harness_sections.charts.points import cell, reasons
-from harness_sections.forecast.figures import SCORES, by_axis
-from harness_sections.layers.variants import called, named, variants
+from harness.results import (
+    format_estimate,
+    format_number,
+    named,
+    null_value,
+)
+from harness_sections.charts.points import cell_text, reason_sentences
+from harness_sections.forecast.figures import SCORES, by_name_on
+from harness_sections.variants import titled, variants
 
 _CORRELATION = "sts.correlation."
 _NUMBERS = ("pearson", "spearman", "r2", "permutation_p", "leave_one_out_min", "leave_one_out_max")
@@ -20,8 +24,8 @@ _ALL = "all"
 def correlations(records: Sequence[Record]) -> Iterator[Grid]:
     """For each comparison a table over all domains, and one over those chosen on the outcome."""
     mine = named(records, *(f"{_CORRELATION}{name}" for name in _NUMBERS))
-    for name, compared in by_axis(mine, "analysis").items():
-        by_choice = by_axis(compared, "domains")
+    for name, compared in by_name_on(mine, "analysis").items():
+        by_choice = by_name_on(compared, "domains")
         for domains, found in sorted(by_choice.items(), key=lambda item: item[0] != _ALL):
             chosen = found[0].options.get("chosen_on")
             title, note = f"Correlations over {domains} domains", _HEADLINE
@@ -29,9 +33,9 @@ def correlations(records: Sequence[Record]) -> Iterator[Grid]:
                 title, note = f"Correlations over {domains}, chosen on {chosen}", _EXTREMES
             probed = any(r.axes.get("forecast") == f"{_BASELINE}probe" for r in found)
             notes = [f"With |change of accuracy|. {note}", *([_PROBE] if probed else [])]
-            text = " ".join([*notes, *reasons(found)])
+            text = " ".join([*notes, *reason_sentences(found)])
             rows = [_row(of) for of in _of_each(found)]
-            yield Grid(called(title, name), _COLUMNS, rows, text)
+            yield Grid(titled(title, name), _COLUMNS, rows, text)
 
 
 _COLUMNS = ("forecast", "n", "Pearson", "Spearman", "R²", "permutation p", "Pearson without one")
@@ -70,8 +74,8 @@ def _row(of: dict[str, Record]) -> list[JSON]:
     low, high = of.get("leave_one_out_min"), of.get("leave_one_out_max")
     without = ""
     if low is not None and high is not None and low.value is not None and high.value is not None:
-        without = f"{number(low.value)} to {number(high.value)}"
-    numbers = [cell(of.get(name)) for name in ("pearson", "spearman", "r2", "permutation_p")]
+        without = f"{format_number(low.value)} to {format_number(high.value)}"
+    numbers = [cell_text(of.get(name)) for name in ("pearson", "spearman", "r2", "permutation_p")]
     return [", ".join([name, *more]), record.n, *numbers, without]
 
 
@@ -83,31 +87,31 @@ def dimensions(records: Sequence[Record]) -> Iterator[Grid]:
     for record in mine:
         axes = record.axes
         again = f" after {axes['against']}" if "against" in axes else ""
-        chance = null(record)
+        chance = null_value(record)
         rows.append(
             [
                 str(axes.get("analysis", "")),
                 str(axes.get("shift", "")),
                 str(axes.get("space", "")),
                 f"{ids[record.id.partition('@')[0]]}{again}",
-                estimate(record),
-                "" if chance is None else number(chance),
+                format_estimate(record),
+                "" if chance is None else format_number(chance),
             ]
         )
     if rows:
         columns = ("analysis", "chosen by", "space", "number", "value", "random dimensions")
         note = "Space raw: the same with activations in place of latents, the control without SAE."
-        yield Grid("Chosen dimensions", columns, rows, " ".join([note, *reasons(mine)]))
+        yield Grid("Chosen dimensions", columns, rows, " ".join([note, *reason_sentences(mine)]))
 
 
 def advice(records: Sequence[Record]) -> Iterator[Grid]:
     """Shares of extra data, the largest first."""
-    for name, mine in by_axis(named(records, "mixture.share"), "analysis").items():
+    for name, mine in by_name_on(named(records, "mixture.share"), "analysis").items():
         for label, found in variants(mine, ("domain", "analysis")).items():
             ordered = sorted(found, key=lambda record: -(record.value or 0.0))
             of = str(found[0].options.get("forecast", "the forecast"))
             rows: list[list[JSON]] = [
-                [rank, str(r.axes.get("domain", "")), _percent(r.value), _percent(null(r))]
+                [rank, str(r.axes.get("domain", "")), _percent(r.value), _percent(null_value(r))]
                 for rank, r in enumerate(ordered, 1)
             ]
             note = (
@@ -115,8 +119,8 @@ def advice(records: Sequence[Record]) -> Iterator[Grid]:
                 "helps is for trial. It rests on the forecast alone: read the correlations first."
             )
             columns = ("rank", "domain", "share of the extra data", "equal shares")
-            title = called("Advice for the mixture", name, label)
-            yield Grid(title, columns, rows, " ".join([note, *reasons(found)]))
+            title = titled("Advice for the mixture", name, label)
+            yield Grid(title, columns, rows, " ".join([note, *reason_sentences(found)]))
 
 
 def _percent(share: float | None) -> str:

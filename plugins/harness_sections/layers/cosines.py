@@ -6,10 +6,18 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from harness.contract import JSON, Figure, Prose, Record
-from harness.results.by_site import by_depth, by_pair, condition
-from harness.results.numbers import estimate, number
-from harness_sections.charts.depth import place
-from harness_sections.charts.looks import looks
+from harness.results import (
+    format_estimate,
+    format_number,
+    named,
+    record_name,
+    records_by_pair,
+    sites_by_depth,
+    token_condition,
+)
+from harness_sections.charts.depth import pair_title
+from harness_sections.charts.styles import distinct_styles
+from harness_sections.layers.lines import ELSEWHERE
 
 _QUANTILES = {"05": "lowerfence", "25": "q1", "50": "median", "75": "q3", "95": "upperfence"}
 """Percent, and what plotly calls them."""
@@ -19,7 +27,8 @@ _NAMES = {f"cosine.quantile_{percent}": percent for percent in _QUANTILES}
 
 def cosine_boxes(records: Sequence[Record]) -> list[Figure | Prose]:
     """Boxes by site, a colour for each pair, and the shares of tokens that are far apart."""
-    found = by_pair([record for record in records if _counts(record)])
+    quantiles = [record for record in named(records, *_NAMES) if _counts_all(record)]
+    found = records_by_pair(quantiles)
     boxes = {key: mine for key, these in found.items() if (mine := dict(_boxes(these)))}
     if not boxes:
         return []
@@ -37,34 +46,28 @@ _Key = tuple[JSON, JSON]
 """A pair and its data."""
 
 
-def _counts(record: Record) -> bool:
-    """Whether it is a quantile over all tokens."""
-    return record.id.partition("@")[0] in _NAMES and _whole(record)
-
-
-def _whole(record: Record) -> bool:
+def _counts_all(record: Record) -> bool:
     """Whether it counts all tokens: those that a filter chose by their cosine tell nothing."""
-    other = {"domain", "analysis", "experiment", "direction"}
-    return not condition(record) and not record.axes.keys() & other
+    return not token_condition(record) and not record.axes.keys() & ELSEWHERE
 
 
 def _boxes(records: Sequence[Record]) -> Iterator[tuple[JSON, dict[str, Record]]]:
     """For each site, its quantiles; only where all of them were measured."""
     sites: dict[JSON, dict[str, Record]] = {}
     for record in records:
-        percent = _NAMES[record.id.partition("@")[0]]
+        percent = _NAMES[record_name(record)]
         sites.setdefault(record.axes["site"], {}).setdefault(percent, record)
-    for site in by_depth(list(sites)):
+    for site in sites_by_depth(list(sites)):
         if len(sites[site]) == len(_QUANTILES):
             yield site, sites[site]
 
 
 def _figure(boxes: dict[_Key, dict[JSON, dict[str, Record]]]) -> Figure:
-    styles = looks(place(*key) for key in boxes)
+    styles = distinct_styles(pair_title(*key) for key in boxes)
     data: list[dict[str, Any]] = []
     rows: list[dict[str, JSON]] = []
     for key, mine in boxes.items():
-        name = place(*key)
+        name = pair_title(*key)
         style = styles[name]
         trace: dict[str, Any] = {
             "type": "box",
@@ -78,13 +81,15 @@ def _figure(boxes: dict[_Key, dict[JSON, dict[str, Record]]]) -> Figure:
         data.append(trace)
         for site, found in mine.items():
             row: dict[str, JSON] = {"pair": name, "site": str(site)}
-            row |= {f"{int(percent)}%": estimate(found[percent]) for percent in _QUANTILES}
+            row |= {f"{int(percent)}%": format_estimate(found[percent]) for percent in _QUANTILES}
             row["n"] = f"{found['50'].n:,} {found['50'].n_of}"
             rows.append(row)
-    sites = by_depth([site for mine in boxes.values() for site in mine])
+    sites = sites_by_depth([site for mine in boxes.values() for site in mine])
     medians = "; ".join(
-        f"{place(*key)} "
-        + ", ".join(f"{site} {number(found['50'].value or 0)}" for site, found in mine.items())
+        f"{pair_title(*key)} "
+        + ", ".join(
+            f"{site} {format_number(found['50'].value or 0)}" for site, found in mine.items()
+        )
         for key, mine in boxes.items()
     )
     layout = {
@@ -104,13 +109,13 @@ def _figure(boxes: dict[_Key, dict[JSON, dict[str, Record]]]) -> Figure:
 def _shares(key: _Key, records: Sequence[Record]) -> Iterator[str]:
     """`web: 28% under 0.9 at resid_post.2, ...`."""
     mine: dict[_Key, Record] = {}
-    for r in records:
+    for r in named(records, "cosine.share_below"):
         at = (r.axes.get("pair"), r.axes.get("data")) == key and "site" in r.axes
-        if at and r.id.startswith("cosine.share_below@") and r.value is not None and _whole(r):
+        if at and r.value is not None and _counts_all(r):
             mine.setdefault((str(r.options.get("below")), r.axes["site"]), r)
     if mine:
         parts = [
             f"{100 * (r.value or 0):.0f}% under {below} at {site}"
             for (below, site), r in mine.items()
         ]
-        yield f"{place(*key)}: {', '.join(parts)}"
+        yield f"{pair_title(*key)}: {', '.join(parts)}"

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from harness.contract import Figure, Panel, Prose, Record
-from harness.results.by_site import by_pair, condition, labels
-from harness.results.numbers import number
-from harness.results.read import Results
-from harness_sections.charts.depth import Line, figure, place, same, sorted_by_depth
+from harness.contract import Figure, Panel, Prose, Record, Results
+from harness.results import (
+    format_number,
+    named,
+    record_name,
+    records_by_pair,
+    token_condition,
+)
+from harness_sections.charts.depth import depth_figure, pair_title, sorted_by_depth, spans_sites
 from harness_sections.layers.cosines import cosine_boxes
-from harness_sections.options import Plain
+from harness_sections.layers.lines import ELSEWHERE, number_lines
+from harness_sections.plain import PlainSection
 
 _NUMBERS: Mapping[str, str] = {
     "cosine.raw": "cosine of activations",
@@ -20,8 +25,7 @@ _NUMBERS: Mapping[str, str] = {
     "explained_ratio.ratio_of_means": "ER",
     "intersection_ratio.chance": "IR by chance",
 }
-"""What a profile is made of, and how it is called in the figure."""
-_LEVELS = ("intersection_ratio.chance",)
+"""The numbers of a profile, and their short names in the figure."""
 _MOST = 12
 """Pairs that have a figure."""
 _HOW = (
@@ -32,11 +36,8 @@ _HOW = (
 )
 
 
-class LayerProfiles:
+class LayerProfiles(PlainSection):
     """A figure for each pair that is measured at two sites or more, and how cosines are spread."""
-
-    def __init__(self, options: Plain) -> None:
-        self.options = options
 
     def panel(self, results: Results) -> Panel | None:
         """The figures, or None where there is no such pair."""
@@ -51,57 +52,36 @@ class LayerProfiles:
 
 
 def _figures(records: Sequence[Record]) -> Iterator[Figure]:
-    chosen = [r for r in records if _name(r) in _NUMBERS and not _apart(r)]
-    for (pair, data), mine in by_pair(chosen).items():
-        found = list(lines(mine))
-        sites = {record.axes["site"] for line in found for record in line.records}
-        if len(sites) > 1 and any(not line.faint for line in found):
-            yield figure(f"Pair {place(pair, data)}", _meaning(mine), found)
+    chosen = [r for r in named(records, *_NUMBERS) if not ELSEWHERE & r.axes.keys()]
+    for (pair, data), mine in records_by_pair(chosen).items():
+        lines = number_lines(mine, _NUMBERS, _short_label)
+        if spans_sites(lines) and any(not line.faint for line in lines):
+            yield depth_figure(f"Pair {pair_title(pair, data)}", _meaning(mine), lines)
 
 
-def lines(records: Sequence[Record]) -> Iterator[Line]:
-    """A line for each number, in the order of the profile."""
-    by_label: dict[tuple[str, str], list[Record]] = {}
-    for label, record in zip(labels(records), records, strict=True):
-        by_label.setdefault((_name(record), label), []).append(record)
-    for name, called in _NUMBERS.items():
-        mine = [(label, found) for (known, label), found in by_label.items() if known == name]
-        for label, found in mine:
-            yield Line(_called(called, label, found[0]), same(found), name in _LEVELS)
-
-
-def _called(called: str, label: str, record: Record) -> str:
+def _short_label(short: str, label: str, record: Record) -> str:
     """The short name, with what tells this line from others of the same number."""
-    rest = label.removeprefix(record.id).removeprefix(_name(record)).strip()
-    plain = condition(record)
+    rest = label.removeprefix(record.id).removeprefix(record_name(record)).strip()
+    condition = token_condition(record)
     below = record.options.get("cosine_below")
-    if below is not None and plain == f"cosine_below={below}":
-        rest = rest.replace(plain, f"where cosine < {below}")
-    return f"{called}, {rest}" if rest else called
+    if below is not None and condition == f"cosine_below={below}":
+        rest = rest.replace(condition, f"where cosine < {below}")
+    return f"{short}, {rest}" if rest else short
 
 
 def _meaning(records: Sequence[Record]) -> str:
     """What the highest cosine goes with, in words: the point of the figure."""
     parts = []
     for name in ("cosine.raw", "latent_overlap.topk"):
-        mine = [r for r in records if _name(r) == name and r.value is not None]
-        if not mine or any(condition(record) for record in mine):
+        mine = [r for r in named(records, name) if r.value is not None]
+        if not mine or any(token_condition(record) for record in mine):
             return "Numbers of a pair by depth."
         parts.append({r.axes["site"]: r for r in sorted_by_depth(mine)})
     cosines, overlaps = parts
     both = [site for site in cosines if site in overlaps]
-    told = [
-        f"{site}: cosine {number(cosines[site].value or 0)}, "
-        f"overlap {number(overlaps[site].value or 0)}"
+    words = [
+        f"{site}: cosine {format_number(cosines[site].value or 0)}, "
+        f"overlap {format_number(overlaps[site].value or 0)}"
         for site in both
     ]
-    return f"Dense cosine beside sparse overlap. {'; '.join(told)}."
-
-
-def _name(record: Record) -> str:
-    return record.id.partition("@")[0]
-
-
-def _apart(record: Record) -> bool:
-    """Whether it belongs to a category, an analysis or an experiment: tables have these."""
-    return bool(record.axes.keys() & {"domain", "analysis", "experiment", "direction"})
+    return f"Dense cosine beside sparse overlap. {'; '.join(words)}."

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from harness.contract import JSON, Grid, Panel, Record
-from harness.results.by_site import SiteTable, site_tables
-from harness.results.numbers import estimate, number
-from harness.results.read import Results
-from harness_sections.charts.depth import null
-from harness_sections.options import Plain
+from harness.contract import JSON, Grid, Panel, Record, Results
+from harness.results import (
+    SiteTable,
+    format_estimate,
+    format_number,
+    grouped,
+    null_value,
+    site_tables,
+)
+from harness_sections.plain import PlainSection
 
 _MOST = 60
 """Rows that are shown open."""
 
 
-class PairTables:
+class PairTables(PlainSection):
     """A table for each pair that is measured at two sites or more."""
-
-    def __init__(self, options: Plain) -> None:
-        self.options = options
 
     def panel(self, results: Results) -> Panel | None:
         """The tables, or None where there is no such pair."""
@@ -37,24 +38,26 @@ def pairs_by_site(records: Sequence[Record]) -> tuple[list[SiteTable], list[Reco
 def _grid(table: SiteTable) -> Grid:
     rows: list[list[JSON]] = []
     for label, row in table.rows.items():
-        cells = [estimate(row[column]) if column in row else "" for column in table.columns]
+        cells = [format_estimate(row[column]) if column in row else "" for column in table.columns]
         rows.append([label, *cells, _nulls(row.values()), _counts(row.values())])
-    reasons: dict[str, list[str]] = {}
-    for label, row in table.rows.items():
-        for record in row.values():
-            if record.undefined:
-                reasons.setdefault(record.undefined, []).append(label)
-    notes = ["95% intervals over documents in brackets."]
-    notes += [
-        f"Undefined for {', '.join(dict.fromkeys(of))}: {why}." for why, of in reasons.items()
+    undefined = [
+        (record.undefined, label)
+        for label, row in table.rows.items()
+        for record in row.values()
+        if record.undefined
     ]
+    notes = ["95% intervals over documents in brackets."]
+    for why, found in grouped(undefined, lambda pair: pair[0]).items():
+        notes.append(
+            f"Undefined for {', '.join(dict.fromkeys(label for _, label in found))}: {why}."
+        )
     columns = ["number", *table.columns, "if nothing differed", "n"]
     return Grid(table.title, columns, rows, " ".join(notes), folded=len(rows) > _MOST)
 
 
 def _nulls(records: Iterable[Record]) -> str:
-    known = {value for record in records if (value := null(record)) is not None}
-    return ", ".join(number(value) for value in sorted(known))
+    known = {value for record in records if (value := null_value(record)) is not None}
+    return ", ".join(format_number(value) for value in sorted(known))
 
 
 def _counts(records: Iterable[Record]) -> str:

@@ -6,12 +6,26 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from harness.contract import JSON, Figure, Grid, Panel, Record
-from harness.results.by_site import PLACE, by_depth, by_pair, condition, labels
-from harness.results.numbers import estimate
-from harness.results.read import Results
-from harness_sections.charts.depth import Line, figure, place, same
-from harness_sections.options import Plain
+from harness.contract import JSON, Figure, Grid, Panel, Record, Results
+from harness.results import (
+    PLACE_AXES,
+    format_estimate,
+    grouped,
+    named,
+    record_name,
+    records_by_pair,
+    token_condition,
+)
+from harness_sections.charts.depth import (
+    DepthLine,
+    depth_figure,
+    once_per_site,
+    pair_title,
+    sorted_by_depth,
+    spans_sites,
+)
+from harness_sections.layers.lines import ELSEWHERE, number_lines
+from harness_sections.plain import PlainSection
 
 _FVU = "fvu.pooled"
 _SETTINGS: Mapping[str, str] = {
@@ -34,16 +48,12 @@ _MOVED: Mapping[str, str] = {
     "intersection_ratio.per_token": "IR",
     "intersection_ratio.chance": "IR by chance",
 }
-_LEVELS = ("intersection_ratio.chance",)
 _MOST = 12
-_ELSEWHERE = {"analysis", "experiment", "direction", "domain"}
+"""Blocks that are shown."""
 
 
-class SaeFigures:
+class SaeFigures(PlainSection):
     """FVU in each setting, and ER and IR of the tokens that a filter chose, against depth."""
-
-    def __init__(self, options: Plain) -> None:
-        self.options = options
 
     def panel(self, results: Results) -> Panel | None:
         """The figures, or None where no SAE is measured at two sites or more."""
@@ -59,32 +69,36 @@ class SaeFigures:
 def _fvu(records: Sequence[Record]) -> Iterator[Figure | Grid]:
     measured = [
         r
-        for r in records
-        if _name(r) == _FVU and {"site", "view"} <= r.axes.keys() and not _ELSEWHERE & r.axes.keys()
+        for r in named(records, _FVU)
+        if {"site", "view"} <= r.axes.keys() and not ELSEWHERE & r.axes.keys()
     ]
     found = False
     for name, mine in _analyses(records).items():
         settings = _settings(mine[0])
         drawn = [
-            Line(f"{_who(one)} ({called})", same([r for r in measured if _at(r, one)]))
-            for called, one in settings.items()
+            DepthLine(
+                f"{one.get('view')} on {one.get('data')} ({short})",
+                once_per_site([r for r in measured if _is_in(r, one)]),
+            )
+            for short, one in settings.items()
         ]
-        if _spans(drawn):
+        if spans_sites(drawn):
             found = True
-            yield figure(f"FVU in three settings: {name}", _FVU_MEANS, drawn, "FVU")
+            yield depth_figure(f"FVU in three settings: {name}", _FVU_MEANS, drawn, "FVU")
             yield _costs(name, mine)
     if not found:
-        by_view: dict[tuple[JSON, ...], list[Record]] = {}
-        for record in measured:
-            key = tuple(record.axes.get(axis) for axis in ("view", "data", "pair"))
-            by_view.setdefault(key, []).append(record)
+        by_view = grouped(
+            measured, lambda r: (r.axes.get("view"), r.axes.get("data"), r.axes.get("pair"))
+        )
         once = Counter((view, data) for view, data, _ in by_view)
         drawn = [
-            Line(f"{view} on {data}" + f" ({pair})" * (once[view, data] > 1), same(mine))
+            DepthLine(
+                f"{view} on {data}" + f" ({pair})" * (once[view, data] > 1), once_per_site(mine)
+            )
             for (view, data, pair), mine in by_view.items()
         ]
-        if _spans(drawn):
-            yield figure("FVU of each view", _FVU_MEANS, drawn, "FVU")
+        if spans_sites(drawn):
+            yield depth_figure("FVU of each view", _FVU_MEANS, drawn, "FVU")
 
 
 _FVU_MEANS = (
@@ -95,47 +109,37 @@ _FVU_MEANS = (
 
 def _analyses(records: Sequence[Record]) -> dict[str, list[Record]]:
     """The records of each analysis that compared FVUs."""
-    found: dict[str, list[Record]] = {}
-    for record in records:
-        if _name(record).startswith("fvu.degradation") and "analysis" in record.axes:
-            found.setdefault(str(record.axes["analysis"]), []).append(record)
-    return found
+    mine = [r for r in records if r.id.startswith("fvu.degradation") and "analysis" in r.axes]
+    return grouped(mine, lambda record: str(record.axes["analysis"]))
 
 
 def _settings(record: Record) -> dict[str, Mapping[str, Any]]:
     """What the analysis compared, from its options, which its records carry."""
     return {
-        called: setting
-        for name, called in _SETTINGS.items()
+        short: setting
+        for name, short in _SETTINGS.items()
         if isinstance(setting := record.options.get(name), Mapping)
     }
 
 
-def _at(record: Record, setting: Mapping[str, Any]) -> bool:
+def _is_in(record: Record, setting: Mapping[str, Any]) -> bool:
+    """Whether the record was measured in a setting of the analysis."""
     extra = setting.get("axes")
     wanted = {key: setting.get(key) for key in ("view", "data", "pair")}
     wanted |= extra if isinstance(extra, Mapping) else {}
     return all(value is None or record.axes.get(key) == value for key, value in wanted.items())
 
 
-def _who(setting: Mapping[str, Any]) -> str:
-    return f"{setting.get('view')} on {setting.get('data')}"
-
-
 def _costs(name: str, records: Sequence[Record]) -> Grid:
     """What each step costs at each site: in points of FVU, and of what was explained."""
     mine = [r for r in records if "domain" not in r.axes and "site" in r.axes]
-    by_place: dict[tuple[JSON, JSON], dict[str, list[Record]]] = {}
-    for record in mine:
-        at = record.axes["site"], record.axes.get("sae")
-        step = str(record.axes.get("step"))
-        by_place.setdefault(at, {}).setdefault(step, []).append(record)
-    order = by_depth([site for site, _ in by_place])
-    steps = [s for s in _STEPS if any(s in found for found in by_place.values())]
-    rows: list[list[JSON]] = [
-        [str(site), "" if sae is None else str(sae), *(_cost(found.get(s, ())) for s in steps)]
-        for (site, sae), found in sorted(by_place.items(), key=lambda item: order.index(item[0][0]))
-    ]
+    by_place = grouped(sorted_by_depth(mine), lambda r: (r.axes["site"], r.axes.get("sae")))
+    steps = [step for step in _STEPS if any(_step(record) == step for record in mine)]
+    rows: list[list[JSON]] = []
+    for (site, sae), found in by_place.items():
+        by_step = grouped(found, _step)
+        costs = [_cost(by_step.get(step, ())) for step in steps]
+        rows.append([str(site), "" if sae is None else str(sae), *costs])
     note = (
         "Rise of FVU with its 95% interval; after the semicolon, the share that was lost of what "
         "the SAE explained before. 0 if nothing differed."
@@ -144,10 +148,14 @@ def _costs(name: str, records: Sequence[Record]) -> Grid:
     return Grid(f"What FVU loses ({name})", columns, rows, note)
 
 
+def _step(record: Record) -> str:
+    return str(record.axes.get("step"))
+
+
 def _cost(records: Sequence[Record]) -> str:
-    points = [r for r in records if not _name(r).endswith("relative")]
-    relative = [r for r in records if _name(r).endswith("relative") and r.value is not None]
-    text = "; ".join(map(estimate, points))
+    points = [r for r in records if not record_name(r).endswith("relative")]
+    relative = [r for r in records if r not in points and r.value is not None]
+    text = "; ".join(map(format_estimate, points))
     return f"{text}; {100 * (relative[0].value or 0):.1f}%" if relative else text
 
 
@@ -156,18 +164,16 @@ def _cost(records: Sequence[Record]) -> str:
 
 def _moved(records: Sequence[Record]) -> Iterator[Figure]:
     chosen = [
-        r for r in records
-        if _name(r) in _MOVED and condition(r) and not _ELSEWHERE & r.axes.keys()
-    ]  # fmt: skip
-    for (pair, data), mine in by_pair(chosen).items():
-        for where in dict.fromkeys(map(condition, mine)):
-            under = [record for record in mine if condition(record) == where]
-            drawn = list(_lines(under))
-            if not _spans(drawn):
+        r for r in named(records, *_MOVED) if token_condition(r) and not ELSEWHERE & r.axes.keys()
+    ]
+    for (pair, data), mine in records_by_pair(chosen).items():
+        for where, under in grouped(mine, token_condition).items():
+            drawn = number_lines(under, _MOVED, _line_label)
+            if not spans_sites(drawn):
                 continue
             share = _counted(records, under[0], where)
-            yield figure(
-                f"ER and IR at tokens with {_said(under[0])}: {place(pair, data)}",
+            yield depth_figure(
+                f"ER and IR at tokens with {_in_words(under[0])}: {pair_title(pair, data)}",
                 "ER: what the SAE fails to explain of the tuned model, over how far the two models "
                 "are apart; lower is better. IR: features active in both, of those in either. "
                 f"Feature Drift, Figure 3. {share}",
@@ -175,41 +181,28 @@ def _moved(records: Sequence[Record]) -> Iterator[Figure]:
             )
 
 
-def _lines(records: Sequence[Record]) -> Iterator[Line]:
-    found: dict[tuple[str, str], list[Record]] = {}
-    for label, record in zip(labels(records), records, strict=True):
-        found.setdefault((_name(record), label), []).append(record)
-    for name, called in _MOVED.items():
-        mine = [(label, these) for (known, label), these in found.items() if known == name]
-        for label, these in mine:
-            more = label.removeprefix(name).replace(condition(these[0]), "").strip()
-            yield Line(f"{called} {more}".strip(), same(these), name in _LEVELS)
+def _line_label(short: str, label: str, record: Record) -> str:
+    """The short name, with what tells this line from others under the same condition."""
+    more = label.removeprefix(record_name(record)).replace(token_condition(record), "").strip()
+    return f"{short} {more}".strip()
 
 
 def _counted(records: Sequence[Record], like: Record, where: str) -> str:
     """The share of tokens that count, by site."""
     shares = [
         r
-        for r in records
-        if _name(r) == "filtered_share"
-        and condition(r) == where
-        and all(r.axes.get(key) == like.axes.get(key) for key in PLACE[:2])
+        for r in named(records, "filtered_share")
+        if token_condition(r) == where
+        and all(r.axes.get(key) == like.axes.get(key) for key in PLACE_AXES[:2])
         and "domain" not in r.axes
         and r.value is not None
     ]
-    told = ", ".join(f"{100 * (r.value or 0):.0f}% at {r.axes.get('site')}" for r in shares)
-    return f"Tokens that count: {told}." if told else ""
+    words = ", ".join(f"{100 * (r.value or 0):.0f}% at {r.axes.get('site')}" for r in shares)
+    return f"Tokens that count: {words}." if words else ""
 
 
-def _said(record: Record) -> str:
+def _in_words(record: Record) -> str:
+    """The condition on tokens: `cosine under 0.9`."""
     below, above = (record.options.get(f"cosine_{side}") for side in ("below", "above"))
     parts = [f"cosine under {below}"] if below is not None else []
     return " and ".join([*parts, *([f"cosine from {above}"] if above is not None else [])])
-
-
-def _spans(lines: Sequence[Line]) -> bool:
-    return len({r.axes["site"] for line in lines for r in line.records}) > 1
-
-
-def _name(record: Record) -> str:
-    return record.id.partition("@")[0]

@@ -7,13 +7,12 @@ from typing import Any
 
 import pytest
 
-from harness.contract import Figure, Grid, Panel, Prose, Record
+from harness.contract import Figure, Grid, Panel, Prose, Record, SectionOptions
 from harness.registry import discover
 from harness.report.page import render
-from harness.results.read import Results
+from harness.results import Results
 from harness.testing.section import HOSTILE, check_section, hostile
 from harness_sections.features import Features
-from harness_sections.options import Plain
 
 CONTEXT = {"tokens": ["I", " am", " sorry"], "values": [0.0, 0.1, 3.0], "mark": 2, "value": 3.0}
 
@@ -49,7 +48,7 @@ def make(rows: int = 30, sources: int = 1, **tables: Any) -> Results:
 
 
 def panel(results: Results) -> Panel:
-    found = Features(Plain()).panel(results)
+    found = Features(SectionOptions()).panel(results)
     assert found is not None
     return found
 
@@ -91,12 +90,12 @@ def test_without_labels_or_clusters() -> None:
     assert isinstance(table, Grid)
     assert {row[3] for row in table.rows} == {""}
     other = {"classes": [{"class": "a"}], "empty": [], "labels.l0": results.tables["labels.l0"]}
-    assert Features(Plain()).panel(Results("complete", {}, {}, (), tables=other)) is None
+    assert Features(SectionOptions()).panel(Results("complete", {}, {}, (), tables=other)) is None
 
 
 @pytest.mark.parametrize("sources", [0, 1, 2])
 def test_laws(sources: int) -> None:
-    check_section(Features(Plain()), make(sources=sources))
+    check_section(Features(SectionOptions()), make(sources=sources))
 
 
 def test_hostile_labels_cannot_become_markup() -> None:

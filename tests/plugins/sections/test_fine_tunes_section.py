@@ -8,14 +8,13 @@ from typing import Any
 
 import pytest
 
-from harness.contract import JSON, Figure, Grid, Panel, Prose, Record
+from harness.contract import JSON, Figure, Grid, Panel, Prose, Record, SectionOptions
 from harness.registry import discover
 from harness.report.page import render
-from harness.results.read import Results
+from harness.results import Results
 from harness.testing.section import HOSTILE, check_section, hostile
 from harness_sections.fine_tunes.fine_tunes import FineTunes
-from harness_sections.layers.variants import variants
-from harness_sections.options import Plain
+from harness_sections.variants import variants
 
 POINT = EntryPoint("harness_sections", "harness_sections.plugin", "harness")
 TASKS = ("guard", "rhyme")
@@ -110,7 +109,7 @@ def make(*more: Record, **tables: Any) -> Results:
 
 
 def panel(results: Results) -> Panel:
-    found = FineTunes(Plain()).panel(results)
+    found = FineTunes(SectionOptions()).panel(results)
     assert found is not None
     return found
 
@@ -141,14 +140,14 @@ def lines(figure: Figure) -> dict[str, Any]:
     ids=["all", "undefined", "one site", "no steps", "no points", "flips", "components"],
 )
 def test_laws(results: Results) -> None:
-    check_section(FineTunes(Plain()), results)
+    check_section(FineTunes(SectionOptions()), results)
 
 
 def test_nothing_without_flips_or_components() -> None:
     axes: Axes = {"pair": "p", "site": "resid_post.2"}
     other = (record("cosine.raw", 0.5, axes=axes),)
-    assert FineTunes(Plain()).panel(Results("complete", {}, {}, other)) is None
-    assert FineTunes(Plain()).panel(Results("complete", {}, {}, ())) is None
+    assert FineTunes(SectionOptions()).panel(Results("complete", {}, {}, other)) is None
+    assert FineTunes(SectionOptions()).panel(Results("complete", {}, {}, ())) is None
 
 
 def test_flips_by_task_and_layer() -> None:

@@ -10,14 +10,13 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
-from harness.contract import JSON, Figure, Grid, Panel, Prose, Record
+from harness.contract import JSON, Figure, Grid, Panel, Prose, Record, SectionOptions
 from harness.registry import discover
 from harness.report.page import render
-from harness.results.read import Results
+from harness.results import Results
 from harness.testing.section import HOSTILE, check_section, hostile
 from harness_sections.charts.label_sides import label_sides
 from harness_sections.forecast.section import Forecast
-from harness_sections.options import Plain
 
 POINT = EntryPoint("harness_sections", "harness_sections.plugin", "harness")
 DOMAINS = {"art": (2.0, -40.0), "computer science": (1.0, 5.0), "law": (1.5, -10.0)}
@@ -110,7 +109,7 @@ def make(*more: Record) -> Results:
 
 
 def panel(found: Results) -> Panel:
-    shown = Forecast(Plain()).panel(found)
+    shown = Forecast(SectionOptions()).panel(found)
     assert shown is not None
     return shown
 
@@ -138,12 +137,12 @@ def grids(found: Results) -> dict[str, Grid]:
     ids=["all", "forecast", "undefined", "measured", "half", "no forecast", "strange", "variants"],
 )
 def test_laws(found: Results) -> None:
-    check_section(Forecast(Plain()), found)
+    check_section(Forecast(SectionOptions()), found)
 
 
 def test_nothing_without_sts() -> None:
-    assert Forecast(Plain()).panel(results(*accuracies(), *mixture())) is None
-    assert Forecast(Plain()).panel(results()) is None
+    assert Forecast(SectionOptions()).panel(results(*accuracies(), *mixture())) is None
+    assert Forecast(SectionOptions()).panel(results()) is None
 
 
 def test_sts_against_the_size_of_the_change() -> None:

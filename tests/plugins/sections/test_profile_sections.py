@@ -11,8 +11,8 @@ import pytest
 from harness.contract import Figure, Grid, Panel, Prose, Record
 from harness.registry import Owned, discover
 from harness.report.page import render
+from harness.results import Results
 from harness.results.by_site import site_tables
-from harness.results.read import Results
 from harness.testing.section import HOSTILE, check_section, hostile
 
 POINT = EntryPoint("harness_sections", "harness_sections.plugin", "harness")

@@ -8,11 +8,10 @@ from typing import Any
 
 import pytest
 
-from harness.contract import Figure, Grid, Panel, Prose, Record
+from harness.contract import Figure, Grid, Panel, Prose, Record, SectionOptions
 from harness.registry import Owned, discover
-from harness.results.read import Results
+from harness.results import Results
 from harness.testing import check_section
-from harness_sections.options import Plain
 
 POINT = EntryPoint("harness_sections", "harness_sections.plugin", "harness")
 SECTIONS = discover(candidates=[POINT]).of("section")
@@ -169,13 +168,13 @@ def test_a_direction_looks_the_same_in_every_figure_and_like_no_other() -> None:
 
 @pytest.mark.parametrize("page", [(1.0, 1.0, 1.0), (20 / 255, 23 / 255, 26 / 255)])
 def test_every_colour_can_be_seen_on_light_and_dark(page: tuple[float, ...]) -> None:
-    from harness_sections.charts.looks import looks
+    from harness_sections.charts.styles import distinct_styles
 
     def luminance(rgb: tuple[float, ...]) -> float:
         parts = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in rgb]
         return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]
 
-    for look in looks(["none", *map(str, range(7))]).values():
+    for look in distinct_styles(["none", *map(str, range(7))]).values():
         rgb = tuple(int(look.colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
         low, high = sorted([luminance(rgb), luminance(page)])
         assert (high + 0.05) / (low + 0.05) >= 3, look.colour
@@ -319,7 +318,7 @@ def test_the_check_names_the_law_that_is_broken(law: str) -> None:
 
 
 def test_sections_have_nothing_to_set() -> None:
-    assert not Plain.model_fields
+    assert not SectionOptions.model_fields
 
 
 def test_analyses_show_their_numbers_and_the_first_rows_of_their_tables() -> None:
@@ -327,7 +326,7 @@ def test_analyses_show_their_numbers_and_the_first_rows_of_their_tables() -> Non
     results = make()
     results = replace(results, tables={**results.tables, "judges.disagreements": rows})
     section = next(owned for owned in SECTIONS if owned.component.name == "findings")
-    panel = section.load()(Plain()).panel(results)
+    panel = section.load()(SectionOptions()).panel(results)
     numbers, table = panel.blocks
     assert numbers.rows[0][:2] == ["agreement.share", "experiment = e0"]
     assert table.columns == ["completion"]

@@ -1,4 +1,4 @@
-"""How series look: told apart by colour, marker and dash, so that no one is needed alone."""
+"""The styles of series: colour, marker and dash all differ, so that a reader needs no colours."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ _COLOURS = ("#0072B2", "#D55E00", "#008F68", "#AA4499", "#997000", "#4477CC", "#
 """At least 3:1 against white and against the dark page; after Okabe, Ito and Tol."""
 _MARKERS = ("circle", "square", "diamond", "triangle-up", "x", "cross", "star")
 _DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
-_QUIET = "#767676"
+GREY = "#767676"
+"""For what is drawn for comparison only."""
 UNEDITED = "none"
 """What the contract calls the arm without an edit."""
 
 
 @dataclass(frozen=True)
-class Look:
+class Style:
     """Colour, marker and dash of one series."""
 
     colour: str
@@ -28,15 +29,12 @@ class Look:
         return f"rgba({red},{green},{blue},0.13)"
 
 
-def looks(labels: Iterable[str]) -> dict[str, Look]:
-    """A look for each label; the same in every figure that is given the same labels."""
-    found = {}
-    for label in dict.fromkeys(labels):
-        if label == UNEDITED:
-            found[label] = Look(_QUIET, "circle-open", "dot")
-            continue
-        index = len([known for known in found if known != UNEDITED])
-        found[label] = Look(
+def distinct_styles(labels: Iterable[str]) -> dict[str, Style]:
+    """A style for each label, by the order of the labels; the un-edited arm is always grey."""
+    once = dict.fromkeys(labels)
+    found = {UNEDITED: Style(GREY, "circle-open", "dot")} if UNEDITED in once else {}
+    for index, label in enumerate(label for label in once if label != UNEDITED):
+        found[label] = Style(
             _COLOURS[index % len(_COLOURS)],
             _MARKERS[index % len(_MARKERS)],
             _DASHES[index % len(_DASHES)],

@@ -1,0 +1,42 @@
+"""`harness check`: says everything that is wrong with tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from harness.cli.common import load_registry, load_task, set_option
+from harness.errors import Problem, TaskError
+
+if TYPE_CHECKING:
+    from harness.task.task import Task
+
+
+@click.command("check")
+@click.argument("tasks", nargs=-1, required=True)
+@set_option
+@click.pass_obj
+def command(disabled: Sequence[str], tasks: tuple[str, ...], overrides: tuple[str, ...]) -> None:
+    """Say everything that is wrong with tasks, without reading a weight."""
+    registry = load_registry(disabled)
+    problems: list[Problem] = []
+    for name in tasks:
+        try:
+            task = load_task(registry, name, overrides)
+        except TaskError as error:
+            problems += error.problems
+        else:
+            click.echo(f"{name}: {_summary(task)}")
+    if problems:
+        raise TaskError(problems)
+
+
+def _summary(task: Task) -> str:
+    from harness.planning.planner import plan
+
+    planned = plan(task)
+    arms = sum(len(work.arms) for work in planned.generations)
+    passes = f"{len(planned.passes)} pass{'es' * (len(planned.passes) != 1)} over activations"
+    return f"is fine: {passes}, {arms} arms of completions."

@@ -1,0 +1,91 @@
+"""`harness eval`: runs tasks."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from harness.cli.common import limit_option, load_registry, load_task, set_option, show_gates
+from harness.errors import GateFailed, UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from harness.task.task import Task
+
+
+@click.command("eval")
+@click.argument("tasks", nargs=-1, required=True)
+@click.option(
+    "--out",
+    type=click.Path(),
+    help="The run's folder; with several tasks, the folder of their folders.",
+)
+@set_option
+@limit_option
+@click.option("--device", help="Where all models run, such as cuda:0.")
+@click.option("--dtype", help="What all models compute in, such as bfloat16.")
+@click.option("--fresh", is_flag=True, help="Start over instead of continuing an earlier run.")
+@click.option(
+    "--trust-remote-code",
+    is_flag=True,
+    help="Allow models for which the task asks for it to run code of their own.",
+)
+@click.pass_obj
+def command(
+    disabled: Sequence[str],
+    tasks: tuple[str, ...],
+    out: str | None,
+    overrides: tuple[str, ...],
+    limit: int | None,
+    device: str | None,
+    dtype: str | None,
+    fresh: bool,
+    trust_remote_code: bool,
+) -> None:
+    """Run experiments; the same command again continues one that was cut off."""
+    registry = load_registry(disabled)
+    models = {"device": device, "dtype": dtype}
+    loaded = [load_task(registry, name, overrides, limit, models) for name in tasks]
+    names = [task.spec.name for task in loaded]
+    if len(set(names)) < len(names):
+        raise UsageError(f"two tasks are called {max(names, key=names.count)}: run them apart.")
+
+    from rich.console import Console
+
+    from harness.planning.planner import plan
+    from harness.report.terminal import show
+    from harness.running.progress import terminal_progress
+    from harness.running.provenance import command_line
+    from harness.running.runner import run
+
+    failed = 0
+    for task in loaded:
+        folder = _folder(task, out, several=len(loaded) > 1)
+        results = run(
+            plan(task),
+            registry,
+            folder,
+            fresh=fresh,
+            remote_code=trust_remote_code,
+            command=command_line(),
+            progress=terminal_progress(sys.stderr),
+        )
+        show(results, Console())
+        click.echo(f"Results: {folder / 'results.json'}")
+        failed += show_gates(results)
+    if failed:
+        raise GateFailed(f"gates: {failed} failed.")
+
+
+def _folder(task: Task, out: str | None, *, several: bool) -> Path:
+    from pathlib import Path
+
+    from harness.running.folder import default_folder
+
+    if out is None:
+        return default_folder(task)
+    return Path(out, task.spec.name) if several else Path(out)

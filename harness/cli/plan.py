@@ -1,0 +1,46 @@
+"""`harness plan`: says what a task will cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from harness.cli.common import limit_option, load_registry, load_task, set_option
+
+
+@click.command("plan")
+@click.argument("name", metavar="TASK")
+@set_option
+@limit_option
+@click.option("--device", metavar="NAME", help="Say it for one machine, such as H100 or CPU.")
+@click.pass_obj
+def command(
+    disabled: Sequence[str],
+    name: str,
+    overrides: tuple[str, ...],
+    limit: int | None,
+    device: str | None,
+) -> None:
+    """Say what a task will cost: passes, tokens, FLOPs, memory, downloads, time.
+
+    From configuration files, headers, `expect` and local data alone; no weight is read.
+    """
+    from harness.planning.cost.devices import DEVICES, find_device
+
+    wanted = [find_device(device)] if device else list(DEVICES.values())
+    task = load_task(load_registry(disabled), name, overrides, limit)
+
+    from rich.console import Console
+
+    from harness.planning.cost import cost
+    from harness.planning.cost.earlier import earlier_completions
+    from harness.planning.cost.lengths import PromptLengths
+    from harness.planning.cost.terminal import show_cost
+    from harness.planning.planner import plan
+    from harness.running.folder import default_folder
+
+    planned, prompts = plan(task), PromptLengths(task)
+    earlier = earlier_completions(default_folder(task))
+    costs = {one.name: cost(planned, one.name, earlier=earlier, prompts=prompts) for one in wanted}
+    show_cost(task, costs, Console(), wanted[0] if device else None)

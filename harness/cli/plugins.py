@@ -1,0 +1,53 @@
+"""`harness plugins`: lists, shows and checks plugins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from harness.cli.common import load_registry
+from harness.errors import PluginError, UsageError
+
+if TYPE_CHECKING:
+    from harness.registry import Owned
+
+
+@click.command("plugins")
+@click.argument("words", nargs=-1, metavar="[[check] NAME]")
+@click.pass_obj
+def command(disabled: Sequence[str], words: tuple[str, ...]) -> None:
+    """List the plugins and what they provide, or show or check one of them.
+
+    NAME is a component (l0, or harness_metrics/l0), whose options are shown, a plugin or a kind.
+    With `check`, the laws of the component, or of everything in the plugin, are tried.
+    """
+    from harness.authoring.listing import components, list_plugins, show
+
+    registry = load_registry(disabled)
+    match words:
+        case ():
+            click.echo(list_plugins(registry))
+        case ("check", name):
+            _check(components(registry, name))
+        case (name,) if name != "check":
+            click.echo(show(registry, name))
+        case _:
+            raise UsageError("write harness plugins [NAME], or harness plugins check NAME.")
+
+
+def _check(components: Sequence[Owned]) -> None:
+    """Tries the laws of components, a line for each; PluginError where one is broken."""
+    from itertools import groupby
+
+    from harness.authoring.conformance.check import check
+
+    failed = 0
+    for owned, results in groupby(check(components), key=lambda result: result.owned):
+        click.echo(f"{owned}  ({owned.component.kind.replace('_', ' ')})")
+        for result in results:
+            click.echo(str(result))
+            failed += result.outcome == "FAILED"
+    if failed:
+        raise PluginError(f"{failed} law{'s' * (failed > 1)} broken. What FAILED says what to do.")

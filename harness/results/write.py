@@ -1,0 +1,134 @@
+"""Writes the folder of a run: `results.json`, tables, directions and arrays."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from harness.contract import Arrays, Axes, Direction, Found, Record
+from harness.contract.results import Results, record_fields
+from harness.results.tables import COMPLETIONS
+from harness.store.files import whole, write_text
+
+SCHEMA = 1
+"""The version of the form of `results.json`."""
+
+
+def unique(records: Sequence[Record]) -> tuple[Record, ...]:
+    """Records in order, identical ones once. Two that differ in their value alone are a bug."""
+    seen: dict[str, Record] = {}
+    for record in map(_sound, records):
+        identity = [record.id, record.options, record.axes]
+        key = json.dumps(identity, sort_keys=True, default=str)
+        if key in seen and seen[key] != record:
+            raise AssertionError(f"two records with one identity: {seen[key]} and {record}")
+        seen[key] = record
+    return tuple(seen.values())
+
+
+def _sound(record: Record) -> Record:
+    """The record, with what is no number made undefined: one bad value must not cost a run."""
+    numbers = [n for n in (record.value, *(record.ci or ())) if n is not None]
+    if any(not math.isfinite(number) for number in numbers):
+        why = record.undefined or f"came out as {record.value}, with interval {record.ci}"
+        return replace(record, value=None, ci=None, undefined=why)
+    if record.value is None and not record.undefined:
+        return replace(record, undefined="no reason was given")
+    return record
+
+
+def _strict(value: Any) -> Any:
+    """Plain JSON without NaN: numpy's numbers become Python's, what is not finite becomes null."""
+    if isinstance(value, Mapping):
+        return {str(key): _strict(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_strict(inner) for inner in value]
+    if hasattr(value, "item") and not isinstance(value, (str, bytes)):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if isinstance(value, (str, int, float, bool)) or value is None else str(value)
+
+
+def write_results(folder: Path, results: Results) -> None:
+    """Writes `results.json` and the tables; tables of an earlier run with other analyses go."""
+    for file in (folder / "tables").glob("*.parquet"):
+        if file.name.removesuffix(".parquet") not in results.tables:
+            file.unlink()
+    for name, rows in results.tables.items():
+        if name != COMPLETIONS:
+            _write_table(folder / "tables" / f"{name}.parquet", rows)
+    content = {
+        "schema": SCHEMA,
+        "status": results.status,
+        "task": _strict(results.task),
+        "provenance": _strict(results.provenance),
+        "problems": list(results.problems),
+        "warnings": list(results.warnings),
+        "records": [_strict(record_fields(_sound(record))) for record in results.records],
+    }
+    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+    write_text(folder / "results.json", text + "\n")
+
+
+def _write_table(file: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    table = pyarrow.Table.from_pylist([_strict(row) for row in rows])
+    with whole(file) as partial:
+        pyarrow.parquet.write_table(table, partial)
+
+
+def write_directions(folder: Path, found: Mapping[str, Sequence[Found]]) -> None:
+    """Writes every defined direction as safetensors, with how it was found as metadata."""
+    import numpy as np
+    from safetensors.numpy import save_file
+
+    for name, variants in found.items():
+        for variant in variants:
+            direction = variant.direction
+            if not isinstance(direction, Direction):
+                continue
+            file = folder / "directions" / f"{_file_name(name, variant.axes)}.safetensors"
+            metadata = {
+                "site": str(direction.site),
+                "sae": direction.sae or "",
+                "features": json.dumps(direction.features),
+                "weights": json.dumps(direction.weights),
+                "axes": json.dumps(dict(variant.axes)),
+            }
+            # safetensors writes the memory as it lies: a view would come out as other numbers.
+            vectors = np.ascontiguousarray(direction.vectors)
+            with whole(file) as partial:
+                save_file({"vectors": vectors}, partial, metadata)
+
+
+def write_arrays(folder: Path, arrays: Sequence[Arrays]) -> None:
+    """Writes the arrays of statistics as `arrays/<name>.safetensors`, one file a variant."""
+    import numpy as np
+    from safetensors.numpy import save_file
+
+    for one in arrays:
+        file = folder / "arrays" / f"{_file_name(one.statistic, one.axes)}.safetensors"
+        # safetensors writes the memory as it lies: a view would come out as other numbers.
+        values = {name: np.asarray(value, order="C") for name, value in one.values.items()}
+        with whole(file) as partial:
+            save_file(values, partial, {"axes": json.dumps(dict(one.axes))})
+
+
+def _file_name(name: str, axes: Axes) -> str:
+    """`chat_features[k=8]`; where a value makes no file name, its characters are replaced and a
+    hash keeps names apart."""
+    inside = ",".join(f"{key}={value}" for key, value in axes.items())
+    full = f"{name}[{inside}]" if inside else name
+    plain = re.sub(r"[^A-Za-z0-9_.=,\[\]+-]", "_", full)[:100]
+    if plain == full:
+        return full
+    return f"{plain}-{hashlib.sha256(full.encode()).hexdigest()[:8]}"
