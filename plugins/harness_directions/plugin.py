@@ -10,40 +10,34 @@ _FINDERS = {
     "difference_in_means": (
         "mean activation on one set of prompts minus the mean on another, at full length",
         "difference_in_means:DifferenceInMeans",
-        "DifferenceInMeansOptions",
     ),
     "sae_features": (
         "a direction rebuilt from the k SAE features that tell two sets of prompts apart best",
         "sae_features:SaeFeatures",
-        "SaeFeaturesOptions",
     ),
     "random": (
         "control: Gaussian directions as long as another one",
         "random_vectors:RandomVectors",
-        "RandomVectorsOptions",
     ),
     "random_features": (
         "control: a direction rebuilt from k random features among those active on the prompts",
         "random_features:RandomFeatures",
-        "RandomFeaturesOptions",
     ),
-    "feature": ("the decoder row of one SAE feature", "feature:Feature", "FeatureOptions"),
+    "feature": ("the decoder row of one SAE feature", "feature:Feature"),
     "principal_components": (
         "the principal components of what changed between two views of the same tokens",
         "principal_components:PrincipalComponents",
-        "PrincipalComponentsOptions",
     ),
     "shifted_features": (
         "the SAE features that change most between the sides of a pair",
         "shifted_features:ShiftedFeatures",
-        "ShiftedFeaturesOptions",
     ),
     "matched_features": (
         "control: features that are active as often as the most shifted ones",
         "shifted_features:MatchedFeatures",
-        "MatchedFeaturesOptions",
     ),
 }
+"""By name: a summary, and the class; its options are called as it is, with `Options` behind."""
 
 
 @hookimpl
@@ -55,7 +49,7 @@ def harness_components() -> Iterable[Component]:
             name=name,
             summary=summary,
             load=f"harness_directions.{load}",
-            options=f"harness_directions.options:{options}",
+            options=f"harness_directions.options:{load.partition(':')[2]}Options",
         )
-        for name, (summary, load, options) in _FINDERS.items()
+        for name, (summary, load) in _FINDERS.items()
     )

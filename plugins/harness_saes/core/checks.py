@@ -94,12 +94,11 @@ def allowed(
 
 def positive(data: Mapping[str, Any], key: str, where: str, *, zero: bool = False) -> float:
     """A finite number above 0, or from 0 with `zero`; ModelError for anything else."""
-    value = data.get(key)
+    value: Any = data.get(key)
     numeric = isinstance(value, int | float) and not isinstance(value, bool)
-    number = float(value) if numeric else math.nan  # type: ignore[arg-type]
-    if not math.isfinite(number) or number < 0 or (number == 0 and not zero):
-        raise wrong(where, key, value, "a number from 0" if zero else "a number above 0")
-    return number
+    if numeric and math.isfinite(value) and (value > 0 or (zero and value == 0)):
+        return float(value)
+    raise wrong(where, key, value, "a number from 0" if zero else "a number above 0")
 
 
 def required_text(data: Mapping[str, Any], key: str, where: str) -> str:
