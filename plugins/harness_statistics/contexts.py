@@ -238,8 +238,9 @@ def windows(
 ) -> tuple[Int[np.ndarray, "n window"], Float[np.ndarray, "n window"]]:
     """Token ids around selected tokens, and the latent of a feature on each of them.
 
-    `token` is a row of `latents`, `feature` the latent to look up around it. A window has the places
-    −before … after around its token; `ABSENT` and 0 where the document has no measured token.
+    `token` is a row of `latents`, `feature` the latent to look up around it. A window has the
+    places −before … after around its token; `ABSENT` and 0 where the document has no measured
+    token.
     """
     row, ids = _around(batch, token, before, after)
     selected = np.full(len(batch.document) + 1, -1)  # the last one stands for absent tokens
