@@ -55,7 +55,7 @@ class Agreement:
         self.options = given
 
     def run(self, findings: Findings) -> Outcome:
-        """Records and the table of disagreements."""
+        """Compares the judges in every experiment and over all; makes the records and the table."""
         wanted = self.options.experiments
         rows = [
             row
@@ -105,7 +105,7 @@ class Agreement:
         yield drawn("agreement.kappa@1", kappas, why, unit="coefficient", null=null, **common)
 
     def _nothing(self, rows: Sequence[Mapping[str, Any]]) -> str:
-        """Why there is not one completion to compare."""
+        """Why no completion has a yes or no of both judges."""
         if not rows:
             return "there are no completions"
         for judge in (self.options.left, self.options.right):
@@ -185,5 +185,5 @@ def _wilson(counts: Float[np.ndarray, "prompts 4"]) -> tuple[float, float]:
 
 
 def _well_formed(text: str) -> str:
-    """Lone surrogates become U+FFFD: no table takes them."""
+    """The text with U+FFFD for lone surrogates, which no table can hold."""
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

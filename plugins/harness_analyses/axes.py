@@ -11,10 +11,10 @@ AxesKey = tuple[tuple[str, JSON], ...]
 
 
 def without(axes: Axes, names: Container[str]) -> dict[str, JSON]:
-    """The axes but those named."""
+    """The axes whose names are not in `names`."""
     return {name: value for name, value in axes.items() if name not in names}
 
 
 def axes_key(axes: Axes) -> AxesKey:
-    """The axes as a key, the same in whatever order they come."""
+    """The axes as a key of a dict; it does not depend on their order."""
     return tuple(sorted(axes.items()))

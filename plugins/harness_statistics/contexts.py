@@ -27,8 +27,8 @@ class Contexts:
 
     One context of a document at most: where it is strongest there. "Strongest" is the largest |z|;
     ties are broken by the hash of the document's id, then by position, so that the same text gives
-    the same contexts in any order, split or merge. Nothing is decoded: that takes a tokenizer, and
-    is for labels to do.
+    the same contexts in any order, split or merge. Token ids are not decoded: sources of labels
+    do that, with a tokenizer.
 
     Arrays, with C = `count` and W = `before` + 1 + `after`; slots are in order of strength:
     `values` Float64 [d_sae, C], z at the centre, 0 in empty slots; `documents`, `positions` Int64
@@ -37,18 +37,19 @@ class Contexts:
     z on each of them; `centre` Int64 [1], the place in a window of its strongest token.
 
     Record: `contexts.active_share@1`, the share of the SAE's features with a context, in [0, 1];
-    undefined without tokens. Memory: 16 C (W + 2) bytes a feature, whatever the number of tokens.
+    undefined without tokens; no interval, as it grows with the text that is read.
+    Memory: 16 C (W + 2) bytes a feature, whatever the number of tokens.
     """
 
     def __init__(self, given: Options) -> None:
         self.options = given
 
     def start(self, inputs: Inputs) -> State:
-        """Nothing yet."""
+        """An empty state: no context yet."""
         return {}
 
     def update(self, state: State, batch: Batch) -> State:
-        """The state with the batch's contexts that are stronger than those it has."""
+        """Adds the contexts of a batch that are stronger than those kept so far."""
         given = self.options
         if not len(batch.selected):
             return state
@@ -83,7 +84,7 @@ class Contexts:
         return {**_written(state, kept, rank, text), "tokens": tokens}
 
     def merge(self, left: State, right: State) -> State:
-        """The strongest contexts of both."""
+        """Keeps the strongest contexts of two states that saw different documents."""
         if not left or not right:
             return left or right
         everything = np.arange(len(left["values"]))
@@ -98,7 +99,7 @@ class Contexts:
         return {**merged, "tokens": left["tokens"] + right["tokens"]}
 
     def finish(self, state: State, inputs: Inputs) -> Outcome:
-        """The record and the arrays."""
+        """Makes the record and the arrays."""
         given = self.options
         state = state or self._empty(width(inputs, given.sae))
         active, features = np.count_nonzero(state["values"][:, 0]), len(state["values"])
@@ -138,7 +139,7 @@ class Contexts:
 
 @dataclass(frozen=True)
 class Entries:
-    """Candidates for a feature's contexts, one each: where a latent is not zero."""
+    """Candidates for contexts of features: tokens on which a latent is not zero."""
 
     feature: Int[np.ndarray, " n"]
     value: Float[np.ndarray, " n"]
@@ -149,11 +150,11 @@ class Entries:
     """Where the entry comes from; never compared."""
 
     def take(self, chosen: Shaped[np.ndarray, " m"]) -> Entries:
-        """Some of the entries."""
+        """The chosen entries, in the order of `chosen`."""
         return Entries(*(getattr(self, one.name)[chosen] for one in fields(self)))
 
     def plus(self, other: Entries) -> Entries:
-        """The entries of both."""
+        """These entries, then the others."""
         both = (
             np.concatenate([getattr(self, one.name), getattr(other, one.name)])
             for one in fields(self)
@@ -186,7 +187,7 @@ def _first(*columns: Shaped[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
 
 
 def _entries(state: State, features: Int[np.ndarray, " m"]) -> Entries:
-    """What the state holds of some features; `row` is the slot, numbered through the state."""
+    """The contexts that a state holds of some features; `row` is the slot, counted over all."""
     values = state["values"][features]
     place, slot = values.nonzero()
     feature = features[place]
@@ -200,7 +201,7 @@ def _entries(state: State, features: Int[np.ndarray, " m"]) -> Entries:
 
 
 def _slots(state: State, name: str) -> Shaped[np.ndarray, "slots window"]:
-    """One of the arrays of windows, with the slots of all features in a row."""
+    """An array of windows as a row for each slot, all slots of feature 0 first."""
     array = state[name]
     return array.reshape(-1, array.shape[-1])
 
@@ -208,7 +209,7 @@ def _slots(state: State, name: str) -> Shaped[np.ndarray, "slots window"]:
 def _written(
     state: State, kept: Entries, rank: Int[np.ndarray, " n"], text: dict[str, np.ndarray]
 ) -> State:
-    """A new state in which the features of `kept` have these contexts, and the others theirs."""
+    """A new state in which the features of `kept` have new contexts; the others keep theirs."""
     found = {"values": kept.value, "documents": kept.document, "positions": kept.position, **text}
     out = {name: state[name].copy() for name in _SLOTS}
     # A feature never loses a slot: what was there is either kept or replaced by what is stronger.
@@ -235,10 +236,11 @@ def windows(
     before: int,
     after: int,
 ) -> tuple[Int[np.ndarray, "n window"], Float[np.ndarray, "n window"]]:
-    """Ids around some selected tokens, and the latent of a feature on each of them.
+    """Token ids around selected tokens, and the latent of a feature on each of them.
 
-    `token` is the row of `latents`, `feature` what is looked up there. A window has the places
-    −before … after around its token; `ABSENT` and 0 where the document has no measured token.
+    `token` is a row of `latents`, `feature` the latent to look up around it. A window has the
+    places −before … after around its token; `ABSENT` and 0 where the document has no measured
+    token.
     """
     row, ids = _around(batch, token, before, after)
     selected = np.full(len(batch.document) + 1, -1)  # the last one stands for absent tokens
@@ -264,7 +266,7 @@ def _around(
 def _values(
     latents: Latents, row: Int[np.ndarray, "n window"], feature: Int[np.ndarray, " n"]
 ) -> Float[np.ndarray, "n window"]:
-    """The latents of features on rows, 0 on row −1."""
+    """The latent of a feature on each row of its window; 0 on row −1, which is no token."""
     index = latents.indices.cpu().numpy()
     asked = np.zeros(latents.d_sae, dtype=bool)
     asked[feature] = True

@@ -1,4 +1,4 @@
-"""What moved between two models, feature by feature."""
+"""Which features of an SAE changed between two models, and how."""
 
 from __future__ import annotations
 
@@ -53,19 +53,19 @@ class FeatureShift:
         self.options = given
 
     def start(self, inputs: Inputs) -> State:
-        """No sum yet."""
+        """An empty state: every sum is zero."""
         return {}
 
     def update(self, state: State, batch: Batch) -> State:
-        """Adds the batch to the sums."""
+        """Adds a batch to the sums."""
         return sums.added(state, batch, self.options.sae)
 
     def merge(self, left: State, right: State) -> State:
-        """The sums of both."""
+        """Adds the sums of two states that saw different documents."""
         return plus(left, right)
 
     def finish(self, state: State, inputs: Inputs) -> Outcome:
-        """The records, the table and the arrays."""
+        """Makes the records, the table and the arrays from the sums."""
         features = len(state["left"]) if "left" in state else width(inputs, self.options.sae)
         found = sums.shift(state, features)
         kinds = kinds_of(found, self.options)
@@ -147,7 +147,7 @@ class FeatureShift:
 
 
 def kinds_of(found: Shift, given: Options) -> dict[str, Bool[np.ndarray, " d_sae"]]:
-    """For each kind, the features that changed in this way."""
+    """For each of `KINDS`, whether each feature changed in this way."""
     left, right = _present(found, given)
     absent = [share < given.epsilon for share in found.frequency]
     where_active = [

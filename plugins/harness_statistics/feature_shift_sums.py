@@ -1,4 +1,4 @@
-"""Per-feature sums of both sides of a pair, and between documents: what a shift is made from."""
+"""Sums of each feature over both sides of a pair, and what follows from them: means and SEs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ROUNDING = 1e-14
 
 @dataclass(frozen=True)
 class Shift:
-    """What the sums say of each of d_sae features. Means are over all tokens, zeros included."""
+    """Means, counts and standard errors of each feature. Means include the tokens with z = 0."""
 
     tokens: int
     documents: int
@@ -40,7 +40,7 @@ class Shift:
 
 
 def added(state: State, batch: Batch, sae: str) -> State:
-    """A new state with a batch added. Every entry is a sum; what is absent is zero.
+    """A new state: the old one plus a batch. Every entry is a sum; an absent entry is zero.
 
     `left`, `right`: Σ_t z (float64 `[d_sae]`); `active_left`, `active_right`: tokens with z ≠ 0
     (int64 `[d_sae]`); with D_d = Σ_{t∈d} (z_right − z_left) and n_d tokens of document d:
@@ -94,7 +94,7 @@ def shift(state: State, d_sae: int) -> Shift:
 
 
 def count(state: State, name: str) -> int:
-    """An entry that counts something; 0 where it is absent."""
+    """A count of the state, such as `tokens`; 0 where it is absent."""
     return int(state[name][0]) if name in state else 0
 
 

@@ -32,8 +32,9 @@ class LatentMoments:
     Of a view by itself, only the left ones. Tokens are those that passed the stream's filters.
     Documents fall into groups by the hash of their id, so that an analysis can leave out one group
     at a time; with `groups = 0` there is one. A change is subtracted token by token, so identical
-    sides give exactly 0. Nothing was measured: `tokens` is 0 and the sums are absent. There are no
-    records; the analysis `sts` makes them. Source: SAE as a Crystal Ball, section 4.1.
+    sides give exactly 0. Without a measured token `tokens` is 0 and the sums are absent. The
+    statistic makes no records; the analysis `sts` makes them from the arrays.
+    Source: SAE as a Crystal Ball, section 4.1.
     """
 
     def __init__(self, given: Options) -> None:
@@ -42,11 +43,11 @@ class LatentMoments:
         self._raw = None if given.raw is None else parse_site(given.raw)
 
     def start(self, inputs: Inputs) -> State:
-        """No token yet."""
+        """An empty state: every sum is zero."""
         return {name: np.zeros(self._groups, np.int64) for name in ("tokens", "documents")}
 
     def update(self, state: State, batch: Batch) -> State:
-        """Adds the batch's sums."""
+        """Adds the sums of a batch, group by group."""
         if not len(batch.selected):
             return state
         document = batch.document.index_select(0, batch.selected).cpu().numpy()
@@ -76,11 +77,11 @@ class LatentMoments:
         return plus(state, terms)
 
     def merge(self, left: State, right: State) -> State:
-        """The sums of both."""
+        """Adds the sums of two states that saw different documents."""
         return plus(left, right)
 
     def finish(self, state: State, inputs: Inputs) -> Outcome:
-        """The sums, as arrays."""
+        """Gives the sums as arrays, for analyses to read."""
         return Outcome(arrays=dict(state))
 
     def _activations(self, side: Side, batch: Batch) -> Float[Tensor, "selected d"]:

@@ -44,19 +44,19 @@ class PcFeatureCosine:
         self.site = parse_site(given.site)
 
     def start(self, inputs: Inputs) -> State:
-        """Nothing: no activation is read."""
+        """Does nothing: the statistic reads no activations."""
         return {}
 
     def update(self, state: State, batch: Batch) -> State:
-        """Nothing: no activation is read."""
+        """Does nothing: the statistic reads no activations."""
         return state
 
     def merge(self, left: State, right: State) -> State:
-        """Nothing: no activation is read."""
+        """Does nothing: the statistic reads no activations."""
         return {}
 
     def finish(self, state: State, inputs: Inputs) -> Outcome:
-        """Records and the table."""
+        """Compares the components with every SAE; makes the records and the table."""
         name = self.options.pcs
         found = components(inputs, name, self.site, "it is compared")
         saes = [sae for sae in self.options.saes if sae in inputs.saes]

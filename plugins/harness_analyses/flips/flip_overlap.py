@@ -37,7 +37,7 @@ class FlipOverlap:
         self.options = given
 
     def run(self, findings: Findings) -> Outcome:
-        """Records and a table of every two pairs that share an SAE and a site."""
+        """Compares every two pairs that share an SAE and a site: records and a table."""
         found = kept(findings, self.options.statistics, self.options.condition)
         places: dict[tuple[str, str], dict[Key, Kept]] = {}
         pairs = self.options.pairs or tuple(dict.fromkeys(key.pair for key in found))

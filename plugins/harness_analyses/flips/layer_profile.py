@@ -22,7 +22,7 @@ from harness_statistics.records import drawn
 
 @dataclass(frozen=True)
 class _Profile:
-    """The layers of one pair, with every draw of documents."""
+    """The flips of one pair at every layer, under every draw of documents."""
 
     keys: tuple[Key, ...]
     layers: Float[np.ndarray, " layers"]
@@ -33,13 +33,13 @@ class _Profile:
 
     @property
     def shares(self) -> Float[np.ndarray, "layers draws"]:
-        """Flips of each layer over those of all; NaN where nothing flips."""
+        """share_l = F_l / Σ F; NaN where nothing flips."""
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.asarray(self.rates / self.rates.sum(0))
 
     @property
     def centre(self) -> Float[np.ndarray, " draws"]:
-        """The centre of mass, in blocks."""
+        """Σ_l share_l · l, in blocks."""
         return np.asarray(self.layers @ self.shares)
 
     @property
@@ -74,7 +74,7 @@ class LayerProfile:
         self.options = given
 
     def run(self, findings: Findings) -> Outcome:
-        """The records, and a table of the layers."""
+        """Makes the profile of every pair, and the difference of the group from the others."""
         found = kept(findings, self.options.statistics, self.options.condition)
         pairs: dict[str, dict[Key, Kept]] = {}
         for key, values in found.items():
@@ -118,7 +118,7 @@ class LayerProfile:
         yield _record("layer_profile.centre@1", "blocks", profile.centre, profile, axes)
 
     def _difference(self, profiles: Mapping[str, _Profile]) -> Record:
-        """Mean centre of the group minus that of the others, draw by draw."""
+        """Mean centre of the group minus mean centre of the others, draw by draw."""
         group = [profiles[pair] for pair in self.options.group if pair in profiles]
         against = self.options.against or [p for p in profiles if p not in self.options.group]
         others = [profiles[pair] for pair in against if pair in profiles]

@@ -21,15 +21,15 @@ _ENTRIES = ("pair", "statistic", "direction")
 
 @dataclass(frozen=True)
 class _Series:
-    """One number at every pair that has it, in the order of the way."""
+    """One number at every pair that has it, in the order of `pairs`."""
 
     points: tuple[Record, ...]
     axes: dict[str, Any]
-    """What all points have in common."""
+    """The axes that all points share."""
 
     @property
     def label(self) -> str:
-        """`site=resid_post.3,sae=mid`."""
+        """The axes as text: `sae=mid,site=resid_post.3`."""
         return ",".join(f"{name}={value}" for name, value in sorted(self.axes.items()))
 
     @property
@@ -41,8 +41,8 @@ class _Series:
 class Trajectory:
     """Follows records along `pairs`, which differ in one axis such as `checkpoint`.
 
-    A series is what has the same id, options and axes but `pair`, that axis, and the entry of the
-    task that measured it. For each:
+    A series is the records with the same id, options and axes, whatever `pair`, that axis, and
+    the entry of the task that measured them. For each series:
     `trajectory.change@1`, the last value minus the first, in the record's unit; and
     `trajectory.trend@1`, Spearman's ρ of the values with their order, in [−1, 1]. The axis `of`
     names the record. Table `points`: every value with its interval. A number that only one pair
@@ -56,7 +56,7 @@ class Trajectory:
         self.options = given
 
     def run(self, findings: Findings) -> Outcome:
-        """Records and the table of points."""
+        """Follows every series; makes its two records and the table of points."""
         series = list(self._series(findings.records))
         rows = [row for one in series for row in self._rows(one)]
         records = [record for one in series for record in _records(one)]

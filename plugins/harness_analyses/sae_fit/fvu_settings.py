@@ -1,4 +1,4 @@
-"""What other text and another model cost an SAE."""
+"""How much worse an SAE gets on other text and in another model."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DEGRADATION, RELATIVE = "fvu.degradation@1", "fvu.degradation_relative@1"
 
 @dataclass(frozen=True)
 class _Step:
-    """From one setting to another."""
+    """A comparison of two settings."""
 
     name: str
     start: str
@@ -33,7 +33,7 @@ _STEPS = (
 
 
 class FvuSettings:
-    """Tells how much worse an SAE gets on other text, in another model, and in both.
+    """Computes how much worse an SAE gets on other text, in another model, and in both.
 
     From the records of `fvu`, for every site and SAE (and category) in three settings: the SAE's
     own model on its own text (B-LLM + B-Data), the same model on other text (B-LLM + C-Data), the
@@ -61,7 +61,7 @@ class FvuSettings:
         self.options = options
 
     def run(self, findings: Findings) -> Outcome:
-        """Records and the table."""
+        """Finds the FVUs of every setting; makes the degradation of every step, and the table."""
         settings, ceiling = ("base", "other_data", "other_model"), self.options.ceiling
         found = {name: self._measured(findings.records, name) for name in settings}
         keys = list(dict.fromkeys(key for records in found.values() for key in records))
@@ -139,7 +139,7 @@ class FvuSettings:
 
 
 def _interval(start: Record, end: Record) -> tuple[tuple[float, float] | None, str | None]:
-    """Of a difference of two estimates, from the intervals of both."""
+    """The interval of end − start from the intervals of both (MOVER), or why there is none."""
     for record in (start, end):
         if record.ci is None:
             return None, f"an FVU that it is made of has none: {record.ci_why}"

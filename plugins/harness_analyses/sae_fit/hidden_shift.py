@@ -51,7 +51,7 @@ class HiddenShift:
         self.options = options
 
     def run(self, findings: Findings) -> Outcome:
-        """Records and the table of verdicts."""
+        """Decides for every target that has an overlap; makes the records and the table."""
         targets = list(self._targets(findings.records))
         if not targets:
             why = "no latent_overlap.topk was measured on all tokens of a pair"
@@ -128,7 +128,7 @@ class HiddenShift:
         }
 
     def _firm(self, target: _Target) -> bool | None:
-        """Whether no end of an interval changes what was found; None without intervals."""
+        """Whether every value inside both intervals gives the same answer; None without them."""
         limits = ((target.cosine, self.options.cosine), (target.overlap, self.options.overlap))
         sides = []
         for record, limit in limits:
@@ -156,7 +156,7 @@ def _differ(records: Sequence[Record]) -> bool:
 
 
 def _where(axes: Mapping[str, Any]) -> str:
-    """A block's output is what people call a layer; other sites go by their names."""
+    """The place in words: `layer 3` for a block's output, other sites by their names."""
     text = str(axes.get("site"))
     try:
         site = parse_site(text)

@@ -1,4 +1,4 @@
-"""What fine-tuning did to the accuracy of each domain, with intervals over shared questions."""
+"""The change of the accuracy of each domain, with intervals over shared questions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ACCURACY = "accuracy@"
 
 @dataclass(frozen=True)
 class Change:
-    """One domain before and after."""
+    """The accuracy of one domain before and after fine-tuning."""
 
     domain: str
     before: float
@@ -34,7 +34,7 @@ class Change:
 
 
 def key(domain: str) -> str:
-    """A domain's name as it is compared: `computer science` is `computer_science`."""
+    """A domain's name as it is compared: `Computer science` becomes `computer_science`."""
     return "_".join(domain.strip().lower().split())
 
 

@@ -1,4 +1,4 @@
-"""How two numbers of the same domains go together: pure functions."""
+"""Correlations of two numbers of the same domains, with p and intervals: pure functions."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ class MixtureAdvice:
         self.options = given
 
     def run(self, findings: Findings) -> Outcome:
-        """Records and the ranked table, for each variant of the forecast."""
+        """Makes the shares and the ranked table, for each variant of the forecast."""
         given = self.options
         made = forecasts(findings.records, given.sts)
         variants = [(dict(at), its) for (name, at), its in made.items() if name == given.forecast]

@@ -30,12 +30,12 @@ class Moments:
 
     @property
     def n(self) -> int:
-        """Tokens."""
+        """The number of tokens."""
         return int(self.tokens.sum())
 
     @property
     def clusters(self) -> int:
-        """Documents."""
+        """The number of documents."""
         return int(self.documents.sum())
 
     def mean(self, name: str) -> Float[np.ndarray, " d"]:
@@ -45,12 +45,12 @@ class Moments:
         return mean
 
     def take(self, dimensions: Int[np.ndarray, " m"]) -> Moments:
-        """The same of some dimensions."""
+        """The moments of some dimensions."""
         sums = {name: array[:, dimensions] for name, array in self.sums.items()}
         return Moments(self.tokens, self.documents, sums)
 
     def without(self, group: int) -> Moments:
-        """The same without one group of documents."""
+        """The moments without one group of documents."""
         sums = {name: np.delete(array, group, axis=0) for name, array in self.sums.items()}
         return Moments(np.delete(self.tokens, group), np.delete(self.documents, group), sums)
 
@@ -82,7 +82,7 @@ def jackknife(
 
 @dataclass(frozen=True)
 class Variant:
-    """What one variant of a statistic's sweep kept."""
+    """The arrays of one variant of a statistic's sweep."""
 
     axes: Axes
     whole: Arrays

@@ -13,7 +13,7 @@ FEWEST = 5
 def predictions(
     features: Float[np.ndarray, "n d"], target: Float[np.ndarray, " n"]
 ) -> Float[np.ndarray, " n"]:
-    """What the features of each domain add to the mean of all others, as those others teach.
+    """Predicts each domain by a ridge regression fitted on the others, less the others' mean.
 
     Features are centred on those others; the penalty is the one of a grid with the smallest
     leave-one-out error among them. The mean itself is left out: it is the lower the higher the

@@ -54,7 +54,7 @@ class Sts:
         self.options = given
 
     def run(self, findings: Findings) -> Outcome:
-        """Records and the table of dimensions, for each variant of the statistics' sweep."""
+        """Makes the records and the table of dimensions, for each variant of the sweep."""
         kept: dict[str, list[Variant]] = {}
         for key in ("shift", "domains", "tuned", "tuned_domains"):
             name = getattr(self.options, key)

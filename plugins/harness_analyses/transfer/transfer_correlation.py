@@ -42,7 +42,7 @@ class _Forecast:
 
 
 class TransferCorrelation:
-    """Holds the forecasts of an `sts` against |after − before| of the accuracy, in points.
+    """Correlates the forecasts of an `sts` with |after − before| of the accuracy, in points.
 
     | record | what |
     |---|---|
@@ -65,7 +65,7 @@ class TransferCorrelation:
         self.options = given
 
     def run(self, findings: Findings) -> Outcome:
-        """Records and tables."""
+        """Measures the changes, correlates every forecast with them; makes records and tables."""
         given = self.options
         measured = changes(findings, given.before, given.after, given.evaluator)
         every = [

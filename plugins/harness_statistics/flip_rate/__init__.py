@@ -1,1 +1,1 @@
-"""Counts the features that an injected component switches on or off."""
+"""The statistic `flip_rate`: latents that a fine-tune, or an injection, turns on and off."""

@@ -17,7 +17,7 @@ _PARTS = ("before", "after", "kept")
 
 
 def above(latents: Latents, tau: float) -> Latents:
-    """The latents with |z| > τ: with τ = 0 all of them."""
+    """The latents with |z| > τ; all of them where τ = 0."""
     if tau == 0:
         return latents
     inside = latents.values.abs() > tau
@@ -75,7 +75,7 @@ class Counter:
         self._drawn = {part: f"{sae}/drawn_{part}" for part in _PARTS}
 
     def start(self, d_sae: int, conditions: int, draws: int) -> State:
-        """Nothing counted yet."""
+        """Counts of zero, for so many conditions and draws of documents."""
         shapes = {"before": (), "after": (conditions,), "kept": (conditions,)}
         state: State = {}
         for part, shape in shapes.items():

@@ -27,7 +27,7 @@ _PIECE = 2**22
 
 
 class FlipRate:
-    """Counts the latents whose being on differs between h_b and h′, token by token.
+    """Counts, token by token, the latents that are on for one of h_b and h′ and off for the other.
 
     A latent is on where |z| > τ. h_b: the left activations; h′ by `injection`:
 
@@ -49,9 +49,9 @@ class FlipRate:
     | `flips.off_on@1`, `flips.on_off@1` | how many turn on, and off | counts |
     | `flip_rate.over_random@1` | flips under `pcs` over the mean under `random` | [0, ∞) |
 
-    support_j: tokens on which latent j is on before or after. Random draws have the two rates per
-    token and per latent. Intervals by a bootstrap over
-    documents, paired within a ratio. Null of `none`: 0 for identical models.
+    support_j: tokens on which latent j is on before or after. Records of a random draw are the
+    first and the fourth only. Intervals are a bootstrap over documents; both counts of a ratio use
+    the same draws. Null of `none`: 0 for identical models.
     Table `features`: the latents with most flips between the two models. Arrays, by
     `<pair>/<sae>/<site>/<condition>/<what>`: see `flip_rate.arrays`.
     Undefined: without tokens; injections where `pcs` is undefined or has fewer than k vectors;
@@ -66,7 +66,7 @@ class FlipRate:
         self.site = parse_site(given.site)
 
     def start(self, inputs: Inputs) -> State:
-        """No token yet; the components to inject, so that nothing else is needed to go on."""
+        """Counts of zero, and the components, so that a pass can resume from the state alone."""
         vectors = self._vectors(inputs)
         ran = conditions(self.options, len(vectors))
         state: State = {
@@ -87,7 +87,7 @@ class FlipRate:
         return state
 
     def update(self, state: State, batch: Batch) -> State:
-        """The state after one more batch; a batch without tokens changes nothing."""
+        """Adds the flips of a batch under every condition; a batch without tokens adds none."""
         if not len(batch.selected):
             return state
         right = batch.right
@@ -119,7 +119,7 @@ class FlipRate:
         return counts
 
     def merge(self, left: State, right: State) -> State:
-        """One state from two that saw different documents."""
+        """Adds the counts of two states that saw different documents."""
         if any(not np.array_equal(left[name], right[name]) for name in _SHARED):
             raise ValueError("two states with different components or seeds do not merge")
         return {
@@ -127,7 +127,7 @@ class FlipRate:
         }
 
     def finish(self, state: State, inputs: Inputs) -> Outcome:
-        """Records, the table of features, and the arrays."""
+        """Makes the records, the table of features and the arrays from the counts."""
         direction = None if self.options.pcs is None else inputs.directions.get(self.options.pcs)
         why = direction.reason if isinstance(direction, Undefined) else None
         return outcome(self.options, state, self._saes(inputs), self._conditions(state), why)
@@ -135,7 +135,7 @@ class FlipRate:
     # ── What is injected ──
 
     def _pieces(self, state: State, batch: Batch) -> Iterator[Int[Tensor, " rows"]]:
-        """Places among the selected tokens, some at a time; none where nothing is injected."""
+        """Splits the selected tokens into pieces that fit in memory; none without components."""
         if not len(state["vectors"]):
             return
         step = max(1, _PIECE // state["vectors"].shape[1])
@@ -145,7 +145,7 @@ class FlipRate:
     def _edited(
         self, state: State, batch: Batch, rows: Int[Tensor, " rows"]
     ) -> Iterator[tuple[Condition, Float[Tensor, "rows d"]]]:
-        """Each injection with the activations of some tokens after it."""
+        """Each injection, and the activations of some tokens with it added."""
         x, tuned = self._both(state, batch, rows)
         delta = injections.wide(tuned) - injections.wide(x)
         raw = torch.from_numpy(state["vectors"]).to(delta)
@@ -169,7 +169,7 @@ class FlipRate:
     def _both(
         self, state: State, batch: Batch, rows: Int[Tensor, " rows"]
     ) -> tuple[Float[Tensor, "rows d"], Float[Tensor, "rows d"]]:
-        """Left and right activations of some tokens, as wide as the components."""
+        """Left and right activations of some tokens; ModelError where their widths differ."""
         assert batch.right is not None
         left, right = (side.x(self.site) for side in (batch.left, batch.right))
         widths = left.shape[1], right.shape[1], state["vectors"].shape[1]

@@ -1,4 +1,4 @@
-"""Activations with something added to them: along components, the same everywhere, or random."""
+"""The conditions under which flips are counted, and the vectors that they add."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from harness_statistics.flip_rate.options import FlipRateOptions
 
 @dataclass(frozen=True)
 class Condition:
-    """What the left activations become before they are encoded again."""
+    """One h′ of the statistic: the right activations, or the left ones with something added."""
 
     injection: str
     """`none` takes the right ones; the others are injections into the left ones."""
@@ -66,7 +66,7 @@ def plus(x: Float[Tensor, "tokens d"], added: Float[Tensor, "*tokens d"]) -> Ten
 
 
 def wide(x: Tensor) -> Tensor:
-    """The same in float64; in float32 where the device has no other (Apple's)."""
+    """x in float64; in float32 on Apple's GPU, which has no float64."""
     return x.detach().to(torch.float32 if x.device.type == "mps" else torch.float64)
 
 

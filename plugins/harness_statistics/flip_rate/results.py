@@ -1,4 +1,4 @@
-"""From counts of flips to records, a table and arrays."""
+"""Makes records, a table and arrays from the counts of a whole pass."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ class _Measured:
             }
 
     def arrays(self, one: Condition) -> dict[str, np.ndarray]:
-        """What analyses read of a condition."""
+        """The arrays of a condition, for analyses to read."""
         flips, given = self._by_feature(one), self.given
         draws, documents = self._by_draw(one).flips, self.state["clusters"]
         kept = Kept(flips.before, flips.off_on, flips.on_off, draws, self.tokens, documents)
