@@ -9,7 +9,8 @@ answer what any reader asks of records, without knowing what a task calls its pa
 - sweeps and draws: `sweep_axis`, then `group_series`
 - experiments: `records_by_experiment`, `experiment_scores`, `score_name`, `measured_on`, and
   `headline_tables`, the tables at the top of the report
-- sites: `records_by_pair`, `sites_by_depth`, `block_site`, `site_tables`
+- sites: `records_by_pair`, `sites_by_depth`, `block_site`, `site_tables`; `PLACE_AXES` are the
+  axes that say where a number was measured
 - text: `format_number`, `format_estimate`, `format_draws`
 - tables: `conclusions`, the sentences that analyses wrote; `COMPLETIONS`, the name of the table of
   completions

@@ -9,12 +9,15 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.contract import Arrays, Axes, Direction, Found, Record
 from harness.contract.results import Results, record_fields
 from harness.results.tables import COMPLETIONS
 from harness.store.files import whole, write_text
+
+if TYPE_CHECKING:
+    import numpy as np
 
 SCHEMA = 1
 """The version of the form of `results.json`."""
@@ -88,39 +91,41 @@ def _write_table(file: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 def write_directions(folder: Path, found: Mapping[str, Sequence[Found]]) -> None:
     """Writes every defined direction as safetensors, with how it was found as metadata."""
-    import numpy as np
-    from safetensors.numpy import save_file
-
     for name, variants in found.items():
         for variant in variants:
             direction = variant.direction
             if not isinstance(direction, Direction):
                 continue
-            file = folder / "directions" / f"{_file_name(name, variant.axes)}.safetensors"
             metadata = {
                 "site": str(direction.site),
                 "sae": direction.sae or "",
                 "features": json.dumps(direction.features),
                 "weights": json.dumps(direction.weights),
-                "axes": json.dumps(dict(variant.axes)),
             }
-            # safetensors writes the memory as it lies: a view would come out as other numbers.
-            vectors = np.ascontiguousarray(direction.vectors)
-            with whole(file) as partial:
-                save_file({"vectors": vectors}, partial, metadata)
+            vectors = {"vectors": direction.vectors}
+            _write_tensors(folder / "directions", name, variant.axes, vectors, metadata)
 
 
 def write_arrays(folder: Path, arrays: Sequence[Arrays]) -> None:
     """Writes the arrays of statistics as `arrays/<name>.safetensors`, one file a variant."""
+    for one in arrays:
+        _write_tensors(folder / "arrays", one.statistic, one.axes, one.values, {})
+
+
+def _write_tensors(
+    folder: Path,
+    name: str,
+    axes: Axes,
+    values: Mapping[str, np.ndarray],
+    metadata: Mapping[str, str],
+) -> None:
     import numpy as np
     from safetensors.numpy import save_file
 
-    for one in arrays:
-        file = folder / "arrays" / f"{_file_name(one.statistic, one.axes)}.safetensors"
-        # safetensors writes the memory as it lies: a view would come out as other numbers.
-        values = {name: np.asarray(value, order="C") for name, value in one.values.items()}
-        with whole(file) as partial:
-            save_file(values, partial, {"axes": json.dumps(dict(one.axes))})
+    # safetensors writes the memory as it lies: a view would come out as other numbers.
+    tensors = {key: np.asarray(value, order="C") for key, value in values.items()}
+    with whole(folder / f"{_file_name(name, axes)}.safetensors") as partial:
+        save_file(tensors, partial, {**metadata, "axes": json.dumps(dict(axes))})
 
 
 def _file_name(name: str, axes: Axes) -> str:
