@@ -1,8 +1,7 @@
 """The task language: what may stand in a task file, as pydantic models.
 
-Tables that configure a component (`models`, `saes`, `directions`, `metrics`, `evaluators`,
-`intervention`, …) hold the core's own keys, listed here, and beside them the component's options,
-which `harness.task.components` validates with the component's own model.
+Tables that configure a component (`PluginSpec`) hold the core's own keys, listed here, and beside
+them the component's options, which `harness.task.components` validates.
 """
 
 from __future__ import annotations
