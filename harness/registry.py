@@ -191,7 +191,7 @@ def _unmet(point: EntryPoint) -> str:
     """Why this plugin's requirement on us is not met; empty when it is."""
     for text in (point.dist.requires if point.dist else None) or ():
         # Packaging is imported for requirements that look like ours alone.
-        if not re.sub(r"[-_.]+", "-", text.lower()).startswith(DISTRIBUTION):
+        if not normalized(text).startswith(DISTRIBUTION):
             continue
         from packaging.requirements import Requirement
 

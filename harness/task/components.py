@@ -38,8 +38,8 @@ SWEPT: Mapping[Swept, type[PluginSpec]] = {
     "statistics": spec.StatisticSpec,
 }
 """The tables whose entries may be swept."""
-Found = tuple[Owned | None, tuple[Problem, ...]]
-"""A component, or why there is none."""
+Found = Owned | tuple[Problem, ...]
+"""A component, or why there is none; nothing where something else reports it."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,9 @@ def configured_tables(source: Source, registry: Registry) -> dict[str, list[Conf
     """
 
     def each(written: Iterator[Table]) -> list[Configured]:
-        return [_configured(source, registry, table) for table in written]
+        return [
+            _with_options(source, _component(source, registry, table), table) for table in written
+        ]
 
     swept: dict[str, list[Configured]] = {
         part: [*_swept(source, registry, part, core)] for part, core in SWEPT.items()
@@ -126,12 +128,6 @@ def _inside(source: Source, part: str, key: str, core: type[PluginSpec]) -> Iter
             yield Table(core, name, (part, name, key), values.get(key))
 
 
-def _configured(source: Source, registry: Registry, table: Table) -> Configured:
-    """Finds the component that a table configures, and validates its options."""
-    owner, problems = _component(source, registry, table)
-    return _with_options(source, owner, table) if owner else Configured(table, problems)
-
-
 def _swept(
     source: Source, registry: Registry, part: Swept, core: type[PluginSpec]
 ) -> Iterator[Configured]:
@@ -142,10 +138,10 @@ def _swept(
     most = source.values.get("max_arms", TaskSpec.model_fields["max_arms"].default)
     arms = 0
     for table in _entries(source, part, core):
-        owner, problems = _component(source, registry, table)
+        owner = _component(source, registry, table)
         sweep = table.values.get("sweep", {}) if isinstance(table.values, dict) else None
-        if owner is None or not isinstance(sweep, dict):
-            yield Configured(table, problems)
+        if isinstance(owner, tuple) or not isinstance(sweep, dict):
+            yield Configured(table, owner if isinstance(owner, tuple) else ())
             continue
         choices = [many if isinstance(many, list) else [many] for many in sweep.values()]
         arms += math.prod(map(len, choices))
@@ -194,34 +190,34 @@ def preflight_metrics(source: Source, registry: Registry, task: TaskSpec) -> Ite
 
 
 def _without_table(source: Source, registry: Registry, table: Table) -> Configured:
-    owner, problems = _find(source, registry, table.core.kind, table.name, table.at)
-    return _with_options(source, owner, table) if owner else Configured(table, problems)
+    owner = _find(source, registry, table.core.kind, table.name, table.at)
+    return _with_options(source, owner, table)
 
 
 # ── One table ────────────────────────────────────────────────────────────────────────────────────
 
 
 def _component(source: Source, registry: Registry, table: Table) -> Found:
-    """The component that a table names, or that is called like it; None where none is found.
+    """The component that a table names, or that is called like it.
 
     What is no table, and a name that is no text, the validation of the whole task reports.
     """
     key, values = table.core.key, table.values
     if not isinstance(values, dict):
-        return None, ()
+        return ()
     if table.core is spec.SaeSpec and key not in values:
         return _claiming_format(source, registry, table)
     name = values.get(key, table.core.model_fields[key].get_default() or table.name)
     if not isinstance(name, str):
-        return None, ()
+        return ()
     return _find(source, registry, table.core.kind, name, (*table.at, key))
 
 
 def _find(source: Source, registry: Registry, kind: Kind, name: str, at: KeyParts) -> Found:
     try:
-        return registry.find(kind, name), ()
+        return registry.find(kind, name)
     except PluginError as error:
-        return None, (source.problem(at, str(error)),)
+        return (source.problem(at, str(error)),)
 
 
 def _claiming_format(source: Source, registry: Registry, table: Table) -> Found:
@@ -229,21 +225,22 @@ def _claiming_format(source: Source, registry: Registry, table: Table) -> Found:
     path, formats = table.values.get("path"), registry.of("sae_format")
     names = ", ".join(map(str, formats))
     if not isinstance(path, str):
-        what = f"is missing. Allowed: {names}."
-        return None, (source.problem((*table.at, "format"), what),)
+        return (source.problem((*table.at, "format"), f"is missing. Allowed: {names}."),)
     local = locate(path, (*table.at, "path"), source, hub=True)
     if isinstance(local, Problem):
-        return None, (local,)
+        return (local,)
     claims = [one for one in formats if one.options().claims(local)]  # type: ignore[attr-defined]
     if len(claims) == 1:
-        return claims[0], ()
+        return claims[0]
     who = " and ".join(map(str, claims)) or "no format"
     what = f"{who} claims {path!r}. Say which it is: format = one of {names}."
-    return None, (source.problem(table.at, what),)
+    return (source.problem(table.at, what),)
 
 
-def _with_options(source: Source, owner: Owned, table: Table) -> Configured:
+def _with_options(source: Source, owner: Found, table: Table) -> Configured:
     """A table with the options of its component, which stand beside the core's own keys."""
+    if isinstance(owner, tuple):
+        return Configured(table, owner)
     try:
         model = owner.options()
     except PluginError as error:

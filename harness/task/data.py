@@ -7,7 +7,7 @@ import hashlib
 import json
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
@@ -123,9 +123,8 @@ def _read_rows(name: str, file: Path, reader: Callable[[Path], Iterator[Row]]) -
             raise DataError(f"data.{name}: {file} is empty.")
         yield from reader(file)
     except (OSError, ValueError, RecursionError, csv.Error) as error:
-        if isinstance(error, OSError) and error.strerror:
-            raise DataError(f"data.{name}: {file} cannot be read: {error.strerror}.") from error
-        raise DataError(f"data.{name}: {file} cannot be read: {error}.") from error
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"data.{name}: {file} cannot be read: {reason}.") from error
 
 
 def _jsonl(file: Path) -> Iterator[Row]:
@@ -175,17 +174,10 @@ def _parquet(file: Path) -> Iterator[Row]:
 
 def _txt(file: Path) -> Iterator[Row]:
     """Plain text: paragraphs, separated by empty lines."""
-    paragraph = ""
     with file.open(encoding="utf-8") as lines:
-        for line in lines:
-            if line == "\n":
-                if paragraph.strip():
-                    yield {"text": paragraph.strip()}
-                paragraph = ""
-            else:
-                paragraph += line
-    if paragraph.strip():
-        yield {"text": paragraph.strip()}
+        for _, paragraph in groupby(lines, key=lambda line: line == "\n"):
+            if text := "".join(paragraph).strip():
+                yield {"text": text}
 
 
 _READERS = {".jsonl": _jsonl, ".json": _json, ".csv": _csv, ".parquet": _parquet, ".txt": _txt}

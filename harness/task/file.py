@@ -12,6 +12,8 @@ from typing import Any
 from harness.errors import Problem, TaskError, UsageError, listed, suggestion
 
 KeyPath = tuple[str, ...]
+Parts = tuple[str | int, ...]
+"""A path inside a task, through tables and lists."""
 COMMAND_LINE = "--set"
 DEEPEST = 32
 """Levels of tables and lists in each other; nothing that is meant needs ten."""
@@ -148,21 +150,21 @@ def _parent(base: object, file: Path, origin: Origin) -> Path:
     raise TaskError([Problem(f"{origin}: extends", what)])
 
 
-def _too_deep(values: Mapping[str, Any]) -> list[tuple[str | int, ...]]:
-    """Where tables or lists are nested too deeply.
+def leaves(value: Any, at: Parts = ()) -> Iterator[tuple[Parts, Any]]:
+    """Every value that is neither a table nor a list, with the path at which it stands.
 
-    It does not recurse, since a dotted key may be of any length.
+    Nothing below `DEEPEST` levels is gone into: what stands there is a leaf, whatever it is.
     """
-    found: list[tuple[str | int, ...]] = []
-    waiting: list[tuple[tuple[str | int, ...], Any]] = [((), values)]
-    while waiting:
-        path, value = waiting.pop()
-        if len(path) > DEEPEST:
-            found.append(path[:3])
-        elif isinstance(value, (dict, list)):
-            pairs = value.items() if isinstance(value, dict) else enumerate(value)
-            waiting += [((*path, key), inner) for key, inner in pairs]
-    return found
+    if len(at) > DEEPEST or not isinstance(value, (dict, list)):
+        yield at, value
+        return
+    for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+        yield from leaves(inner, (*at, key))
+
+
+def _too_deep(values: Mapping[str, Any]) -> list[Parts]:
+    """Where tables or lists are nested too deeply."""
+    return [at[:3] for at, _ in leaves(values) if len(at) > DEEPEST]
 
 
 def _merge(

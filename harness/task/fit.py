@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Literal
 
@@ -36,8 +37,7 @@ def _misfits(task: Task) -> Iterator[Misfit]:
         return  # reported by _saes; everything below needs the sites of SAEs
     yield from _pairs(task)
     yield from _metrics(task)
-    yield from _directions(task)
-    yield from _statistics(task)
+    yield from _reductions(task)
     yield from _experiments(task)
 
 
@@ -188,38 +188,29 @@ def _models(task: Task, views: Iterable[str | None]) -> list[str]:
 # ── Directions and statistics ────────────────────────────────────────────────────────────────────
 
 
-def _directions(task: Task) -> Iterator[Misfit]:
-    needs: dict[str, list[str]] = {}
-    for name, instances in task.directions.items():
-        at = ("directions", name)
-        if name == NO_EDIT:
+def _reductions(task: Task) -> Iterator[Misfit]:
+    needs: dict[KeyParts, list[KeyParts]] = {}
+    for instances in [*task.directions.values(), *task.statistics.values()]:
+        at = table, name = instances[0].table, instances[0].entry
+        if at == ("directions", NO_EDIT):
             yield at, "is the name of the arm without a direction. Rename it."
-        yield from _sweep(task, "directions", name)
-        reads, refused = _reads_of(task, instances, at)
-        for one in reads:
-            yield from _reads(task, one, at)
-        yield from refused
-        needed = [other for one in reads for other in (*one.start, *one.finish)]
-        needs[name] = list(dict.fromkeys(needed))
-        for other in needs[name]:
-            if not all(_offers_one(task, other, instance) for instance in instances):
-                yield at, _several(task, other, name)
-    if circle := _circle(needs):
-        yield ("directions", circle[0]), f"needs itself: {' → '.join(circle)}."
-
-
-def _statistics(task: Task) -> Iterator[Misfit]:
-    for name, instances in task.statistics.items():
-        at = ("statistics", name)
-        yield from _sweep(task, "statistics", name)
-        reads, refused = _reads_of(task, instances, at)
-        for instance, one in zip(instances, reads, strict=False):
-            yield from _reads(task, one, at)
-            for other in (*one.start, *one.finish):
-                if not _offers_one(task, other, instance):
-                    yield at, _several(task, other, name)
-                    break
-        yield from refused
+        yield from _sweep(task, table, name)
+        needs[at] = []
+        for instance in instances:
+            try:
+                reads = instance.options.reads(task)
+            except TaskError as error:
+                yield from (((*at, one.where), one.what) for one in error.problems)
+                break
+            yield from _reads(task, reads, at)
+            for other in (*reads.start, *reads.finish):
+                needs[at].append(("directions", other))
+                yield from _one_of(task, other, instance)
+    try:
+        TopologicalSorter(needs).prepare()
+    except CycleError as error:
+        names = [name for _, name in reversed(error.args[1])]
+        yield ("directions", names[0]), f"needs itself: {' → '.join(names)}."
 
 
 def _sweep(task: Task, table: Literal["directions", "statistics"], name: str) -> Iterator[Misfit]:
@@ -230,19 +221,6 @@ def _sweep(task: Task, table: Literal["directions", "statistics"], name: str) ->
             yield at, f"{key} is no option of the method: it cannot be swept."
         if len({repr(value) for value in values}) < len(values):
             yield at, f"has a value twice: one of the {table} twice."
-
-
-def _reads_of(
-    task: Task, instances: Iterable[Instance], at: KeyParts
-) -> tuple[list[Reads], list[Misfit]]:
-    """What each instance reads, up to the first one whose options refuse the task, and why."""
-    reads: list[Reads] = []
-    for instance in instances:
-        try:
-            reads.append(instance.options.reads(task))
-        except TaskError as error:
-            return reads, [((*at, one.where), one.what) for one in error.problems]
-    return reads, []
 
 
 def _reads(task: Task, reads: Reads, at: KeyParts) -> Iterator[Misfit]:
@@ -257,32 +235,15 @@ def _reads(task: Task, reads: Reads, at: KeyParts) -> Iterator[Misfit]:
             yield from _width(task, sae, model, at)
 
 
-def _offers_one(task: Task, direction: str, instance: Instance) -> bool:
-    """Whether it is clear which variant of a direction is meant: the only one, or one by axes."""
+def _one_of(task: Task, direction: str, instance: Instance) -> Iterator[Misfit]:
+    """Where it is not clear which variant of a direction an instance needs."""
     variants = [v for one in task.directions.get(direction, ()) for v in one.variants()]
-    return len(variants) <= 1 or variants.count(instance.axes) == 1
-
-
-def _several(task: Task, direction: str, name: str) -> str:
-    count = sum(len(one.variants()) for one in task.directions[direction])
-    return (
-        f"{direction} is {count} directions (a sweep, or several draws), and {name} needs one. "
-        "Use a direction without a sweep, or the same sweep."
-    )
-
-
-def _circle(needs: Mapping[str, Sequence[str]]) -> list[str]:
-    """A chain of names that leads back to its start, if there is one."""
-
-    def walk(name: str, chain: list[str]) -> list[str]:
-        if name in chain:
-            return [*chain[chain.index(name) :], name]
-        for other in sorted(needs.get(name, ())):
-            if found := walk(other, [*chain, name]):
-                return found
-        return []
-
-    return next((found for name in needs if (found := walk(name, []))), [])
+    if len(variants) > 1 and variants.count(instance.axes) != 1:
+        yield (
+            (instance.table, instance.entry),
+            f"{direction} is {len(variants)} directions (a sweep, or several draws), and "
+            f"{instance.entry} needs one. Use a direction without a sweep, or the same sweep.",
+        )
 
 
 # ── Experiments ──────────────────────────────────────────────────────────────────────────────────

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.registry import Registry, discover
-from harness.task.file import find_task, overridden, read_source
+from harness.task.file import find_task, overridden, read_source, tables
 from harness.task.resolve import resolve
 from harness.task.task import Task
 
@@ -36,21 +36,20 @@ def load_for_command(
     """
     file = find_task(name)
     source = read_source(file, overrides)
-    if more := [*_limited(source.values, limit), *_on_all_models(source.values, models or {})]:
+    more = [
+        *_everywhere(source.values, "data", {"at_most": limit}),
+        *_everywhere(source.values, "models", models or {}),
+    ]
+    if more:
         source = read_source(file, [*overrides, *more])
     return resolve(source, registry)
 
 
-def _limited(values: Mapping[str, Any], limit: int | None) -> Iterator[str]:
-    """The overrides that cap the rows of every data set of a task."""
-    data = values.get("data")
-    if limit is not None and isinstance(data, dict):
-        yield from (f'data."{name}".at_most={limit}' for name in data)
-
-
-def _on_all_models(values: Mapping[str, Any], keys: Mapping[str, str | None]) -> Iterator[str]:
-    """The overrides that give every model of a task the same values of some keys."""
-    models = values.get("models")
+def _everywhere(
+    values: Mapping[str, Any], table: str, keys: Mapping[str, str | int | None]
+) -> Iterator[str]:
+    """The overrides that give every entry of a table the same values of some keys."""
     for key, value in keys.items():
-        if value is not None and isinstance(models, dict):
-            yield from (f'models."{name}".{key}="{value}"' for name in models)
+        if value is not None:
+            shown = f'"{value}"' if isinstance(value, str) else value
+            yield from (f'{table}."{name}".{key}={shown}' for name, _ in tables(values, table))

@@ -88,15 +88,6 @@ def _sae(
 
 def _stream(pair: PairSpec) -> Stream:
     """The stream of a pair, called `pair`, with its filters."""
-    return Stream(
-        "pair",
-        pair.left,
-        pair.data,
-        pair.right,
-        where=Where(skip_first=pair.skip_first, max_norm_ratio=pair.max_norm_ratio),
-        align=pair.align,
-        pack=pair.pack,
-        budget=pair.budget,
-        render=pair.render,
-        same_tokenizer=pair.same_tokenizer,
-    )
+    where = Where(skip_first=pair.skip_first, max_norm_ratio=pair.max_norm_ratio)
+    same = pair.model_dump(include={"align", "pack", "budget", "render", "same_tokenizer"})
+    return Stream("pair", pair.left, pair.data, pair.right, where=where, **same)

@@ -15,7 +15,7 @@ from random import Random
 from harness.contract import Example, Prompt, Tokens
 from harness.errors import DataError
 from harness.task.data import load_data, read_data
-from harness.task.spec import DataSpec, DemonstrationsSpec, PromptSpec, TaskSpec, ViewSpec
+from harness.task.spec import DemonstrationsSpec, PromptSpec, TaskSpec, ViewSpec
 
 CHUNK = 256
 """Rows that are rendered at a time."""
@@ -60,7 +60,7 @@ class TaskData:
         For a large set this is the number that the task allows, which the set may not reach.
         """
         rows = self._rows(name)
-        known = len(rows) if isinstance(rows, list) else _row_cap(self._spec.data[name]) or 0
+        known = len(rows) if isinstance(rows, list) else self._spec.data[name].most or 0
         return min(known, limit) if limit and known else known
 
     def digests(self) -> Mapping[str, str]:
@@ -76,9 +76,8 @@ class TaskData:
         if name in self._held:
             return self._held[name]
         spec = self._spec.data[name]
-        cap = _row_cap(spec)
         small = spec.file is not None and Path(spec.file).stat().st_size <= SMALL
-        if small or (cap is not None and cap <= CHUNK):
+        if small or (spec.most is not None and spec.most <= CHUNK):
             return self.examples(name)
         return self._digested(name, read_data(name, spec, self._cache))
 
@@ -89,11 +88,6 @@ class TaskData:
             digest.update(row.id.encode())
             yield row
         self._digests[name] = digest.hexdigest()
-
-
-def _row_cap(spec: DataSpec) -> int | None:
-    """The most rows that the task reads of a data set; None where it sets no limit."""
-    return min((n for n in (spec.limit, spec.at_most) if n is not None), default=None)
 
 
 def view_spec(spec: TaskSpec, name: str) -> ViewSpec:

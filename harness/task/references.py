@@ -13,7 +13,7 @@ from harness.task.components import Configured
 from harness.task.file import Source, tables
 from harness.task.spec import DemonstrationsSpec, EditSpec, PreflightSpec, TaskSpec
 from harness.task.task import Task
-from harness.task.validate import KeyParts, marks
+from harness.task.validate import KeyParts, marks, words
 
 _NAMED = {
     "models": "model",
@@ -43,7 +43,7 @@ def unknown_references(source: Source, configured: Iterable[Configured]) -> Iter
         for key, mark in marks(model):
             if not isinstance(mark, Ref) or mark.table not in known:
                 continue
-            for name in _words(values.get(key) if isinstance(values, dict) else None):
+            for name in words(values.get(key) if isinstance(values, dict) else None):
                 if name not in known[mark.table]:
                     what = unknown(_NAMED[mark.table], name, known[mark.table])
                     yield source.problem((*at, key), what)
@@ -86,17 +86,11 @@ def _table(values: Any, key: str) -> Any:
     return values.get(key) if isinstance(values, dict) else None
 
 
-def _words(value: Any) -> Iterator[str]:
-    """The names in a field that holds one or several of them."""
-    many = value if isinstance(value, (list, tuple)) else [value]
-    yield from (word for word in many if isinstance(word, str))
-
-
 def _names(options: BaseModel, at: KeyParts) -> Iterator[tuple[KeyParts, str, str]]:
     """Every reference in options: where it stands, the table it refers to, and the name."""
     for key, mark in marks(type(options)):
         if isinstance(mark, Ref):
-            for word in _words(getattr(options, key)):
+            for word in words(getattr(options, key)):
                 yield (*at, key), mark.table, word
     for key in type(options).model_fields:
         value = getattr(options, key)

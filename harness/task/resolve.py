@@ -24,13 +24,13 @@ from harness.task.components import (
     instances,
     preflight_metrics,
 )
-from harness.task.file import Source, tables
+from harness.task.file import Source, leaves, tables
 from harness.task.fit import misfits
 from harness.task.paths import located
 from harness.task.references import unknown_names, unknown_references
 from harness.task.spec import DataSpec, TaskSpec
 from harness.task.task import Entry, Task
-from harness.task.validate import KeyParts, validated
+from harness.task.validate import validated
 
 F = TypeVar("F", ModelFacts, SaeFacts)
 
@@ -89,8 +89,7 @@ def unmet_requirements(source: Source, registry: Registry) -> Iterator[Problem]:
             why = f"{idle[0].name} is {idle[0].status}: {idle[0].reason}"
             yield source.problem(at, f"{requirement.name} cannot be used: {why}.")
         elif not owners:
-            what = f"no plugin of {requirement.name!r} is installed. {install}"
-            yield source.problem(at, what)
+            yield source.problem(at, f"no plugin of {requirement.name!r} is installed. {install}")
         elif not requirement.specifier.contains(owners[0].version, prereleases=True):
             what = f"{requirement.name} {owners[0].version} is installed. {install}"
             yield source.problem(at, what)
@@ -130,7 +129,7 @@ def _with_paths(
 
 def _unwritable(source: Source, reported: set[str]) -> Iterator[Problem]:
     """Dates, times and integers that are too large, where nothing else is `reported`."""
-    for at, value in _leaves((), source.values):
+    for at, value in leaves(source.values):
         what = ""
         if isinstance(value, (datetime.date, datetime.time)):
             what = f"{value} is a date or a time. Write it in quotes, as text."
@@ -138,15 +137,6 @@ def _unwritable(source: Source, reported: set[str]) -> Iterator[Problem]:
             what = "is beyond the integers of TOML, which have 64 bits."
         if what and (problem := source.problem(at, what)).where not in reported:
             yield problem
-
-
-def _leaves(at: KeyParts, value: Any) -> Iterator[tuple[KeyParts, Any]]:
-    """Every value that is neither a table nor a list, with the path at which it stands."""
-    if not isinstance(value, (dict, list)):
-        yield at, value
-        return
-    for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
-        yield from _leaves((*at, key), inner)
 
 
 # ── Facts ────────────────────────────────────────────────────────────────────────────────────────

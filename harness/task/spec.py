@@ -121,13 +121,18 @@ class PromptSpec(Spec):
     """Cut longer prompts at their end: for text that is read, not for prompts to be answered."""
 
 
-class EditSpec(PluginSpec):
-    """What is done to a view's model while it reads."""
+class InterventionSpec(PluginSpec):
+    """What is done with a direction."""
 
     kind = "intervention"
 
     method: str
     """The intervention. Its own options stand beside this key."""
+
+
+class EditSpec(InterventionSpec):
+    """What is done to a view's model while it reads."""
+
     direction: DirectionRef
     """With which direction."""
     at: dict[Name, Scalar] = Field(default_factory=dict)
@@ -351,15 +356,6 @@ class LabelsSpec(PluginSpec):
     """Whose features."""
     top: int = Field(100, ge=1)
     """How many features of each table are looked up, in the order of the table."""
-
-
-class InterventionSpec(PluginSpec):
-    """What is done with a direction."""
-
-    kind = "intervention"
-
-    method: str
-    """The intervention. Its own options stand beside this key."""
 
 
 class GenerationSpec(Spec):

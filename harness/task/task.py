@@ -23,7 +23,6 @@ from harness.contract import (
     ModelFacts,
     Options,
     ReductionOptions,
-    Ref,
     SaeFacts,
     SaeOptions,
     Site,
@@ -33,12 +32,12 @@ from harness.registry import Owned
 from harness.task.file import Source
 from harness.task.places import Places, at_depth, place
 from harness.task.spec import TaskSpec
-from harness.task.validate import marks
+from harness.task.validate import references
 
 NO_EDIT = "none"
 """The `direction` of the arm whose model is left as it is."""
-_BESIDE = ("evaluators", "expect")
-"""Keys of an experiment that change no completion: who judges, and what a plan goes by."""
+_BESIDE = {"experiments": ("evaluators", "expect"), "data": ("expect",)}
+"""Keys of entries that change no completion: who judges, and what a plan goes by."""
 _JUDGES = ("title", "source", "evaluators", "labels", "analyses", "gates")
 """Tables and keys that change neither an activation nor a completion."""
 
@@ -110,6 +109,12 @@ class Task:
         """Where SAEs, pairs and metrics lie, as far as the facts tell."""
         return place(self.spec, self.model_facts, self.facts_of_saes)
 
+    @property
+    def instances(self) -> list[Instance]:
+        """Every direction finder and every statistic, in all combinations of its sweep."""
+        swept = (*self.directions.values(), *self.statistics.values())
+        return [instance for many in swept for instance in many]
+
     def layers(self, model: str) -> int | None:
         """Number of blocks of a model, where known."""
         facts = self.model_facts.get(model)
@@ -164,8 +169,7 @@ class Task:
             self.preflight,
         )
         found = [entry.owner for table in tables for entry in table.values()]
-        swept = [*self.directions.values(), *self.statistics.values()]
-        found += [one.owner for many in swept for one in many]
+        found += [instance.owner for instance in self.instances]
         return sorted(set(found), key=str)
 
 
@@ -180,14 +184,11 @@ def task_hash(task: Task) -> str:
     values["models"] = {
         key: value for key, value in values.get("models", {}).items() if key not in judging
     }
-    values["experiments"] = {
-        key: {name: value for name, value in table.items() if name not in _BESIDE}
-        for key, table in values.get("experiments", {}).items()
-    }
-    values["data"] = {
-        key: {name: value for name, value in table.items() if name != "expect"}
-        for key, table in values.get("data", {}).items()
-    }
+    for part, beside in _BESIDE.items():
+        values[part] = {
+            key: {name: value for name, value in table.items() if name not in beside}
+            for key, table in values.get(part, {}).items()
+        }
     text = json.dumps(values, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -196,12 +197,8 @@ def _models(task: Task) -> Iterator[str]:
     """The models that are used by anything but a judge."""
     yield from (view.model for view in task.spec.views.values())
     yield from (sae.model for sae in task.spec.saes.values())
-    swept = [*task.directions.values(), *task.statistics.values()]
-    users: list[BaseModel] = [one.options for many in swept for one in many]
+    users: list[BaseModel] = [instance.options for instance in task.instances]
     for entries in (task.saes, task.metrics, task.interventions):
         users += [entry.options for entry in entries.values()]
     for options in users:
-        for key, mark in marks(type(options)):
-            if isinstance(mark, Ref) and mark.table == "models":
-                named = getattr(options, key)
-                yield from [named] if isinstance(named, str) else named or ()
+        yield from references(options, "models")

@@ -121,6 +121,19 @@ def marks(model: type[BaseModel]) -> Iterator[tuple[str, Ref | Place]]:
                 break
 
 
+def words(value: Any) -> Iterator[str]:
+    """The names in a field that holds one or several of them."""
+    many = value if isinstance(value, (list, tuple)) else [value]
+    yield from (word for word in many if isinstance(word, str))
+
+
+def references(options: BaseModel, table: str) -> Iterator[str]:
+    """The entries of a table to which options refer."""
+    for key, mark in marks(type(options)):
+        if isinstance(mark, Ref) and mark.table == table:
+            yield from words(getattr(options, key))
+
+
 def _inside(annotation: object) -> Iterator[object]:
     if get_origin(annotation) is Annotated:
         yield from annotation.__metadata__  # type: ignore[attr-defined]
