@@ -7,6 +7,7 @@ comes in a later pass than the direction; one that needs it only when it finishe
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 
 from harness.planning.measurements import filter_jobs, metric_jobs
 from harness.planning.preflight import sae_jobs, sentinel_jobs
@@ -40,12 +41,11 @@ def plan(task: Task) -> Plan:
 def _reduction_jobs(task: Task) -> list[ReductionJob]:
     """A job for all instances that share a state."""
     groups: dict[tuple[object, ...], list[Instance]] = {}
-    for instances in [*task.directions.values(), *task.statistics.values()]:
-        for instance in instances:
-            # What a state starts from is a variant of its own sweep.
-            start = instance.axes if instance.options.reads(task).start else {}
-            key = (*state_key(instance), repr(sorted(start.items())))
-            groups.setdefault(key, []).append(instance)
+    for instance in task.instances:
+        # What a state starts from is a variant of its own sweep.
+        start = instance.axes if instance.options.reads(task).start else {}
+        key = (*state_key(instance), repr(sorted(start.items())))
+        groups.setdefault(key, []).append(instance)
     return [ReductionJob(tuple(group), placed_reads(task, group)) for group in groups.values()]
 
 
@@ -64,16 +64,15 @@ def _passes(
 
 def _levels(jobs: Sequence[ReductionJob]) -> dict[tuple[str, str], int]:
     """The pass in which each direction is found; circles were refused when the task was read."""
-    levels = {job.entry: 0 for job in jobs}
-    changed = True
-    while changed:
-        changed = False
-        for job in jobs:
-            together = [levels["directions", name] for name in job.reads.finish]
-            level = max([levels[job.entry], _first_pass(job.reads.start, levels), *together])
-            changed |= level != levels[job.entry]
-            levels[job.entry] = level
-    return levels
+
+    @cache
+    def level(entry: tuple[str, str]) -> int:
+        reads = [job.reads for job in jobs if job.entry == entry]
+        before = [level(("directions", name)) + 1 for one in reads for name in one.start]
+        together = [level(("directions", name)) for one in reads for name in one.finish]
+        return max([*before, *together], default=0)
+
+    return {job.entry: level(job.entry) for job in jobs}
 
 
 def _first_pass(start: Iterable[str], levels: dict[tuple[str, str], int]) -> int:

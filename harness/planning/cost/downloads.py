@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,10 +25,13 @@ class Download:
     """A hub id or an address."""
     size: int | None = None
     """Bytes; None where nothing tells."""
-    terms: str | None = None
-    """Whose terms probably have to be accepted first; offline nobody can know."""
     perhaps: bool = False
     """Whether it may be in a cache that cannot be looked into from here."""
+
+    @property
+    def terms(self) -> str | None:
+        """Whose terms probably have to be accepted first; offline nobody can know."""
+        return terms(self.name)
 
 
 def downloads(task: Task) -> Iterator[Download]:
@@ -38,24 +41,18 @@ def downloads(task: Task) -> Iterator[Download]:
         needs, facts = entry.options.needs(), task.model_facts[name]
         if needs.download is not None and needs.download not in seen:
             seen.add(needs.download)
-            size = needs.download_bytes
-            if size is None and facts.parameters is not None:
-                size = facts.parameters * STORED_BYTES
-            yield Download(f"models.{name}", needs.download, size, terms(needs.download))
+            size = needs.download_bytes or STORED_BYTES * (facts.parameters or 0)
+            yield Download(f"models.{name}", needs.download, size or None)
     for name, sae in task.saes.items():
         needs, known = sae.options.needs(), task.sae_facts(name)
         if needs.download is not None:
-            size = needs.download_bytes
-            if size is None and known.d_in and known.d_sae:
-                size = 2 * known.d_in * known.d_sae * 4
-            yield Download(
-                f"saes.{name}", needs.download, size, terms(needs.download), perhaps=True
-            )
+            size = needs.download_bytes or 2 * (known.d_in or 0) * (known.d_sae or 0) * 4
+            yield Download(f"saes.{name}", needs.download, size or None, perhaps=True)
     for name, spec in task.spec.data.items():
         where = spec.hub or spec.url
         if where is not None and where not in seen and not (spec.hub and _cached(spec.hub)):
             seen.add(where)
-            yield Download(f"data.{name}", where, None, terms(where), perhaps=spec.url is not None)
+            yield Download(f"data.{name}", where, perhaps=spec.url is not None)
 
 
 def _cached(dataset: str) -> bool:
@@ -68,8 +65,7 @@ def _cached(dataset: str) -> bool:
     return repository.is_dir() or prepared.is_dir()
 
 
-def files_bytes(completions: Iterable[tuple[int, int]]) -> int:
-    """Bytes of a run's folder: each completion with its prompt, in the journal, the samples and
-    the report; everything else is small beside them. `completions`: how many, of how many
-    characters each."""
-    return sum(number * (3 * characters + PER_COMPLETION) for number, characters in completions)
+def files_bytes(completions: int, characters: int) -> int:
+    """Bytes of a run's folder: completions with their prompts, in the journal, the samples and
+    the report; everything else is small beside them. `characters` are those of each of them."""
+    return completions * (3 * characters + PER_COMPLETION)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.contract import BenchmarkOptions, Ref, Site, Stream
+from harness.contract import BenchmarkOptions, Site, Stream
 from harness.planning.cost.devices import CPU, find_device
 from harness.planning.cost.downloads import downloads, files_bytes
 from harness.planning.cost.earlier import Written
@@ -15,7 +16,9 @@ from harness.planning.cost.lengths import CHARACTERS, PromptLengths
 from harness.planning.cost.network import Network, network
 from harness.planning.counts import Counts, forward_counts
 from harness.planning.steps import Generation, Job, MetricJob, Pass, Plan, Rendering, rendering
-from harness.task.validate import marks
+from harness.task.prompts import view_spec
+from harness.task.task import Task
+from harness.task.validate import references
 
 PIECE = 2**26
 """Bytes of the pieces in which an encoder makes its products; twice while the active are picked."""
@@ -38,71 +41,65 @@ def cost(
     UsageError for an unknown device.
     """
     size = 4 if device is None or find_device(device).name == CPU else 2
-    return Estimate(planned, size, earlier or {}, prompts or PromptLengths(planned.task)).run()
+    task = planned.task
+    found = _Estimate(task, size, earlier or {}, prompts or PromptLengths(task))
+    found.add_pass(planned.preflight, "preflight")
+    for number, work in enumerate(planned.passes, 1):
+        found.add_pass(work, f"activations, pass {number} of {len(planned.passes)}")
+    for generation in planned.generations:
+        found.add_generation(generation)
+    weights = {name: net.weights for name, net in found.networks.items() if net.parameters}
+    lengths = [e.expect.tokens for n, e in task.spec.experiments.items() if n not in found.earlier]
+    return Cost(
+        merged(found.work),
+        Memory(weights, found.saes, *found.peak),
+        found.disk,
+        tuple(downloads(task)),
+        None in lengths,
+        grouped(found.unknown),
+        grouped(found.notes),
+    )
 
 
 @dataclass
-class Estimate:
+class _Estimate:
     """An estimate in the making: what the stages so far need, and what had to be assumed."""
 
-    planned: Plan
+    task: Task
     default_bytes: int
     earlier: Mapping[str, Written]
     prompts: PromptLengths
     work: list[Work] = field(default_factory=list)
     peak: tuple[int, str] = (0, "")
+    disk: int = 0
     unknown: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    networks: dict[str, Network | None] = field(default_factory=dict)
-    saes: dict[str, int | None] = field(default_factory=dict)
-    completions: list[tuple[int, int]] = field(default_factory=list)
-    """Numbers of completions, with the characters of each."""
-
-    def run(self) -> Cost:
-        """Goes through all stages of the plan and adds everything up."""
-        self._pass(self.planned.preflight, "preflight")
-        passes = self.planned.passes
-        for number, work in enumerate(passes, 1):
-            self._pass(work, f"activations, pass {number} of {len(passes)}")
-        for generation in self.planned.generations:
-            self._completions(generation)
-        weights = {name: net.weights for name, net in self.networks.items() if net}
-        saes = {name: size for name, size in self.saes.items() if size}
-        task = self.planned.task
-        return Cost(
-            merged(self.work),
-            Memory(weights, saes, *self.peak),
-            files_bytes(self.completions),
-            tuple(downloads(task)),
-            any(map(self._bound, self.planned.generations)),
-            grouped(self.unknown),
-            grouped(self.notes),
-        )
+    networks: dict[str, Network] = field(default_factory=dict)
+    saes: dict[str, int] = field(default_factory=dict)
 
     # ── Models, SAEs, prompts ──
 
-    def _network(self, name: str) -> Network | None:
+    def _network(self, name: str) -> Network:
         if name not in self.networks:
-            task = self.planned.task
-            needs = task.models[name].options.needs()
-            facts = task.model_facts[name]
+            needs, facts = self.task.models[name].options.needs(), self.task.model_facts[name]
             found = network(f"models.{name}", facts, needs, self.default_bytes, self.notes)
             if isinstance(found, str):
                 self.unknown.append(found)
-            self.networks[name] = None if isinstance(found, str) else found
+                found = Network()
+            self.networks[name] = found
         return self.networks[name]
 
-    def _encoder(self, name: str) -> int | None:
-        """Parameters of an SAE's encoder, d_in·d_sae; None where one of them is unknown."""
-        facts, task = self.planned.task.sae_facts(name), self.planned.task
-        known = facts.d_in * facts.d_sae if facts.d_in and facts.d_sae else None
-        if known is None:
+    def _encoder(self, name: str) -> float:
+        """Parameters of an SAE's encoder, d_in·d_sae; nan where one of them is unknown."""
+        facts = self.task.sae_facts(name)
+        if not facts.d_in or not facts.d_sae:
             self.unknown.append(
                 f"saes.{name}: its d_in or d_sae is unknown offline; state both in expect."
             )
-        size = task.saes[name].options.needs().number_bytes or 4
-        self.saes[name] = 2 * known * size if known else None
-        return known
+            return math.nan
+        size = self.task.saes[name].options.needs().number_bytes or 4
+        self.saes[name] = 2 * facts.d_in * facts.d_sae * size
+        return facts.d_in * facts.d_sae
 
     def _lengths(self, view: str, data: str, limit: int | None = None) -> tuple[int, ...]:
         found = self.prompts.of(view, data, limit)
@@ -113,173 +110,127 @@ class Estimate:
             self.notes.append(found.note)
         return found.tokens
 
-    def _model_of(self, view: str) -> str:
-        return view[1:] if view.startswith("@") else self.planned.task.spec.views[view].model
-
-    def _stands(self, size: float, stage: str) -> None:
-        self.peak = max(self.peak, (int(size), stage), key=lambda found: found[0])
+    def _stands(self, size: int, stage: str) -> None:
+        self.peak = max(self.peak, (size, stage), key=lambda found: found[0])
 
     # ── Passes ──
 
-    def _pass(self, work: Pass, stage: str) -> None:
+    def add_pass(self, work: Pass, stage: str) -> None:
+        """Adds the forwards of a pass, and the encoders on their activations."""
         for which in work.renderings():
-            jobs = [
-                (job, stream)
-                for job in work.jobs
-                for stream in job.reads.streams
-                if rendering(stream) == which
-            ]
             # A side that renders its own prompts reads other rows than the left one.
-            for own in (False, True) if which.right else (False,):
-                self._side_of(which, own, jobs, stage, work.limit)
+            for place, view in enumerate(which.views):
+                jobs = [
+                    (job, stream, self._models(stream, place))
+                    for job in work.jobs
+                    for stream in job.reads.streams
+                    if rendering(stream) == which
+                ]
+                rows = _rows(self._lengths(view, which.data, work.limit), which)
+                self._rendering(stage, rows, jobs)
 
-    def _side_of(
-        self,
-        which: Rendering,
-        own: bool,
-        jobs: Sequence[tuple[Job, Stream]],
-        stage: str,
-        limit: int | None,
-    ) -> None:
-        task = self.planned.task
-        sites: dict[str, dict[Site, None]] = {}
-        encoders: dict[tuple[str, str, str, Site], None] = {}
-        for job, stream in jobs:
-            pair = [(stream.view, False), (stream.right, stream.align == "span")]
-            sides = [self._model_of(v) for v, its in pair if v is not None and its == own]
-            # The last block is the deepest site: logits go through all of them.
-            end = [task.end(sides[0])] if job.reads.logits and sides else []
-            saes = [task.sae_site(sae) for sae in job.reads.saes]
-            for model in sides:
-                needs = (*job.reads.sites, *saes, *end)
-                sites.setdefault(model, {}).update(dict.fromkeys(needs))
-            for sae, site in job.encoded(task):
-                some = {"left": sides[:1], "right": sides[1:]}.get(_side(job), sides)
-                encoders.update({(m, stream.tokens, sae, site): None for m in some})
-        view = which.right if own and which.right else which.view
-        lengths = self._lengths(view, which.data, limit)
-        self._rendering(stage, _rows(lengths, which), sites, encoders)
+    def _models(self, stream: Stream, place: int) -> list[str]:
+        """The models of a stream that read its rendering's first view, or at 1 its second."""
+        views = [(stream.view, 0), (stream.right, int(stream.align == "span"))]
+        read = [view for view, own in views if view is not None and own == place]
+        return [view_spec(self.task.spec, view).model for view in read]
 
     def _rendering(
-        self,
-        stage: str,
-        lengths: Sequence[int],
-        sites: Mapping[str, Mapping[Site, None]],
-        encoders: Mapping[tuple[str, str, str, Site], None],
+        self, stage: str, lengths: Sequence[int], jobs: Sequence[tuple[Job, Stream, list[str]]]
     ) -> None:
-        size = self.planned.task.spec.batch.activations
+        """Adds the forwards over prompts of some lengths; each job with the models it reads."""
+        task, size = self.task, self.task.spec.batch.activations
         batches = [lengths[i : i + size] for i in range(0, len(lengths), size)]
-        largest = max((len(batch) * max(batch) for batch in batches), default=0)
+        read = [forward_counts(batch) for batch in batches]
+        largest = max((counts.positions for counts in read), default=0)
+        sites: dict[str, set[Site]] = {}
+        encoders: dict[tuple[str, str, str, Site], None] = {}
+        for job, stream, models in jobs:
+            # The last block is the deepest site: logits go through all of them.
+            end = [task.end(models[0])] if job.reads.logits and models else []
+            for model in models:
+                needs = (*job.reads.sites, *map(task.sae_site, job.reads.saes), *end)
+                sites.setdefault(model, set()).update(needs)
+            side = job.side if isinstance(job, MetricJob) else "pair"
+            some = {"left": models[:1], "right": models[1:]}.get(side, models)
+            for sae, site in job.encoded(task):
+                encoders.update({(model, stream.tokens, sae, site): None for model in some})
         measured = {"last": len(lengths), "all": sum(lengths) - len(lengths)}
-        encoding: dict[str, float | None] = {}
+        encoding = dict.fromkeys(sites, 0.0)
         pieces = 0
         for model, tokens, sae, _ in encoders:
-            encoder, before = self._encoder(sae), encoding.get(model, 0.0)
-            known = encoder is not None and before is not None
-            encoding[model] = before + 2.0 * encoder * measured[tokens] if known else None  # type: ignore[operator]
-            d_sae = self.planned.task.sae_facts(sae).d_sae or 0
-            pieces = max(pieces, 2 * min(PIECE, 4 * d_sae * largest))
+            encoding[model] += 2.0 * self._encoder(sae) * measured[tokens]
+            pieces = max(pieces, 2 * min(PIECE, 4 * (task.sae_facts(sae).d_sae or 0) * largest))
+        counts = sum(read, Counts())
+        pairs = sum(len(b) * max(b) * (max(b) + 1) // 2 for b in batches)
         held, forward = 0, 0
         for model, wanted in sites.items():
             if not wanted or not batches:
                 continue
-            counts = sum(map(forward_counts, batches), Counts())
-            pairs = sum(len(b) * max(b) * (max(b) + 1) // 2 for b in batches)
-            net, flops, moved, blocks = self._network(model), None, 0.0, 0
-            if net:
-                depth = net.depth(wanted)
-                flops = net.flops(counts.positions, pairs, depth)
-                moved = counts.forwards * net.block * depth * net.number_bytes
-                blocks = counts.forwards * depth
-                # The padded activations of each site, and the measured ones among them.
-                held += sum(2 * largest * net.at(site) * net.number_bytes for site in wanted)
-                forward = max(forward, net.forward_bytes(largest))
-            more = encoding.get(model, 0.0)
-            size_of = net.number_bytes if net else 4
-            self.work.append(Work(stage, model, counts, flops, moved, blocks, more, size_of))
+            net, more = self._network(model), encoding[model]
+            depth = net.depth(wanted)
+            flops, blocks = net.flops(counts.positions, pairs, depth), counts.forwards * depth
+            moved = counts.forwards * net.block * depth * net.number_bytes
+            # The padded activations of each site, and the measured ones among them.
+            held += sum(2 * largest * net.at(site) * net.number_bytes for site in wanted)
+            forward = max(forward, net.forward_bytes(largest))
+            self.work.append(
+                Work(stage, model, counts, flops, moved, blocks, more, net.number_bytes)
+            )
         self._stands(held + max(forward, pieces), stage)
 
     # ── Completions and verdicts ──
 
-    def _bound(self, work: Generation) -> bool:
-        """Whether completions are planned at their longest, since nothing tells their length."""
-        expect = self.planned.task.spec.experiments[work.experiment].expect
-        return work.experiment not in self.earlier and expect.tokens is None
-
-    def _completions(self, work: Generation) -> None:
-        task = self.planned.task
-        spec = task.spec.experiments[work.experiment]
-        model = self._model_of(spec.view)
-        self._benchmarks(work, model)
+    def add_generation(self, work: Generation) -> None:
+        """Adds the benchmarks of an experiment, its completions, and their verdicts."""
+        task, spec, arms = self.task, self.task.spec.experiments[work.experiment], len(work.arms)
+        model = task.spec.views[spec.view].model
+        judges = []
+        for name in spec.evaluators:
+            options: Any = task.evaluators[name].options
+            if isinstance(options, BenchmarkOptions):
+                self._benchmark(name, f"benchmark, {work.experiment}, {name}", model, options, arms)
+            else:
+                judges.append((f"verdicts, {work.experiment}, {name}", options))
         if spec.data is None:
             return
         lengths = self._lengths(spec.view, spec.data)
-        written = self.earlier.get(work.experiment)
-        earlier = sorted(written.lengths) if written else []
+        written = self.earlier.get(work.experiment, Written([], spec.expect.distinct))
+        earlier = sorted(written.lengths)
         most, context = spec.generation.max_new_tokens, task.model_facts[model].context
         mean = sum(earlier) / len(earlier) if earlier else float(spec.expect.tokens or most)
-        stage, net = f"completions, {work.experiment}", self._network(model)
-        counts, flops, moved = Counts(), 0.0, 0.0
-        for rows, width in self._batches(lengths, len(work.arms)):
-            steps = min(most, context - width + 1) if context else most
-            steps = min(steps, longest_of(earlier, rows)) if earlier else steps
-            reach = width + max(steps, 1) - 1
-            counts += Counts(max(steps, 1), positions=rows * reach)
-            if net:
-                flops += net.flops(
-                    rows * reach, rows * reach * (reach + 1) // 2, net.layers, rows * steps
-                )
-                kept = rows * net.kept * (reach * (reach + 1) - width * (width + 1)) / 2
-                moved += steps * net.weights + kept * net.number_bytes
-                self._stands(net.generation_bytes(rows, width, steps), stage)
-        rows = len(lengths) * len(work.arms)
-        counts += Counts(0, rows, sum(lengths) * len(work.arms), rows, round(rows * mean))
-        blocks = counts.forwards * net.layers if net else 0
-        size = net.number_bytes if net else 4
-        self.work.append(
-            Work(stage, model, counts, flops if net else None, moved, blocks, number_bytes=size)
-        )
+        batches = []
+        for rows, width in self._batches(lengths, arms):
+            room = context - width + 1 if context else most
+            longest = longest_of(earlier, rows) if earlier else most
+            batches.append((rows, width, max(1, min(most, room, longest))))
+        rows = len(lengths) * arms
+        counts = Counts(0, rows, sum(lengths) * arms, rows, round(rows * mean))
+        self._writing(f"completions, {work.experiment}", model, counts, batches)
         text = sum(lengths) / max(1, len(lengths)) + mean
-        self.completions.append((rows, round(CHARACTERS * text)))
-        distinct = written.distinct if written else spec.expect.distinct
-        for name in spec.evaluators:
-            options = task.evaluators[name].options
-            if isinstance(options, BenchmarkOptions):
-                continue
-            for judge in self._judges(options):
-                stage = f"verdicts, {work.experiment}, {name}"
-                self._verdicts(stage, judge, round(rows * distinct), round(text), options)
+        self.disk += files_bytes(rows, round(CHARACTERS * text))
+        for stage, options in judges:
+            for judge in references(options, "models"):
+                self._verdicts(stage, judge, round(rows * written.distinct), round(text), options)
 
-    def _benchmarks(self, work: Generation, model: str) -> None:
-        """Adds the prompts of benchmarks; how long they are, only the benchmark knows."""
-        task = self.planned.task
-        for name in task.spec.experiments[work.experiment].evaluators:
-            options = task.evaluators[name].options
-            if not isinstance(options, BenchmarkOptions):
-                continue
-            prompts = options.forwards()
-            stage = f"benchmark, {work.experiment}, {name}"
-            if prompts is None:
-                self.unknown.append(f"evaluators.{name}: its prompts are not known beforehand.")
-                continue
-            counts = Counts(prompts=prompts * len(work.arms))
-            self.work.append(Work(stage, model, counts, None, 0.0, 0))
-            self.notes.append(f"evaluators.{name}: the tokens of a benchmark are not planned.")
+    def _benchmark(
+        self, name: str, stage: str, model: str, options: BenchmarkOptions, arms: int
+    ) -> None:
+        """Adds the prompts of a benchmark; how long they are, only the benchmark knows."""
+        prompts = options.forwards()
+        if prompts is None:
+            self.unknown.append(f"evaluators.{name}: its prompts are not known beforehand.")
+            return
+        self.work.append(Work(stage, model, Counts(prompts=prompts * arms), math.nan, 0.0, 0))
+        self.notes.append(f"evaluators.{name}: the tokens of a benchmark are not planned.")
 
     def _batches(self, lengths: Sequence[int], arms: int) -> Iterator[tuple[int, int]]:
         """Rows and longest prompt of each batch: the arm without edits by itself, then the rest,
         prompts of like length together."""
-        size = self.planned.task.spec.batch.generation
         for together in (1, arms - 1):
             rows = len(lengths) * together
-            for start in range(0, rows, size):
-                end = min(rows, start + size)
+            for start, end in _ranges(rows, self.task.spec.batch.generation):
                 yield end - start, lengths[(end - 1) // together]
-
-    def _judges(self, options: Any) -> Iterator[str]:
-        for key, mark in marks(type(options)):
-            if isinstance(mark, Ref) and mark.table == "models" and getattr(options, key):
-                yield getattr(options, key)
 
     def _verdicts(self, stage: str, model: str, rows: int, text: int, options: Any) -> None:
         """Adds the verdicts of a model, one token for each prompt with its completion.
@@ -292,18 +243,33 @@ class Estimate:
             self.notes.append(
                 f"models.{model}: taken to judge within {AROUND_JUDGED} tokens of instructions."
             )
-        net, size = self._network(model), options.batch
-        forwards = -(-rows // size)
-        counts = Counts(forwards, rows, rows * width, rows, rows, rows * width)
-        flops, moved, blocks = None, 0.0, 0
-        if net:
-            flops = net.flops(counts.positions, rows * width * (width + 1) // 2, net.layers, rows)
-            moved, blocks = float(forwards * net.weights), forwards * net.layers
-            self._stands(net.generation_bytes(min(rows, size), width, 1), stage)
-        number_bytes = net.number_bytes if net else 4
+        batches = [(end - start, width, 1) for start, end in _ranges(rows, options.batch)]
+        self._writing(stage, model, Counts(0, rows, rows * width, rows, rows), batches)
+
+    def _writing(
+        self, stage: str, model: str, counts: Counts, batches: Iterable[tuple[int, int, int]]
+    ) -> None:
+        """Adds batches of completions: their rows, longest prompt, and steps until the last row
+        has ended. `counts` is what they come to, without forwards and positions."""
+        net, flops, moved = self._network(model), 0.0, 0.0
+        for rows, width, steps in batches:
+            reach = width + steps - 1
+            positions = rows * reach
+            counts += Counts(steps, positions=positions)
+            flops += net.flops(positions, positions * (reach + 1) // 2, net.layers, rows * steps)
+            kept = rows * net.kept * (reach * (reach + 1) - width * (width + 1)) / 2
+            moved += steps * net.weights + kept * net.number_bytes
+            self._stands(net.generation_bytes(rows, width, steps), stage)
+        blocks = counts.forwards * net.layers
         self.work.append(
-            Work(stage, model, counts, flops, moved, blocks, number_bytes=number_bytes)
+            Work(stage, model, counts, flops, moved, blocks, number_bytes=net.number_bytes)
         )
+
+
+def _ranges(rows: int, size: int) -> Iterator[tuple[int, int]]:
+    """Where batches of `size` rows start and end."""
+    for start in range(0, rows, size):
+        yield start, min(rows, start + size)
 
 
 def merged(work: Iterable[Work]) -> tuple[Work, ...]:
@@ -332,10 +298,6 @@ def longest_of(lengths: Sequence[int], rows: int) -> int:
         share += length * (below - before)
         before = below
     return max(1, round(share))
-
-
-def _side(job: Job) -> str:
-    return job.side if isinstance(job, MetricJob) else "pair"
 
 
 def _rows(lengths: Sequence[int], which: Rendering) -> tuple[int, ...]:

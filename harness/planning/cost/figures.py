@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -12,31 +13,34 @@ from harness.planning.counts import Counts
 
 @dataclass(frozen=True)
 class Work:
-    """What one model does in one stage. None stands for what is unknown."""
+    """What one model does in one stage. Operations are nan where they are unknown."""
 
     stage: str
     model: str
     counts: Counts
-    flops: float | None
+    flops: float
     """Operations of its forwards."""
     moved: float
     """Bytes of weights, and of keys and values, that are read from memory."""
     blocks: int
     """Runs of a block."""
-    encoding: float | None = 0.0
+    encoding: float = 0.0
     """Operations of the SAEs' encoders on its activations: 2·d_in·d_sae for each token."""
     number_bytes: int = 4
 
+    @property
+    def operations(self) -> float:
+        """Those of forwards and encoders together."""
+        return self.flops + self.encoding
+
     def __add__(self, other: Work) -> Work:
-        flops = None if None in (self.flops, other.flops) else self.flops + other.flops  # type: ignore[operator]
-        known = None not in (self.encoding, other.encoding)
         return replace(
             self,
             counts=self.counts + other.counts,
-            flops=flops,
+            flops=self.flops + other.flops,
             moved=self.moved + other.moved,
             blocks=self.blocks + other.blocks,
-            encoding=self.encoding + other.encoding if known else None,  # type: ignore[operator]
+            encoding=self.encoding + other.encoding,
         )
 
 
@@ -91,16 +95,14 @@ class Cost:
     @property
     def flops(self) -> float:
         """Operations of forwards and encoders, as far as they are known."""
-        return sum((work.flops or 0.0) + (work.encoding or 0.0) for work in self.work)
+        parts = (part for work in self.work for part in (work.flops, work.encoding))
+        return sum((part for part in parts if not math.isnan(part)), 0.0)
 
     def seconds(self, device: Device) -> float | None:
         """Seconds that the work takes on a machine; None where not all of it is known."""
-        if any(None in (work.flops, work.encoding) for work in self.work) or self.unknown:
+        if self.unknown or any(math.isnan(work.operations) for work in self.work):
             return None
         return sum(
-            device.seconds(
-                (work.flops or 0.0) + (work.encoding or 0.0), work.moved, work.blocks,
-                work.number_bytes,
-            )
+            device.seconds(work.operations, work.moved, work.blocks, work.number_bytes)
             for work in self.work
-        )  # fmt: skip
+        )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -40,10 +40,6 @@ class Lengths:
     note: str = ""
     """What was estimated or assumed, in words; empty where nothing was."""
 
-    def first(self, limit: int | None) -> Lengths:
-        """The lengths of the first `limit` prompts, in the order of the data; None is all."""
-        return Lengths(self.tokens[:limit], self.how, self.note)
-
 
 class _NoTokenizer(Exception):
     """A model's tokenizer is not on this machine."""
@@ -71,8 +67,7 @@ class PromptLengths:
         found = self._found[view, data]
         if found is None:
             return None
-        first = found.first(limit)
-        return Lengths(tuple(sorted(first.tokens)), first.how, first.note)
+        return replace(found, tokens=tuple(sorted(found.tokens[:limit])))
 
     def text(self, model: str, text: str) -> int:
         """Tokens of a text for a model: by its characters where its tokenizer is not here."""
@@ -144,9 +139,6 @@ class PromptLengths:
 def _row_count(spec: DataSpec, each: int) -> int | None:
     """How many rows of `each` tokens a set has that is not read: as many as the task allows, or as
     fit into the size of its file; None where there is neither."""
-    caps = [n for n in (spec.limit, spec.at_most) if n is not None]
-    if caps:
-        return min(caps)
-    if spec.file is not None:
+    if spec.most is None and spec.file is not None:
         return max(1, Path(spec.file).stat().st_size // (each * CHARACTERS))
-    return None
+    return spec.most

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from harness.contract import ModelFacts, Needs, Site
@@ -14,23 +15,24 @@ class Network:
 
     Left out, as less than a hundredth in models of 100 million parameters and more: norms,
     activation functions, softmax and edits. Every parameter of a block is taken to be used for
-    every token, so a mixture of experts is overestimated.
+    every token, so a mixture of experts is overestimated. The defaults are those of a model of
+    which nothing is known.
     """
 
-    parameters: int
-    layers: int
-    block: float
+    parameters: int = 0
+    layers: int = 0
+    block: float = math.nan
     """Parameters of one block."""
-    head: int
+    head: int = 0
     """Parameters of the output over the vocabulary."""
-    width: int
-    attention: int
+    width: int = 0
+    attention: int = 0
     """Numbers of all heads together, per token."""
-    kept: int
+    kept: int = 0
     """Numbers that are kept for each token while completions are written."""
-    widest: int
-    vocabulary: int
-    number_bytes: int
+    widest: int = 0
+    vocabulary: int = 0
+    number_bytes: int = 4
 
     @property
     def weights(self) -> int:
@@ -93,10 +95,9 @@ def network(
     """
     missing = [name for name in ("layers", "d_model", "parameters") if getattr(facts, name) is None]
     if facts.layers is None or facts.d_model is None or facts.parameters is None:
-        return (
-            f"{where}: its {_listed(missing)} {'is' if len(missing) == 1 else 'are'} unknown "
-            f"offline; state {'it' if len(missing) == 1 else 'them'} in expect."
-        )
+        *others, last = missing
+        what = f"{', '.join(others)} and {last} are" if others else f"{last} is"
+        return f"{where}: its {what} unknown offline; state {'them' if others else 'it'} in expect."
     width, vocabulary = facts.d_model, facts.vocabulary or 0
     head, looked_up = vocabulary * width, needs.looked_up
     if not vocabulary:
@@ -128,7 +129,3 @@ def network(
         vocabulary=vocabulary,
         number_bytes=size,
     )
-
-
-def _listed(words: Sequence[str]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

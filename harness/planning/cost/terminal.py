@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from harness.planning.cost.devices import BANDWIDTH, COMPUTE, DEVICES, Device, duration, time_class
 from harness.planning.cost.downloads import Download
-from harness.planning.cost.figures import Cost, Work
+from harness.planning.cost.figures import Cost
+from harness.planning.counts import Counts
 from harness.task.task import Task
 from harness.text import for_terminal
 
@@ -58,33 +60,22 @@ def _always(cost: Cost) -> list[str]:
 
 
 def _passes(cost: Cost) -> Table:
-    table = Table(pad_edge=False, box=None)
-    table.add_column("")
-    table.add_column("model")
-    for column in ("forwards", "prompts", "tokens", "positions", "FLOPs"):
-        table.add_column(column, justify="right")
+    numbers = ("forwards", "prompts", "tokens", "positions", "FLOPs")
+    right = (Column(name, justify="right") for name in numbers)
+    table = Table("", "model", *right, pad_edge=False, box=None)
     for work in cost.work:
-        table.add_row(*map(Text, _row(work)))
-    total, more = cost.counts, ", at least" if cost.unknown else ""
-    flops = f"{quantity(cost.flops)}" if cost.flops or not cost.unknown else "unknown"
-    numbers = (total.forwards, total.prompts, total.tokens, total.positions)
-    table.add_row(
-        Text(f"total{more}", "bold"), "", *(Text(f"{n:,}", "bold") for n in numbers),
-        Text(flops, "bold"),
-    )  # fmt: skip
+        names = (_safe(work.stage), _safe(work.model))
+        table.add_row(*map(Text, (*names, *_numbers(work.counts, work.operations))))
+    flops = cost.flops if cost.flops or not cost.unknown else math.nan
+    total = "total, at least" if cost.unknown else "total"
+    cells = (total, "", *_numbers(cost.counts, flops))
+    table.add_row(*(Text(cell, "bold") for cell in cells))
     return table
 
 
-def _row(work: Work) -> tuple[str, ...]:
-    counts = work.counts
-    known = None not in (work.flops, work.encoding)
-    flops = (work.flops or 0.0) + (work.encoding or 0.0)
-    return (
-        _safe(work.stage),
-        _safe(work.model),
-        *(f"{n:,}" for n in (counts.forwards, counts.prompts, counts.tokens, counts.positions)),
-        quantity(flops) if known else "unknown",
-    )
+def _numbers(counts: Counts, flops: float) -> tuple[str, ...]:
+    numbers = (counts.forwards, counts.prompts, counts.tokens, counts.positions)
+    return (*(f"{n:,}" for n in numbers), "unknown" if math.isnan(flops) else quantity(flops))
 
 
 def _completions(task: Task, cost: Cost) -> str:
@@ -109,9 +100,8 @@ def _memory(cost: Cost) -> str:
 
 
 def _downloads(cost: Cost) -> Table:
-    table = Table(title="Downloads", title_justify="left", pad_edge=False, box=None)
-    for column in ("", "from", "size", ""):
-        table.add_column(column)
+    heads = ("", "from", "size", "")
+    table = Table(*heads, title="Downloads", title_justify="left", pad_edge=False, box=None)
     for one in cost.downloads:
         about = "unknown" if one.size is None else f"about {size(one.size)}"
         table.add_row(*(Text(_safe(t)) for t in (one.what, one.name, about, _remark(one))))
@@ -130,12 +120,10 @@ def _times(costs: Mapping[str, Cost]) -> Table:
     for name, cost in costs.items():
         device = DEVICES[name]
         seconds = cost.seconds(device)
-        words = ("unknown", "")
-        if seconds is not None:
-            words = (time_class(seconds), duration(seconds))
+        known = None if seconds is None else (time_class(seconds), duration(seconds))
         fits = cost.memory.total <= device.memory
         room = "" if fits else f"needs more than its {size(int(device.memory))}"
-        table.add_row(name, *words, room)
+        table.add_row(name, *(known or ("unknown", "")), room)
     return table
 
 
