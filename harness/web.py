@@ -121,7 +121,10 @@ class Web:
             if self._stopped.is_set():
                 break
             try:
-                return self._read(self._once(request, largest), read)
+                body = self._once(request, largest)
+                return read(body)
+            except Unusable as error:
+                failure = _Failed(f"{error}: {self._quoted(body)}")
             except _Failed as error:
                 failure = error
             if attempt < self._retries:
@@ -129,12 +132,6 @@ class Web:
                 pause = FIRST_PAUSE * (2 ** min(attempt, 6) + random.random())
                 self._stopped.wait(max(failure.pause, min(LONGEST_PAUSE, pause)))
         raise Unreachable(str(failure), self._retries + 1)
-
-    def _read(self, body: bytes, read: Callable[[bytes], _Answer]) -> _Answer:
-        try:
-            return read(body)
-        except Unusable as error:
-            raise _Failed(f"{error}: {self._quoted(body)}") from None
 
     def _once(self, request: Request, largest: int) -> bytes:
         deadline = time.monotonic() + self._timeout

@@ -80,8 +80,8 @@ def _kinds() -> str:
 def _kind(name: str, where: str, asked: Asked) -> tuple[str, ...]:
     written = code(f"[{where}]") if asked.table else "nowhere: every report asks it"
     objects = [_link(protocol.__name__) for protocol in asked.protocols]
-    checks = [_link(check) for check in asked.checks]
-    return name, written, _link(asked.options.__name__), " or ".join(objects), ", ".join(checks)
+    options, check = _link(asked.options.__name__), _link(asked.check)
+    return name, written, options, " or ".join(objects), check
 
 
 def _link(name: str) -> str:

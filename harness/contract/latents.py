@@ -143,9 +143,7 @@ def square_norms(latents: Latents) -> Float64[Tensor, " tokens"]:
 
 def shared(left: Latents, right: Latents) -> Int[Tensor, " tokens"]:
     """|{j : left_j ≠ 0 and right_j ≠ 0}| of each token: the size of the intersection."""
-    both = counterparts(left, right) != 0
-    out = torch.zeros(right.tokens, dtype=torch.long, device=right.offsets.device)
-    return out.index_add_(0, right.token, both.long())
+    return torch.bincount(right.token[counterparts(left, right) != 0], minlength=right.tokens)
 
 
 def common(left: Latents, right: Latents) -> Float64[Tensor, " tokens"]:

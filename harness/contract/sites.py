@@ -38,15 +38,9 @@ BLOCK_KINDS = (
 _BLOCK = re.compile(rf"({'|'.join(BLOCK_KINDS)})(?:\.(\d+)|@(\d*\.?\d+))")
 _MISSPELT = re.compile(r"([\w-]+)([.@][\d.]+)")
 _PATH = re.compile(r"[A-Za-z_]\w*(\.\w+)+")
-_TRANSFORMER_LENS = re.compile(r"blocks\.(\d+)\.(?:hook_)?(\w+(?:\.hook_\w+)?)")
-_TRANSFORMER_LENS_KINDS = {
-    "resid_pre": "resid_pre",
-    "resid_post": "resid_post",
-    "attn_out": "attn_out",
-    "mlp_out": "mlp_out",
-    "mlp_in": "mlp_in",
-    "attn.hook_z": "attn_z",
-}
+_TRANSFORMER_LENS = re.compile(
+    r"blocks\.(\d+)\.(?:hook_)?(resid_pre|resid_post|attn_out|mlp_out|mlp_in|attn\.hook_z)"
+)
 
 
 @dataclass(frozen=True, order=True)
@@ -122,6 +116,4 @@ def _meant(text: str) -> str:
 def site_from_hook_name(hook: str) -> Site | None:
     """The site that a TransformerLens hook name (`blocks.4.hook_resid_post`) means, if known."""
     match = _TRANSFORMER_LENS.fullmatch(hook)
-    if not match or match[2] not in _TRANSFORMER_LENS_KINDS:
-        return None
-    return Site(_TRANSFORMER_LENS_KINDS[match[2]], int(match[1]))
+    return Site(match[2].replace(".hook_", "_"), int(match[1])) if match else None

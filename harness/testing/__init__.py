@@ -13,6 +13,7 @@ a name imports torch when it is first asked for.
 from __future__ import annotations
 
 import importlib
+import pkgutil
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -35,20 +36,7 @@ if TYPE_CHECKING:
     )
     from harness.testing.support.examples import organism as organism
 
-_KINDS = (
-    "analysis",
-    "backend",
-    "benchmark",
-    "direction",
-    "evaluator",
-    "intervention",
-    "labels",
-    "metric",
-    "sae",
-    "sae_format",
-    "section",
-    "statistic",
-)
+_KINDS = [module.name for module in pkgutil.iter_modules(__path__) if not module.ispkg]
 _HOMES = {f"check_{kind}": kind for kind in _KINDS} | {
     "array_batch": "support.batches",
     "only": "support.batches",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 import torch
@@ -70,32 +71,24 @@ def _reading(model: Model, tokens: Sequence[Tokens], site: Site, layers: int) ->
     right = str(x.dtype).removeprefix("torch.") == model.dtype
     law(right, "activations come in the model's dtype", f"{x.dtype} from {model.dtype}")
     together = _rows(whole, tokens, site)
-    for t, row in zip(tokens, together, strict=True):
-        alone = _rows(model.activations([t], [site]), [t], site)[0]
-        _close("padding and batch change nothing", model, alone, row)
+    alone = [_rows(model.activations([t], [site]), [t], site)[0] for t in tokens]
+    _close("padding and batch change nothing", model, alone, together)
     back = list(reversed(tokens))
     turned = _rows(model.activations(back, [site]), back, site)
-    for row, other in zip(together, reversed(turned), strict=True):
-        _close("the order of rows does not matter", model, row, other)
-    first, last = Site("resid_pre", 0), Site("resid_post", layers - 1)
-    embed = Site("embed")
-    more = model.activations(tokens, [last, first, embed, site], logits=True)
-    for row, other in zip(together, _rows(more, tokens, site), strict=True):
-        _close("asking for more changes nothing", model, row, other)
+    _close("the order of rows does not matter", model, together, turned[::-1])
+    stream = [Site("embed")]
+    for layer in range(layers):
+        stream += [Site("resid_pre", layer), Site("resid_post", layer)]
+    more = model.activations(tokens, stream[::-1], logits=True)
+    _close("asking for more changes nothing", model, together, _rows(more, tokens, site))
     logits = more.logits
     assert logits is not None, "asking for more changes nothing: no logits though asked for"
-    law(
-        logits.shape[:2] == more.sites[site].shape[:2],
-        "logits lie beside the activations",
-        f"{tuple(logits.shape)} beside {tuple(more.sites[site].shape)}",
-    )
-    for a, b in zip(_rows(more, tokens, first), _rows(more, tokens, embed), strict=True):
-        _close("the residual stream is one stream", model, a, b)
-    for layer in range(layers - 1):
-        here, there = Site("resid_post", layer), Site("resid_pre", layer + 1)
-        both = model.activations(tokens, [here, there])
-        for a, b in zip(_rows(both, tokens, here), _rows(both, tokens, there), strict=True):
-            _close("the residual stream is one stream", model, a, b)
+    beside = f"{tuple(logits.shape)} beside {tuple(more.sites[site].shape)}"
+    same = logits.shape[:2] == more.sites[site].shape[:2]
+    law(same, "logits lie beside the activations", beside)
+    for left, entered in zip(stream[:-1:2], stream[1::2], strict=True):
+        rows, others = _rows(more, tokens, left), _rows(more, tokens, entered)
+        _close("the residual stream is one stream", model, rows, others)
 
 
 # ── Editing ──────────────────────────────────────────────────────────────────────────────────────
@@ -120,28 +113,25 @@ def _editing(model: Model, tokens: Sequence[Tokens], site: Site) -> None:
     with model.edited([_adding("one", site, vectors[0])]):
         changed = _rows(model.activations(tokens, [site]), tokens, site)
         alone = logits_of(model, tokens)
-    for x, y in zip(before, changed, strict=True):
-        _close("capture sees edits", model, x + vectors[0].to(x), y)
+    moved = [x + vectors[0].to(x) for x in before]
+    _close("capture sees edits", model, moved, changed)
     law(not torch.equal(plain, alone), "an edit acts", "logits are those of the untouched model")
 
     arms = [Arm("none"), *(_adding(f"v{i}", site, v) for i, v in enumerate(vectors))]
     mixed = [replace(t, arm=row % 3) for row, t in enumerate([*tokens, *tokens, *tokens])]
     with model.edited(arms):
         together = _rows(model.activations(mixed, [site]), mixed, site)
-    for t, row, x in zip(mixed, together, [*before, *before, *before], strict=True):
-        expected = x if t.arm == 0 else x + vectors[t.arm - 1].to(x)
-        _close("rows have arms of their own", model, expected, row)
+    added = [torch.zeros_like(vectors[0]), *vectors]
+    expected = [
+        x + added[t.arm].to(x) for t, x in zip(mixed, [*before, *before, *before], strict=True)
+    ]
+    _close("rows have arms of their own", model, expected, together)
 
-    for where, wrong in (("an error inside", None), ("an error of an edit", _breaks)):
-        try:
-            arm = _adding("v", site, vectors[0])
-            if wrong is not None:
-                arm = replace(arm, edits=(replace(arm.edits[0], apply=wrong),))
-            with model.edited([arm]):
-                logits_of(model, tokens)
-                raise _Boom
-        except _Boom:
-            pass
+    for where, apply in (("an error inside", _add), ("an error of an edit", _breaks)):
+        arm = Arm("v", (Edit(site, apply, {"v": vectors[0]}),))
+        with suppress(_Boom), model.edited([arm]):
+            logits_of(model, tokens)
+            raise _Boom
         bit_equal(f"hooks are gone after an error ({where})")
     try:
         with model.edited([Arm("a")]), model.edited([Arm("b")]):
@@ -208,11 +198,8 @@ def _generating(model: Model, tokens: Sequence[Tokens], site: Site, sampling: Sa
     prompts = sum(len(t.ids) for t in mine)
     most = prompts + len(mine) * (sampling.max_new_tokens - 1)
     edited = receipts[1].tokens
-    law(
-        prompts <= edited <= most,
-        "completions run under the edits",
-        f"{edited} tokens were edited, but there are {prompts} in prompts, {most} in all",
-    )
+    what = f"{edited} tokens were edited, but there are {prompts} in prompts, {most} in all"
+    law(prompts <= edited <= most, "completions run under the edits", what)
     law(receipts[0] == Receipt("none"), "completions run under the edits of their row", "")
 
 
@@ -250,9 +237,11 @@ def _rows(activations: Activations, tokens: Sequence[Tokens], site: Site) -> lis
     return rows_of(activations, activations.sites[site], tokens)
 
 
-def _close(name: str, model: Model, a: Tensor, b: Tensor) -> None:
+def _close(name: str, model: Model, rows: Sequence[Tensor], others: Sequence[Tensor]) -> None:
     tolerance = 1e-4 if model.dtype in ("float32", "float64") else 5e-2
-    law(a.shape == b.shape, name, f"{tuple(a.shape)} and {tuple(b.shape)}")
-    gap = float((a.double() - b.double()).abs().max())
-    scale = float(a.double().abs().max())
-    law(gap <= tolerance * scale, name, f"differs by {gap:.3g} where the largest is {scale:.3g}")
+    for a, b in zip(rows, others, strict=True):
+        law(a.shape == b.shape, name, f"{tuple(a.shape)} and {tuple(b.shape)}")
+        gap = float((a.double() - b.double()).abs().max())
+        scale = float(a.double().abs().max())
+        what = f"differs by {gap:.3g} where the largest is {scale:.3g}"
+        law(gap <= tolerance * scale, name, what)

@@ -40,11 +40,9 @@ def check_direction(
         nothing = finished(reduction, reduction.start(inputs), inputs)
         _well_formed(nothing, variants)
         for found in nothing.directions:
-            law(
-                isinstance(found.direction, Undefined),
-                "nothing read is undefined, not an error",
-                f"without a batch it yields {found.direction}",
-            )
+            undefined = isinstance(found.direction, Undefined)
+            what = f"without a batch it yields {found.direction}"
+            law(undefined, "nothing read is undefined, not an error", what)
 
 
 # ── What comes out ───────────────────────────────────────────────────────────────────────────────
@@ -53,11 +51,8 @@ def check_direction(
 def _well_formed(outcome: Outcome, variants: Sequence[Axes]) -> None:
     promised = Counter(key_of(axes) for axes in variants)
     yielded = Counter(key_of(found.axes) for found in outcome.directions)
-    law(
-        promised == yielded,
-        "every variant comes out once",
-        f"promised {sorted(promised)}, yielded {sorted(yielded.elements())}",
-    )
+    what = f"promised {sorted(promised)}, yielded {sorted(yielded.elements())}"
+    law(promised == yielded, "every variant comes out once", what)
     records = list(outcome.records)
     for found in outcome.directions:
         _vectors(found)
@@ -84,11 +79,8 @@ def _vectors(found: Found) -> None:
     name = "directions are finite float64 [rank, d] and not zero"
     law(fine, name, f"{found.axes}: {vectors!r}")
     direction = found.direction
-    sizes = len(direction.features), len(direction.weights)
-    law(
-        sizes[0] == sizes[1],
-        "every feature has a weight",
-        f"{found.axes}: {sizes[0]} features, {sizes[1]} weights",
-    )
+    features, weights = len(direction.features), len(direction.weights)
+    what = f"{found.axes}: {features} features, {weights} weights"
+    law(features == weights, "every feature has a weight", what)
     site = direction.site
     law(site.fraction is None, "a direction says its block", f"it lives at {site}")

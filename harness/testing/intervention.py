@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -40,22 +42,18 @@ def check_intervention(
     is left behind, also after an error.
     """
     for dtype, kind in DTYPES.items():
+        activations = partial(_activations, direction, facts, kind, seed)
         arm = intervention.arm("edited", direction, facts, dtype)
         _described(arm, facts)
         other = intervention.arm("other", _another(direction, seed), facts, dtype)
-        changed = False
-        for edit, twin in zip(arm.edits, _twins(arm, other), strict=True):
-            x = _activations(edit, direction, facts, kind, seed)
-            changed |= _edit(edit, twin, x)
-        law(
-            changed or arm.idle,
-            "an arm that is not idle changes something",
-            f"in {dtype} no edit changed an activation",
-        )
+        twins = zip(arm.edits, _twins(arm, other), strict=True)
+        changed = [_edit(edit, twin, activations(edit)) for edit, twin in twins]
+        what = f"in {dtype} no edit changed an activation"
+        law(any(changed) or arm.idle, "an arm that is not idle changes something", what)
         for check in arm.checks:
-            _check(check, _activations(check, direction, facts, kind, seed))
+            _check(check, activations(check))
         if identity is not None:
-            _identity(identity.arm("idle", direction, facts, dtype), direction, facts, kind, seed)
+            _identity(identity.arm("idle", direction, facts, dtype), activations)
     if model is not None:
         if not tokens:
             raise ValueError("check_intervention: a model needs tokens to run on. Pass a prompt")
@@ -77,11 +75,8 @@ def _described(arm: Arm, facts: ModelFacts) -> None:
     for one in everything:
         site = one.site
         known = facts.layers is None or site.layer is None or 0 <= site.layer < facts.layers
-        law(
-            known and site.fraction is None,
-            "sites are the model's",
-            f"{site} in a model of {facts.layers} blocks",
-        )
+        what = f"{site} in a model of {facts.layers} blocks"
+        law(known and site.fraction is None, "sites are the model's", what)
         for name, tensor in one.parameters.items():
             fine = tensor.dtype == torch.float32 and bool(torch.isfinite(tensor).all())
             law(fine, "parameters are finite float32", f"{name!r} at {site} is {tensor}")
@@ -95,10 +90,8 @@ def _another(direction: Direction, seed: int) -> Direction:
 
 def _twins(arm: Arm, other: Arm) -> list[Edit]:
     """The edits of another direction's arm that share a call with the first one's."""
-    keys = [(edit.site, edit.apply, _shapes(edit)) for edit in arm.edits]
-    others = [(edit.site, edit.apply, _shapes(edit)) for edit in other.edits]
     law(
-        keys == others,
+        [_call(edit) for edit in arm.edits] == [_call(edit) for edit in other.edits],
         "parameters stack",
         "two directions of the same shape give arms whose `apply` or parameter shapes differ, so "
         "they cannot share a call. Make `apply` a module-level function and put what differs into "
@@ -107,12 +100,12 @@ def _twins(arm: Arm, other: Arm) -> list[Edit]:
     return list(other.edits)
 
 
-def _shapes(edit: Edit) -> tuple[tuple[str, tuple[int, ...]], ...]:
-    return tuple(sorted((name, tuple(t.shape)) for name, t in edit.parameters.items()))
+def _call(edit: Edit) -> tuple[object, ...]:
+    return edit.site, edit.apply, {name: t.shape for name, t in edit.parameters.items()}
 
 
 def _activations(
-    one: Edit | Check, direction: Direction, facts: ModelFacts, kind: torch.dtype, seed: int
+    direction: Direction, facts: ModelFacts, kind: torch.dtype, seed: int, one: Edit | Check
 ) -> Tensor:
     """Random activations with a part along the direction; one position is 0, as padding may be."""
     width = facts.width(one.site) or direction.vectors.shape[-1]
@@ -135,11 +128,8 @@ def _edit(edit: Edit, twin: Edit, x: Tensor) -> bool:
     mine, theirs = (_stacked([one.parameters] * _ROWS) for one in (edit, twin))
     given, parameters = x.clone(), {name: tensor.clone() for name, tensor in mine.items()}
     out = edit.apply(x, mine)
-    law(
-        out.shape == x.shape and out.dtype == x.dtype,
-        "shape and dtype kept",
-        f"{where}: {tuple(x.shape)} became {tuple(out.shape)} {out.dtype}",
-    )
+    became = f"{where}: {tuple(x.shape)} became {tuple(out.shape)} {out.dtype}"
+    law(out.shape == x.shape and out.dtype == x.dtype, "shape and dtype kept", became)
     untouched = _bits(x, given) and all(torch.equal(mine[n], p) for n, p in parameters.items())
     law(untouched, "does not modify its input", where)
 
@@ -163,16 +153,14 @@ def _check(check: Check, x: Tensor) -> None:
     law(_bits(x, given), "does not modify its input", f"the check {check.name!r}")
 
 
-def _identity(
-    arm: Arm, direction: Direction, facts: ModelFacts, kind: torch.dtype, seed: int
-) -> None:
+def _identity(arm: Arm, activations: Callable[[Edit], Tensor]) -> None:
     name = "strength 0 is the identity"
     law(arm.idle, name, "the arm does not say that it is idle")
     for edit in arm.edits:
-        x = _activations(edit, direction, facts, kind, seed)
+        x = activations(edit)
         x[1, 0, 0], x[1, 1, 0] = torch.inf, -torch.inf
         out = edit.apply(x, _stacked([edit.parameters] * _ROWS))
-        law(_bits(out, x), name, f"at {edit.site} in {kind} a bit changed (also of -0.0 or inf)")
+        law(_bits(out, x), name, f"at {edit.site} in {x.dtype} a bit changed (also of -0.0 or inf)")
 
 
 # ── On a model ───────────────────────────────────────────────────────────────────────────────────
@@ -185,19 +173,15 @@ def _on_model(model: Model, arm: Arm, tokens: Sequence[Tokens]) -> None:
         none, edited = logits_of(model, first), logits_of(model, second)
     law(_bits(none, plain), "the arm without edits is untouched", "its logits changed")
     law(_bits(logits_of(model, first), plain), "nothing is left behind", "logits differ after")
-    law(
-        arm.idle or not _bits(edited, plain),
-        "an arm that is not idle changes something",
-        "the logits are those of the model as it is",
-    )
+    what = "the logits are those of the model as it is"
+    changed = not _bits(edited, plain)
+    law(changed or arm.idle, "an arm that is not idle changes something", what)
     receipt = receipts[1]
     law(receipt.fired > 0, "edits fire", f"the receipt is {receipt}")
     law(not receipt.broken, "edits keep their promises", f"the receipt is {receipt}")
-    try:
-        with model.edited([arm]):
-            raise _Interruption
-    except _Interruption:
-        after = logits_of(model, first)
+    with suppress(_Interruption), model.edited([arm]):
+        raise _Interruption
+    after = logits_of(model, first)
     law(_bits(after, plain), "nothing is left behind, also after an error", "logits differ")
 
 

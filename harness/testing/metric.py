@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -12,6 +12,7 @@ import torch
 from harness.contract import Batch, Metric
 from harness.results.intervals import ONCE
 from harness.testing.support.batches import only, take
+from harness.testing.support.laws import holds
 from harness.testing.support.watched import watched
 
 Reference = Callable[[Batch], Sequence[float]]
@@ -40,66 +41,35 @@ def check_metric(
     modified) · null (identical sides give the value that `MetricValue.null` states) · draws (do
     not influence each other) · empty (no tokens give NaN).
     """
-    if not batches:
-        raise AssertionError("sums: no batch to check the metric on")
+    holds(bool(batches), "sums: no batch to check the metric on")
     generator = np.random.default_rng(seed)
     for batch in batches:
-        if len(batch.documents) < 2:
-            raise AssertionError("split: a batch of one document cannot be split")
+        holds(len(batch.documents) > 1, "split: a batch of one document cannot be split")
         given, changed = watched(batch)
         whole = _sums(metric, given, side)
-        if names := changed():
-            raise AssertionError(f"inputs: sums modified {', '.join(names)}")
+        names = changed()
+        holds(not names, f"inputs: sums modified {', '.join(names)}")
         found = _value(metric, whole)
         _compare(metric, "reference", found, np.array(reference(batch), dtype=float), rtol)
-        _check_split(metric, batch, side, found, rtol, generator)
-        _check_order(metric, batch, side, found, rtol, generator)
-        _check_padding(metric, batch, side, found, rtol)
+        for law, parts in _rearranged(batch, generator):
+            sums = [_sums(metric, part, side) for part in parts]
+            added = {name: np.sum([part[name] for part in sums], axis=0) for name in sums[0]}
+            _compare(metric, law, _value(metric, added), found, rtol)
         _check_null(metric, batch, side)
         _check_draws(metric, batch, side, whole)
         _check_empty(metric, batch, side)
 
 
-def _check_split(
-    metric: Metric,
-    batch: Batch,
-    side: SideName,
-    found: np.ndarray,
-    rtol: float,
-    generator: np.random.Generator,
-) -> None:
-    """Sums of any parts add up to those of the whole."""
-    documents = generator.permutation(len(batch.documents))
-    cuts = {1, len(documents) // 2, len(documents) - 1} - {0}
-    splits = [[documents[:cut], documents[cut:]] for cut in sorted(cuts)]
-    splits.append([documents[i : i + 1] for i in range(len(documents))])
-    for parts in splits:
-        sums = [_sums(metric, only(batch, part.tolist()), side) for part in parts]
-        added = {name: np.sum([part[name] for part in sums], axis=0) for name in sums[0]}
-        _compare(metric, "split", _value(metric, added), found, rtol)
-
-
-def _check_order(
-    metric: Metric,
-    batch: Batch,
-    side: SideName,
-    found: np.ndarray,
-    rtol: float,
-    generator: np.random.Generator,
-) -> None:
-    """Neither the order of tokens nor that of documents matters."""
-    tokens = torch.from_numpy(generator.permutation(len(batch.document)))
+def _rearranged(batch: Batch, generator: np.random.Generator) -> Iterator[tuple[str, list[Batch]]]:
+    """The same tokens in other batches, whose sums add up to the same, each with its law."""
     documents = generator.permutation(len(batch.documents)).tolist()
-    turned = take(batch, tokens, documents)
-    _compare(metric, "order", _value(metric, _sums(metric, turned, side)), found, rtol)
-
-
-def _check_padding(
-    metric: Metric, batch: Batch, side: SideName, found: np.ndarray, rtol: float
-) -> None:
-    """A document of which no token is measured changes nothing."""
-    padded = replace(batch, documents=(*batch.documents, "nothing measured"))
-    _compare(metric, "padding", _value(metric, _sums(metric, padded, side)), found, rtol)
+    for cut in sorted({1, len(documents) // 2, len(documents) - 1} - {0}):
+        yield "split", [only(batch, documents[:cut]), only(batch, documents[cut:])]
+    yield "split", [only(batch, [document]) for document in documents]
+    tokens = torch.from_numpy(generator.permutation(len(batch.document)))
+    turned = generator.permutation(len(batch.documents)).tolist()
+    yield "order", [take(batch, tokens, turned)]
+    yield "padding", [replace(batch, documents=(*batch.documents, "nothing measured"))]
 
 
 def _check_null(metric: Metric, batch: Batch, side: SideName) -> None:
@@ -132,36 +102,30 @@ def _check_empty(metric: Metric, batch: Batch, side: SideName) -> None:
     nothing = take(batch, torch.zeros(0, dtype=torch.long))
     found = _value(metric, _sums(metric, nothing, side))
     for value, number in zip(metric.values, found, strict=True):
-        if not np.isnan(number):
-            raise AssertionError(f"empty: {value.id} of no tokens is {number}, not NaN")
+        holds(np.isnan(number), f"empty: {value.id} of no tokens is {number}, not NaN")
 
 
 def _sums(metric: Metric, batch: Batch, side: SideName) -> dict[str, np.ndarray]:
     """Sums over all documents of a batch, of the right form, as one draw."""
     one = batch.right if side == "right" else batch.left
     if one is None or (side == "pair" and batch.right is None):
-        raise AssertionError(
-            f"sums: the batch has no {'right' if side == 'right' else 'pair of'} sides"
-        )
+        what = "right" if side == "right" else "pair of"
+        raise AssertionError(f"sums: the batch has no {what} sides")
     found = {name: value.cpu().double().numpy() for name, value in metric.sums(batch, one).items()}
-    if "n" not in found:
-        raise AssertionError("sums: n is missing, the number of what is measured by document")
+    holds("n" in found, "sums: n is missing, the number of what is measured by document")
     for name, value in found.items():
         rows = 1 if name.startswith(ONCE) else len(batch.documents)
-        if value.shape[:1] != (rows,):
-            raise AssertionError(
-                f"sums: {name} has shape {value.shape}, not one entry per document"
-            )
-        if not np.isfinite(value).all():
-            raise AssertionError(f"sums: {name} is not finite")
+        what = f"sums: {name} has shape {value.shape}, not one entry per document"
+        holds(value.shape[:1] == (rows,), what)
+        holds(bool(np.isfinite(value).all()), f"sums: {name} is not finite")
     return {name: value.sum(0, keepdims=True) for name, value in found.items()}
 
 
 def _value(metric: Metric, sums: Mapping[str, np.ndarray]) -> np.ndarray:
     """The values of one draw."""
     found = metric.value(sums)
-    if len(found) != len(metric.values):
-        raise AssertionError(f"sums: {len(found)} numbers for {len(metric.values)} values")
+    numbers = f"sums: {len(found)} numbers for {len(metric.values)} values"
+    holds(len(found) == len(metric.values), numbers)
     return np.array([np.asarray(number)[0] for number in found], dtype=float)
 
 
@@ -169,5 +133,5 @@ def _compare(
     metric: Metric, law: str, found: np.ndarray, expected: np.ndarray, rtol: float
 ) -> None:
     for value, one, other in zip(metric.values, found, expected, strict=True):
-        if not np.isclose(one, other, rtol=rtol, atol=rtol * 1e-3, equal_nan=True):
-            raise AssertionError(f"{law}: {value.id} is {one}, not {other}")
+        near = np.isclose(one, other, rtol=rtol, atol=rtol * 1e-3, equal_nan=True)
+        holds(bool(near), f"{law}: {value.id} is {one}, not {other}")

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from harness.contract import Latents, Sae
+from harness.testing.support.laws import holds
 
 Reference = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 """Float64 `[tokens, d_in]` to dense latents `[tokens, d_sae]` and x̂ `[tokens, d_out]`."""
@@ -43,58 +44,52 @@ def check_sae(
     before = x.clone()
     latents = sae.encode(x)
     _check_form(latents, len(x), facts.d_sae, facts.signed)
-    kept = _copied(latents)
+    kept = [tensor.clone() for tensor in _tensors(latents)]
     reconstruction = sae.reconstruct(latents)
-    if not torch.equal(x, before) or not _equal(latents, kept):
-        raise AssertionError("inputs: encode or reconstruct modified what it was given")
+    same = map(torch.equal, [before, *kept], [x, *_tensors(latents)])
+    holds(all(same), "inputs: encode or reconstruct modified what it was given")
 
+    dense, out = _dense(latents), _numpy(reconstruction)
     expected, expected_out = reference(x.double().cpu().numpy())
-    _compare("reference", "latents", _dense(latents), expected, rtol)
+    _compare("reference: latents", dense, expected, rtol)
     # A latent that is active at 1e-9 of the largest may be inactive in another precision.
     floor = rtol * max(np.abs(expected).max(initial=0), 1e-30)
-    support = (_dense(latents) != 0) != (expected != 0)
-    if (support & (np.abs(expected) > floor)).any():
-        raise AssertionError("reference: other latents are active than in the reference")
-    _compare("reference", "reconstruction", _numpy(reconstruction), expected_out, rtol)
+    other = ((dense != 0) != (expected != 0)) & (np.abs(expected) > floor)
+    holds(not other.any(), "reference: other latents are active than in the reference")
+    _compare("reference: reconstruction", out, expected_out, rtol)
 
-    _check_rows(sae, latents, reconstruction, rtol)
+    _check_rows(sae, latents, out, rtol)
     if not facts.needs_sequence:
-        _check_independence(sae, x, latents, reconstruction, rtol)
+        _check_independence(sae, x, dense, out, rtol)
     sae.reconstruct(sae.encode(x.flip(0) * 2))
-    again = sae.reconstruct(latents)
-    _compare(
-        "no state", "reconstruction after other calls", _numpy(again), _numpy(reconstruction), 0.0
-    )
+    again = _numpy(sae.reconstruct(latents))
+    _compare("no state: reconstruction after other calls", again, out, 0.0)
     nothing = sae.encode(x[:0])
     _check_form(nothing, 0, facts.d_sae, facts.signed)
-    if tuple(sae.reconstruct(nothing).shape) != (0, reconstruction.shape[1]):
-        raise AssertionError("empty: no tokens must reconstruct to no tokens")
+    empty = tuple(sae.reconstruct(nothing).shape) == (0, out.shape[1])
+    holds(empty, "empty: no tokens must reconstruct to no tokens")
 
 
 def _check_form(latents: Latents, tokens: int, d_sae: int, signed: bool) -> None:
-    if latents.tokens != tokens or latents.d_sae != d_sae:
-        raise AssertionError(
-            f"latents: {latents.tokens} tokens of width {latents.d_sae}, not {tokens} of {d_sae}"
-        )
-    offsets = latents.offsets
-    if offsets[0] != 0 or (offsets.diff() < 0).any() or offsets[-1] != len(latents.indices):
-        raise AssertionError("latents: offsets do not rise from 0 to the number of values")
-    if len(latents.values) != len(latents.indices):
-        raise AssertionError("latents: there are not as many values as indices")
-    if len(latents.indices) and not (0 <= latents.indices.min() <= latents.indices.max() < d_sae):
-        raise AssertionError(f"latents: indices leave 0 to {d_sae - 1}")
-    if len(torch.unique(latents.token * d_sae + latents.indices)) != len(latents.indices):
-        raise AssertionError("latents: an index occurs twice in one token")
-    if (latents.values == 0).any():
-        raise AssertionError("latents: a value is zero; inactive latents are left out")
-    if not signed and (latents.values < 0).any():
-        raise AssertionError("latents: a value is negative, but facts.signed is false")
-    for name, values in latents.context.items():
-        if len(values) != tokens:
-            raise AssertionError(f"latents: context {name} has not one row per token")
+    found = f"{latents.tokens} tokens of width {latents.d_sae}"
+    fits = latents.tokens == tokens and latents.d_sae == d_sae
+    holds(fits, f"latents: {found}, not {tokens} of {d_sae}")
+    offsets, indices, values = latents.offsets, latents.indices, latents.values
+    rise = offsets[0] == 0 and (offsets.diff() >= 0).all() and offsets[-1] == len(indices)
+    holds(bool(rise), "latents: offsets do not rise from 0 to the number of values")
+    holds(len(values) == len(indices), "latents: there are not as many values as indices")
+    inside = ((indices >= 0) & (indices < d_sae)).all()
+    holds(bool(inside), f"latents: indices leave 0 to {d_sae - 1}")
+    once = len(torch.unique(latents.token * d_sae + indices)) == len(indices)
+    holds(once, "latents: an index occurs twice in one token")
+    zero, negative = bool((values == 0).any()), bool((values < 0).any())
+    holds(not zero, "latents: a value is zero; inactive latents are left out")
+    holds(signed or not negative, "latents: a value is negative, but facts.signed is false")
+    for name, rows in latents.context.items():
+        holds(len(rows) == tokens, f"latents: context {name} has not one row per token")
 
 
-def _check_rows(sae: Sae, latents: Latents, reconstruction: Tensor, rtol: float) -> None:
+def _check_rows(sae: Sae, latents: Latents, out: np.ndarray, rtol: float) -> None:
     """x̂(z) − x̂(nothing) = Σ z_j · rows(j), times a positive number where tokens have a context."""
     none = replace(
         latents,
@@ -102,70 +97,48 @@ def _check_rows(sae: Sae, latents: Latents, reconstruction: Tensor, rtol: float)
         indices=latents.indices[:0],
         values=latents.values[:0],
     )
-    difference = _numpy(reconstruction) - _numpy(sae.reconstruct(none))
+    difference = out - _numpy(sae.reconstruct(none))
     rows = _numpy(sae.rows(latents.indices))
-    if rows.shape != (len(latents.indices), difference.shape[1]):
-        raise AssertionError(f"rows: shape {rows.shape}, not one row per index")
+    fits = rows.shape == (len(latents.indices), difference.shape[1])
+    holds(fits, f"rows: shape {rows.shape}, not one row per index")
     combined = np.zeros_like(difference)
     np.add.at(combined, _numpy(latents.token).astype(int), _numpy(latents.values)[:, None] * rows)
     if latents.context:
         length = np.square(combined).sum(1)
         scale = (difference * combined).sum(1) / np.where(length > 0, length, 1)
-        if (scale[length > 0] <= 0).any():
-            raise AssertionError("rows: a token's reconstruction is no positive multiple of them")
+        opposed = bool((scale[length > 0] <= 0).any())
+        holds(not opposed, "rows: a token's reconstruction is no positive multiple of them")
         combined *= scale[:, None]
-    reach = np.abs(_numpy(reconstruction)).max(initial=0)
-    _compare("rows", "sum of latents times rows", difference, combined, rtol, reach)
+    _compare("rows: sum of latents times rows", difference, combined, rtol, out)
 
 
 def _check_independence(
-    sae: Sae, x: Tensor, latents: Latents, reconstruction: Tensor, rtol: float
+    sae: Sae, x: Tensor, dense: np.ndarray, out: np.ndarray, rtol: float
 ) -> None:
-    order = torch.arange(len(x) - 1, -1, -1, device=x.device)
-    turned = sae.encode(x[order])
-    _compare(
-        "independence",
-        "latents of tokens in another order",
-        _dense(turned),
-        _dense(latents)[::-1],
-        rtol,
-    )
+    turned = _dense(sae.encode(x.flip(0)))
+    _compare("independence: latents of tokens in another order", turned, dense[::-1], rtol)
     for token in range(0, len(x), max(1, len(x) // 5)):
-        alone = sae.encode(x[token : token + 1])
-        _compare(
-            "independence",
-            "latents of a token alone",
-            _dense(alone),
-            _dense(latents)[token : token + 1],
-            rtol,
-        )
-        _compare(
-            "independence",
-            "reconstruction of a token alone",
-            _numpy(sae.reconstruct(alone)),
-            _numpy(reconstruction)[token : token + 1],
-            rtol,
-            np.abs(_numpy(reconstruction)).max(initial=0),
-        )
+        one = slice(token, token + 1)
+        alone = sae.encode(x[one])
+        _compare("independence: latents of a token alone", _dense(alone), dense[one], rtol)
+        rebuilt = _numpy(sae.reconstruct(alone))
+        _compare("independence: reconstruction of a token alone", rebuilt, out[one], rtol, out)
 
 
 def _compare(
-    law: str,
     what: str,
     found: np.ndarray,
     expected: np.ndarray,
     rtol: float,
-    reach: float | None = None,
+    reach: np.ndarray | None = None,
 ) -> None:
-    """Equal up to `rtol` of `reach`, by default the largest expected number."""
-    if found.shape != expected.shape:
-        raise AssertionError(f"{law}: {what} has shape {found.shape}, not {expected.shape}")
-    if not np.isfinite(found).all():
-        raise AssertionError(f"{law}: {what} is not finite")
+    """Equal up to `rtol` of the largest number of `reach`, by default of the expected ones."""
+    same = found.shape == expected.shape
+    holds(same, f"{what} has shape {found.shape}, not {expected.shape}")
+    holds(bool(np.isfinite(found).all()), f"{what} is not finite")
     most = np.abs(found - expected).max(initial=0)
-    scale = np.abs(expected).max(initial=0) if reach is None else reach
-    if most > rtol * scale:
-        raise AssertionError(f"{law}: {what} is off by {most:.3g}, of values up to {scale:.3g}")
+    scale = np.abs(expected if reach is None else reach).max(initial=0)
+    holds(most <= rtol * scale, f"{what} is off by {most:.3g}, of values up to {scale:.3g}")
 
 
 def _dense(latents: Latents) -> np.ndarray:
@@ -176,20 +149,5 @@ def _numpy(tensor: Tensor) -> np.ndarray:
     return tensor.detach().cpu().double().numpy()
 
 
-def _copied(latents: Latents) -> Latents:
-    return replace(
-        latents,
-        offsets=latents.offsets.clone(),
-        indices=latents.indices.clone(),
-        values=latents.values.clone(),
-        context={name: values.clone() for name, values in latents.context.items()},
-    )
-
-
-def _equal(one: Latents, other: Latents) -> bool:
-    return (
-        torch.equal(one.offsets, other.offsets)
-        and torch.equal(one.indices, other.indices)
-        and torch.equal(one.values, other.values)
-        and all(torch.equal(values, other.context[name]) for name, values in one.context.items())
-    )
+def _tensors(latents: Latents) -> list[Tensor]:
+    return [latents.offsets, latents.indices, latents.values, *latents.context.values()]

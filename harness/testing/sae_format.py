@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import torch
@@ -53,8 +53,7 @@ def check_sae_format(
     check_sae(sae, reference, x, rtol=rtol)
     with tempfile.TemporaryDirectory() as scratch:
         for number, (moved, file) in enumerate(_copies(options, Path(scratch))):
-            _no_pickle(make, moved, file, Path(scratch) / f"ran{number}")
-            _refused(make, moved, file)
+            _refused(make, moved, file, Path(scratch) / f"ran{number}")
 
 
 def _copies(options: SaeOptions, scratch: Path) -> Iterator[tuple[SaeOptions, Path]]:
@@ -64,9 +63,7 @@ def _copies(options: SaeOptions, scratch: Path) -> Iterator[tuple[SaeOptions, Pa
         if not isinstance(mark, Place) or not isinstance(source, str) or not Path(source).exists():
             continue
         origin = Path(source)
-        inside = (
-            sorted(p for p in origin.rglob("*") if p.is_file()) if origin.is_dir() else [origin]
-        )
+        inside = sorted(file for file in (origin, *origin.rglob("*")) if file.is_file())
         for number, file in enumerate(inside):
             copy = scratch / f"{key}{number}" / origin.name
             copy.parent.mkdir()
@@ -75,7 +72,7 @@ def _copies(options: SaeOptions, scratch: Path) -> Iterator[tuple[SaeOptions, Pa
             else:
                 shutil.copyfile(origin, copy)
             moved = options.model_copy(update={key: str(copy)})
-            yield moved, copy / file.relative_to(origin) if origin.is_dir() else copy
+            yield moved, copy / file.relative_to(origin)
 
 
 class _Trap:
@@ -88,31 +85,24 @@ class _Trap:
         return os.mkdir, (str(self.folder),)
 
 
-def _no_pickle(
-    make: Callable[[Any], SaeFormat], options: SaeOptions, file: Path, ran: Path
-) -> None:
-    """A pickle in the place of the file runs no code, in whichever shape it comes."""
+def _refused(make: Callable[[Any], SaeFormat], options: SaeOptions, file: Path, ran: Path) -> None:
+    """Bad content of the file is refused; a pickle runs no code, in whichever shape it comes."""
     kept = file.read_bytes()
     trap = np.empty(1, dtype=object)
     trap[0] = _Trap(ran)
-    shapes: dict[str, Callable[[Any], object]] = {
-        "a pickle": lambda out: pickle.dump(_Trap(ran), out),
-        "torch's .pt": lambda out: torch.save({"W_dec": _Trap(ran)}, out),
-        "numpy's .npz": lambda out: np.savez(out, W_dec=trap),
+    contents: dict[str, Callable[[IO[bytes]], object]] = {
+        "as a pickle": lambda out: pickle.dump(_Trap(ran), out),
+        "as torch's .pt": lambda out: torch.save({"W_dec": _Trap(ran)}, out),
+        "as numpy's .npz": lambda out: np.savez(out, W_dec=trap),
+        "cut off": lambda out: out.write(kept[: len(kept) // 2]),
+        "empty": lambda out: None,
     }
-    for shape, write in shapes.items():
+    for content, write in contents.items():
         with file.open("wb") as out:
             write(out)
-        _load(make, options, f"{file.name} as {shape}")
-        law(not ran.exists(), "no pickle is opened", f"{file.name} as {shape} ran its code")
-    file.write_bytes(kept)
-
-
-def _refused(make: Callable[[Any], SaeFormat], options: SaeOptions, file: Path) -> None:
-    kept = file.read_bytes()
-    for what, content in (("cut off", kept[: len(kept) // 2]), ("empty", b"")):
-        file.write_bytes(content)
-        _load(make, options, f"{file.name} {what}")
+        what = f"{file.name} {content}"
+        _load(make, options, what)
+        law(not ran.exists(), "no pickle is opened", f"{what} ran its code")
     file.write_bytes(kept)
 
 

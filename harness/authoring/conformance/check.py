@@ -14,7 +14,7 @@ from typing import Literal
 from harness.authoring.conformance.declared import declared_laws
 from harness.authoring.conformance.law import Law
 from harness.authoring.conformance.lightness import Imports, imports_of
-from harness.authoring.conformance.sampled import sampled_laws
+from harness.authoring.conformance.sampled import sampled_law
 from harness.errors import HarnessError
 from harness.registry import Owned
 from harness.text import for_terminal
@@ -45,14 +45,14 @@ def check(components: Sequence[Owned]) -> Iterator[LawResult]:
         name = owned.plugin.name
         if name not in imports:
             imports[name] = imports_of(owned.plugin)
-        for law in (*declared_laws(owned, imports[name]), *sampled_laws(owned)):
+        for law in (*declared_laws(owned, imports[name]), sampled_law(owned)):
             yield from _results(owned, law)
 
 
 def _results(owned: Owned, law: Law) -> Iterator[LawResult]:
     """The result of a law, and of each law that it is made of."""
     try:
-        kept = tuple(law.attempt())
+        kept = law.attempt() or ()
     except AssertionError as error:
         broken = str(error).removeprefix("law broken: ")
         yield LawResult(owned, "FAILED", law.name, broken or "it does not hold")

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from pydantic import BaseModel
 
 from harness.authoring.conformance.kinds import asked_of
-from harness.authoring.conformance.law import Law, holds
+from harness.authoring.conformance.law import Law
 from harness.authoring.conformance.lightness import Imports
 from harness.registry import Owned
+from harness.testing.support.laws import holds
 
 
 def declared_laws(owned: Owned, imports: Imports) -> Iterator[Law]:
@@ -33,62 +34,61 @@ def declared_laws(owned: Owned, imports: Imports) -> Iterator[Law]:
     yield Law(f"it has what the contract asks of its kind ({what})", lambda: _members(owned))
 
 
-def _light(heavy: list[str]) -> tuple[str, ...]:
+def _light(heavy: list[str]) -> None:
     where = "Import it in the module that `load` names, not in that of the plugin or its options"
-    return holds(not heavy, f"it imports {', '.join(heavy)}. {where}")
+    holds(not heavy, f"it imports {', '.join(heavy)}. {where}")
 
 
-def _of_its_kind(owned: Owned) -> tuple[str, ...]:
+def _of_its_kind(owned: Owned) -> None:
     options = owned.options()
-    base = asked_of(owned.component.kind, options).options
-    return holds(issubclass(options, base), f"{options.__name__} is no {base.__name__}")
+    base = asked_of(owned).options
+    holds(issubclass(options, base), f"{options.__name__} is no {base.__name__}")
 
 
-def _described(options: type[BaseModel]) -> tuple[str, ...]:
+def _described(options: type[BaseModel]) -> None:
     missing = [name for name, one in options.model_fields.items() if not one.description]
     holds(bool(options.__dict__.get("__doc__")), f"{options.__name__} has no docstring")
     what = f"{', '.join(missing)}: no docstring below the field. Write what it means, and its unit"
-    return holds(not missing, what)
+    holds(not missing, what)
 
 
-def _closed(options: type[BaseModel]) -> tuple[str, ...]:
+def _closed(options: type[BaseModel]) -> None:
     extra = options.model_config.get("extra")
-    return holds(extra == "forbid", f"extra is {extra!r}, so a typing error would go unnoticed")
+    holds(extra == "forbid", f"extra is {extra!r}, so a typing error would go unnoticed")
 
 
-def _schema(options: type[BaseModel]) -> tuple[str, ...]:
+def _schema(options: type[BaseModel]) -> None:
     try:
         json.dumps(options.model_json_schema())
     except Exception as error:  # pydantic has one for every reason
         raise AssertionError(str(error)) from error
-    return ()
 
 
-def _no_key_of_the_core(owned: Owned) -> tuple[str, ...]:
-    table = asked_of(owned.component.kind, owned.options()).table
+def _no_key_of_the_core(owned: Owned) -> None:
+    table = asked_of(owned).table
     taken = set(owned.options().model_fields) & set(table.model_fields if table else ())
-    return holds(not taken, f"{', '.join(sorted(taken))}: the core keeps it. Use another name")
+    holds(not taken, f"{', '.join(sorted(taken))}: the core keeps it. Use another name")
 
 
-def _defaults(options: type[BaseModel]) -> tuple[str, ...]:
+def _defaults(options: type[BaseModel]) -> None:
     required = [name for name, one in options.model_fields.items() if one.is_required()]
-    return holds(not required, f"{', '.join(required)}: no task gives it")
+    holds(not required, f"{', '.join(required)}: no task gives it")
 
 
-def _loaded(owned: Owned) -> tuple[str, ...]:
+def _loaded(owned: Owned) -> None:
     found = owned.load()
-    return holds(isinstance(found, type), f"{owned.component.load} is {found!r:.100}, no class")
+    holds(isinstance(found, type), f"{owned.component.load} is {found!r:.100}, no class")
 
 
-def _members(owned: Owned) -> tuple[str, ...]:
+def _members(owned: Owned) -> None:
     """Methods with the parameters of the contract; what else an object has, its samples show."""
     found, wrong = owned.load(), []
-    for protocol in asked_of(owned.component.kind, owned.options()).protocols:
+    for protocol in asked_of(owned).protocols:
         missing = [what for name in _methods(protocol) if (what := _misfit(found, protocol, name))]
         if not missing:
-            return ()
+            return
         wrong += missing
-    return holds(False, "; ".join(dict.fromkeys(wrong)))
+    holds(False, "; ".join(dict.fromkeys(wrong)))
 
 
 def _methods(protocol: type) -> list[str]:

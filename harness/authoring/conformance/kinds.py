@@ -8,7 +8,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from harness import contract
-from harness.contract import Kind, Options
+from harness.contract import Options
+from harness.registry import Owned
 from harness.task import spec
 
 
@@ -16,49 +17,42 @@ from harness.task import spec
 class Asked:
     """What the contract asks of the components of one kind."""
 
+    kind: str
+    """The kind, or `benchmark` for an evaluator that is one."""
     options: type[Options]
     protocols: tuple[Any, ...]
     """The protocols of its object, which follows one of them."""
-    checks: tuple[str, ...]
-    """The names of its checks in `harness.testing`."""
-    table: type[BaseModel] | None = None
+    table: type[BaseModel] | None
     """The keys that the core keeps for itself in the task's table of such a component."""
 
+    @property
+    def check(self) -> str:
+        """The name of its check in `harness.testing`."""
+        return f"check_{self.kind}"
 
-KINDS: dict[Kind, Asked] = {
-    "backend": Asked(
-        contract.BackendOptions, (contract.Backend,), ("check_backend",), spec.ModelSpec
-    ),
-    "sae_format": Asked(
-        contract.SaeOptions, (contract.SaeFormat,), ("check_sae_format",), spec.SaeSpec
-    ),
-    "metric": Asked(contract.MetricOptions, (contract.Metric,), ("check_metric",), spec.MetricSpec),
-    "statistic": Asked(
-        contract.StatisticOptions, (contract.Reduction,), ("check_statistic",), spec.StatisticSpec
-    ),
-    "direction": Asked(
-        contract.DirectionOptions, (contract.Reduction,), ("check_direction",), spec.DirectionSpec
-    ),
-    "intervention": Asked(
+
+_ASKED = (
+    Asked("backend", contract.BackendOptions, (contract.Backend,), spec.ModelSpec),
+    Asked("sae_format", contract.SaeOptions, (contract.SaeFormat,), spec.SaeSpec),
+    Asked("metric", contract.MetricOptions, (contract.Metric,), spec.MetricSpec),
+    Asked("statistic", contract.StatisticOptions, (contract.Reduction,), spec.StatisticSpec),
+    Asked("direction", contract.DirectionOptions, (contract.Reduction,), spec.DirectionSpec),
+    Asked(
+        "intervention",
         contract.InterventionOptions,
         (contract.Intervention, contract.SaeIntervention, contract.PairedIntervention),
-        ("check_intervention",),
         spec.InterventionSpec,
     ),
-    "evaluator": Asked(
-        contract.EvaluatorOptions, (contract.Evaluator,), ("check_evaluator",), spec.EvaluatorSpec
-    ),
-    "labels": Asked(contract.LabelsOptions, (contract.Labels,), ("check_labels",), spec.LabelsSpec),
-    "analysis": Asked(
-        contract.AnalysisOptions, (contract.Analysis,), ("check_analysis",), spec.AnalysisSpec
-    ),
-    "section": Asked(contract.SectionOptions, (contract.Section,), ("check_section",)),
-}
-BENCHMARK = Asked(
-    contract.BenchmarkOptions, (contract.Benchmark,), ("check_benchmark",), spec.EvaluatorSpec
+    Asked("evaluator", contract.EvaluatorOptions, (contract.Evaluator,), spec.EvaluatorSpec),
+    Asked("labels", contract.LabelsOptions, (contract.Labels,), spec.LabelsSpec),
+    Asked("analysis", contract.AnalysisOptions, (contract.Analysis,), spec.AnalysisSpec),
+    Asked("section", contract.SectionOptions, (contract.Section,), None),
 )
+KINDS = {asked.kind: asked for asked in _ASKED}
+BENCHMARK = Asked("benchmark", contract.BenchmarkOptions, (contract.Benchmark,), spec.EvaluatorSpec)
 
 
-def asked_of(kind: Kind, options: type[Options]) -> Asked:
+def asked_of(owned: Owned) -> Asked:
     """What the contract asks of a component: an evaluator with a benchmark's options is one."""
-    return BENCHMARK if issubclass(options, contract.BenchmarkOptions) else KINDS[kind]
+    benchmark = issubclass(owned.options(), contract.BenchmarkOptions)
+    return BENCHMARK if benchmark else KINDS[owned.component.kind]

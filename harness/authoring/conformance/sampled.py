@@ -6,28 +6,28 @@ import importlib
 import inspect
 import re
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import harness.testing
 from harness.authoring.conformance.kinds import Asked, asked_of
-from harness.authoring.conformance.law import Law, holds
+from harness.authoring.conformance.law import Law
 from harness.registry import Owned
+from harness.testing.support.laws import holds
 
 _MADE_OF = {"check_sae_format": ("check_sae",)}
 """Checks that call others."""
 
 
-def sampled_laws(owned: Owned) -> Iterator[Law]:
+def sampled_law(owned: Owned) -> Law:
     """One law for all samples: the check of the component's kind holds on each of them."""
     if not owned.component.samples:
-        names = " or ".join(asked_of(owned.component.kind, owned.options()).checks)
-        why = f"it ships no samples; see Component.samples. Its own tests may call {names}"
-        yield Law("the laws of its kind", lambda: (), skipped=why)
-        return
-    yield Law("the laws of its kind", lambda: _tried(owned))
+        check = asked_of(owned).check
+        why = f"it ships no samples; see Component.samples. Its own tests may call {check}"
+        return Law("the laws of its kind", lambda: None, skipped=why)
+    return Law("the laws of its kind", lambda: _tried(owned))
 
 
 def _tried(owned: Owned) -> list[str]:
@@ -36,7 +36,7 @@ def _tried(owned: Owned) -> list[str]:
     samples = getattr(importlib.import_module(module), name, None)
     if samples is None:
         raise AssertionError(f"{owned.component.samples}: there is no such function")
-    asked = asked_of(owned.component.kind, owned.options())
+    asked = asked_of(owned)
     kept: dict[str, None] = {}
     with tempfile.TemporaryDirectory() as folder:
         calls = list(samples(Path(folder)))
@@ -54,9 +54,9 @@ def _tried(owned: Owned) -> list[str]:
 
 def _check_of(call: Any, asked: Asked, owned: Owned) -> Callable[..., None]:
     """The check that a sample calls: the one of the kind, on the component itself."""
-    allowed = [getattr(harness.testing, name) for name in asked.checks]
-    if not isinstance(call, partial) or call.func not in allowed:
-        raise AssertionError(f"a sample must be partial({asked.checks[0]}, …), not {call!r:.200}")
+    check: Callable[..., None] = getattr(harness.testing, asked.check)
+    if not isinstance(call, partial) or call.func is not check:
+        raise AssertionError(f"a sample must be partial({asked.check}, …), not {call!r:.200}")
     component, first = owned.load(), call.args[0] if call.args else None
     if first is not component and owned.component.kind != "backend":
         # A backend's check is given the model that it loads, a format's the class itself.
@@ -64,7 +64,7 @@ def _check_of(call: Any, asked: Asked, owned: Owned) -> Callable[..., None]:
         whole = isinstance(first, asked.protocols)
         names = " or ".join(protocol.__name__ for protocol in asked.protocols)
         holds(whole, f"{component.__name__} lacks something of {names}: see harness.contract")
-    return call.func
+    return check
 
 
 def laws_of(check: Callable[..., None]) -> list[str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 from harness.authoring.new.names import Names, named
@@ -58,7 +59,7 @@ def files(names: Names) -> Iterator[tuple[Path, str]]:
         for file in sorted((TEMPLATES / part).rglob(f"*{_SUFFIX}")):
             path = file.relative_to(TEMPLATES / part).as_posix().removesuffix(_SUFFIX)
             template = environment.get_template(file.relative_to(TEMPLATES).as_posix())
-            yield Path(path.replace("PACKAGE", names.package)), template.render(names.values())
+            yield Path(path.replace("PACKAGE", names.package)), template.render(asdict(names))
 
 
 def _next(names: Names, folder: Path) -> str:

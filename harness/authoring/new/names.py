@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import keyword
 import re
-from dataclasses import asdict, dataclass
-from typing import Any, get_args
+from dataclasses import dataclass
+from typing import get_args
 
 from harness import contract
 from harness.contract import Kind
@@ -61,40 +61,18 @@ class Names:
     record: str
     """The id of a record that the example task makes; empty where there is no example."""
 
-    @property
-    def distribution(self) -> str:
-        """What pip calls it: `harness-top-cosine`."""
-        return f"harness-{self.component.replace('_', '-')}"
-
-    @property
-    def package(self) -> str:
-        """What Python and the plugin list call it: `harness_top_cosine`."""
-        return f"harness_{self.component}"
-
-    @property
-    def example(self) -> bool:
-        """Whether it comes with a task: labels need an SAE, a section is in every report."""
-        return bool(self.record)
-
-    @property
-    def weights(self) -> str:
-        """The file of random weights that its example reads; empty where it needs none."""
-        if self.kind not in ("sae_format", "backend"):
-            return ""
-        return f"random.{self.component}.safetensors"
-
-    def values(self) -> dict[str, Any]:
-        """All of it, for a template."""
-        return {
-            **asdict(self),
-            "distribution": self.distribution,
-            "package": self.package,
-            "example": self.example,
-            "weights": self.weights,
-            "words": self.kind.replace("_", " "),
-            "argument": self.kind.replace("_", "-"),
-            "version": __version__,
-        }
+    example: bool
+    """Whether it comes with a task: labels need an SAE, a section is in every report."""
+    weights: str
+    """The file of random weights that its example reads; empty where it needs none."""
+    distribution: str
+    """What pip calls it: `harness-top-cosine`."""
+    package: str
+    """What Python and the plugin list call it: `harness_top_cosine`."""
+    words: str
+    """The kind for people: `sae format`."""
+    version: str = __version__
+    """That of the harness."""
 
 
 def named(kind: str, name: str, registry: Registry) -> Names:
@@ -113,14 +91,19 @@ def named(kind: str, name: str, registry: Registry) -> Names:
     stem = "".join(word.capitalize() for word in component.split("_"))
     suffix, module, summary, record = _KINDS[chosen]
     names = Names(
-        chosen,
-        component,
-        stem,
-        stem.removesuffix(suffix) + suffix,
-        f"{stem}Options",
-        module,
-        summary,
-        record.format(component),
+        kind=chosen,
+        component=component,
+        stem=stem,
+        cls=stem.removesuffix(suffix) + suffix,
+        options=f"{stem}Options",
+        module=module,
+        summary=summary,
+        record=record.format(component),
+        example=bool(record),
+        weights=f"random.{component}.safetensors" if chosen in ("sae_format", "backend") else "",
+        distribution=f"harness-{component.replace('_', '-')}",
+        package=f"harness_{component}",
+        words=chosen.replace("_", " "),
     )
     if keyword.iskeyword(component):
         raise UsageError(f"{where}: is a word of Python. Give another name.")
@@ -134,7 +117,6 @@ def named(kind: str, name: str, registry: Registry) -> Names:
     owners = [one for one in registry.of(chosen) if one.component.name == component]
     if owners:
         raise UsageError(
-            f"{where}: there is a {chosen.replace('_', ' ')} of this name, {owners[0]}. "
-            "Give another name."
+            f"{where}: there is a {names.words} of this name, {owners[0]}. Give another name."
         )
     return names

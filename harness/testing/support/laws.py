@@ -6,10 +6,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
+def holds(kept: bool, what: str) -> None:
+    """Raises AssertionError, which says `what`, where a law is not kept."""
+    if not kept:
+        raise AssertionError(what)
+
+
 def law(kept: bool, name: str, what: str) -> None:
     """Raises AssertionError, which names the law and what was found, where it is not kept."""
-    if not kept:
-        raise AssertionError(f"law broken: {name}: {what}")
+    holds(kept, f"law broken: {name}: {what}")
 
 
 @contextmanager

@@ -60,15 +60,12 @@ def rearranged(batches: Sequence[Batch]) -> Iterator[tuple[str, list[Batch]]]:
     single = [only(batch, [i]) for batch in batches for i in range(len(batch.documents))]
     yield "any split into batches gives the same", single
     yield "the order of batches does not matter", list(batches)[::-1]
-    backwards = [
-        take(
-            batch,
-            torch.argsort(batch.document, descending=True, stable=True),
-            range(len(batch.documents))[::-1],
-        )
-        for batch in batches
-    ]
-    yield "the order of documents does not matter", backwards
+    yield "the order of documents does not matter", [_backwards(batch) for batch in batches]
+
+
+def _backwards(batch: Batch) -> Batch:
+    tokens = torch.argsort(batch.document, descending=True, stable=True)
+    return take(batch, tokens, range(len(batch.documents))[::-1])
 
 
 # ── Running ──────────────────────────────────────────────────────────────────────────────────────
@@ -81,14 +78,11 @@ def state_of(
     state = reduction.start(inputs) if begun is None else begun
     for batch in batches:
         _plain(state)
-        before = _copied(state)
+        before = copy.deepcopy(state)
         given, changed = watched(batch)
         after = reduction.update(state, given)
-        law(
-            not changed(),
-            "inputs are not modified",
-            f"update changed a tensor of its batch: {changed()}",
-        )
+        what = f"update changed a tensor of its batch: {changed()}"
+        law(not changed(), "inputs are not modified", what)
         _unmodified(before, state, "update changed the state that it was given")
         state = after
     _plain(state)
@@ -97,7 +91,7 @@ def state_of(
 
 def merged(reduction: Reduction, left: State, right: State) -> State:
     """One state from two."""
-    before = _copied(left), _copied(right)
+    before = copy.deepcopy((left, right))
     both = reduction.merge(left, right)
     _unmodified(before[0], left, "merge changed its left state")
     _unmodified(before[1], right, "merge changed its right state")
@@ -115,14 +109,13 @@ def folded(reduction: Reduction, states: Sequence[State]) -> State:
 
 def finished(reduction: Reduction, state: State, inputs: Inputs) -> Outcome:
     """What comes out of a state."""
-    before = _copied(state)
+    before = copy.deepcopy(state)
     directions = copy.deepcopy(dict(inputs.directions))
     outcome = reduction.finish(state, inputs)
     _unmodified(before, state, "finish changed the state")
     for name, direction in directions.items():
-        agree(
-            "inputs are not modified", f"direction {name!r}", inputs.directions[name], direction, 0
-        )
+        what = f"direction {name!r}"
+        agree("inputs are not modified", what, inputs.directions[name], direction, 0)
     return outcome
 
 
@@ -141,10 +134,6 @@ def _plain(state: State) -> None:
         plain = isinstance(array, np.ndarray) and array.dtype in (np.float64, np.int64)
         what = getattr(array, "dtype", type(array).__name__)
         law(plain, "the state is plain arrays", f"{name!r} is {what}, not float64 or int64")
-
-
-def _copied(state: State) -> State:
-    return {name: array.copy() for name, array in state.items()}
 
 
 def _unmodified(before: State, after: State, what: str) -> None:
