@@ -30,8 +30,11 @@ behind, and are in the module `options` beside it."""
 @hookimpl
 def harness_components() -> Iterable[Component]:
     """The evaluators."""
-    for name, (summary, load, samples) in _EVALUATORS.items():
-        where = f"{__package__}.{load}"
-        folder, made = where.rpartition(".")[0], load.partition(":")[2]
-        options = f"{folder}.options:{made}Options"
-        yield Component("evaluator", name, summary, where, options, samples=samples)
+    return tuple(_component(name, *given) for name, given in _EVALUATORS.items())
+
+
+def _component(name: str, summary: str, load: str, samples: str) -> Component:
+    where = f"{__package__}.{load}"
+    folder, made = where.rpartition(".")[0], load.partition(":")[2]
+    options = f"{folder}.options:{made}Options"
+    return Component("evaluator", name, summary, where, options, samples=samples)

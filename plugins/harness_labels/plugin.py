@@ -27,7 +27,10 @@ are in the module `options` beside it."""
 @hookimpl
 def harness_components() -> Iterable[Component]:
     """The sources of labels."""
-    for name, (summary, load) in _LABELS.items():
-        where = f"{__package__}.{load}"
-        folder, made = where.rpartition(".")[0], load.partition(":")[2]
-        yield Component("labels", name, summary, where, f"{folder}.options:{made}Options")
+    return tuple(_component(name, *given) for name, given in _LABELS.items())
+
+
+def _component(name: str, summary: str, load: str) -> Component:
+    where = f"{__package__}.{load}"
+    folder, made = where.rpartition(".")[0], load.partition(":")[2]
+    return Component("labels", name, summary, where, f"{folder}.options:{made}Options")

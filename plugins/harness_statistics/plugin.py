@@ -35,7 +35,10 @@ are in the module `options` beside it."""
 @hookimpl
 def harness_components() -> Iterable[Component]:
     """The statistics."""
-    for name, (summary, load) in _STATISTICS.items():
-        where = f"{__package__}.{load}"
-        folder, made = where.rpartition(".")[0], load.partition(":")[2]
-        yield Component("statistic", name, summary, where, f"{folder}.options:{made}Options")
+    return tuple(_component(name, *given) for name, given in _STATISTICS.items())
+
+
+def _component(name: str, summary: str, load: str) -> Component:
+    where = f"{__package__}.{load}"
+    folder, made = where.rpartition(".")[0], load.partition(":")[2]
+    return Component("statistic", name, summary, where, f"{folder}.options:{made}Options")
