@@ -11,6 +11,7 @@ from jaxtyping import Float
 
 from harness.contract import Findings, Outcome, Record
 from harness.results.intervals import DRAWS, draw_weights, wilson
+from harness.text import well_formed
 from harness_analyses.options import AgreementOptions as Options, Judge
 from harness_statistics.records import drawn, number
 
@@ -109,8 +110,7 @@ class Agreement:
         if not rows:
             return "there are no completions"
         for judge in (self.options.left, self.options.right):
-            known = [row["verdicts"].get(judge.evaluator) for row in rows]
-            scores = {name for scores in known if scores is not None for name in scores}
+            scores = {name for row in rows for name in row["verdicts"].get(judge.evaluator) or ()}
             if not scores:
                 return f"{judge.evaluator} judged none of these completions"
             if judge.score not in scores:
@@ -134,8 +134,8 @@ class Agreement:
                     "experiment": row["experiment"],
                     "arm": _arm(row),
                     "example": row["example"],
-                    "text": _well_formed(row["text"]),
-                    "completion": _well_formed(row["completion"]),
+                    "text": well_formed(row["text"]),
+                    "completion": well_formed(row["completion"]),
                     str(self.options.left): _verdict(row, self.options.left),
                     str(self.options.right): _verdict(row, self.options.right),
                 }
@@ -182,8 +182,3 @@ def _wilson(counts: Float[np.ndarray, "prompts 4"]) -> tuple[float, float]:
         effective = n / max(1.0, design)
     # Wilson's formula holds for any size; only the counts that it is written with are whole.
     return wilson(share * effective, effective)  # type: ignore[arg-type]
-
-
-def _well_formed(text: str) -> str:
-    """The text with U+FFFD for lone surrogates, which no table can hold."""
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

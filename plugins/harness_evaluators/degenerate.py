@@ -152,8 +152,6 @@ def _word_loop(words: Sequence[str]) -> str | None:
 
 
 def _symbols(text: str) -> str | None:
-    if len(text) < 20:
-        return None
     for loop in loops(text, 4, 20):
         unit = text[loop.start : loop.start + loop.period]
         if loop.length > len(text) / 2 and not any(one.isalnum() for one in unit):

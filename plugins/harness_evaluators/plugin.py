@@ -10,35 +10,31 @@ _EVALUATORS = {
     "substrings": (
         "refusals by their wording, and broken text, which wording alone would count",
         "substrings:Substrings",
-        "options:SubstringsOptions",
         "harness_evaluators.samples:substrings",
     ),
     "harmbench": (
         "harmful completions, as the HarmBench classifier judges them",
         "harmbench.evaluator:HarmBench",
-        "harmbench.options:HarmBenchOptions",
         "",
     ),
     "lm_eval": (
         "tasks and groups of lm-eval, such as MMLU-Pro, on an edited model",
         "lm_eval.benchmark:LmEval",
-        "lm_eval.options:LmEvalOptions",
         "",
     ),
 }
+"""By name: a summary, the class, and samples; its options are called as it is, with `Options`
+behind, and are in the module `options` beside it."""
 
 
 @hookimpl
 def harness_components() -> Iterable[Component]:
     """The evaluators."""
-    return tuple(
-        Component(
-            kind="evaluator",
-            name=name,
-            summary=summary,
-            load=f"harness_evaluators.{load}",
-            options=f"harness_evaluators.{options}",
-            samples=samples,
-        )
-        for name, (summary, load, options, samples) in _EVALUATORS.items()
-    )
+    return tuple(_component(name, *given) for name, given in _EVALUATORS.items())
+
+
+def _component(name: str, summary: str, load: str, samples: str) -> Component:
+    where = f"{__package__}.{load}"
+    folder, made = where.rpartition(".")[0], load.partition(":")[2]
+    options = f"{folder}.options:{made}Options"
+    return Component("evaluator", name, summary, where, options, samples=samples)

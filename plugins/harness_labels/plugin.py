@@ -10,31 +10,27 @@ _LABELS = {
     "neuronpedia": (
         "descriptions from Neuronpedia, kept on disk for good",
         "neuronpedia:Neuronpedia",
-        "NeuronpediaOptions",
     ),
     "contexts": (
         "the most characteristic tokens of the contexts that this run collected",
         "contexts:Contexts",
-        "ContextsOptions",
     ),
     "file": (
         "descriptions and clusters from a CSV or jsonl file",
         "label_file:File",
-        "FileOptions",
     ),
 }
+"""By name: a summary, and the class; its options are called as it is, with `Options` behind, and
+are in the module `options` beside it."""
 
 
 @hookimpl
 def harness_components() -> Iterable[Component]:
     """The sources of labels."""
-    return tuple(
-        Component(
-            kind="labels",
-            name=name,
-            summary=summary,
-            load=f"harness_labels.{load}",
-            options=f"harness_labels.options:{options}",
-        )
-        for name, (summary, load, options) in _LABELS.items()
-    )
+    return tuple(_component(name, *given) for name, given in _LABELS.items())
+
+
+def _component(name: str, summary: str, load: str) -> Component:
+    where = f"{__package__}.{load}"
+    folder, made = where.rpartition(".")[0], load.partition(":")[2]
+    return Component("labels", name, summary, where, f"{folder}.options:{made}Options")

@@ -255,11 +255,8 @@ def _around(
     document, position = batch.document.cpu().numpy(), batch.position.cpu().numpy()
     width = int(position.max(initial=0)) + before + after + 1  # no window reaches another document
     key = document * width + position + before
-    order = np.argsort(key, kind="stable")
     centre = batch.selected.cpu().numpy()[token]
-    wanted = key[centre][:, None] + np.arange(-before, after + 1)
-    at = np.minimum(np.searchsorted(key[order], wanted), len(order) - 1)
-    row = np.where(key[order][at] == wanted, order[at], -1)
+    row = _places(key, key[centre][:, None] + np.arange(-before, after + 1))
     return row, np.where(row >= 0, batch.ids.cpu().numpy()[row], ABSENT)
 
 
@@ -272,10 +269,13 @@ def _values(
     asked[feature] = True
     kept = asked[index]
     key = latents.token.cpu().numpy()[kept] * latents.d_sae + index[kept]
-    order = np.argsort(key, kind="stable")
-    value = latents.values.detach().cpu().double().numpy()[kept][order]
-    if not len(order):
-        return np.zeros(row.shape)
-    wanted = row * latents.d_sae + feature[:, None]
-    at = np.minimum(np.searchsorted(key[order], wanted), len(order) - 1)
-    return np.where((row >= 0) & (key[order][at] == wanted), value[at], 0.0)
+    value = latents.values.detach().cpu().double().numpy()[kept]
+    place = _places(key, row * latents.d_sae + feature[:, None])  # row −1 has none: keys are ≥ 0
+    return np.where(place >= 0, value[place], 0.0)
+
+
+def _places(keys: Int[np.ndarray, " m"], wanted: Int[np.ndarray, "n w"]) -> Int[np.ndarray, "n w"]:
+    """Where each wanted number stands in `keys`, −1 where it does not; no key is there twice."""
+    order = np.argsort(keys, kind="stable")
+    at = np.minimum(np.searchsorted(keys[order], wanted), len(order) - 1)
+    return np.where(keys[order][at] == wanted, order[at], -1)

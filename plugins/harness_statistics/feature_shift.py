@@ -14,15 +14,17 @@ from harness_statistics.feature_shift_sums import Shift
 from harness_statistics.inputs import site_axis, width
 from harness_statistics.options import FeatureShiftOptions as Options
 from harness_statistics.records import number
-from harness_statistics.sums import plus
+from harness_statistics.sums import Summed
 
+Flags = Mapping[str, Bool[np.ndarray, " d_sae"]]
+"""For each of `KINDS`, whether each feature changed in this way."""
 KINDS = ("shifted", "appeared", "disappeared", "magnitude", "frequency")
 """Ways in which a feature changes; a record and an array for each."""
 _TINY = 1e-300
 """Keeps a relative change of zero to zero from being 0/0."""
 
 
-class FeatureShift:
+class FeatureShift(Summed):
     """Compares each feature's mean and frequency on the two sides of a pair.
 
     With z the latent of feature j, over all N selected tokens: μ = mean z (zeros included),
@@ -52,17 +54,9 @@ class FeatureShift:
     def __init__(self, given: Options) -> None:
         self.options = given
 
-    def start(self, inputs: Inputs) -> State:
-        """An empty state: every sum is zero."""
-        return {}
-
     def update(self, state: State, batch: Batch) -> State:
         """Adds a batch to the sums."""
         return sums.added(state, batch, self.options.sae)
-
-    def merge(self, left: State, right: State) -> State:
-        """Adds the sums of two states that saw different documents."""
-        return plus(left, right)
 
     def finish(self, state: State, inputs: Inputs) -> Outcome:
         """Makes the records, the table and the arrays from the sums."""
@@ -104,10 +98,8 @@ class FeatureShift:
             f"so that {self.options.minimum} of them can be active"
         )
 
-    def _records(
-        self, found: Shift, kinds: Mapping[str, Bool[np.ndarray, " d_sae"]], axes: dict[str, str]
-    ) -> Iterator[Record]:
-        present = int(np.count_nonzero(np.any(_present(found, self.options), axis=0)))
+    def _records(self, found: Shift, kinds: Flags, axes: dict[str, str]) -> Iterator[Record]:
+        present = int(np.count_nonzero(_present(found, self.options).any(0)))
         why = self._too_few(found) or (None if present else "no feature is active often enough")
         given = self.options.model_dump(mode="json", exclude={"pair", "sae", "table", "rank"})
         for kind in KINDS:
@@ -129,7 +121,7 @@ class FeatureShift:
         self,
         columns: Mapping[str, Float[np.ndarray, " d_sae"]],
         found: Shift,
-        kinds: Mapping[str, Bool[np.ndarray, " d_sae"]],
+        kinds: Flags,
         axes: Mapping[str, str],
     ) -> Iterator[dict[str, Any]]:
         size = np.abs(columns[self.options.rank])
@@ -146,38 +138,27 @@ class FeatureShift:
             }
 
 
-def kinds_of(found: Shift, given: Options) -> dict[str, Bool[np.ndarray, " d_sae"]]:
+def kinds_of(found: Shift, given: Options) -> Flags:
     """For each of `KINDS`, whether each feature changed in this way."""
     left, right = _present(found, given)
-    absent = [share < given.epsilon for share in found.frequency]
-    where_active = [
-        mean * found.tokens / np.maximum(active, 1)
-        for mean, active in zip(found.mean, found.active, strict=True)
-    ]
+    absent = found.frequency < given.epsilon
+    where_active = found.mean * found.tokens / np.maximum(found.active, 1)
     both = left & right
-    magnitude = _relative(where_active[0], where_active[1], given.epsilon) > given.divergence
-    more, less = np.maximum(*found.active), np.minimum(*found.active)
+    more, less = found.active.max(0), found.active.min(0)
     return {
-        "shifted": (left | right) & (_relative(*found.mean, given.epsilon) > given.divergence),
+        "shifted": (left | right) & (_relative(found.mean, given.epsilon) > given.divergence),
         "appeared": absent[0] & right,
         "disappeared": left & absent[1],
-        "magnitude": both & magnitude,
+        "magnitude": both & (_relative(where_active, given.epsilon) > given.divergence),
         "frequency": both & (more > given.ratio * less),
     }
 
 
-def _present(
-    found: Shift, given: Options
-) -> tuple[Bool[np.ndarray, " d_sae"], Bool[np.ndarray, " d_sae"]]:
-    least = max(given.minimum, given.delta * found.tokens * (1 - 1e-12))
-    left, right = found.active
-    return left >= least, right >= least
+def _present(found: Shift, given: Options) -> Bool[np.ndarray, "2 d_sae"]:
+    return found.active >= max(given.minimum, given.delta * found.tokens * (1 - 1e-12))
 
 
-def _relative(
-    left: Float[np.ndarray, " d_sae"], right: Float[np.ndarray, " d_sae"], epsilon: float
-) -> Float[np.ndarray, " d_sae"]:
+def _relative(sides: Float[np.ndarray, "2 d_sae"], epsilon: float) -> Float[np.ndarray, " d_sae"]:
     """|right − left| / max(|left|, |right|, ε): 0 where both are 0, at most 2."""
-    size = np.maximum(np.maximum(np.abs(left), np.abs(right)), max(epsilon, _TINY))
-    change: Float[np.ndarray, " d_sae"] = np.abs(right - left) / size
-    return change
+    size = np.maximum(np.abs(sides).max(0), max(epsilon, _TINY))
+    return np.asarray(np.abs(sides[1] - sides[0]) / size)

@@ -23,9 +23,9 @@ class Shift:
 
     tokens: int
     documents: int
-    mean: tuple[Float[np.ndarray, " d_sae"], Float[np.ndarray, " d_sae"]]
+    mean: Float[np.ndarray, "2 d_sae"]
     """Of the left and of the right side."""
-    active: tuple[Int[np.ndarray, " d_sae"], Int[np.ndarray, " d_sae"]]
+    active: Int[np.ndarray, "2 d_sae"]
     """Tokens on which the latent is not zero, on either side."""
     delta: Float[np.ndarray, " d_sae"]
     """Δμ = mean_right − mean_left."""
@@ -33,10 +33,9 @@ class Shift:
     """Standard error of Δμ, clustered by document; NaN with fewer than two documents."""
 
     @property
-    def frequency(self) -> tuple[Float[np.ndarray, " d_sae"], Float[np.ndarray, " d_sae"]]:
+    def frequency(self) -> Float[np.ndarray, "2 d_sae"]:
         """The share of tokens on which the latent is not zero, on either side; 0 without tokens."""
-        left, right = self.active
-        return left / max(self.tokens, 1), right / max(self.tokens, 1)
+        return np.asarray(self.active / max(self.tokens, 1))
 
 
 def added(state: State, batch: Batch, sae: str) -> State:
@@ -80,8 +79,8 @@ def shift(state: State, d_sae: int) -> Shift:
     zero, none = np.zeros(d_sae), np.zeros(d_sae, dtype=np.int64)
     n, clusters = count(state, "tokens"), count(state, "documents")
     total = max(n, 1)
-    left, right = state.get("left", zero) / total, state.get("right", zero) / total
-    delta = right - left
+    mean = np.stack([state.get("left", zero), state.get("right", zero)]) / total
+    delta = mean[1] - mean[0]
     square = state.get("square", zero)
     spread = square - 2 * delta * state.get("cross", zero) + delta**2 * count(state, "sizes")
     spread = np.where(spread > _ROUNDING * square, spread, 0.0)
@@ -89,8 +88,8 @@ def shift(state: State, d_sae: int) -> Shift:
         se = np.sqrt(spread * clusters / (clusters - 1)) / total
     else:
         se = np.full(d_sae, np.nan)
-    active = state.get("active_left", none), state.get("active_right", none)
-    return Shift(n, clusters, (left, right), active, delta, se)
+    active = np.stack([state.get("active_left", none), state.get("active_right", none)])
+    return Shift(n, clusters, mean, active, delta, se)
 
 
 def count(state: State, name: str) -> int:

@@ -14,10 +14,10 @@ from harness.contract import Batch, Inputs, Outcome, Side, State
 from harness.contract.latents import Latents
 from harness.contract.sites import parse_site
 from harness_statistics.options import LatentMomentsOptions as Options
-from harness_statistics.sums import plus
+from harness_statistics.sums import Summed, plus
 
 
-class LatentMoments:
+class LatentMoments(Summed):
     """Sums over tokens of each latent z_j, and of each raw dimension x_i, before (l) and after (r).
 
     | array | shape | what |
@@ -75,10 +75,6 @@ class LatentMoments:
             if "right" in xs:
                 terms["raw_change_square"] = sums.dense((xs["right"] - xs["left"]).square())
         return plus(state, terms)
-
-    def merge(self, left: State, right: State) -> State:
-        """Adds the sums of two states that saw different documents."""
-        return plus(left, right)
 
     def finish(self, state: State, inputs: Inputs) -> Outcome:
         """Gives the sums as arrays, for analyses to read."""

@@ -16,13 +16,14 @@ from harness_statistics.cosine_null import largest_expected, largest_quantile
 from harness_statistics.inputs import components
 from harness_statistics.options import PcFeatureCosineOptions as Options
 from harness_statistics.records import number
+from harness_statistics.sums import Summed
 
 _PIECE = 2**22
 """Numbers of decoder rows that are float64 at a time."""
 _NULL = "the best of as many random unit vectors"
 
 
-class PcFeatureCosine:
+class PcFeatureCosine(Summed):
     """Computes a_ij = cos(v_i, W_dec[j]) of each component i with each decoder row j.
 
     v_i, W_dec[j]: in the space of the activations at the SAE's site, float64, both made unit
@@ -43,17 +44,9 @@ class PcFeatureCosine:
         self.options = given
         self.site = parse_site(given.site)
 
-    def start(self, inputs: Inputs) -> State:
-        """Does nothing: the statistic reads no activations."""
-        return {}
-
     def update(self, state: State, batch: Batch) -> State:
         """Does nothing: the statistic reads no activations."""
         return state
-
-    def merge(self, left: State, right: State) -> State:
-        """Does nothing: the statistic reads no activations."""
-        return {}
 
     def finish(self, state: State, inputs: Inputs) -> Outcome:
         """Compares the components with every SAE; makes the records and the table."""

@@ -19,6 +19,8 @@ from harness_analyses.flips.options import LayerProfileOptions as Options
 from harness_statistics.flip_rate.arrays import Kept, Key
 from harness_statistics.records import drawn
 
+Draws = Float[np.ndarray, " draws"]
+
 
 @dataclass(frozen=True)
 class _Profile:
@@ -38,7 +40,7 @@ class _Profile:
             return np.asarray(self.rates / self.rates.sum(0))
 
     @property
-    def centre(self) -> Float[np.ndarray, " draws"]:
+    def centre(self) -> Draws:
         """Σ_l share_l · l, in blocks."""
         return np.asarray(self.layers @ self.shares)
 
@@ -48,6 +50,38 @@ class _Profile:
         if len(self.layers) < 2:
             return "a profile needs flips at two layers or more"
         return None if self.rates[:, 0].sum() > 0 else "no latent flips at any layer"
+
+    def records(self) -> Iterator[Record]:
+        """The share of each layer, and the centre."""
+        for key, share in zip(self.keys, self.shares, strict=True):
+            yield self._record("layer_profile.share@1", "share", share, key.axes)
+        axes = without(self.keys[0].axes, ("sae", "site"))
+        yield self._record("layer_profile.centre@1", "blocks", self.centre, axes)
+
+    def _record(self, id: str, unit: str, draws: Draws, axes: Axes) -> Record:
+        return drawn(
+            id,
+            None if self.why else draws,
+            self.why,
+            n=self.tokens,
+            n_of="tokens",
+            unit=unit,
+            clusters=self.documents,
+            axes=axes,
+        )
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """A row for each layer."""
+        columns = self.keys, self.layers, self.rates[:, 0], self.shares[:, 0]
+        for key, layer, rate, share in zip(*columns, strict=True):
+            yield {
+                "pair": key.pair,
+                "layer": int(layer),
+                "site": key.site,
+                "sae": key.sae,
+                "flips_per_token": float(rate),
+                "share": None if self.why else float(share),
+            }
 
 
 class LayerProfile:
@@ -82,10 +116,10 @@ class LayerProfile:
             if chosen and parse_site(key.site).layer is not None and values.drawn_tokens[0]:
                 pairs.setdefault(key.pair, {})[key] = values
         profiles = {pair: self._profile(pair, of) for pair, of in pairs.items()}
-        records = [record for profile in profiles.values() for record in self._records(profile)]
+        records = [record for profile in profiles.values() for record in profile.records()]
         if self.options.group and profiles:
             records.append(self._difference(profiles))
-        rows = [row for profile in profiles.values() for row in _rows(profile)]
+        rows = [row for profile in profiles.values() for row in profile.rows()]
         return Outcome(tuple(records), {"layers": rows})
 
     def _profile(self, pair: str, found: Mapping[Key, Kept]) -> _Profile:
@@ -110,12 +144,6 @@ class LayerProfile:
             tokens=round(min(float(one.drawn_tokens[0]) for one in kept_)),
             documents=min(one.documents for one in kept_),
         )
-
-    def _records(self, profile: _Profile) -> Iterator[Record]:
-        for key, share in zip(profile.keys, profile.shares, strict=True):
-            yield _record("layer_profile.share@1", "share", share, profile, key.axes)
-        axes = without(profile.keys[0].axes, ("sae", "site"))
-        yield _record("layer_profile.centre@1", "blocks", profile.centre, profile, axes)
 
     def _difference(self, profiles: Mapping[str, _Profile]) -> Record:
         """Mean centre of the group minus mean centre of the others, draw by draw."""
@@ -157,39 +185,6 @@ def _layer(key: Key) -> int:
     return layer
 
 
-def _rate(one: Kept) -> Float[np.ndarray, " draws"]:
+def _rate(one: Kept) -> Draws:
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray(one.drawn_flips / one.drawn_tokens)
-
-
-def _record(
-    id: str,
-    unit: str,
-    draws: Float[np.ndarray, " draws"],
-    profile: _Profile,
-    axes: Axes,
-) -> Record:
-    return drawn(
-        id,
-        None if profile.why else draws,
-        profile.why,
-        n=profile.tokens,
-        n_of="tokens",
-        unit=unit,
-        clusters=profile.documents,
-        axes=axes,
-    )
-
-
-def _rows(profile: _Profile) -> Iterator[dict[str, Any]]:
-    for key, layer, rate, share in zip(
-        profile.keys, profile.layers, profile.rates[:, 0], profile.shares[:, 0], strict=True
-    ):
-        yield {
-            "pair": key.pair,
-            "layer": int(layer),
-            "site": key.site,
-            "sae": key.sae,
-            "flips_per_token": float(rate),
-            "share": None if profile.why else float(share),
-        }

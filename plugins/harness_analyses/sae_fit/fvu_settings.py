@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from harness.contract import Axes, Findings, Outcome, Record
+from harness.results.records import grouped
 from harness_analyses.axes import AxesKey, axes_key, without
 from harness_analyses.sae_fit.options import FvuSettingsOptions as Options, Setting
 from harness_statistics.records import number
@@ -15,21 +15,13 @@ from harness_statistics.records import number
 DEGRADATION, RELATIVE = "fvu.degradation@1", "fvu.degradation_relative@1"
 
 
-@dataclass(frozen=True)
-class _Step:
-    """A comparison of two settings."""
-
-    name: str
-    start: str
-    end: str
-
-
-_STEPS = (
-    _Step("data", "base", "other_data"),
-    _Step("model", "other_data", "other_model"),
-    _Step("both", "base", "other_model"),
-    _Step("ceiling", "ceiling", "other_model"),
-)
+_STEPS = {
+    "data": ("base", "other_data"),
+    "model": ("other_data", "other_model"),
+    "both": ("base", "other_model"),
+    "ceiling": ("ceiling", "other_model"),
+}
+"""The settings that each step compares: where it starts, and where it ends."""
 
 
 class FvuSettings:
@@ -74,7 +66,7 @@ class FvuSettings:
         rows = []
         for key in keys or [()]:
             mine = {name: self._one(found[name].get(key, []), name) for name in found}
-            steps = [step for step in _STEPS if step.start in found]
+            steps = [step for step, (start, _) in _STEPS.items() if start in found]
             made = [record for step in steps for record in self._degradations(step, mine, key)]
             records += made
             if keys:
@@ -86,13 +78,10 @@ class FvuSettings:
         return setting
 
     def _measured(self, records: Sequence[Record], name: str) -> dict[AxesKey, list[Record]]:
-        setting, found = self._setting(name), dict[AxesKey, list[Record]]()
+        setting, id = self._setting(name), f"fvu.{self.options.variant}@1"
         fixed = {"pair", *setting.selects()}
-        for record in records:
-            if record.id == f"fvu.{self.options.variant}@1" and setting.matches(record.axes):
-                key = axes_key(without(record.axes, fixed))
-                found.setdefault(key, []).append(record)
-        return found
+        mine = [record for record in records if record.id == id and setting.matches(record.axes)]
+        return grouped(mine, lambda record: axes_key(without(record.axes, fixed)))
 
     def _one(self, records: Sequence[Record], name: str) -> Record | str:
         """The FVU of a setting, or why there is none."""
@@ -108,10 +97,10 @@ class FvuSettings:
         return first
 
     def _degradations(
-        self, step: _Step, found: Mapping[str, Record | str], key: AxesKey
+        self, step: str, found: Mapping[str, Record | str], key: AxesKey
     ) -> Iterator[Record]:
-        start, end = found[step.start], found[step.end]
-        axes = {**dict(key), "step": step.name}
+        start, end = (found[setting] for setting in _STEPS[step])
+        axes = {**dict(key), "step": step}
         options = self.options.model_dump(mode="json")
         common: dict[str, Any] = {"options": options, "axes": axes, "n_of": "tokens"}
         common["null"] = {"kind": "identical", "value": 0.0}
@@ -127,7 +116,7 @@ class FvuSettings:
         ci, why_none = _interval(start, end)
         yield Record(DEGRADATION, difference, unit="ratio", ci=ci, ci_why=why_none, **common)
         explained = 1 - start.value
-        nothing = f"the SAE explains nothing at {self._setting(step.start)}"
+        nothing = f"the SAE explains nothing at {self._setting(_STEPS[step][0])}"
         yield number(
             RELATIVE,
             difference / explained if explained > 0 else None,
@@ -140,13 +129,11 @@ class FvuSettings:
 
 def _interval(start: Record, end: Record) -> tuple[tuple[float, float] | None, str | None]:
     """The interval of end − start from the intervals of both (MOVER), or why there is none."""
-    for record in (start, end):
-        if record.ci is None:
-            return None, f"an FVU that it is made of has none: {record.ci_why}"
+    if start.ci is None or end.ci is None:
+        without_one = start if start.ci is None else end
+        return None, f"an FVU that it is made of has none: {without_one.ci_why}"
     assert start.value is not None
     assert end.value is not None
-    assert start.ci is not None
-    assert end.ci is not None
     difference = end.value - start.value
     below = math.hypot(end.value - end.ci[0], start.ci[1] - start.value)
     above = math.hypot(end.ci[1] - end.value, start.value - start.ci[0])

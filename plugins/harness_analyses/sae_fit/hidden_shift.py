@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.contract import Axes, Findings, Outcome, Record
-from harness.contract.sites import parse_site
-from harness_analyses.axes import AxesKey, axes_key, without
+from harness.results.by_site import block_site, token_condition
+from harness.results.records import grouped
+from harness_analyses.axes import axes_key, without
 from harness_analyses.sae_fit.options import HiddenShiftOptions as Options
 from harness_statistics.records import number
 
 ID = "hidden_shift@1"
 COSINE, OVERLAP, L1 = "cosine.raw@1", "latent_overlap.topk@1", "l1_divergence.normalized@1"
-_FILTERS = ("cosine_below", "cosine_above")
-"""Options of records that count only some tokens, by what is asked here."""
 _ITSELF = "a verdict; the intervals of its cosine and overlap say how firm it is"
 
 
@@ -72,17 +71,17 @@ class HiddenShift:
         return Outcome(tuple(records), {"hidden_shift": rows})
 
     def _targets(self, records: Sequence[Record]) -> Iterator[_Target]:
-        by_id: dict[str, dict[AxesKey, list[Record]]] = {COSINE: {}, OVERLAP: {}, L1: {}}
-        for record in records:
-            if record.id in by_id and self._wanted(record):
-                by_id[record.id].setdefault(axes_key(record.axes), []).append(record)
-        for key, overlaps in by_id[OVERLAP].items():
+        wanted = [record for record in records if self._wanted(record)]
+        found = grouped(wanted, lambda record: (record.id, axes_key(record.axes)))
+        for (id, key), overlaps in found.items():
+            if id != OVERLAP:
+                continue
             axes = overlaps[0].axes
             # Without an SAE a cosine is measured at sites alone.
             bare = axes_key(without(axes, ("sae",)))
-            cosines = by_id[COSINE].get(key) or by_id[COSINE].get(bare) or []
-            l1 = by_id[L1].get(key) or []
-            several = [found[0].id for found in (cosines, overlaps) if _differ(found)]
+            cosines = found.get((COSINE, key)) or found.get((COSINE, bare)) or []
+            l1 = found.get((L1, key)) or []
+            several = [same[0].id for same in (cosines, overlaps) if _differ(same)]
             yield _Target(
                 axes,
                 cosines[0] if cosines else None,
@@ -92,9 +91,8 @@ class HiddenShift:
             )
 
     def _wanted(self, record: Record) -> bool:
-        filtered = any(record.options.get(name) is not None for name in _FILTERS)
         pairs = self.options.pairs
-        return not filtered and (pairs is None or record.axes.get("pair") in pairs)
+        return not token_condition(record) and (pairs is None or record.axes.get("pair") in pairs)
 
     def _record(self, shifted: bool | None, why: str | None, **rest: Any) -> Record:
         value = None if shifted is None else float(shifted)
@@ -157,9 +155,5 @@ def _differ(records: Sequence[Record]) -> bool:
 
 def _where(axes: Mapping[str, Any]) -> str:
     """The place in words: `layer 3` for a block's output, other sites by their names."""
-    text = str(axes.get("site"))
-    try:
-        site = parse_site(text)
-    except ValueError:
-        return text
-    return f"layer {site.layer}" if site.kind == "resid_post" and site.layer is not None else text
+    site = block_site(axes.get("site"))
+    return f"layer {site.layer}" if site and site.kind == "resid_post" else str(axes.get("site"))

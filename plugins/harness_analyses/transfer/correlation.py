@@ -8,6 +8,8 @@ import numpy as np
 from jaxtyping import Float
 from scipy import special, stats
 
+Domains = Float[np.ndarray, " n"]
+"""A number of each domain."""
 FEWEST = 3
 """Domains below which a correlation means nothing: two points always lie on a line."""
 ENOUGH = 5
@@ -27,9 +29,7 @@ class Correlation:
         return self.pearson**2
 
 
-def correlation(
-    x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"]
-) -> tuple[Correlation | None, str | None]:
+def correlation(x: Domains, y: Domains) -> tuple[Correlation | None, str | None]:
     """Both coefficients, in [−1, 1], or why there are none: too few points, or no variance."""
     if len(x) < FEWEST:
         return None, f"{len(x)} domains; a correlation needs {FEWEST}"
@@ -41,9 +41,7 @@ def correlation(
     return Correlation(pearson, float(np.clip(np.corrcoef(*ranks)[0, 1], -1, 1))), None
 
 
-def permutation_p(
-    x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"], most: int, seed: int
-) -> float:
+def permutation_p(x: Domains, y: Domains, most: int, seed: int) -> float:
     """Two-sided p of Pearson's r: how often x, given to the domains anew, does as well or better.
 
     All n! orders where there are at most `most`, else that many drawn ones, with the order at hand
@@ -69,7 +67,7 @@ def permutation_p(
 
 
 def bootstrap(
-    x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"], draws: int, seed: int
+    x: Domains, y: Domains, draws: int, seed: int
 ) -> tuple[dict[str, tuple[float, float]] | None, str | None]:
     """95% intervals of `pearson`, `spearman` and `r2`, by drawing domains with replacement.
 
@@ -91,11 +89,8 @@ def bootstrap(
     spearman = _rowwise(stats.rankdata(a, axis=1), stats.rankdata(b, axis=1))
     drawn = {"pearson": pearson, "spearman": spearman, "r2": pearson**2}
     tail = special.ndtr(-special.stdtrit(n - 1, 0.975) * np.sqrt(n / (n - 1)))
-    intervals = {}
-    for name, values in drawn.items():
-        low, high = np.quantile(values, [tail, 1 - tail])
-        intervals[name] = (float(low), float(high))
-    return intervals, None
+    ends = {name: np.quantile(values, [tail, 1 - tail]) for name, values in drawn.items()}
+    return {name: (float(low), float(high)) for name, (low, high) in ends.items()}, None
 
 
 def _rowwise(
@@ -107,16 +102,13 @@ def _rowwise(
     return r.clip(-1, 1)
 
 
-def leave_one_out(x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"]) -> list[float | None]:
+def leave_one_out(x: Domains, y: Domains) -> list[float | None]:
     """Pearson's r without each of the domains in turn; None where it is undefined."""
-    out: list[float | None] = []
-    for i in range(len(x)):
-        found, _ = correlation(np.delete(x, i), np.delete(y, i))
-        out.append(None if found is None else found.pearson)
-    return out
+    others = (correlation(np.delete(x, i), np.delete(y, i))[0] for i in range(len(x)))
+    return [None if found is None else found.pearson for found in others]
 
 
-def extremes(change: Float[np.ndarray, " n"], each: int) -> Float[np.ndarray, " m"]:
+def extremes(change: Domains, each: int) -> Float[np.ndarray, " m"]:
     """The indices of the `each` largest and `each` smallest values, ascending; ties by index."""
     order = np.argsort(-change, kind="stable")
     return np.sort(np.concatenate([order[:each], order[len(order) - each :]]))

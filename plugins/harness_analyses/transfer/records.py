@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from harness.contract import JSON, Record
+from harness.results.records import grouped, record_name
 from harness_analyses.axes import AxesKey, axes_key, without
 from harness_analyses.transfer.moments import Moments, jackknife
 
@@ -55,11 +56,8 @@ def cosine(a: Float[np.ndarray, " d"], b: Float[np.ndarray, " d"]) -> float:
 
 def forecasts(records: Sequence[Record], analysis: str) -> dict[tuple[str, AxesKey], list[Record]]:
     """The forecasts of an `sts`, a record a domain, by name and the axes of their variant."""
-    found: dict[tuple[str, AxesKey], list[Record]] = {}
-    for record in records:
-        name = record.id.partition("@")[0]
-        mine = record.axes.get("analysis") == analysis and "domain" in record.axes
-        if mine and name.startswith("sts."):
-            variant = axes_key(without(record.axes, ("analysis", "domain")))
-            found.setdefault((name, variant), []).append(record)
-    return found
+    own = [one for one in records if one.axes.get("analysis") == analysis and "domain" in one.axes]
+    return grouped(
+        (one for one in own if one.id.startswith("sts.")),
+        lambda one: (record_name(one), axes_key(without(one.axes, ("analysis", "domain")))),
+    )

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
+Target = Float[np.ndarray, " n"]
+Products = Float[np.ndarray, "n n"]
+Rows = Int[np.ndarray, " m"]
 _GRID = 10.0 ** np.arange(-3, 4)
 """Penalties that are tried, as multiples of the features' mean squared length."""
 FEWEST = 5
 
 
-def predictions(
-    features: Float[np.ndarray, "n d"], target: Float[np.ndarray, " n"]
-) -> Float[np.ndarray, " n"]:
+def predictions(features: Float[np.ndarray, "n d"], target: Target) -> Target:
     """Predicts each domain by a ridge regression fitted on the others, less the others' mean.
 
     Features are centred on those others; the penalty is the one of a grid with the smallest
@@ -34,11 +35,7 @@ def predictions(
     return out
 
 
-def _best(
-    products: Float[np.ndarray, "n n"],
-    target: Float[np.ndarray, " n"],
-    rows: Float[np.ndarray, " m"],
-) -> float:
+def _best(products: Products, target: Target, rows: Rows) -> float:
     def error(penalty: float) -> float:
         guesses = [_fitted(products, target, rows[rows != i], i, penalty) for i in rows]
         return float(np.square(np.array(guesses) - target[rows]).sum())
@@ -46,13 +43,7 @@ def _best(
     return float(min(_GRID, key=error))
 
 
-def _fitted(
-    products: Float[np.ndarray, "n n"],
-    target: Float[np.ndarray, " n"],
-    rows: Float[np.ndarray, " m"],
-    asked: int,
-    penalty: float,
-) -> float:
+def _fitted(products: Products, target: Target, rows: Rows, asked: int, penalty: float) -> float:
     """The ridge regression of some rows at another one, from inner products alone."""
     inside = products[np.ix_(rows, rows)]
     mean = inside.mean(0)

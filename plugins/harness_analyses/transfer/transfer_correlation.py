@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 
 from harness.contract import Axes, Findings, Outcome, Record
 from harness.errors import DataError, listed
 from harness_analyses.transfer import ridge_probe
 from harness_analyses.transfer.accuracy_change import Change, changes, key
 from harness_analyses.transfer.correlation import (
+    Domains,
     bootstrap,
     correlation,
     extremes,
@@ -125,12 +125,7 @@ class TransferCorrelation:
         )
 
     def _records(
-        self,
-        x: Float[np.ndarray, " n"],
-        y: Float[np.ndarray, " n"],
-        why: str | None,
-        at: Axes,
-        seed: int,
+        self, x: Domains, y: Domains, why: str | None, at: Axes, seed: int
     ) -> Iterator[Record]:
         """The correlations of one forecast, over all domains and over the extreme ones."""
         yield from self._over("all", x, y, why, at, seed)
@@ -142,13 +137,7 @@ class TransferCorrelation:
             yield from self._over("extremes", x[chosen], y[chosen], none, at, seed)
 
     def _over(
-        self,
-        domains: str,
-        x: Float[np.ndarray, " n"],
-        y: Float[np.ndarray, " n"],
-        why: str | None,
-        at: Axes,
-        seed: int,
+        self, domains: str, x: Domains, y: Domains, why: str | None, at: Axes, seed: int
     ) -> Iterator[Record]:
         """The correlations over all domains, or over the extreme ones."""
         given = self.options
@@ -190,7 +179,7 @@ class TransferCorrelation:
             )
 
     def _probes(
-        self, findings: Findings, measured: Mapping[str, Change], y: Float[np.ndarray, " n"]
+        self, findings: Findings, measured: Mapping[str, Change], y: Domains
     ) -> Iterator[_Forecast]:
         """What a ridge regression predicts of each domain from its mean activations."""
         statistic = self.options.probe

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import astuple, dataclass
+from dataclasses import asdict, astuple, dataclass
 
 from harness.contract import Answer, Score, Tokens, Tools, Verdict
 from harness.errors import DataError, MachineError, UsageError, listed, suggestion
@@ -27,12 +27,12 @@ _LONGEST_ANSWER = 100
 
 @dataclass(frozen=True)
 class _Question:
-    """What is judged: a template and what fills it."""
+    """What is judged: a template, and what fills its places of the same names."""
 
     template: str
     behavior: str
     context: str
-    completion: str
+    generation: str
 
 
 class HarmBench:
@@ -149,15 +149,8 @@ class HarmBench:
         most = min(limits, default=None)
         prompts = []
         for question in questions:
-            completion, clipped = clipper.completion(question.completion, self.options.clip)
-            text = fill(
-                question.template,
-                {
-                    "behavior": question.behavior,
-                    "context": question.context,
-                    "generation": completion,
-                },
-            )
+            generation, clipped = clipper.completion(question.generation, self.options.clip)
+            text = fill(question.template, {**asdict(question), "generation": generation})
             ids, cut = clipper.prompt(text, most)
             prompts.append(Prompt(ids, text, clipped, cut))
         return prompts

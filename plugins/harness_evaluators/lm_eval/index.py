@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -63,12 +64,9 @@ def _unknown(name: str, manager: TaskManager, include_path: str | None) -> str:
 
 def _shipped_folder(name: str) -> Path | None:
     """The folder of lm-eval that is called like the task, or like the start of its name."""
-    parts = name.split("_")
-    for end in range(len(parts), 0, -1):
-        folder = _SHIPPED / "_".join(parts[:end])
-        if folder.is_dir() and folder.parent == _SHIPPED:
-            return folder
-    return None
+    starts = [_SHIPPED / start for start in accumulate(name.split("_"), "{}_{}".format)]
+    folders = [folder for folder in starts if folder.is_dir() and folder.parent == _SHIPPED]
+    return folders[-1] if folders else None
 
 
 def _complete(index: Mapping[str, Any], name: str) -> bool:

@@ -83,9 +83,7 @@ def load(given: LmEvalOptions, seed: int, scratch: Path) -> Loaded:
 
 def invalid(leaf: Leaf, sample: Mapping[str, Any]) -> bool:
     """Whether no answer could be extracted from what was written."""
-    return bool(leaf.fallbacks) and any(
-        answer in leaf.fallbacks for answer in _flat(sample["filtered_resps"])
-    )
+    return any(answer in leaf.fallbacks for answer in _flat(sample["filtered_resps"]))
 
 
 @contextmanager
@@ -115,20 +113,10 @@ def _loaded(manager: TaskManager, name: str) -> Any:
     try:
         return manager.load([name])
     except Exception as error:
-        culprit, own = _culprit(manager, members(manager.task_index, name), name, error)
-        raise fault(culprit, own, "does not load") from error
-
-
-def _culprit(
-    manager: TaskManager, names: Sequence[str], name: str, error: Exception
-) -> tuple[str, Exception]:
-    """The first task that does not load by itself, and its own error."""
-    for member in names:
-        try:
-            manager.load([member])
-        except Exception as own:
-            return member, own
-    return name, error
+        for member in members(manager.task_index, name):  # which of them is it, and why?
+            with blamed(member, "does not load"):
+                manager.load([member])
+        raise fault(name, error, "does not load") from error
 
 
 def _allowed(name: str, task: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import groupby
 
 import numpy as np
 import torch
@@ -157,14 +158,12 @@ class FlipRate:
             yield one, injections.plus(x, added)
         for one in self._injected("constant", state):
             yield one, injections.plus(x, self.options.alpha * raw[: one.k].sum(0))
-        drawn: int | None = None
-        noise = delta
-        for one in self._injected("random", state):
-            if one.draw != drawn:  # the same unit vectors for every rank
-                assert one.draw is not None
-                drawn, seed = one.draw, int(state["seed"][0])
-                noise = injections.unit_noise(batch, rows, x.shape[1], seed, drawn).to(delta)
-            yield one, injections.plus(x, lengths[one.k] * noise)
+        seed = int(state["seed"][0])
+        for draw, ranks in groupby(self._injected("random", state), lambda one: one.draw):
+            assert draw is not None
+            noise = injections.unit_noise(batch, rows, x.shape[1], seed, draw).to(delta)
+            for one in ranks:
+                yield one, injections.plus(x, lengths[one.k] * noise)
 
     def _both(
         self, state: State, batch: Batch, rows: Int[Tensor, " rows"]
