@@ -50,8 +50,7 @@ class Directions:
         variants = self.found[name]
         if len(variants) == 1:
             return variants[0].direction
-        found = self._with_axes(name, axes)
-        return found or Undefined(f"{name} has no variant with {dict(axes)}")
+        return self._with_axes(name, axes) or Undefined(f"{name} has no variant with {dict(axes)}")
 
     def variant(self, name: str, axes: Axes) -> Direction | Undefined:
         """The variant of a direction with exactly these axes; Undefined where there is none."""

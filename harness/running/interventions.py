@@ -6,16 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from harness.contract import (
-    Arm,
-    Direction,
-    Intervention,
-    InterventionOptions,
-    Model,
-    PairedIntervention,
-    Sae,
-    SaeIntervention,
-)
+from harness.contract import Arm, Direction, InterventionOptions, Model, PairedIntervention, Sae
 from harness.running.directions import direction_hash
 from harness.store.keys import key_of
 from harness.task.task import Entry
@@ -43,11 +34,9 @@ class DirectedIntervention:
     def arm(self, name: str, model: Model) -> Arm:
         """The edits of a model, under this name. Raises ModelError where they make no sense."""
         built: Any = self.entry.build()
-        if self.entry.options.on_sae:
-            on_sae: SaeIntervention = built
-            return on_sae.arm(name, self.direction, model.facts, model.dtype, self.sae)
-        plain: Intervention = built
-        return plain.arm(name, self.direction, model.facts, model.dtype)
+        own = [self.sae] if self.entry.options.on_sae else []
+        arm: Arm = built.arm(name, self.direction, model.facts, model.dtype, *own)
+        return arm
 
     def arms_beside(self, name: str, model: Model, beside: Tensor) -> Sequence[Arm]:
         """The edits of a model that differ by token: one arm for each row of the batch.

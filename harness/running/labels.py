@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Integral
 from typing import Any
 
-from harness.contract import Findings, Label, Labels, SaeFacts
+from harness.contract import Findings, Labels, SaeFacts
 from harness.errors import MachineError, PluginError
 from harness.task.task import Entry
 
@@ -47,14 +47,16 @@ def label_rows(
         found = list(source.describe(sae, facts, wanted, findings))
     except MachineError as error:
         return [], [*_notes(source), f"{error} Without these labels, a rerun asks again."]
-    numbers = [label.feature for label in found]
+    by_feature = {label.feature: label for label in found}
     foreign = any(label.sae != sae for label in found)
-    if foreign or len(set(numbers)) < len(numbers) or not set(numbers) <= set(wanted):
+    if foreign or len(by_feature) < len(found) or not by_feature.keys() <= set(wanted):
         raise PluginError(
             f"labels.{entry.name}: {entry.owner} gave labels of features that it was not asked "
             "for, or two of one. Report it to the plugin's author."
         )
-    return [_row(label) for label in _in_order(found, wanted)], _notes(source)
+    labels = [by_feature[feature] for feature in wanted if feature in by_feature]
+    rows = [{**vars(label), "contexts": [dict(one) for one in label.contexts]} for label in labels]
+    return rows, _notes(source)
 
 
 def _notes(source: Labels) -> list[str]:
@@ -64,19 +66,3 @@ def _notes(source: Labels) -> list[str]:
 def _is_number(value: object) -> bool:
     """Whether it is an integer, numpy's included, and not a bool."""
     return isinstance(value, Integral) and not isinstance(value, bool)
-
-
-def _in_order(labels: Iterable[Label], wanted: Sequence[int]) -> list[Label]:
-    place = {feature: i for i, feature in enumerate(wanted)}
-    return sorted(labels, key=lambda label: place[label.feature])
-
-
-def _row(label: Label) -> dict[str, Any]:
-    return {
-        "sae": label.sae,
-        "feature": label.feature,
-        "description": label.description,
-        "cluster": label.cluster,
-        "url": label.url,
-        "contexts": [dict(context) for context in label.contexts],
-    }

@@ -36,14 +36,10 @@ class Ledger:
                 data = job.reads.streams[0].data
                 records = self.add_records(found.outcomes[0], {"pair": job.pair, "data": data})
                 self.problems += sentinel_failures(job, records)
-            case FilterJob():
-                self.add_records(found.outcomes[0], {**job.axes, **domain})
-            case MetricJob():
-                axes = {**job.axes, **domain}
-                records = self.add_records(found.outcomes[0], axes)
-                if job.preflight and found.domain is None:
+            case FilterJob() | MetricJob():
+                records = self.add_records(found.outcomes[0], {**job.axes, **domain})
+                if isinstance(job, MetricJob) and job.preflight and found.domain is None:
                     self.preflight.append((job, records[0]))
-                self.add_tables(job.entry, found.outcomes[0], axes)
             case ReductionJob():
                 for instance, outcome in zip(job.instances, found.outcomes, strict=True):
                     self._add_instance(instance, outcome, domain)

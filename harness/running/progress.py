@@ -36,8 +36,7 @@ class LineProgress(Progress):
 
     def say(self, text: str) -> None:
         """Writes the line."""
-        self._out.write(f"{text}\n")
-        self._out.flush()
+        print(text, file=self._out, flush=True)
 
     @contextmanager
     def stage(self, name: str, total: int) -> Iterator[Tick]:

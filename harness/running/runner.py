@@ -7,9 +7,7 @@ from pathlib import Path
 
 import tomli_w
 
-from harness.contract import (
-    Results,
-)
+from harness.contract import Results
 from harness.errors import InvalidRun, TaskError, UsageError
 from harness.machine import machine_errors
 from harness.planning.planner import plan

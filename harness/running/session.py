@@ -8,7 +8,9 @@ from typing import Any, cast
 
 from harness.contract import (
     Calibrated,
+    Direction,
     Example,
+    InterventionOptions,
     Model,
     Options,
     Prompt,
@@ -27,7 +29,7 @@ from harness.running.reading.edited import EditedModel
 from harness.running.usage import Usage
 from harness.task.prompts import Prompts, TaskData, view_spec
 from harness.task.spec import EditSpec
-from harness.task.task import Task
+from harness.task.task import Entry, Task
 from harness.task.validate import marks
 
 
@@ -101,6 +103,13 @@ class Session:
         models = {name: self.model(name) for name in names}
         return Tools(models, cache, self.task.spec.seed, tick)
 
+    def directed(
+        self, entry: Entry[InterventionOptions], direction: Direction
+    ) -> DirectedIntervention:
+        """An intervention along a direction, with the direction's SAE where its edits run one."""
+        sae = direction.sae if entry.options.on_sae else None
+        return DirectedIntervention(entry, direction, self.sae(sae) if sae is not None else None)
+
     def _render(self, view: str, examples: Sequence[Example], prompt: Prompt) -> list[Tokens]:
         return self.view_model(view).render(examples, prompt)
 
@@ -121,10 +130,9 @@ class Session:
             raise TaskError([Problem(f"views.{view}.edit", f"{direction.reason}.")])
         entry = self.task.edits[view]
         beside = entry.options.beside()
-        sae = direction.sae if entry.options.on_sae else None
         return EditedModel(
             self.model(model),
-            DirectedIntervention(entry, direction, self.sae(sae) if sae is not None else None),
+            self.directed(entry, direction),
             name=view,
             beside=self.view_model(beside) if beside is not None else None,
         )

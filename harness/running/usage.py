@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gc
+import re
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -21,8 +23,8 @@ class Usage:
     def __init__(self) -> None:
         self._begun = time.monotonic()
         self._stage = ""
-        self._seconds: dict[str, float] = {}
-        self._counts: dict[tuple[str, str], Counts] = {}
+        self._seconds: defaultdict[str, float] = defaultdict(float)
+        self._counts: defaultdict[tuple[str, str], Counts] = defaultdict(Counts)
         self._imports = 0
         self._gpu_before = 0
 
@@ -44,7 +46,7 @@ class Usage:
             yield
         finally:
             self._stage = before
-            self._seconds[name] = self._seconds.get(name, 0.0) + time.monotonic() - begun
+            self._seconds[name] += time.monotonic() - begun
 
     def load(self, name: str, load: Callable[[], Model]) -> Model:
         """Calls `load` and returns its model, wrapped so that all it does is counted as `name`'s.
@@ -62,8 +64,7 @@ class Usage:
 
     def add(self, model: str, counts: Counts) -> None:
         """Adds work of a model to the present stage."""
-        key = (self._stage, model)
-        self._counts[key] = self._counts.get(key, Counts()) + counts
+        self._counts[self._stage, model] += counts
 
     def report(self) -> dict[str, Any]:
         """Plain values for the provenance of the results.
@@ -72,13 +73,10 @@ class Usage:
         that an earlier, unfinished run has written are not made again, and not counted again.
         Work that bypasses the harness (a library that is handed the bare model) is not counted.
         """
-        total = Counts()
-        for counts in self._counts.values():
-            total += counts
         names = dict.fromkeys([*self._seconds, *(stage for stage, _ in self._counts)])
         peak, cuda = _peak(), _cuda()
         return {
-            "total": asdict(total),
+            "total": asdict(sum(self._counts.values(), Counts())),
             "stages": {
                 name: {m: asdict(c) for (stage, m), c in self._counts.items() if stage == name}
                 for name in names
@@ -129,27 +127,24 @@ class Counted:
 # ── Memory ───────────────────────────────────────────────────────────────────────────────────────
 
 
-def _status() -> Mapping[str, str]:
+def _status(key: str) -> int | None:
+    """What Linux says of the process under this key, in bytes."""
     try:
-        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+        status = Path("/proc/self/status").read_text(encoding="utf-8")
     except OSError:
-        return {}
-    return dict(line.split(":", 1) for line in lines if ":" in line)
-
-
-def _kilobytes(key: str) -> int | None:
-    words = _status().get(key, "").split()
-    return int(words[0]) * 1024 if words else None
+        return None
+    found = re.search(rf"^{key}:\s*(\d+)", status, re.MULTILINE)
+    return int(found[1]) * 1024 if found else None
 
 
 def _resident() -> int | None:
     """Bytes that the process holds now; where the system does not say, the most it ever held."""
-    return _kilobytes("VmRSS") or _peak()
+    return _status("VmRSS") or _peak()
 
 
 def _peak() -> int | None:
     """The most bytes that the process held: since `_forget_peak` on Linux, else since its start."""
-    if (found := _kilobytes("VmHWM")) is not None:
+    if (found := _status("VmHWM")) is not None:
         return found
     try:
         import resource

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from harness.contract import Answer, Arm, Axes, Receipt, Undefined
 from harness.planning.steps import Generation, PlannedArm
-from harness.running.interventions import DirectedIntervention
 from harness.running.session import Session
 from harness.store.keys import key_of
 from harness.task.task import NO_EDIT
@@ -58,6 +57,5 @@ def _arm(session: Session, work: Generation, planned: PlannedArm) -> ReadyArm | 
         return ArmOutcome(planned, undefined=direction.reason)
     entry = session.task.interventions[work.experiment]
     model = session.view_model(session.task.spec.experiments[work.experiment].view)
-    sae = direction.sae if entry.options.on_sae else None
-    made = DirectedIntervention(entry, direction, session.sae(sae) if sae is not None else None)
+    made = session.directed(entry, direction)
     return ReadyArm(planned, made.arm(planned.label, model), made.fingerprint)

@@ -12,7 +12,7 @@ from harness.planning.steps import Generation, PlannedArm
 from harness.results.tables import COMPLETIONS
 from harness.running.context import RunContext
 from harness.running.experiments.arms import ArmOutcome
-from harness.running.experiments.benchmarks import benchmarks, measure
+from harness.running.experiments.benchmarks import measure
 from harness.running.experiments.completions import generate
 from harness.running.experiments.journal import Journal
 from harness.running.experiments.receipts import merged_receipt, receipt_failures, receipt_records
@@ -32,13 +32,11 @@ def run_experiment(context: RunContext, work: Generation) -> None:
     axes: dict[str, JSON] = {"experiment": work.experiment, "view": spec.view}
     intervention = task.interventions.get(work.experiment)
     options = _record_options(intervention) if intervention is not None else {}
-    _run_benchmarks(context, work, axes, options)
-    judges = [
-        entry
-        for entry in (task.evaluators[name] for name in spec.evaluators)
-        if not isinstance(entry.options, BenchmarkOptions)
-    ]
-    if judges:
+    evaluators: list[Entry[Any]] = [task.evaluators[name] for name in spec.evaluators]
+    for entry in evaluators:
+        if isinstance(entry.options, BenchmarkOptions):
+            _run_benchmark(context, work, entry, axes, options)
+    if judges := [one for one in evaluators if not isinstance(one.options, BenchmarkOptions)]:
         assert spec.data is not None
         axes = {**axes, "data": spec.data}
         outcomes = _complete(context, work)
@@ -66,24 +64,28 @@ def _record_options(intervention: Entry[InterventionOptions]) -> dict[str, Any]:
     return {"intervention": str(intervention.owner), **options}
 
 
-def _run_benchmarks(
-    context: RunContext, work: Generation, axes: Mapping[str, JSON], options: Mapping[str, Any]
+def _run_benchmark(
+    context: RunContext,
+    work: Generation,
+    entry: Entry[BenchmarkOptions],
+    axes: Mapping[str, JSON],
+    options: Mapping[str, Any],
 ) -> None:
-    task = context.session.task
-    model = task.spec.views[task.spec.experiments[work.experiment].view].model
-    for entry in benchmarks(context.session, work):
-        forwards = (entry.options.forwards() or 0) * len(work.arms)
-        with context.stage(f"benchmark, {work.experiment}, {entry.name}", forwards) as tick:
-            where = context.folder / "benchmarks" / work.experiment
-            found = measure(context.session, work, entry, where, context.tools(entry.options, tick))
-        arms = [one.arm for one in found]
-        context.ledger.problems += receipt_failures(f"experiments.{work.experiment}", arms)
-        context.ledger.records += receipt_records(arms, {**axes, "evaluator": entry.name}, options)
-        for one in found:
-            at = one.arm.axes({**axes, "model": model}, evaluator=entry.name)
-            context.ledger.add_records(one.outcome, at)
-            context.ledger.add_tables(entry.name, one.outcome, at)
-            context.ledger.add_notes(f"evaluators.{entry.name}", one.outcome)
+    spec = context.session.task.spec
+    model = spec.views[spec.experiments[work.experiment].view].model
+    forwards = (entry.options.forwards() or 0) * len(work.arms)
+    with context.stage(f"benchmark, {work.experiment}, {entry.name}", forwards) as tick:
+        where = context.folder / "benchmarks" / work.experiment
+        tools = context.tools(entry.options, tick)
+        found = list(measure(context.session, work, entry, where, tools))
+    arms = [arm for arm, _ in found]
+    context.ledger.problems += receipt_failures(f"experiments.{work.experiment}", arms)
+    context.ledger.records += receipt_records(arms, {**axes, "evaluator": entry.name}, options)
+    for arm, outcome in found:
+        at = arm.axes({**axes, "model": model}, evaluator=entry.name)
+        context.ledger.add_records(outcome, at)
+        context.ledger.add_tables(entry.name, outcome, at)
+        context.ledger.add_notes(f"evaluators.{entry.name}", outcome)
 
 
 def _complete(context: RunContext, work: Generation) -> list[ArmOutcome]:

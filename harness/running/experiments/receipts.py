@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from harness.contract import JSON, Receipt, Record
+import numpy as np
+
+from harness.contract import JSON, Axes, Receipt, Record
 from harness.running.experiments.arms import ArmOutcome
 
 
@@ -17,17 +19,14 @@ def merged_receipt(arm: str, receipts: Sequence[Receipt]) -> Receipt:
     """
     tokens = sum(receipt.tokens for receipt in receipts)
     weighted = sum((r.relative or 0.0) * r.tokens for r in receipts)
-    names = {name for receipt in receipts for name in receipt.checks}
+    checks = _worst(check for receipt in receipts for check in receipt.checks.items())
     return Receipt(
         arm=arm,
         fired=sum(receipt.fired for receipt in receipts),
         tokens=tokens,
         changed=sum(receipt.changed for receipt in receipts),
         relative=weighted / tokens if tokens else None,
-        checks={
-            name: _worst([r.checks[name] for r in receipts if name in r.checks])
-            for name in sorted(names)
-        },
+        checks=dict(sorted(checks.items())),
         broken=tuple(dict.fromkeys(name for receipt in receipts for name in receipt.broken)),
     )
 
@@ -44,28 +43,26 @@ def receipt_records(
         receipt = outcome.receipt
         if receipt is None or not receipt.fired:
             continue
-        at = outcome.axes(axes)
-        yield Record(
-            "edit.relative@1",
-            receipt.relative,
-            receipt.tokens,
-            "edited tokens",
-            "ratio",
-            options,
-            ci_why="a count of what was done, not an estimate",
-            axes=at,
-            undefined=None if receipt.relative is not None else "no token was edited",
-        )
-        for name, value in _worst_by_check(receipt.checks).items():
+        # A receipt names its checks `<check> at <site>`.
+        checks = _worst((name.partition(" at ")[0], v) for name, v in receipt.checks.items())
+        found: list[tuple[str, float | None, str, Axes]] = [
+            ("edit.relative@1", receipt.relative, "a count of what was done, not an estimate", {}),
+            *(
+                ("edit.check@1", value, "the largest value seen, not an estimate", {"check": name})
+                for name, value in checks.items()
+            ),
+        ]
+        for id, value, why, own in found:
             yield Record(
-                "edit.check@1",
+                id,
                 value,
                 receipt.tokens,
                 "edited tokens",
                 "ratio",
                 options,
-                ci_why="the largest value seen, not an estimate",
-                axes={**at, "check": name},
+                ci_why=why,
+                axes={**outcome.axes(axes), **own},
+                undefined=None if value is not None else "no token was edited",
             )
 
 
@@ -90,14 +87,9 @@ def receipt_failures(where: str, outcomes: Sequence[ArmOutcome]) -> Iterator[str
             yield f"{arm}: the intervention broke its promise {name!r}{measured}."
 
 
-def _worst_by_check(checks: Mapping[str, float]) -> dict[str, float]:
-    """The worst value of each check over its sites: a receipt names them `<check> at <site>`."""
-    values: dict[str, list[float]] = {}
-    for name, value in checks.items():
-        values.setdefault(name.partition(" at ")[0], []).append(value)
-    return {name: _worst(some) for name, some in values.items()}
-
-
-def _worst(values: Sequence[float]) -> float:
-    """The largest; a value that is not a number is worse than any."""
-    return next((value for value in values if math.isnan(value)), max(values))
+def _worst(checks: Iterable[tuple[str, float]]) -> dict[str, float]:
+    """By name, the largest value; one that is not a number is worse than any."""
+    values = defaultdict(list)
+    for name, value in checks:
+        values[name].append(value)
+    return {name: float(np.max(some)) for name, some in values.items()}

@@ -55,41 +55,39 @@ def verdict_records(
     the evaluator's, which say what the number means. Those of the intervention are left out, so
     that runs with different interventions can be compared.
     """
-    options = judged.options
     for outcome, verdicts in zip(outcomes, judged.verdicts, strict=True):
         at = outcome.axes(axes, evaluator=judged.evaluator)
-        for score in judged.scores:
-            values = [verdict.scores[score.name] for verdict in verdicts]
+        unknown = [None in verdict.scores.values() for verdict in verdicts]
+        found: list[tuple[str, str, Sequence[float | None], str, str | None]] = [
+            *(
+                (
+                    score.id,
+                    score.unit,
+                    [verdict.scores[score.name] for verdict in verdicts],
+                    "no completion was judged",
+                    "no completion could be judged",
+                )
+                for score in judged.scores
+            ),
+            ("invalid_verdicts@1", "share", unknown, "nothing was judged", None),
+        ]
+        for id, unit, values, no_interval, undefined in found:
             known = [float(value) for value in values if value is not None]
             rate = all(isinstance(value, bool) for value in values if value is not None)
-            ci, why = _interval(known, rate, seed)
+            ci, why = _interval(known, rate, seed) if known else (None, no_interval)
             yield Record(
-                score.id,
+                id,
                 float(np.mean(known)) if known else None,
                 len(known),
                 "prompts",
-                score.unit,
-                options,
+                unit,
+                judged.options,
                 len(known),
                 ci,
                 why,
-                undefined=None if known else outcome.undefined or "no completion could be judged",
+                undefined=None if known else outcome.undefined or undefined,
                 axes=at,
             )
-        unknown = sum(None in verdict.scores.values() for verdict in verdicts)
-        yield Record(
-            "invalid_verdicts@1",
-            unknown / len(verdicts) if verdicts else None,
-            len(verdicts),
-            "prompts",
-            "share",
-            options,
-            len(verdicts),
-            wilson(unknown, len(verdicts)) if verdicts else None,
-            None if verdicts else "nothing was judged",
-            undefined=None if verdicts else outcome.undefined,
-            axes=at,
-        )
 
 
 def _interval(
@@ -97,8 +95,6 @@ def _interval(
 ) -> tuple[tuple[float, float] | None, str | None]:
     """A 95% interval over prompts, or why there is none: Wilson's for rates of yes and no, else a
     bootstrap's."""
-    if not values:
-        return None, "no completion was judged"
     if rate:
         return wilson(int(sum(values)), len(values)), None
     if len(values) < 10:

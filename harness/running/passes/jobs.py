@@ -13,7 +13,6 @@ from harness.running.passes.metric import MetricReduction
 from harness.running.passes.shards import EVERYTHING
 from harness.running.reading.filters import FilteredShare
 from harness.running.session import Session
-from harness.task.task import Instance
 
 DOMAIN = "domain"
 """The axis of a category of the data."""
@@ -66,15 +65,15 @@ def finish(session: Session, one: RunningJob) -> Iterator[Finished]:
     """
     # Of several streams one may have categories and another none: the latter counts only in total.
     categories = sorted(one.states.keys() - {EVERYTHING})
-    match one.job:
-        case ReductionJob() as job:
-            yield from _finish_reduction(session, one, job, categories if job.statistic else [])
-        case MetricJob() | FilterJob():
-            for name in categories:
-                yield Finished([one.reduction.finish(one.states[name], one.inputs)], name)
-            yield Finished([one.reduction.finish(one.total(), one.inputs)])
-        case SentinelJob():
-            yield Finished([one.reduction.finish(one.total(), one.inputs)])
+    job = one.job
+    if isinstance(job, SentinelJob) or (isinstance(job, ReductionJob) and not job.statistic):
+        categories = []
+    for domain in (*categories, None):
+        state = one.total() if domain is None else one.states[domain]
+        if isinstance(job, ReductionJob):
+            yield Finished(_finish_instances(session, job, state, domain), domain)
+        else:
+            yield Finished([one.reduction.finish(state, one.inputs)], domain)
 
 
 def stream_views(stream: Stream) -> tuple[str, ...]:
@@ -110,31 +109,19 @@ def _inputs(session: Session, job: Job, axes: Mapping[str, object]) -> Inputs:
     return Inputs(directions, saes, sites, facts, session.task.spec.seed)
 
 
-def _finish_reduction(
-    session: Session, one: RunningJob, job: ReductionJob, categories: Sequence[str]
-) -> Iterator[Finished]:
+def _finish_instances(
+    session: Session, job: ReductionJob, state: State, domain: str | None
+) -> list[Outcome]:
     """The outcomes of all instances of a job, which share its state and differ in their finish."""
-    for name in categories:
-        outcomes = _outcomes(session, job, one.states[name])
-        for instance, outcome in zip(job.instances, outcomes, strict=True):
-            axes = {**instance.axes, DOMAIN: name}
-            session.directions.keep_arrays(instance, outcome, axes)
-        yield Finished(outcomes, name)
-    outcomes = _outcomes(session, job, one.total())
+    outcomes: list[Outcome] = [
+        instance.build().finish(state, _inputs(session, job, instance.axes))
+        for instance in job.instances
+    ]
+    streams = job.reads.streams
+    layers = session.view_model(streams[0].view).facts.layers if streams else None
     for instance, outcome in zip(job.instances, outcomes, strict=True):
-        session.directions.keep(instance, outcome, _layers(session, instance))
-    yield Finished(outcomes)
-
-
-def _outcomes(session: Session, job: ReductionJob, state: State) -> list[Outcome]:
-    found = []
-    for instance in job.instances:
-        reduction: Reduction = instance.build()
-        found.append(reduction.finish(state, _inputs(session, job, instance.axes)))
-    return found
-
-
-def _layers(session: Session, instance: Instance) -> int | None:
-    """The number of blocks of the model that an instance reads first, where it is known."""
-    streams = instance.options.reads(session.task).streams
-    return session.view_model(streams[0].view).facts.layers if streams else None
+        if domain is None:
+            session.directions.keep(instance, outcome, layers)
+        else:
+            session.directions.keep_arrays(instance, outcome, {**instance.axes, DOMAIN: domain})
+    return outcomes

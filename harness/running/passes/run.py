@@ -83,7 +83,7 @@ def _is_edited(session: Session, uses: Sequence[_Use]) -> bool:
     What the edit did is known only to the run that read the view, so nothing of it is kept for a
     rerun: the records of the edit would be missing there.
     """
-    return any(session.task.edited_by(view) for use in uses for view in stream_views(use.stream))
+    return any(map(session.task.edited_by, _views(uses)))
 
 
 def _read(
@@ -96,15 +96,10 @@ def _read(
 ) -> str:
     """Reads one rendering into the states of its jobs; returns a hash of its documents."""
     reader = _reader(session, uses)
-    others = dict.fromkeys(
-        view
-        for use in uses
-        if use.stream.same_tokenizer and use.stream.align == "tokens"
-        for view in stream_views(use.stream)
-        if view != which.view
-    )
+    same = [use for use in uses if use.stream.same_tokenizer and use.stream.align == "tokens"]
+    others = [view for view in _views(same) if view != which.view]
     jobs = list(dict.fromkeys(use.job for use in uses))
-    rest, done, states = resume(store, lambda: shards(session, which, list(others), limit), tick)
+    rest, done, states = resume(store, lambda: shards(session, which, others, limit), tick)
     if states is not None:
         for job, its in zip(jobs, states, strict=True):
             job.states.update(its)
@@ -123,39 +118,39 @@ def _read(
 
 def _reader(session: Session, uses: Sequence[_Use]) -> Reader:
     """Reads the streams, with all that any of their jobs needs."""
-    wanted: dict[Stream, Wanted] = {}
+    wanted = []
     for use in uses:
-        reads, where = use.job.job.reads, use.stream.where
-        sites = {*reads.sites, *map(session.task.sae_site, reads.saes)}
-        if where.site is not None:
-            sites.add(where.site)
-        before = wanted.get(use.stream, Wanted(use.stream))
-        wanted[use.stream] = Wanted(
-            use.stream,
-            before.sites | sites,
-            before.encoded | use.job.job.encoded(session.task),
-            before.logits or reads.logits,
-        )
-    saes = dict.fromkeys(sae for use in uses for sae in use.job.job.reads.saes)
+        job, reads, where = use.job.job, use.job.job.reads, use.stream.where
+        sites = (*reads.sites, *map(session.task.sae_site, reads.saes), where.site)
+        read = frozenset(site for site in sites if site is not None)
+        wanted.append(Wanted(use.stream, read, job.encoded(session.task), reads.logits))
+    saes = _saes(uses)
     return Reader(
-        tuple(wanted.values()),
-        {view: session.view_model(view) for one in wanted for view in stream_views(one)},
+        tuple(wanted),
+        {view: session.view_model(view) for view in _views(uses)},
         {sae: session.sae(sae) for sae in saes},
         {sae: session.task.sae_site(sae) for sae in saes},
     )
+
+
+def _views(uses: Sequence[_Use]) -> list[str]:
+    return list(dict.fromkeys(view for use in uses for view in stream_views(use.stream)))
+
+
+def _saes(uses: Sequence[_Use]) -> list[str]:
+    return list(dict.fromkeys(sae for use in uses for sae in use.job.job.reads.saes))
 
 
 def _key(
     session: Session, uses: Sequence[_Use], which: Rendering, limit: int | None, before: str
 ) -> str:
     """A hash of everything that states depend on, beside the documents of this rendering."""
-    views = dict.fromkeys(view for use in uses for view in stream_views(use.stream))
-    saes = dict.fromkeys(sae for use in uses for sae in use.job.job.reads.saes)
+    views = _views(uses)
     return key_of(
         __version__,
         {view: session.view_model(view).fingerprint for view in views},
         {view: repr(view_spec(session.task.spec, view)) for view in views},
-        {sae: session.sae(sae).fingerprint for sae in saes},
+        {sae: session.sae(sae).fingerprint for sae in _saes(uses)},
         [use.job.job.identity(session.task) for use in uses],
         [
             {name: direction_hash(found) for name, found in use.job.inputs.directions.items()}

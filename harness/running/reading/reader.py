@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain
 
 import torch
 
-from harness.contract import Activations, Batch, Model, Sae, Site, Stream, Tokens, Where
+from harness.contract import Batch, Model, Sae, Site, Stream, Tokens, Where
 from harness.errors import ModelError
 from harness.running.reading.filters import chosen, no_sink
-from harness.running.reading.rows import Measured, Row, aligned, check_aligned, measured
+from harness.running.reading.rows import Measured, Row, aligned, check_aligned, measured, parts
 from harness.running.reading.sides import Forward, ModelSide, SelectedSide
 
 
@@ -52,13 +52,8 @@ class _Needed:
     """SAEs, each with its site, that streams with different filters have encoded."""
 
 
-@dataclass(frozen=True)
-class _Choice:
-    """The tokens that a stream measures, as places in the left side's rows."""
-
-    tokens: Measured
-    key: tuple[object, ...]
-    """The same for streams that measure the same tokens."""
+_Key = tuple[object, ...]
+"""The same for what is made once: the tokens that streams measure, or a side with these tokens."""
 
 
 @dataclass(frozen=True)
@@ -125,102 +120,90 @@ def _forward(source: _Source, needed: _Needed, rows: Sequence[Row]) -> Forward:
     """Lets the model of a source read the rows, once for all that is needed of it."""
     tokens = [row.tokens for row in rows]
     _check_vocabulary(source, tokens)
-    activations = source.model.activations(tokens, needed.sites, logits=needed.logits)
-    _check_finite(source, activations, rows)
-    return Forward(activations, rows)
+    forward = Forward(source.model.activations(tokens, needed.sites, logits=needed.logits), rows)
+    _check_finite(source, forward)
+    return forward
 
 
+@dataclass(frozen=True)
 class _ReadRows:
     """Rows that all models have read: makes the batches of streams, and each side once.
 
     The same tokens of the same source are one side, encoded once for all streams.
     """
 
-    def __init__(
-        self,
-        reader: Reader,
-        rows: Sequence[Row],
-        other: Sequence[Row] | None,
-        forwards: Mapping[tuple[int, bool], Forward],
-    ) -> None:
-        self._reader = reader
-        self._rows = rows
-        self._other = other
-        self._forwards = forwards
-        self._documents = tuple(part.tokens.example for row in rows for part in row.parts)
-        self._sides: dict[tuple[object, ...], ModelSide] = {}
+    reader: Reader
+    rows: Sequence[Row]
+    other: Sequence[Row] | None
+    forwards: Mapping[tuple[int, bool], Forward]
+    sides: dict[_Key, ModelSide] = field(default_factory=dict)
 
     def batch(self, stream: Stream) -> Batch:
         """The batch of a stream: its measured tokens on each side, and those its filter selects."""
-        sources = self._reader.sources[stream]
-        choice = self._choice(stream, sources)
-        sides = [self._whole_side(source, choice) for source in sources]
-        selected = torch.arange(len(choice.tokens.ids))
+        sources = self.reader.sources[stream]
+        tokens, key = self._measured(stream, sources)
+        sides = [self._whole_side(source, tokens, key) for source in sources]
+        selected = torch.arange(len(tokens.ids))
         if stream.where.selects:
             left, right = (side.x(_filter_site(stream)) for side in sides)
             selected = chosen(left, right, stream.where).nonzero().squeeze(1).cpu()
             sides = [
-                self._selected_side(source, choice, stream, whole, selected)
+                self._selected_side(source, (*key, stream.where), whole, selected)
                 for source, whole in zip(sources, sides, strict=True)
             ]
         return Batch(
             stream.name,
-            self._documents,
-            choice.tokens.document,
+            tuple(part.tokens.example for _, part in parts(self.rows)),
+            tokens.document,
             selected,
             sides[0],
             sides[1] if len(sides) > 1 else None,
-            ids=choice.tokens.ids,
-            position=choice.tokens.position,
+            ids=tokens.ids,
+            position=tokens.position,
         )
 
-    def _choice(self, stream: Stream, sources: Sequence[_Source]) -> _Choice:
+    def _measured(self, stream: Stream, sources: Sequence[_Source]) -> tuple[Measured, _Key]:
         """The measured tokens, without sinks of massive norm where the stream leaves them out."""
         where = stream.where
         # What is special to either side is measured on neither.
         masked = frozenset[int]().union(*(source.model.masked_ids for source in sources))
-        tokens = measured(self._rows, stream, masked)
-        key: tuple[object, ...] = (stream.tokens, masked, where.skip_first)
+        tokens = measured(self.rows, stream, masked)
+        key: _Key = (stream.tokens, masked, where.skip_first)
         if where.max_norm_ratio is None:
-            return _Choice(tokens, key)
+            return tokens, key
         site = _filter_site(stream)
-        sides = [self._forwards[one.key].at(self._places(one, tokens), site) for one in sources]
+        sides = [self.forwards[one.key].at(self._places(one, tokens), site) for one in sources]
         kept = tokens.keep(no_sink(sides, tokens.document, where.max_norm_ratio))
         models = tuple(id(source.model) for source in sources)
-        return _Choice(kept, (*key, where.max_norm_ratio, site, models))
+        return kept, (*key, where.max_norm_ratio, site, models)
 
-    def _whole_side(self, source: _Source, choice: _Choice) -> ModelSide:
+    def _whole_side(self, source: _Source, tokens: Measured, key: _Key) -> ModelSide:
         """A side with all measured tokens."""
-        key = (*source.key, *choice.key)
-        if key not in self._sides:
-            self._sides[key] = ModelSide(
-                self._forwards[source.key],
-                self._places(source, choice.tokens),
-                self._reader.saes,
-                self._reader.sae_sites,
+        key = (*source.key, *key)
+        if key not in self.sides:
+            self.sides[key] = ModelSide(
+                self.forwards[source.key],
+                self._places(source, tokens),
+                self.reader.saes,
+                self.reader.sae_sites,
                 source.model.facts.layers or 0,
             )
-        return self._sides[key]
+        return self.sides[key]
 
     def _selected_side(
-        self,
-        source: _Source,
-        choice: _Choice,
-        stream: Stream,
-        whole: ModelSide,
-        selected: torch.Tensor,
+        self, source: _Source, key: _Key, whole: ModelSide, selected: torch.Tensor
     ) -> ModelSide:
         """A side with all measured tokens, but with latents of the selected ones alone."""
-        key = (*source.key, *choice.key, stream.where)
-        if key not in self._sides:
-            self._sides[key] = SelectedSide(whole, selected, self._reader.needed[source.key].shared)
-        return self._sides[key]
+        key = (*source.key, *key)
+        if key not in self.sides:
+            self.sides[key] = SelectedSide(whole, selected, self.reader.needed[source.key].shared)
+        return self.sides[key]
 
     def _places(self, source: _Source, tokens: Measured) -> Measured:
         """The same tokens as places in the rows that the source has read."""
-        if not source.own or self._other is None:
+        if not source.own or self.other is None:
             return tokens
-        return aligned(self._rows, self._other, tokens)
+        return aligned(self.rows, self.other, tokens)
 
 
 def at_depth(stream: Stream, layers: int | None) -> Stream:
@@ -247,17 +230,15 @@ def _check_vocabulary(source: _Source, tokens: Sequence[Tokens]) -> None:
         )
 
 
-def _check_finite(source: _Source, found: Activations, rows: Sequence[Row]) -> None:
-    for site, values in found.sites.items():
+def _check_finite(source: _Source, forward: Forward) -> None:
+    for site, values in forward.activations.sites.items():
         # A sum is finite only if everything in it is; one reduction instead of a mask.
         if torch.isfinite(values.float().abs().sum()):
             continue
-        for number, row in enumerate(rows):
-            for part in row.parts:
-                start, prompt = found.start[number] + part.begin, part.tokens
-                if not torch.isfinite(values[number, start : start + len(prompt.ids)]).all():
-                    raise ModelError(
-                        f"views.{source.view}: the activations at {site} are not finite for "
-                        f"document {prompt.example} ({prompt.text[:60]!r}). Try "
-                        'dtype = "float32"; if they stay so, the weights are broken.'
-                    )
+        for (_, part), x in zip(parts(forward.rows), forward.documents(site), strict=True):
+            if not torch.isfinite(x).all():
+                raise ModelError(
+                    f"views.{source.view}: the activations at {site} are not finite for "
+                    f"document {part.tokens.example} ({part.tokens.text[:60]!r}). Try "
+                    'dtype = "float32"; if they stay so, the weights are broken.'
+                )

@@ -5,7 +5,7 @@ A row is one prompt, or several documents one after the other.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -35,6 +35,11 @@ class Row:
 def one_row(tokens: Tokens) -> Row:
     """The row of a document that is read by itself."""
     return Row(tokens, (Part(tokens),))
+
+
+def parts(rows: Sequence[Row]) -> Iterator[tuple[int, Part]]:
+    """Every document of some rows, with the number of its row."""
+    return ((number, part) for number, row in enumerate(rows) for part in row.parts)
 
 
 def packed(documents: Iterable[Tokens], length: int) -> list[Row]:
@@ -95,18 +100,15 @@ def measured(rows: Sequence[Row], stream: Stream, masked: frozenset[int]) -> Mea
     any ratio of sums.
     """
     found: list[tuple[int, int, int, int, int]] = []
-    document = 0
-    for number, row in enumerate(rows):
-        for part in row.parts:
-            ids = part.tokens.ids
-            if stream.tokens == "last":
-                kept = [len(ids) - 1] if ids else []
-            else:
-                start, end = part.tokens.span
-                first = max(start, 1, stream.where.skip_first)
-                kept = [i for i in range(first, end) if ids[i] not in masked]
-            found += [(number, part.begin + i, document, i, ids[i]) for i in kept]
-            document += 1
+    for document, (number, part) in enumerate(parts(rows)):
+        ids = part.tokens.ids
+        if stream.tokens == "last":
+            kept = [len(ids) - 1] if ids else []
+        else:
+            start, end = part.tokens.span
+            first = max(start, 1, stream.where.skip_first)
+            kept = [i for i in range(first, end) if ids[i] not in masked]
+        found += [(number, part.begin + i, document, i, ids[i]) for i in kept]
     columns = torch.tensor(found, dtype=torch.long).reshape(-1, 5).T
     return Measured(*columns)
 
@@ -130,18 +132,17 @@ def check_aligned(left: Sequence[Row], right: Sequence[Row], where: str) -> None
 
     The error names the document and the first token that differs; `where` begins it.
     """
-    for one, other in zip(left, right, strict=True):
-        for a, b in zip(one.parts, other.parts, strict=True):
-            mine = a.tokens.ids[slice(*a.tokens.span)]
-            theirs = b.tokens.ids[slice(*b.tokens.span)]
-            if mine != theirs:
-                at = first_difference(mine, theirs)
-                raise ModelError(
-                    f"{where}: the two sides do not render the same query. Document "
-                    f"{a.tokens.example}: {len(mine)} tokens on the left, {len(theirs)} on the "
-                    f"right, the first difference at token {at} of the span. Write both prompts "
-                    "alike after the context."
-                )
+    for (_, a), (_, b) in zip(parts(left), parts(right), strict=True):
+        mine = a.tokens.ids[slice(*a.tokens.span)]
+        theirs = b.tokens.ids[slice(*b.tokens.span)]
+        if mine != theirs:
+            at = first_difference(mine, theirs)
+            raise ModelError(
+                f"{where}: the two sides do not render the same query. Document "
+                f"{a.tokens.example}: {len(mine)} tokens on the left, {len(theirs)} on the "
+                f"right, the first difference at token {at} of the span. Write both prompts "
+                "alike after the context."
+            )
 
 
 def first_difference(left: Sequence[int], right: Sequence[int]) -> int:
@@ -154,8 +155,7 @@ def aligned(left: Sequence[Row], right: Sequence[Row], tokens: Measured) -> Meas
     """Tokens measured in the left side's rows, as places in the right side's rows."""
     shift = [
         b.tokens.span[0] - a.tokens.span[0] + b.begin - a.begin
-        for one, other in zip(left, right, strict=True)
-        for a, b in zip(one.parts, other.parts, strict=True)
+        for (_, a), (_, b) in zip(parts(left), parts(right), strict=True)
     ]
     moved = torch.tensor(shift, dtype=torch.long)[tokens.document]
     return replace(tokens, offset=tokens.offset + moved)

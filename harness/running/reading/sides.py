@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Float, Int
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from harness.contract import Activations, Sae, Site
 from harness.contract.latents import Latents, joined
-from harness.running.reading.rows import Measured, Row
+from harness.running.reading.rows import Measured, Row, parts
 
 
 @dataclass(frozen=True)
@@ -28,46 +28,35 @@ class Forward:
     def documents(self, site: Site) -> list[Float[Tensor, "document d_site"]]:
         """Activations of all tokens of each document at a site."""
         values, found = self.activations.sites[site], []
-        for number, row in enumerate(self.rows):
-            for part in row.parts:
-                start = self.activations.start[number] + part.begin
-                found.append(values[number, start : start + len(part.tokens.ids)])
+        for number, part in parts(self.rows):
+            start = self.activations.start[number] + part.begin
+            found.append(values[number, start : start + len(part.tokens.ids)])
         return found
 
     def places(self, tokens: Measured) -> Int[Tensor, " tokens"]:
         """The places of some tokens where all documents stand one after the other."""
-        begins, shift, total = [], [], 0
-        for row in self.rows:
-            for part in row.parts:
-                begins.append(total)
-                shift.append(part.begin)
-                total += len(part.tokens.ids)
-        moved = torch.tensor(begins, dtype=torch.long) - torch.tensor(shift, dtype=torch.long)
-        return moved[tokens.document] + tokens.offset
+        shift, total = [], 0
+        for _, part in parts(self.rows):
+            shift.append(total - part.begin)
+            total += len(part.tokens.ids)
+        return torch.tensor(shift, dtype=torch.long)[tokens.document] + tokens.offset
 
 
+@dataclass(eq=False, repr=False)
 class ModelSide:
     """The activations of one model at some tokens. Encodes lazily, each (SAE, site) once.
 
     Sites may be fractions of depth; `layers` is the model's number of blocks, 0 where unknown.
     """
 
-    def __init__(
-        self,
-        forward: Forward,
-        tokens: Measured,
-        saes: Mapping[str, Sae],
-        sae_sites: Mapping[str, Site],
-        layers: int,
-    ) -> None:
-        self._forward = forward
-        self._tokens = tokens
-        self._saes = saes
-        self._sae_sites = sae_sites
-        self._layers = layers
-        self._float: dict[Site, Tensor] = {}
-        self._latents: dict[tuple[str, Site], Latents] = {}
-        self._reconstructions: dict[tuple[str, Site], Tensor] = {}
+    _forward: Forward
+    _tokens: Measured
+    _saes: Mapping[str, Sae]
+    _sae_sites: Mapping[str, Site]
+    _layers: int
+    _float: dict[Site, Tensor] = field(default_factory=dict)
+    _latents: dict[tuple[str, Site], Latents] = field(default_factory=dict)
+    _reconstructions: dict[tuple[str, Site], Tensor] = field(default_factory=dict)
 
     def x(self, site: Site) -> Float[Tensor, "tokens d_site"]:
         """Activations at a site, float32."""
@@ -133,9 +122,13 @@ class SelectedSide(ModelSide):
         shared: frozenset[tuple[str, Site]],
     ) -> None:
         super().__init__(
-            whole._forward, whole._tokens, whole._saes, whole._sae_sites, whole._layers
+            whole._forward,
+            whole._tokens,
+            whole._saes,
+            whole._sae_sites,
+            whole._layers,
+            whole._float,
         )
-        self._float = whole._float
         self._whole = whole
         self._selected = selected
         self._shared = shared
