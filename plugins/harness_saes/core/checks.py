@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Set
-from typing import Any
+from collections.abc import Mapping, Sequence, Set
+from typing import Any, TypeVar
 
 from harness.errors import ModelError, listed, suggestion
+
+D = TypeVar("D", bound=int | None)
 
 
 def count(
@@ -48,6 +50,19 @@ def text(data: Mapping[str, Any], key: str, where: str) -> str | None:
     if value is not None and not isinstance(value, str):
         raise wrong(where, key, value, "text")
     return value
+
+
+def choice(data: Mapping[str, Any], key: str, names: Sequence[str], where: str) -> Any:
+    """One of some names; the first of them where the key is missing, null or empty."""
+    value = data.get(key) or names[0]
+    if value not in names:
+        raise wrong(where, key, value, ", ".join(names))
+    return value
+
+
+def count_or(data: Mapping[str, Any], key: str, default: D, where: str, **most: Any) -> int | D:
+    """As `count`; `default` where the key is missing or null."""
+    return default if data.get(key) is None else count(data, key, where, **most)
 
 
 def wrong(where: str, key: str, value: object, allowed: str) -> ModelError:

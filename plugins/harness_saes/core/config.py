@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
 
 from harness.contract import SaeFacts
-from harness.contract.sites import Site, site_from_hook_name
+from harness.contract.sites import Site
 from harness.contract.values import JSON
 
 Normalize = Literal[
@@ -46,21 +46,12 @@ class Config:
     """Parameters of an architecture that sae_lens computes itself, under their names there."""
     needs_sequence: bool = False
     """Whether a token's latents depend on the tokens before it."""
-    hook: str | None = None
-    """Where it reads, as a TransformerLens hook name."""
-    hook_out: str | None = None
-    """Where a transcoder's output belongs, as a TransformerLens hook name."""
     site: Site | None = None
-    """Where it reads, of formats that have other names for places; it goes before `hook`."""
+    """Where it reads."""
     site_out: Site | None = None
-    """Where a transcoder's output belongs; it goes before `hook_out`."""
+    """Where a transcoder's output belongs."""
     model: str | None = None
     neuronpedia: str | None = None
-
-    @property
-    def width_out(self) -> int:
-        """Numbers per token of a reconstruction."""
-        return self.d_in if self.d_out is None else self.d_out
 
     @property
     def subtracts_b_dec(self) -> bool:
@@ -70,18 +61,20 @@ class Config:
     @property
     def facts(self) -> SaeFacts:
         """Architecture, widths, sites and model, as the contract has them."""
-        return SaeFacts(
-            architecture=self.architecture,
-            d_in=self.d_in,
-            d_sae=self.d_sae,
-            site=self.site or _site(self.hook),
-            site_out=self.site_out or _site(self.hook_out),
-            signed=self.architecture == "abstopk",
-            needs_sequence=self.needs_sequence,
-            model=self.model,
-            neuronpedia=self.neuronpedia,
+        same = {f.name: getattr(self, f.name) for f in fields(SaeFacts) if f.name != "signed"}
+        return SaeFacts(**same, signed=self.architecture == "abstopk")
+
+    @classmethod
+    def of(cls, facts: SaeFacts, d_in: int, d_sae: int, **others: Any) -> Config:
+        """Of an SAE without b_dec before the encoder; `facts` has its architecture and places."""
+        return cls(
+            architecture=str(facts.architecture),
+            d_in=d_in,
+            d_sae=d_sae,
+            apply_b_dec_to_input=False,
+            site=facts.site,
+            site_out=facts.site_out,
+            model=facts.model,
+            neuronpedia=facts.neuronpedia,
+            **others,
         )
-
-
-def _site(hook: str | None) -> Site | None:
-    return site_from_hook_name(hook) if hook else None

@@ -242,7 +242,7 @@ def _pick_of(config: Config, tensors: Mapping[str, Tensor]) -> Pick:
 
 def fingerprint(config: Config, tensors: Mapping[str, Tensor], dtype: torch.dtype) -> str:
     """Hash of everything that decides an SAE's numbers: weights as stored, configuration, type."""
-    about = {"hook", "hook_out", "site", "site_out", "model", "neuronpedia", "needs_sequence"}
+    about = {"site", "site_out", "model", "neuronpedia", "needs_sequence"}
     rules = {key: value for key, value in asdict(config).items() if key not in about}
     digest = hashlib.sha256(json.dumps([rules, str(dtype)], sort_keys=True).encode())
     for name in sorted(tensors):

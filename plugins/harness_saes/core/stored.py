@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.contract import SaeFacts
 from harness.errors import ModelError, listed
 from harness_saes.core.config import Config
 
@@ -53,10 +52,40 @@ class Inspected:
     config: Config
     layout: Layout
 
-    @property
-    def facts(self) -> SaeFacts:
-        """Architecture, widths, sites and model, as the contract has them."""
-        return self.config.facts
+
+def shapes_of(d_in: int, d_sae: int, d_out: int | None = None) -> dict[str, tuple[int, ...]]:
+    """The shape of every tensor that `LinearSae` knows; an SAE has some of them."""
+    out = d_in if d_out is None else d_out
+    return {
+        "W_enc": (d_in, d_sae),
+        "W_dec": (d_sae, out),
+        "W_skip": (out, d_in),
+        "b_dec": (out,),
+        "topk_threshold": (),
+        **dict.fromkeys(("b_enc", "threshold", "b_gate", "b_mag", "r_mag"), (d_sae,)),
+    }
+
+
+def layout_of(
+    names: Mapping[str, str],
+    d_in: int,
+    d_sae: int,
+    d_out: int | None = None,
+    *,
+    turned: Collection[str] = (),
+) -> dict[str, Entry]:
+    """The tensors that a format expects: `names` has those of `LinearSae` by the file's.
+
+    `turned` are those that the file has transposed, beside the weights of torch Linears.
+    """
+    layout = {}
+    for name, ours in names.items():
+        flip, shape = (
+            name in turned or name.endswith(".weight"),
+            shapes_of(d_in, d_sae, d_out)[ours],
+        )
+        layout[name] = Entry(shape[::-1] if flip else shape, ours, turned=flip)
+    return layout
 
 
 def check_layout(found: Mapping[str, Stored], layout: Layout, where: str, what: str) -> None:

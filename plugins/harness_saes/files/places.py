@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -48,7 +49,7 @@ class PlacedOptions(SaeOptions):
     def describe(self) -> SaeFacts:
         """Facts from configuration and header; of an SAE that is not cached, from its names."""
         place = self.found()
-        return self.facts_by_name() if place is None else self.inspect(place).facts
+        return self.facts_by_name() if place is None else self.inspect(place).config.facts
 
     def facts_by_name(self) -> SaeFacts:
         """The facts that names tell where no file is here: none, unless a format knows better."""
@@ -171,8 +172,9 @@ class FileOptions(PlacedOptions):
     """Options of a format whose SAE is one file."""
 
     suffixes: ClassVar[tuple[str, ...]] = (".pt", ".pth")
-    tensors: ClassVar[frozenset[str]]
-    """The tensors that every file of the format has, and no file of another one."""
+    tensors: ClassVar[Mapping[str, str]]
+    """The tensors that every file of the format has, and no file of another one: those of
+    `LinearSae` by their names in the file."""
     file: str | None = None
     """The SAE's file in a folder or repository with several."""
 
@@ -182,7 +184,7 @@ class FileOptions(PlacedOptions):
         if file.suffix not in cls.suffixes:
             return False
         try:
-            return read_pt(file).tensors.keys() >= cls.tensors
+            return read_pt(file).tensors.keys() >= cls.tensors.keys()
         except ModelError:
             return False
 
@@ -228,6 +230,12 @@ class FileOptions(PlacedOptions):
         if place.is_file():
             return cls.recognises(place)
         return place.is_dir() and any(cls.recognises(f) for f in place.iterdir() if f.is_file())
+
+
+def last_match(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
+    """Where a pattern matches last: of the folders in a path, the one nearest to the file."""
+    found = list(pattern.finditer(text))
+    return found[-1] if found else None
 
 
 def folders_with(root: Path, names: Sequence[str]) -> Iterator[Path]:

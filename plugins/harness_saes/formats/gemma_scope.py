@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Container
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -13,10 +13,12 @@ from harness.contract import SaeFacts
 from harness.contract.sites import Site
 from harness.errors import ModelError
 from harness_saes.core.config import Config
-from harness_saes.core.stored import Entry, Inspected, Layout, check_layout, length
+from harness_saes.core.stored import Inspected, check_layout, layout_of, length
 from harness_saes.files.npz import read_npz_header
+from harness_saes.files.places import last_match
 from harness_saes.files.repository import RepositoryOptions
 
+TENSORS = ("W_enc", "W_dec", "b_enc", "b_dec", "threshold")
 _REPOSITORY = re.compile(r"gemma-scope-(2b|9b|27b)-(pt|it)-(res|mlp|att|transcoders)\b")
 _LAYER = re.compile(r"\blayer_(\d+)\b")
 _WIDTH = re.compile(r"\bwidth_(\d+)([km])\b")
@@ -35,72 +37,37 @@ class GemmaScopeOptions(RepositoryOptions):
 
     def inspect(self, place: Path) -> Inspected:
         """What names and header say; ModelError says what does not fit."""
-        names = read_names(self.named(), self.where)
-        where, found = str(place), read_npz_header(place)
+        facts, where, found = self.facts_by_name(), str(place), read_npz_header(place)
         d_in, d_sae = length(found, "b_dec", where), length(found, "b_enc", where)
         what = f"d_in {d_in}, the length of b_dec, and d_sae {d_sae}, that of b_enc"
-        tensors = layout(d_in, d_sae, found)
+        tensors = layout_of(_names_of(found), d_in, d_sae)
         check_layout(found, tensors, where, what)
-        config = Config(
-            architecture="jumprelu",
-            d_in=d_in,
-            d_sae=d_sae,
-            apply_b_dec_to_input=False,
-            site=names.site,
-            model=names.model,
-            neuronpedia=self.neuronpedia,
-        )
-        return Inspected(place, config, tensors)
+        return Inspected(place, Config.of(facts, d_in, d_sae), tensors)
 
     def facts_by_name(self) -> SaeFacts:
         """Site, model and widths as repository and folder are called."""
-        names = read_names(self.named(), self.where)
-        return SaeFacts(
-            architecture="jumprelu",
-            d_in=names.d_in,
-            d_sae=names.d_sae,
-            site=names.site,
-            model=names.model,
-            neuronpedia=self.neuronpedia,
-        )
+        return replace(read_names(self.named(), self.where), neuronpedia=self.neuronpedia)
 
     @classmethod
     def recognises(cls, weights: Path) -> bool:
         """Whether a `params.npz` has exactly the arrays of Gemma Scope 1."""
         found = read_npz_header(weights)
-        return set(found) == set(layout(1, 1, found))
+        return found.keys() == _names_of(found).keys()
 
 
-def layout(d_in: int, d_sae: int, names: Iterable[str]) -> Layout:
-    """The arrays that the file must have; some files call the weights w_enc and w_dec."""
-    small = "w_enc" in names
-    return {
-        "w_enc" if small else "W_enc": Entry((d_in, d_sae), "W_enc"),
-        "w_dec" if small else "W_dec": Entry((d_sae, d_in), "W_dec"),
-        "b_enc": Entry((d_sae,), "b_enc"),
-        "b_dec": Entry((d_in,), "b_dec"),
-        "threshold": Entry((d_sae,), "threshold"),
-    }
+def _names_of(found: Container[str]) -> dict[str, str]:
+    """Names in `LinearSae` by those in the file; some files call the weights w_enc and w_dec."""
+    return {name.lower() if "w_enc" in found else name: name for name in TENSORS}
 
 
-@dataclass(frozen=True)
-class Names:
-    """What the names of repository and folders say; None where they do not say it."""
-
-    site: Site | None = None
-    model: str | None = None
-    d_in: int | None = None
-    d_sae: int | None = None
-
-
-def read_names(text: str, where: str) -> Names:
+def read_names(text: str, where: str) -> SaeFacts:
     """Site, model and widths from a path such as
     `google/gemma-scope-2b-pt-res/layer_20/width_16k/average_l0_71`; the last of each counts.
 
     Raises ModelError for SAEs of the embeddings and for transcoders, which are not read.
     """
-    repositories = list(_REPOSITORY.finditer(text))
-    size, tuning, kind = repositories[-1].groups() if repositories else (None, None, None)
+    repository = last_match(_REPOSITORY, text)
+    size, tuning, kind = repository.groups() if repository else (None, None, None)
     if kind == "transcoders":
         raise ModelError(
             f"{where}: a transcoder of Gemma Scope 1 reads the pre-MLP norm before that norm's "
@@ -113,12 +80,13 @@ def read_names(text: str, where: str) -> Names:
             "W_dec by √d_model, but not b_dec, and no file says which is right. Allowed: an SAE "
             'of a layer, or format = "saelens" with release and id, which does as sae_lens does.'
         )
-    layers, widths = _LAYER.findall(text), _WIDTH.findall(text)
-    return Names(
-        site=Site(_KINDS[kind], int(layers[-1])) if kind and layers else None,
+    layer, latents = last_match(_LAYER, text), last_match(_WIDTH, text)
+    return SaeFacts(
+        architecture="jumprelu",
+        site=Site(_KINDS[kind], int(layer[1])) if kind and layer else None,
         model=f"google/gemma-2-{size}{'-it' if tuning == 'it' else ''}" if size else None,
         d_in=(_HEADS if kind == "att" else _WIDTHS).get(size or ""),
-        d_sae=width(*widths[-1]) if widths else None,
+        d_sae=width(*latents.groups()) if latents else None,
     )
 
 

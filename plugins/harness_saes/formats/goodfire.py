@@ -3,32 +3,29 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
 from harness.contract import Site
 from harness.errors import ModelError
 from harness_saes.core.config import Config
-from harness_saes.core.stored import Entry, Inspected, check_layout, length
+from harness_saes.core.stored import Inspected, check_layout, layout_of, length
 from harness_saes.files.places import FileOptions
 from harness_saes.files.pt_file import read_pt
 
-_OWN = frozenset(
-    {
-        "encoder_linear.weight",
-        "encoder_linear.bias",
-        "decoder_linear.weight",
-        "decoder_linear.bias",
-    }
-)
 _NAME = re.compile(r"(.+)-SAE-l(\d+)")
 
 
 class GoodfireOptions(FileOptions):
     """One of Goodfire's SAEs: a `.pt` or `.pth` file."""
 
-    tensors: ClassVar[frozenset[str]] = _OWN
+    tensors: ClassVar[Mapping[str, str]] = {
+        "encoder_linear.weight": "W_enc",
+        "encoder_linear.bias": "b_enc",
+        "decoder_linear.weight": "W_dec",
+        "decoder_linear.bias": "b_dec",
+    }
 
     def patterns(self) -> Sequence[str]:
         """The file, which has the repository's own name where no other is given."""
@@ -39,18 +36,13 @@ class GoodfireOptions(FileOptions):
         contents, where = read_pt(place), str(place)
         d = length(contents.tensors, "decoder_linear.bias", where)
         n = length(contents.tensors, "encoder_linear.bias", where)
-        layout = {
-            "encoder_linear.weight": Entry((n, d), "W_enc", turned=True),
-            "encoder_linear.bias": Entry((n,), "b_enc"),
-            "decoder_linear.weight": Entry((d, n), "W_dec", turned=True),
-            "decoder_linear.bias": Entry((d,), "b_dec"),
-        }
+        layout = layout_of(self.tensors, d, n)
         what = f"{d} numbers in decoder_linear.bias and {n} in encoder_linear.bias"
         check_layout(contents.tensors, layout, where, what)
         if contents.plain:
             raise ModelError(
                 f"{where}: has {min(contents.plain)!r} beside its tensors, which could change the "
-                f"numbers. Expected {', '.join(sorted(_OWN))} alone."
+                f"numbers. Expected {', '.join(sorted(self.tensors))} alone."
             )
         match = _NAME.fullmatch(place.stem)
         config = Config(

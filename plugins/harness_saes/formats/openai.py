@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -10,11 +11,10 @@ from harness.contract import Site
 from harness.errors import ModelError, listed, suggestion
 from harness_saes.core.checks import count, wrong
 from harness_saes.core.config import Config
-from harness_saes.core.stored import Entry, Inspected, check_layout, length
-from harness_saes.files.places import FileOptions
+from harness_saes.core.stored import Entry, Inspected, check_layout, layout_of, length
+from harness_saes.files.places import FileOptions, last_match
 from harness_saes.files.pt_file import Contents, read_pt
 
-_OWN = frozenset({"pre_bias", "latent_bias", "encoder.weight", "decoder.weight"})
 _SETTINGS = {
     "activation": "activation",
     "activation_state_dict.k": "k",
@@ -35,18 +35,19 @@ _SITES = {
 class OpenaiOptions(FileOptions):
     """One of OpenAI's SAEs of GPT-2 small, version 1, 4 or 5: a `.pt` file."""
 
-    tensors: ClassVar[frozenset[str]] = _OWN
+    tensors: ClassVar[Mapping[str, str]] = {
+        "pre_bias": "b_dec",
+        "latent_bias": "b_enc",
+        "encoder.weight": "W_enc",
+        "decoder.weight": "W_dec",
+    }
 
     def inspect(self, place: Path) -> Inspected:
         """What the file's pickle says; ModelError where it does not fit together."""
         contents, where = read_pt(place), str(place)
         d = length(contents.tensors, "pre_bias", where)
         n = length(contents.tensors, "latent_bias", where)
-        layout = {
-            "pre_bias": Entry((d,), "b_dec"),
-            "latent_bias": Entry((n,), "b_enc"),
-            "encoder.weight": Entry((n, d), "W_enc", turned=True),
-            "decoder.weight": Entry((d, n), "W_dec", turned=True),
+        layout = layout_of(self.tensors, d, n) | {
             # Statistics of the training run.
             "stats_last_nonzero": Entry((n,), optional=True, integer=True),
             "latents_activation_frequency": Entry((n,), optional=True),
@@ -93,5 +94,5 @@ def _latents_per_token(contents: Contents, d_sae: int, where: str) -> int | None
 
 def _site(file: Path) -> Site | None:
     """Where it belongs, from the path that OpenAI publishes it under."""
-    matches = list(_PLACE.finditer(file.with_suffix("").as_posix()))
-    return Site(_SITES[matches[-1][1]], int(matches[-1][2])) if matches else None
+    match = last_match(_PLACE, file.with_suffix("").as_posix())
+    return Site(_SITES[match[1]], int(match[2])) if match else None

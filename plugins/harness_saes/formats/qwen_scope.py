@@ -12,7 +12,8 @@ from harness.contract import SaeFacts
 from harness.contract.sites import Site
 from harness.errors import ModelError, listed
 from harness_saes.core.config import Config
-from harness_saes.core.stored import Entry, Inspected, check_layout, length
+from harness_saes.core.stored import Inspected, check_layout, layout_of, length
+from harness_saes.files.places import last_match
 from harness_saes.files.pt_file import read_pt
 from harness_saes.files.repository import RepositoryOptions
 
@@ -51,35 +52,22 @@ class QwenScopeOptions(RepositoryOptions):
             )
         d_in, d_sae = length(found, "b_dec", where), length(found, "b_enc", where)
         what = f"d_in {d_in}, the length of b_dec, and d_sae {d_sae}, that of b_enc"
-        # Both weights are stored transposed.
-        layout = {
-            "W_enc": Entry((d_sae, d_in), "W_enc", turned=True),
-            "W_dec": Entry((d_in, d_sae), "W_dec", turned=True),
-            "b_enc": Entry((d_sae,), "b_enc"),
-            "b_dec": Entry((d_in,), "b_dec"),
-        }
+        names = dict(zip(TENSORS, TENSORS, strict=True))
+        layout = layout_of(names, d_in, d_sae, turned=("W_enc", "W_dec"))
         check_layout(found, layout, where, what)
-        config = Config(
-            architecture="topk",
-            d_in=d_in,
-            d_sae=d_sae,
-            k=self._k(d_sae),
-            apply_b_dec_to_input=False,
-            site=self._site(),
-            model=self._model(),
-            neuronpedia=self.neuronpedia,
-        )
+        config = Config.of(self.facts_by_name(), d_in, d_sae, k=self._k(d_sae))
         return Inspected(place, config, layout)
 
     def facts_by_name(self) -> SaeFacts:
         """Site, model and widths as repository and file are called."""
-        match = _last(self.named())
+        named = self.named()
+        repository, file = last_match(_REPOSITORY, named), _FILE.search(named)
         return SaeFacts(
             architecture="topk",
-            d_in=_WIDTHS.get(match[1]) if match else None,
-            d_sae=1024 * int(match[2]) if match else None,
-            site=self._site(),
-            model=self._model(),
+            d_in=_WIDTHS.get(repository[1]) if repository else None,
+            d_sae=1024 * int(repository[2]) if repository else None,
+            site=Site("resid_post", int(file[1])) if file else None,
+            model=f"Qwen/{repository[1]}" if repository else None,
             neuronpedia=self.neuronpedia,
         )
 
@@ -93,7 +81,7 @@ class QwenScopeOptions(RepositoryOptions):
 
     def _k(self, d_sae: int) -> int:
         """Latents per token: the option, or what the repository's name says; they must agree."""
-        named = _last(self.named())
+        named = last_match(_REPOSITORY, self.named())
         by_name = int(named[3]) if named else None
         k = self.k or by_name
         if k is None:
@@ -108,16 +96,3 @@ class QwenScopeOptions(RepositoryOptions):
         if k > d_sae:
             raise ModelError(f"{self.where}: k is {k}. Allowed: 1 to d_sae, which is {d_sae}.")
         return k
-
-    def _site(self) -> Site | None:
-        match = _FILE.search(self.named())
-        return Site("resid_post", int(match[1])) if match else None
-
-    def _model(self) -> str | None:
-        match = _last(self.named())
-        return f"Qwen/{match[1]}" if match else None
-
-
-def _last(named: str) -> re.Match[str] | None:
-    found = list(_REPOSITORY.finditer(named))
-    return found[-1] if found else None

@@ -9,31 +9,29 @@ from typing import Any, ClassVar
 
 from harness.contract import Site
 from harness.errors import ModelError
-from harness_saes.core.checks import count, flag, refuse_unknown, text, wrong
+from harness_saes.core.checks import count, flag, refuse_unknown, text, words, wrong
 from harness_saes.core.config import Config
-from harness_saes.core.stored import Entry, Inspected, Layout, check_layout
+from harness_saes.core.stored import Inspected, check_layout, layout_of
 from harness_saes.files.configuration import read_json
 from harness_saes.files.header import read_header
 from harness_saes.files.places import FolderOptions
 
 CONFIG = "cfg.json"
 WEIGHTS = "sae.safetensors"
-_DECIDING = frozenset(
-    {
-        "activation",
-        "d_in",
-        "expansion_factor",
-        "k",
-        "num_latents",
-        "signed",
-        "skip_connection",
-        "transcode",
-    }
-)
+_DECIDING = words("""
+    activation d_in expansion_factor k num_latents signed skip_connection transcode
+""")
 _TRAINING = frozenset({"normalize_decoder", "multi_topk", "lookup_max_order", "gram_table_hash"})
 """How it was trained: `normalize_decoder` did its work before the file was written."""
 _UNREAD = frozenset({"embed_skip", "gram_lookup"})
 """Parts of newer transcoders that read more than one activation."""
+_TENSORS = {
+    "encoder.weight": "W_enc",
+    "encoder.bias": "b_enc",
+    "W_dec": "W_dec",
+    "b_dec": "b_dec",
+}
+"""The encoder is a torch Linear, the decoder is not."""
 _BLOCK = re.compile(r"(?:.*\.)?(?:layers|h|blocks)\.(\d+)(?:\.(mlp|attn|self_attn|attention))?")
 _SITES = {None: "resid_post", "mlp": "mlp_raw"}
 _SITES_IN = {None: "resid_pre", "mlp": "mlp_in"}
@@ -54,7 +52,8 @@ class SparsifyOptions(FolderOptions):
         """What cfg.json and header say; ModelError where they disagree."""
         config, skip = read_config(place / CONFIG, self.transcode, self.hookpoint or str(place))
         what = f"d_in {config.d_in} and {config.d_sae} latents in {CONFIG}"
-        weights, tensors = place / WEIGHTS, layout(config, skip)
+        names = _TENSORS | ({"W_skip": "W_skip"} if skip else {})
+        weights, tensors = place / WEIGHTS, layout_of(names, config.d_in, config.d_sae)
         check_layout(read_header(weights), tensors, str(weights), what)
         return Inspected(weights, config, tensors)
 
@@ -62,18 +61,6 @@ class SparsifyOptions(FolderOptions):
     def recognises(cls, folder: Path) -> bool:
         """Whether cfg.json has the keys that only sparsify's have."""
         return {"d_in", "k"} <= read_json(folder / CONFIG).keys()
-
-
-def layout(config: Config, skip: bool) -> Layout:
-    """The tensors of a file; the encoder is a torch Linear, the decoder is not."""
-    d, n = config.d_in, config.d_sae
-    tensors = {
-        "encoder.weight": Entry((n, d), "W_enc", turned=True),
-        "encoder.bias": Entry((n,), "b_enc"),
-        "W_dec": Entry((n, d), "W_dec"),
-        "b_dec": Entry((d,), "b_dec"),
-    }
-    return tensors | ({"W_skip": Entry((d, d), "W_skip")} if skip else {})
 
 
 def read_config(file: Path, transcode: bool | None, hookpoint: str) -> tuple[Config, bool]:
@@ -87,14 +74,11 @@ def read_config(file: Path, transcode: bool | None, hookpoint: str) -> tuple[Con
     for key in _UNREAD:
         if flag(data, key, False, where):
             raise wrong(where, key, True, "false: such transcoders read more than one activation")
-    d_in, k = count(data, "d_in", where), count(data, "k", where)
+    d_in = count(data, "d_in", where)
     # sparsify writes num_latents 0 where the expansion factor decides.
-    own = data.get("num_latents") or None
-    d_sae = (
-        count(data, "num_latents", where) if own else d_in * count(data, "expansion_factor", where)
-    )
-    if k > d_sae:
-        raise wrong(where, "k", k, f"1 to the number of latents, which is {d_sae}")
+    own = "num_latents" if data.get("num_latents") else "expansion_factor"
+    d_sae = count(data, own, where) * (1 if own == "num_latents" else d_in)
+    k = count(data, "k", where, most=d_sae, most_is="the number of latents")
     skip = flag(data, "skip_connection", False, where)
     transcodes = _transcodes(data, transcode, skip, where)
     site, site_out = _sites(hookpoint, transcodes)

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from harness.contract import Site
 from harness.errors import ModelError, unknown
-from harness_saes.core.checks import count, refuse_unknown, text, wrong
+from harness_saes.core.checks import count, refuse_unknown, text, words, wrong
 from harness_saes.core.config import Config
 from harness_saes.core.stored import Inspected, Stored, check_layout
 from harness_saes.files.configuration import read_json
@@ -21,14 +21,13 @@ from harness_saes.formats.dictionary_learning.classes import CLASSES, DictClass
 
 CONFIG = "config.json"
 _DECIDING = frozenset({"dict_class", "activation_dim", "dict_size", "k", "group_sizes"})
-_NOTED = """
+_TRAINING = words("""
     anneal_end anneal_start auxk_alpha bandwidth decay_start device group_fractions group_weights
     initial_sparsity_penalty l1_penalty layer lm_name lr n_sparsity_updates norm_factor p_end
     p_start resample_steps seed sparsity_function sparsity_penalty sparsity_queue_length
     sparsity_warmup_steps steps submodule_name target_l0 temperature threshold_beta
     threshold_start_step top_k_aux trainer_class wandb_name warmup_steps
-"""
-_TRAINING = frozenset(_NOTED.split())
+""")
 """What the library's trainers note. `norm_factor` is in the biases of a finished file already."""
 _SUBMODULE = re.compile(r"(resid_post|mlp_out|attn_out|attention_out)_layer_(\d+)")
 _SITES = {"resid_post": "resid_post", "mlp_out": "mlp_raw"}

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from harness.contract.sites import Site
+from harness.contract import SaeFacts
 from harness.errors import ModelError
 from harness_saes.core.checks import allowed, count, refuse_unknown, required_text, text, wrong
 from harness_saes.files.configuration import read_json
@@ -21,26 +21,22 @@ _TELLING = frozenset({"model_name", "l0"})
 _SEVERAL = ("crosscoder", "clt", "cross_layer_transcoder")
 
 
-@dataclass(frozen=True)
-class Scope2Config:
-    """What a folder says of its SAE."""
+def read_scope2(weights: Path, named: SaeFacts, where: str, d_sae: int, skip: bool) -> SaeFacts:
+    """The places and the model that stand in the configuration beside a weights file.
 
-    site: Site
-    site_out: Site | None
-    """Where a transcoder writes; None for an SAE, which writes where it reads."""
-    model: str | None
-
-
-def read_scope2(weights: Path, named: str, where: str, d_sae: int, skip: bool) -> Scope2Config:
-    """The configuration beside a weights file, which must fit its latents and skip connection.
-
-    A few folders were published without one: then their names tell. Raises ModelError.
+    It must fit the file's latents and skip connection. A few folders were published without one:
+    then their names tell, which `named` has. Raises ModelError.
     """
     file = weights.with_name(CONFIG)
     if not file.is_file():
-        return _from_names(named, where)
+        if named.site is None:
+            raise ModelError(
+                f"{where}: has no {CONFIG}, and its path does not tell what it reads. Expected "
+                f"{CONFIG}, or a folder such as resid_post/layer_22_width_16k_l0_medium."
+            )
+        return named
     data, at = read_json(file), str(file)
-    hooks = _hooks(data, at)
+    before, after = _hooks(data, at)
     affine = allowed(data, "affine_connection", skip, (True, False), at)
     if affine != skip:
         raise ModelError(
@@ -54,20 +50,12 @@ def read_scope2(weights: Path, named: str, where: str, d_sae: int, skip: bool) -
             "agree: copy both files again."
         )
     model = text(data, "model_name", at)
-    return Scope2Config(
-        *names.sites_of(*hooks, at),
-        names.model_named(model) if model else names.model_in(named),
+    return replace(
+        named,
+        site=names.site_of(before, at),
+        site_out=names.site_of(after, at) if after != before else None,
+        model=names.model_named(model) if model else named.model,
     )
-
-
-def _from_names(named: str, where: str) -> Scope2Config:
-    hooks = names.hooks_in(named)
-    if hooks is None:
-        raise ModelError(
-            f"{where}: has no {CONFIG}, and its path does not tell what it reads. Expected "
-            f"{CONFIG}, or a folder such as resid_post/layer_22_width_16k_l0_medium."
-        )
-    return Scope2Config(*names.sites_of(*hooks, where), names.model_in(named))
 
 
 def _hooks(data: Mapping[str, Any], where: str) -> tuple[str, str]:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 
+from harness.contract import SaeFacts
 from harness.contract.sites import Site
 from harness.errors import ModelError, listed
+from harness_saes.files.places import last_match
+from harness_saes.formats.gemma_scope import width
 
 _HOOK = re.compile(r"(?:\w+\.)*layers\.(\d+)\.(.+)")
 _SITES = {
@@ -19,14 +22,15 @@ _SITES = {
 """After its block's norm, what attention or the MLP adds to the residual is our `*_out`."""
 _FOLDER = re.compile(
     r"\b(resid_post|attn_out|mlp_out|transcoder)(?:_all)?/"
-    r"layer_(\d+)_width_(\d+[km])_l0_(small|medium|big)(_affine)?(?![\w])"
+    r"layer_(\d+)_width_(\d+)([km])_l0_(small|medium|big)(_affine)?(?![\w])"
 )
-_PLACES = {
-    "resid_post": ("output", "output"),
-    "attn_out": ("self_attn.o_proj.input", "self_attn.o_proj.input"),
-    "mlp_out": ("post_feedforward_layernorm.output", "post_feedforward_layernorm.output"),
-    "transcoder": ("pre_feedforward_layernorm.output", "post_feedforward_layernorm.output"),
+_KINDS = {
+    "resid_post": ("resid_post", None),
+    "attn_out": ("attn_z", None),
+    "mlp_out": ("mlp_out", None),
+    "transcoder": ("mlp_in", "mlp_out"),
 }
+"""Where SAEs in a folder of that name read, and where transcoders write."""
 _WIDTHS = {"270m": 640, "1b": 1152, "4b": 2560, "12b": 3840, "27b": 5376}
 _REPOSITORY = re.compile(r"gemma-scope-2-(\w+)-(pt|it)\b")
 _CLT = re.compile(r"(?:^|/)(?:clt|crosscoder)[\w]*(?:/|$)")
@@ -43,36 +47,25 @@ def site_of(hook: str, where: str) -> Site:
     return Site(_SITES[match[2]], int(match[1]))
 
 
-def sites_of(before: str, after: str, where: str) -> tuple[Site, Site | None]:
-    """The sites that two hook strings mean, in and out; no second one where both are the same."""
-    return site_of(before, where), site_of(after, where) if after != before else None
+def read_names(text: str) -> SaeFacts:
+    """Model, sites and widths from `…/gemma-scope-2-4b-it/resid_post/layer_22_width_16k_l0_small`.
 
-
-def hooks_in(text: str) -> tuple[str, str] | None:
-    """Hook strings for in and out from a path `resid_post/layer_22_width_16k_l0_medium`."""
-    found = list(_FOLDER.finditer(text))
-    if not found:
-        return None
-    before, after = _PLACES[found[-1][1]]
-    return f"model.layers.{found[-1][2]}.{before}", f"model.layers.{found[-1][2]}.{after}"
-
-
-def width_in(text: str) -> tuple[str, str]:
-    """The number and unit of the width that a path names: `16`, `k`."""
-    size = _FOLDER.findall(text)[-1][2]
-    return size[:-1], size[-1]
-
-
-def width_of(model: str | None) -> int | None:
-    """The width of a model's residual stream."""
-    size = (model or "").removeprefix("google/gemma-3-").split("-")[0]
-    return _WIDTHS.get(size)
-
-
-def model_in(text: str) -> str | None:
-    """The model's hub id from a path `google/gemma-scope-2-4b-it/…`, if it names the repository."""
-    found = list(_REPOSITORY.finditer(text))
-    return model_named(f"gemma-3-{found[-1][1]}-{found[-1][2]}") if found else None
+    None where a name is another: the repository tells the model, the folders the sites.
+    """
+    repository, folder = last_match(_REPOSITORY, text), last_match(_FOLDER, text)
+    size = repository[1] if repository else ""
+    model = model_named(f"gemma-3-{size}-{repository[2]}") if repository else None
+    if folder is None:
+        return SaeFacts(architecture="jumprelu", model=model)
+    before, after = _KINDS[folder[1]]
+    return SaeFacts(
+        architecture="jumprelu",
+        d_in=_WIDTHS.get(size) if before != "attn_z" else None,
+        d_sae=width(folder[3], folder[4]),
+        site=Site(before, int(folder[2])),
+        site_out=Site(after, int(folder[2])) if after else None,
+        model=model,
+    )
 
 
 def model_named(name: str) -> str:
@@ -84,10 +77,10 @@ def model_named(name: str) -> str:
 
 def neuronpedia_in(text: str, model: str | None) -> str | None:
     """The SAE's id on Neuronpedia, which has one sparsity of residual SAEs and transcoders."""
-    found = list(_FOLDER.finditer(text))
-    if not found or model is None:
+    match = last_match(_FOLDER, text)
+    if match is None or model is None:
         return None
-    kind, layer, width, l0, affine = found[-1].groups()
+    kind, layer, number, unit, l0, affine = match.groups()
     short = {
         ("resid_post", "medium", None): "res",
         ("transcoder", "small", "_affine"): "transcoder",
@@ -95,7 +88,7 @@ def neuronpedia_in(text: str, model: str | None) -> str | None:
     if (kind, l0, affine) not in short:
         return None
     where = model.removeprefix("google/").removesuffix("-pt")
-    return f"{where}/{layer}-gemmascope-2-{short[kind, l0, affine]}-{width}"
+    return f"{where}/{layer}-gemmascope-2-{short[kind, l0, affine]}-{number}{unit}"
 
 
 def refuse_several_layers(text: str, where: str) -> None:

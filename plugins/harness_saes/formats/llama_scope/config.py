@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from harness.contract import SaeFacts
 from harness.contract.sites import Site, site_from_hook_name
 from harness.errors import ModelError
 from harness_saes.core.checks import (
@@ -18,6 +19,7 @@ from harness_saes.core.checks import (
     words,
     wrong,
 )
+from harness_saes.files.places import last_match
 
 _DECIDING = words("""
     hook_point_in hook_point_out d_model d_sae expansion_factor act_fn jump_relu_threshold
@@ -45,6 +47,7 @@ _ONLY: Mapping[str, tuple[Any, tuple[Any, ...]]] = {
 }
 """Keys of which one value is read: its default in OpenMOSS' library, and that value."""
 _NAMES = re.compile(r"\bL(\d+)([A-Z]+)(?:-(\d+)x)?(?:/|$)")
+_KINDS = {"R": "resid_post", "A": "attn_out", "M": "mlp_out"}
 _PEDIA = {"R": "res", "A": "att", "M": "mlp"}
 _MIXTURES = {
     "800M-Slimpajama-0-OpenR1-Math-220k": "slimpj",
@@ -126,10 +129,10 @@ def _norms(data: Mapping[str, Any], where: str) -> tuple[float, float]:
 
 def neuronpedia_in(named: str, d_sae: int | None) -> str | None:
     """The SAE's id on Neuronpedia, from a path `…/Llama3_1-8B-Base-L15R-8x`."""
-    found = list(_NAMES.finditer(named))
-    if not found or found[-1][2] not in _PEDIA or not d_sae:
+    match = last_match(_NAMES, named)
+    if match is None or match[2] not in _PEDIA or not d_sae:
         return None
-    layer, kind, expansion = found[-1].groups()
+    layer, kind, expansion = match.groups()
     width = f"{d_sae // 1000}k"
     for folder, mixture in _MIXTURES.items():
         if folder in named:
@@ -139,16 +142,17 @@ def neuronpedia_in(named: str, d_sae: int | None) -> str | None:
     return f"llama3.1-8b/{layer}-llamascope-{_PEDIA[kind]}-{width}"
 
 
-def names_in(named: str) -> tuple[Site | None, str | None, int | None, int | None]:
-    """Site, model, d_in and d_sae from the names in a path, for an SAE that is not cached."""
-    found = list(_NAMES.finditer(named))
-    if not found:
-        return None, None, None, None
-    layer, kind, expansion = found[-1].groups()
-    kinds = {"R": "resid_post", "A": "attn_out", "M": "mlp_out"}
-    site = Site(kinds[kind], int(layer)) if kind in kinds else None
+def read_names(named: str) -> SaeFacts:
+    """Site, model and widths from the names in a path, for an SAE that is not cached."""
+    match = last_match(_NAMES, named)
+    if match is None:
+        return SaeFacts(architecture="jumprelu")
+    layer, kind, expansion = match.groups()
+    site = Site(_KINDS[kind], int(layer)) if kind in _KINDS else None
     model = model_in(named)
-    return (site, model, 4096, 4096 * int(expansion or 8)) if model else (site, None, None, None)
+    d_in, d_sae = (4096, 4096 * int(expansion or 8)) if model else (None, None)
+    pedia = neuronpedia_in(named, d_sae)
+    return SaeFacts("jumprelu", d_in, d_sae, site, model=model, neuronpedia=pedia)
 
 
 def model_in(named: str) -> str | None:

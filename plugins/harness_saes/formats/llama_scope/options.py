@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -16,9 +16,9 @@ from harness_saes.files.repository import RepositoryOptions
 from harness_saes.formats.llama_scope.config import (
     LlamaScopeConfig,
     model_in,
-    names_in,
     neuronpedia_in,
     parse_config,
+    read_names,
 )
 
 FIRST, DISTILLED = "/checkpoints/final.safetensors", "/sae_weights.safetensors"
@@ -75,15 +75,8 @@ class LlamaScopeOptions(RepositoryOptions):
 
     def facts_by_name(self) -> SaeFacts:
         """Site, model and widths as repository and folder are called."""
-        site, model, d_in, d_sae = names_in(self.named())
-        return SaeFacts(
-            architecture="jumprelu",
-            d_in=d_in,
-            d_sae=d_sae,
-            site=site,
-            model=model,
-            neuronpedia=self.neuronpedia or neuronpedia_in(self.named(), d_sae),
-        )
+        facts = read_names(self.named())
+        return replace(facts, neuronpedia=self.neuronpedia or facts.neuronpedia)
 
     @classmethod
     def complete(cls, weights: Path) -> bool:

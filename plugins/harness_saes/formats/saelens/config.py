@@ -4,23 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+from harness.contract.sites import site_from_hook_name
 from harness.errors import ModelError
-from harness_saes.core.checks import count, flag, refuse_unknown, text, wrong
+from harness_saes.core.checks import choice, count, flag, refuse_unknown, text, wrong
 from harness_saes.core.config import BATCHTOPK, TOPK, TRANSCODERS, Config, Normalize
 from harness_saes.files.configuration import read_json
 from harness_saes.formats.saelens.keys import DECIDING, FLAT, TRAINING
 from harness_saes.formats.saelens.rules import OWN
-
-_NORMALIZE: tuple[Normalize, ...] = (
-    "none",
-    "expected_average_only_in",
-    "constant_norm_rescale",
-    "layer_norm",
-)
-_SCALAR: Normalize = "constant_scalar_rescale"
-"""Of temporal SAEs alone; the factor is `activation_normalization_factor` of their rules."""
 
 ARCHITECTURES = ("standard", "jumprelu", "gated", *TOPK, *BATCHTOPK, *TRANSCODERS, *OWN)
 """All that the registry of sae_lens 6.54 has. Those of `OWN` it computes itself."""
@@ -38,20 +30,21 @@ def parse_config(data: Mapping[str, Any], where: str) -> Config:
     flat = not isinstance(metadata, Mapping)
     about: Mapping[str, Any] = data if flat else metadata  # type: ignore[assignment]
     architecture, k = _architecture(data, where)
-    own = OWN.get(architecture)
-    known = DECIDING | TRAINING | (FLAT if flat else frozenset()) | (own.keys if own else set())
-    if architecture in TRANSCODERS:
+    transcodes, own = architecture in TRANSCODERS, OWN.get(architecture)
+    rules = own.read(data, where) if own else {}
+    known = DECIDING | TRAINING | rules.keys() | (FLAT if flat else set())
+    if transcodes:
         known |= {"d_out"}
     refuse_unknown(data, DECIDING, known, where, "what sae_lens notes of a training run")
     hook = text(about, "hook_name", where) or text(about, "hook_point", where)
-    _refuse_one_head(about, where)
-    reshape = data.get("reshape_activations") or "none"
-    if reshape not in ("none", "hook_z"):
-        raise wrong(where, "reshape_activations", reshape, "none, hook_z")
+    hook_out = text(about, "hook_name_out", where)
+    for key in ("hook_head_index", "hook_point_head_index", "hook_head_index_out"):
+        if (head := about.get(key)) is not None:
+            raise wrong(where, key, head, "null: SAEs of a single head are not read")
+    choice(data, "reshape_activations", ("none", "hook_z"), where)
     rescale = flag(data, "rescale_acts_by_decoder_norm", False, where)
     if rescale and architecture not in (*TOPK, *BATCHTOPK):
         raise wrong(where, "rescale_acts_by_decoder_norm", True, f"false for {architecture}")
-    transcodes = architecture in TRANSCODERS
     subtract = flag(data, "apply_b_dec_to_input", not transcodes, where)
     if subtract and transcodes:
         raise wrong(where, "apply_b_dec_to_input", True, f"false for {architecture}")
@@ -64,10 +57,10 @@ def parse_config(data: Mapping[str, Any], where: str) -> Config:
         apply_b_dec_to_input=subtract,
         normalize=_normalize(data, architecture, where),
         rescale_by_decoder_norm=rescale,
-        rules=own.read(data, where) if own else {},
+        rules=rules,
         needs_sequence=own is not None and own.needs_sequence,
-        hook=hook,
-        hook_out=text(about, "hook_name_out", where),
+        site=site_from_hook_name(hook) if hook else None,
+        site_out=site_from_hook_name(hook_out) if hook_out else None,
         model=text(about, "model_name", where),
         neuronpedia=text(about, "neuronpedia_id", where),
     )
@@ -78,9 +71,7 @@ def _architecture(data: Mapping[str, Any], where: str) -> tuple[str, int | None]
 
     Before version 6 a topk SAE was a `standard` one whose activation function was topk.
     """
-    name = data.get("architecture") or "standard"
-    if name not in ARCHITECTURES:
-        raise wrong(where, "architecture", name, ", ".join(ARCHITECTURES))
+    name = choice(data, "architecture", ARCHITECTURES, where)
     key = "activation_fn_str" if "activation_fn_str" in data else "activation_fn"
     function = data.get(key) or ("topk" if name == "topk" else "relu")
     arguments = data.get("activation_fn_kwargs") or {}
@@ -108,14 +99,10 @@ def _normalize(data: Mapping[str, Any], architecture: str, where: str) -> Normal
         return "none"
     if value is True:  # what very old configurations wrote
         return "expected_average_only_in"
-    known = (*_NORMALIZE, _SCALAR) if architecture == "temporal" else _NORMALIZE
-    for allowed in known:
-        if value == allowed:
-            return allowed
-    raise wrong(where, "normalize_activations", value, ", ".join(known))
-
-
-def _refuse_one_head(about: Mapping[str, Any], where: str) -> None:
-    for key in ("hook_head_index", "hook_point_head_index", "hook_head_index_out"):
-        if (head := about.get(key)) is not None:
-            raise wrong(where, key, head, "null: SAEs of a single head are not read")
+    # A factor stands in the rules of temporal SAEs alone.
+    others = () if architecture == "temporal" else ("constant_scalar_rescale",)
+    known = [name for name in get_args(Normalize) if name not in others]
+    if value not in known:
+        raise wrong(where, "normalize_activations", value, ", ".join(known))
+    found: Normalize = value
+    return found

@@ -6,29 +6,23 @@ from collections.abc import Mapping
 
 from harness.errors import ModelError, listed
 from harness_saes.core.config import BATCHTOPK, JUMPRELU, SKIP, Config
-from harness_saes.core.stored import Entry, Stored, check_layout
+from harness_saes.core.stored import Entry, Stored, check_layout, shapes_of
 from harness_saes.formats.saelens.rules import OWN
 
 SCALING = "scaling_factor"
 """Of fine-tuned SAEs, and for a while written by all: then all ones, which changes nothing."""
+_OF_SOME = {"threshold": JUMPRELU, "topk_threshold": BATCHTOPK, "W_skip": SKIP}
 
 
 def expected(config: Config) -> dict[str, tuple[int, ...]]:
     """The tensors that an SAE must have, with their shapes."""
-    d, n, out = config.d_in, config.d_sae, config.width_out
     if config.architecture in OWN:
-        return OWN[config.architecture].shapes(d, n, config.rules)
-    shapes: dict[str, tuple[int, ...]] = {"W_enc": (d, n), "W_dec": (n, out), "b_dec": (out,)}
-    if config.architecture == "gated":
-        return shapes | {"b_gate": (n,), "b_mag": (n,), "r_mag": (n,)}
-    shapes |= {"b_enc": (n,)}
-    if config.architecture in JUMPRELU:
-        shapes |= {"threshold": (n,)}
-    if config.architecture in BATCHTOPK:
-        shapes |= {"topk_threshold": ()}
-    if config.architecture in SKIP:
-        shapes |= {"W_skip": (out, d)}
-    return shapes
+        return OWN[config.architecture].shapes(config.d_in, config.d_sae, config.rules)
+    biases = {"b_gate", "b_mag", "r_mag"} if config.architecture == "gated" else {"b_enc"}
+    names = {"W_enc", "W_dec", "b_dec"} | biases
+    names |= {name for name, having in _OF_SOME.items() if config.architecture in having}
+    known = shapes_of(config.d_in, config.d_sae, config.d_out)
+    return {name: shape for name, shape in known.items() if name in names}
 
 
 def check_tensors(found: Mapping[str, Stored], config: Config, where: str) -> None:
