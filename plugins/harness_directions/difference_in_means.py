@@ -58,7 +58,7 @@ class DifferenceInMeans(Sums[DifferenceInMeansOptions]):
     def finish(self, state: State, inputs: Inputs) -> Outcome:
         """The direction, its length, and a table of the two classes."""
         site = located(self.site, inputs.facts.get(self.options.view))
-        found, norm, why = self._direction(state, site)
+        found, norm = self._direction(state, site)
         record = Record(
             id="direction.norm@1",
             value=norm,
@@ -67,7 +67,7 @@ class DifferenceInMeans(Sums[DifferenceInMeansOptions]):
             unit="activation",
             options={"tokens": self.options.tokens},
             ci_why="the length of one vector; no interval is computed for it",
-            undefined=why,
+            undefined=found.reason if norm is None and isinstance(found, Undefined) else None,
             axes={"view": self.options.view, "site": str(site)},
         )
         return Outcome(
@@ -75,25 +75,22 @@ class DifferenceInMeans(Sums[DifferenceInMeansOptions]):
             directions=(Found(found, records=(record,)),),
         )
 
-    def _direction(
-        self, state: State, site: Site
-    ) -> tuple[Direction | Undefined, float | None, str | None]:
-        """The direction with its length, or why there is none."""
+    def _direction(self, state: State, site: Site) -> tuple[Direction | Undefined, float | None]:
+        """The direction, or why there is none; and its length, where it has one."""
         for name in _CLASSES:
             if not states.count(state, f"{name}_tokens"):
                 data = getattr(self.options, name)
                 why = f"no prompt of the {name} data {data!r} has a token to measure"
-                return Undefined(why), None, why
+                return Undefined(why), None
         positive, negative = (_mean(state, name) for name in _CLASSES)
         with np.errstate(invalid="ignore"):  # inf − inf: reported below, in words
             vector = positive - negative
         norm = float(np.linalg.norm(vector))
         if not np.isfinite(norm):
-            why = f"the activations at {site} are not finite"
-            return Undefined(why), None, why
+            return Undefined(f"the activations at {site} are not finite"), None
         if norm <= ROUNDING * max(np.linalg.norm(positive), np.linalg.norm(negative)):
-            return Undefined(f"both sets of prompts have the same mean at {site}"), 0.0, None
-        return Direction(site, vector[None], reference_norm=norm), norm, None
+            return Undefined(f"both sets of prompts have the same mean at {site}"), 0.0
+        return Direction(site, vector[None], reference_norm=norm), norm
 
     def _row(self, state: State, name: str) -> dict[str, str | int | float | None]:
         tokens = states.count(state, f"{name}_tokens")

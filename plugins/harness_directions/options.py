@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -54,6 +55,9 @@ class DifferenceInMeansOptions(DirectionOptions):
 class _Rebuilt(DirectionOptions):
     """What every rebuilding of a direction from SAE features has in common."""
 
+    sets: ClassVar[tuple[str, ...]] = ("positive",)
+    """The options that name the data whose latents choose the features."""
+
     target: DirectionRef
     """The direction to rebuild."""
     sae: SaeRef
@@ -69,12 +73,49 @@ class _Rebuilt(DirectionOptions):
     fit: Literal["nnls"] = "nnls"
     """How the features are weighted: non-negative least squares, without an intercept."""
 
+    def reads(self, task: TaskView) -> Reads:
+        """The SAE's latents on each set of prompts; the target only at the end."""
+        tokens: Where = "all" if self._first("tokens", task) == "all" else "last"
+        return Reads(
+            streams=tuple(
+                Stream(name, self.view, self._data(name, task), tokens=tokens) for name in self.sets
+            ),
+            sites=(task.sae_site(self.sae),),
+            saes=(self.sae,),
+            finish=(self.target,),
+        )
+
+    def _data(self, option: str, task: TaskView) -> str:
+        """The data that it reads: its own, or its target's, or its target's target's."""
+        data = self._first(option, task)
+        if not isinstance(data, str):
+            what = (
+                f"is missing, and the target {self.target!r} has none to inherit. "
+                f"Allowed: the name of an entry of [data]. Write {option} = '…'"
+            )
+            raise TaskError([Problem(option, what)])
+        return data
+
+    def _first(self, option: str, task: TaskView) -> object:
+        """The first value of an option, here or along the chain of targets; None without one."""
+        seen: set[str] = set()
+        options: DirectionOptions = self
+        while (value := getattr(options, option, None)) is None:
+            name = getattr(options, "target", None)
+            # A cycle of targets is the core's to report; here it only has to end.
+            if not isinstance(name, str) or name in seen:
+                return None
+            seen.add(name)
+            options = task.direction(name)
+        return value
+
 
 class SaeFeaturesOptions(_Rebuilt):
     """Options of `sae_features`."""
 
     # Not `target`: without data of its own a direction reads its target's, so its streams differ.
     finish_only: ClassVar[frozenset[str]] = frozenset({"k", "against"})
+    sets: ClassVar[tuple[str, ...]] = ("positive", "negative")
 
     negative: DataRef | None = None
     """The data that do not show the behaviour; the target's where it is left out."""
@@ -82,19 +123,10 @@ class SaeFeaturesOptions(_Rebuilt):
     """Another direction of this kind: report how many of the k features both have in common."""
 
     def reads(self, task: TaskView) -> Reads:
-        """The SAE's latents on both sets of prompts; the target only at the end."""
-        tokens = _tokens(self.tokens, self.target, task)
-        positive = _data("positive", self.positive, self.target, task)
-        negative = _data("negative", self.negative, self.target, task)
-        return Reads(
-            streams=(
-                Stream("positive", self.view, positive, tokens=tokens),
-                Stream("negative", self.view, negative, tokens=tokens),
-            ),
-            sites=(task.sae_site(self.sae),),
-            saes=(self.sae,),
-            finish=(self.target,) if self.against is None else (self.target, self.against),
-        )
+        """The SAE's latents on both sets of prompts; other directions only at the end."""
+        reads = super().reads(task)
+        others = () if self.against is None else (self.against,)
+        return replace(reads, finish=(*reads.finish, *others))
 
 
 class RandomFeaturesOptions(_Rebuilt):
@@ -104,17 +136,6 @@ class RandomFeaturesOptions(_Rebuilt):
 
     draws: int = Field(default=5, ge=1)
     """How many independent draws of k features."""
-
-    def reads(self, task: TaskView) -> Reads:
-        """The SAE's latents on the positive prompts; the target only at the end."""
-        tokens = _tokens(self.tokens, self.target, task)
-        positive = _data("positive", self.positive, self.target, task)
-        return Reads(
-            streams=(Stream("positive", self.view, positive, tokens=tokens),),
-            sites=(task.sae_site(self.sae),),
-            saes=(self.sae,),
-            finish=(self.target,),
-        )
 
     def variants(self) -> Sequence[Axes]:
         """One direction for each draw."""
@@ -233,38 +254,3 @@ class MatchedFeaturesOptions(_Shifted):
     def variants(self) -> Sequence[Axes]:
         """One direction for each draw."""
         return tuple({"draw": draw} for draw in range(self.draws))
-
-
-def _data(option: str, own: str | None, target: str, task: TaskView) -> str:
-    """The data that a direction reads: its own, or its target's, or its target's target's."""
-    data = own if own is not None else _inherited(option, target, task)
-    if not isinstance(data, str):
-        raise TaskError(
-            [
-                Problem(
-                    option,
-                    f"is missing, and the target {target!r} has none to inherit. "
-                    f"Allowed: the name of an entry of [data]. Write {option} = '…'",
-                )
-            ]
-        )
-    return data
-
-
-def _tokens(own: Where | None, target: str, task: TaskView) -> Where:
-    """Which tokens a direction reads; the last one where nothing in the chain says otherwise."""
-    return "all" if (own or _inherited("tokens", target, task)) == "all" else "last"
-
-
-def _inherited(option: str, target: str, task: TaskView) -> object:
-    """The first value of an option along the chain of targets, None where nobody sets it."""
-    seen: set[str] = set()
-    name: object = target
-    while isinstance(name, str) and name not in seen:
-        seen.add(name)  # a cycle of targets is the core's to report; here it only has to end
-        options = task.direction(name)
-        value: object = getattr(options, option, None)
-        if value is not None:
-            return value
-        name = getattr(options, "target", None)
-    return None

@@ -12,16 +12,20 @@ from harness.contract import Inputs, ModelFacts, Sae, Site
 from harness.errors import ModelError
 
 
-def located(site: Site, facts: ModelFacts | None) -> Site:
-    """The site with a fraction of depth made a block. Raises ModelError where depth is unknown."""
+def located(site: Site, *models: ModelFacts | None) -> Site:
+    """The site with a fraction of depth made a block, of the first model of known depth.
+
+    Raises ModelError where there is none.
+    """
     if site.fraction is None:
         return site
-    if facts is None or facts.layers is None:
-        raise ModelError(
-            f"site {site}: the model does not say how many blocks it has, so a fraction of depth "
-            "means nothing. Allowed: a block, such as resid_post.15. Write the block"
-        )
-    return site.at(facts.layers)
+    for facts in models:
+        if facts is not None and facts.layers is not None:
+            return site.at(facts.layers)
+    raise ModelError(
+        f"site {site}: the model does not say how many blocks it has, so a fraction of depth "
+        "means nothing. Allowed: a block, such as resid_post.15. Write the block"
+    )
 
 
 def same_place(left: Site, right: Site) -> bool:
@@ -33,10 +37,7 @@ def decoder_site(name: str, inputs: Inputs) -> Site | None:
     """Where an SAE's decoder rows live: where it writes, or else where it reads."""
     facts = inputs.saes[name].facts
     site = facts.site_out or inputs.sae_sites.get(name) or facts.site
-    if site is None or site.fraction is None:
-        return site
-    known = [one for one in inputs.facts.values() if one.layers is not None]
-    return located(site, known[0] if known else None)
+    return None if site is None else located(site, *inputs.facts.values())
 
 
 def decoder_rows(sae: Sae, features: Sequence[int]) -> Float[np.ndarray, "k d"]:

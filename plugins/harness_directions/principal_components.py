@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from jaxtyping import Float64
 
 from harness.contract import (
     Axes,
@@ -87,8 +86,7 @@ class PrincipalComponents(Sums[PrincipalComponentsOptions]):
 
     def finish(self, state: State, inputs: Inputs) -> Outcome:
         """The directions, their records, and a table of the components."""
-        known = [facts for facts in inputs.facts.values() if facts.layers is not None]
-        site = located(self.site, known[0] if known else None)
+        site = located(self.site, *inputs.facts.values())
         why = self._undefined(state, site)
         spectrum = None if why else self._spectrum(state)
         rows = [self._row(state, spectrum, pc) for pc in range(self.options.components)]
@@ -148,14 +146,6 @@ class PrincipalComponents(Sums[PrincipalComponentsOptions]):
         values = np.where(spectrum.values > floor, spectrum.values, 0.0)
         return Spectrum(values, scatter.oriented(spectrum.vectors, total))
 
-    def _variance(self, state: State) -> float:
-        """Σ_j σ_j²."""
-        square = float(state["square"][0])
-        if not self.options.center:
-            return square
-        total = state["sum"]
-        return square - float(total @ total) / states.count(state, "tokens")
-
     # ── What comes out ──
 
     def _direction(
@@ -189,14 +179,18 @@ class PrincipalComponents(Sums[PrincipalComponentsOptions]):
         """What is known of one component; None where nothing is."""
         explained = cumulative = sigma = cosine = None
         if spectrum is not None:
-            total, variance = state["sum"], self._variance(state)
-            exists = variance > 0 and bool(spectrum.values.any())
-            if exists:  # of a difference of rank one it is 1, also within rounding
+            total, tokens = state["sum"], states.count(state, "tokens")
+            variance = float(state["square"][0])  # Σ_j σ_j²
+            if self.options.center:
+                variance -= float(total @ total) / tokens
+            if variance > 0 and spectrum.values.any():
+                # Of a difference of rank one it is 1, also within rounding.
                 explained = min(1.0, float(spectrum.values[index] / variance))
                 cumulative = min(1.0, float(spectrum.values[: index + 1].sum() / variance))
-            sigma = float(np.sqrt(spectrum.values[index] / states.count(state, "tokens")))
+            sigma = float(np.sqrt(spectrum.values[index] / tokens))
             if spectrum.values[index] > 0 and total.any():
-                cosine = abs(_cosine(spectrum.vectors[index], total))
+                along = float(spectrum.vectors[index] @ total)
+                cosine = min(1.0, abs(along) / float(np.linalg.norm(total)))
         return {
             "pair": self.options.pair,
             "site": self.options.site,
@@ -260,7 +254,3 @@ class PrincipalComponents(Sums[PrincipalComponentsOptions]):
                 "most half as many. Raise sketch to at least twice the components"
             )
         return min(self.options.sketch, width)
-
-
-def _cosine(unit: Float64[np.ndarray, " d"], total: Float64[np.ndarray, " d"]) -> float:
-    return min(1.0, max(-1.0, float(unit @ total) / float(np.linalg.norm(total))))

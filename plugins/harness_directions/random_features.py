@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Int
 
 from harness.contract import Direction, Found, Inputs, Outcome, State, Undefined
 from harness_directions import latent_sums, nnls
@@ -35,38 +34,26 @@ class RandomFeatures(Rebuilt[RandomFeaturesOptions]):
         size = None if empty else len(pool)
         count = self.counted("active_latents@1", size, empty, inputs, prompts=prompts)
 
-        goal = self._goal(len(pool), empty, self.target(inputs))
+        goal = self.target(inputs)
+        if empty:
+            goal = Undefined(empty)
+        elif len(pool) < self.options.k:
+            goal = Undefined(
+                f"only {len(pool)} latents are active on the positive prompts, so "
+                f"{self.options.k} cannot be drawn"
+            )
         rows: list[dict[str, int | float | None]] = []
         directions: list[Found] = []
         for draw in range(self.options.draws):
-            direction: Direction | Undefined
-            fit = None
-            if isinstance(goal, Undefined):
-                direction = goal
-            else:
-                features = self._draw(pool, draw, inputs.seed)
+            direction, fit = goal, None
+            if isinstance(goal, Direction):
+                shuffled = generator("features", inputs.seed, draw).permutation(pool)
+                features = tuple(int(feature) for feature in shuffled[: self.options.k])
                 direction, fit = self.rebuild(goal, features, inputs)
                 rows += _table(features, draw, fit)
             axes = {"draw": draw}
             directions.append(self.found(direction, fit, inputs, prompts=prompts, axes=axes))
         return Outcome((count,), {"features": rows}, tuple(directions))
-
-    def _goal(
-        self, available: int, empty: str | None, target: Direction | Undefined
-    ) -> Direction | Undefined:
-        """The target, or why nothing can be drawn or fitted."""
-        if empty:
-            return Undefined(empty)
-        if available < self.options.k:
-            return Undefined(
-                f"only {available} latents are active on the positive prompts, so "
-                f"{self.options.k} cannot be drawn"
-            )
-        return target
-
-    def _draw(self, pool: Int[np.ndarray, " n"], draw: int, seed: int) -> tuple[int, ...]:
-        shuffled = generator("features", seed, draw).permutation(pool)
-        return tuple(int(feature) for feature in shuffled[: self.options.k])
 
 
 def _table(

@@ -43,15 +43,11 @@ class Rebuilt(Sums[Chosen]):
         if isinstance(target, Undefined):
             return Undefined(f"the target {options.target!r} is undefined: {target.reason}")
         if len(target.vectors) != 1:
-            raise TaskError(
-                [
-                    Problem(
-                        "target",
-                        f"{options.target!r} has {len(target.vectors)} vectors. "
-                        "Allowed: a direction of one vector. Choose another target",
-                    )
-                ]
+            what = (
+                f"{options.target!r} has {len(target.vectors)} vectors. "
+                "Allowed: a direction of one vector. Choose another target"
             )
+            raise TaskError([Problem("target", what)])
         site = decoder_site(options.sae, inputs)
         if site is not None and not same_place(site, target.site):
             raise ModelError(
@@ -146,6 +142,6 @@ class Rebuilt(Sums[Chosen]):
             n_of="prompts",
             unit="latents",
             ci_why="a count of latents on these prompts; no interval is computed for it",
-            undefined=why,
+            undefined=why if value is None else None,
             axes=self.axes(inputs),
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.contract import Direction, Found, Inputs, Outcome, Record, State, Undefined
+from harness.contract import Direction, Inputs, Outcome, Record, State, Undefined
 from harness.errors import Problem, TaskError
 from harness_directions import latent_sums, nnls
 from harness_directions.latent_sums import LatentMeans
@@ -35,19 +35,17 @@ class SaeFeatures(Rebuilt[SaeFeaturesOptions]):
             which = "positive" if positive is None else "negative"
             why = f"no prompt of the {which} data has a token to measure"
             prompts = sum(one.prompts for one in (positive, negative) if one is not None)
-            count = self.counted("positive_latents@1", None, why, inputs, prompts=prompts)
-            return Outcome((count,), directions=(self._nothing(why, prompts, inputs),))
+            return self._nothing(why, None, prompts, inputs)
 
         prompts = positive.prompts + negative.prompts
         order, difference = latent_sums.positive_latents(positive, negative)
         k, available = self.options.k, len(order)
-        count = self.counted("positive_latents@1", available, None, inputs, prompts=prompts)
         if available < k:
             why = (
                 f"only {available} of {len(difference)} latents have a positive difference in "
                 f"means, so {k} features cannot be chosen"
             )
-            return Outcome((count,), directions=(self._nothing(why, prompts, inputs),))
+            return self._nothing(why, available, prompts, inputs)
 
         features = tuple(int(index) for index in order[:k])
         more = self._overlap(features, len(difference), inputs)
@@ -56,12 +54,15 @@ class SaeFeatures(Rebuilt[SaeFeaturesOptions]):
             direction, fit = self.rebuild(target, features, inputs)
         rows = _table(features, difference, positive, negative, fit)
         found = self.found(direction, fit, inputs, prompts=prompts, more=more)
+        count = self.counted("positive_latents@1", available, None, inputs, prompts=prompts)
         return Outcome((count,), {"features": rows}, (found,))
 
-    def _nothing(self, why: str, prompts: int, inputs: Inputs) -> Found:
+    def _nothing(self, why: str, available: int | None, prompts: int, inputs: Inputs) -> Outcome:
         """An undefined direction with its undefined records."""
         more = self._overlap(why, None, inputs)
-        return self.found(Undefined(why), None, inputs, prompts=prompts, more=more)
+        found = self.found(Undefined(why), None, inputs, prompts=prompts, more=more)
+        count = self.counted("positive_latents@1", available, why, inputs, prompts=prompts)
+        return Outcome((count,), directions=(found,))
 
     def _overlap(
         self, features: tuple[int, ...] | str, d_sae: int | None, inputs: Inputs
@@ -100,21 +101,16 @@ class SaeFeatures(Rebuilt[SaeFeaturesOptions]):
 
     def _comparable(self, name: str, other: Direction) -> None:
         if other.sae != self.options.sae or len(other.features) != self.options.k:
-            what = (
+            has = (
                 f"{len(other.features)} features of sae {other.sae!r}"
                 if other.sae
                 else "no SAE features"
             )
-            raise TaskError(
-                [
-                    Problem(
-                        "against",
-                        f"{name!r} has {what}. Allowed: a direction of {self.options.k} features "
-                        f"of sae {self.options.sae!r}. Give both the same sae and the same sweep "
-                        "of k",
-                    )
-                ]
+            what = (
+                f"{name!r} has {has}. Allowed: a direction of {self.options.k} features of sae "
+                f"{self.options.sae!r}. Give both the same sae and the same sweep of k"
             )
+            raise TaskError([Problem("against", what)])
 
 
 def _table(

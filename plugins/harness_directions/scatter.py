@@ -110,7 +110,5 @@ def oriented(
 
 
 def _pieces(x: Float[Tensor, "tokens d"]) -> Iterator[Float64[Tensor, "rows d"]]:
-    x = (x.cpu() if x.device.type == "mps" else x).detach()  # MPS knows no float64
-    step = max(1, _PIECE // max(1, x.shape[1]))
-    for start in range(0, len(x), step):
-        yield x[start : start + step].double()
+    for piece in x.split(max(1, _PIECE // max(1, x.shape[1]))):
+        yield piece.double()

@@ -41,7 +41,12 @@ def plus(state: State, terms: Terms, prefix: str = "") -> State:
 
     Integers stay int64, everything else is float64.
     """
-    return merged(state, {f"{prefix}{name}": _array(term) for name, term in terms.items()})
+    added = {}
+    for name, term in terms.items():
+        array = np.atleast_1d(term)
+        whole = array.dtype.kind in "biu"
+        added[f"{prefix}{name}"] = array.astype(np.int64 if whole else np.float64)
+    return merged(state, added)
 
 
 def prompts(batch: Batch) -> int:
@@ -60,11 +65,6 @@ def merged(left: State, right: State) -> State:
 def count(state: State, name: str) -> int:
     """A count that the state holds under a name; 0 where it has no such entry."""
     return int(state[name][0]) if name in state else 0
-
-
-def _array(term: np.ndarray | int) -> np.ndarray:
-    array = np.atleast_1d(np.asarray(term))
-    return array.astype(np.int64 if array.dtype.kind in "biu" else np.float64)
 
 
 def generator(purpose: Literal["vectors", "features"], seed: int, draw: int) -> np.random.Generator:

@@ -14,14 +14,6 @@ from harness.errors import ModelError
 from harness_interventions.fitting import layers_of, site_of, vectors_of
 from harness_interventions.options import AblationOptions
 
-# Half the distance between neighbouring numbers of size 1: what storing x may change it by.
-_UNIT_ROUNDOFF = {
-    "float64": 2.0**-53,
-    "float32": 2.0**-24,
-    "float16": 2.0**-11,
-    "bfloat16": 2.0**-8,
-}
-
 
 class Ablation:
     """x ← x − Σ_i (x·r̂_i) r̂_i at every position, prompt and answer, of every block.
@@ -76,8 +68,7 @@ class Ablation:
                     parameters,
                     limit=limit(dtype) if strict else None,
                 )
-                for block in blocks
-                if block > 0
+                for block in blocks[1:]
             ),
         )
 
@@ -105,7 +96,10 @@ def limit(dtype: str) -> float:
     room for a backend that rounds more than once. 1e-4 covers float32 sums over wide rows:
     1.0e-4 in float32, 2.1e-3 in float16, 1.6e-2 in bfloat16. Other dtypes: as bfloat16.
     """
-    return 1e-4 + 4 * _UNIT_ROUNDOFF.get(dtype.removeprefix("torch."), 2.0**-8)
+    name = dtype.removeprefix("torch.")
+    known = name if name in ("float64", "float32", "float16") else "bfloat16"
+    # u is half the distance between 1 and the next number.
+    return 1e-4 + 2 * torch.finfo(getattr(torch, known)).eps
 
 
 def project_out(

@@ -11,22 +11,21 @@ from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 
 from harness.contract import Batch, MetricValue, Side, Target
-from harness.contract.latents import Latents, dots, square_norms
+from harness.contract.latents import dots, square_norms
 from harness_metrics import documents, histogram
 from harness_metrics.options import CosineOptions
 
-KINDS = ("raw", "latent", "recon")
-"""What is compared; all but the first needs an SAE."""
-BELOW = "cosine.share_below@1"
-QUANTILES = (5, 25, 50, 75, 95)
-"""In percent."""
-BINS = 1024
-"""Bins of the histogram of angles from 0 to π; angles of exactly 0 have one of their own."""
-_WHY = {
+KINDS = {
     "raw": "activations of length 0 on one side",
     "latent": "no active latent on one side",
     "recon": "a reconstruction of length 0 on one side",
 }
+"""What is compared, and where a token has no cosine of it; all but the first need an SAE."""
+BELOW = "cosine.share_below@1"
+QUANTILES = {f"cosine.quantile_{percent:02}@1": percent for percent in (5, 25, 50, 75, 95)}
+"""In percent."""
+BINS = 1024
+"""Bins of the histogram of angles from 0 to π; angles of exactly 0 have one of their own."""
 Found = tuple[Float64[Tensor, " tokens"], Bool[Tensor, " tokens"]]
 """Cosines, 0 where there is none, and where there is one."""
 
@@ -47,20 +46,11 @@ def cosines(
 
 def dense_cosines(left: Float[Tensor, "tokens d"], right: Float[Tensor, "tokens d"]) -> Found:
     """Cosines of rows; where both have a length."""
-    found, defined = [], []
-    for piece in documents.pieces(left):
-        x, y = documents.wide(left[piece]), documents.wide(right[piece])
-        cosine, exists = cosines((x * y).sum(1), (x * x).sum(1), (y * y).sum(1))
-        found.append(cosine)
-        defined.append(exists)
-    if not found:
-        return torch.zeros(0, dtype=torch.float64), torch.zeros(0, dtype=torch.bool)
-    return torch.cat(found), torch.cat(defined)
 
+    def products(x: Tensor, y: Tensor) -> Tensor:
+        return torch.stack([(x * y).sum(1), (x * x).sum(1), (y * y).sum(1)])
 
-def latent_cosines(left: Latents, right: Latents) -> Found:
-    """Cosines of latents, where both sides have an active one; never dense."""
-    return cosines(dots(left, right), square_norms(left), square_norms(right))
+    return cosines(*documents.by_token(products, left, right))
 
 
 class Cosine:
@@ -87,15 +77,20 @@ class Cosine:
     def __init__(self, options: CosineOptions, target: Target) -> None:
         self._target = target
         self._below = options.below
-        kinds = KINDS if target.sae is not None else KINDS[:1]
+        kinds = KINDS if target.sae is not None else ("raw",)
         self._kinds = tuple(kind for kind in kinds if kind in options.variants)
-        values = [value for kind in self._kinds for value in _mean_and_excluded(kind)]
+        values = []
+        for kind in self._kinds:
+            values.append(_value(f"cosine.{kind}@1", kind))
+            excluded = f"cosine.{kind}_excluded@1"
+            values.append(MetricValue(excluded, "share", "tokens", "no token was measured"))
+        of_raw = []
         if "share_below" in options.variants:
-            values.append(_value(BELOW, "raw", unit="share", null=0.0))
+            of_raw.append(_value(BELOW, "raw", unit="share", null=0.0))
         if "quantiles" in options.variants:
-            values += [_value(_quantile(percent), "raw") for percent in QUANTILES]
-        self.values = tuple(values)
-        self._of_raw = tuple(v.id for v in values if v.id == BELOW or "quantile" in v.id)
+            of_raw += [_value(id, "raw") for id in QUANTILES]
+        self.values = (*values, *of_raw)
+        self._of_raw = tuple(value.id for value in of_raw)
 
     def sums(self, batch: Batch, side: Side) -> Mapping[str, Float[Tensor, "documents ..."]]:
         """Σcos over the tokens that have one, their number, and the number of all, by document."""
@@ -117,7 +112,8 @@ class Cosine:
             x, y = (documents.selected(batch, one.x(site)) for one in sides)
             return dense_cosines(x, y)
         if kind == "latent":
-            return latent_cosines(*(one.latents(sae, site) for one in sides))
+            z, other = (one.latents(sae, site) for one in sides)
+            return cosines(dots(z, other), square_norms(z), square_norms(other))
         return dense_cosines(*(one.reconstruction(sae, site) for one in sides))
 
     def _distribution(
@@ -127,7 +123,7 @@ class Cosine:
         sums = {f"n.{id}": n for id in self._of_raw}
         if BELOW in self._of_raw:
             sums[BELOW] = documents.sums(batch, defined & (cosine < self._below))
-        if len(self._of_raw) > (BELOW in self._of_raw):
+        if QUANTILES.keys() & self._of_raw:
             angle = cosine.clamp(-1, 1).arccos() * (BINS / math.pi)
             bins = torch.where(cosine < 1, angle.long().clamp(max=BINS - 1) + 1, 0)
             bins = torch.where(defined, bins, -1)
@@ -145,26 +141,14 @@ class Cosine:
         if BELOW in sums:
             found[BELOW] = documents.ratio(sums[BELOW], sums[f"n.{BELOW}"])
         if "angles" in sums:
-            for percent in QUANTILES:
+            for id, percent in QUANTILES.items():
                 # A small cosine is a large angle.
                 place = histogram.quantile(sums["angles"], 1 - percent / 100)
                 angle = np.maximum(place - 1, 0) * (math.pi / BINS)
-                found[_quantile(percent)] = np.cos(angle)
+                found[id] = np.cos(angle)
         return [found[value.id] for value in self.values]
 
 
-def _quantile(percent: int) -> str:
-    return f"cosine.quantile_{percent:02}@1"
-
-
 def _value(id: str, kind: str, unit: str = "cosine", null: float = 1.0) -> MetricValue:
-    why = f"every token has {_WHY[kind]}, or none was measured"
+    why = f"every token has {KINDS[kind]}, or none was measured"
     return MetricValue(id, unit, "tokens", why, {"kind": "identical", "value": null})
-
-
-def _mean_and_excluded(kind: str) -> tuple[MetricValue, MetricValue]:
-    excluded = f"cosine.{kind}_excluded@1"
-    return (
-        _value(f"cosine.{kind}@1", kind),
-        MetricValue(excluded, "share", "tokens", "no token was measured"),
-    )

@@ -1,10 +1,12 @@
-"""Sums over the tokens of each document, in float64, with little memory."""
+"""Sums over the tokens of each document, and lengths of rows: in float64, with little memory."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Float, Float64, Int, Shaped
 from torch import Tensor
 
 from harness.contract import Batch
@@ -14,6 +16,8 @@ _PIECE = {"cpu": 2**16}
 """Numbers that are made float64 at a time: on a CPU, what stays in its cache."""
 _PIECE_ELSEWHERE = 2**24
 """On an accelerator each piece costs the time of its launches."""
+SMALLEST = 1e-13
+"""A difference of squares below this share of the squares is rounding: activations are float32."""
 
 
 TOO_WIDE = "it is made of sums as wide as the SAE, which are kept for the data alone"
@@ -86,19 +90,33 @@ def sums_by(
     """Σ of the rows of each group."""
     device = torch.device("cpu") if values.device.type == "mps" else values.device
     out = torch.zeros((groups, *values.shape[1:]), dtype=torch.float64, device=device)
-    group = group.to(device)
-    for piece in pieces(values):
-        out.index_add_(0, group[piece], wide(values[piece]))
+    step = at_once(values)
+    for piece, where in zip(values.split(step), group.to(device).split(step), strict=True):
+        out.index_add_(0, where, wide(piece))
     return out
 
 
-def pieces(values: Shaped[Tensor, "tokens ..."]) -> list[slice]:
-    """Slices of consecutive rows, each small enough to be copied in float64."""
-    step = at_once(values)
-    return [slice(start, start + step) for start in range(0, len(values), step)]
+def squared_norm(x: Float[Tensor, "tokens d"]) -> Float64[Tensor, " tokens"]:
+    """‖x‖² of each token."""
+    return by_token(lambda wide: wide.square_().sum(1), x)
+
+
+def squared_error(
+    x: Float[Tensor, "tokens d"], y: Float[Tensor, "tokens d"]
+) -> Float64[Tensor, " tokens"]:
+    """‖x − y‖² of each token."""
+    return by_token(lambda wide, other: wide.sub_(other).square_().sum(1), x, y)
+
+
+def by_token(
+    function: Callable[..., Tensor], *rows: Float[Tensor, "tokens d"]
+) -> Float64[Tensor, "... tokens"]:
+    """What a function makes of rows in float64; it gets a few of them at a time."""
+    pieces = zip(*(each.split(at_once(rows[0])) for each in rows), strict=True)
+    return torch.cat([function(*map(wide, piece)) for piece in pieces], -1)
 
 
 def at_once(values: Shaped[Tensor, "tokens ..."]) -> int:
-    """How many rows each slice of `pieces` has."""
+    """How many rows are few enough to be copied in float64."""
     most = _PIECE.get(values.device.type, _PIECE_ELSEWHERE)
     return max(1, most * len(values) // max(1, values.numel()))

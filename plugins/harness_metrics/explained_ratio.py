@@ -14,7 +14,7 @@ from torch import Tensor
 
 from harness.contract import Batch, MetricValue, Side, Target
 from harness_metrics import documents, histogram
-from harness_metrics.lengths import SMALLEST, squared_error, squared_norm
+from harness_metrics.documents import SMALLEST, squared_error, squared_norm
 from harness_metrics.options import ExplainedRatioOptions
 from harness_metrics.scale_grid import ScaleGrid
 
@@ -39,6 +39,8 @@ _ROUGH = (
     "; or the models nearly agree on so many tokens that the mean is decided by them: filter "
     "with where.cosine_below, or give scale_ratio"
 )
+_EMPTY = "no token was measured, or one side is 0 everywhere"
+_SAME = {"kind": "identical", "value": 1.0}
 _FAR = "; or the median is not between 0.01 and 100"
 
 
@@ -120,41 +122,39 @@ class ExplainedRatio:
         self._rescaled = options.input == "rescaled"
         undefined = {MEAN: _AGREE, EACH: _AGREE, MEDIAN: _AGREE + _FAR}
         if self._known is None:
-            self._grid = ScaleGrid.lobatto(INTERVALS)
+            self._grid, self._width = ScaleGrid.lobatto(INTERVALS), WIDE
             undefined[EACH] += _APART + _ROUGH
             undefined[MEDIAN] += _APART
         else:
-            self._grid = ScaleGrid.known(math.log(self._known))
+            self._grid, self._width = ScaleGrid.known(math.log(self._known)), NARROW
         self._coarse = self._grid.every(COARSE)
-        self._width = WIDE if self._known is None else NARROW
         self._bins = math.ceil((HIGHEST - LOWEST) / self._width)
         chosen = [f"explained_ratio.{name}@1" for name in options.variants]
         self.values = (
             *(MetricValue(id, "ratio", "tokens", undefined[id]) for id in chosen),
-            MetricValue(
-                SCALE,
-                "ratio",
-                "tokens",
-                "no token was measured, or one side is 0 everywhere",
-                {"kind": "identical", "value": 1.0},
-            ),
+            MetricValue(SCALE, "ratio", "tokens", _EMPTY, _SAME),
         )
 
     def sums(self, batch: Batch, side: Side) -> Mapping[str, Float[Tensor, "documents ..."]]:
         """Squared lengths over selected tokens, and over all (`all.*`), of each document."""
         assert batch.right is not None, "explained_ratio is measured on pairs"
-        left, right = (
-            squared_norm(one.x(self._target.compared)) for one in (batch.left, batch.right)
+        sides = [one.x(self._target.compared) for one in (batch.left, batch.right)]
+        left, right = map(squared_norm, sides)
+        b, c = (documents.selected(batch, x) for x in sides)
+        lengths = Lengths(
+            squared_error(c, self._reconstruction(batch, batch.right)),
+            squared_error(c, b),
+            documents.selected(batch, right),
+            documents.selected(batch, left),
         )
-        lengths = self._lengths(batch, batch.right, left, right)
         found = {
             "n": documents.counts(batch),
             "all.left": documents.all_sums(batch, left),
             "all.right": documents.all_sums(batch, right),
             f"n.{SCALE}": documents.all_counts(batch),
         }
-        for name in ("error", "apart", "right", "left"):
-            found[name] = documents.sums(batch, getattr(lengths, name))
+        for name, each in vars(lengths).items():
+            found[name] = documents.sums(batch, each)
         ids = {value.id for value in self.values}
         differs = lengths.differs
         for id in {EACH, MEDIAN} & ids:
@@ -165,16 +165,6 @@ class ExplainedRatio:
         if MEDIAN in ids:
             found["histogram"] = self._histogram(batch, lengths)
         return found
-
-    def _lengths(self, batch: Batch, side: Side, left: Tensor, right: Tensor) -> Lengths:
-        site = self._target.compared
-        b, c = (documents.selected(batch, one.x(site)) for one in (batch.left, side))
-        return Lengths(
-            squared_error(c, self._reconstruction(batch, side)),
-            squared_error(c, b),
-            documents.selected(batch, right),
-            documents.selected(batch, left),
-        )
 
     def _reconstruction(self, batch: Batch, side: Side) -> Float[Tensor, "selected d"]:
         if not self._rescaled:

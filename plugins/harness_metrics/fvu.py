@@ -11,7 +11,7 @@ from torch import Tensor
 
 from harness.contract import Batch, MetricValue, Side, Target
 from harness_metrics import documents
-from harness_metrics.lengths import SMALLEST, squared_error, squared_norm
+from harness_metrics.documents import SMALLEST, squared_error, squared_norm
 from harness_metrics.options import FvuOptions
 
 POOLED, BATCH_MEAN = "fvu.pooled@1", "fvu.batch_mean@1"

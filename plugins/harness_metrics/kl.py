@@ -108,9 +108,7 @@ class Kl:
                 "share a tokenizer, or leave kl out."
             )
         ids = [value.id for value in self.values]
-        rows = batch.selected.to(left.device)
-        step = documents.at_once(left)
-        parts = [rows[start : start + step] for start in range(0, max(1, len(rows)), step)]
+        parts = batch.selected.to(left.device).split(documents.at_once(left))
         each = [divergences(left[part], right[part], ids) for part in parts]
         found = {"n": documents.counts(batch)}
         for place, id in enumerate(ids):

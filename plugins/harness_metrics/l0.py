@@ -23,9 +23,7 @@ class L0:
     Source: METHODS section 1; "L0" of SAELens and Gemma Scope.
     """
 
-    values = (
-        MetricValue(id="l0@1", unit="latents", n_of="tokens", undefined="no token was measured"),
-    )
+    values = (MetricValue("l0@1", "latents", "tokens", "no token was measured"),)
 
     def __init__(self, options: L0Options, target: Target) -> None:
         assert target.sae is not None, "l0 is measured on an SAE"

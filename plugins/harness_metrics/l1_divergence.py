@@ -13,6 +13,8 @@ from harness.contract.latents import common, row_sums
 from harness_metrics import documents
 from harness_metrics.options import L1DivergenceOptions
 
+_NONE = "no token was selected"
+_NOTHING = f"no latent is active on either side, or {_NONE}"
 _SAME = {"kind": "identical", "value": 0.0}
 
 
@@ -31,20 +33,8 @@ class L1Divergence:
     """
 
     values = (
-        MetricValue(
-            id="l1_divergence.normalized@1",
-            unit="ratio",
-            n_of="tokens",
-            undefined="no latent is active on either side, or no token was selected",
-            null=_SAME,
-        ),
-        MetricValue(
-            id="l1_divergence.raw@1",
-            unit="latent units",
-            n_of="tokens",
-            undefined="no token was selected",
-            null=_SAME,
-        ),
+        MetricValue("l1_divergence.normalized@1", "ratio", "tokens", _NOTHING, _SAME),
+        MetricValue("l1_divergence.raw@1", "latent units", "tokens", _NONE, _SAME),
     )
 
     def __init__(self, options: L1DivergenceOptions, target: Target) -> None:

@@ -103,12 +103,8 @@ class TransformersBackend:
             config = AutoConfig.from_pretrained(
                 folder, trust_remote_code=options.trust_remote_code, local_files_only=True
             )
-            auto = AutoModelForCausalLM
-            if (
-                type(config) not in AutoModelForCausalLM._model_mapping
-                and type(config) in AutoModelForImageTextToText._model_mapping
-            ):
-                auto = AutoModelForImageTextToText
+            kinds = (AutoModelForCausalLM, AutoModelForImageTextToText)
+            auto = next((one for one in kinds if type(config) in one._model_mapping), kinds[0])
             hf, info = auto.from_pretrained(folder, config=config, **settings)
         except _FAILURES as error:
             if out_of_memory(error):
@@ -138,17 +134,14 @@ class TransformersBackend:
             if options.device_map is None:
                 return hf.to(_device(options))
             if options.adapter is not None:  # merged on the CPU first, then spread
-                from accelerate import (  # type: ignore[import-untyped]
-                    dispatch_model,
-                    infer_auto_device_map,
-                )
+                import accelerate  # type: ignore[import-untyped]
 
                 spread = options.device_map
                 if isinstance(spread, str):
-                    spread = infer_auto_device_map(
+                    spread = accelerate.infer_auto_device_map(
                         hf, no_split_module_classes=hf._no_split_modules, dtype=hf.dtype
                     )
-                return dispatch_model(hf, spread)
+                return accelerate.dispatch_model(hf, spread)
             return hf
         except (RuntimeError, AssertionError, ValueError) as error:
             if out_of_memory(error):
@@ -195,8 +188,7 @@ def _quiet() -> Iterator[None]:
     hf_logging.set_verbosity_error()
     hf_logging.disable_progress_bar()
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings(action="ignore"):
             yield
     finally:
         hf_logging.set_verbosity(level)

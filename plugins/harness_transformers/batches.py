@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import gc
+import math
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import torch
 from jaxtyping import Int
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from harness.contract import Tokens
 from harness.errors import MachineError, ModelError
@@ -20,17 +22,11 @@ def padded(
     tokens: Sequence[Tokens], pad: int, device: torch.device, *, left: bool
 ) -> tuple[Int[Tensor, "row pos"], Int[Tensor, "row pos"]]:
     """Token ids, and 1 where they are no padding."""
-    width = max(len(t.ids) for t in tokens)
-    ids, mask = [], []
-    for t in tokens:
-        gap = width - len(t.ids)
-        if left:
-            ids.append([pad] * gap + [*t.ids])
-            mask.append([0] * gap + [1] * len(t.ids))
-        else:
-            ids.append([*t.ids] + [pad] * gap)
-            mask.append([1] * len(t.ids) + [0] * gap)
-    return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
+    rows = [torch.tensor(t.ids) for t in tokens]
+    side = "left" if left else "right"
+    ids = pad_sequence(rows, batch_first=True, padding_value=pad, padding_side=side)
+    mask = pad_sequence([torch.ones_like(row) for row in rows], batch_first=True, padding_side=side)
+    return ids.to(device), mask.to(device)
 
 
 class Batches:
@@ -62,10 +58,7 @@ class Batches:
         return done
 
     def _part(self, kind: str, tokens: Sequence[Tokens]) -> Sequence[Tokens]:
-        most = self._cells.get(kind)
-        if most is None:
-            return tokens
-        rows = len(tokens)
+        most, rows = self._cells.get(kind, math.inf), len(tokens)
         while rows > 1 and _cells(tokens[:rows]) > most:
             rows = (rows + 1) // 2
         return tokens[:rows]

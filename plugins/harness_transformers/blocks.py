@@ -8,8 +8,9 @@ so `attn_out` is always what is *added to the residual*; `attn_raw` is what the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any, Literal
@@ -32,6 +33,31 @@ class Place:
     path: str
     module: nn.Module = field(compare=False, hash=False, repr=False)
     side: Side
+
+    def hook(self, see: Callable[[Tensor | None], Tensor]) -> Any:
+        """Gives `see` the hidden states here, None without any; what it returns goes on."""
+
+        def before(_module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            x = input_of(args, kwargs)
+            y = see(x)
+            if y is x:
+                return None
+            if args and args[0] is x:
+                return (y, *args[1:]), kwargs
+            return args, {k: y if v is x else v for k, v in kwargs.items()}
+
+        def after(_module: Any, _args: Any, output: Any) -> Any:
+            x = output_of(output)
+            y = see(x)
+            if y is x:
+                return None
+            if isinstance(output, tuple):
+                return (y, *output[1:])
+            return [y, *output[1:]] if isinstance(output, list) else y
+
+        if self.side == "input":
+            return self.module.register_forward_pre_hook(before, with_kwargs=True)
+        return self.module.register_forward_hook(after)
 
 
 @dataclass(eq=False)
@@ -66,16 +92,11 @@ class Layout:
         self.name = name
         self._modules = dict(hf.named_modules())
         calls = _probe(hf, _children_of_lists(hf, layers))
-        self._runs: dict[str, int] = {}
-        self._shaped: set[str] = set()
-        for call in calls:
-            self._runs[call.path] = self._runs.get(call.path, 0) + 1
-            if _per_token(call.output):
-                self._shaped.add(call.path)
+        self._runs = Counter(call.path for call in calls)
+        self._shaped = {call.path for call in calls if _per_token(call.output)}
         self.blocks = _blocks(hf, layers, calls)
         self._parts = [_parts(block, calls) for block in self.blocks]
-        widths = [part[1] for part in self._parts if part[1] is not None]
-        self.d_attn_z = widths[0] if widths else None
+        self.d_attn_z = next((width for _, width in self._parts if width is not None), None)
         """Numbers per token at `attn_z`."""
 
     def place(self, site: Site) -> Place:
@@ -114,7 +135,7 @@ class Layout:
                 f" Allowed: a block's site (resid_post.0), embed, or a module path such as"
                 f" {listed([p for p in self._modules if p in self._shaped], 4)}."
             )
-        runs = self._runs.get(path, 0)
+        runs = self._runs[path]
         if runs != 1 or path not in self._shaped:
             why = f"runs {runs} times" if runs != 1 else "gives no [batch, position, width]"
             raise ModelError(
@@ -168,21 +189,18 @@ def _probe(hf: nn.Module, kept: set[str]) -> list[_Call]:
 
 def _copy(x: Tensor | None, kept: bool) -> Tensor | None:
     """A copy, or for what only its shape is asked of, an empty tensor of that shape."""
-    if x is None or kept:
-        return None if x is None else x.detach().clone()
-    return torch.empty(x.shape, device="meta")
+    if x is None:
+        return None
+    return x.detach().clone() if kept else torch.empty(x.shape, device="meta")
 
 
 @contextmanager
 def hooked(handles: Iterable[Any]) -> Iterator[None]:
     """Hooks for as long as the block runs, however it ends."""
-    held: list[Any] = []
-    try:
-        held.extend(handles)
+    with ExitStack() as held:
+        for handle in handles:
+            held.enter_context(handle)
         yield
-    finally:
-        for handle in held:
-            handle.remove()
 
 
 def _blocks(hf: nn.Module, layers: int | None, calls: list[_Call]) -> list[str]:

@@ -8,9 +8,11 @@ it up.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,7 +20,7 @@ from torch import Tensor, nn
 
 from harness.contract import Arm, Receipt
 from harness.errors import ModelError, PluginError
-from harness_transformers.blocks import Layout, Place, hooked, input_of, output_of
+from harness_transformers.blocks import Layout, Place, hooked
 from harness_transformers.receipts import Ledger, Rows
 
 _PLANS = 32
@@ -47,16 +49,11 @@ class _Call:
 
     function: Function
     rows: Rows
-    index: slice | Tensor | None
     parameters: Mapping[str, Tensor]
 
 
-@dataclass(frozen=True)
-class _Steps:
-    """What happens at one place of a batch: the checks measure, then the edits act in order."""
-
-    checks: tuple[_Call, ...]
-    edits: tuple[_Call, ...]
+_Steps = tuple[list[_Call], list[_Call]]
+"""What happens at one place of a batch: the checks measure, then the edits act in order."""
 
 
 class _Plan:
@@ -75,20 +72,20 @@ class Session:
     def __init__(self, arms: Sequence[Arm], layout: Layout, name: str) -> None:
         self._arms = tuple(arms)
         self._name = name
-        self._edits: _Works = {}
-        self._checks: _Works = {}
+        self._edits: _Works = defaultdict(lambda: defaultdict(list))
+        self._checks: _Works = defaultdict(lambda: defaultdict(list))
         for number, arm in enumerate(self._arms):
             for edit in arm.edits:
-                at = self._edits.setdefault(layout.place(edit.site), {})
-                at.setdefault(number, []).append(_Work(edit.apply, edit.parameters))
+                work = _Work(edit.apply, edit.parameters)
+                self._edits[layout.place(edit.site)][number].append(work)
             for index, check in enumerate(arm.checks):
-                at = self._checks.setdefault(layout.place(check.site), {})
-                at.setdefault(number, []).append(_Work(check.measure, check.parameters, index))
+                work = _Work(check.measure, check.parameters, index)
+                self._checks[layout.place(check.site)][number].append(work)
         self._ledger = Ledger(self._arms)
         self._plans: dict[tuple[int, ...], _Plan] = {}
         self._plan: _Plan | None = None
+        """That of a batch of ours; None where someone else runs the model."""
         self._mask: Tensor | None = None
-        self._own = False
         self.live: Tensor | None = None
         """While we generate: Bool[Tensor, " row"], the rows that have not ended yet."""
 
@@ -109,11 +106,7 @@ class Session:
             yield hf.register_forward_pre_hook(self._enter, with_kwargs=True)
             yield hf.register_forward_hook(self._leave, always_call=True)
             for place in {**self._edits, **self._checks}:
-                if place.side == "input":
-                    hook = self._input_hook(place)
-                    yield place.module.register_forward_pre_hook(hook, with_kwargs=True)
-                else:
-                    yield place.module.register_forward_hook(self._output_hook(place))
+                yield place.hook(partial(self._run, place))
 
         with hooked(handles()):
             yield
@@ -126,14 +119,14 @@ class Session:
         notes are dropped: it may be repeated in smaller batches.
         """
         self._ledger.commit()  # what someone else's forwards noted before
-        self._own, self._mask, self._plan = True, mask, self._plan_of(arms)
+        self._mask, self._plan = mask, self._plan_of(arms)
         try:
             yield
         except BaseException:
             self._ledger.forget()
             raise
         finally:
-            self._own, self._mask, self._plan, self.live = False, None, None, None
+            self._mask = self._plan = self.live = None
         self._ledger.commit()
 
     def _plan_of(self, arms: tuple[int, ...]) -> _Plan:
@@ -148,11 +141,8 @@ class Session:
     def _enter(self, _module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Which rows and which tokens are real in the forward that begins."""
         attention = kwargs.get("attention_mask")
-        if not self._own:
-            if len(self._arms) > 1:
-                raise ModelError(self._several())
-            self._mask = None
-            self._plan = None
+        if self._plan is None and len(self._arms) > 1:
+            raise ModelError(self._several())
         ids = args[0] if args else kwargs.get("input_ids", kwargs.get("inputs_embeds"))
         if not isinstance(ids, Tensor):
             return
@@ -163,7 +153,7 @@ class Session:
             self._mask = attention[:, -ids.shape[1] :].bool()
 
     def _leave(self, _module: Any, _args: Any, _output: Any) -> None:
-        if not self._own:
+        if self._plan is None:
             self._mask = None
 
     def _several(self) -> str:
@@ -174,31 +164,7 @@ class Session:
 
     # ── At a place ───────────────────────────────────────────────────────────────────────────────
 
-    def _output_hook(self, place: Place) -> Callable[..., Any]:
-        def after(_module: Any, _args: Any, output: Any) -> Any:
-            x = output_of(output)
-            y = self._run(place, x)
-            if y is x:
-                return None
-            if isinstance(output, tuple):
-                return (y, *output[1:])
-            return [y, *output[1:]] if isinstance(output, list) else y
-
-        return after
-
-    def _input_hook(self, place: Place) -> Callable[..., Any]:
-        def before(_module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-            x = input_of(args, kwargs)
-            y = self._run(place, x)
-            if y is x:
-                return None
-            if args and args[0] is x:
-                return (y, *args[1:]), kwargs
-            return args, {k: y if v is x else v for k, v in kwargs.items()}
-
-        return before
-
-    def _run(self, place: Place, x: Tensor | None) -> Tensor | None:
+    def _run(self, place: Place, x: Tensor | None) -> Tensor:
         if x is None:
             raise ModelError(f"{self._name}: site {place.path}: no activations to edit there.")
         plan = self._plan
@@ -213,9 +179,13 @@ class Session:
                     f"{self._name}: site {place.path}: {len(x)} rows in a batch of"
                     f" {len(plan.arms)}. Allowed: places with one row for each prompt."
                 )
-            steps = plan.steps[place, x.device] = self._steps(place, plan, x.device)
-        for call in steps.checks:
-            part = x if call.index is None else x[call.index]
+            checks, edits = (
+                list(_in_turn(works.get(place, {}), plan, x.device))
+                for works in (self._checks, self._edits)
+            )
+            steps = plan.steps[place, x.device] = checks, edits
+        for call in steps[0]:
+            part = call.rows.of(x)
             values = call.function(part, call.parameters)
             if values.shape != part.shape[:-1]:
                 raise PluginError(
@@ -225,8 +195,8 @@ class Session:
                 )
             self._ledger.checked(call.rows, values, self._real(x))
         y, ours = x, False
-        for call in steps.edits:
-            part = y if call.index is None else y[call.index]
+        for call in steps[1]:
+            part = call.rows.of(y)
             new = call.function(part, call.parameters)
             if new.shape != part.shape or new.dtype != part.dtype:
                 raise PluginError(
@@ -235,12 +205,12 @@ class Session:
                     " An edit keeps shape and dtype."
                 )
             self._ledger.edited(call.rows, part, new, self._real(x))
-            if call.index is None:
+            if call.rows.index is None:
                 y, ours = new, False
             else:
                 # What a function returned may be a view, or shared: only a copy is written to.
                 y, ours = (y if ours else y.clone()), True
-                y[call.index] = new
+                y[call.rows.index] = new
         return y
 
     def _real(self, x: Tensor) -> Tensor | None:
@@ -249,14 +219,8 @@ class Session:
             self._mask = self._mask.to(x.device)
         return self._mask
 
-    # ── Which rows go together ───────────────────────────────────────────────────────────────────
 
-    def _steps(self, place: Place, plan: _Plan, device: torch.device) -> _Steps:
-        checks, edits = (
-            tuple(_in_turn(works.get(place, {}), plan, device))
-            for works in (self._checks, self._edits)
-        )
-        return _Steps(checks, edits)
+# ── Which rows go together ───────────────────────────────────────────────────────────────────────
 
 
 def _in_turn(
@@ -281,16 +245,15 @@ def _together(works: Mapping[int, _Work], plan: _Plan, device: torch.device) -> 
             groups.setdefault((works[arm].function, shapes), []).append(row)
     for (function, _), rows in groups.items():
         theirs = tuple(arms[row] for row in rows)
-        index: slice | tuple[int, ...] | None = tuple(rows)
-        if rows == list(range(len(arms))):
-            index = None
-        elif rows == list(range(rows[0], rows[-1] + 1)):
+        index: slice | Tensor | None = None
+        if rows != list(range(rows[0], rows[-1] + 1)):
+            index = torch.tensor(rows, device=device)
+        elif len(rows) < len(arms):
             index = slice(rows[0], rows[-1] + 1)
         places = (works[arm].check for arm in theirs)
         yield _Call(
             function,
             Rows(theirs, index, tuple(place for place in places if place is not None)),
-            torch.tensor(index, device=device) if isinstance(index, tuple) else index,
             _stacked([works[arm].parameters for arm in theirs], plan, device),
         )
 

@@ -111,16 +111,13 @@ def require_weights(folder: Path, what: str) -> list[Path]:
     """The safetensors files, each there and whole; ModelError says which is not."""
     files = weight_files(folder, what)
     if not files:
-        others = sorted(p.name for p in folder.glob("*.bin")) + sorted(
-            p.name for p in folder.glob("*.pt*")
-        )
+        others = [p.name for form in ("*.bin", "*.pt*") for p in sorted(folder.glob(form))]
         found = f" It holds {', '.join(others)}, which can run code when read." if others else ""
         raise ModelError(
             f"{what}: {folder} has no {SINGLE} and no {INDEX}.{found} Weights are read from"
             " safetensors only; save the model with save_pretrained to convert it."
         )
-    for file in files:
-        count_parameters([file], what)
+    count_parameters(files, what)
     return files
 
 

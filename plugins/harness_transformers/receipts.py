@@ -77,16 +77,14 @@ class Rows:
 
     arms: tuple[int, ...]
     """For each of the rows, its arm."""
-    index: slice | tuple[int, ...] | None
-    """Which rows of the batch they are; None for all."""
+    index: slice | Tensor | None
+    """Which rows of the batch they are, on its device; None for all."""
     checks: tuple[int, ...] = ()
     """For a check: for each row, the check's place in its arm's `checks`."""
 
-    def of(self, mask: Tensor) -> Tensor:
-        """The same rows of a mask of the batch."""
-        if self.index is None:
-            return mask
-        return mask[self.index if isinstance(self.index, slice) else list(self.index)]
+    def of(self, x: Tensor) -> Tensor:
+        """These rows of activations or of a mask of the batch."""
+        return x if self.index is None else x[self.index]
 
 
 _Kind = tuple[Rows, tuple[int, ...]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import takewhile
 from string import Formatter
 from typing import Any
 
@@ -207,9 +208,5 @@ def _prefix(tokenizer: Any) -> tuple[int, ...]:
 
 def _common_end(a: Sequence[int], b: Sequence[int]) -> int:
     """Length of the longest common suffix."""
-    length = 0
-    for x, y in zip(reversed(a), reversed(b), strict=False):
-        if x != y:
-            break
-        length += 1
-    return length
+    pairs = zip(reversed(a), reversed(b), strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
