@@ -77,10 +77,9 @@ def _headline(results: Results) -> dict[str, Any]:
 
 def _facts(results: Results) -> list[str]:
     """The small print below the title."""
-    origin: Any = results.provenance
     facts = [f"{len(results.records)} records", f"seed {results.task.get('seed', 0)}"]
-    if isinstance(origin, dict) and origin.get("harness"):
-        facts.append(f"sae-harness {origin['harness']}")
+    if version := results.provenance.get("harness"):
+        facts.append(f"sae-harness {version}")
     return [visible(fact, 200) for fact in facts]
 
 

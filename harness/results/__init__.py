@@ -9,8 +9,8 @@ answer what any reader asks of records, without knowing what a task calls its pa
 - sweeps and draws: `sweep_axis`, then `group_series`
 - experiments: `records_by_experiment`, `experiment_scores`, `score_name`, `measured_on`, and
   `headline_tables`, the tables at the top of the report
-- sites: `records_by_pair`, `sites_by_depth`, `block_site`, `site_tables`; `PLACE_AXES` are the
-  axes that say where a number was measured
+- sites: `records_by_pair`, `sites_by_depth`, `sorted_by_depth`, `block_site`, `site_tables`;
+  `PLACE_AXES` are the axes that say where a number was measured
 - text: `format_number`, `format_estimate`, `format_draws`
 - tables: `conclusions`, the sentences that analyses wrote; `COMPLETIONS`, the name of the table of
   completions
@@ -35,6 +35,7 @@ from harness.results.by_site import (
     records_by_pair as records_by_pair,
     site_tables as site_tables,
     sites_by_depth as sites_by_depth,
+    sorted_by_depth as sorted_by_depth,
     token_condition as token_condition,
 )
 from harness.results.claims import conclusions as conclusions

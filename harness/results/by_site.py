@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from harness.contract import JSON, Record
 from harness.contract.sites import Site, parse_site
-from harness.results.records import grouped, record_name
+from harness.results.records import grouped, record_name, shared_items
 
 PLACE_AXES = ("pair", "data", "site", "sae")
 """Axes that say where a number was measured, not what was measured."""
@@ -57,12 +57,8 @@ def token_condition(record: Record) -> str:
 
 def common_axes(records: Sequence[Record]) -> dict[str, JSON]:
     """The axes that have one value in all records, such as a pair's checkpoint; no place axes."""
-    first = records[0].axes if records else {}
-    return {
-        key: value
-        for key, value in first.items()
-        if key not in PLACE_AXES and all(key in r.axes and r.axes[key] == value for r in records)
-    }
+    shared = shared_items([record.axes for record in records])
+    return {key: value for key, value in shared.items() if key not in PLACE_AXES}
 
 
 def distinct_labels(records: Sequence[Record]) -> list[str]:
@@ -72,9 +68,8 @@ def distinct_labels(records: Sequence[Record]) -> list[str]:
     those options that tell the record from another one with the same axes. So two different
     numbers at one place have different labels.
     """
-    versions: dict[str, set[str]] = {}
-    for record in records:
-        versions.setdefault(record_name(record), set()).add(record.id)
+    by_name = grouped(records, record_name)
+    versions = {name: {record.id for record in mine} for name, mine in by_name.items()}
     known = {*PLACE_AXES, *common_axes(records)}
     plain = [_plain(record, versions, known) for record in records]
     rivals: dict[tuple[str, str], list[Record]] = {}
@@ -113,6 +108,12 @@ def sites_by_depth(sites: Sequence[JSON]) -> list[JSON]:
     return sorted(once, key=place)
 
 
+def sorted_by_depth(records: Sequence[Record]) -> list[Record]:
+    """The records by their site's depth; those at one site in their order."""
+    order = sites_by_depth([record.axes.get("site") for record in records])
+    return sorted(records, key=lambda record: order.index(record.axes.get("site")))
+
+
 def _table(records: Sequence[Record]) -> SiteTable:
     labelled = list(zip(distinct_labels(records), records, strict=True))
     crowded = _crowded(labelled)
@@ -122,12 +123,7 @@ def _table(records: Sequence[Record]) -> SiteTable:
         site, sae = record.axes["site"], record.axes.get("sae")
         return f"{site} {sae}" if sae is not None and site in crowded else str(site)
 
-    columns = dict.fromkeys(
-        place(record)
-        for site in sites_by_depth([record.axes["site"] for record in records])
-        for record in records
-        if record.axes["site"] == site
-    )
+    columns = dict.fromkeys(map(place, sorted_by_depth(records)))
     rows: dict[str, dict[str, Record]] = {}
     for label, record in labelled:
         rows.setdefault(label, {})[place(record)] = record
