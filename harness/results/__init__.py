@@ -4,8 +4,8 @@
 answer what any reader asks of records, without knowing what a task calls its pairs and directions:
 
 - one record: `record_name`, `null_value`, `axis_value`, `token_condition`
-- records together: `named`, `grouped`, `by_axis`, `undefined_reasons`, `count_range`,
-  `common_axes`, `distinct_labels`
+- records together: `named`, `grouped`, `by_axis`, `undefined_reasons`,
+  `undefined_labels`, `count_range`, `common_axes`, `distinct_labels`
 - sweeps and draws: `sweep_axis`, then `group_series`
 - experiments: `records_by_experiment`, `experiment_scores`, `score_name`, `measured_on`, and
   `headline_tables`, the tables at the top of the report
@@ -59,6 +59,7 @@ from harness.results.records import (
     named as named,
     null_value as null_value,
     record_name as record_name,
+    undefined_labels as undefined_labels,
     undefined_reasons as undefined_reasons,
 )
 from harness.results.series import (

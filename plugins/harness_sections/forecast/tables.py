@@ -8,12 +8,14 @@ from harness.contract import JSON, Grid, Record
 from harness.results import (
     format_estimate,
     format_number,
+    grouped,
     named,
     null_value,
+    record_name,
 )
-from harness_sections.charts.points import cell_text, reason_sentences
-from harness_sections.forecast.figures import SCORES, by_name_on
-from harness_sections.variants import titled, variants
+from harness_sections.charts.points import cell_text, number_text, reason_sentences
+from harness_sections.forecast.figures import SCORES
+from harness_sections.variants import by_name_on, titled, variants
 
 _CORRELATION = "sts.correlation."
 _NUMBERS = ("pearson", "spearman", "r2", "permutation_p", "leave_one_out_min", "leave_one_out_max")
@@ -52,16 +54,9 @@ _PROBE = (
 
 def _of_each(records: Sequence[Record]) -> list[dict[str, Record]]:
     """The numbers of each forecast, those by STS first."""
-    found: dict[tuple[str, ...], dict[str, Record]] = {}
-    for record in records:
-        key = tuple(f"{name}={value}" for name, value in sorted(record.axes.items()))
-        number_ = record.id.partition("@")[0].removeprefix(_CORRELATION)
-        found.setdefault(key, {})[number_] = record
-
-    def order(of: dict[str, Record]) -> bool:
-        return next(iter(of.values())).axes.get("forecast") not in SCORES
-
-    return sorted(found.values(), key=order)
+    by_axes = grouped(records, lambda record: str(sorted(record.axes.items())))
+    ordered = sorted(by_axes.values(), key=lambda of: of[0].axes.get("forecast") not in SCORES)
+    return [{record_name(r).removeprefix(_CORRELATION): r for r in of} for of in ordered]
 
 
 def _row(of: dict[str, Record]) -> list[JSON]:
@@ -87,15 +82,14 @@ def dimensions(records: Sequence[Record]) -> Iterator[Grid]:
     for record in mine:
         axes = record.axes
         again = f" after {axes['against']}" if "against" in axes else ""
-        chance = null_value(record)
         rows.append(
             [
                 str(axes.get("analysis", "")),
                 str(axes.get("shift", "")),
                 str(axes.get("space", "")),
-                f"{ids[record.id.partition('@')[0]]}{again}",
+                f"{ids[record_name(record)]}{again}",
                 format_estimate(record),
-                "" if chance is None else format_number(chance),
+                number_text(null_value(record)),
             ]
         )
     if rows:

@@ -10,9 +10,10 @@ from harness.results import (
     named,
     record_name,
     records_by_pair,
+    sorted_by_depth,
     token_condition,
 )
-from harness_sections.charts.depth import depth_figure, pair_title, sorted_by_depth, spans_sites
+from harness_sections.charts.depth import depth_figure, pair_title, spans_sites
 from harness_sections.layers.cosines import cosine_boxes
 from harness_sections.layers.lines import ELSEWHERE, number_lines
 from harness_sections.plain import PlainSection
