@@ -51,7 +51,9 @@ def show_comparison(comparison: Comparison, console: Console, *, every: bool = F
     ]
     for title, mine in grouped(rows, _group).items():
         console.print(Text(""))
-        console.print(_table(title, _by_id(mine), len(comparison.runs)))
+        # The rows of one id below each other, in the order of the ids' first rows.
+        by_id = [row for same in grouped(mine, lambda row: row.id).values() for row in same]
+        console.print(_table(title, by_id, len(comparison.runs)))
         for note, count in _notes(mine).items():
             console.print(Text(f"{count} of {_count(len(mine), 'row')}: {note}", "dim"))
     console.print(Text(""))
@@ -89,11 +91,6 @@ def _show_changes(comparison: Comparison, console: Console) -> None:
 def _group(row: ComparedNumber) -> str:
     experiment = row.axes.get("experiment")
     return "Measurements" if experiment is None else f"Experiment {_safe(str(experiment))}"
-
-
-def _by_id(rows: Sequence[ComparedNumber]) -> list[ComparedNumber]:
-    """The rows of one id below each other, in the order of the ids' first rows."""
-    return [row for mine in grouped(rows, lambda row: row.id).values() for row in mine]
 
 
 def _table(title: str, rows: Sequence[ComparedNumber], runs: int) -> Table:

@@ -72,17 +72,17 @@ def distinct_labels(records: Sequence[Record]) -> list[str]:
     versions = {name: {record.id for record in mine} for name, mine in by_name.items()}
     known = {*PLACE_AXES, *common_axes(records)}
     plain = [_plain(record, versions, known) for record in records]
-    rivals: dict[tuple[str, str], list[Record]] = {}
-    for label, record in zip(plain, records, strict=True):
-        rivals.setdefault((label, repr(sorted(record.axes.items()))), []).append(record)
+    labelled = list(zip(plain, records, strict=True))
+    rivals = grouped(labelled, lambda one: (one[0], repr(sorted(one[1].axes.items()))))
     telling: dict[str, set[str]] = {}
-    for (label, _), mine in rivals.items():
-        keys = {key for record in mine for key in record.options}
-        varying = {key for key in keys if len({repr(r.options.get(key, ...)) for r in mine}) > 1}
+    for (label, _), same in rivals.items():
+        options = [record.options for _, record in same]
+        keys = {key for mine in options for key in mine}
+        varying = {key for key in keys if len({repr(mine.get(key, ...)) for mine in options}) > 1}
         telling.setdefault(label, set()).update(varying)
     return [
         " ".join([label, *(f"{k}={record.options.get(k, '-')}" for k in sorted(telling[label]))])
-        for label, record in zip(plain, records, strict=True)
+        for label, record in labelled
     ]
 
 

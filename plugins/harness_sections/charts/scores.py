@@ -80,7 +80,7 @@ def _reference(
     one: Series, style: Style, start: float, room: tuple[float, float]
 ) -> list[dict[str, Any]]:
     """A series beside the sweep: its points in their own room, and a line or a band across."""
-    points = [_summary(None, [record]) for record in one.records if record.value is not None]
+    points = [point_of(None, record) for record in one.records if record.value is not None]
     if not points:
         return []
     low, high = min(one.values), max(one.values)
@@ -114,7 +114,7 @@ def _reference(
 
 def _category(one: Series, style: Style) -> dict[str, Any]:
     """A series where nothing is swept: its points above its name."""
-    points = [_summary(None, [record]) for record in one.records if record.value is not None]
+    points = [point_of(None, record) for record in one.records if record.value is not None]
     return {
         "type": "scatter",
         "mode": "markers",

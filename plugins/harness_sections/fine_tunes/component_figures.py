@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from harness.contract import JSON, Figure, Grid, Record
-from harness.results import by_axis, format_number, grouped, named, null_value
+from harness.results import axis_value, by_axis, format_number, grouped, named, null_value
 from harness_sections.charts.curves import curves
 from harness_sections.charts.points import (
     Line,
@@ -130,5 +130,4 @@ def _place(record: Record) -> tuple[JSON, JSON, JSON]:
 
 
 def _pc(record: Record) -> int:
-    pc = record.axes.get("pc")
-    return pc if isinstance(pc, int) else 0
+    return int(axis_value(record, "pc") or 0)

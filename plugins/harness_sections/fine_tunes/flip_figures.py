@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from harness.contract import JSON, Figure, Grid, Record
 from harness.results import (
+    axis_value,
     by_axis,
     format_number,
     grouped,
@@ -129,8 +130,8 @@ def _by_place(records: Sequence[Record]) -> dict[_Place, list[Record]]:
 
 
 def _one(records: Sequence[Record], name: str, injection: str, k: int) -> Record | None:
-    found = [r for r in named(records, name) if (_injection(r), _k(r)) == (injection, k)]
-    return found[0] if found else None
+    mine = named(records, name)
+    return next((r for r in mine if (_injection(r), _k(r)) == (injection, k)), None)
 
 
 def _injected(injection: str, k: int) -> str:
@@ -156,5 +157,4 @@ def _injection(record: Record) -> str:
 
 
 def _k(record: Record) -> int:
-    k = record.axes.get("k")
-    return k if isinstance(k, int) else 0
+    return int(axis_value(record, "k") or 0)

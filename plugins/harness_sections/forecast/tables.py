@@ -18,14 +18,15 @@ from harness_sections.forecast.figures import SCORES
 from harness_sections.variants import by_name_on, titled, variants
 
 _CORRELATION = "sts.correlation."
-_NUMBERS = ("pearson", "spearman", "r2", "permutation_p", "leave_one_out_min", "leave_one_out_max")
+_NUMBERS = ("pearson", "spearman", "r2", "permutation_p")
+_WITHOUT_ONE = ("leave_one_out_min", "leave_one_out_max")
 _BASELINE = "sts.baseline."
 _ALL = "all"
 
 
 def correlations(records: Sequence[Record]) -> Iterator[Grid]:
     """For each comparison a table over all domains, and one over those chosen on the outcome."""
-    mine = named(records, *(f"{_CORRELATION}{name}" for name in _NUMBERS))
+    mine = named(records, *(f"{_CORRELATION}{name}" for name in (*_NUMBERS, *_WITHOUT_ONE)))
     for name, compared in by_name_on(mine, "analysis").items():
         by_choice = by_name_on(compared, "domains")
         for domains, found in sorted(by_choice.items(), key=lambda item: item[0] != _ALL):
@@ -66,11 +67,9 @@ def _row(of: dict[str, Record]) -> list[JSON]:
     name = str(record.axes.get("forecast", ""))
     if name.startswith(_BASELINE):
         name = f"baseline: {name.removeprefix(_BASELINE).replace('_', ' ')}"
-    low, high = of.get("leave_one_out_min"), of.get("leave_one_out_max")
-    without = ""
-    if low is not None and high is not None and low.value is not None and high.value is not None:
-        without = f"{format_number(low.value)} to {format_number(high.value)}"
-    numbers = [cell_text(of.get(name)) for name in ("pearson", "spearman", "r2", "permutation_p")]
+    ends = [of[name].value for name in _WITHOUT_ONE if name in of]
+    without = " to ".join(map(format_number, ends)) if len(ends) == 2 and None not in ends else ""
+    numbers = [cell_text(of.get(name)) for name in _NUMBERS]
     return [", ".join([name, *more]), record.n, *numbers, without]
 
 

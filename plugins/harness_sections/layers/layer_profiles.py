@@ -79,10 +79,10 @@ def _meaning(records: Sequence[Record]) -> str:
             return "Numbers of a pair by depth."
         parts.append({r.axes["site"]: r for r in sorted_by_depth(mine)})
     cosines, overlaps = parts
-    both = [site for site in cosines if site in overlaps]
     words = [
         f"{site}: cosine {format_number(cosines[site].value or 0)}, "
         f"overlap {format_number(overlaps[site].value or 0)}"
-        for site in both
+        for site in cosines
+        if site in overlaps
     ]
     return f"Dense cosine beside sparse overlap. {'; '.join(words)}."

@@ -77,13 +77,15 @@ def _fvu(records: Sequence[Record]) -> Iterator[Figure | Grid]:
     found = False
     degradations = [r for r in records if r.id.startswith("fvu.degradation")]
     for name, mine in by_name_on(degradations, "analysis").items():
-        settings = _settings(mine[0])
+        # What the analysis compared is in its options, which its records carry.
+        settings = {short: mine[0].options.get(key) for key, short in _SETTINGS.items()}
         drawn = [
             DepthLine(
                 f"{one.get('view')} on {one.get('data')} ({short})",
                 once_per_site([r for r in measured if _is_in(r, one)]),
             )
             for short, one in settings.items()
+            if isinstance(one, Mapping)
         ]
         if spans_sites(drawn):
             found = True
@@ -108,15 +110,6 @@ _FVU_MEANS = (
     "The fraction of variance that the SAE leaves unexplained: 0 is perfect, 1 no better than the "
     "mean. Feature Drift, Figure 1."
 )
-
-
-def _settings(record: Record) -> dict[str, Mapping[str, Any]]:
-    """What the analysis compared, from its options, which its records carry."""
-    return {
-        short: setting
-        for name, short in _SETTINGS.items()
-        if isinstance(setting := record.options.get(name), Mapping)
-    }
 
 
 def _is_in(record: Record, setting: Mapping[str, Any]) -> bool:
