@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.cli.common import load_registry, load_task, set_option
+from harness.cli.common import set_option
 from harness.errors import Problem, TaskError
 
 if TYPE_CHECKING:
@@ -20,11 +20,14 @@ if TYPE_CHECKING:
 @click.pass_obj
 def command(disabled: Sequence[str], tasks: tuple[str, ...], overrides: tuple[str, ...]) -> None:
     """Say everything that is wrong with tasks, without reading a weight."""
-    registry = load_registry(disabled)
+    from harness.registry import discover
+    from harness.task.load import load_for_command
+
+    registry = discover(disabled)
     problems: list[Problem] = []
     for name in tasks:
         try:
-            task = load_task(registry, name, overrides)
+            task = load_for_command(registry, name, overrides)
         except TaskError as error:
             problems += error.problems
         else:

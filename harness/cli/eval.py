@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.cli.common import limit_option, load_registry, load_task, set_option, show_gates
+from harness.cli.common import limit_option, set_option, show_gates
 from harness.errors import GateFailed, UsageError
 
 if TYPE_CHECKING:
@@ -47,9 +47,12 @@ def command(
     trust_remote_code: bool,
 ) -> None:
     """Run experiments; the same command again continues one that was cut off."""
-    registry = load_registry(disabled)
+    from harness.registry import discover
+    from harness.task.load import load_for_command
+
+    registry = discover(disabled)
     models = {"device": device, "dtype": dtype}
-    loaded = [load_task(registry, name, overrides, limit, models) for name in tasks]
+    loaded = [load_for_command(registry, name, overrides, limit, models) for name in tasks]
     names = [task.spec.name for task in loaded]
     if len(set(names)) < len(names):
         raise UsageError(f"two tasks are called {max(names, key=names.count)}: run them apart.")

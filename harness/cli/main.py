@@ -71,11 +71,7 @@ def cli(context: click.Context, plugins: tuple[str, ...]) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command `harness`; returns the exit code."""
     try:
-        cli.main(
-            args=None if arguments is None else list(arguments),
-            prog_name="harness",
-            standalone_mode=False,
-        )
+        cli.main(arguments, prog_name="harness", standalone_mode=False)
     except (click.exceptions.Abort, KeyboardInterrupt) as stop:
         # Click takes the end of a file for the reader's wish to stop.
         if isinstance(stop.__cause__, EOFError):

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 
 import click
 
-from harness.cli.common import load_registry
-
 
 @click.command("new")
 @click.argument("kind")
@@ -30,7 +28,8 @@ def command(disabled: Sequence[str], kind: str, name: str, out: str) -> None:
 
     from harness.authoring.new.create import create
     from harness.machine import machine_errors
+    from harness.registry import discover
 
     folder = Path(out)
     with machine_errors(folder):
-        click.echo(create(kind, name, folder, load_registry(disabled)))
+        click.echo(create(kind, name, folder, discover(disabled)))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import click
 
-from harness.cli.common import limit_option, load_registry, load_task, set_option
+from harness.cli.common import limit_option, set_option
 
 
 @click.command("plan")
@@ -27,9 +27,11 @@ def command(
     From configuration files, headers, `expect` and local data alone; no weight is read.
     """
     from harness.planning.cost.devices import DEVICES, find_device
+    from harness.registry import discover
+    from harness.task.load import load_for_command
 
     wanted = [find_device(device)] if device else list(DEVICES.values())
-    task = load_task(load_registry(disabled), name, overrides, limit)
+    task = load_for_command(discover(disabled), name, overrides, limit)
 
     from rich.console import Console
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.cli.common import load_registry
 from harness.errors import PluginError, UsageError
 
 if TYPE_CHECKING:
@@ -24,8 +23,9 @@ def command(disabled: Sequence[str], words: tuple[str, ...]) -> None:
     With `check`, the laws of the component, or of everything in the plugin, are tried.
     """
     from harness.authoring.listing import components, list_plugins, show
+    from harness.registry import discover
 
-    registry = load_registry(disabled)
+    registry = discover(disabled)
     match words:
         case ():
             click.echo(list_plugins(registry))

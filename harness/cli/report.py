@@ -6,8 +6,6 @@ from collections.abc import Sequence
 
 import click
 
-from harness.cli.common import load_registry
-
 
 @click.command("report")
 @click.argument("run", type=click.Path())
@@ -19,6 +17,7 @@ def command(disabled: Sequence[str], run: str) -> None:
     from rich.console import Console
 
     from harness.machine import machine_errors
+    from harness.registry import discover
     from harness.report import write_report
     from harness.report.terminal import show
     from harness.results import load_results
@@ -26,4 +25,4 @@ def command(disabled: Sequence[str], run: str) -> None:
     folder = Path(run)
     show(load_results(folder), Console())
     with machine_errors(folder):
-        click.echo(f"Report: {write_report(folder, load_registry(disabled))}")
+        click.echo(f"Report: {write_report(folder, discover(disabled))}")

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 
 import click
 
-from harness.cli.common import load_registry
-
 
 @click.command("schema")
 @click.pass_obj
@@ -15,6 +13,7 @@ def command(disabled: Sequence[str]) -> None:
     """Print the JSON Schema of task files, for editors."""
     import json
 
+    from harness.registry import discover
     from harness.task.schema import task_schema
 
-    click.echo(json.dumps(task_schema(load_registry(disabled)), indent=2))
+    click.echo(json.dumps(task_schema(discover(disabled)), indent=2))

@@ -142,7 +142,7 @@ def compare(runs: Sequence[Run], *, only: str = "") -> Comparison:
     ]
     rows = [
         _compared([table[key] for table in tables], by_run)
-        for key, by_run in zip(shared, zip(*found, strict=True), strict=True)
+        for key, *by_run in zip(shared, *found, strict=True)
     ]
     return Comparison(
         tuple(run.name for run in runs),

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from harness.comparison.identity import plain_json
 from harness.comparison.paired import Difference, paired_difference, unpaired_difference
-from harness.comparison.samples import Run, Samples, Scores
+from harness.comparison.samples import Run, Scores
 from harness.contract import Record
 from harness.results.records import grouped
 
 _NO_DOCUMENTS = (
     "results keep no values by document of this number, so how far the errors of both runs go "
     "together is unknown"
+)
+_SAME_TEXTS = (
+    "the runs share texts of prompts under different ids (other columns of the data), so they are "
+    "neither pairs nor independent"
 )
 Pair = tuple[Record, Record]
 
@@ -49,9 +53,10 @@ def _difference(first: Run, second: Run, pair: Pair, names: Sequence[str]) -> Di
     plain = Difference(two.value - one.value)
     if "experiment" not in one.axes or "evaluator" not in one.axes:
         return replace(plain, ci_why=one.ci_why or two.ci_why or _NO_DOCUMENTS)
-    for run, record in ((first, one), (second, two)):
-        if why := _no_samples(run, record):
-            return replace(plain, ci_why=why)
+    experiment = str(one.axes["experiment"])
+    for run in (first, second):
+        if experiment not in run.samples.rows:
+            return replace(plain, ci_why=f"{run.name} holds no samples/{experiment}.jsonl")
     if not names:
         why = "no verdicts in the samples of both runs give the values of the results"
         return replace(plain, ci_why=why)
@@ -59,7 +64,10 @@ def _difference(first: Run, second: Run, pair: Pair, names: Sequence[str]) -> Di
     if any(other != scores[0] for other in scores[1:]):
         why = f"several scores in the samples have these values: {', '.join(names)}"
         return replace(plain, ci_why=why)
-    return _from_prompts(scores[0], first.samples, second.samples, pair)
+    found = _from_prompts(*scores[0])
+    if not found.paired and first.samples.texts(one) & second.samples.texts(two):
+        return replace(plain, ci_why=_SAME_TEXTS)
+    return found
 
 
 def _undefined(first: Run, second: Run, pair: Pair) -> str:
@@ -73,37 +81,18 @@ def _undefined(first: Run, second: Run, pair: Pair) -> str:
     return "; ".join(f"in {name}: {reason}" for name, reason in reasons)
 
 
-def _no_samples(run: Run, record: Record) -> str | None:
-    experiment = str(record.axes["experiment"])
-    if experiment not in run.samples.rows:
-        return f"{run.name} holds no samples/{experiment}.jsonl"
-    return None
-
-
-def _from_prompts(
-    scores: tuple[Scores, Scores], first: Samples, second: Samples, pair: Pair
-) -> Difference:
-    one, two = (side.by_prompt for side in scores)
-    yes_no = all(side.yes_no for side in scores)
+def _from_prompts(first: Scores, second: Scores) -> Difference:
+    """The difference over the prompts that both judged; over all where they share none."""
+    one, two = first.by_prompt, second.by_prompt
+    yes_no = first.yes_no and second.yes_no
     shared = one.keys() & two.keys()
-    if shared:
-        found = paired_difference(one, two, yes_no=yes_no)
-        if shared == one.keys() == two.keys():
-            return found
-        return replace(found, note=_partly(len(shared), one, two))
-    if first.texts(pair[0]) & second.texts(pair[1]):
-        assert pair[0].value is not None
-        assert pair[1].value is not None
-        return Difference(
-            pair[1].value - pair[0].value,
-            ci_why="the runs share texts of prompts under different ids (other columns of the "
-            "data), so they are neither pairs nor independent",
-        )
-    return unpaired_difference(one, two, yes_no=yes_no)
-
-
-def _partly(shared: int, one: Mapping[str, object], two: Mapping[str, object]) -> str:
-    return (
-        f"over the {shared} prompts that both runs judged, of {len(one)} and {len(two)}: not the "
-        "difference of both values"
+    if not shared:
+        return unpaired_difference(one, two, yes_no=yes_no)
+    found = paired_difference(one, two, yes_no=yes_no)
+    if shared == one.keys() == two.keys():
+        return found
+    why = (
+        f"over the {len(shared)} prompts that both runs judged, of {len(one)} and {len(two)}: not "
+        "the difference of both values"
     )
+    return replace(found, note=why)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,19 +51,15 @@ def _place(record: Record) -> str:
 
 def _described(record: Record, other: Record) -> str:
     """The id, with the options that the other has differently."""
-    options = dict(differing(record.options, other.options))
-    if not options:
-        return record.id
-    inside = ", ".join(f"{key} = {value}" for key, value in options.items())
-    return f"{record.id} with {inside}"
-
-
-def differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """The keys that the other does not have with the same value, and the values here."""
-    for key in dict.fromkeys([*one, *other]):
-        values = [plain_json(side[key]) if key in side else "unset" for side in (one, other)]
-        if values[0] != values[1]:
-            yield key, values[0]
+    parts = []
+    for key in dict.fromkeys([*record.options, *other.options]):
+        here, there = (
+            plain_json(side.options[key]) if key in side.options else "unset"
+            for side in (record, other)
+        )
+        if here != there:
+            parts.append(f"{key} = {here}")
+    return f"{record.id} with {', '.join(parts)}" if parts else record.id
 
 
 def plain_json(value: Any) -> str:

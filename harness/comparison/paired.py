@@ -17,13 +17,10 @@ import numpy as np
 from jaxtyping import Float
 from scipy import stats
 
-from harness.results.intervals import MIN_CLUSTERS, percentile_interval, wilson
+from harness.results.intervals import MIN_CLUSTERS, Z, percentile_interval, wilson
 
 DRAWS = 1000
 """Draws of a bootstrap: cheap here, where a value is a mean over prompts."""
-_Z = 1.959963984540054
-"""The 97.5% point of the normal distribution."""
-
 Interval = tuple[float, float]
 PromptScores = Mapping[str, Sequence[float]]
 """The scores of every prompt that was judged, by its id; several where it was judged repeatedly."""
@@ -191,7 +188,7 @@ def _tango_low(rose: int, fell: int, n: int) -> float:
         b = -rose - fell + (2 * n - rose + fell) * middle
         root = math.sqrt(max(0.0, b * b + 8 * n * fell * middle * (1 - middle)))
         variance = n * ((root - b) / (2 * n) + middle * (1 - middle))
-        if excess > _Z * math.sqrt(max(0.0, variance)):
+        if excess > Z * math.sqrt(max(0.0, variance)):
             low = middle
         else:
             high = middle

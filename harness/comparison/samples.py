@@ -116,10 +116,9 @@ def load_samples(folder: str | Path) -> Samples:
     """The samples of a run; none where it has none. Raises DataError for what is no samples."""
     rows: dict[str, list[SampleRow]] = {}
     for file in sorted((Path(folder) / "samples").glob("*.jsonl")):
-        mine = rows.setdefault(file.stem, [])
         try:
             with file.open(encoding="utf-8") as lines:
-                mine += [_row(line) for line in lines if line.strip()]
+                rows[file.stem] = [_row(line) for line in lines if line.strip()]
         except OSError as error:
             raise DataError(f"{file}: cannot be read: {error.strerror}.") from error
         except ValueError as error:

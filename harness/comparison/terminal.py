@@ -15,7 +15,8 @@ from rich.text import Text
 
 from harness.comparison.comparison import ComparedNumber, Comparison, Missing, RunValue
 from harness.comparison.paired import Difference
-from harness.results.records import grouped
+from harness.results.records import grouped, shared_items
+from harness.results.write import strict_json
 from harness.text import for_terminal
 
 SCHEMA = 1
@@ -31,11 +32,9 @@ _HASH = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{20,}\b")
 
 def as_json(comparison: Comparison) -> str:
     """Strict JSON in plain ASCII, so that no text in it does anything to a terminal."""
-    content = {"schema": SCHEMA, **asdict(comparison)}
     # Options and axes of a foreign file may hold NaN, which is no JSON.
-    loose = json.dumps(content, default=str)
-    strict = json.loads(loose, parse_constant=lambda _: None)
-    return json.dumps(strict, indent=1, allow_nan=False)
+    content = strict_json({"schema": SCHEMA, **asdict(comparison)})
+    return json.dumps(content, indent=1, allow_nan=False)
 
 
 def show_comparison(comparison: Comparison, console: Console, *, every: bool = False) -> None:
@@ -52,7 +51,9 @@ def show_comparison(comparison: Comparison, console: Console, *, every: bool = F
     ]
     for title, mine in grouped(rows, _group).items():
         console.print(Text(""))
-        console.print(_table(title, _by_id(mine), len(comparison.runs)))
+        # The rows of one id below each other, in the order of the ids' first rows.
+        by_id = [row for same in grouped(mine, lambda row: row.id).values() for row in same]
+        console.print(_table(title, by_id, len(comparison.runs)))
         for note, count in _notes(mine).items():
             console.print(Text(f"{count} of {_count(len(mine), 'row')}: {note}", "dim"))
     console.print(Text(""))
@@ -92,29 +93,18 @@ def _group(row: ComparedNumber) -> str:
     return "Measurements" if experiment is None else f"Experiment {_safe(str(experiment))}"
 
 
-def _by_id(rows: Sequence[ComparedNumber]) -> list[ComparedNumber]:
-    """The rows of one id below each other, in the order of the ids' first rows."""
-    return [row for mine in grouped(rows, lambda row: row.id).values() for row in mine]
-
-
 def _table(title: str, rows: Sequence[ComparedNumber], runs: int) -> Table:
     # What all rows have in common stands in the title.
-    common = [
-        key
-        for key, value in rows[0].axes.items()
-        if all(key in row.axes and row.axes[key] == value for row in rows)
-    ]
-    shown = {key: rows[0].axes[key] for key in common if key != "experiment"}
+    common = shared_items([row.axes for row in rows])
+    shown = {key: value for key, value in common.items() if key != "experiment"}
     table = _grid(f"{title}: {_where(shown)}" if shown else title)
     table.add_column("", overflow="fold")
     table.add_column("where", overflow="fold")
-    if runs > 2:
-        table.add_column("run", justify="right")
-    for header in ("run 1", "other" if runs > 2 else "run 2", "difference"):
+    sides = ("run", "run 1", "other") if runs > 2 else ("run 1", "run 2")
+    for header in (*sides, "difference"):
         table.add_column(header, justify="right")
-    table.add_column("p", justify="right", no_wrap=True)
-    table.add_column("+", justify="right", no_wrap=True)
-    table.add_column("-", justify="right", no_wrap=True)
+    for header in ("p", "+", "-"):
+        table.add_column(header, justify="right", no_wrap=True)
     before = None
     for row in rows:
         name = _safe(row.id.partition("@")[0])

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
-from harness.contract import JSON, Record
+from harness.contract import JSON, Record, Results
 from harness.errors import DataError, suggestion
+from harness.results.records import number_or_none, record_name
 from harness.task.gates import Gate, parse
-
-if TYPE_CHECKING:
-    from harness.contract import Results
 
 
 @dataclass(frozen=True)
@@ -36,18 +33,16 @@ def check(gates: Sequence[Gate], records: Sequence[Record]) -> list[Checked]:
 
 def check_results(results: Results) -> list[Checked]:
     """The gates of a run's own task; DataError where one of them is no condition."""
-    return check(_gates(results.task), results.records)
-
-
-def _gates(task: Mapping[str, Any]) -> list[Gate]:
+    written = results.task.get("gates", {})
     try:
-        return [parse(name, str(table["assert"])) for name, table in task.get("gates", {}).items()]
+        gates = [parse(name, str(table["assert"])) for name, table in written.items()]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"gates: {error}.") from error
+    return check(gates, results.records)
 
 
 def _check(gate: Gate, records: Sequence[Record]) -> Iterator[Checked]:
-    named = [r for r in records if gate.id in (r.id, r.id.partition("@")[0])]
+    named = [r for r in records if gate.id in (r.id, record_name(r))]
     found = [
         record
         for record in named
@@ -71,8 +66,7 @@ def same(axis: JSON, written: str) -> bool:
     if str(axis) == written or (isinstance(axis, bool) and str(axis).lower() == written.lower()):
         return True
     try:
-        number = isinstance(axis, (int, float)) and not isinstance(axis, bool)
-        return number and float(axis) == float(written)  # type: ignore[arg-type]
+        return number_or_none(axis) == float(written)
     except ValueError:
         return False
 
@@ -89,8 +83,8 @@ def _number(gate: Gate, record: Record) -> tuple[float | None, str]:
 
 def _missing(gate: Gate, named: Sequence[Record], records: Sequence[Record]) -> str:
     if not named:
-        ids = {record.id.partition("@")[0] for record in records}
-        return f"no record {gate.id} was measured.{suggestion(gate.id, ids)}"
+        known = set(map(record_name, records))
+        return f"no record {gate.id} was measured.{suggestion(gate.id, known)}"
     axes = sorted({key for record in named for key in record.axes})
     values = "; ".join(
         f"{key}: {', '.join(sorted({str(r.axes.get(key, '-')) for r in named}))}"

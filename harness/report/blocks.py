@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -66,11 +65,9 @@ def prepared(block: Figure | Grid | Prose) -> Block:
         case Figure():
             figure = plotly_figure(block.data, block.layout)
             title, description = visible(block.title), visible(block.description)
-            return Chart(title, description, script_json(figure), _numbers(block))
+            return Chart(title, description, script_json(figure), _table(_numbers(block)))
         case Grid():
-            columns, rows = _table(block.columns, block.rows)
-            title, note = visible(block.title), visible(block.note)
-            return Table(title, columns, rows, note, bool(block.folded))
+            return _table(block)
         case Prose():
             tone = block.tone if block.tone in ("warning", "invalid") else "plain"
             return Text(visible(block.text), tone)
@@ -95,15 +92,13 @@ def cell(value: JSON) -> Cell:
     return Cell(text, "number" if text[:1].isdigit() or text[:2].strip("-").isdigit() else "text")
 
 
-def _numbers(figure: Figure) -> Table:
+def _numbers(figure: Figure) -> Grid:
     columns = list(dict.fromkeys(str(key) for row in figure.rows for key in row))
-    found = [[row.get(column) for column in columns] for row in figure.rows]
-    names, rows = _table(columns, found)
-    return Table(visible(figure.title), names, rows, folded=True)
+    rows = [[row.get(column) for column in columns] for row in figure.rows]
+    return Grid(figure.title, columns, rows, folded=True)
 
 
-def _table(
-    columns: Sequence[object], rows: Sequence[Sequence[JSON]]
-) -> tuple[tuple[str, ...], tuple[tuple[Cell, ...], ...]]:
-    names = tuple(visible(column) for column in columns)
-    return names, tuple(tuple(cell(value) for value in row) for row in rows)
+def _table(grid: Grid) -> Table:
+    columns = tuple(map(visible, grid.columns))
+    rows = tuple(tuple(map(cell, row)) for row in grid.rows)
+    return Table(visible(grid.title), columns, rows, visible(grid.note), bool(grid.folded))

@@ -5,14 +5,15 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import math
 from collections.abc import Iterable, Mapping
+from html import escape
 from importlib.resources import files
 from typing import Any
 
 from markupsafe import Markup
 
 from harness.report.text import visible
+from harness.results.write import strict_json
 
 _LABEL = 300
 """Characters of one text in a figure that are shown."""
@@ -45,18 +46,7 @@ def neutral(value: Any) -> Any:
 
     Numbers that are not finite become null.
     """
-    if isinstance(value, Mapping):
-        return {str(key): neutral(inner) for key, inner in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [neutral(inner) for inner in value]
-    if hasattr(value, "item") and not isinstance(value, (str, bytes)):
-        value = value.item()
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if value is None or isinstance(value, (int, bool)):
-        return value
-    text = visible(value, _LABEL)
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return strict_json(value, lambda text: escape(visible(text, _LABEL), quote=False))
 
 
 def plotly_figure(data: Iterable[Mapping[str, Any]], layout: Mapping[str, Any]) -> dict[str, Any]:

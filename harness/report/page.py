@@ -39,18 +39,15 @@ def render(results: Results, registry: Registry) -> str:
     charts = any(block.block == "chart" for section in sections for block in section.blocks)
     scripts = [plotly_script(), resource("draw.js")] if charts else []
     task = results.task
-    # The one place where text is not escaped: files of ours, and plotly's.
-    trusted = {
-        "style": Markup(resource("report.css")),
-        "scripts": [Markup(script) for script in scripts],
-    }
     page = _environment().get_template("report.html").render(
         source=visible(task.get("source") or "", 500),
         name=visible(task.get("name") or "", 200),
         facts=_facts(results),
         sections=sections,
         policy=policy(scripts),
-        **trusted,
+        # The one place where text is not escaped: files of ours, and plotly's.
+        style=Markup(resource("report.css")),
+        scripts=[Markup(script) for script in scripts],
         **_headline(results),
     )  # fmt: skip
     # What no encoding can write is not worth losing a report for.
@@ -77,10 +74,9 @@ def _headline(results: Results) -> dict[str, Any]:
 
 def _facts(results: Results) -> list[str]:
     """The small print below the title."""
-    origin: Any = results.provenance
     facts = [f"{len(results.records)} records", f"seed {results.task.get('seed', 0)}"]
-    if isinstance(origin, dict) and origin.get("harness"):
-        facts.append(f"sae-harness {origin['harness']}")
+    if version := results.provenance.get("harness"):
+        facts.append(f"sae-harness {version}")
     return [visible(fact, 200) for fact in facts]
 
 

@@ -15,7 +15,6 @@ class Shown:
     """A panel whose blocks are ready for the template."""
 
     title: str
-    order: int
     blocks: tuple[Block, ...]
 
 
@@ -34,7 +33,7 @@ def shown(results: Results, registry: Registry) -> list[Shown]:
         except Exception as error:
             blocks = (prepared(_failure(panel.title, error)),)
         if blocks:
-            ready.append(Shown(str(panel.title), panel.order, blocks))
+            ready.append(Shown(str(panel.title), blocks))
     return ready
 
 

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from harness.contract import Record
 from harness.results.numbers import format_number
+from harness.results.records import undefined_labels
 from harness.text import for_terminal
 
 ROWS = 40
@@ -47,12 +48,7 @@ def with_notes(title: str, table: Table, count: int, explained: Rows) -> Group:
 
     Then, for the rows to be explained, why they have undefined values.
     """
-    reasons: dict[str, list[str]] = {}
-    for label, row in explained:
-        for record in row.values():
-            if record.undefined:
-                reasons.setdefault(record.undefined, []).append(label)
     notes = [f"… and {count - ROWS} more rows in report.html"] if count > ROWS else []
-    for reason, labels in reasons.items():
-        notes.append(f"undefined for {', '.join(dict.fromkeys(labels))}: {for_terminal(reason)}")
+    for reason, labels in undefined_labels(explained).items():
+        notes.append(f"undefined for {', '.join(labels)}: {for_terminal(reason)}")
     return Group(Text(""), Text(title, "bold"), table, *(Text(note, "dim") for note in notes))

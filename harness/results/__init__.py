@@ -4,13 +4,13 @@
 answer what any reader asks of records, without knowing what a task calls its pairs and directions:
 
 - one record: `record_name`, `null_value`, `axis_value`, `token_condition`
-- records together: `named`, `grouped`, `by_axis`, `undefined_reasons`, `count_range`,
-  `common_axes`, `distinct_labels`
+- records together: `named`, `grouped`, `by_axis`, `undefined_reasons`,
+  `undefined_labels`, `count_range`, `common_axes`, `distinct_labels`
 - sweeps and draws: `sweep_axis`, then `group_series`
 - experiments: `records_by_experiment`, `experiment_scores`, `score_name`, `measured_on`, and
   `headline_tables`, the tables at the top of the report
-- sites: `records_by_pair`, `sites_by_depth`, `block_site`, `site_tables`; `PLACE_AXES` are the
-  axes that say where a number was measured
+- sites: `records_by_pair`, `sites_by_depth`, `sorted_by_depth`, `block_site`, `site_tables`;
+  `PLACE_AXES` are the axes that say where a number was measured
 - text: `format_number`, `format_estimate`, `format_draws`
 - tables: `conclusions`, the sentences that analyses wrote; `COMPLETIONS`, the name of the table of
   completions
@@ -35,6 +35,7 @@ from harness.results.by_site import (
     records_by_pair as records_by_pair,
     site_tables as site_tables,
     sites_by_depth as sites_by_depth,
+    sorted_by_depth as sorted_by_depth,
     token_condition as token_condition,
 )
 from harness.results.claims import conclusions as conclusions
@@ -58,6 +59,7 @@ from harness.results.records import (
     named as named,
     null_value as null_value,
     record_name as record_name,
+    undefined_labels as undefined_labels,
     undefined_reasons as undefined_reasons,
 )
 from harness.results.series import (

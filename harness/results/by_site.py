@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from harness.contract import JSON, Record
 from harness.contract.sites import Site, parse_site
-from harness.results.records import grouped, record_name
+from harness.results.records import grouped, record_name, shared_items
 
 PLACE_AXES = ("pair", "data", "site", "sae")
 """Axes that say where a number was measured, not what was measured."""
@@ -57,12 +57,8 @@ def token_condition(record: Record) -> str:
 
 def common_axes(records: Sequence[Record]) -> dict[str, JSON]:
     """The axes that have one value in all records, such as a pair's checkpoint; no place axes."""
-    first = records[0].axes if records else {}
-    return {
-        key: value
-        for key, value in first.items()
-        if key not in PLACE_AXES and all(key in r.axes and r.axes[key] == value for r in records)
-    }
+    shared = shared_items([record.axes for record in records])
+    return {key: value for key, value in shared.items() if key not in PLACE_AXES}
 
 
 def distinct_labels(records: Sequence[Record]) -> list[str]:
@@ -72,22 +68,21 @@ def distinct_labels(records: Sequence[Record]) -> list[str]:
     those options that tell the record from another one with the same axes. So two different
     numbers at one place have different labels.
     """
-    versions: dict[str, set[str]] = {}
-    for record in records:
-        versions.setdefault(record_name(record), set()).add(record.id)
+    by_name = grouped(records, record_name)
+    versions = {name: {record.id for record in mine} for name, mine in by_name.items()}
     known = {*PLACE_AXES, *common_axes(records)}
     plain = [_plain(record, versions, known) for record in records]
-    rivals: dict[tuple[str, str], list[Record]] = {}
-    for label, record in zip(plain, records, strict=True):
-        rivals.setdefault((label, repr(sorted(record.axes.items()))), []).append(record)
+    labelled = list(zip(plain, records, strict=True))
+    rivals = grouped(labelled, lambda one: (one[0], repr(sorted(one[1].axes.items()))))
     telling: dict[str, set[str]] = {}
-    for (label, _), mine in rivals.items():
-        keys = {key for record in mine for key in record.options}
-        varying = {key for key in keys if len({repr(r.options.get(key, ...)) for r in mine}) > 1}
+    for (label, _), same in rivals.items():
+        options = [record.options for _, record in same]
+        keys = {key for mine in options for key in mine}
+        varying = {key for key in keys if len({repr(mine.get(key, ...)) for mine in options}) > 1}
         telling.setdefault(label, set()).update(varying)
     return [
         " ".join([label, *(f"{k}={record.options.get(k, '-')}" for k in sorted(telling[label]))])
-        for label, record in zip(plain, records, strict=True)
+        for label, record in labelled
     ]
 
 
@@ -113,6 +108,12 @@ def sites_by_depth(sites: Sequence[JSON]) -> list[JSON]:
     return sorted(once, key=place)
 
 
+def sorted_by_depth(records: Sequence[Record]) -> list[Record]:
+    """The records by their site's depth; those at one site in their order."""
+    order = sites_by_depth([record.axes.get("site") for record in records])
+    return sorted(records, key=lambda record: order.index(record.axes.get("site")))
+
+
 def _table(records: Sequence[Record]) -> SiteTable:
     labelled = list(zip(distinct_labels(records), records, strict=True))
     crowded = _crowded(labelled)
@@ -122,12 +123,7 @@ def _table(records: Sequence[Record]) -> SiteTable:
         site, sae = record.axes["site"], record.axes.get("sae")
         return f"{site} {sae}" if sae is not None and site in crowded else str(site)
 
-    columns = dict.fromkeys(
-        place(record)
-        for site in sites_by_depth([record.axes["site"] for record in records])
-        for record in records
-        if record.axes["site"] == site
-    )
+    columns = dict.fromkeys(map(place, sorted_by_depth(records)))
     rows: dict[str, dict[str, Record]] = {}
     for label, record in labelled:
         rows.setdefault(label, {})[place(record)] = record

@@ -25,7 +25,7 @@ MIN_CLUSTERS = 10
 """Documents below which percentiles of a bootstrap are no interval."""
 ONCE = "total."
 """How the names of sums begin that have one row for a batch, and are not drawn."""
-_Z = 1.959963984540054
+Z = 1.959963984540054
 """The 97.5% point of the normal distribution."""
 _CDF = np.cumsum([math.exp(-1) / math.factorial(k) for k in range(13)])
 _POISSON = np.floor(_CDF * 2**32).astype(np.uint64)
@@ -43,9 +43,9 @@ def wilson(successes: int, n: int) -> tuple[float, float]:
     """
     if n < 1 or not 0 <= successes <= n:
         raise ValueError(f"{successes} of {n} is no rate")
-    p, square = successes / n, _Z**2
+    p, square = successes / n, Z**2
     centre = (p + square / (2 * n)) / (1 + square / n)
-    half = _Z * math.sqrt(p * (1 - p) / n + square / (4 * n * n)) / (1 + square / n)
+    half = Z * math.sqrt(p * (1 - p) / n + square / (4 * n * n)) / (1 + square / n)
     low = 0.0 if successes == 0 else max(0.0, centre - half)
     high = 1.0 if successes == n else min(1.0, centre + half)
     return low, high

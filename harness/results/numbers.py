@@ -7,8 +7,13 @@ from collections.abc import Sequence
 from harness.contract import Record
 
 
-def format_number(value: float) -> str:
-    """The number with the digits that a reader needs: `0.58`, `0.003`, `30.5`, `12,345`."""
+def format_number(value: float | None) -> str:
+    """The number with the digits that a reader needs: `0.58`, `0.003`, `30.5`, `12,345`.
+
+    None is `undefined`.
+    """
+    if value is None:
+        return "undefined"
     if 1e4 <= abs(value) < 1e7:
         return f"{value:,.0f}"
     if abs(value) >= 10 or (value == int(value) and value != 1):
@@ -18,12 +23,10 @@ def format_number(value: float) -> str:
 
 def format_estimate(record: Record) -> str:
     """A record's value with its interval: `0.58 [0.48, 0.67]`, or `undefined`."""
-    if record.value is None:
-        return "undefined"
     text = format_number(record.value)
-    if record.ci is not None:
-        text += f" [{format_number(record.ci[0])}, {format_number(record.ci[1])}]"
-    return text
+    if record.value is None or record.ci is None:
+        return text
+    return f"{text} [{', '.join(map(format_number, record.ci))}]"
 
 
 def format_draws(records: Sequence[Record]) -> str:

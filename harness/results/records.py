@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from harness.contract import JSON, Record
@@ -34,17 +34,45 @@ def by_axis(records: Iterable[Record], axis: str) -> dict[JSON, list[Record]]:
     return grouped(records, lambda record: record.axes.get(axis))
 
 
-def null_value(record: Record) -> float | None:
-    """What the record's value would be if nothing differed; None where that is not known."""
-    value = (record.null or {}).get("value")
+def number_or_none(value: object) -> float | None:
+    """The value where it is a number; True and False are none."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     return float(value)
 
 
+def shared_items(mappings: Sequence[Mapping[str, JSON]]) -> dict[str, JSON]:
+    """What all of the mappings hold: their common keys with equal values, such as axes."""
+    first, *others = mappings or [{}]
+    return {
+        key: value
+        for key, value in first.items()
+        if all(key in other and other[key] == value for other in others)
+    }
+
+
+def null_value(record: Record, key: str = "value") -> float | None:
+    """What the record's value would be if nothing differed; None where that is not known.
+
+    `key` names another number of the null, such as a quantile.
+    """
+    return number_or_none((record.null or {}).get(key))
+
+
 def undefined_reasons(records: Iterable[Record]) -> list[str]:
     """The reasons why values are undefined, each once."""
     return list(dict.fromkeys(record.undefined for record in records if record.undefined))
+
+
+def undefined_labels(
+    rows: Iterable[tuple[str, Mapping[str, Record]]],
+) -> dict[str, list[str]]:
+    """For each reason why values are undefined, the labels of the rows that have it, each once."""
+    found: dict[str, dict[str, None]] = {}
+    for label, row in rows:
+        for reason in undefined_reasons(row.values()):
+            found.setdefault(reason, {})[label] = None
+    return {reason: list(labels) for reason, labels in found.items()}
 
 
 def count_range(records: Sequence[Record]) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from harness.contract import JSON, Record
-from harness.results.records import grouped
+from harness.results.records import grouped, number_or_none
 
 DRAW = "draw"
 """The axis of repetitions: values along it have no order."""
@@ -50,10 +50,7 @@ def sweep_axis(records: Iterable[Record]) -> str | None:
 
 def axis_value(record: Record, axis: str | None) -> float | None:
     """Where the record lies on a numeric axis; None without that axis or without a number."""
-    value = record.axes.get(axis) if axis is not None else None
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return None
-    return float(value)
+    return None if axis is None else number_or_none(record.axes.get(axis))
 
 
 def group_series(records: Sequence[Record], axis: str | None) -> list[Series]:

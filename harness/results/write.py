@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,17 +46,20 @@ def _sound(record: Record) -> Record:
     return record
 
 
-def _strict(value: Any) -> Any:
-    """Plain JSON without NaN: numpy's numbers become Python's, what is not finite becomes null."""
+def strict_json(value: Any, text: Callable[[object], str] = str) -> Any:
+    """Plain JSON without NaN: numpy's numbers become Python's, what is not finite becomes null.
+
+    `text` writes texts, and values that JSON does not have.
+    """
     if isinstance(value, Mapping):
-        return {str(key): _strict(inner) for key, inner in value.items()}
+        return {str(key): strict_json(inner, text) for key, inner in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [_strict(inner) for inner in value]
+        return [strict_json(inner, text) for inner in value]
     if hasattr(value, "item") and not isinstance(value, (str, bytes)):
         value = value.item()
     if isinstance(value, float) and not math.isfinite(value):
         return None
-    return value if isinstance(value, (str, int, float, bool)) or value is None else str(value)
+    return value if isinstance(value, (int, float, bool)) or value is None else text(value)
 
 
 def write_results(folder: Path, results: Results) -> None:
@@ -70,11 +73,11 @@ def write_results(folder: Path, results: Results) -> None:
     content = {
         "schema": SCHEMA,
         "status": results.status,
-        "task": _strict(results.task),
-        "provenance": _strict(results.provenance),
+        "task": strict_json(results.task),
+        "provenance": strict_json(results.provenance),
         "problems": list(results.problems),
         "warnings": list(results.warnings),
-        "records": [_strict(record_fields(_sound(record))) for record in results.records],
+        "records": [strict_json(record_fields(_sound(record))) for record in results.records],
     }
     text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
     write_text(folder / "results.json", text + "\n")
@@ -84,7 +87,7 @@ def _write_table(file: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     import pyarrow
     import pyarrow.parquet
 
-    table = pyarrow.Table.from_pylist([_strict(row) for row in rows])
+    table = pyarrow.Table.from_pylist([strict_json(row) for row in rows])
     with whole(file) as partial:
         pyarrow.parquet.write_table(table, partial)
 

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.contract import JSON, Grid, Panel, Record, Results
-from harness.results import format_estimate, grouped, record_name
+from harness.results import format_estimate, record_name
 from harness_sections.plain import PlainSection
+from harness_sections.variants import by_name_on
 
 _ROWS = 20
 """Rows of a table that are shown."""
@@ -18,9 +19,8 @@ class Analyses(PlainSection):
 
     def panel(self, results: Results) -> Panel | None:
         """A table of numbers for each analysis, and its own tables; None where there is none."""
-        mine = [record for record in results.records if "analysis" in record.axes]
         grids = []
-        for name, records in grouped(mine, lambda r: str(r.axes["analysis"])).items():
+        for name, records in by_name_on(results.records, "analysis").items():
             grids.append(_numbers(name, records))
             for table, rows in results.tables.items():
                 if table.startswith(f"{name}.") and len(rows):

@@ -8,8 +8,6 @@ from harness.contract import JSON, Grid, Panel, Record, Results
 from harness.results import (
     Series,
     axis_value,
-    format_draws,
-    format_estimate,
     format_number,
     group_series,
     grouped,
@@ -18,6 +16,7 @@ from harness.results import (
     sweep_axis,
     undefined_reasons,
 )
+from harness_sections.charts.points import draws_text
 from harness_sections.plain import PlainSection
 
 _Named = tuple[str, Series]
@@ -77,8 +76,6 @@ def _others(found: Sequence[_Named]) -> Iterator[Grid]:
 
 
 def _cell(records: Sequence[Record]) -> str:
-    if len(records) != 1:
-        return format_draws(records) if records else ""
-    null = null_value(records[0])
+    null = null_value(records[0]) if len(records) == 1 else None
     chance = "" if null is None else f" (by chance {format_number(null)})"
-    return format_estimate(records[0]) + chance
+    return draws_text(records) + chance

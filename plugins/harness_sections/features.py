@@ -23,6 +23,8 @@ _BY_CLUSTER = {
     "feature_shift.cluster": "Share of the shift by cluster",
 }
 Row = Mapping[str, Any]
+Sources = Mapping[str, Mapping[tuple[str, int], Row]]
+"""The labels of each source, by SAE and feature."""
 
 
 class Features(PlainSection):
@@ -56,9 +58,7 @@ def _by_feature(rows: Sequence[Row]) -> dict[tuple[str, int], Row]:
     return {(str(row["sae"]), int(row["feature"])): row for row in rows}
 
 
-def _table(
-    name: str, sae: str, rows: Sequence[Row], sources: Mapping[str, Mapping[tuple[str, int], Row]]
-) -> Grid:
+def _table(name: str, sae: str, rows: Sequence[Row], sources: Sources) -> Grid:
     """A row for each feature: what was measured, what it means, where to read more."""
     measured = [
         key
@@ -74,22 +74,14 @@ def _table(
             f"{source}: {text}" if several else text for source, text in meanings.items() if text
         ]
         links = dict.fromkeys(str(label["url"]) for label in found.values() if label.get("url"))
-        cells.append(
-            [
-                int(row["feature"]),
-                *(_cell(row.get(key)) for key in measured),
-                "\n".join(texts),
-                "\n".join(links),
-            ]
-        )
+        values = [_cell(row.get(key)) for key in measured]
+        cells.append([int(row["feature"]), *values, "\n".join(texts), "\n".join(links)])
     where = [str(rows[0][key]) for key in ("site", "pair", "view") if rows[0].get(key) is not None]
     title = f"{name}: {', '.join([sae, *where])}"
     return Grid(title, ["feature", *measured, "meaning", "link"], cells)
 
 
-def _contexts(
-    name: str, sae: str, rows: Sequence[Row], sources: Mapping[str, Mapping[tuple[str, int], Row]]
-) -> Iterator[Grid]:
+def _contexts(name: str, sae: str, rows: Sequence[Row], sources: Sources) -> Iterator[Grid]:
     cells: list[list[JSON]] = []
     for feature in dict.fromkeys(int(row["feature"]) for row in rows):
         known = _labels({"sae": sae, "feature": feature}, sources)
@@ -102,7 +94,7 @@ def _contexts(
         yield Grid(f"{name}: contexts of {sae}", columns, cells, note, folded=True)
 
 
-def _labels(row: Row, sources: Mapping[str, Mapping[tuple[str, int], Row]]) -> dict[str, Row]:
+def _labels(row: Row, sources: Sources) -> dict[str, Row]:
     key = str(row["sae"]), int(row["feature"])
     return {name: labels[key] for name, labels in sources.items() if key in labels}
 

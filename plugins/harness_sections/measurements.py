@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.contract import JSON, Grid, Panel, Record, Results
-from harness.results import format_estimate, format_number, grouped, null_value, record_name
+from harness.results import format_estimate, grouped, null_value, record_name
+from harness_sections.charts.points import number_text
 from harness_sections.layers.pair_tables import pairs_by_site
 from harness_sections.plain import PlainSection
 
@@ -32,13 +33,12 @@ def _grid(title: str, records: Sequence[Record]) -> Grid:
     axes = [axis for axis in dict.fromkeys(a for r in records for a in r.axes) if axis != "pair"]
     rows: list[list[JSON]] = []
     for record in records:
-        null = null_value(record)
         rows.append(
             [
                 record_name(record),
                 *(_text(record.axes.get(axis)) for axis in axes),
                 format_estimate(record),
-                "" if null is None else format_number(null),
+                number_text(null_value(record)),
                 f"{record.n:,} {record.n_of}",
                 record.undefined or "",
             ]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from harness.contract import JSON, Grid, Panel, Prose, Record, Results
 from harness.results import format_estimate, record_name, records_by_experiment
 from harness_sections.plain import PlainSection
+from harness_sections.variants import arm_label
 
 _EDIT = "edit."
 _CHECK = "check"
@@ -33,13 +34,11 @@ class Receipts(PlainSection):
 
 
 def _grid(experiment: str, records: Sequence[Record]) -> Grid:
-    skip = ("experiment", "view", "data", "direction", _CHECK)
     arms: dict[str, dict[str, str]] = {}
     columns: dict[str, None] = {}
     tokens: dict[str, int] = {}
     for record in records:
-        more = [f"{key} = {value}" for key, value in record.axes.items() if key not in skip]
-        arm = ", ".join([str(record.axes.get("direction", "")), *more])
+        arm = arm_label(record.axes, without=("experiment", "view", "data", _CHECK))
         what = record.axes.get(_CHECK)
         column = record_name(record).removeprefix(_EDIT) if what is None else str(what)
         columns[column] = None

@@ -8,6 +8,7 @@ from typing import Any
 from harness.contract import JSON, Grid, Panel, Prose, Record, Results
 from harness.results import COMPLETIONS, group_series, grouped, sweep_axis
 from harness_sections.plain import PlainSection
+from harness_sections.variants import arm_label
 
 _PROMPTS = 3
 _TITLE = 300
@@ -69,7 +70,7 @@ def _prompt(experiment: str, found: Sequence[tuple[Mapping[str, JSON], Row]]) ->
     rows: list[list[JSON]] = []
     for axes, row in found:
         verdicts = [_verdict(row, evaluator, score) for evaluator, score in scores]
-        rows.append([_label(axes), str(row["completion"]), *verdicts])
+        rows.append([arm_label(axes), str(row["completion"]), *verdicts])
     prompt = str(found[0][1]["text"]) if found else ""
     shown = prompt if len(prompt) <= _TITLE else f"{prompt[:_TITLE]}…"
     return Grid(f"{experiment}: “{shown}”", ("arm", "completion", *columns), rows)
@@ -82,8 +83,3 @@ def _verdict(row: Row, evaluator: str, score: str) -> JSON:
 
 def _axes(row: Row) -> dict[str, JSON]:
     return {key: value for key, value in row.items() if key not in _FIELDS}
-
-
-def _label(axes: Mapping[str, JSON]) -> str:
-    rest = [f"{key} = {value}" for key, value in axes.items() if key != "direction"]
-    return ", ".join([str(axes.get("direction", "")), *rest])

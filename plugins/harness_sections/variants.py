@@ -19,6 +19,19 @@ def whole(records: Sequence[Record]) -> list[Record]:
     return [record for record in records if not ELSEWHERE & record.axes.keys()]
 
 
+def by_name_on(records: Sequence[Record], axis: str) -> dict[str, list[Record]]:
+    """The records that have an axis, by its value as text."""
+    having = [record for record in records if axis in record.axes]
+    return grouped(having, lambda record: str(record.axes[axis]))
+
+
+def arm_label(axes: Mapping[str, JSON], without: Collection[str] = ()) -> str:
+    """An arm in words: its direction, then its other axes."""
+    known = ("direction", *without)
+    rest = [f"{key} = {value}" for key, value in axes.items() if key not in known]
+    return ", ".join([str(axes.get("direction", "")), *rest])
+
+
 def variants(records: Sequence[Record], places: Collection[str]) -> dict[str, list[Record]]:
     """The records by a label that says how they were measured, such as `tau=0.1`.
 

@@ -8,6 +8,7 @@ from typing import Any, TypeGuard
 
 from harness.contract import JSON, Figure
 from harness.results import format_number
+from harness_sections.charts.layout import padded
 from harness_sections.charts.points import Line, Point, line_trace
 from harness_sections.charts.styles import distinct_styles
 
@@ -37,11 +38,10 @@ def curves(
     data = [line_trace(line, styles, faint_width=1.5) for line in drawn]
     points = [one for line in drawn for one in line.points]
     values = [v for one in points for v in (one.value, one.low, one.high) if v is not None]
-    top, bottom = max([0.0, *values]), min([0.0, *values])
-    room = (top - bottom) * _ROOM or _ROOM
+    y_range = padded(min([0.0, *values]), max([0.0, *values]), _ROOM, _ROOM)
     layout = {
         "xaxis": {"title": {"text": axes[0]}, **_x_axis([one.at for one in points], log)},
-        "yaxis": {"title": {"text": axes[1]}, "range": [bottom - room, top + room]},
+        "yaxis": {"title": {"text": axes[1]}, "range": y_range},
         "height": 340 + 20 * len(data),
         "showlegend": len(data) > 1,
     }
@@ -64,8 +64,7 @@ def _x_axis(places: Sequence[JSON], log: bool) -> dict[str, Any]:
     if log and low > 0:
         room = _ROOM * math.log10(high / low) or _ROOM
         return {"type": "log", "range": [math.log10(low) - room, math.log10(high) + room], **ticks}
-    room = _ROOM * (high - low) or 0.5
-    return {"range": [low - room, high + room], **ticks}
+    return {"range": padded(low, high, _ROOM, 0.5), **ticks}
 
 
 def is_number(value: JSON) -> TypeGuard[int | float]:

@@ -14,7 +14,9 @@ from harness.results import (
     grouped,
     null_value,
     sites_by_depth,
+    sorted_by_depth,
 )
+from harness_sections.charts.layout import padded
 from harness_sections.charts.points import Line, line_trace, point_of, record_row
 from harness_sections.charts.styles import GREY, distinct_styles
 
@@ -39,20 +41,19 @@ def depth_figure(title: str, meaning: str, lines: Sequence[DepthLine], y_title: 
     """
     drawn = [record for line in lines for record in line.records]
     sites = sites_by_depth([record.axes["site"] for record in drawn])
-    axis = _Axis(sites)
+    kind, places = _placed(sites)
     styles = distinct_styles(line.label for line in lines if not line.faint)
-    data = list(_null_levels(lines, axis))
+    data = list(_null_levels(lines, [places[sites[0]], places[sites[-1]]]))
     for line in lines:
-        points = [point_of(axis(r.axes["site"]), r) for r in sorted_by_depth(line.records)]
+        points = [point_of(places[r.axes["site"]], r) for r in sorted_by_depth(line.records)]
         joined = len({one.at for one in points}) == len(points)
         shown = Line(line.label, tuple(points), line.faint)
         data.append(line_trace(shown, styles, joined=joined))
     values = [v for r in drawn for v in (r.value, null_value(r), *(r.ci or ())) if v is not None]
-    top, bottom = max(values, default=1.0), min([0.0, *values])
-    room = (top - bottom) * 0.05 or 0.05
+    y_range = padded(min([0.0, *values]), max(values, default=1.0), 0.05, 0.05)
     layout = {
-        "xaxis": axis.layout(),
-        "yaxis": {"title": {"text": y_title}, "range": [bottom - room, top + room]},
+        "xaxis": _x_axis(kind, list(places.values())),
+        "yaxis": {"title": {"text": y_title}, "range": y_range},
         "height": 340 + 20 * len(data),
     }
     rows = [_row(line.label, record) for line in lines for record in line.records]
@@ -70,46 +71,33 @@ def spans_sites(lines: Sequence[DepthLine]) -> bool:
     return len({record.axes["site"] for line in lines for record in line.records}) > 1
 
 
-def sorted_by_depth(records: Sequence[Record]) -> list[Record]:
-    """The records by their site's depth; those at one site in their order."""
-    order = sites_by_depth([record.axes.get("site") for record in records])
-    return sorted(records, key=lambda record: order.index(record.axes.get("site")))
-
-
 def pair_title(pair: JSON, data: JSON) -> str:
     """A pair and its data in words."""
     return f"{pair}" if data is None or data == pair else f"{pair} on {data}"
 
 
-class _Axis:
-    """Where sites lie on the x axis: at their block's number, or one after another."""
-
-    def __init__(self, sites: Sequence[JSON]) -> None:
-        known = [found for site in sites if (found := block_site(site)) is not None]
-        kinds = {found.kind for found in known}
-        self._by_block = len(known) == len(sites) and len(kinds) == 1
-        self._kind = next(iter(kinds), "")
-        self.places = [self(site) for site in sites]
-
-    def __call__(self, site: JSON) -> int | str:
-        found = block_site(site) if self._by_block else None
-        return str(site) if found is None or found.layer is None else found.layer
-
-    def layout(self) -> dict[str, Any]:
-        """Plotly's layout of the axis."""
-        blocks = [place for place in self.places if isinstance(place, int)]
-        if not self._by_block or not blocks:
-            return {"type": "category", "categoryorder": "array", "categoryarray": self.places}
-        room = min(_MARGIN, max(0.1, (blocks[-1] - blocks[0]) * 0.08))
-        return {
-            "title": {"text": f"block ({self._kind})"},
-            "tickvals": blocks,
-            "ticktext": [str(block) for block in blocks],
-            "range": [blocks[0] - room, blocks[-1] + room],
-        }
+def _placed(sites: Sequence[JSON]) -> tuple[str | None, dict[JSON, Any]]:
+    """Where sites lie on the x axis: at the numbers of blocks of one kind, or side by side."""
+    known = {site: found for site in sites if (found := block_site(site)) is not None}
+    kinds = {found.kind for found in known.values()}
+    if len(known) < len(sites) or len(kinds) != 1:
+        return None, {site: str(site) for site in sites}
+    return kinds.pop(), {site: found.layer for site, found in known.items()}
 
 
-def _null_levels(lines: Sequence[DepthLine], axis: _Axis) -> Iterator[dict[str, Any]]:
+def _x_axis(kind: str | None, places: Sequence[Any]) -> dict[str, Any]:
+    if kind is None:
+        return {"type": "category", "categoryorder": "array", "categoryarray": places}
+    room = min(_MARGIN, max(0.1, (places[-1] - places[0]) * 0.08))
+    return {
+        "title": {"text": f"block ({kind})"},
+        "tickvals": places,
+        "ticktext": [str(block) for block in places],
+        "range": [places[0] - room, places[-1] + room],
+    }
+
+
+def _null_levels(lines: Sequence[DepthLine], ends: Sequence[Any]) -> Iterator[dict[str, Any]]:
     """A dotted level for each value that lines would have, were both models the same."""
     levels: dict[float, list[str]] = {}
     for line in lines:
@@ -121,7 +109,7 @@ def _null_levels(lines: Sequence[DepthLine], axis: _Axis) -> Iterator[dict[str, 
             "type": "scatter",
             "mode": "lines",
             "name": f"if nothing differed{_which_lines(labels, lines)}",
-            "x": [axis.places[0], axis.places[-1]],
+            "x": ends,
             "y": [value, value],
             "line": {"color": GREY, "width": 1.2, "dash": "dot"},
             "hoverinfo": "skip",
@@ -156,10 +144,7 @@ def _ends(lines: Sequence[DepthLine], sites: Sequence[JSON]) -> str:
         if len(records) == 1:
             parts.append(f"{line.label} {format_estimate(records[0])}")
         elif records:
-            first, last = (
-                "undefined" if record.value is None else format_number(record.value)
-                for record in (records[0], records[-1])
-            )
+            first, last = (format_number(record.value) for record in (records[0], records[-1]))
             parts.append(f"{line.label} {first} to {last}")
     where = f"From {sites[0]} to {sites[-1]}" if len(sites) > 1 else f"At {sites[0]}"
     return f"Bars are 95% intervals. {where}: {'; '.join(parts)}."

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from harness.contract import Figure
-from harness_sections.charts.layout import height_of, short_label
+from harness_sections.charts.layout import height_of, name_axis
 from harness_sections.charts.points import Line, error_bars
 from harness_sections.charts.styles import GREY, distinct_styles
 
@@ -57,16 +56,9 @@ def dots(
         )
         if style and any(one.low is not None for one in mine):
             data[-1]["error_x"] = error_bars(mine, style.colour)
-    x_axis: dict[str, Any] = {"title": {"text": axes[1]}}
-    if span is not None:
-        x_axis["range"] = list(span)
     layout = {
-        "xaxis": x_axis,
-        "yaxis": {
-            "tickvals": list(shown.values()),
-            "ticktext": [short_label(name) for name in shown],
-            "range": [len(shown) - 0.5, -0.5],
-        },
+        "xaxis": {"title": {"text": axes[1]}} | ({"range": list(span)} if span else {}),
+        "yaxis": name_axis(list(shown)) | {"range": [len(shown) - 0.5, -0.5]},
         "height": height_of(len(shown)),
         "showlegend": len(data) > 1,
     }

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.contract import JSON, Figure
-from harness_sections.charts.layout import height_of, short_label
+from harness_sections.charts.layout import height_of, name_axis
 
 _UP = [[0.0, "#eef3f9"], [1.0, "#0b57a4"]]
 _ABOUT = [[0.0, "#c75b00"], [0.5, "#f4f4f4"], [1.0, "#0b57a4"]]
@@ -61,17 +61,8 @@ def heat_map(
     if middle is not None:
         trace["zmid"] = middle
     layout = {
-        "xaxis": {
-            "tickvals": trace["x"],
-            "ticktext": list(map(short_label, across)),
-            "showgrid": False,
-        },
-        "yaxis": {
-            "tickvals": trace["y"],
-            "ticktext": list(map(short_label, shown)),
-            "showgrid": False,
-            "autorange": "reversed",
-        },
+        "xaxis": name_axis(across) | {"showgrid": False},
+        "yaxis": name_axis(shown) | {"showgrid": False, "autorange": "reversed"},
         "height": height_of(len(shown)),
     }
     hidden = max(0, len(rows) - _MOST), max(0, len(columns) - _MOST)

@@ -20,8 +20,8 @@ def label_sides(
     xs: Sequence[float],
     ys: Sequence[float],
     texts: Sequence[str],
-    x_range: tuple[float, float],
-    y_range: tuple[float, float],
+    x_range: Sequence[float],
+    y_range: Sequence[float],
 ) -> list[str]:
     """A side for each label: the first one in the least of others' way, label by label.
 

@@ -1,6 +1,9 @@
-"""How charts whose names stand at an axis are laid out: cut names, and a height for the rows."""
+"""How charts are laid out: axes of names and of numbers, cut names, and a height for the rows."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
 
 from harness.contract import JSON
 
@@ -12,6 +15,17 @@ def short_label(name: JSON, longest: int = 26) -> str:
     """A name, cut to the number of characters that a phone has room for."""
     text = str(name)
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
+def name_axis(names: Sequence[JSON]) -> dict[str, Any]:
+    """Plotly's layout of an axis at whose places 0, 1, 2, … the names stand."""
+    return {"tickvals": list(range(len(names))), "ticktext": list(map(short_label, names))}
+
+
+def padded(low: float, high: float, share: float, least: float) -> list[float]:
+    """The range of an axis with room on both sides: a share of it, `least` where it is a point."""
+    room = (high - low) * share or least
+    return [low - room, high + room]
 
 
 def height_of(rows: int) -> int:

@@ -7,7 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.contract import JSON, Record
-from harness.results import format_estimate, format_number, undefined_reasons
+from harness.results import (
+    format_draws,
+    format_estimate,
+    format_number,
+    null_value,
+    undefined_reasons,
+)
 from harness_sections.charts.styles import GREY, Style
 
 _FAINT = Style(GREY, "line-ew", "dot")
@@ -27,12 +33,10 @@ class Point:
     @property
     def text(self) -> str:
         """`0.58 [0.48, 0.67]`."""
-        if self.value is None:
-            return "undefined"
-        if self.low is None or self.high is None:
-            return format_number(self.value)
-        low, high = format_number(self.low), format_number(self.high)
-        return f"{format_number(self.value)} [{low}, {high}]"
+        text = format_number(self.value)
+        if self.value is None or self.low is None or self.high is None:
+            return text
+        return f"{text} [{format_number(self.low)}, {format_number(self.high)}]"
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,12 @@ def point_of(at: JSON, record: Record) -> Point:
     """The point of a record, with all of its numbers in the row."""
     low, high = record.ci or (None, None)
     return Point(at, record.value, low, high, record_row(record))
+
+
+def chance_points(records: Mapping[Any, Record], key: str = "value") -> tuple[Point, ...]:
+    """At each place what the record there would be by chance, where that is known."""
+    found = {at: v for at, record in records.items() if (v := null_value(record, key)) is not None}
+    return tuple(Point(at, value, row={"value": value}) for at, value in found.items())
 
 
 def record_row(record: Record, more: Mapping[str, JSON] | None = None) -> dict[str, JSON]:
@@ -107,3 +117,15 @@ def reason_sentences(records: Sequence[Record]) -> list[str]:
 def cell_text(record: Record | None) -> str:
     """A record in a table; empty where there is none."""
     return "" if record is None else format_estimate(record)
+
+
+def number_text(value: float | None) -> str:
+    """A number in a table; empty where there is none."""
+    return "" if value is None else format_number(value)
+
+
+def draws_text(records: Sequence[Record]) -> str:
+    """Records of one number in a table: the one with its interval, or the range of draws."""
+    if len(records) == 1:
+        return format_estimate(records[0])
+    return format_draws(records) if records else ""

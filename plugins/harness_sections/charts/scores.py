@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.contract import JSON, Figure, Record
 from harness.results import DRAW, Series, axis_value, format_estimate, format_number, grouped
-from harness_sections.charts.points import Point, error_bars
+from harness_sections.charts.points import Line, Point, error_bars, line_trace, point_of, record_row
 from harness_sections.charts.styles import UNEDITED, Style
 
 _SLOT = 0.07
@@ -72,24 +72,15 @@ def _sweep(one: Series, axis: str, style: Style) -> dict[str, Any]:
     range."""
     placed = [record for record in one.records if axis_value(record, axis) is not None]
     steps = grouped(placed, lambda record: axis_value(record, axis))
-    points = [_summary(x, records) for x, records in steps.items()]
-    return {
-        "type": "scatter",
-        "mode": "lines+markers",
-        "name": one.label,
-        "x": [point.at for point in points],
-        "y": [point.value for point in points],
-        "error_y": error_bars(points, style.colour),
-        "line": {"color": style.colour, "dash": style.dash, "width": 2},
-        "marker": {"color": style.colour, "symbol": style.marker, "size": 8},
-    }
+    points = tuple(_summary(x, records) for x, records in steps.items())
+    return line_trace(Line(one.label, points), {one.label: style})
 
 
 def _reference(
     one: Series, style: Style, start: float, room: tuple[float, float]
 ) -> list[dict[str, Any]]:
     """A series beside the sweep: its points in their own room, and a line or a band across."""
-    points = [_summary(None, [record]) for record in one.records if record.value is not None]
+    points = [point_of(None, record) for record in one.records if record.value is not None]
     if not points:
         return []
     low, high = min(one.values), max(one.values)
@@ -123,7 +114,7 @@ def _reference(
 
 def _category(one: Series, style: Style) -> dict[str, Any]:
     """A series where nothing is swept: its points above its name."""
-    points = [_summary(None, [record]) for record in one.records if record.value is not None]
+    points = [point_of(None, record) for record in one.records if record.value is not None]
     return {
         "type": "scatter",
         "mode": "markers",
@@ -138,7 +129,7 @@ def _category(one: Series, style: Style) -> dict[str, Any]:
 def _summary(at: JSON, records: Sequence[Record]) -> Point:
     """Value and interval of one record; mean and range of several draws."""
     if len(records) == 1:
-        return Point(at, records[0].value, *(records[0].ci or ()))
+        return point_of(at, records[0])
     values = [record.value for record in records if record.value is not None]
     if not values:
         return Point(at, None)
@@ -157,11 +148,7 @@ def _row(one: Series, record: Record, axis: str | None) -> dict[str, JSON]:
         row[axis] = record.axes.get(axis)
     if DRAW in record.axes:
         row[DRAW] = record.axes[DRAW]
-    low, high = record.ci or (None, None)
-    row |= {"value": record.value, "from": low, "to": high, "n": record.n}
-    if record.undefined:
-        row["why there is none"] = record.undefined
-    return row
+    return row | record_row(record) | {"n": record.n}
 
 
 def _description(score: str, where: str, found: Sequence[Series], axis: str | None) -> str:
@@ -182,5 +169,4 @@ def _description(score: str, where: str, found: Sequence[Series], axis: str | No
 
 
 def _step(record: Record, axis: str | None) -> str:
-    value = "undefined" if record.value is None else format_number(record.value)
-    return f"{value} at {axis} = {record.axes.get(axis or '')}"
+    return f"{format_number(record.value)} at {axis} = {record.axes.get(axis or '')}"

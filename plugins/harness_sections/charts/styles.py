@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import cycle
 
 _COLOURS = ("#0072B2", "#D55E00", "#008F68", "#AA4499", "#997000", "#4477CC", "#B5505A")
 """At least 3:1 against white and against the dark page; after Okabe, Ito and Tol."""
@@ -33,10 +34,6 @@ def distinct_styles(labels: Iterable[str]) -> dict[str, Style]:
     """A style for each label, by the order of the labels; the un-edited arm is always grey."""
     once = dict.fromkeys(labels)
     found = {UNEDITED: Style(GREY, "circle-open", "dot")} if UNEDITED in once else {}
-    for index, label in enumerate(label for label in once if label != UNEDITED):
-        found[label] = Style(
-            _COLOURS[index % len(_COLOURS)],
-            _MARKERS[index % len(_MARKERS)],
-            _DASHES[index % len(_DASHES)],
-        )
-    return found
+    edited = [label for label in once if label != UNEDITED]
+    looks = zip(cycle(_COLOURS), cycle(_MARKERS), cycle(_DASHES), strict=True)
+    return found | {label: Style(*look) for label, look in zip(edited, looks, strict=False)}

@@ -60,23 +60,23 @@ def _places(results: Results) -> dict[str, JSON]:
 
 def _figure(name: str, rows: Sequence[Row], at: Mapping[str, JSON]) -> Figure:
     pairs = list(dict.fromkeys(str(row.get("pair")) for row in rows))
-    numbered = len({at.get(p) for p in pairs}) == len(pairs)
-    numbered = numbered and all(is_number(at.get(pair)) for pair in pairs)
+    places = [at.get(pair) for pair in pairs]
+    numbered = len(set(places)) == len(pairs) and all(map(is_number, places))
     by_series = grouped(rows, lambda row: (str(row.get("of")), str(row.get("series"))))
-    labels = _labels(list(by_series))
+    alike = set.intersection(*(set(series.split(",")) for _, series in by_series))
     lines = []
-    for key, mine in by_series.items():
+    for (of, series), mine in by_series.items():
+        own = [part for part in series.split(",") if part not in alike]
         points = [
             _point(row, at[str(row["pair"])] if numbered else str(row["pair"])) for row in mine
         ]
-        lines.append(Line(labels[key], tuple(points)))
+        lines.append(Line(", ".join([of.partition("@")[0], *own]), tuple(points)))
     ids = list(dict.fromkeys(of.partition("@")[0] for of, _ in by_series))
     unit = str(rows[0].get("unit"))
     axis = _AXIS if numbered else "pair"
     what = " and ".join(ids) if len(ids) < 3 else unit
     title = f"{what} by {axis}" + f" ({name})" * (name != axis)
-    alike = sorted(set.intersection(*(set(text.split(",")) for _, text in by_series)))
-    meaning = f"A fine-tune on its way: {', '.join(pairs)}. All with {', '.join(alike)}."
+    meaning = f"A fine-tune on its way: {', '.join(pairs)}. All with {', '.join(sorted(alike))}."
     return curves(title, meaning, lines, (axis, unit))
 
 
@@ -84,18 +84,6 @@ def _point(row: Row, at: JSON) -> Point:
     value, low, high = (row.get(key) for key in ("value", "low", "high"))
     cells = {"pair": str(row.get("pair")), "value": value, "from": low, "to": high}
     return Point(at, value, low, high, cells)
-
-
-def _labels(series: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
-    """The number's name, and what tells a series from the others."""
-    parts = [set(text.split(",")) for _, text in series]
-    common = set.intersection(*parts) if parts else set()
-    return {
-        (of, text): ", ".join(
-            [of.partition("@")[0], *(part for part in text.split(",") if part not in common)]
-        )
-        for of, text in series
-    }
 
 
 def _followed(records: Sequence[Record], at: Mapping[str, JSON]) -> Iterator[Row]:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from harness.contract import JSON, Figure, Grid, Record
-from harness.results import by_axis, format_number, grouped, named, null_value
+from harness.results import axis_value, by_axis, format_number, grouped, named, null_value
 from harness_sections.charts.curves import curves
-from harness_sections.charts.points import Line, Point, point_of, reason_sentences
+from harness_sections.charts.points import (
+    Line,
+    chance_points,
+    number_text,
+    point_of,
+    reason_sentences,
+)
 from harness_sections.variants import titled, variants, whole
 
 _PLACES = ("pair", "data", "site", "sae", "pc")
@@ -23,11 +28,7 @@ def explained(records: Sequence[Record]) -> list[Figure]:
     mine = [r for r in whole(named(records, "pc_explained_variance")) if _pc(r)]
     for label, found in variants(mine, _PLACES).items():
         for site, there in by_axis(found, "site").items():
-            lines = []
-            for pair, components in by_axis(there, "pair").items():
-                ordered = sorted(components, key=_pc)
-                lines.append(Line(str(pair), tuple(point_of(_pc(r), r) for r in ordered)))
-            lines = [line for line in lines if len(line.points) > 1]
+            lines = [line for line in _lines(there, _pc) if len(line.points) > 1]
             if lines:
                 title = titled("Variance that each component explains", str(site), label)
                 figures.append(curves(title, _sums(lines), lines, _EXPLAINED, series="pair"))
@@ -35,6 +36,14 @@ def explained(records: Sequence[Record]) -> list[Figure]:
 
 
 _EXPLAINED = ("component", "share of the variance")
+
+
+def _lines(records: Sequence[Record], at: Callable[[Record], int]) -> list[Line]:
+    """A line for each pair, its points in their order."""
+    return [
+        Line(str(pair), tuple(point_of(at(r), r) for r in sorted(mine, key=at)))
+        for pair, mine in by_axis(records, "pair").items()
+    ]
 
 
 def _sums(lines: Sequence[Line]) -> str:
@@ -48,16 +57,16 @@ def _sums(lines: Sequence[Line]) -> str:
 
 def aligned(records: Sequence[Record]) -> list[Figure | Grid]:
     """Cosine of the first component with its best feature, by width of the SAE; and a table."""
-    blocks: list[Figure | Grid] = []
+    figures: list[Figure] = []
+    tables: list[Grid] = []
     mine = [r for r in whole(named(records, "pc_feature_cosine.max_abs")) if r.value is None or r.n]
     for label, found in variants(mine, _PLACES).items():
         for site, there in by_axis([r for r in found if _pc(r) == 1], "site").items():
             if len({record.n for record in there}) > 1:
-                blocks.append(_by_width(titled(_TITLE, str(site), label), there))
+                figures.append(_by_width(titled(_TITLE, str(site), label), there))
         above = named(records, "pc_feature_cosine.above_null")
-        blocks.append(_table(titled("Components and their best feature", label), found, above))
-    figures = [block for block in blocks if isinstance(block, Figure)][:_MOST]
-    return [*figures, *(block for block in blocks if isinstance(block, Grid))]
+        tables.append(_table(titled("Components and their best feature", label), found, above))
+    return [*figures[:_MOST], *tables]
 
 
 _TITLE = "First component and its best feature, by dictionary width"
@@ -65,16 +74,11 @@ _TITLE = "First component and its best feature, by dictionary width"
 
 def _by_width(title: str, records: Sequence[Record]) -> Figure:
     by_width = sorted(records, key=lambda record: record.n)
-    lines = [
-        Line(str(pair), tuple(point_of(r.n, r) for r in mine))
-        for pair, mine in by_axis(by_width, "pair").items()
-    ]
+    lines = _lines(by_width, lambda record: record.n)
     widths = {record.n: record for record in by_width}
     levels = {"random vectors, expected": "value", "random vectors, 95% below": "q95"}
     for level, key in levels.items():
-        found = {n: v for n, record in widths.items() if (v := _chance(record, key)) is not None}
-        points = tuple(Point(n, v, row={"value": v}) for n, v in found.items())
-        if points:
+        if points := chance_points(widths, key):
             lines.append(Line(level, points, faint=True))
     meaning = (
         "Largest absolute cosine of the first principal component with any decoder row. A wider "
@@ -90,16 +94,16 @@ def _table(title: str, records: Sequence[Record], above: Sequence[Record]) -> Gr
     for (pair, site, sae), mine in grouped(records, _place).items():
         first = min(mine, key=_pc)
         counted = [r for r in above if _place(r) == (pair, site, sae) and _pc(r) == _pc(first)]
-        beyond = [r for r in mine if (r.value or 0.0) > (_chance(r, "q95") or 1.0)]
+        beyond = [r for r in mine if (r.value or 0.0) > (null_value(r, "q95") or 1.0)]
         rows.append(
             [
                 str(pair),
                 str(site),
                 str(sae),
                 first.n,
-                "undefined" if first.value is None else format_number(first.value),
-                _written(null_value(first)),
-                _written(_chance(first, "q95")),
+                format_number(first.value),
+                number_text(null_value(first)),
+                number_text(null_value(first, "q95")),
                 int(counted[0].value or 0) if counted else None,
                 f"{len(beyond)} of {len(mine)}",
             ]
@@ -121,20 +125,9 @@ def _table(title: str, records: Sequence[Record], above: Sequence[Record]) -> Gr
     return Grid(title, names, rows, note, folded=len(rows) > _FOLDED)
 
 
-def _chance(record: Record, key: str) -> float | None:
-    """A number of the record's null."""
-    value: Any = (record.null or {}).get(key)
-    return float(value) if isinstance(value, (int, float)) else None
-
-
-def _written(value: float | None) -> str:
-    return "" if value is None else format_number(value)
-
-
 def _place(record: Record) -> tuple[JSON, JSON, JSON]:
     return record.axes.get("pair"), record.axes.get("site"), record.axes.get("sae")
 
 
 def _pc(record: Record) -> int:
-    pc = record.axes.get("pc")
-    return pc if isinstance(pc, int) else 0
+    return int(axis_value(record, "pc") or 0)

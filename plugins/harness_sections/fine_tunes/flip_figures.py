@@ -7,21 +7,19 @@ from dataclasses import replace
 
 from harness.contract import JSON, Figure, Grid, Record
 from harness.results import (
+    axis_value,
     by_axis,
-    format_draws,
-    format_estimate,
     format_number,
     grouped,
     named,
     null_value,
+    sorted_by_depth,
 )
-from harness_sections.charts.depth import sorted_by_depth
 from harness_sections.charts.heat import Cell, heat_map
-from harness_sections.charts.points import cell_text, reason_sentences, record_row
+from harness_sections.charts.points import cell_text, draws_text, reason_sentences, record_row
 from harness_sections.variants import titled, variants, whole
 
 _PLACES = ("pair", "data", "site", "sae", "statistic", "injection", "k", "draw")
-_AXES = ("pair", "site")
 _FOLDED = 30
 """Rows from which a table is closed."""
 _Place = tuple[JSON, JSON, JSON]
@@ -34,25 +32,21 @@ def flip_figures(records: Sequence[Record]) -> Iterator[Figure | Grid]:
     for label, found in variants(_alike(mine), _PLACES).items():
         flips = [r for r in named(found, "flip_rate.token") if _injection(r) == "none"]
         if drawn := _spread_over_sites(flips):
-            yield heat_map(
+            yield _map(
                 titled("Latents that flip, per token", label),
                 "How many latents of an SAE the fine-tune turns on or off, per token, by pair and "
                 "site; 0 for identical models.",
-                [_cell(record, drawn) for record in drawn],
-                columns(drawn),
-                axes=_AXES,
+                drawn,
             )
         ratios = named(found, "flip_rate.over_random")
         for k in sorted({_k(record) for record in ratios}):
             if drawn := _spread_over_sites([r for r in ratios if _k(r) == k]):
-                yield heat_map(
+                yield _map(
                     titled(f"Flips under {_components(k)} over random vectors", label),
                     f"Only the part of the change that lies along {_components(k)} is given to "
                     "the base model; what flips then, over what random vectors of the same length "
                     "at every token flip. 1: the directions do no more than their length.",
-                    [_cell(record, drawn) for record in drawn],
-                    columns(drawn),
-                    axes=_AXES,
+                    drawn,
                     middle=1.0,
                 )
         yield _ratios(titled("Flips, and their ratio to random vectors", label), found)
@@ -78,6 +72,14 @@ def _spread_over_sites(records: Sequence[Record]) -> list[Record]:
     sites = {pair: len(by_axis(mine, "site")) for pair, mine in by_pair.items()}
     several = [record for record in records if sites[record.axes.get("pair")] > 1]
     return several or list(records)
+
+
+def _map(
+    title: str, meaning: str, records: Sequence[Record], middle: float | None = None
+) -> Figure:
+    cells = [_cell(record, records) for record in records]
+    axes = ("pair", "site")
+    return heat_map(title, meaning, cells, columns(records), axes=axes, middle=middle)
 
 
 def _cell(record: Record, among: Sequence[Record]) -> Cell:
@@ -111,7 +113,8 @@ def _every(title: str, records: Sequence[Record]) -> Grid:
         arms = dict.fromkeys((_injection(r), _k(r)) for r in mine if _injection(r) != "random")
         for injection, k in arms:
             flips = cell_text(_one(mine, "flip_rate.token", injection, k))
-            control = _control(mine, k) if injection == "pcs" else ""
+            draws = [r for r in mine if (_injection(r), _k(r)) == ("random", k)]
+            control = draws_text(draws) if injection == "pcs" else ""
             ratio = cell_text(_one(mine, "flip_rate.over_random", injection, k))
             rows.append([str(pair), at, _injected(injection, k), flips, control, ratio])
     names = ("pair", "site", "injected", "flips per token", "random vectors", "ratio")
@@ -127,16 +130,8 @@ def _by_place(records: Sequence[Record]) -> dict[_Place, list[Record]]:
 
 
 def _one(records: Sequence[Record], name: str, injection: str, k: int) -> Record | None:
-    found = [r for r in named(records, name) if (_injection(r), _k(r)) == (injection, k)]
-    return found[0] if found else None
-
-
-def _control(records: Sequence[Record], k: int) -> str:
-    """The draws of random vectors."""
-    mine = [r for r in records if (_injection(r), _k(r)) == ("random", k)]
-    if len(mine) == 1:
-        return format_estimate(mine[0])
-    return format_draws(mine) if mine else ""
+    mine = named(records, name)
+    return next((r for r in mine if (_injection(r), _k(r)) == (injection, k)), None)
 
 
 def _injected(injection: str, k: int) -> str:
@@ -162,5 +157,4 @@ def _injection(record: Record) -> str:
 
 
 def _k(record: Record) -> int:
-    k = record.axes.get("k")
-    return k if isinstance(k, int) else 0
+    return int(axis_value(record, "k") or 0)

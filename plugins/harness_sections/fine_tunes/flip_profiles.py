@@ -51,15 +51,13 @@ def overlaps(records: Sequence[Record]) -> Iterator[Figure]:
     """How many of their most flipped latents two fine-tunes share, by site."""
     found = [r for r in named(records, "flip_overlap.count") if "site" in r.axes]
     for label, mine in variants(found, _PLACES).items():
-        across = columns(mine)
-        cells = [_cell(record, mine) for record in mine]
         top = mine[0].options.get("top")
         yield heat_map(
             titled("Flipped latents in common", label),
             f"Of the {top} latents that each of two fine-tunes flips most, how many are the same; "
             "in brackets, how many two random sets of latents that are ever on would share.",
-            cells,
-            across,
+            [_cell(record, mine) for record in mine],
+            columns(mine),
             axes=("pairs", "site"),
         )
 

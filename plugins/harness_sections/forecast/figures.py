@@ -7,13 +7,20 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from harness.contract import JSON, Figure, Record
-from harness.results import format_estimate, format_number, grouped, named, null_value
+from harness.results import format_estimate, format_number, named, null_value
 from harness_sections.charts.dots import dots
 from harness_sections.charts.label_sides import label_sides
-from harness_sections.charts.layout import short_label
-from harness_sections.charts.points import Line, Point, error_bars, point_of, record_row
+from harness_sections.charts.layout import padded, short_label
+from harness_sections.charts.points import (
+    Line,
+    Point,
+    chance_points,
+    error_bars,
+    point_of,
+    record_row,
+)
 from harness_sections.charts.styles import distinct_styles
-from harness_sections.variants import titled, variants
+from harness_sections.variants import by_name_on, titled, variants
 
 SCORES = ("sts.act", "sts.icl")
 """Forecasts that have figures; baselines are in the table of correlations."""
@@ -22,6 +29,10 @@ _MOST = 8
 """Figures of one kind."""
 _ROOM = 0.12
 """Room for labels on either side, as a share of the width."""
+
+
+_Both = tuple[Record, Record]
+"""The forecast of a domain, and the change of its accuracy."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +55,8 @@ def transfers(records: Sequence[Record]) -> list[Transfer]:
     for name, mine in by_name_on(both, "analysis").items():
         options = mine[0].options
         changes = {domain_key(r): r for r in named(mine, "accuracy.change") if "domain" in r.axes}
-        found.append(Transfer(name, str(options.get("sts")), changes, options))
+        arms = {key: options.get(key) for key in ("before", "after", "evaluator")}
+        found.append(Transfer(name, str(options.get("sts")), changes, arms))
     return found
 
 
@@ -64,21 +76,16 @@ def scatters(records: Sequence[Record], one: Transfer) -> Iterator[Figure]:
 
 
 def _scatter(
-    title: str,
-    id: str,
-    drawn: Sequence[tuple[Record, Record]],
-    pairs: Sequence[tuple[Record, Record]],
-    association: str,
+    title: str, id: str, drawn: Sequence[_Both], pairs: Sequence[_Both], association: str
 ) -> Figure:
     drawn = sorted(drawn, key=lambda both: both[0].value or 0.0)
     xs = [point_of(record.axes["domain"], record) for record, _ in drawn]
     ys = [_size(change) for _, change in drawn]
     colour = distinct_styles([id])[id].colour
     ends = [v for one in xs for v in (one.value, one.low, one.high) if v is not None]
-    room = (max(ends) - min(ends)) * _ROOM or 0.5
-    x_range = min(ends) - room, max(ends) + room
+    x_range = padded(min(ends), max(ends), _ROOM, 0.5)
     top = max(one.high if one.high is not None else one.value or 0.0 for one in ys) or 1.0
-    y_range = -0.08 * top, 1.08 * top
+    y_range = [-0.08 * top, 1.08 * top]
     texts = [short_label(one.at, 18) for one in xs]
     places = [one.value or 0.0 for one in xs], [one.value or 0.0 for one in ys]
     trace = {
@@ -95,8 +102,8 @@ def _scatter(
         "error_y": {**error_bars(ys, colour), "thickness": 0.8},
     }
     layout = {
-        "xaxis": {"title": {"text": id}, "range": list(x_range)},
-        "yaxis": {"title": {"text": "|change|, percentage points"}, "range": list(y_range)},
+        "xaxis": {"title": {"text": id}, "range": x_range},
+        "yaxis": {"title": {"text": "|change|, percentage points"}, "range": y_range},
         "showlegend": False,
         "height": 420,
     }
@@ -153,12 +160,8 @@ def unmatched_forecasts(records: Sequence[Record], name: str) -> Iterator[Figure
     for id in SCORES:
         for label, mine in _forecasts(records, id, name).items():
             ordered = sorted(mine, key=lambda record: -(record.value or 0.0))
-            chance = [
-                (r.axes["domain"], value) for r in ordered if (value := null_value(r)) is not None
-            ]
             lines = [Line(id, tuple(point_of(r.axes["domain"], r) for r in ordered))]
-            if chance:
-                marks = tuple(Point(at, value, row={"value": value}) for at, value in chance)
+            if marks := chance_points({r.axes["domain"]: r for r in ordered}):
                 lines.append(Line("as many random dimensions", marks, faint=True))
             yield dots(
                 titled(f"{id} of each domain", name, label),
@@ -220,12 +223,6 @@ def _forecasts(records: Sequence[Record], id: str, analysis: str) -> dict[str, l
         r for r in named(records, id) if "domain" in r.axes and r.axes.get("analysis") == analysis
     ]
     return dict(list(variants(mine, _PLACES).items())[:_MOST])
-
-
-def by_name_on(records: Sequence[Record], axis: str) -> dict[str, list[Record]]:
-    """The records that have an axis, by its value as text."""
-    having = [record for record in records if axis in record.axes]
-    return grouped(having, lambda record: str(record.axes[axis]))
 
 
 def domain_key(record: Record) -> str:

@@ -8,15 +8,14 @@ from harness.contract import Figure, Grid, Panel, Prose, Record, Results
 from harness.results import format_estimate, named
 from harness_sections.forecast.figures import (
     SCORES,
-    Transfer,
     accuracies,
-    by_name_on,
     scatters,
     transfers,
     unmatched_forecasts,
 )
 from harness_sections.forecast.tables import advice, correlations, dimensions
 from harness_sections.plain import PlainSection
+from harness_sections.variants import by_name_on
 
 _MOST = 40
 """Blocks that are shown."""
@@ -39,11 +38,9 @@ class Forecast(PlainSection):
         figures: list[Figure] = []
         for one in compared:
             figures += scatters(records, one)
-        seen: list[Transfer] = []
-        for one in compared:
-            if not any(_same_arms(one, other) for other in seen):
+        for number, one in enumerate(compared):
+            if one.arms not in [other.arms for other in compared[:number]]:
                 figures += accuracies(records, one)
-                seen.append(one)
         held = {one.forecasts for one in compared if one.changes}
         for name in by_name_on(named(records, *SCORES), "analysis"):
             if name not in held:
@@ -52,11 +49,6 @@ class Forecast(PlainSection):
         how = Prose("\n".join([_HOW, *_headline(records)]))
         blocks: list[Figure | Grid | Prose] = [how, *figures, *tables]
         return Panel("Forecast of transfer", blocks[:_MOST], order=8) if blocks[1:] else None
-
-
-def _same_arms(one: Transfer, other: Transfer) -> bool:
-    """Whether both compare the same accuracies."""
-    return all(one.arms.get(k) == other.arms.get(k) for k in ("before", "after", "evaluator"))
 
 
 def _headline(records: Sequence[Record]) -> list[str]:

@@ -8,22 +8,25 @@ from harness.contract import JSON, Grid, Record
 from harness.results import (
     format_estimate,
     format_number,
+    grouped,
     named,
     null_value,
+    record_name,
 )
-from harness_sections.charts.points import cell_text, reason_sentences
-from harness_sections.forecast.figures import SCORES, by_name_on
-from harness_sections.variants import titled, variants
+from harness_sections.charts.points import cell_text, number_text, reason_sentences
+from harness_sections.forecast.figures import SCORES
+from harness_sections.variants import by_name_on, titled, variants
 
 _CORRELATION = "sts.correlation."
-_NUMBERS = ("pearson", "spearman", "r2", "permutation_p", "leave_one_out_min", "leave_one_out_max")
+_NUMBERS = ("pearson", "spearman", "r2", "permutation_p")
+_WITHOUT_ONE = ("leave_one_out_min", "leave_one_out_max")
 _BASELINE = "sts.baseline."
 _ALL = "all"
 
 
 def correlations(records: Sequence[Record]) -> Iterator[Grid]:
     """For each comparison a table over all domains, and one over those chosen on the outcome."""
-    mine = named(records, *(f"{_CORRELATION}{name}" for name in _NUMBERS))
+    mine = named(records, *(f"{_CORRELATION}{name}" for name in (*_NUMBERS, *_WITHOUT_ONE)))
     for name, compared in by_name_on(mine, "analysis").items():
         by_choice = by_name_on(compared, "domains")
         for domains, found in sorted(by_choice.items(), key=lambda item: item[0] != _ALL):
@@ -52,16 +55,9 @@ _PROBE = (
 
 def _of_each(records: Sequence[Record]) -> list[dict[str, Record]]:
     """The numbers of each forecast, those by STS first."""
-    found: dict[tuple[str, ...], dict[str, Record]] = {}
-    for record in records:
-        key = tuple(f"{name}={value}" for name, value in sorted(record.axes.items()))
-        number_ = record.id.partition("@")[0].removeprefix(_CORRELATION)
-        found.setdefault(key, {})[number_] = record
-
-    def order(of: dict[str, Record]) -> bool:
-        return next(iter(of.values())).axes.get("forecast") not in SCORES
-
-    return sorted(found.values(), key=order)
+    by_axes = grouped(records, lambda record: str(sorted(record.axes.items())))
+    ordered = sorted(by_axes.values(), key=lambda of: of[0].axes.get("forecast") not in SCORES)
+    return [{record_name(r).removeprefix(_CORRELATION): r for r in of} for of in ordered]
 
 
 def _row(of: dict[str, Record]) -> list[JSON]:
@@ -71,11 +67,9 @@ def _row(of: dict[str, Record]) -> list[JSON]:
     name = str(record.axes.get("forecast", ""))
     if name.startswith(_BASELINE):
         name = f"baseline: {name.removeprefix(_BASELINE).replace('_', ' ')}"
-    low, high = of.get("leave_one_out_min"), of.get("leave_one_out_max")
-    without = ""
-    if low is not None and high is not None and low.value is not None and high.value is not None:
-        without = f"{format_number(low.value)} to {format_number(high.value)}"
-    numbers = [cell_text(of.get(name)) for name in ("pearson", "spearman", "r2", "permutation_p")]
+    ends = [of[name].value for name in _WITHOUT_ONE if name in of]
+    without = " to ".join(map(format_number, ends)) if len(ends) == 2 and None not in ends else ""
+    numbers = [cell_text(of.get(name)) for name in _NUMBERS]
     return [", ".join([name, *more]), record.n, *numbers, without]
 
 
@@ -87,15 +81,14 @@ def dimensions(records: Sequence[Record]) -> Iterator[Grid]:
     for record in mine:
         axes = record.axes
         again = f" after {axes['against']}" if "against" in axes else ""
-        chance = null_value(record)
         rows.append(
             [
                 str(axes.get("analysis", "")),
                 str(axes.get("shift", "")),
                 str(axes.get("space", "")),
-                f"{ids[record.id.partition('@')[0]]}{again}",
+                f"{ids[record_name(record)]}{again}",
                 format_estimate(record),
-                "" if chance is None else format_number(chance),
+                number_text(null_value(record)),
             ]
         )
     if rows:

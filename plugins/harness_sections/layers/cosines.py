@@ -66,6 +66,7 @@ def _figure(boxes: dict[_Key, dict[JSON, dict[str, Record]]]) -> Figure:
     styles = distinct_styles(pair_title(*key) for key in boxes)
     data: list[dict[str, Any]] = []
     rows: list[dict[str, JSON]] = []
+    medians: list[str] = []
     for key, mine in boxes.items():
         name = pair_title(*key)
         style = styles[name]
@@ -84,14 +85,11 @@ def _figure(boxes: dict[_Key, dict[JSON, dict[str, Record]]]) -> Figure:
             row |= {f"{int(percent)}%": format_estimate(found[percent]) for percent in _QUANTILES}
             row["n"] = f"{found['50'].n:,} {found['50'].n_of}"
             rows.append(row)
-    sites = sites_by_depth([site for mine in boxes.values() for site in mine])
-    medians = "; ".join(
-        f"{pair_title(*key)} "
-        + ", ".join(
+        middles = [
             f"{site} {format_number(found['50'].value or 0)}" for site, found in mine.items()
-        )
-        for key, mine in boxes.items()
-    )
+        ]
+        medians.append(f"{name} {', '.join(middles)}")
+    sites = sites_by_depth([site for mine in boxes.values() for site in mine])
     layout = {
         "boxmode": "group",
         "showlegend": len(boxes) > 1,
@@ -101,7 +99,7 @@ def _figure(boxes: dict[_Key, dict[JSON, dict[str, Record]]]) -> Figure:
     words = (
         "Cosine of the two models' activations at a token: boxes from 25% to 75% of the tokens "
         f"with the median, whiskers from 5% to 95%. Were both models the same, all are 1. "
-        f"Medians: {medians}."
+        f"Medians: {'; '.join(medians)}."
     )
     return Figure("Cosine of activations, over tokens", words, data, layout, rows)
 

@@ -10,9 +10,10 @@ from harness.results import (
     named,
     record_name,
     records_by_pair,
+    sorted_by_depth,
     token_condition,
 )
-from harness_sections.charts.depth import depth_figure, pair_title, sorted_by_depth, spans_sites
+from harness_sections.charts.depth import depth_figure, pair_title, spans_sites
 from harness_sections.layers.cosines import cosine_boxes
 from harness_sections.layers.lines import ELSEWHERE, number_lines
 from harness_sections.plain import PlainSection
@@ -78,10 +79,10 @@ def _meaning(records: Sequence[Record]) -> str:
             return "Numbers of a pair by depth."
         parts.append({r.axes["site"]: r for r in sorted_by_depth(mine)})
     cosines, overlaps = parts
-    both = [site for site in cosines if site in overlaps]
     words = [
         f"{site}: cosine {format_number(cosines[site].value or 0)}, "
         f"overlap {format_number(overlaps[site].value or 0)}"
-        for site in both
+        for site in cosines
+        if site in overlaps
     ]
     return f"Dense cosine beside sparse overlap. {'; '.join(words)}."

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Sequence
 from harness.contract import JSON, Grid, Panel, Record, Results
 from harness.results import (
     SiteTable,
-    format_estimate,
     format_number,
-    grouped,
     null_value,
     site_tables,
+    undefined_labels,
 )
+from harness_sections.charts.points import cell_text
 from harness_sections.plain import PlainSection
 
 _MOST = 60
@@ -38,19 +38,11 @@ def pairs_by_site(records: Sequence[Record]) -> tuple[list[SiteTable], list[Reco
 def _grid(table: SiteTable) -> Grid:
     rows: list[list[JSON]] = []
     for label, row in table.rows.items():
-        cells = [format_estimate(row[column]) if column in row else "" for column in table.columns]
+        cells = [cell_text(row.get(column)) for column in table.columns]
         rows.append([label, *cells, _nulls(row.values()), _counts(row.values())])
-    undefined = [
-        (record.undefined, label)
-        for label, row in table.rows.items()
-        for record in row.values()
-        if record.undefined
-    ]
     notes = ["95% intervals over documents in brackets."]
-    for why, found in grouped(undefined, lambda pair: pair[0]).items():
-        notes.append(
-            f"Undefined for {', '.join(dict.fromkeys(label for _, label in found))}: {why}."
-        )
+    for why, labels in undefined_labels(table.rows.items()).items():
+        notes.append(f"Undefined for {', '.join(labels)}: {why}.")
     columns = ["number", *table.columns, "if nothing differed", "n"]
     return Grid(table.title, columns, rows, " ".join(notes), folded=len(rows) > _MOST)
 

@@ -9,11 +9,13 @@ from typing import Any
 from harness.contract import JSON, Figure, Grid, Panel, Record, Results
 from harness.results import (
     PLACE_AXES,
+    by_axis,
     format_estimate,
     grouped,
     named,
     record_name,
     records_by_pair,
+    sorted_by_depth,
     token_condition,
 )
 from harness_sections.charts.depth import (
@@ -21,11 +23,11 @@ from harness_sections.charts.depth import (
     depth_figure,
     once_per_site,
     pair_title,
-    sorted_by_depth,
     spans_sites,
 )
 from harness_sections.layers.lines import ELSEWHERE, number_lines
 from harness_sections.plain import PlainSection
+from harness_sections.variants import by_name_on
 
 _FVU = "fvu.pooled"
 _SETTINGS: Mapping[str, str] = {
@@ -73,14 +75,17 @@ def _fvu(records: Sequence[Record]) -> Iterator[Figure | Grid]:
         if {"site", "view"} <= r.axes.keys() and not ELSEWHERE & r.axes.keys()
     ]
     found = False
-    for name, mine in _analyses(records).items():
-        settings = _settings(mine[0])
+    degradations = [r for r in records if r.id.startswith("fvu.degradation")]
+    for name, mine in by_name_on(degradations, "analysis").items():
+        # What the analysis compared is in its options, which its records carry.
+        settings = {short: mine[0].options.get(key) for key, short in _SETTINGS.items()}
         drawn = [
             DepthLine(
                 f"{one.get('view')} on {one.get('data')} ({short})",
                 once_per_site([r for r in measured if _is_in(r, one)]),
             )
             for short, one in settings.items()
+            if isinstance(one, Mapping)
         ]
         if spans_sites(drawn):
             found = True
@@ -107,21 +112,6 @@ _FVU_MEANS = (
 )
 
 
-def _analyses(records: Sequence[Record]) -> dict[str, list[Record]]:
-    """The records of each analysis that compared FVUs."""
-    mine = [r for r in records if r.id.startswith("fvu.degradation") and "analysis" in r.axes]
-    return grouped(mine, lambda record: str(record.axes["analysis"]))
-
-
-def _settings(record: Record) -> dict[str, Mapping[str, Any]]:
-    """What the analysis compared, from its options, which its records carry."""
-    return {
-        short: setting
-        for name, short in _SETTINGS.items()
-        if isinstance(setting := record.options.get(name), Mapping)
-    }
-
-
 def _is_in(record: Record, setting: Mapping[str, Any]) -> bool:
     """Whether the record was measured in a setting of the analysis."""
     extra = setting.get("axes")
@@ -134,10 +124,10 @@ def _costs(name: str, records: Sequence[Record]) -> Grid:
     """What each step costs at each site: in points of FVU, and of what was explained."""
     mine = [r for r in records if "domain" not in r.axes and "site" in r.axes]
     by_place = grouped(sorted_by_depth(mine), lambda r: (r.axes["site"], r.axes.get("sae")))
-    steps = [step for step in _STEPS if any(_step(record) == step for record in mine)]
+    steps = [step for step in _STEPS if step in by_axis(mine, "step")]
     rows: list[list[JSON]] = []
     for (site, sae), found in by_place.items():
-        by_step = grouped(found, _step)
+        by_step = by_axis(found, "step")
         costs = [_cost(by_step.get(step, ())) for step in steps]
         rows.append([str(site), "" if sae is None else str(sae), *costs])
     note = (
@@ -146,10 +136,6 @@ def _costs(name: str, records: Sequence[Record]) -> Grid:
     )
     columns = ["site", "SAE", *(_STEPS[step] for step in steps)]
     return Grid(f"What FVU loses ({name})", columns, rows, note)
-
-
-def _step(record: Record) -> str:
-    return str(record.axes.get("step"))
 
 
 def _cost(records: Sequence[Record]) -> str:
@@ -203,6 +189,6 @@ def _counted(records: Sequence[Record], like: Record, where: str) -> str:
 
 def _in_words(record: Record) -> str:
     """The condition on tokens: `cosine under 0.9`."""
-    below, above = (record.options.get(f"cosine_{side}") for side in ("below", "above"))
-    parts = [f"cosine under {below}"] if below is not None else []
-    return " and ".join([*parts, *([f"cosine from {above}"] if above is not None else [])])
+    words = {"cosine_below": "cosine under", "cosine_above": "cosine from"}
+    found = {word: record.options.get(name) for name, word in words.items()}
+    return " and ".join(f"{word} {limit}" for word, limit in found.items() if limit is not None)
