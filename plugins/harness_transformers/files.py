@@ -150,11 +150,18 @@ def count_parameters(files: Iterable[Path], what: str) -> int:
 
 def tensor_names(files: Iterable[Path]) -> set[str]:
     """The names of the tensors in safetensors files that `count_parameters` has found whole."""
-    names: set[str] = set()
+    return set(tensor_shapes(files))
+
+
+def tensor_shapes(files: Iterable[Path]) -> dict[str, tuple[int, ...]]:
+    """The shapes of the tensors in safetensors files that `count_parameters` has found whole."""
+    shapes: dict[str, tuple[int, ...]] = {}
     for file in files:
         with file.open("rb") as stream:
-            names |= json.loads(stream.read(int.from_bytes(stream.read(8), "little"))).keys()
-    return names - {"__metadata__"}
+            header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
+        header.pop("__metadata__", None)
+        shapes |= {name: tuple(entry["shape"]) for name, entry in header.items()}
+    return shapes
 
 
 def companions(folder: Path) -> list[Path]:
