@@ -12,7 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from harness.errors import ModelError, listed
-from harness_transformers.files import count_parameters, first_line, read_json, tensor_shapes
+from harness_transformers.files import (
+    ADAPTER,
+    count_parameters,
+    first_line,
+    read_json,
+    tensor_shapes,
+)
 
 WEIGHTS = "adapter_model.safetensors"
 _SAME = 1e-3
@@ -41,7 +47,7 @@ def merged(hf: Any, folder: Path, where: str) -> Any:
 
     Weights that several modules share become several, so that each gets its own change.
     """
-    settings = read_json(folder / "adapter_config.json", where)
+    settings = read_json(folder / ADAPTER, where)
     if not (folder / WEIGHTS).is_file():
         raise ModelError(
             f"{where}: {folder} has no {WEIGHTS}. Adapters are read from safetensors only;"

@@ -14,6 +14,7 @@ from harness.errors import ModelError
 
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
+ADAPTER = "adapter_config.json"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 _PARTS = ("*.json", "*.safetensors", "*.jinja", "*.model", "*.txt")
 _hashes: dict[tuple[str, int, int], str] = {}
@@ -83,15 +84,37 @@ def read_json(path: Path, what: str) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ModelError(
-            f"{what}: {path.name} is missing in {path.parent}. A model folder holds config.json,"
-            " safetensors weights and a tokenizer."
-        ) from None
+        holds = (
+            f"An adapter's folder holds {ADAPTER} and adapter_model.safetensors."
+            if path.name == ADAPTER
+            else "A model folder holds config.json, safetensors weights and a tokenizer."
+        )
+        raise ModelError(f"{what}: {path.name} is missing in {path.parent}. {holds}") from None
     except (OSError, ValueError) as error:
         raise ModelError(f"{what}: {path} cannot be read as JSON ({error}).") from None
     if not isinstance(value, dict):
         raise ModelError(f"{what}: {path} holds no JSON object.")
     return value
+
+
+def read_config(folder: Path, what: str) -> dict[str, Any]:
+    """The config.json of a model's folder; ModelError where it is the folder of an adapter."""
+    if not (folder / "config.json").is_file():
+        refuse_adapter(folder, what)
+    return read_json(folder / "config.json", what)
+
+
+def refuse_adapter(folder: Path, what: str) -> None:
+    """Points from `path` to `adapter` where the folder holds an adapter, and no model."""
+    if not (folder / ADAPTER).is_file():
+        return
+    base = read_json(folder / ADAPTER, what).get("base_model_name_or_path")
+    raise ModelError(
+        f"{what}: {folder} holds an adapter ({ADAPTER}), not a model. Allowed: a folder with the"
+        " weights of a whole model. Give the model that the adapter was trained on"
+        + (f" ({base})" if base else "")
+        + f' as path, and this as adapter = "{folder}".'
+    )
 
 
 def weight_files(folder: Path, what: str) -> list[Path]:
@@ -111,6 +134,7 @@ def require_weights(folder: Path, what: str) -> list[Path]:
     """The safetensors files, each there and whole; ModelError says which is not."""
     files = weight_files(folder, what)
     if not files:
+        refuse_adapter(folder, what)
         others = [p.name for form in ("*.bin", "*.pt*") for p in sorted(folder.glob(form))]
         found = f" It holds {', '.join(others)}, which can run code when read." if others else ""
         raise ModelError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -272,3 +273,64 @@ def test_adapters_that_do_not_fit(folder: Path, adapter: Path, tmp_path: Path) -
     refused("has no adapter_model.safetensors")
     (adapter / "adapter_config.json").unlink()
     refused("adapter_config.json is missing")
+
+
+# ── What lies beside the weights ─────────────────────────────────────────────────────────────────
+
+
+@torch.no_grad()
+def test_an_adapter_beside_merged_weights_is_left_out(
+    folder: Path, adapter: Path, tmp_path: Path, examples: list[Example]
+) -> None:
+    """CASES row 2: the right logits are those of the folder's weights, read into a bare model."""
+    own = AutoModelForCausalLM.from_pretrained(folder)
+    merged = PeftModel.from_pretrained(own, adapter).merge_and_unload()
+    merged.save_pretrained(folder)
+    for file in adapter.glob("adapter_*"):
+        shutil.copy(file, folder)
+    bare = AutoModelForCausalLM.from_config(CONFIGS["llama"]).eval()
+    bare.load_state_dict(load_file(folder / "model.safetensors"), strict=False)
+    model = load(folder)
+    tokens = model.render(examples[:1], Prompt())
+    expected = bare(torch.tensor([tokens[0].ids])).logits
+    torch.testing.assert_close(logits(model, tokens), expected, rtol=0, atol=1e-6)
+    assert not any("lora" in name for name, _ in model.hf.named_modules())
+    (note,) = model.notes
+    assert re.search(
+        r"also holds an adapter .*\. It is left out: an adapter counts only where", note
+    )
+    (folder / "adapter_config.json").unlink()
+    assert load(folder).notes == ()
+
+
+def test_weights_of_an_adapter_that_was_never_merged_are_named(folder: Path) -> None:
+    """Issue 13, 5: such a checkpoint loads as its base, and says so."""
+    name = "model.layers.0.self_attn.q_proj"
+    _weights(
+        lambda w: w.update(
+            {
+                f"{name}.lora_A.weight": torch.ones(4, WIDTH),
+                f"{name}.lora_B.weight": torch.ones(32, 4),
+            }
+        )
+    )(folder)
+    (note,) = load(folder).notes
+    assert re.search(r"2 weights of an adapter that was never merged \(.*q_proj\.lora_A", note)
+    assert "this is the model without its fine-tuning" in note
+    _weights(lambda w: w.update({"other.weight": torch.ones(3)}))(folder)
+    assert "hold 1 weights that" in load(folder).notes[1]
+
+
+@pytest.mark.parametrize("config", [True, False])
+def test_an_adapter_as_path(folder: Path, adapter: Path, config: bool) -> None:
+    """Issue 13, 5: the message points to `adapter`, before the run, too."""
+    if config:
+        shutil.copy(folder / "config.json", adapter)
+    says = r"holds an adapter .*, not a model\. .*as path, and this as adapter = "
+    with pytest.raises(ModelError, match=says) as error:
+        load(adapter)
+    assert str(folder) in str(error.value)
+    with pytest.raises(ModelError, match=says):
+        TransformersOptions(path=str(adapter)).describe()
+    with pytest.raises(ModelError, match=r"adapter_config\.json is missing .* An adapter's folder"):
+        load(folder, adapter=str(folder))
