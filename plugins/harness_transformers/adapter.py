@@ -92,16 +92,22 @@ def _wrapped(hf: Any, folder: Path, settings: Mapping[str, Any], where: str) -> 
                 f"{where}: a {settings.get('peft_type')} adapter cannot be merged into weights."
                 " Allowed: LoRA and its kin."
             )
-        result = set_peft_model_state_dict(wrapped, load_peft_weights(str(folder), device="cpu"))
+        weights = load_peft_weights(str(folder), device="cpu")
+        result = set_peft_model_state_dict(wrapped, dict(weights))
     except _FAILURES as error:
         raise ModelError(
             f"{where}: it does not fit the model ({_misfit(error)}). It asks for the"
             f" modules {settings.get('target_modules')} of"
             f" {settings.get('base_model_name_or_path')}. Use the model that it was trained on."
         ) from None
-    own = [key for key in result.missing_keys if f".{wrapped.active_adapter}." in key]
-    if own or result.unexpected_keys:
-        wrong = [*own, *result.unexpected_keys]
+    wrong = [key for key in result.missing_keys if f".{wrapped.active_adapter}." in key]
+    # After a resize of the vocabulary peft saves a trained embedding twice, once by this name.
+    wrong += [
+        key
+        for key in result.unexpected_keys
+        if ".modules_to_save." not in key or key.replace(".modules_to_save.", ".") not in weights
+    ]
+    if wrong:
         raise ModelError(
             f"{where}: {len(wrong)} of its weights do not fit the model's modules"
             f" ({listed(wrong, 2)}). Use the model that it was trained on."
@@ -124,22 +130,25 @@ def _resize(hf: Any, folder: Path, where: str) -> None:
     hold random numbers.
     """
     shapes = tensor_shapes([folder / WEIGHTS])
-    rows = hf.get_input_embeddings().weight.shape[0]
-    whole: dict[str, int] = {}
-    ends = (hf.get_input_embeddings(), hf.get_output_embeddings())
+    both = hf.get_input_embeddings(), hf.get_output_embeddings()
+    ends = [end for end in both if end is not None]
+    rows = ends[0].weight.shape[0]
     names = [name for name, module in hf.named_modules() if any(module is end for end in ends)]
+    brought: dict[str, int] = {}
+    shared = False
     for name in names:
         for form in ("weight", "base_layer.weight"):
-            shape = shapes.get(f"base_model.model.{name}.{form}")
-            if shape and shape[0] != rows:
-                whole[name] = shape[0]
-    if not whole:
+            shape = shapes.get(f"base_model.model.{name}.{form}", (rows,))
+            if shape[0] != rows:
+                brought[name] = shape[0]
+                shared |= form == "base_layer.weight" and ends[0].weight is ends[-1].weight
+    if not brought:
         return
-    if len(set(whole.values())) == 1 and len(whole) == len(names):
-        hf.resize_token_embeddings(next(iter(whole.values())), mean_resizing=False)
+    lack = [] if shared else [name for name in names if name not in brought]
+    if len(set(brought.values())) == 1 and not lack:
+        hf.resize_token_embeddings(next(iter(brought.values())), mean_resizing=False)
         return
-    have = " and ".join(f"{name} with {count} rows" for name, count in whole.items())
-    lack = [name for name in names if name not in whole]
+    have = " and ".join(f"{name} with {count} rows" for name, count in brought.items())
     raise ModelError(
         f"{where}: it was trained after the vocabulary had been resized: it holds {have}, the model"
         f" has {rows}" + (f", and it does not hold {listed(lack)}" if lack else "") + "."

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable
 from copy import deepcopy
 from functools import cache
@@ -12,10 +14,11 @@ import peft
 import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import AutoModelForCausalLM, LlamaConfig
 
-from harness.contract import Prompt, Site, Tokens
+from harness.contract import Prompt, Sampling, Site, Tokens
 from harness_transformers import adapter as module
 from harness_transformers.model import TransformersModel
 
@@ -232,3 +235,97 @@ def test_sites_after_replication(bases: dict[bool, Path], tmp_path: Path) -> Non
     model = load(bases[True], adapter=str(folder))
     assert model.facts.layers == LAYERS + 2
     assert model.render([], Prompt()) == []
+
+
+# ── Another vocabulary ───────────────────────────────────────────────────────────────────────────
+
+ROWS = 328
+
+
+def resized(base: Path, folder: Path, config: Any) -> tuple[Path, dict[str, Tensor]]:
+    """An adapter of the model after its vocabulary was resized; what peft's own model gives."""
+    torch.manual_seed(5)
+    hf = plain(base)
+    hf.resize_token_embeddings(ROWS)
+    wrapped = get_peft_model(hf, deepcopy(config))
+    with torch.no_grad():
+        for parameter in wrapped.parameters():
+            if parameter.requires_grad:
+                parameter.add_(torch.randn_like(parameter) * 0.05)
+    wrapped.save_pretrained(folder, save_embedding_layers=True)
+    return folder, watched(wrapped.eval().get_base_model())
+
+
+@pytest.mark.parametrize(
+    ("kind", "tied"),
+    [
+        ("lora, q_proj+down_proj", True),
+        ("lora, q_proj+down_proj", False),
+        ("lora, q_proj+embed_tokens", True),  # the one weight that both ends share
+        ("lora, embed_tokens+lm_head", True),
+        ("lora, embed_tokens+lm_head", False),
+        ("saved embed_tokens+lm_head", True),
+        ("saved embed_tokens+lm_head", False),
+    ],
+)
+def test_an_adapter_trained_after_the_vocabulary_was_resized(
+    kind: str, tied: bool, bases: dict[bool, Path], tmp_path: Path
+) -> None:
+    """CASES row 26: it brings its embeddings along, so it runs, as it did in peft."""
+    folder, expected = resized(bases[tied], tmp_path / "adapter", KINDS[kind])
+    model = load(bases[tied], adapter=str(folder))
+    got = ours(model, list(expected))
+    assert got["logits"].shape[-1] == ROWS
+    for name, value in expected.items():
+        torch.testing.assert_close(got[name], value, rtol=1e-4, atol=1e-4, msg=name)
+
+
+def test_a_resized_vocabulary_that_the_adapter_does_not_bring(
+    bases: dict[bool, Path], tmp_path: Path
+) -> None:
+    """CASES row 26: tensor, sizes and remedy."""
+    kind = KINDS["lora, q_proj+embed_tokens"]
+    folder, _ = resized(bases[False], tmp_path / "adapter", kind)
+    says = (
+        r"it holds model\.embed_tokens with 328 rows, the model has 320, and it does not hold"
+        r" lm_head\. Allowed: .*save_pretrained\) and give that folder as path\."
+    )
+    with pytest.raises(module.ModelError, match=says):
+        load(bases[False], adapter=str(folder))
+    weights = {k: v for k, v in load_file(folder / module.WEIGHTS).items() if "lora" in k}
+    save_file(weights, folder / module.WEIGHTS)
+    says = (
+        r"it does not fit the model \(its tensor \S*embed_tokens\S* is \[4, 328\], in the model"
+        r" \[4, 320\]\)\. .*trained on\."
+    )
+    with pytest.raises(module.ModelError, match=says):
+        load(bases[False], adapter=str(folder))
+
+
+@pytest.mark.parametrize("added", [True, False], ids=["added", "in the vocabulary"])
+def test_a_padding_token_of_which_the_model_knows_nothing(
+    added: bool, bases: dict[bool, Path], tmp_path: Path
+) -> None:
+    """CASES row 26: its number equals the rows. Padding is ours: the right values need none."""
+    base = Path(shutil.copytree(bases[False], tmp_path / "model"))
+    tokenizer = json.loads((base / "tokenizer.json").read_text())
+    rows = plain(bases[False]).get_input_embeddings().weight.shape[0]
+    pad = {"id": rows, "content": "<pad>", "single_word": False, "lstrip": False, "rstrip": False,
+           "normalized": False, "special": True}  # fmt: skip
+    tokenizer["added_tokens"].append(pad)
+    tokenizer["model"]["vocab"] |= {f"x{i}": i for i in range(300, rows)}
+    if not added:
+        tokenizer["model"]["vocab"]["<pad>"] = rows
+    (base / "tokenizer.json").write_text(json.dumps(tokenizer))
+    settings = json.loads((base / "tokenizer_config.json").read_text())
+    (base / "tokenizer_config.json").write_text(json.dumps({**settings, "pad_token": "<pad>"}))
+    model = load(base)
+    assert model.tokenizer.pad_token_id == rows
+    assert model.masked_ids == {1, 2}
+    batch = [Tokens("a", tuple(IDS), "", (0, 8)), Tokens("b", tuple(IDS[:3]), "", (0, 3))]
+    found = model.activations(batch, [], logits=True).logits
+    assert found is not None
+    with torch.no_grad():
+        alone = plain(bases[False])(input_ids=torch.tensor([IDS[:3]])).logits
+    torch.testing.assert_close(found[1, :3], alone[0], rtol=1e-5, atol=1e-5)
+    assert model.generate(batch, Sampling(max_new_tokens=4))
