@@ -221,7 +221,9 @@ def _check_rows(hf: Any, tokenizer: Any, where: str) -> None:
 def _check_numbers(hf: Any, where: str) -> None:
     """Refuses weights that are NaN or infinite: one sum for each, which either of them spoils."""
     for name, weight in hf.named_parameters():
-        if weight.is_floating_point() and not weight.sum(dtype=torch.float32).isfinite():
+        if not weight.is_floating_point() or weight.sum(dtype=torch.float32).isfinite():
+            continue
+        if not weight.isfinite().all():  # else they are large, and their sum overflows
             raise ModelError(
                 f"{where}: the weight {name} holds NaN or infinite numbers, as stored or after the"
                 f" cast to {str(weight.dtype).removeprefix('torch.')}. Allowed: finite weights."

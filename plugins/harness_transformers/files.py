@@ -17,7 +17,7 @@ SINGLE = "model.safetensors"
 ADAPTER = "adapter_config.json"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 _PARTS = ("*.json", "*.safetensors", "*.jinja", "*.model", "*.txt")
-_hashes: dict[tuple[str, int, int], str] = {}
+_hashes: dict[tuple[str, int, int, int], str] = {}
 
 
 def local_folder(location: str, revision: str | None, what: str) -> Path | None:
@@ -89,12 +89,18 @@ def read_json(path: Path, what: str) -> dict[str, Any]:
             if path.name == ADAPTER
             else "A model folder holds config.json, safetensors weights and a tokenizer."
         )
-        raise ModelError(f"{what}: {path.name} is missing in {path.parent}. {holds}") from None
+        raise ModelError(f"{what}: {_missing(path)}. {holds}") from None
     except (OSError, ValueError) as error:
         raise ModelError(f"{what}: {path} cannot be read as JSON ({error}).") from None
     if not isinstance(value, dict):
         raise ModelError(f"{what}: {path} holds no JSON object.")
     return value
+
+
+def _missing(path: Path) -> str:
+    if path.is_symlink():
+        return f"{path.name} in {path.parent} is a link to {path.readlink()}, where no file is"
+    return f"{path.name} is missing in {path.parent}"
 
 
 def read_config(folder: Path, what: str) -> dict[str, Any]:
@@ -135,6 +141,9 @@ def require_weights(folder: Path, what: str) -> list[Path]:
     files = weight_files(folder, what)
     if not files:
         refuse_adapter(folder, what)
+        if (folder / SINGLE).is_symlink() or (folder / INDEX).is_symlink():
+            link = folder / (SINGLE if (folder / SINGLE).is_symlink() else INDEX)
+            raise ModelError(f"{what}: {_missing(link)}. Put the file there, or mend the link.")
         others = [p.name for form in ("*.bin", "*.pt*") for p in sorted(folder.glob(form))]
         found = f" It holds {', '.join(others)}, which can run code when read." if others else ""
         raise ModelError(
@@ -162,9 +171,7 @@ def count_parameters(files: Iterable[Path], what: str) -> int:
                 raise ValueError(f"it should have {8 + length + end} bytes and has {size}")
             total += sum(math.prod(entry["shape"]) for entry in header.values())
         except FileNotFoundError:
-            raise ModelError(
-                f"{what}: {file.name} is missing in {file.parent}, though {INDEX} names it."
-            ) from None
+            raise ModelError(f"{what}: {_missing(file)}, though {INDEX} names it.") from None
         except (OSError, ValueError, TypeError, KeyError, IndexError) as error:
             raise ModelError(
                 f"{what}: {file} is no whole safetensors file ({error}). Download it again."
@@ -209,11 +216,13 @@ def digest(groups: Iterable[tuple[str, Iterable[Path]]], *also: str) -> str:
 
 def _hash(file: Path) -> str:
     real = file.resolve()
-    # The hub's cache names a large file by its sha256.
-    if re.fullmatch(r"[0-9a-f]{64}", real.name) and real.parent.name == "blobs":
+    # The hub's cache names a large file by its sha256. Other folders may be called blobs, too.
+    cached = real.parent.name == "blobs" and real.parent.parent.name.startswith("models--")
+    if cached and re.fullmatch(r"[0-9a-f]{64}", real.name):
         return real.name
     stat = real.stat()
-    key = (str(real), stat.st_size, stat.st_mtime_ns)
+    # st_ctime cannot be set back, as st_mtime can: copies often keep that.
+    key = (str(real), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
     if key not in _hashes:
         with real.open("rb") as stream:
             _hashes[key] = hashlib.file_digest(stream, "sha256").hexdigest()

@@ -178,6 +178,7 @@ class TransformersModel:
                         pad=self._pad,
                         limit=limit,
                         session=self._session,
+                        name=self._name,
                     )
 
             if room < 1:
