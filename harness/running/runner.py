@@ -75,7 +75,7 @@ def run(
             provenance(session, registry, command),
             unique(ledger.records),
             tuple(ledger.problems),
-            tuple([*_sae_notes(session), *ledger.warnings]),
+            tuple([*_model_notes(session), *_sae_notes(session), *ledger.warnings]),
             tables=ledger.tables,
         )
         write_results(folder, results)
@@ -141,6 +141,12 @@ def _analyse(context: RunContext) -> None:
         context.ledger.add_records(outcome, {"analysis": name})
         context.ledger.add_tables(name, outcome, {})
         context.ledger.add_notes(f"analyses.{name}", outcome)
+
+
+def _model_notes(session: Session) -> list[str]:
+    """What models left out of their files; a backend need not say anything."""
+    notes = {name: getattr(model, "notes", ()) for name, model in session.models.items()}
+    return [f"models.{name}: {note}" for name, theirs in notes.items() for note in theirs]
 
 
 def _sae_notes(session: Session) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,11 +22,12 @@ from harness.errors import MachineError, ModelError, listed
 from harness_transformers.adapter import merged
 from harness_transformers.batches import out_of_memory
 from harness_transformers.files import (
+    ADAPTER,
     companions,
     digest,
     fetch_folder,
     first_line,
-    read_json,
+    read_config,
     require_weights,
 )
 from harness_transformers.model import TransformersModel
@@ -33,6 +35,10 @@ from harness_transformers.options import TransformersOptions
 
 _FAILURES = (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError, RuntimeError)
 """What transformers raises on files that it cannot use."""
+
+
+_OF_ADAPTERS = re.compile(r"(^|[._])(lora|ia3|hada|lokr|oft|boft|vera|hra)_|\bbase_layer\b")
+"""Names of weights that peft puts beside a model's own."""
 
 
 class TransformersBackend:
@@ -49,7 +55,7 @@ class TransformersBackend:
             options.path, options.revision, "model", subfolder=options.subfolder, code=code
         )
         folder = options.inside(root)
-        read_json(folder / "config.json", where)
+        read_config(folder, where)
         weights = require_weights(folder, where)
         voice = options.tokenizer_folder(root)
         if options.tokenizer is not None:
@@ -61,16 +67,22 @@ class TransformersBackend:
             files["adapter"] = [*companions(adapter), *sorted(adapter.glob("*.safetensors"))]
         with _quiet():
             tokenizer = self._tokenizer(voice)
-            hf = self._weights(folder, tokenizer)
+            hf, unused = self._weights(folder)
             if adapter is not None:
                 hf = merged(hf, adapter, f"adapter {options.adapter}")
+            _check_rows(hf, tokenizer, where)
             hf = self._placed(hf)
         _check_numbers(hf, where)
         hf.eval().requires_grad_(False)
         fingerprint = digest(files.items(), str(hf.dtype), str(options.attn_implementation))
         with _quiet():
             return TransformersModel(
-                hf, tokenizer, options.describe(), fingerprint=fingerprint, name=where
+                hf,
+                tokenizer,
+                options.describe(),
+                fingerprint=fingerprint,
+                name=where,
+                notes=_notes(folder, unused),
             )
 
     def _tokenizer(self, folder: Path) -> Any:
@@ -86,7 +98,8 @@ class TransformersBackend:
                 ' own class reads; name another with tokenizer = "…".'
             ) from None
 
-    def _weights(self, folder: Path, tokenizer: Any) -> Any:
+    def _weights(self, folder: Path) -> tuple[Any, list[str]]:
+        """The model, and the names of weights in its files that it has no place for."""
         options, where = self.options, self.options.where
         settings: dict[str, Any] = {
             "dtype": _dtype(options),
@@ -94,6 +107,9 @@ class TransformersBackend:
             "trust_remote_code": options.trust_remote_code,
             "local_files_only": True,
             "output_loading_info": True,
+            # transformers applies an adapter that it finds beside the weights. It looks for one in
+            # this folder of the model's folder, which is none.
+            "adapter_kwargs": {"subfolder": "\N{EMPTY SET}"},
         }
         if options.attn_implementation:
             settings["attn_implementation"] = options.attn_implementation
@@ -120,13 +136,7 @@ class TransformersBackend:
                 f" config.json says ({listed(wrong, 3)}). The files belong to another model, or are"
                 " not all there."
             )
-        rows = hf.get_input_embeddings().weight.shape[0]
-        if tokenizer.vocab_size > rows:
-            raise ModelError(
-                f"{where}: its tokenizer has {tokenizer.vocab_size} tokens, its embedding {rows}"
-                " rows. Give this model's own tokenizer."
-            )
-        return hf
+        return hf, sorted(map(str, info["unexpected_keys"]))
 
     def _placed(self, hf: Any) -> Any:
         options = self.options
@@ -170,11 +180,50 @@ def _too_large(where: str) -> MachineError:
     )
 
 
+def _notes(folder: Path, unused: list[str]) -> tuple[str, ...]:
+    """What was left out, though it lies in the model's folder."""
+    notes = []
+    if (folder / ADAPTER).is_file():
+        notes.append(
+            f"{folder} also holds an adapter ({ADAPTER}). It is left out: an adapter counts only"
+            " where the task says adapter = …."
+        )
+    trained = [name for name in unused if _OF_ADAPTERS.search(name)]
+    if trained:
+        notes.append(
+            f"its files hold {len(trained)} weights of an adapter that was never merged"
+            f" ({listed(trained, 2)}). They are left out, so this is the model without its"
+            " fine-tuning. Merge the adapter (merge_and_unload) and save the model."
+        )
+    others = [name for name in unused if name not in trained]
+    if others:
+        notes.append(
+            f"its files hold {len(others)} weights that {folder / 'config.json'} has no place for"
+            f" ({listed(others, 2)}). They are left out."
+        )
+    return tuple(notes)
+
+
+def _check_rows(hf: Any, tokenizer: Any, where: str) -> None:
+    """Refuses a tokenizer whose tokens the embedding does not have; padding is never read."""
+    rows = hf.get_input_embeddings().weight.shape[0]
+    if tokenizer.vocab_size <= rows:
+        return
+    beyond = {token for token in tokenizer.get_vocab().values() if token >= rows}
+    if beyond - {tokenizer.pad_token_id}:
+        raise ModelError(
+            f"{where}: its tokenizer has {tokenizer.vocab_size} tokens, its embedding {rows}"
+            " rows. Give this model's own tokenizer."
+        )
+
+
 @torch.no_grad()
 def _check_numbers(hf: Any, where: str) -> None:
     """Refuses weights that are NaN or infinite: one sum for each, which either of them spoils."""
     for name, weight in hf.named_parameters():
-        if weight.is_floating_point() and not weight.sum(dtype=torch.float32).isfinite():
+        if not weight.is_floating_point() or weight.sum(dtype=torch.float32).isfinite():
+            continue
+        if not weight.isfinite().all():  # else they are large, and their sum overflows
             raise ModelError(
                 f"{where}: the weight {name} holds NaN or infinite numbers, as stored or after the"
                 f" cast to {str(weight.dtype).removeprefix('torch.')}. Allowed: finite weights."

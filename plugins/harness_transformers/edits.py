@@ -94,6 +94,13 @@ class Session:
         """How many arms there are."""
         return len(self._arms)
 
+    def told_broken(self, arm: int) -> bool:
+        """Whether the arm's receipt can say that its edits led to numbers that are not finite."""
+        if not self._arms[arm].edits:
+            return False
+        self._ledger.non_finite(arm)
+        return True
+
     def receipts(self) -> list[Receipt]:
         """What the edits did, once everything ran."""
         return self._ledger.receipts()

@@ -14,9 +14,10 @@ from harness.errors import ModelError
 
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
+ADAPTER = "adapter_config.json"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 _PARTS = ("*.json", "*.safetensors", "*.jinja", "*.model", "*.txt")
-_hashes: dict[tuple[str, int, int], str] = {}
+_hashes: dict[tuple[str, int, int, int], str] = {}
 
 
 def local_folder(location: str, revision: str | None, what: str) -> Path | None:
@@ -83,15 +84,43 @@ def read_json(path: Path, what: str) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ModelError(
-            f"{what}: {path.name} is missing in {path.parent}. A model folder holds config.json,"
-            " safetensors weights and a tokenizer."
-        ) from None
+        holds = (
+            f"An adapter's folder holds {ADAPTER} and adapter_model.safetensors."
+            if path.name == ADAPTER
+            else "A model folder holds config.json, safetensors weights and a tokenizer."
+        )
+        raise ModelError(f"{what}: {_missing(path)}. {holds}") from None
     except (OSError, ValueError) as error:
         raise ModelError(f"{what}: {path} cannot be read as JSON ({error}).") from None
     if not isinstance(value, dict):
         raise ModelError(f"{what}: {path} holds no JSON object.")
     return value
+
+
+def _missing(path: Path) -> str:
+    if path.is_symlink():
+        return f"{path.name} in {path.parent} is a link to {path.readlink()}, where no file is"
+    return f"{path.name} is missing in {path.parent}"
+
+
+def read_config(folder: Path, what: str) -> dict[str, Any]:
+    """The config.json of a model's folder; ModelError where it is the folder of an adapter."""
+    if not (folder / "config.json").is_file():
+        refuse_adapter(folder, what)
+    return read_json(folder / "config.json", what)
+
+
+def refuse_adapter(folder: Path, what: str) -> None:
+    """Points from `path` to `adapter` where the folder holds an adapter, and no model."""
+    if not (folder / ADAPTER).is_file():
+        return
+    base = read_json(folder / ADAPTER, what).get("base_model_name_or_path")
+    raise ModelError(
+        f"{what}: {folder} holds an adapter ({ADAPTER}), not a model. Allowed: a folder with the"
+        " weights of a whole model. Give the model that the adapter was trained on"
+        + (f" ({base})" if base else "")
+        + f' as path, and this as adapter = "{folder}".'
+    )
 
 
 def weight_files(folder: Path, what: str) -> list[Path]:
@@ -111,6 +140,10 @@ def require_weights(folder: Path, what: str) -> list[Path]:
     """The safetensors files, each there and whole; ModelError says which is not."""
     files = weight_files(folder, what)
     if not files:
+        refuse_adapter(folder, what)
+        if (folder / SINGLE).is_symlink() or (folder / INDEX).is_symlink():
+            link = folder / (SINGLE if (folder / SINGLE).is_symlink() else INDEX)
+            raise ModelError(f"{what}: {_missing(link)}. Put the file there, or mend the link.")
         others = [p.name for form in ("*.bin", "*.pt*") for p in sorted(folder.glob(form))]
         found = f" It holds {', '.join(others)}, which can run code when read." if others else ""
         raise ModelError(
@@ -138,9 +171,7 @@ def count_parameters(files: Iterable[Path], what: str) -> int:
                 raise ValueError(f"it should have {8 + length + end} bytes and has {size}")
             total += sum(math.prod(entry["shape"]) for entry in header.values())
         except FileNotFoundError:
-            raise ModelError(
-                f"{what}: {file.name} is missing in {file.parent}, though {INDEX} names it."
-            ) from None
+            raise ModelError(f"{what}: {_missing(file)}, though {INDEX} names it.") from None
         except (OSError, ValueError, TypeError, KeyError, IndexError) as error:
             raise ModelError(
                 f"{what}: {file} is no whole safetensors file ({error}). Download it again."
@@ -150,11 +181,18 @@ def count_parameters(files: Iterable[Path], what: str) -> int:
 
 def tensor_names(files: Iterable[Path]) -> set[str]:
     """The names of the tensors in safetensors files that `count_parameters` has found whole."""
-    names: set[str] = set()
+    return set(tensor_shapes(files))
+
+
+def tensor_shapes(files: Iterable[Path]) -> dict[str, tuple[int, ...]]:
+    """The shapes of the tensors in safetensors files that `count_parameters` has found whole."""
+    shapes: dict[str, tuple[int, ...]] = {}
     for file in files:
         with file.open("rb") as stream:
-            names |= json.loads(stream.read(int.from_bytes(stream.read(8), "little"))).keys()
-    return names - {"__metadata__"}
+            header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
+        header.pop("__metadata__", None)
+        shapes |= {name: tuple(entry["shape"]) for name, entry in header.items()}
+    return shapes
 
 
 def companions(folder: Path) -> list[Path]:
@@ -178,11 +216,13 @@ def digest(groups: Iterable[tuple[str, Iterable[Path]]], *also: str) -> str:
 
 def _hash(file: Path) -> str:
     real = file.resolve()
-    # The hub's cache names a large file by its sha256.
-    if re.fullmatch(r"[0-9a-f]{64}", real.name) and real.parent.name == "blobs":
+    # The hub's cache names a large file by its sha256. Other folders may be called blobs, too.
+    cached = real.parent.name == "blobs" and real.parent.parent.name.startswith("models--")
+    if cached and re.fullmatch(r"[0-9a-f]{64}", real.name):
         return real.name
     stat = real.stat()
-    key = (str(real), stat.st_size, stat.st_mtime_ns)
+    # st_ctime cannot be set back, as st_mtime can: copies often keep that.
+    key = (str(real), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
     if key not in _hashes:
         with real.open("rb") as stream:
             _hashes[key] = hashlib.file_digest(stream, "sha256").hexdigest()

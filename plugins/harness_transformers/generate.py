@@ -19,6 +19,7 @@ from transformers.generation import (
 )
 
 from harness.contract import Completion, Sampling, Tokens
+from harness.errors import ModelError
 from harness_transformers.batches import padded
 from harness_transformers.cache import ARGUMENT, growing_cache
 from harness_transformers.edits import Session
@@ -66,6 +67,33 @@ class _Draw(LogitsProcessor):  # type: ignore[misc]
         return torch.full_like(scores, -torch.inf).scatter(1, drawn, 0.0)
 
 
+class _Finite(LogitsProcessor):  # type: ignore[misc]
+    """Notes the rows whose logits were not finite while they were written.
+
+    The largest of such logits still is a token, so nothing else would show it.
+    """
+
+    def __init__(self, rows: int, stops: Tensor) -> None:
+        self._stops = stops
+        self._live = torch.ones(rows, dtype=torch.bool, device=stops.device)
+        self._broken = ~self._live
+        self._begun = False
+
+    def __call__(
+        self, input_ids: Int[Tensor, "row pos"], scores: Float[Tensor, "row vocab"]
+    ) -> Float[Tensor, "row vocab"]:
+        if self._begun:
+            self._live &= ~torch.isin(input_ids[:, -1], self._stops)
+        self._begun = True
+        # NaN and infinity both are their row's largest number.
+        self._broken |= self._live & ~scores.amax(-1).isfinite()
+        return scores
+
+    def broken(self) -> list[int]:
+        """Those rows."""
+        return [row for row, one in enumerate(self._broken.tolist()) if one]
+
+
 def _uniform(sampling: Sampling, tokens: Tokens) -> Tensor:
     """The random numbers of one prompt, the same on every device."""
     words = f"{sampling.seed} {tokens.example} {tokens.ids}".encode()
@@ -84,6 +112,7 @@ def complete(
     pad: int,
     limit: int,
     session: Session | None,
+    name: str,
 ) -> list[Completion]:
     """Completions of one batch, of at most `limit` tokens each."""
     device = hf.get_input_embeddings().weight.device
@@ -91,12 +120,14 @@ def complete(
     config = GenerationConfig(
         max_new_tokens=limit, do_sample=False, pad_token_id=pad, use_cache=True
     )
-    draw = LogitsProcessorList()
+    ends = torch.tensor(stops, dtype=torch.long, device=device)
+    finite = _Finite(len(tokens), ends)
+    draw = LogitsProcessorList([finite])
     if sampling.temperature > 0:
         draw.append(_Draw(sampling, tokens, device))
     watch = StoppingCriteriaList()
     if session is not None:
-        watch.append(_Live(torch.tensor(stops, device=device), session))
+        watch.append(_Live(ends, session))
     out = hf.generate(
         ids,
         attention_mask=mask,
@@ -105,10 +136,16 @@ def complete(
         stopping_criteria=watch,
         **{ARGUMENT: growing_cache(hf.config)},
     )
+    for row in finite.broken():
+        if session is None or not session.told_broken(tokens[row].arm):
+            raise ModelError(
+                f"{name}: example {tokens[row].example}: its logits are not finite, so the"
+                " completion would be made of nothing. Allowed: finite numbers. Try dtype ="
+                ' "float32"; where that is not enough, the weights are too large or broken.'
+            )
     done = []
-    ends = set(stops)
     for row in out[:, ids.shape[1] :].tolist():
-        at = next((i for i, token in enumerate(row) if token in ends), None)
+        at = next((i for i, token in enumerate(row) if token in stops), None)
         text = tokenizer.decode(row[:at], skip_special_tokens=True).strip()
         # The token that ends a completion was written by the model, too.
         done.append(Completion(text, len(row) if at is None else at + 1, at is not None))

@@ -43,11 +43,20 @@ class TransformersModel:
     """
 
     def __init__(
-        self, hf: Any, tokenizer: Any, facts: ModelFacts, *, fingerprint: str, name: str
+        self,
+        hf: Any,
+        tokenizer: Any,
+        facts: ModelFacts,
+        *,
+        fingerprint: str,
+        name: str,
+        notes: Sequence[str] = (),
     ) -> None:
         self.hf = hf
         self.tokenizer = tokenizer
         self.fingerprint = fingerprint
+        self.notes = tuple(notes)
+        """What of its files was left out; shown as warnings of the run."""
         self._name = name
         embedding = hf.get_input_embeddings().weight
         self._rows = embedding.shape[0]
@@ -169,6 +178,7 @@ class TransformersModel:
                         pad=self._pad,
                         limit=limit,
                         session=self._session,
+                        name=self._name,
                     )
 
             if room < 1:
@@ -228,6 +238,8 @@ def _special_ids(tokenizer: Any, rows: int, name: str) -> dict[str, int]:
         token = getattr(tokenizer, f"{kind}_token_id", None)
         if token is None:
             continue
+        if token >= rows and kind == "pad":
+            continue  # padding is never read, so any token will do
         if token >= rows:
             raise ModelError(
                 f"{name}: the tokenizer's {kind} token is number {token}, but the embedding has"

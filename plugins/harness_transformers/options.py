@@ -23,7 +23,9 @@ from harness_transformers.config import facts_of, sizes
 from harness_transformers.files import (
     count_parameters,
     local_folder,
+    read_config,
     read_json,
+    refuse_adapter,
     tensor_names,
     weight_files,
 )
@@ -87,8 +89,10 @@ class TransformersOptions(BackendOptions):
         hub = not Path(self.path).expanduser().is_dir()
         if hub and not (folder / "config.json").is_file():
             return ModelFacts()  # the cache holds a part of it only
-        config = read_json(folder / "config.json", self.where)
+        config = read_config(folder, self.where)
         files = weight_files(folder, self.where)
+        if not files and not hub:
+            refuse_adapter(folder, self.where)
         whole = bool(files) and (not hub or all(file.is_file() for file in files))
         return facts_of(
             config,

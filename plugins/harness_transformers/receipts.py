@@ -123,6 +123,10 @@ class Ledger:
         """Notes what a check measured."""
         self._note(rows, (values.detach(),), mask)
 
+    def non_finite(self, arm: int) -> None:
+        """Notes that the model came to numbers that are not finite under an arm."""
+        self._open[arm].non_finite = True
+
     def _note(self, rows: Rows, values: tuple[Tensor, ...], mask: Tensor | None) -> None:
         real = rows.of(mask) if mask is not None else None
         shape = (*values[0].shape, int(real is None))

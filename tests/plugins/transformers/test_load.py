@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +16,7 @@ from peft import LoraConfig, PeftModel, PromptTuningConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, Gemma3Config, LlamaConfig
 
-from harness.contract import Example, Prompt, Site
+from harness.contract import Arm, Edit, Example, Prompt, Sampling, Site
 from harness.errors import ModelError
 from harness_transformers.backend import TransformersBackend
 from harness_transformers.options import TransformersOptions
@@ -272,3 +275,124 @@ def test_adapters_that_do_not_fit(folder: Path, adapter: Path, tmp_path: Path) -
     refused("has no adapter_model.safetensors")
     (adapter / "adapter_config.json").unlink()
     refused("adapter_config.json is missing")
+
+
+# ── What lies beside the weights ─────────────────────────────────────────────────────────────────
+
+
+@torch.no_grad()
+def test_an_adapter_beside_merged_weights_is_left_out(
+    folder: Path, adapter: Path, tmp_path: Path, examples: list[Example]
+) -> None:
+    """CASES row 2: the right logits are those of the folder's weights, read into a bare model."""
+    own = AutoModelForCausalLM.from_pretrained(folder)
+    merged = PeftModel.from_pretrained(own, adapter).merge_and_unload()
+    merged.save_pretrained(folder)
+    for file in adapter.glob("adapter_*"):
+        shutil.copy(file, folder)
+    bare = AutoModelForCausalLM.from_config(CONFIGS["llama"]).eval()
+    bare.load_state_dict(load_file(folder / "model.safetensors"), strict=False)
+    model = load(folder)
+    tokens = model.render(examples[:1], Prompt())
+    expected = bare(torch.tensor([tokens[0].ids])).logits
+    torch.testing.assert_close(logits(model, tokens), expected, rtol=0, atol=1e-6)
+    assert not any("lora" in name for name, _ in model.hf.named_modules())
+    (note,) = model.notes
+    assert re.search(
+        r"also holds an adapter .*\. It is left out: an adapter counts only where", note
+    )
+    (folder / "adapter_config.json").unlink()
+    assert load(folder).notes == ()
+
+
+def test_weights_of_an_adapter_that_was_never_merged_are_named(folder: Path) -> None:
+    """Issue 13, 5: such a checkpoint loads as its base, and says so."""
+    name = "model.layers.0.self_attn.q_proj"
+    _weights(
+        lambda w: w.update(
+            {
+                f"{name}.lora_A.weight": torch.ones(4, WIDTH),
+                f"{name}.lora_B.weight": torch.ones(32, 4),
+            }
+        )
+    )(folder)
+    (note,) = load(folder).notes
+    assert re.search(r"2 weights of an adapter that was never merged \(.*q_proj\.lora_A", note)
+    assert "this is the model without its fine-tuning" in note
+    _weights(lambda w: w.update({"other.weight": torch.ones(3)}))(folder)
+    assert "hold 1 weights that" in load(folder).notes[1]
+
+
+@pytest.mark.parametrize("config", [True, False])
+def test_an_adapter_as_path(folder: Path, adapter: Path, config: bool) -> None:
+    """Issue 13, 5: the message points to `adapter`, before the run, too."""
+    if config:
+        shutil.copy(folder / "config.json", adapter)
+    says = r"holds an adapter .*, not a model\. .*as path, and this as adapter = "
+    with pytest.raises(ModelError, match=says) as error:
+        load(adapter)
+    assert str(folder) in str(error.value)
+    with pytest.raises(ModelError, match=says):
+        TransformersOptions(path=str(adapter)).describe()
+    with pytest.raises(ModelError, match=r"adapter_config\.json is missing .* An adapter's folder"):
+        load(folder, adapter=str(folder))
+
+
+# ── Links, and numbers that overflow ─────────────────────────────────────────────────────────────
+
+
+def test_linked_files_are_the_files(folder: Path, tmp_path: Path) -> None:
+    """Issue 13, 6: what counts is what a link leads to, also where a name looks like a hash."""
+    linked = tmp_path / "linked"
+    linked.mkdir()
+    for file in folder.iterdir():
+        (linked / file.name).symlink_to(file)
+    first = load(folder).fingerprint
+    assert load(linked).fingerprint == first
+    blob = tmp_path / "blobs" / ("a" * 64)
+    blob.parent.mkdir()
+    shutil.copy(folder / "model.safetensors", blob)
+    (linked / "model.safetensors").unlink()
+    (linked / "model.safetensors").symlink_to(blob)
+    assert load(linked).fingerprint == first
+    before = (folder / "model.safetensors").stat()
+    _weights(lambda w: w["model.norm.weight"].add_(1))(folder)
+    os.utime(folder / "model.safetensors", ns=(before.st_atime_ns, before.st_mtime_ns))
+    shutil.copy2(folder / "model.safetensors", blob)
+    changed = load(linked).fingerprint
+    assert changed != first
+    assert load(folder).fingerprint == changed
+
+
+@pytest.mark.parametrize("target", ["/no/such/place", "model.safetensors"])
+def test_a_link_that_leads_nowhere(folder: Path, target: str) -> None:
+    """Issue 13, 6."""
+    (folder / "model.safetensors").unlink()
+    (folder / "model.safetensors").symlink_to(target)
+    says = rf"model\.safetensors in {folder} is a link to {target}, where no file is\. Put the file"
+    with pytest.raises(ModelError, match=says):
+        load(folder)
+
+
+def test_numbers_that_overflow(folder: Path, examples: list[Example]) -> None:
+    """Issue 13, 6: finite weights, whose largest logit is NaN, which is still a token."""
+    _weights(lambda w: w["lm_head.weight"].sign_().mul_(3e38))(folder)
+    model = load(folder)  # the weights are finite, though their sum is not
+    tokens = model.render(examples, Prompt())
+    with torch.no_grad():
+        expected = model.hf(input_ids=torch.tensor([tokens[0].ids])).logits
+    assert not expected.isfinite().all()
+    with pytest.raises(ModelError, match=r"example e0: its logits are not finite.*dtype = "):
+        model.generate(tokens, Sampling(max_new_tokens=4))
+
+
+def test_an_edit_after_which_numbers_overflow(folder: Path, examples: list[Example]) -> None:
+    """Issue 13, 6: the receipt of the arm says so, and only of that arm."""
+    model = load(folder)
+    tokens = model.render(examples[:1], Prompt())
+    site = Site("resid_post", 1)
+    large = Edit(site, lambda x, p: x * 0 + 3e38, {"v": torch.ones(WIDTH)})
+    with model.edited([Arm("plain"), Arm("large", (large,))]) as receipts:
+        model.generate([tokens[0], replace(tokens[0], arm=1)], Sampling(max_new_tokens=4))
+    assert "non-finite" not in receipts[0].broken
+    assert "non-finite" in receipts[1].broken
