@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import torch
 from jaxtyping import Float, Int
@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import embedding_bag
 
 from harness.contract import SaeFacts
-from harness.contract.latents import Latents, offsets_of
+from harness.contract.latents import Latents, joined, offsets_of
 from harness.errors import ModelError
 from harness_saes.core.config import BATCHTOPK, Config
 from harness_saes.core.normalisation import normalised, restore
@@ -103,21 +103,8 @@ class LinearSae:
         if self._config.subtracts_b_dec:
             # Before the product, not folded into its bias: a large mean would cancel there.
             read = read - self._b_dec
-        counts: list[Tensor] = []
-        indices: list[Tensor] = []
-        values: list[Tensor] = []
-        for a in self._pre_activations(read):
-            token, index, value = self._active(a)
-            counts.append(torch.bincount(token, minlength=len(a)))
-            indices.append(index)
-            values.append(value)
-        return Latents(
-            offsets_of(torch.cat(counts)),
-            torch.cat(indices),
-            torch.cat(values),
-            self._config.d_sae,
-            context,
-        )
+        parts = [self._active(a) for a in self._pre_activations(read)]
+        return replace(joined(parts), context=context)
 
     @torch.no_grad()
     def reconstruct(self, latents: Latents) -> Float[Tensor, "tokens d_out"]:
@@ -152,8 +139,8 @@ class LinearSae:
             torch.addmm(self._bias, rows, self._w_enc, out=a)
             yield a
 
-    def _active(self, a: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Token, latent and value of everything active in some rows of pre-activations."""
+    def _active(self, a: Float[Tensor, "rows d_sae"]) -> Latents:
+        """Everything active in some rows of pre-activations."""
         position = self._pick(a)
         token = position // a.shape[1]
         index = position - token * a.shape[1]
@@ -163,25 +150,8 @@ class LinearSae:
             value = value * factor[index] + bias[index]
             kept = value > 0
             token, index, value = token[kept], index[kept], value[kept]
-        return token, index, value
-
-
-def linear_sae(
-    config: Config,
-    tensors: Mapping[str, Tensor],
-    dtype: str,
-    device: str,
-    where: str,
-    *,
-    notes: tuple[str, ...] = (),
-) -> LinearSae:
-    """Builds an SAE of the linear families from tensors under its names, in its shapes.
-
-    `dtype` is a name such as `float32`, of the numbers that are computed with; `where` begins
-    messages. Raises ModelError where a tensor has values that are not finite.
-    """
-    ready = finite_on(device, tensors, where)
-    return LinearSae(config, ready, getattr(torch, dtype), notes=notes)
+        counts = torch.bincount(token, minlength=len(a))
+        return Latents(offsets_of(counts), index, value, a.shape[1])
 
 
 def finite_on(device: str, tensors: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:

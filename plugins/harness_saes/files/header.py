@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,7 +82,14 @@ def _stored(file: Path, name: str, entry: Any) -> tuple[Stored, int]:
     return Stored(dtype, shape), end
 
 
-def _broken(file: Path, what: str) -> ModelError:
-    return ModelError(
-        f"{file}: {what}. Expected a whole safetensors file. Copy or download it again."
-    )
+def broken(kind: str, file: Path, what: str) -> ModelError:
+    """The error for a file that is not, or not all of, what its name says."""
+    return ModelError(f"{file}: {what}. Expected a whole {kind}. Copy or download it again.")
+
+
+_broken = partial(broken, "safetensors file")
+
+
+def first_line(error: Exception) -> str:
+    """The first line of what an error says."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

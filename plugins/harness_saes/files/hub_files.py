@@ -11,6 +11,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from harness.errors import ModelError, listed, suggestion
+from harness_saes.files.header import first_line
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _WILD = re.compile(r"[*?\[]")
@@ -75,7 +76,6 @@ def _download(repo: str, patterns: list[str], revision: str | None, where: str) 
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (
         GatedRepoError,
-        HfHubHTTPError,
         RepositoryNotFoundError,
         RevisionNotFoundError,
     )
@@ -95,13 +95,15 @@ def _download(repo: str, patterns: list[str], revision: str | None, where: str) 
             f"{where}: {repo} has no revision {revision!r}. Allowed: a branch, a tag or a commit "
             "of the repository. Remove revision to read its main branch."
         ) from error
-    except HfHubHTTPError as error:
-        status = getattr(error.response, "status_code", None)
-        if status in (401, 403):
-            raise _gated(repo, where) from error
-        raise _unreachable(repo, where, error) from error
     except (OSError, ValueError) as error:  # every other error of the hub is one of the two
-        raise _unreachable(repo, where, error) from error
+        response = getattr(error, "response", None)
+        if getattr(response, "status_code", None) in (401, 403):
+            raise _gated(repo, where) from error
+        raise ModelError(
+            f"{where}: {repo} is not in the local cache, and it could not be downloaded "
+            f"({first_line(error)}). Run `hf download {repo}` where there is a network, or give a "
+            "local folder."
+        ) from error
 
 
 def _listing(repo: str, revision: str | None, folder: Path) -> list[str]:
@@ -143,12 +145,4 @@ def _gated(repo: str, where: str) -> ModelError:
     return ModelError(
         f"{where}: {repo} is gated, and your login may not read it. Accept its licence at "
         f"https://huggingface.co/{repo}, then run `hf auth login`."
-    )
-
-
-def _unreachable(repo: str, where: str, error: Exception) -> ModelError:
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return ModelError(
-        f"{where}: {repo} is not in the local cache, and it could not be downloaded ({reason}). "
-        f"Run `hf download {repo}` where there is a network, or give a local folder."
     )

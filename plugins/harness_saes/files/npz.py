@@ -5,16 +5,18 @@ from __future__ import annotations
 import math
 import zipfile
 import zlib
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import ModelError
 from harness_saes.core.stored import Stored
-from harness_saes.files.header import BYTES
+from harness_saes.files.header import BYTES, broken
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+_broken = partial(broken, ".npz file")
 _NAMES = {"f8": "F64", "f4": "F32", "f2": "F16", "i8": "I64", "i4": "I32", "u1": "U8", "b1": "BOOL"}
 
 
@@ -76,7 +78,3 @@ def _stored(file: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Stor
     if kind in BYTES and info.file_size - start != math.prod(shape) * BYTES[kind]:
         raise _broken(file, f"{name} is {list(shape)} of {kind}, but has {info.file_size} bytes")
     return Stored(kind, tuple(shape))
-
-
-def _broken(file: Path, what: str) -> ModelError:
-    return ModelError(f"{file}: {what}. Expected a whole .npz file. Copy or download it again.")

@@ -76,6 +76,13 @@ class PlacedOptions(SaeOptions):
         download = self.path if self.found() is None else None
         return Needs(download, number_bytes=8 if self.dtype == "float64" else 4)
 
+    def several(self, what: str, names: Sequence[str], option: str) -> ModelError:
+        """The error for a place with several SAEs; an option chooses one of them."""
+        return ModelError(
+            f"{self.where}: holds {len(names)} {what}: {listed(names)}. "
+            f'Choose one: {option} = "{min(names)}".'
+        )
+
     def _local(self) -> Path | None:
         place = Path(self.path).expanduser()
         if not place.exists():
@@ -135,10 +142,7 @@ class FolderOptions(PlacedOptions):
                 f"{self.where}: {self.choice} {chosen!r} has no SAE. Allowed: {listed(others)}."
                 f"{suggestion(chosen, others)}"
             )
-        raise ModelError(
-            f"{self.where}: holds {len(others)} SAEs in folders: {listed(others)}. "
-            f'Choose one: {self.choice} = "{sorted(others)[0]}".'
-        )
+        raise self.several("SAEs in folders", others, self.choice)
 
     def fetched(self) -> Path:
         """The SAE's folder; a message about a repository without one says how to choose."""
@@ -217,10 +221,7 @@ class FileOptions(PlacedOptions):
                 f"({', '.join(self.suffixes)}), or its name in the option file."
             )
         if len(files) > 1:
-            raise ModelError(
-                f"{self.where}: holds {len(files)} SAEs: {listed(files)}. "
-                f'Choose one: file = "{files[0]}".'
-            )
+            raise self.several("SAEs", files, "file")
         return root / files[0]
 
     @classmethod

@@ -8,16 +8,18 @@ import warnings
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import ModelError
 from harness_saes.core.stored import Stored
-from harness_saes.files.header import BYTES
+from harness_saes.files.header import BYTES, broken, first_line
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+_broken = partial(broken, "file of torch.save")
 _LARGEST = 100_000_000
 """Bytes of the pickle, which holds names and shapes, no weights."""
 _STORAGES = {
@@ -71,7 +73,7 @@ def read_pt(path: Path) -> Contents:
     except OSError as error:
         raise ModelError(f"{path}: cannot be read ({error.strerror or error}).") from error
     except Exception as error:  # zipfile raises almost anything for a damaged file
-        raise _broken(path, f"it is cut off or damaged ({_line(error)})") from error
+        raise _broken(path, f"it is cut off or damaged ({first_line(error)})") from error
     records = pickles[0].removesuffix("data.pkl") + "data/"
     try:
         found = dict(_flat(_walked(pickled), "", set()))
@@ -81,7 +83,9 @@ def read_pt(path: Path) -> Contents:
             "tensors and plain values only. Load it where you trust it, and save its state_dict()."
         ) from error
     except Exception as error:  # pickletools likewise
-        raise _broken(path, f"its pickle describes no tensors by name ({_line(error)})") from error
+        raise _broken(
+            path, f"its pickle describes no tensors by name ({first_line(error)})"
+        ) from error
     for name, value in found.items():
         if isinstance(value, _Tensor):
             _check_record(path, name, value, sizes.get(records + value.storage.key))
@@ -111,7 +115,7 @@ def load_pt(path: Path, where: str) -> dict[str, Tensor | Any]:
     except Exception as error:  # torch and its zip reader raise almost anything for a bad file
         # Torch's text on a pickle that it refuses advises to run the code.
         refused = isinstance(error, pickle.UnpicklingError)
-        reason = "torch refuses its pickle too" if refused else _line(error)
+        reason = "torch refuses its pickle too" if refused else first_line(error)
         raise ModelError(
             f"{where}: {path.name} cannot be read ({reason}). Expected a file of torch.save with "
             "tensors and plain values. Copy or download it again."
@@ -282,11 +286,6 @@ def _check_record(path: Path, name: str, tensor: _Tensor, size: int | None) -> N
         raise _broken(path, f"{name} is {list(tensor.shape)}, but has {storage.numel} numbers")
 
 
-def _line(error: Exception) -> str:
-    """The first line of what an error says."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
-
-
 def _foreign(path: Path, start: bytes) -> ModelError:
     if start[:1] == b"\x80":
         return ModelError(
@@ -294,9 +293,3 @@ def _foreign(path: Path, start: bytes) -> ModelError:
             "1.6. It was not run. Load it with torch.load(…, weights_only=True) and save it anew."
         )
     return _broken(path, "it does not begin like one")
-
-
-def _broken(path: Path, what: str) -> ModelError:
-    return ModelError(
-        f"{path}: {what}. Expected a whole file of torch.save. Copy or download it again."
-    )

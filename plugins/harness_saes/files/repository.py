@@ -47,7 +47,11 @@ class RepositoryOptions(PlacedOptions):
     def within(self, root: Path) -> Path:
         """The weights file; a message names the SAEs that there are to choose from."""
         if root.is_file():
-            return self._file_given(root)
+            if self.id is not None:
+                raise ModelError(f"{self.where}: path is a file itself. Remove id.")
+            if not self._is_named(root):
+                raise ModelError(f"{self.where}: is no weights file. Expected {self._forms()}.")
+            return root
         if self.id is None and (own := self._file(root, "")) is not None:
             return own
         known = self.below(root)
@@ -57,10 +61,7 @@ class RepositoryOptions(PlacedOptions):
                 "folders that have one."
             )
         if self.id is None and len(known) > 1:
-            raise ModelError(
-                f"{self.where}: holds {len(known)} SAEs: {listed(known)}. Choose one: "
-                f'id = "{known[0]}".'
-            )
+            raise self.several("SAEs", known, "id")
         name = known[0] if self.id is None else self._name()
         file = self._file(root, name)
         if file is None:
@@ -153,14 +154,6 @@ class RepositoryOptions(PlacedOptions):
             if file.is_file():
                 return file
         return None
-
-    def _file_given(self, file: Path) -> Path:
-        """The file that `path` itself is, once its name and the option id fit."""
-        if self.id is not None:
-            raise ModelError(f"{self.where}: path is a file itself. Remove id.")
-        if not self._is_named(file):
-            raise ModelError(f"{self.where}: is no weights file. Expected {self._forms()}.")
-        return file
 
     def _name(self) -> str:
         """The SAE's id, also where somebody wrote the file's whole path."""

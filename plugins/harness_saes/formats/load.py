@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from harness.contract import Sae
-from harness_saes.core.linear import linear_sae
+from harness_saes.core.config import Config
+from harness_saes.core.linear import LinearSae, finite_on
 from harness_saes.core.stored import canonical
 from harness_saes.files.header import load_safetensors
 from harness_saes.files.npz import load_npz
 from harness_saes.files.places import PlacedOptions
 from harness_saes.files.pt_file import load_pt
 
+Ready = tuple[Config, dict[str, Tensor], tuple[str, ...]]
+"""Configuration and tensors of `LinearSae`, and notes."""
 
-class _Loaded:
+
+class Loaded:
     """A format whose tensors need nothing but other names, and some of them transposing."""
 
     def __init__(self, options: PlacedOptions) -> None:
@@ -24,8 +32,13 @@ class _Loaded:
         """The SAE on a device; ModelError says which file, tensor, key or name is wrong."""
         options = self._options
         found = options.inspect(options.fetched())
-        tensors = canonical(_tensors(found.weights, options.where), found.layout)
-        return linear_sae(found.config, tensors, options.dtype, device, str(found.weights))
+        config, tensors, notes = self.ready(found, _tensors(found.weights, options.where))
+        ready = finite_on(device, tensors, str(found.weights))
+        return LinearSae(config, ready, getattr(torch, options.dtype), notes=notes)
+
+    def ready(self, found: Any, stored: Mapping[str, Any]) -> Ready:
+        """From what the format's `inspect` found, and what its file of weights holds."""
+        return found.config, canonical(stored, found.layout), ()
 
 
 def _tensors(file: Path, where: str) -> dict[str, Any]:
@@ -35,7 +48,7 @@ def _tensors(file: Path, where: str) -> dict[str, Any]:
     return load_safetensors(file) if file.suffix == ".safetensors" else load_pt(file, where)
 
 
-class GemmaScope(_Loaded):
+class GemmaScope(Loaded):
     """The format `gemma_scope`: `z = a` where `a = x W_enc + b_enc > θ`, `x̂ = z W_dec + b_dec`.
 
     Raw activations, no b_dec before the encoder, one θ for each latent. Source: Lieberum et al.,
@@ -43,7 +56,7 @@ class GemmaScope(_Loaded):
     """
 
 
-class GemmaScope2(_Loaded):
+class GemmaScope2(Loaded):
     """The format `gemma_scope_2`: `z = a` where `a = x w_enc + b_enc > θ`,
     `x̂ = z w_dec + b_dec`, and `+ x A` of a transcoder with an affine skip connection A.
 
@@ -52,7 +65,7 @@ class GemmaScope2(_Loaded):
     """
 
 
-class QwenScope(_Loaded):
+class QwenScope(Loaded):
     """The format `qwen_scope`: `z = ReLU` of the k largest of `a = x W_encᵀ + b_enc`,
     `x̂ = z W_decᵀ + b_dec`.
 
@@ -61,7 +74,7 @@ class QwenScope(_Loaded):
     """
 
 
-class Sparsify(_Loaded):
+class Sparsify(Loaded):
     """The format `sparsify`: a folder per hookpoint, or a repository of them.
 
     `z = TopK(ReLU((x − b_dec) W_enc + b_enc))`, `x̂ = z W_dec + b_dec (+ x W_skip^T)`; a
@@ -70,7 +83,7 @@ class Sparsify(_Loaded):
     """
 
 
-class Openai(_Loaded):
+class Openai(Loaded):
     """The format `openai`: `a = (x′ − pre_bias) W_enc + latent_bias`, `x̂′ = z W_dec + pre_bias`.
 
     Versions 1 and 4: `z = ReLU(a)`, `x′ = x`. Version 5: `z = ReLU` of the k largest of a,
@@ -80,7 +93,7 @@ class Openai(_Loaded):
     """
 
 
-class Goodfire(_Loaded):
+class Goodfire(Loaded):
     """The format `goodfire`: `z = ReLU(x W_enc + b_enc)`, `x̂ = z W_dec + b_dec`.
 
     Nothing is subtracted from x. Source: Goodfire's notebook with its open-source SAEs; the same

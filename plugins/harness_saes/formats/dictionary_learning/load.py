@@ -8,17 +8,9 @@ from typing import Any
 
 import torch
 
-from harness.contract import Sae
 from harness.errors import ModelError
-from harness_saes.core.config import Config
-from harness_saes.core.linear import linear_sae
-from harness_saes.core.stored import canonical
-from harness_saes.files.pt_file import load_pt
-from harness_saes.formats.dictionary_learning.options import (
-    CONFIG,
-    Dictionary,
-    DictionaryLearningOptions,
-)
+from harness_saes.formats.dictionary_learning.options import CONFIG, Dictionary
+from harness_saes.formats.load import Loaded, Ready
 
 RESCALED = (
     "its decoder rows are not of length 1; as dictionary_learning does when it loads an "
@@ -27,7 +19,7 @@ RESCALED = (
 )
 
 
-class DictionaryLearning:
+class DictionaryLearning(Loaded):
     """The format `dictionary_learning`: all classes that its `load_dictionary` knows.
 
     Latents are those of `encode` with its defaults, on raw activations: k per token of an
@@ -36,19 +28,16 @@ class DictionaryLearning:
     0.1 (`utils.load_dictionary`).
     """
 
-    def __init__(self, options: DictionaryLearningOptions) -> None:
-        self._options = options
-
-    def load(self, device: str) -> Sae:
-        """The SAE on a device; ModelError says which file, tensor or key is missing or wrong."""
-        options = self._options
-        found = options.inspect(options.fetched())
-        stored = load_pt(found.weights, options.where)
+    def ready(self, found: Dictionary, stored: Mapping[str, Any]) -> Ready:
+        """As stored, with decoder rows made length 1 where the library does, and a note."""
         _check_counts(stored, found)
-        config, notes = _lengths(found, stored)
-        tensors = canonical(stored, found.layout)
-        where = str(found.weights)
-        return linear_sae(config, tensors, options.dtype, device, where, notes=notes)
+        config, tensors, _ = super().ready(found, stored)
+        if not found.kind.unit_rows:
+            return config, tensors, ()
+        lengths = tensors["W_dec"].float().norm(dim=1)
+        if torch.allclose(lengths, torch.ones_like(lengths)):
+            return config, tensors, ()
+        return replace(config, rescale_by_decoder_norm=True), tensors, (RESCALED,)
 
 
 def _check_counts(stored: Mapping[str, Any], found: Dictionary) -> None:
@@ -63,13 +52,3 @@ def _check_counts(stored: Mapping[str, Any], found: Dictionary) -> None:
             f"{found.weights}: group_sizes add up to {int(sizes.sum())}. Expected {d_sae}, the "
             f"dict_size in {CONFIG}."
         )
-
-
-def _lengths(found: Dictionary, stored: Mapping[str, Any]) -> tuple[Config, tuple[str, ...]]:
-    """The configuration, with decoder rows made length 1 where the library does, and a note."""
-    if not found.kind.unit_rows:
-        return found.config, ()
-    lengths = stored["decoder.weight"].float().norm(dim=0)
-    if torch.allclose(lengths, torch.ones_like(lengths)):
-        return found.config, ()
-    return replace(found.config, rescale_by_decoder_norm=True), (RESCALED,)

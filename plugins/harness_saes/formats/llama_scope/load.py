@@ -8,18 +8,16 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from harness.contract import Sae
 from harness.errors import ModelError
-from harness_saes.core.linear import linear_sae
-from harness_saes.files.header import load_safetensors
 from harness_saes.formats.llama_scope.config import LlamaScopeConfig
-from harness_saes.formats.llama_scope.options import NORM, THRESHOLD, LlamaScopeOptions
+from harness_saes.formats.llama_scope.options import NORM, THRESHOLD, LlamaScopeInspected
+from harness_saes.formats.load import Loaded, Ready
 
 UNIT = 1e-3
 """Decoder rows whose lengths are all this near to 1 are of length 1, stored in half precision."""
 
 
-class LlamaScope:
+class LlamaScope(Loaded):
     """The format `llama_scope`: `z = a` where a is above its threshold, `a = s x W + b`,
     `x̂ = (z D + b_D) / s`, with s = √d_model / mean‖x‖ from its files.
 
@@ -38,18 +36,11 @@ class LlamaScope:
     encode, standardize_parameters_of_dataset_norm, transform_to_unit_decoder_norm).
     """
 
-    def __init__(self, options: LlamaScopeOptions) -> None:
-        self._options = options
-
-    def load(self, device: str) -> Sae:
-        """The SAE on a device; ModelError says which file, tensor or key is missing or wrong."""
-        found = self._options.inspect(self._options.fetched())
-        where = str(found.weights)
+    def ready(self, found: LlamaScopeInspected, stored: Mapping[str, Tensor]) -> Ready:
+        """For raw activations, with a note where the lengths of decoder rows decide."""
         dtype = getattr(torch, self._options.dtype)
-        stored = load_safetensors(found.weights)
-        tensors, spread = unscaled(stored, found.stored, dtype, where)
-        notes = (_note(spread),) if spread is not None else ()
-        return linear_sae(found.config, tensors, self._options.dtype, device, where, notes=notes)
+        tensors, spread = unscaled(stored, found.stored, dtype, str(found.weights))
+        return found.config, tensors, (_note(spread),) if spread is not None else ()
 
 
 def unscaled(

@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, get_args
 
 from harness.contract.sites import site_from_hook_name
 from harness.errors import ModelError
 from harness_saes.core.checks import choice, count, flag, refuse_unknown, text, wrong
 from harness_saes.core.config import BATCHTOPK, TOPK, TRANSCODERS, Config, Normalize
-from harness_saes.files.configuration import read_json
 from harness_saes.formats.saelens.keys import DECIDING, FLAT, TRAINING
 from harness_saes.formats.saelens.rules import OWN
 
 ARCHITECTURES = ("standard", "jumprelu", "gated", *TOPK, *BATCHTOPK, *TRANSCODERS, *OWN)
 """All that the registry of sae_lens 6.54 has. Those of `OWN` it computes itself."""
-
-
-def read_config(file: Path) -> Config:
-    """The configuration in a cfg.json; ModelError names the file and the key."""
-    return parse_config(read_json(file), str(file))
 
 
 def parse_config(data: Mapping[str, Any], where: str) -> Config:

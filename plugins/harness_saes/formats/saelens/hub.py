@@ -20,7 +20,7 @@ from torch import Tensor
 from harness.errors import ModelError, unknown
 from harness_saes.core.config import Config
 from harness_saes.core.stored import Stored
-from harness_saes.files.header import read_header
+from harness_saes.files.header import first_line, read_header
 from harness_saes.formats.saelens.config import parse_config
 from harness_saes.formats.saelens.keys import DECIDING
 from harness_saes.formats.saelens.options import CONFIG, WEIGHTS, SaelensOptions
@@ -65,11 +65,10 @@ def read_release(options: SaelensOptions) -> tuple[Config, dict[str, Tensor]]:
         else:
             data, tensors = _converted(options, loader, repository, folder, overrides)
     except (OSError, ValueError) as error:  # every error of the hub is one of the two
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ModelError(
             f"{options.where}: not in the local cache, and {repository} could not be downloaded "
-            f"({reason}). Allowed: a release that is cached or reachable. Load it once where "
-            "there is a network, or give a folder as path."
+            f"({first_line(error)}). Allowed: a release that is cached or reachable. Load it once "
+            "where there is a network, or give a folder as path."
         ) from error
     # Of a listed release sae_lens knows which keys matter; elsewhere an unknown key is an error.
     if release in releases:

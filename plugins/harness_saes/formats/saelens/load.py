@@ -15,12 +15,11 @@ from harness_saes.core.checks import number, wrong
 from harness_saes.core.config import Config
 from harness_saes.core.linear import LinearSae, finite_on
 from harness_saes.files.configuration import read_json
-from harness_saes.files.header import load_safetensors, read_header
-from harness_saes.formats.saelens.config import read_config
-from harness_saes.formats.saelens.options import CONFIG, SCALER, WEIGHTS, SaelensOptions
+from harness_saes.files.header import load_safetensors
+from harness_saes.formats.saelens.options import SCALER, WEIGHTS, SaelensOptions, inspected
 from harness_saes.formats.saelens.original import ORIGINALS
 from harness_saes.formats.saelens.scale import UNFOLDED, Unfolded, folded
-from harness_saes.formats.saelens.tensors import SCALING, check_tensors
+from harness_saes.formats.saelens.tensors import SCALING
 
 log = logging.getLogger(__name__)
 
@@ -46,10 +45,7 @@ class Saelens:
 
 def read_folder(folder: Path) -> tuple[Config, dict[str, Tensor]]:
     """Configuration and weights of a folder as SAELens writes it."""
-    config = read_config(folder / CONFIG)
-    weights = folder / WEIGHTS
-    check_tensors(read_header(weights), config, str(weights))
-    tensors = load_safetensors(weights)
+    config, tensors = inspected(folder), load_safetensors(folder / WEIGHTS)
     if config.normalize != "expected_average_only_in":
         return config, tensors
     return folded(config, tensors, _scaling_factor(folder / SCALER))

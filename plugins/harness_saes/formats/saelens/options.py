@@ -9,8 +9,10 @@ from pydantic import model_validator
 
 from harness.contract import Location, Needs, SaeFacts, SaeOptions
 from harness.errors import ModelError, listed
+from harness_saes.core.config import Config
+from harness_saes.files.configuration import read_json
 from harness_saes.files.header import read_header
-from harness_saes.formats.saelens.config import read_config
+from harness_saes.formats.saelens.config import parse_config
 from harness_saes.formats.saelens.tensors import check_tensors
 
 CONFIG = "cfg.json"
@@ -75,9 +77,7 @@ class SaelensOptions(SaeOptions):
         if folder is None:
             # Releases are listed inside sae_lens, whose import takes seconds.
             return SaeFacts()
-        config = read_config(folder / CONFIG)
-        check_tensors(read_header(folder / WEIGHTS), config, str(folder / WEIGHTS))
-        return config.facts
+        return inspected(folder).facts
 
     def needs(self) -> Needs:
         """The release, as if it had to be downloaded: only sae_lens knows whether it is cached."""
@@ -89,6 +89,14 @@ class SaelensOptions(SaeOptions):
         """Whether `path` is a folder with both files."""
         folder = Path(path)
         return (folder / CONFIG).is_file() and (folder / WEIGHTS).is_file()
+
+
+def inspected(folder: Path) -> Config:
+    """What cfg.json says; ModelError where the header of the weights does not fit it."""
+    file, weights = folder / CONFIG, folder / WEIGHTS
+    config = parse_config(read_json(file), str(file))
+    check_tensors(read_header(weights), config, str(weights))
+    return config
 
 
 def _inside(folder: Path) -> str:

@@ -37,10 +37,32 @@ class _Original:
         self.notes = notes
         self._config = config
         self._sae = _original(config, tensors, dtype)
+        scaled = config.normalize == "constant_scalar_rescale"
+        factor = config.rules["activation_normalization_factor"] if scaled else None
+        self._factor = float(factor or 1)
+        """What the SAE's input is multiplied with, and its output divided by."""
 
     def _normalised(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """x as sae_lens' object is to read it, and what `restore` needs of each token."""
         return normalised(checked(x, self._config).to(self._sae.dtype), self._config)
+
+    @torch.no_grad()
+    def reconstruct(self, latents: Latents) -> Float[Tensor, "tokens d_in"]:
+        """x̂ of latents that this SAE encoded, or of others with the same context."""
+        out = summed(latents, self._sae.W_dec)
+        if "predicted" in latents.context:
+            out += latents.context["predicted"]
+        if self._config.apply_b_dec_to_input or not self._config.rules.get("tied_weights", True):
+            out += self._sae.b_dec
+        out /= self._factor
+        restore(out, latents.context)
+        return out
+
+    @torch.no_grad()
+    def rows(self, indices: Int[Tensor, " m"]) -> Float[Tensor, "m d_in"]:
+        """Decoder rows: what one unit of a latent adds to x̂, times the token's scale if any."""
+        rows: Tensor = self._sae.W_dec[indices]
+        return rows / self._factor
 
 
 class MatchingPursuitSae(_Original):
@@ -66,21 +88,6 @@ class MatchingPursuitSae(_Original):
         ]
         return replace(joined(parts), context=context)
 
-    @torch.no_grad()
-    def reconstruct(self, latents: Latents) -> Float[Tensor, "tokens d_in"]:
-        """x̂ of latents that this SAE encoded, or of others with the same context."""
-        out = summed(latents, self._sae.W_dec)
-        if self._config.apply_b_dec_to_input:
-            out += self._sae.b_dec
-        restore(out, latents.context)
-        return out
-
-    @torch.no_grad()
-    def rows(self, indices: Int[Tensor, " m"]) -> Float[Tensor, "m d_in"]:
-        """Decoder rows: what one unit of a latent adds to x̂, times the token's scale if any."""
-        rows: Tensor = self._sae.W_dec[indices]
-        return rows
-
 
 class TemporalSae(_Original):
     """Attention over a sequence predicts each token; latents are the novel codes of what is left.
@@ -93,13 +100,6 @@ class TemporalSae(_Original):
     Source: SAELens 6.54, `temporal_sae.py`; arXiv 2511.01836.
     """
 
-    @property
-    def _factor(self) -> float:
-        """What the SAE's input is multiplied with, and its output divided by."""
-        scaled = self._config.normalize == "constant_scalar_rescale"
-        factor = self._config.rules["activation_normalization_factor"] if scaled else None
-        return float(factor or 1)
-
     @torch.no_grad()
     def encode(self, x: Float[Tensor, "tokens d_in"]) -> Latents:
         """Novel codes of each token of one sequence; ModelError where x is not d_in wide."""
@@ -111,22 +111,6 @@ class TemporalSae(_Original):
         novel, predicted = self._sae.encode_with_predictions(read[None] * self._factor)
         predicted = predicted[0] @ self._sae.W_dec
         return Latents.from_dense(novel[0], **context, predicted=predicted)
-
-    @torch.no_grad()
-    def reconstruct(self, latents: Latents) -> Float[Tensor, "tokens d_in"]:
-        """x̂ of latents that this SAE encoded, or of others with the same context."""
-        out = summed(latents, self._sae.W_dec) + latents.context["predicted"]
-        if not self._config.rules["tied_weights"] or self._config.apply_b_dec_to_input:
-            out += self._sae.b_dec
-        out /= self._factor
-        restore(out, latents.context)
-        return out
-
-    @torch.no_grad()
-    def rows(self, indices: Int[Tensor, " m"]) -> Float[Tensor, "m d_in"]:
-        """Decoder rows: what one unit of a latent adds to x̂, times the token's scale if any."""
-        rows: Tensor = self._sae.W_dec[indices]
-        return rows / self._factor
 
 
 ORIGINALS: Mapping[str, type[MatchingPursuitSae] | type[TemporalSae]] = {
