@@ -87,6 +87,14 @@ class BackendOptions(Options):
         """
         return ModelFacts()
 
+    def names(self) -> tuple[str, ...]:
+        """What the model is called: a hub id, its folder, what its files say; best known first.
+
+        An SAE that says that it was trained on a model of another name gets a warning. Nothing
+        where there is no name to compare.
+        """
+        return ()
+
     def runs_remote_code(self) -> bool:
         """Whether loading runs code that came with the model; the command line must allow it."""
         return False

@@ -69,4 +69,5 @@ def sae_failures(task: Task, measured: Sequence[tuple[MetricJob, Record]]) -> It
             yield (
                 f"saes.{name}: FVU {here:.3g} at {site} on {preflight.data} is above fvu_max = "
                 f"{preflight.fvu_max:g}. Is it an SAE of this model, and of this kind of text?"
+                + (f" Besides, {other}" if (other := task.trained_elsewhere(name)) else "")
             )

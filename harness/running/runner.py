@@ -150,5 +150,9 @@ def _model_notes(session: Session) -> list[str]:
 
 
 def _sae_notes(session: Session) -> list[str]:
-    """How SAEs were loaded, where their files left that open."""
-    return [f"saes.{name}: {note}" for name, sae in session.saes.items() for note in sae.notes]
+    """How SAEs were loaded, where their files left that open; which were of another model."""
+    found = []
+    for name, sae in session.saes.items():
+        other = session.task.trained_elsewhere(name, sae.facts)
+        found += [f"saes.{name}: {note}" for note in (*([other] if other else []), *sae.notes)]
+    return found

@@ -73,9 +73,11 @@ class Session:
             _check_expected(f"saes.{name}", sae.facts, spec.expect)
             width = model.facts.width(self.task.sae_site(name))
             if None not in (width, sae.facts.d_in) and width != sae.facts.d_in:
+                other = self.task.trained_elsewhere(name, sae.facts)
                 raise ModelError(
                     f"saes.{name}: it reads {sae.facts.d_in} numbers per token, {spec.model} has "
                     f"{width}. Choose an SAE that was trained on this model."
+                    + (f" Besides, {other}" if other else "")
                 )
             self.saes[name] = self._calibrate(name, sae)
         return self.saes[name]

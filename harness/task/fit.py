@@ -15,6 +15,7 @@ from harness.task.data import read_data
 from harness.task.spec import DirectionSpec, PairSpec, StatisticSpec
 from harness.task.task import NO_EDIT, Instance, Task
 from harness.task.validate import KeyParts
+from harness.text import for_terminal
 
 LARGEST = 2**26
 """Bytes up to which a local data file is opened by `check`."""
@@ -284,10 +285,12 @@ def _width(task: Task, sae: str, model: str, at: KeyParts) -> Iterator[Misfit]:
     width = task.model_facts[model].width(site)
     which = "" if at[0] == "saes" else f" {sae}"
     if d_in is not None and width is not None and d_in != width:
+        trained = task.sae_facts(sae).model
+        by = f" Its files name {for_terminal(trained)}." if trained else ""
         yield (
             at,
             f"the SAE{which} reads {d_in} numbers per token, but {model} has {width} at {site}. "
-            "Choose an SAE that was trained on this model.",
+            f"Choose an SAE that was trained on this model.{by}",
         )
 
 

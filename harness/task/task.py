@@ -30,6 +30,7 @@ from harness.contract import (
 )
 from harness.registry import Owned
 from harness.task.file import Source
+from harness.task.origin import another_model
 from harness.task.places import Places, at_depth, place
 from harness.task.spec import TaskSpec
 from harness.task.validate import references
@@ -139,6 +140,14 @@ class Task:
     def sae_facts(self, sae: str) -> SaeFacts:
         """What is known of an SAE before it is loaded."""
         return self.facts_of_saes[sae]
+
+    def trained_elsewhere(self, sae: str, facts: SaeFacts | None = None) -> str | None:
+        """A sentence that names both models where an SAE says that it was trained on another.
+
+        `facts` are those of the loaded SAE, which may tell more than its files did."""
+        model = self.spec.saes[sae].model
+        told = (facts.model if facts else None) or self.sae_facts(sae).model
+        return another_model(told, model, self.models[model].options.names())
 
     def pair(self, name: str) -> Stream:
         """The stream of a pair, called `pair`, with its filters."""

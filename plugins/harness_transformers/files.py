@@ -90,7 +90,7 @@ def read_json(path: Path, what: str) -> dict[str, Any]:
             else "A model folder holds config.json, safetensors weights and a tokenizer."
         )
         raise ModelError(f"{what}: {_missing(path)}. {holds}") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelError(f"{what}: {path} cannot be read as JSON ({error}).") from None
     if not isinstance(value, dict):
         raise ModelError(f"{what}: {path} holds no JSON object.")
@@ -166,13 +166,18 @@ def count_parameters(files: Iterable[Path], what: str) -> int:
             if not isinstance(header, dict):
                 raise ValueError("its header is not whole")
             header.pop("__metadata__", None)
+            numbers = [entry[key] for entry in header.values() for key in ("shape", "data_offsets")]
+            if any(type(n) is not int or n < 0 for many in numbers for n in many):
+                raise ValueError("its header has sizes that are no whole numbers")
             end = max((entry["data_offsets"][1] for entry in header.values()), default=0)
             if 8 + length + end != size:
                 raise ValueError(f"it should have {8 + length + end} bytes and has {size}")
             total += sum(math.prod(entry["shape"]) for entry in header.values())
         except FileNotFoundError:
             raise ModelError(f"{what}: {_missing(file)}, though {INDEX} names it.") from None
-        except (OSError, ValueError, TypeError, KeyError, IndexError) as error:
+        except (
+            OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError,
+        ) as error:  # fmt: skip
             raise ModelError(
                 f"{what}: {file} is no whole safetensors file ({error}). Download it again."
             ) from None

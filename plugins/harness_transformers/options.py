@@ -62,6 +62,17 @@ class TransformersOptions(BackendOptions):
         """How messages name this model."""
         return f"model {self.path}"
 
+    def names(self) -> tuple[str, ...]:
+        """The hub id or folder, and what config.json says that the model was made from."""
+        root = local_folder(self.path, self.revision, "model")
+        file = root / (self.subfolder or "") / "config.json" if root else None
+        told = read_json(file, self.where) if file and file.is_file() else {}
+        place = Path(self.path).expanduser()
+        cached = [part for part in place.parts if part.startswith("models--")]
+        hub = [part.removeprefix("models--").replace("--", "/") for part in cached]
+        origin = told.get("_name_or_path")
+        return (*hub, self.path, *([origin] if isinstance(origin, str) and origin else []))
+
     def runs_remote_code(self) -> bool:
         """Whether loading runs Python code that the model's repository brings."""
         return self.trust_remote_code

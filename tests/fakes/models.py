@@ -72,6 +72,8 @@ class ModelOptions(BackendOptions):
     """Its fingerprint, beside its scale."""
     here: bool = False
     """Whether its tokenizer is there before it is loaded."""
+    called: str = ""
+    """Its name, for SAEs that say which model they are of."""
 
     def facts(self) -> ModelFacts:
         return ModelFacts(
@@ -83,6 +85,9 @@ class ModelOptions(BackendOptions):
             self.context,
             chat_template=self.template,
         )
+
+    def names(self) -> tuple[str, ...]:
+        return (self.called,) if self.called else ()
 
     def describe(self) -> ModelFacts:
         return ModelFacts() if self.hidden else self.facts()
@@ -242,6 +247,8 @@ class SaeSettings(SaeOptions):
     """Its fingerprint."""
     out: str | None = None
     """The site that it reconstructs, where it is a transcoder."""
+    trained_on: str | None = None
+    """What its metadata say of its model."""
     sequence: bool = False
     """Whether a token's latents depend on the tokens of its document before it."""
 
@@ -254,6 +261,7 @@ class SaeSettings(SaeOptions):
             site,
             site_out=out,
             needs_sequence=self.sequence,
+            model=self.trained_on,
         )
 
     @classmethod

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+import reprlib
 from collections.abc import Mapping, Sequence, Set
 from typing import Any, TypeVar
 
 from harness.errors import ModelError, listed, suggestion
+from harness.text import for_terminal
 
 D = TypeVar("D", bound=int | None)
 
@@ -67,7 +69,7 @@ def count_or(data: Mapping[str, Any], key: str, default: D, where: str, **most: 
 
 def wrong(where: str, key: str, value: object, allowed: str) -> ModelError:
     """The error for a value that is not allowed."""
-    return ModelError(f"{where}: key {key} is {value!r}. Allowed: {allowed}.")
+    return ModelError(f"{where}: key {key} is {_shown(value)}. Allowed: {allowed}.")
 
 
 def words(text: str) -> frozenset[str]:
@@ -90,9 +92,10 @@ def refuse_unknown(
     for key in data:
         if key not in deciding | describing:
             raise ModelError(
-                f"{where}: unknown key {key!r}, which could change the numbers. Allowed: "
-                f"{listed(deciding, 20)}, and {others}."
-                f"{suggestion(key, deciding | describing)} Remove the key if it changes nothing."
+                f"{where}: unknown key {_shown(key)}, which could change the numbers. "
+                f"Allowed: {listed(deciding, 20)}, and {others}."
+                f"{suggestion(key[:80], deciding | describing)} Remove the key if it changes "
+                "nothing."
             )
 
 
@@ -122,3 +125,11 @@ def required_text(data: Mapping[str, Any], key: str, where: str) -> str:
     if value is None:
         raise wrong(where, key, value, "text")
     return value
+
+
+def _shown(value: object) -> str:
+    """A value as Python writes it, as much of it as a reader takes in."""
+    form = reprlib.Repr()
+    form.maxlevel, form.maxdict, form.maxlist, form.maxtuple = 4, 12, 12, 12
+    form.maxstring, form.maxlong, form.maxother = 200, 80, 200
+    return for_terminal(form.repr(value), 400)

@@ -40,6 +40,8 @@ class Config:
     apply_b_dec_to_input: bool = True
     """Whether the encoder reads x − b_dec; nothing to a transcoder, which never does."""
     normalize: Normalize = "none"
+    centred: bool = False
+    """Whether the SAE reads activations without their mean over d_in, and before `normalize`."""
     rescale_by_decoder_norm: bool = False
     """Whether latents are selected and measured as if decoder rows had length 1."""
     rules: Mapping[str, JSON] = field(default_factory=dict)
@@ -52,6 +54,8 @@ class Config:
     """Where a transcoder's output belongs."""
     model: str | None = None
     neuronpedia: str | None = None
+    notes: tuple[str, ...] = ()
+    """What a reader of its numbers should know, by what its files say."""
 
     @property
     def subtracts_b_dec(self) -> bool:

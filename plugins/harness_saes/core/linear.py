@@ -16,7 +16,7 @@ from harness.contract import SaeFacts
 from harness.contract.latents import Latents, joined, offsets_of
 from harness.errors import ModelError
 from harness_saes.core.config import BATCHTOPK, Config
-from harness_saes.core.normalisation import normalised, restore
+from harness_saes.core.normalisation import centred, normalised, restore
 from harness_saes.core.picks import above, group_maxima, top
 
 CHUNK_BYTES = 2**26
@@ -48,7 +48,8 @@ class LinearSae:
     have length 1; both are folded into the weights when the SAE is built. Normalisations:
     `constant_norm_rescale` s = s′ = ‖x‖/√d_in; `layer_norm` m = mean, s = std (unbiased),
     s′ = s + 1e-5. They are kept with the latents (`context`), so one object may encode anything
-    in any order. Rows never influence each other.
+    in any order. Rows never influence each other. Of an SAE that was trained on centred
+    activations (`centred`), x is x minus its mean over d_in, which is added to x̂ again.
 
     A transcoder (`d_out`) never subtracts b_dec, and its output is not normalised back. With a
     tensor W_skip `[d_out, d_in]`, `x W_skipᵀ` of the raw input is added to x̂; x is kept as
@@ -68,7 +69,7 @@ class LinearSae:
     ) -> None:
         self.facts: SaeFacts = config.facts
         self.fingerprint = fingerprint(config, tensors, dtype)
-        self.notes = notes
+        self.notes = (*config.notes, *notes)
         """Sentences for readers of this SAE's numbers, such as that its scale was changed."""
         self._config = config
         self._chunk_bytes = chunk_bytes
@@ -99,7 +100,7 @@ class LinearSae:
         if self._config.d_out is not None:
             context = {}  # a transcoder's output is not in the space that was normalised
         if self._w_skip is not None:
-            context = {**context, "input": x}
+            context = {**context, "input": centred(x, self._config)}
         if self._config.subtracts_b_dec:
             # Before the product, not folded into its bias: a large mean would cancel there.
             read = read - self._b_dec
@@ -212,7 +213,9 @@ def _pick_of(config: Config, tensors: Mapping[str, Tensor]) -> Pick:
 
 def fingerprint(config: Config, tensors: Mapping[str, Tensor], dtype: torch.dtype) -> str:
     """Hash of everything that decides an SAE's numbers: weights as stored, configuration, type."""
-    about = {"site", "site_out", "model", "neuronpedia", "needs_sequence"}
+    about = {"site", "site_out", "model", "neuronpedia", "needs_sequence", "notes"}
+    if not config.centred:
+        about.add("centred")  # so hashes of before there was such a key stay
     rules = {key: value for key, value in asdict(config).items() if key not in about}
     digest = hashlib.sha256(json.dumps([rules, str(dtype)], sort_keys=True).encode())
     for name in sorted(tensors):

@@ -20,8 +20,23 @@ def normalised(
 
     `constant_norm_rescale`: x/s with s = ‖x‖/√d_in, 1 for a token of length 0. `layer_norm`:
     (x − m)/(s + 1e-5) with m the mean and s the standard deviation (unbiased) of the token.
-    Anything else leaves x as it is.
+    Anything else leaves x as it is. Where the SAE reads centred activations, x is x minus the
+    token's mean, which `restore` adds again.
     """
+    read, context = _scaled(centred(x, config), config)
+    if config.centred:
+        mean = x.mean(dim=1)
+        context["shift"] = context["shift"] + mean if "shift" in context else mean
+    return read, context
+
+
+def centred(x: Float[Tensor, "tokens d_in"], config: Config) -> Float[Tensor, "tokens d_in"]:
+    """x without each token's mean where the SAE was trained on such activations, else x."""
+    return x - x.mean(dim=1, keepdim=True) if config.centred else x
+
+
+def _scaled(x: Tensor, config: Config) -> tuple[Tensor, dict[str, Tensor]]:
+    """x normalised, token by token, and by what."""
     if config.normalize == "constant_norm_rescale":
         scale = x.norm(dim=1) / config.d_in**0.5
         # A token of length 0 has no direction to rescale: it stays 0.
@@ -29,9 +44,9 @@ def normalised(
         return x / scale[:, None], {"scale": scale}
     if config.normalize == "layer_norm":
         shift = x.mean(dim=1)
-        centred = x - shift[:, None]
-        scale = centred.norm(dim=1) / max(1, config.d_in - 1) ** 0.5  # unbiased
-        return centred / (scale + _EPSILON)[:, None], {"scale": scale, "shift": shift}
+        moved = x - shift[:, None]
+        scale = moved.norm(dim=1) / max(1, config.d_in - 1) ** 0.5  # unbiased
+        return moved / (scale + _EPSILON)[:, None], {"scale": scale, "shift": shift}
     return x, {}
 
 

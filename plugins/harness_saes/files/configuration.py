@@ -15,6 +15,10 @@ def read_json(file: Path) -> dict[str, Any]:
         data = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise ModelError(f"{file}: cannot be read ({error.strerror}).") from error
+    except RecursionError as error:
+        raise ModelError(
+            f"{file}: is nested too deeply to be a configuration. Copy or download it again."
+        ) from error
     except ValueError as error:
         raise ModelError(f"{file}: is no JSON ({error}). Copy or download it again.") from error
     if not isinstance(data, dict):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import ModelError
+from harness.text import for_terminal
 from harness_saes.core.stored import Stored
 
 if TYPE_CHECKING:
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
 _LARGEST = 100_000_000
 """Bytes: the limit that safetensors itself puts on a header."""
+LONGEST_NAME = 500
+"""Characters of a tensor's name: messages quote it."""
+MOST_AXES = 8
 BYTES = {
     "F64": 8,
     "F32": 4,
@@ -47,10 +51,12 @@ def read_header(file: Path) -> dict[str, Stored]:
             header = json.loads(stream.read(length))
     except OSError as error:
         raise ModelError(f"{file}: cannot be read ({error.strerror}).") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # the latter: lists in lists in lists
         raise _broken(file, "its header is no JSON") from error
     if not isinstance(header, dict):
         raise _broken(file, "its header is no JSON object")
+    if any(len(name) > LONGEST_NAME for name in header):
+        raise _broken(file, f"its header has a name of more than {LONGEST_NAME} characters")
     found = {name: _stored(file, name, e) for name, e in header.items() if name != "__metadata__"}
     end = max((entry[1] for entry in found.values()), default=0)
     if size != 8 + length + end:
@@ -73,13 +79,22 @@ def load_safetensors(file: Path) -> dict[str, Tensor]:
 def _stored(file: Path, name: str, entry: Any) -> tuple[Stored, int]:
     """A tensor and the end of its data; the length of the data must be what its shape needs."""
     try:
-        dtype, shape = str(entry["dtype"]), tuple(int(n) for n in entry["shape"])
-        begin, end = (int(n) for n in entry["data_offsets"])
+        dtype, shape = entry["dtype"], tuple(_size(n) for n in entry["shape"])
+        begin, end = (_size(n) for n in entry["data_offsets"])
+        if not isinstance(dtype, str) or len(dtype) > 16 or len(shape) > MOST_AXES:
+            raise ValueError
     except (KeyError, TypeError, ValueError) as error:
         raise _broken(file, f"its header describes {name} in no known way") from error
     if dtype in BYTES and end - begin != math.prod(shape) * BYTES[dtype]:
         raise _broken(file, f"{name} is {list(shape)} of {dtype}, but has {end - begin} bytes")
     return Stored(dtype, shape), end
+
+
+def _size(number: Any) -> int:
+    """A length or a place in a file; ValueError for anything else, such as 1e999 or -1."""
+    if type(number) is not int or not 0 <= number < 2**63:
+        raise ValueError
+    return number
 
 
 def broken(kind: str, file: Path, what: str) -> ModelError:
@@ -91,5 +106,5 @@ _broken = partial(broken, "safetensors file")
 
 
 def first_line(error: Exception) -> str:
-    """The first line of what an error says."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    """The first line of what an error says, as far as a message takes it."""
+    return for_terminal((str(error).strip() or type(error).__name__).splitlines()[0])

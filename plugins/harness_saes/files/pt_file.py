@@ -14,14 +14,20 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import ModelError
 from harness_saes.core.stored import Stored
-from harness_saes.files.header import BYTES, broken, first_line
+from harness_saes.files.header import BYTES, LONGEST_NAME, MOST_AXES, broken, first_line
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 _broken = partial(broken, "file of torch.save")
-_LARGEST = 100_000_000
+_LARGEST = 10_000_000
 """Bytes of the pickle, which holds names and shapes, no weights."""
+_STEPS = 100_000
+"""Operations of the pickle, of which a tensor takes about thirty: half a second's worth."""
+_VALUES_IN_ALL = 100_000
+"""Plain values, each counted as often as it is referred to."""
+_DEEPEST = 8
+"""Lists within lists."""
 _STORAGES = {
     "torch.DoubleStorage": "F64",
     "torch.FloatStorage": "F32",
@@ -77,10 +83,14 @@ def read_pt(path: Path) -> Contents:
     records = pickles[0].removesuffix("data.pkl") + "data/"
     try:
         found = dict(_flat(_walked(pickled), "", set()))
+        left = _VALUES_IN_ALL
+        for value in found.values():
+            left = _counted(value, left, 0)
     except _ForeignCall as error:
         raise ModelError(
-            f"{path}: its pickle calls {error}, which would run code. It was not run. Expected "
-            "tensors and plain values only. Load it where you trust it, and save its state_dict()."
+            f"{path}: its pickle calls {first_line(error)}, which would run code. It was not run. "
+            "Expected tensors and plain values only. Load it where you trust it, and save its "
+            "state_dict()."
         ) from error
     except Exception as error:  # pickletools likewise
         raise _broken(
@@ -152,11 +162,24 @@ class _ForeignCall(Exception):
 def _rebuilt(storage: Any, offset: Any, shape: Any, stride: Any, *_: Any) -> _Tensor:
     if not isinstance(storage, _Storage):
         raise ValueError("a tensor without storage")
+    if max(len(shape), len(stride)) > MOST_AXES:
+        raise ValueError(f"a tensor with more than {MOST_AXES} axes")
     return _Tensor(storage, int(offset), tuple(map(int, shape)), tuple(map(int, stride)))
 
 
+def _filled(into: Any, pairs: Iterable[tuple[Any, Any]]) -> dict[Any, Any]:
+    """The dictionary with more in it; its names are text or numbers, whose hash is soon found."""
+    if not isinstance(into, dict):
+        raise ValueError("names for something that is no dictionary")
+    for key, value in pairs:
+        if not isinstance(key, str | int):
+            raise ValueError(f"a {type(key).__name__} as name")
+        into[key] = value
+    return into
+
+
 _CALLS: Mapping[str, Callable[..., Any]] = {
-    "collections.OrderedDict": dict,
+    "collections.OrderedDict": lambda pairs=(): _filled({}, pairs),
     "torch.Size": tuple,
     "torch._utils._rebuild_tensor": _rebuilt,
     "torch._utils._rebuild_tensor_v2": _rebuilt,
@@ -174,8 +197,9 @@ def _global(name: str) -> _Global:
 def _stored(reference: Any) -> _Storage:
     """The storage that a persistent id names: ("storage", type, key, device, numbers)."""
     tag, kind, key, _, numel = reference
-    if tag != "storage" or kind.name not in _STORAGES:
-        raise ValueError(f"a reference to {tag!r}")
+    named = isinstance(tag, str) and isinstance(kind, _Global) and isinstance(key, str | int)
+    if not named or tag != "storage" or kind.name not in _STORAGES:
+        raise ValueError("a reference to something that is no storage")
     return _Storage(_STORAGES[kind.name], str(key), int(numel))
 
 
@@ -201,7 +225,9 @@ def _walked(pickled: bytes) -> Any:
         return items
 
     opcodes: Iterable[tuple[pickletools.OpcodeInfo, Any, int | None]] = pickletools.genops(pickled)
-    for opcode, argument, _ in opcodes:
+    for step, (opcode, argument, _) in enumerate(opcodes):
+        if step >= _STEPS:
+            raise ValueError(f"more than {_STEPS} operations")
         match opcode.name:
             case "PROTO":
                 if argument not in _PROTOCOLS:
@@ -231,10 +257,10 @@ def _walked(pickled: bytes) -> Any:
                 stack[-1].extend(items)
             case "SETITEM":
                 key, value = stack.pop(-2), stack.pop()
-                stack[-1][key] = value
+                _filled(stack[-1], [(key, value)])
             case "SETITEMS":
                 items = since_mark()
-                stack[-1].update(zip(items[::2], items[1::2], strict=True))
+                _filled(stack[-1], zip(items[::2], items[1::2], strict=True))
             case "BUILD":
                 stack.pop()  # attributes of a dictionary: torch notes versions of modules there
             case "GLOBAL":
@@ -264,10 +290,25 @@ def _flat(value: Any, prefix: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
         raise ValueError(f"{prefix or 'the whole'} is {type(value).__name__}")
     seen.add(id(value))
     for key, item in value.items():
+        if len(prefix) + len(str(key)) > LONGEST_NAME:
+            raise ValueError(f"a name of more than {LONGEST_NAME} characters")
         if isinstance(item, Mapping):
             yield from _flat(item, f"{prefix}{key}.", seen)
         else:
             yield f"{prefix}{key}", item
+
+
+def _counted(value: Any, left: int, depth: int) -> int:
+    """How many more values there may be after this one, a list counted with all that is in it."""
+    if left <= 0:
+        raise ValueError(f"more than {_VALUES_IN_ALL} plain values")
+    if not isinstance(value, list | tuple):
+        return left - 1
+    if depth >= _DEEPEST:
+        raise ValueError(f"lists in lists, more than {_DEEPEST} deep")
+    for item in value:
+        left = _counted(item, left, depth + 1)
+    return left - 1
 
 
 def _check_record(path: Path, name: str, tensor: _Tensor, size: int | None) -> None:

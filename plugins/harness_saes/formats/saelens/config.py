@@ -10,6 +10,7 @@ from harness.errors import ModelError
 from harness_saes.core.checks import choice, count, flag, refuse_unknown, text, wrong
 from harness_saes.core.config import BATCHTOPK, TOPK, TRANSCODERS, Config, Normalize
 from harness_saes.formats.saelens.keys import DECIDING, FLAT, TRAINING
+from harness_saes.formats.saelens.processing import KEY, processing
 from harness_saes.formats.saelens.rules import OWN
 
 ARCHITECTURES = ("standard", "jumprelu", "gated", *TOPK, *BATCHTOPK, *TRANSCODERS, *OWN)
@@ -41,6 +42,8 @@ def parse_config(data: Mapping[str, Any], where: str) -> Config:
     subtract = flag(data, "apply_b_dec_to_input", not transcodes, where)
     if subtract and transcodes:
         raise wrong(where, "apply_b_dec_to_input", True, f"false for {architecture}")
+    model = text(about, "model_name", where)
+    loaded = processing(about if KEY in about else data, hook, hook_out, model, where)
     return Config(
         architecture=architecture,
         d_in=count(data, "d_in", where),
@@ -49,13 +52,15 @@ def parse_config(data: Mapping[str, Any], where: str) -> Config:
         k=k,
         apply_b_dec_to_input=subtract,
         normalize=_normalize(data, architecture, where),
+        centred=loaded.centred,
         rescale_by_decoder_norm=rescale,
         rules=rules,
         needs_sequence=own is not None and own.needs_sequence,
         site=site_from_hook_name(hook) if hook else None,
         site_out=site_from_hook_name(hook_out) if hook_out else None,
-        model=text(about, "model_name", where),
+        model=model,
         neuronpedia=text(about, "neuronpedia_id", where),
+        notes=loaded.notes,
     )
 
 

@@ -8,7 +8,6 @@ out.
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from torch import Tensor
 from harness.errors import ModelError, unknown
 from harness_saes.core.config import Config
 from harness_saes.core.stored import Stored
+from harness_saes.files.configuration import read_json
 from harness_saes.files.header import first_line, read_header
 from harness_saes.formats.saelens.config import parse_config
 from harness_saes.formats.saelens.keys import DECIDING
@@ -93,7 +93,7 @@ def _native(
         for name in (CONFIG, WEIGHTS)
     )
     read_header(weights)
-    return json.loads(config.read_text(encoding="utf-8")), load_file(weights)
+    return read_json(config), load_file(weights)
 
 
 def _converted(

@@ -34,7 +34,7 @@ class _Original:
     ) -> None:
         self.facts: SaeFacts = config.facts
         self.fingerprint = fingerprint(config, tensors, dtype)
-        self.notes = notes
+        self.notes = (*config.notes, *notes)
         self._config = config
         self._sae = _original(config, tensors, dtype)
         scaled = config.normalize == "constant_scalar_rescale"

@@ -19,6 +19,7 @@ from torch import Tensor
 from harness.contract import Sae, SaeFacts
 from harness.contract.latents import Latents
 from harness_saes.core.config import BATCHTOPK, Config
+from harness_saes.core.normalisation import centred
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +73,10 @@ class Unfolded:
         """The SAE for raw activations whose factor is in its weights already."""
         return self._build(replace(self._config, normalize="none"), self._tensors, notes)
 
+    def mean_norm(self, x: Float[Tensor, "tokens d_in"]) -> float:
+        """mean‖x‖ of activations as the SAE reads them: centred, where it was trained on such."""
+        return float(centred(x.double(), self._config).norm(dim=1).mean())
+
     def factor(self, mean_norm: float) -> float:
         """s = √d_in / mean‖x‖, to four digits.
 
@@ -104,7 +109,7 @@ def choose_scale(
     than two different tokens), the weights stay as stored.
     """
     wanted = x if target is None else target
-    mean_norm = float(x.double().norm(dim=1).mean()) if len(x) else 0.0
+    mean_norm = sae.mean_norm(x) if len(x) else 0.0
     factor = sae.factor(mean_norm) if mean_norm > 0 else 1.0
     plain = fvu(wanted, sae.reconstruct(sae.encode(x)))
     # What `scaled` will compute, without its copy of the weights.
