@@ -67,6 +67,7 @@ def direction_hash(direction: Direction | Undefined) -> str:
     if isinstance(direction, Undefined):
         return f"undefined: {direction.reason}"
     others = {**vars(direction), "site": str(direction.site), "vectors": direction.vectors.shape}
+    del others["missing"]  # it changes no completion
     digest = hashlib.sha256(direction.vectors.astype("<f8").tobytes())
     digest.update(repr(sorted(others.items())).encode())
     return digest.hexdigest()
