@@ -51,6 +51,30 @@ def wilson(successes: int, n: int) -> tuple[float, float]:
     return low, high
 
 
+def clustered_wilson(
+    successes: Float[np.ndarray, " clusters"], trials: Float[np.ndarray, " clusters"]
+) -> tuple[tuple[float, float] | None, str | None]:
+    """Wilson's interval of a rate whose trials come in clusters, or why there is none.
+
+    Equal things, such as copies of a prompt, are one cluster: however often it is tried, it says
+    nothing of others, so several trials of a single cluster have no interval. Else Wilson's at the
+    number of independent trials that would vary as much (trials over the design effect, at least
+    1), or at the number of clusters where all trials agree. Every cluster has a trial. Source:
+    Franco et al. 2019.
+    """
+    n, clusters = float(trials.sum()), len(trials)
+    if clusters == 1 and n > 1:
+        return None, f"all {n:.0f} are of one prompt, which says nothing of other prompts"
+    share = float(successes.sum() / n)
+    effective = float(clusters)
+    if 0 < share < 1 and clusters > 1:
+        spread = float(np.square(successes - share * trials).sum())
+        design = spread * clusters / (clusters - 1) / (n * share * (1 - share))
+        effective = n / max(1.0, design)
+    # Wilson's formula holds for any size; only the counts that it is written with are whole.
+    return wilson(share * effective, effective), None  # type: ignore[arg-type]
+
+
 @lru_cache(maxsize=4096)
 def poisson_weights(document_id: str, draws: int, seed: int) -> Float[np.ndarray, " draws"]:
     """A document's weight in each draw: Poisson(1), float64, read-only.

@@ -17,6 +17,7 @@ from harness.results.intervals import (
     DRAWS,
     MIN_CLUSTERS,
     Sums,
+    clustered_wilson,
     draw_weights,
     percentile_interval,
     poisson_weights,
@@ -318,3 +319,24 @@ def test_coverage_with_correlated_tokens(documents, low):
         naive += abs(record.value - 0.7) <= 1.96 * np.sqrt(2 / lengths.sum())
     assert low <= covered / trials <= 0.98
     assert naive / trials < 0.7
+
+
+# ── Clusters ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_copies_of_one_thing_have_no_interval() -> None:
+    """CASES row 12."""
+    assert clustered_wilson(np.array([16.0]), np.array([16.0]))[0] is None
+    assert "one prompt" in str(clustered_wilson(np.array([3.0]), np.array([16.0]))[1])
+    assert clustered_wilson(np.array([1.0]), np.array([1.0]))[0] == wilson(1, 1)
+
+
+@pytest.mark.parametrize("agree", [True, False])
+def test_copies_make_no_interval_narrower(agree: bool) -> None:
+    """CASES row 12: m copies of k things are as sure as k things, by the formula of k trials."""
+    once = np.array([1.0] * 20 + [0.0] * (0 if agree else 30))
+    ci, why = clustered_wilson(7 * once, np.full(len(once), 7.0))
+    assert why is None
+    expected = wilson(20, len(once))
+    assert ci == pytest.approx(expected, abs=5e-3)
+    assert ci[1] - ci[0] >= expected[1] - expected[0] - 1e-12
