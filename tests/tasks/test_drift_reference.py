@@ -150,7 +150,6 @@ class Reference:
             apart = self.grouped()
             error = np.square(x - self.decode(latents))[apart].sum()
             found[f"fvu.batch_mean {view}"] = error / self.within_groups(x)
-            found[f"fvu.batch_mean_excluded {view}"] = 1 - apart.mean()
         return {name: float(value) for name, value in found.items()}
 
     def kl(self, p: np.ndarray, q: np.ndarray) -> float:
