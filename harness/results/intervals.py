@@ -178,13 +178,21 @@ class Sums:
         """A record for each value: from all documents, with the interval of the draws."""
         sums = self.totals(state)
         if sums:
-            found = [np.asarray(value, dtype=np.float64) for value in metric.value(sums)]
+            found = [self._padded(value) for value in metric.value(sums)]
         else:
             found = [np.full(self._draws + 1, np.nan)] * len(self._values)
         return [
             self._record(value, drawn, sums, int(clusters), options or {})
             for value, drawn, clusters in zip(self._values, found, state["clusters"], strict=True)
         ]
+
+    def _padded(self, value: object) -> np.ndarray:
+        """A number of the data and of every draw: NaN in draws that it was not computed for.
+
+        A value made of sums called `total.` alone has one number, that of the data.
+        """
+        found = np.atleast_1d(np.asarray(value, dtype=np.float64))
+        return np.pad(found, (0, self._draws + 1 - len(found)), constant_values=np.nan)
 
     def _record(
         self,
@@ -196,6 +204,8 @@ class Sums:
     ) -> Record:
         exists = bool(np.isfinite(drawn[0]))
         ci, why = percentile_interval(drawn[1:], clusters)
+        if np.isnan(drawn[1:]).all():
+            ci, why = None, f"made of sums called {ONCE}, which are kept for the data alone"
         if not exists or value.no_interval is not None:
             ci, why = None, value.no_interval if exists else value.undefined
         return Record(

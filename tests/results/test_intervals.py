@@ -211,6 +211,29 @@ def test_seeds_do_not_mix():
 # ── what has no interval, and why ──
 
 
+class OnlyTotals(Mean):
+    """The same mean, of sums that are kept for the whole batch."""
+
+    def sums(self, batch, side):
+        found = super().sums(batch, side)
+        return {"n": found["n"], "total.x": found["x"].sum(0, keepdim=True),
+                "total.n": found["n"].sum(0, keepdim=True)}  # fmt: skip
+
+    def value(self, sums):
+        return [sums["total.x"][:, 0] / sums["total.n"]]
+
+
+def test_a_metric_of_totals_alone_has_a_value_and_no_interval():
+    """CASES row 34: it ended in an IndexError."""
+    batch = batch_of(15)
+    reduce = MetricReduction(OnlyTotals(), "left", {})
+    record = one_record(reduce, reduce.update(reduce.start(Inputs()), batch))
+    x = batch.left.x(SITE)[:, 0].double().numpy()
+    assert record.value == pytest.approx(x.mean())
+    assert record.ci is None
+    assert "kept for the data alone" in record.ci_why
+
+
 def test_nothing_measured_is_undefined():
     reduce = reduction()
     empty = array_batch([], {SITE: torch.zeros(0, 3)})
