@@ -61,7 +61,7 @@ class Samples:
             if isinstance(verdicts, Mapping):
                 given = {name: value for name, value in verdicts.items() if name != "note"}
                 for name, value in {**given, _INVALID: None in given.values()}.items():
-                    found.setdefault(name, []).append((row["example"], value))
+                    found.setdefault(name, []).append((row.get("copy_of", row["example"]), value))
         for name, values in found.items():
             known = [(prompt, value) for prompt, value in values if value is not None]
             if all(_is_number(value) for _, value in known):

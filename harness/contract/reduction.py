@@ -234,6 +234,8 @@ class Inputs:
     """By name of the view, the facts of its model."""
     seed: int = 0
     """The seed of the task, for all that is drawn."""
+    dtypes: Mapping[str, str] = field(default_factory=dict)
+    """By name of the view, the dtype that its model computes activations in: `bfloat16`, …"""
 
 
 @runtime_checkable

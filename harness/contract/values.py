@@ -119,6 +119,8 @@ class Direction:
     """The indices of those features."""
     weights: tuple[float, ...] = ()
     """The factor of each feature; as many as `features`."""
+    missing: tuple[str, ...] = ()
+    """Where fewer vectors exist than were asked for: for each of the others, in order, why not."""
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,9 @@ answer what any reader asks of records, without knowing what a task calls its pa
 - text: `format_number`, `format_estimate`, `format_draws`
 - tables: `conclusions`, the sentences that analyses wrote; `COMPLETIONS`, the name of the table of
   completions
-- intervals: `wilson` for rates, `draw_weights` and `percentile_interval` for a bootstrap over
-  documents with `DRAWS` draws. These import numpy and scipy when they are first used.
+- intervals: `wilson` for rates, `clustered_wilson` where several trials are of one thing,
+  `draw_weights` and `percentile_interval` for a bootstrap over documents with `DRAWS` draws. These
+  import numpy and scipy when they are first used.
 
 Importing this imports neither torch nor pandas.
 """
@@ -74,12 +75,13 @@ from harness.results.tables import COMPLETIONS as COMPLETIONS
 if TYPE_CHECKING:
     from harness.results.intervals import (
         DRAWS as DRAWS,
+        clustered_wilson as clustered_wilson,
         draw_weights as draw_weights,
         percentile_interval as percentile_interval,
         wilson as wilson,
     )
 
-_INTERVALS = ("DRAWS", "draw_weights", "percentile_interval", "wilson")
+_INTERVALS = ("DRAWS", "clustered_wilson", "draw_weights", "percentile_interval", "wilson")
 
 
 def __getattr__(name: str) -> Any:

@@ -51,6 +51,30 @@ def wilson(successes: int, n: int) -> tuple[float, float]:
     return low, high
 
 
+def clustered_wilson(
+    successes: Float[np.ndarray, " clusters"], trials: Float[np.ndarray, " clusters"]
+) -> tuple[tuple[float, float] | None, str | None]:
+    """Wilson's interval of a rate whose trials come in clusters, or why there is none.
+
+    Equal things, such as copies of a prompt, are one cluster: however often it is tried, it says
+    nothing of others, so several trials of a single cluster have no interval. Else Wilson's at the
+    number of independent trials that would vary as much (trials over the design effect, at least
+    1), or at the number of clusters where all trials agree. Every cluster has a trial. Source:
+    Franco et al. 2019.
+    """
+    n, clusters = float(trials.sum()), len(trials)
+    if clusters == 1 and n > 1:
+        return None, f"all {n:.0f} are of one prompt, which says nothing of other prompts"
+    share = float(successes.sum() / n)
+    effective = float(clusters)
+    if 0 < share < 1 and clusters > 1:
+        spread = float(np.square(successes - share * trials).sum())
+        design = spread * clusters / (clusters - 1) / (n * share * (1 - share))
+        effective = n / max(1.0, design)
+    # Wilson's formula holds for any size; only the counts that it is written with are whole.
+    return wilson(share * effective, effective), None  # type: ignore[arg-type]
+
+
 @lru_cache(maxsize=4096)
 def poisson_weights(document_id: str, draws: int, seed: int) -> Float[np.ndarray, " draws"]:
     """A document's weight in each draw: Poisson(1), float64, read-only.
@@ -154,13 +178,21 @@ class Sums:
         """A record for each value: from all documents, with the interval of the draws."""
         sums = self.totals(state)
         if sums:
-            found = [np.asarray(value, dtype=np.float64) for value in metric.value(sums)]
+            found = [self._padded(value) for value in metric.value(sums)]
         else:
             found = [np.full(self._draws + 1, np.nan)] * len(self._values)
         return [
             self._record(value, drawn, sums, int(clusters), options or {})
             for value, drawn, clusters in zip(self._values, found, state["clusters"], strict=True)
         ]
+
+    def _padded(self, value: object) -> np.ndarray:
+        """A number of the data and of every draw: NaN in draws that it was not computed for.
+
+        A value made of sums called `total.` alone has one number, that of the data.
+        """
+        found = np.atleast_1d(np.asarray(value, dtype=np.float64))
+        return np.pad(found, (0, self._draws + 1 - len(found)), constant_values=np.nan)
 
     def _record(
         self,
@@ -172,6 +204,8 @@ class Sums:
     ) -> Record:
         exists = bool(np.isfinite(drawn[0]))
         ci, why = percentile_interval(drawn[1:], clusters)
+        if np.isnan(drawn[1:]).all():
+            ci, why = None, f"made of sums called {ONCE}, which are kept for the data alone"
         if not exists or value.no_interval is not None:
             ci, why = None, value.no_interval if exists else value.undefined
         return Record(

@@ -63,10 +63,11 @@ class Directions:
 
 
 def direction_hash(direction: Direction | Undefined) -> str:
-    """A hash of everything that an edit may take from a direction, which is all of its fields."""
+    """A hash of all that an edit may take from a direction: its fields, but for `missing`."""
     if isinstance(direction, Undefined):
         return f"undefined: {direction.reason}"
     others = {**vars(direction), "site": str(direction.site), "vectors": direction.vectors.shape}
+    del others["missing"]
     digest = hashlib.sha256(direction.vectors.astype("<f8").tobytes())
     digest.update(repr(sorted(others.items())).encode())
     return digest.hexdigest()

@@ -10,13 +10,13 @@ import numpy as np
 from jaxtyping import Float
 
 from harness.contract import Findings, Outcome, Record
-from harness.results.intervals import DRAWS, draw_weights, wilson
+from harness.results.intervals import DRAWS, clustered_wilson, draw_weights
 from harness.text import well_formed
 from harness_analyses.options import AgreementOptions as Options, Judge
 from harness_statistics.records import drawn, number
 
 _KEYS = {"experiment", "direction", "example", "text", "prompt", "completion"}
-_KEYS |= {"tokens", "stopped", "verdicts"}
+_KEYS |= {"copy_of", "tokens", "stopped", "verdicts"}
 """The columns of a completion that are no axes of its arm."""
 Draws = Float[np.ndarray, " draws"]
 Cells = Float[np.ndarray, "draws 4"]
@@ -30,6 +30,8 @@ class _Pair:
     row: Mapping[str, Any]
     left: bool
     right: bool
+    prompt: str
+    """The id of the first example that asks the same."""
 
 
 class Agreement:
@@ -46,7 +48,7 @@ class Agreement:
     p_e, whatever the other says. Prompts come back in every arm, so neither interval takes
     completions as independent: kappa's is a bootstrap over prompts; the share's is Wilson's at the
     number of independent completions that would vary as much (n over the design effect), or at the
-    number of prompts where all agree.
+    number of prompts where all agree. Equal prompts are one.
     Sources: Cohen 1960; Franco et al. 2019 for Wilson's interval with a design effect.
 
     The table `disagreements` has every completion on which they differ, for reading.
@@ -82,12 +84,13 @@ class Agreement:
             if all(isinstance(value, bool) for value in values):
                 left, right = values
                 given = self.options
-                found.append(_Pair(row, left == given.left.means, right == given.right.means))
+                said = left == given.left.means, right == given.right.means
+                found.append(_Pair(row, *said, str(row.get("copy_of", row["example"]))))
         return found
 
     def _records(self, rows: Sequence[Mapping[str, Any]], seed: int) -> Iterator[Record]:
         pairs = self._pairs(rows)
-        prompts = list(dict.fromkeys(str(pair.row["example"]) for pair in pairs))
+        prompts = list(dict.fromkeys(pair.prompt for pair in pairs))
         common: dict[str, Any] = {"n": len(pairs), "n_of": "completions"}
         common |= {"options": self.options.model_dump(mode="json"), "clusters": len(prompts)}
         if not pairs:
@@ -99,9 +102,12 @@ class Agreement:
         # Whole numbers: the first row, in which every prompt counts once, is exact.
         draws = draw_weights(prompts, DRAWS, seed) @ counts
         shares, chances, kappas = _agreement(draws)
-        share, ci = float(shares[0]), _wilson(counts)
+        ci, ci_why = clustered_wilson(counts[:, 0] + counts[:, 3], counts.sum(1))
         null = {"kind": "chance", "value": float(chances[0])}
-        yield Record("agreement.share@1", share, unit="share", ci=ci, null=null, **common)
+        yield Record(
+            "agreement.share@1", float(shares[0]), unit="share", ci=ci, ci_why=ci_why, null=null,
+            **common,
+        )  # fmt: skip
         why, null = self._constant(pairs), {"kind": "chance", "value": 0.0}
         yield drawn("agreement.kappa@1", kappas, why, unit="coefficient", null=null, **common)
 
@@ -155,7 +161,7 @@ def _by_prompt(pairs: Sequence[_Pair], prompts: Sequence[str]) -> Float[np.ndarr
     place = {prompt: index for index, prompt in enumerate(prompts)}
     counts = np.zeros((len(prompts), 4))
     for pair in pairs:
-        counts[place[str(pair.row["example"])], 2 * (not pair.left) + (not pair.right)] += 1
+        counts[place[pair.prompt], 2 * (not pair.left) + (not pair.right)] += 1
     return counts
 
 
@@ -168,17 +174,3 @@ def _agreement(cells: Cells) -> tuple[Draws, Draws, Draws]:
         chance = left * right + (1 - left) * (1 - right)
         constant = np.isin(left, (0, 1)) | np.isin(right, (0, 1))
         return share, chance, np.where(constant, np.nan, (share - chance) / (1 - chance))
-
-
-def _wilson(counts: Float[np.ndarray, "prompts 4"]) -> tuple[float, float]:
-    """Wilson's interval of the share at the effective number of completions."""
-    n, clusters = float(counts.sum()), len(counts)
-    agreed = counts[:, 0] + counts[:, 3]
-    share = float(agreed.sum() / n)
-    effective = float(clusters)
-    if 0 < share < 1 and clusters > 1:
-        spread = float(np.square(agreed - share * counts.sum(1)).sum())
-        design = spread * clusters / (clusters - 1) / (n * share * (1 - share))
-        effective = n / max(1.0, design)
-    # Wilson's formula holds for any size; only the counts that it is written with are whole.
-    return wilson(share * effective, effective)  # type: ignore[arg-type]

@@ -10,6 +10,7 @@ of n intervals: a coarser interpolation comes free, and tells how good the finer
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Float64
@@ -47,6 +48,18 @@ class ScaleGrid:
         """The coarser grid of every `step`-th node; a single node stays."""
         return ScaleGrid(self.nodes[::step])
 
+    def halving_error(
+        self, kept: Float64[np.ndarray, "draws nodes"]
+    ) -> Float64[np.ndarray, " draws"]:
+        """How far the polynomial through every second node is from what was kept, at most.
+
+        0 with a single node.
+        """
+        if len(self.nodes) == 1:
+            return np.zeros(len(kept))
+        found: np.ndarray = np.abs(kept[:, ::2] @ _halves(len(self.nodes)).T - kept).max(1)
+        return found
+
     def at(
         self, u: Float64[np.ndarray, " draws"], kept: Float64[np.ndarray, "draws nodes"]
     ) -> Float64[np.ndarray, " draws"]:
@@ -69,3 +82,12 @@ class ScaleGrid:
             terms = np.where(shares == 0, 0, shares * kept)
             found = terms.sum(1) / shares.sum(1)
         return np.where(np.abs(u) <= REACH, found, np.nan)
+
+
+@lru_cache(maxsize=4)
+def _halves(nodes: int) -> Float64[np.ndarray, "nodes half"]:
+    """What takes values at every second node of a Lobatto grid to the polynomial at every node."""
+    grid = ScaleGrid.lobatto(nodes - 1)
+    half = grid.every(2)
+    ones = np.eye(len(half.nodes))
+    return np.stack([half.at(grid.nodes, np.tile(one, (nodes, 1))) for one in ones], 1)

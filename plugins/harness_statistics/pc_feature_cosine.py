@@ -35,7 +35,8 @@ class PcFeatureCosine(Summed):
     d_sae random unit vectors stays below in 95% of draws. Null of the former: the expected
     max |cos| of d_sae random unit vectors in R^d, so that several widths compare.
     Table `features`: for each `pc` and `sae` the best aligned ones, by |a_ij|, ties by index.
-    Undefined where `pcs` is. Raises ModelError where it lives at another site, or an SAE's rows
+    Undefined where `pcs` is, and for components that it lacks: those beyond the rank of the
+    change. Raises ModelError where it lives at another site, or an SAE's rows
     have another width.
     Source: arXiv 2605.11426; METHODS section 4.
     """
@@ -60,6 +61,7 @@ class PcFeatureCosine(Summed):
         for sae in saes:
             cosines = _cosines(name, sae, inputs.saes[sae], found)
             records += self._records(sae, cosines, found.vectors.shape[1])
+            records += self._missing(sae, found)
             rows += self._rows(sae, cosines)
         return Outcome(tuple(records), {"features": rows})
 
@@ -101,6 +103,13 @@ class PcFeatureCosine(Summed):
                     "feature": int(feature),
                     "cosine": float(cosines[feature]),
                 }
+
+    def _missing(self, sae: str, found: Direction) -> Iterator[Record]:
+        """Undefined records of the components that do not exist."""
+        for pc, why in enumerate(found.missing, len(found.vectors) + 1):
+            for what, unit in (("max_abs", "cosine"), ("above_null", "features")):
+                id, axes = f"pc_feature_cosine.{what}@1", {**self._axes(sae), "pc": pc}
+                yield number(id, None, why, n=0, n_of="features", unit=unit, ci_why=why, axes=axes)
 
     def _undefined(self, sae: str, reason: str) -> Record:
         id, axes = "pc_feature_cosine.max_abs@1", self._axes(sae)

@@ -17,6 +17,7 @@ from harness.results.intervals import (
     DRAWS,
     MIN_CLUSTERS,
     Sums,
+    clustered_wilson,
     draw_weights,
     percentile_interval,
     poisson_weights,
@@ -210,6 +211,29 @@ def test_seeds_do_not_mix():
 # ── what has no interval, and why ──
 
 
+class OnlyTotals(Mean):
+    """The same mean, of sums that are kept for the whole batch."""
+
+    def sums(self, batch, side):
+        found = super().sums(batch, side)
+        return {"n": found["n"], "total.x": found["x"].sum(0, keepdim=True),
+                "total.n": found["n"].sum(0, keepdim=True)}  # fmt: skip
+
+    def value(self, sums):
+        return [sums["total.x"][:, 0] / sums["total.n"]]
+
+
+def test_a_metric_of_totals_alone_has_a_value_and_no_interval():
+    """CASES row 34: it ended in an IndexError."""
+    batch = batch_of(15)
+    reduce = MetricReduction(OnlyTotals(), "left", {})
+    record = one_record(reduce, reduce.update(reduce.start(Inputs()), batch))
+    x = batch.left.x(SITE)[:, 0].double().numpy()
+    assert record.value == pytest.approx(x.mean())
+    assert record.ci is None
+    assert "kept for the data alone" in record.ci_why
+
+
 def test_nothing_measured_is_undefined():
     reduce = reduction()
     empty = array_batch([], {SITE: torch.zeros(0, 3)})
@@ -318,3 +342,24 @@ def test_coverage_with_correlated_tokens(documents, low):
         naive += abs(record.value - 0.7) <= 1.96 * np.sqrt(2 / lengths.sum())
     assert low <= covered / trials <= 0.98
     assert naive / trials < 0.7
+
+
+# ── Clusters ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_copies_of_one_thing_have_no_interval() -> None:
+    """CASES row 12."""
+    assert clustered_wilson(np.array([16.0]), np.array([16.0]))[0] is None
+    assert "one prompt" in str(clustered_wilson(np.array([3.0]), np.array([16.0]))[1])
+    assert clustered_wilson(np.array([1.0]), np.array([1.0]))[0] == wilson(1, 1)
+
+
+@pytest.mark.parametrize("agree", [True, False])
+def test_copies_make_no_interval_narrower(agree: bool) -> None:
+    """CASES row 12: m copies of k things are as sure as k things, by the formula of k trials."""
+    once = np.array([1.0] * 20 + [0.0] * (0 if agree else 30))
+    ci, why = clustered_wilson(7 * once, np.full(len(once), 7.0))
+    assert why is None
+    expected = wilson(20, len(once))
+    assert ci == pytest.approx(expected, abs=5e-3)
+    assert ci[1] - ci[0] >= expected[1] - expected[0] - 1e-12

@@ -147,6 +147,8 @@ class Reference:
             found[f"l0 {view}"] = (latents > 0).sum(1).mean()
             error = np.square(x - self.decode(latents)).sum()
             found[f"fvu.pooled {view}"] = error / np.square(x - x.mean(0)).sum()
+            apart = self.grouped()
+            error = np.square(x - self.decode(latents))[apart].sum()
             found[f"fvu.batch_mean {view}"] = error / self.within_groups(x)
         return {name: float(value) for name, value in found.items()}
 
@@ -168,6 +170,13 @@ class Reference:
             f"{name}.median": np.median(error / change),
             f"{name}.scale_ratio": t / s,
         }
+
+    def grouped(self) -> np.ndarray:
+        """Which tokens are not alone in their group: the last of 32k + 1 is."""
+        sizes = {one: int((self.document == one).sum()) for one in np.unique(self.document)}
+        place = np.array([(self.document[:i] == one).sum() for i, one in enumerate(self.document)])
+        last = np.array([sizes[one] - 1 for one in self.document])
+        return ~((place == last) & (place % 32 == 0))
 
     def within_groups(self, x: np.ndarray) -> float:
         """Squared distances from the mean of each group of 32 tokens of a document."""

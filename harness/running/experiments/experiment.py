@@ -16,7 +16,7 @@ from harness.running.experiments.benchmarks import measure
 from harness.running.experiments.completions import generate
 from harness.running.experiments.journal import Journal
 from harness.running.experiments.receipts import merged_receipt, receipt_failures, receipt_records
-from harness.running.experiments.verdicts import judge, samples, verdict_records
+from harness.running.experiments.verdicts import judge, repeated_prompts, samples, verdict_records
 from harness.store.files import write_text
 from harness.task.task import Entry
 
@@ -114,6 +114,9 @@ def _judge(
             judged.append(judge(entry, outcomes, context.tools(entry.options, tick)))
         seed = context.session.task.spec.seed
         context.ledger.records += verdict_records(judged[-1], outcomes, axes, seed)
+    if repeated := repeated_prompts(outcomes):
+        note = f"experiments.{work.experiment}: {repeated}"
+        context.ledger.warnings += [note] * (note not in context.ledger.warnings)
     rows = list(samples(judged, outcomes))
     table = context.ledger.tables.setdefault(COMPLETIONS, [])
     table += [{**row, "experiment": work.experiment} for row in rows]

@@ -104,9 +104,11 @@ def _inputs(session: Session, job: Job, axes: Mapping[str, object]) -> Inputs:
     directions = {name: found.direction(name, axes) for name in names if name in found}
     saes = {name: session.sae(name) for name in job.reads.saes}
     views = {view for stream in job.reads.streams for view in stream_views(stream)}
-    facts = {view: session.view_model(view).facts for view in sorted(views)}
+    models = {view: session.view_model(view) for view in sorted(views)}
+    facts = {view: model.facts for view, model in models.items()}
+    dtypes = {view: model.dtype for view, model in models.items()}
     sites = {name: session.task.sae_site(name) for name in saes}
-    return Inputs(directions, saes, sites, facts, session.task.spec.seed)
+    return Inputs(directions, saes, sites, facts, session.task.spec.seed, dtypes)
 
 
 def _finish_instances(

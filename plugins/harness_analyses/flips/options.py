@@ -60,7 +60,7 @@ class TrajectoryOptions(AnalysisOptions):
     ids: Annotated[tuple[str, ...], Field(min_length=1)] = (
         "cosine.raw@1",
         "cosine.latent@1",
-        "pc_explained_variance@1",
+        "pc_explained_variance@2",
         "flip_rate.token@1",
     )
     """The records that are followed."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from harness.contract import Axes, Findings, Outcome, Record
-from harness.results.records import grouped
+from harness.results.records import grouped, named
 from harness_analyses.axes import AxesKey, axes_key, without
 from harness_analyses.sae_fit.options import FvuSettingsOptions as Options, Setting
 from harness_statistics.records import number
@@ -78,9 +78,10 @@ class FvuSettings:
         return setting
 
     def _measured(self, records: Sequence[Record], name: str) -> dict[AxesKey, list[Record]]:
-        setting, id = self._setting(name), f"fvu.{self.options.variant}@1"
+        setting = self._setting(name)
         fixed = {"pair", *setting.selects()}
-        mine = [record for record in records if record.id == id and setting.matches(record.axes)]
+        of = named(records, f"fvu.{self.options.variant}")
+        mine = [record for record in of if setting.matches(record.axes)]
         return grouped(mine, lambda record: axes_key(without(record.axes, fixed)))
 
     def _one(self, records: Sequence[Record], name: str) -> Record | str:

@@ -68,7 +68,7 @@ class TransferCorrelationOptions(AnalysisOptions):
     """How many domains of the largest and of the smallest change are also taken by themselves, as
     in the paper; 0 for none."""
     permutations: int = Field(default=10_000, ge=99)
-    """Permutations for p; all of them where there are fewer."""
+    """Orders that are drawn for p; of up to 10 domains, all orders count instead."""
     draws: int = Field(default=2_000, ge=100)
     """Draws of domains for intervals."""
 

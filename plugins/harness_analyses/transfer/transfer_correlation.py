@@ -48,13 +48,15 @@ class TransferCorrelation:
     |---|---|
     | `accuracy.change@1` | after − before of a domain, percentage points; interval over questions |
     | `sts.correlation.pearson@1`, `.spearman@1`, `.r2@1` | with \\|change\\|, over domains |
-    | `sts.correlation.permutation_p@1` | two-sided p of Pearson's r: forecasts given out anew |
+    | `sts.correlation.permutation_p@2` | share of orders of the forecasts with \\|r\\| as large |
     | `sts.correlation.leave_one_out_min@1`, `_max@1` | Pearson's r without one of the domains |
 
     Axes: `forecast` (`sts.act`, `sts.icl`, a baseline), `domains`: `all` is the headline,
     `extremes` only the domains of the largest and of the smallest change, as in the paper: chosen
     on the outcome, which inflates r (their options say so, and they have no interval). Intervals
     draw domains. The probe's prediction is made without the domain itself.
+    p counts all orders of up to 10 domains, and `permutations` drawn ones of more; version 1 took
+    twice the smaller tail, always of drawn ones.
     Undefined, with the reason: under three domains, no variance, a forecast that is undefined, no
     forecast or no accuracy at all. DataError names a domain that is missing before, after, or in
     the forecast.
@@ -164,7 +166,7 @@ class TransferCorrelation:
         for name, value, unit, undefined, expected in numbers:
             ci = (intervals or {}).get(name)
             yield Record(
-                f"sts.correlation.{name}@1",
+                f"sts.correlation.{name}@{2 if name == 'permutation_p' else 1}",
                 value,
                 len(x),
                 "domains",

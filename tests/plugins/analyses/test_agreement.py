@@ -195,6 +195,16 @@ def test_arms_that_repeat_each_other_make_no_interval_narrower() -> None:
         assert (narrow.clusters, wide.clusters, wide.n) == (50, 50, 1500)
 
 
+def test_copies_of_a_prompt_are_one_cluster() -> None:
+    """CASES row 12: sixteen copies of one prompt under sixteen ids."""
+    rows = [row(i % 2 == 0, i % 2 == 0, example=str(i)) for i in range(16)]
+    copies = [rows[0], *({**one, "copy_of": "0"} for one in rows[1:])]
+    for id in (SHARE, KAPPA):
+        record = pick(run(copies), id)
+        assert (record.n, record.clusters, record.ci) == (16, 1, None)
+        assert record.ci_why
+
+
 def test_all_agree() -> None:
     rows = [row(i % 2 == 0, i % 2 == 0, example=str(i), k=k) for i in range(20) for k in range(9)]
     share = pick(run(rows), SHARE)

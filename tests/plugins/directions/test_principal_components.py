@@ -86,9 +86,9 @@ def test_it_is_the_svd_of_the_stored_difference(run, seed, center):
         expected = abs(vectors[i] @ total) / np.linalg.norm(total)
         assert cosine.value == pytest.approx(expected, abs=1e-7)
         assert [record.id for record in one.records] == [
-            "pc_explained_variance@1",
-            "pc.sigma@1",
-            "pc.mean_cosine@1",
+            "pc_explained_variance@2",
+            "pc.sigma@2",
+            "pc.mean_cosine@2",
         ]
         assert all(record.n == n and record.ci_why for record in one.records)
         assert dict(explained.axes) == {"pair": "tuned", "site": "resid_post.3"}
@@ -165,7 +165,7 @@ def test_a_planted_rank_one_change_is_the_first_component(run):
     assert first.records[2].value == pytest.approx(1, abs=1e-6)
 
 
-def test_a_component_beyond_the_rank_is_undefined_with_variance_zero(run):
+def test_a_component_beyond_the_rank_is_undefined(run):
     delta = np.zeros((50, 12))
     delta[:, 2] = 2.0 ** np.arange(50).clip(max=6)  # sums of powers of two are exact
     x = {SITE: torch.zeros(50, 12)}
@@ -175,10 +175,61 @@ def test_a_component_beyond_the_rank_is_undefined_with_variance_zero(run):
     second = found(outcome, pc=2)
     assert isinstance(second.direction, Undefined)
     assert "rank 1" in second.direction.reason
-    assert second.records[0].value == 0
+    assert all(r.value is None and "beyond the rank of ΔH" in r.undefined for r in second.records)
     assert isinstance(found(outcome, k=2).direction, Undefined)
     assert found(outcome).direction.vectors.shape == (1, 12)
     assert found(outcome, k=1).direction.vectors.shape == (1, 12)
+
+
+@pytest.mark.parametrize(("dtype", "carried"), [("float32", 1e-6), ("bfloat16", 1e-2)])
+@pytest.mark.parametrize("times", [0.1, 10])
+def test_a_component_needs_more_than_rounding(run, dtype, carried, times):
+    """CASES row 8: σ_2/σ_1 below what the activations' dtype carries is no component.
+
+    The singular values are planted, 1 and `times` what is carried, between orthonormal vectors; the
+    activations come as float32, as those of a model in bfloat16 do, too.
+    """
+    rng = np.random.default_rng(0)
+    left, right = (np.linalg.qr(rng.normal(size=(n, 2)))[0] for n in (300, 64))
+    delta = left * [1, times * carried] @ right.T
+    sides = [{SITE: torch.tensor(x, dtype=torch.float32)} for x in (0 * delta, delta)]
+    given = Inputs(facts={"base": ModelFacts(layers=6)}, dtypes={"base": "float32", "chat": dtype})
+    outcome = run(finder(2), [array_batch([0] * 300, *sides)], given)
+    second = found(outcome, pc=2)
+    if times > 1:
+        sigma = np.linalg.svd(delta, compute_uv=False)
+        assert second.records[1].value == pytest.approx(sigma[1] / np.sqrt(300), rel=1e-3)
+        return
+    assert isinstance(second.direction, Undefined)
+    assert "beyond the rank of ΔH" in second.direction.reason
+    assert dtype in second.direction.reason
+    assert [r.value for r in second.records] == [None] * 3
+    table = outcome.tables["components"][1]
+    assert table["explained_variance"] is table["sigma"] is table["mean_cosine"] is None
+    assert found(outcome).direction.vectors.shape == (1, 64)
+    assert "beyond the rank" in found(outcome).direction.missing[0]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_rounding_of_large_activations_is_no_component(run, dtype):
+    """CASES row 8: a change of rank one, each side rounded to its dtype, has one component.
+
+    What is left after it is the rounding by construction, taken apart by numpy in float64.
+    """
+    rng = np.random.default_rng(1)
+    x = 30 * rng.normal(size=(500, 64))
+    change = np.outer(np.abs(rng.normal(size=500)), 5 * rng.normal(size=64))
+    sides = [torch.tensor(side).to(dtype).float() for side in (x, x + change)]
+    rounding = sides[1].double().numpy() - sides[0].double().numpy() - change
+    noise = np.linalg.svd(rounding, compute_uv=False)[0]
+    name = str(dtype).removeprefix("torch.")
+    given = Inputs(facts={"base": ModelFacts(layers=6)}, dtypes={"base": name, "chat": name})
+    outcome = run(finder(3), [array_batch([0] * 500, *({SITE: side} for side in sides))], given)
+    sigma = reference(sides[1].double().numpy() - sides[0].double().numpy())[0]
+    assert sigma[1] <= noise * (1 + 1e-9)
+    assert isinstance(found(outcome, pc=1).direction, Direction)
+    for pc in (2, 3):
+        assert "beyond the rank of ΔH" in found(outcome, pc=pc).direction.reason
 
 
 def test_a_constant_shift_is_one_component_and_none_when_centred(run):

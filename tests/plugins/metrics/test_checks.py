@@ -156,6 +156,50 @@ def test_a_broken_one_is_named(make, metric, law):
         check_metric(built, case.batch, reference=own, side="pair")
 
 
+class OnlyTotals(Right):
+    """Made of sums of the whole batch alone: one number, however many draws there are."""
+
+    def sums(self, batch, side):
+        found = super().sums(batch, side)
+        whole = {f"total.{name}": found[name].sum(0, keepdim=True) for name in ("x", "y")}
+        return {"n": found["n"], **whole}
+
+    def value(self, sums):
+        with np.errstate(invalid="ignore"):
+            return [sums["total.y"] / sums["total.x"]]
+
+
+class TwoNumbers(OnlyTotals):
+    def value(self, sums):
+        return [np.tile(super().value(sums)[0], 1 + (len(sums["n"]) > 1))]
+
+
+class OtherInDraws(OnlyTotals):
+    def value(self, sums):
+        return [super().value(sums)[0] + len(sums["n"]) - 1]
+
+
+def test_a_metric_of_totals_alone_keeps_the_laws(case):
+    """CASES row 34."""
+    check_metric(
+        OnlyTotals(case.site), case.batch,
+        reference=lambda batch: reference(batch, case.site), side="pair",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("metric", "law"),
+    [(TwoNumbers, "draws: ratio@1 has 2 numbers"), (OtherInDraws, "draws: ratio")],
+)
+def test_the_laws_cover_a_metric_of_totals_alone(case, metric, law):
+    """CASES row 34: what breaks in a run must break a law."""
+    with pytest.raises(AssertionError, match=f"^{law}"):
+        check_metric(
+            metric(case.site), case.batch,
+            reference=lambda batch: reference(batch, case.site), side="pair",
+        )  # fmt: skip
+
+
 def test_a_check_of_nothing_is_refused(make):
     case = make(documents=1)
     with pytest.raises(AssertionError, match="no batch"):

@@ -37,14 +37,19 @@ def batch_mean_reference(batch, side, site):
     x = selected(batch, side, site)
     out = side.reconstruction("sae", site).double().numpy()
     document, place = batch.document[batch.selected], batch.position[batch.selected]
-    variance = 0.0
+    variance, error, kept = 0.0, 0.0, 0
     for one in set(document.tolist()):
         mine = sorted((document == one).nonzero().squeeze(1).tolist(), key=lambda i: place[i])
         for start in range(0, len(mine), 32):
-            group = x[mine[start : start + 32]]
+            these = mine[start : start + 32]
+            if len(these) == 1:
+                continue
+            group = x[these]
             variance += np.square(group - group.mean(0)).sum()
+            error += np.square(group - out[these]).sum()
+            kept += len(these)
     alone = variance < 1e-9 * np.square(x).sum()
-    return [math.nan if alone else np.square(x - out).sum() / variance]
+    return [math.nan if alone else error / variance, 1 - kept / len(x)]
 
 
 def cosines_of(x, y):
@@ -91,11 +96,15 @@ def test_one_sided(case, side, place, metric, reference):
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
-@pytest.mark.parametrize("shape", [{}, {"tokens": 400, "documents": 3}, {"filtered": True}])
+@pytest.mark.parametrize(
+    "shape",
+    [{}, {"tokens": 400, "documents": 3}, {"filtered": True}, {"tokens": 34, "documents": 22}],
+)
 def test_fvu_about_the_means_of_groups(make, side, shape):
     case = make(**shape)
     metric = Fvu(options.FvuOptions(variants=["batch_mean"]), Target(case.site, "sae"))
-    assert [value.id for value in metric.values] == ["fvu.batch_mean@1"]
+    ids = ["fvu.batch_mean@2", "fvu.batch_mean_excluded@1"]
+    assert [value.id for value in metric.values] == ids
     check_metric(
         metric,
         case.batch,
@@ -119,7 +128,22 @@ def test_documents_of_single_tokens_have_no_variance_of_their_own(make):
     metric = Fvu(options.FvuOptions(variants=["pooled", "batch_mean"]), Target(case.site, "sae"))
     found = values(metric, case.batch)
     assert math.isfinite(found["fvu.pooled@1"])
-    assert math.isnan(found["fvu.batch_mean@1"])
+    assert math.isnan(found["fvu.batch_mean@2"])
+    assert found["fvu.batch_mean_excluded@1"] == 1
+
+
+def test_groups_of_one_token_are_left_out_and_counted(make):
+    """CASES row 17: 33 tokens are a group of 32 and one alone, whose error has no variance."""
+    case = make(tokens=33, documents=1)
+    x = case.batch.left.activations[case.site].double().numpy()[:32]
+    out = case.batch.left.reconstruction("sae", case.site).double().numpy()[:32]
+    expected = np.square(x - out).sum() / np.square(x - x.mean(0)).sum()
+    metric = Fvu(options.FvuOptions(variants=["batch_mean"]), Target(case.site, "sae"))
+    found = values(metric, case.batch)
+    assert found["fvu.batch_mean@2"] == pytest.approx(expected, rel=1e-9)
+    assert found["fvu.batch_mean_excluded@1"] == pytest.approx(1 / 33)
+    sums = metric.sums(case.batch, case.batch.left)
+    assert float(sums["n.fvu.batch_mean@2"].sum()) == 32
 
 
 @pytest.mark.parametrize("sae", [None, "sae"])

@@ -114,6 +114,19 @@ def test_random_features_are_seldom_above_the_null():
     assert sum(v > 0 for v in above) <= 9  # 5% of 60, and four standard deviations
 
 
+def test_components_beyond_the_rank_have_undefined_records():
+    """CASES row 8: they are not aligned with anything."""
+    first = pcs(1)
+    found = Direction(SITE, first.vectors, missing=("beyond the rank of ΔH",))
+    outcome = run({"narrow": decoder(10)}, found)
+    for id in ("pc_feature_cosine.max_abs@1", "pc_feature_cosine.above_null@1"):
+        assert pick(outcome, id, pc=1).value is not None
+        record = pick(outcome, id, pc=2)
+        assert record.value is None
+        assert record.undefined == "beyond the rank of ΔH"
+    assert {row["pc"] for row in outcome.tables["features"]} == {1}
+
+
 def test_undefined_components_are_undefined_records():
     outcome = run({"narrow": decoder(10)}, Undefined("nothing changed"))
     (record,) = outcome.records

@@ -155,6 +155,29 @@ def test_a_rate_has_a_wilson_interval_and_a_score_a_bootstrap(
     assert low < (many["polite.length@1"].value or 0) < high
 
 
+@pytest.mark.parametrize("copies", [16, 5])
+def test_equal_prompts_are_one_cluster(
+    run_task: RunTask, monkeypatch: pytest.MonkeyPatch, copies: int
+) -> None:
+    """CASES row 12: copies of a prompt are no independent trials, whatever else their rows say."""
+    rows = ["one text"] * copies + [f"text {'x' * n}" for n in range(12 if copies < 16 else 0)]
+    monkeypatch.setattr(fakes, "WEB", rows)
+    results = run_task(A)
+    different = len(set(rows))
+    for id in ("polite.refused", "polite.length", "invalid_verdicts"):
+        for record in of(results, id, direction="none"):
+            assert (record.n, record.clusters) == (len(rows), different)
+            if copies == 16:
+                assert record.ci is None
+                assert "one prompt" in str(record.ci_why) or "1 prompts" in str(record.ci_why)
+            else:
+                assert record.ci is not None
+    (note,) = [note for note in results.warnings if "of which" in note]
+    assert note.startswith(
+        f"experiments.e: {len(rows)} prompts, of which {different} are different"
+    )
+
+
 def test_completions_that_cannot_be_judged_are_counted_and_left_out(run_task: RunTask) -> None:
     text = A + '[evaluators.polite]\nshrug = "more"\n'
     results = run_task(text)

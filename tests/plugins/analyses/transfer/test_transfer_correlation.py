@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import permutations
 from typing import Any
 
@@ -118,16 +119,49 @@ def test_extremes_are_those_of_figure_3_and_say_so() -> None:
     assert record.ci_why == "the domains were chosen on the outcome"
 
 
-def test_p_is_that_of_all_permutations() -> None:
-    rng = np.random.default_rng(0)
-    x, y = rng.normal(size=(2, 6))
-    whole = [stats.pearsonr(np.array(order), y)[0] for order in permutations(x)]
-    r = stats.pearsonr(x, y)[0]
-    tails = [np.mean(np.array(whole) >= r - 1e-12), np.mean(np.array(whole) <= r + 1e-12)]
-    assert permutation_p(x, y, 10_000, 0) == pytest.approx(min(1.0, 2 * min(tails)))
+@pytest.mark.parametrize("n", [3, 6, 7, 8])
+@pytest.mark.parametrize("ties", [False, True])
+def test_p_is_the_share_of_all_orders(n: int, ties: bool) -> None:
+    """CASES row 14: the orders with |r| at least that observed, by enumeration; no draw counts."""
+    rng = np.random.default_rng(n)
+    x, y = rng.exponential(size=(2, n))
+    x = np.round(x) + np.arange(n) // 2 if ties else x
+    whole = np.array([np.corrcoef(order, y)[0, 1] for order in permutations(x)])
+    expected = np.mean(np.abs(whole) >= abs(np.corrcoef(x, y)[0, 1]) - 1e-10)
+    assert permutation_p(x, y, 99, 0) == pytest.approx(expected, abs=1e-12)
+    assert permutation_p(x, -3 * y, 99, 7) == pytest.approx(expected, abs=1e-12)
+
+
+def test_p_of_skewed_numbers_is_not_twice_a_tail() -> None:
+    """CASES row 14: of a point far out, 1 order in 4 is as extreme, and none the other way."""
+    x, y = np.array([0.0, 0.0, 0.0, 1.0]), np.array([0.0, 0.0, 0.0, 1.0])
+    assert permutation_p(x, y, 10_000, 0) == 0.25
+
+
+def test_p_of_ten_domains_counts_all_their_orders() -> None:
+    """CASES row 14: of 10 in the same order, 2 of 10! orders have |r| = 1."""
+    x = np.arange(10.0)
+    assert permutation_p(x, x, 99, 0) == 2 / math.factorial(10)
+
+
+def test_p_of_many_domains_is_of_drawn_orders() -> None:
     near = permutation_p(np.arange(12.0), np.arange(12.0) ** 2, 999, 0)
-    assert near == pytest.approx(2 / 1000)
+    assert near == pytest.approx(1 / 1000)
+    x, y = np.random.default_rng(0).normal(size=(2, 12))
     assert permutation_p(x, y, 99, 3) == permutation_p(x, y, 99, 3)
+    rng = np.random.default_rng(5)
+    drawn = np.array([abs(np.corrcoef(rng.permutation(x), y)[0, 1]) for _ in range(4000)])
+    expected = float(np.mean(drawn >= abs(np.corrcoef(x, y)[0, 1])))
+    assert permutation_p(x, y, 4000, 1) == pytest.approx(expected, abs=0.04)
+
+
+def test_what_differs_by_rounding_has_no_correlation() -> None:
+    """CASES row 14, its kind: rounding is no signal."""
+    x = np.array([0.3, 0.1 + 0.2, 0.3, 0.1 + 0.2])
+    assert np.ptp(x) > 0
+    found, why = correlation(x, np.arange(4.0))
+    assert found is None
+    assert "0.3 in all 4 domains" in str(why)
 
 
 def test_p_is_uniform_where_there_is_nothing() -> None:
