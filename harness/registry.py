@@ -10,19 +10,26 @@ import importlib
 import itertools
 import os
 import re
+import signal
+import sys
+import threading
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack, redirect_stdout
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
+from types import FrameType
 from typing import Any, Literal, get_args
 
 import pluggy
 
 from harness import contract
 from harness.contract import Component, Kind, Options
-from harness.errors import PluginError, listed, unknown
+from harness.errors import HarnessError, PluginError, listed, unknown
 
 GROUP = "harness"
 DISTRIBUTION = "sae-harness"
+SLOWEST = 30.0
+"""Seconds after which the import of a plugin, which must be light, is given up."""
 Status = Literal["ready", "disabled", "failed"]
 
 
@@ -79,10 +86,11 @@ class Registry:
             if component.kind == kind
         ]
 
-    def find(self, kind: Kind, name: str) -> Owned:
+    def find(self, kind: Kind, name: str, *, ours: bool = False) -> Owned:
         """The component of a kind that a task calls `name` or `plugin/name`.
 
-        PluginError where there is none, and where two plugins have one of this short name.
+        PluginError where there is none, and where two plugins have one of this short name; with
+        `ours`, which is for names that the harness itself writes, it is then the built-in one.
         """
         owner, _, short = name.rpartition("/")
         candidates = self.of(kind)
@@ -91,6 +99,9 @@ class Registry:
             for owned in candidates
             if owned.component.name == short and owner in ("", owned.plugin.name)
         ]
+        own = [one for one in found if normalized(one.plugin.distribution) == DISTRIBUTION]
+        if ours and len(own) == 1:
+            return own[0]
         if len(found) == 1:
             return found[0]
         what = kind.replace("_", " ")
@@ -142,18 +153,22 @@ def _admit(manager: pluggy.PluginManager, point: EntryPoint, disabled: bool) -> 
         return plugin("disabled", "turned off by -p or HARNESS_DISABLE")
     # A stranger's plugin may raise anything at import, also an exit; one that is broken must not
     # stop the rest.
+    guard = _Guard(SLOWEST)
     try:
         if reason := _unmet(point):
             return plugin("failed", reason)
-        module = point.load()
-        manager.register(module, point.name)
-        # The only thing that notices a misspelt hook.
-        manager.check_pending()
-        components = _components(manager, module)
-    except (Exception, SystemExit) as error:
+        with guard:
+            module = point.load()
+            manager.register(module, point.name)
+            # The only thing that notices a misspelt hook.
+            manager.check_pending()
+            components = _components(manager, module)
+    except BaseException as error:
+        if guard.interrupted:
+            raise
         if manager.has_plugin(point.name):
             manager.unregister(name=point.name)
-        return plugin("failed", f"{type(error).__name__}: {error}")
+        return plugin("failed", _said(error))
     return plugin("ready", "", components)
 
 
@@ -205,13 +220,76 @@ def _unmet(point: EntryPoint) -> str:
     return ""
 
 
+class _TooSlow(BaseException):
+    """A plugin has not been imported in time; no `except Exception` of its own may swallow it."""
+
+
+class _Guard:
+    """While a plugin's code is imported: what it prints goes to stderr, since stdout is ours; an
+    import that does not end is ended; and a KeyboardInterrupt is told from the user's own.
+
+    Outside the main thread, where there are no signals, only the first.
+    """
+
+    def __init__(self, seconds: float | None = None) -> None:
+        self.seconds = seconds
+        self.interrupted = False
+        """Whether the user wants to stop."""
+        self._undo = ExitStack()
+
+    def __enter__(self) -> _Guard:
+        self._undo.enter_context(redirect_stdout(sys.stderr))
+        if threading.current_thread() is threading.main_thread():
+            self._watch_signals()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._undo.close()
+
+    def _watch_signals(self) -> None:
+        usual = signal.getsignal(signal.SIGINT)
+
+        def interrupt(number: int, frame: FrameType | None) -> None:
+            self.interrupted = True
+            if callable(usual):
+                usual(number, frame)
+
+        def too_slow(number: int, frame: FrameType | None) -> None:
+            raise _TooSlow(f"importing it takes more than {self.seconds:g} s")
+
+        if callable(usual):
+            signal.signal(signal.SIGINT, interrupt)
+            self._undo.callback(signal.signal, signal.SIGINT, usual)
+        if self.seconds and hasattr(signal, "setitimer"):
+            before = signal.signal(signal.SIGALRM, too_slow)
+            self._undo.callback(signal.signal, signal.SIGALRM, before)
+            running = signal.setitimer(signal.ITIMER_REAL, self.seconds)
+            self._undo.callback(signal.setitimer, signal.ITIMER_REAL, *running)
+
+
+def _said(error: BaseException) -> str:
+    """What an error says, with its type, unless it is our own."""
+    if isinstance(error, _TooSlow):
+        return str(error)
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
 def _resolve(owned: Owned, path: str) -> Any:
     module, _, attribute = path.partition(":")
+    guard = _Guard()
     try:
-        return getattr(importlib.import_module(module), attribute)
+        with guard:
+            return getattr(importlib.import_module(module), attribute)
     except ImportError as error:
         needs = owned.component.extra
         hint = f" It needs: pip install '{needs}'." if needs else ""
         raise PluginError(f"{owned}: {path} cannot be imported: {error}.{hint}") from error
     except AttributeError as error:
         raise PluginError(f"{owned}: {module} has no {attribute!r}.") from error
+    except BaseException as error:  # a stranger's module may raise anything at import
+        # What the machine did to us is the machine's fault, not the plugin's.
+        if guard.interrupted or isinstance(error, (OSError, MemoryError, HarnessError)):
+            raise
+        raise PluginError(
+            f"{owned}: {path} cannot be imported: {_said(error)}. Report it to the plugin's author."
+        ) from error

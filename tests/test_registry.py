@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import pytest
 from harness.authoring.listing import list_plugins
 from harness.errors import PluginError, TaskError
 from harness.registry import Plugin, Registry, discover
-from harness.task.file import read_source
+from harness.task.file import builtin_tasks, read_source
+from harness.task.load import load_for_command
 from harness.task.resolve import resolve
 
 FakeDist = Callable[..., Path]
@@ -244,3 +246,103 @@ def test_everything_that_a_plugin_lists_can_be_loaded(name: str) -> None:
         assert isinstance(one.load(), type), one
         assert one.options().__doc__, one
         assert one.component.summary
+
+
+# ── What a stranger's plugin does to us ──────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("raise KeyboardInterrupt", "KeyboardInterrupt"),
+        ("import time\ntime.sleep(60)", "importing it takes more than 0.5 s"),
+        ("while True:\n    pass", "importing it takes more than 0.5 s"),
+        ("class Mine(BaseException): pass\nraise Mine('no')", "Mine: no"),
+    ],
+)
+def test_a_plugin_that_stops_or_hangs_at_import_stops_nothing(
+    fake_dist: FakeDist, monkeypatch: pytest.MonkeyPatch, code: str, reason: str
+) -> None:
+    """CASES row 31: it hung or ended every command."""
+    monkeypatch.setattr("harness.registry.SLOWEST", 0.5)
+    fake_dist("acme-bad", code)
+    fake_dist("zzz-good", plugin_code("zzz_good", "late"))
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGALRM)
+    registry = discover()
+    assert plugin(registry, "acme_bad").reason == reason
+    assert plugin(registry, "zzz_good").status == "ready"
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGALRM)) == before
+    assert signal.getitimer(signal.ITIMER_REAL)[0] == 0
+
+
+def test_the_user_may_still_interrupt_an_import(fake_dist: FakeDist) -> None:
+    fake_dist("acme-slow", "import os, signal\nos.kill(os.getpid(), signal.SIGINT)")
+    with pytest.raises(KeyboardInterrupt):
+        discover()
+
+
+def test_what_a_plugin_prints_is_not_in_our_output(
+    fake_dist: FakeDist, said: Callable[..., tuple[int, str, str]]
+) -> None:
+    """CASES row 31: it stood in the JSON of `harness schema`."""
+    fake_dist("acme-loud", "print('hello')\n" + plugin_code("acme_loud", "loud"))
+    code, out, err = said("plugins", "harness_labels")
+    assert (code, "hello" in out, "hello" in err) == (0, False, True)
+
+
+def test_options_that_break_at_import_are_an_error_of_that_plugin(fake_dist: FakeDist) -> None:
+    fake_dist("acme-odd", plugin_code("acme_options", "odd"))
+    fake_dist("acme-options", "1 / 0")
+    with pytest.raises(PluginError, match=r"acme_odd/odd: .*ZeroDivisionError.*plugin's author"):
+        discover().find("metric", "odd").options()
+
+
+# ── Names that two plugins have ──────────────────────────────────────────────────────────────────
+
+
+def test_our_own_defaults_and_tasks_name_our_own_components(
+    fake_dist: FakeDist, write: Callable[..., Path], tmp_path: Path
+) -> None:
+    """CASES row 30: with a plugin's metric `l0`, built-in tasks no longer passed `check`."""
+    entry = '    Component("{}", "{}", "x", "acme_two:Load", "acme_two:Options"),\n'
+    also = [("metric", "l0"), ("metric", "fvu"), ("metric", "cosine"), ("backend", "transformers")]
+    fake_dist(
+        "acme-two",
+        "from harness.contract import Component, hookimpl\n@hookimpl\n"
+        f"def harness_components():\n    return [\n{''.join(entry.format(*one) for one in also)}]",
+    )
+    registry = discover()
+    drift = load_for_command(registry, "drift", ["data.web.at_most=4"])
+    assert {str(owner).partition("/")[0] for owner in drift.owners()} & {"acme_two"} == set()
+    # A task of one's own that extends it and writes the name itself must say whose it means.
+    (own := tmp_path / "own.toml").write_text('extends = "drift"\n[metrics.mine]\nmethod = "l0"\n')
+    with pytest.raises(TaskError, match=r"own\.toml:\d+: metrics\.mine\.method: .*acme_two/l0"):
+        resolve(read_source(own), registry)
+    own.write_text('extends = "drift"\n[preflight]\nalso = ["l0"]\n')
+    with pytest.raises(TaskError, match=r"own\.toml:\d+: preflight: .*harness_metrics/l0"):
+        resolve(read_source(own), registry)
+    own.write_text('extends = "drift"\n[preflight]\nalso = ["acme_two/l0"]\n')
+    assert "more than one" not in str(_problems(own, registry))
+    own.write_text('extends = "drift"\n')
+    assert resolve(read_source(own), registry).metrics.keys() == drift.metrics.keys()
+
+
+def _problems(file: Path, registry: Registry) -> str:
+    with pytest.raises(TaskError) as caught:
+        resolve(read_source(file), registry)
+    return str(caught.value)
+
+
+def test_a_built_in_task_is_extended_by_its_name(
+    tmp_path: Path, said: Callable[..., tuple[int, str, str]]
+) -> None:
+    """CASES row 33: `extends = "refusal"` was no such file."""
+    (own := tmp_path / "refusal.toml").write_text('extends = "refusal"\ntitle = "Mine"\n')
+    theirs, mine = read_source(builtin_tasks()["refusal"]), read_source(own)
+    assert {**mine.values, "title": theirs.values["title"]} == theirs.values
+    own.write_text('extends = "refusla"\n')
+    with pytest.raises(TaskError, match=r"no such task file.*a built-in task: .*refusal"):
+        read_source(own)
+    code, out, _ = said("tasks")
+    assert code == 0
+    assert str(builtin_tasks()["refusal"].parent) in out

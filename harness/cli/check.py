@@ -9,6 +9,7 @@ import click
 
 from harness.cli.common import set_option
 from harness.errors import Problem, TaskError
+from harness.text import for_terminal
 
 if TYPE_CHECKING:
     from harness.task.task import Task
@@ -32,8 +33,17 @@ def command(disabled: Sequence[str], tasks: tuple[str, ...], overrides: tuple[st
             problems += error.problems
         else:
             click.echo(f"{name}: {_summary(task)}")
+            for note in _notes(task):
+                click.echo(f"  note: {for_terminal(note, 600)}")
     if problems:
         raise TaskError(problems)
+
+
+def _notes(task: Task) -> list[str]:
+    """What will come out undefined, as far as it can be known."""
+    from harness.planning.foresight import too_few_tokens
+
+    return list(too_few_tokens(task))
 
 
 def _summary(task: Task) -> str:

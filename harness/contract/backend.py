@@ -79,6 +79,12 @@ class Needs:
 class BackendOptions(Options):
     """Base of a backend's options. Its methods read local files alone and import no torch."""
 
+    def check(self) -> None:
+        """ModelError where local files lack what loading the model needs.
+
+        Called by every command that reads a task; reads no weight and imports no torch.
+        """
+
     def describe(self) -> ModelFacts:
         """The facts of the model, from its configuration and the headers of its weights.
 

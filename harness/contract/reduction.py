@@ -145,6 +145,11 @@ class StatisticOptions(ReductionOptions):
     Where the data have categories (`by`), it is finished for each category and for all together.
     """
 
+    def fewest_tokens(self) -> float:
+        """Tokens of a stream below which all its records are undefined, so that `harness check`
+        can say so; 0 where there is no such number."""
+        return 0
+
 
 class DirectionOptions(ReductionOptions):
     """Base of a direction finder's options. A finder is a reduction that gives directions."""

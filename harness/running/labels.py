@@ -7,7 +7,7 @@ from numbers import Integral
 from typing import Any
 
 from harness.contract import Findings, Labels, SaeFacts
-from harness.errors import MachineError, PluginError
+from harness.errors import MachineError, PluginError, UsageError
 from harness.task.task import Entry
 
 Rows = Sequence[Mapping[str, Any]]
@@ -45,7 +45,7 @@ def label_rows(
     source: Labels = entry.build()
     try:
         found = list(source.describe(sae, facts, wanted, findings))
-    except MachineError as error:
+    except (MachineError, UsageError) as error:
         return [], [*_notes(source), f"{error} Without these labels, a rerun asks again."]
     by_feature = {label.feature: label for label in found}
     foreign = any(label.sae != sae for label in found)

@@ -15,7 +15,7 @@ from harness.planning.steps import Pass, Plan
 from harness.registry import Registry
 from harness.report import write_report
 from harness.results.write import unique, write_arrays, write_directions, write_results
-from harness.running.analyses import analyse
+from harness.running.analyses import tried
 from harness.running.context import RunContext
 from harness.running.experiments.experiment import record_edited_views, run_experiment
 from harness.running.folder import run_folder
@@ -136,7 +136,11 @@ def _analyse(context: RunContext) -> None:
     """Runs each analysis on what was found before it, other analyses included."""
     for name, entry in context.session.task.analyses.items():
         with context.progress.stage(f"analysis, {name}", 1) as tick:
-            outcome = analyse(entry, context.findings(entry.options))
+            try:
+                outcome = tried(entry, context.findings(entry.options), context.folder)
+            except InvalidRun as error:
+                context.ledger.problems.append(str(error))
+                continue
             tick(1)
         context.ledger.add_records(outcome, {"analysis": name})
         context.ledger.add_tables(name, outcome, {})

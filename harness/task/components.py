@@ -17,7 +17,7 @@ from harness.contract import Axes, Kind, Options
 from harness.errors import PluginError, Problem
 from harness.registry import Owned, Registry
 from harness.task import spec
-from harness.task.file import Source, tables
+from harness.task.file import Source, is_builtin, tables
 from harness.task.paths import locate, located
 from harness.task.spec import PluginSpec, TaskSpec
 from harness.task.task import Entry, Instance
@@ -180,17 +180,24 @@ def implied_evaluators(source: Source, registry: Registry, task: TaskSpec) -> It
 
 def preflight_metrics(source: Source, registry: Registry, task: TaskSpec) -> Iterator[Configured]:
     """The metrics of the preflight, with their default options."""
-    at = ("preflight",)
-    for name in (task.preflight.fvu, *task.preflight.also) if task.preflight else ():
-        one = _without_table(source, registry, Table(spec.MetricSpec, name, at, {}))
+    at, preflight = ("preflight",), task.preflight
+    if preflight is None:
+        return
+    for name in (preflight.fvu, *preflight.also):
+        written = source.values.get("preflight")
+        key = "fvu" if name == preflight.fvu else "also"
+        default = not (isinstance(written, dict) and key in written)
+        one = _without_table(source, registry, Table(spec.MetricSpec, name, at, {}), default)
         if one.model is not None and one.options is None:
             what = f"{name} needs options of its own: {'; '.join(map(str, one.problems))}"
             one = replace(one, problems=(source.problem(at, what),))
         yield one
 
 
-def _without_table(source: Source, registry: Registry, table: Table) -> Configured:
-    owner = _find(source, registry, table.core.kind, table.name, table.at)
+def _without_table(
+    source: Source, registry: Registry, table: Table, ours: bool = False
+) -> Configured:
+    owner = _find(source, registry, table.core.kind, table.name, table.at, ours)
     return _with_options(source, owner, table)
 
 
@@ -207,15 +214,22 @@ def _component(source: Source, registry: Registry, table: Table) -> Found:
         return ()
     if table.core is spec.SaeSpec and key not in values:
         return _claiming_format(source, registry, table)
-    name = values.get(key, table.core.model_fields[key].get_default() or table.name)
+    default = table.core.model_fields[key].get_default()
+    name = values.get(key, default or table.name)
     if not isinstance(name, str):
         return ()
-    return _find(source, registry, table.core.kind, name, (*table.at, key))
+    ours = key not in values and default is not None
+    return _find(source, registry, table.core.kind, name, (*table.at, key), ours)
 
 
-def _find(source: Source, registry: Registry, kind: Kind, name: str, at: KeyParts) -> Found:
+def _find(
+    source: Source, registry: Registry, kind: Kind, name: str, at: KeyParts, ours: bool = False
+) -> Found:
+    """The component of a name; where two plugins have one, the built-in one if the name is our
+    own: a default (`ours`), or written in a built-in task."""
+    file = source.origin(at).file
     try:
-        return registry.find(kind, name)
+        return registry.find(kind, name, ours=ours or (file is not None and is_builtin(file)))
     except PluginError as error:
         return (source.problem(at, str(error)),)
 

@@ -101,7 +101,12 @@ def _read(file: Path, inside: tuple[Path, ...]) -> tuple[dict[str, Any], dict[Ke
     if file in inside:
         chain = " → ".join(display(f) for f in (*inside, file))
         raise TaskError([Problem(display(inside[0]), f"extends goes round in a circle: {chain}.")])
-    text, values = _parsed(file, f" It is extended by {display(inside[-1])}." if inside else "")
+    extended = ""
+    if inside:
+        extended = f" It is extended by {display(inside[-1])}."
+        if not file.exists():
+            extended += f" Allowed: a file, or a built-in task: {listed(builtin_tasks())}."
+    text, values = _parsed(file, extended)
     origins = {path: Origin(file, line) for path, line in _lines(text)}
     if deep := _too_deep(values):
         written = Source(file, values, origins)
@@ -143,7 +148,9 @@ def _parent(base: object, file: Path, origin: Origin) -> Path:
     if isinstance(base, str):
         try:
             if base.isprintable():
-                return (file.parent / base).resolve()
+                beside = (file.parent / base).resolve()
+                bare = base.removesuffix(".toml")
+                return beside if beside.is_file() else builtin_tasks().get(bare, beside).resolve()
             what = f"{base!r} is no path: it holds control characters."
         except (ValueError, RuntimeError, OSError) as error:
             what = f"{base!r} is no path: {error}."
@@ -309,6 +316,11 @@ def builtin_tasks() -> dict[str, Path]:
             if not name.startswith("organism/"):
                 found[name] = file
     return found
+
+
+def is_builtin(file: Path) -> bool:
+    """Whether a file is one of the built-in tasks, or a part of one."""
+    return any(folder in file.parents for folder in task_folders())
 
 
 def find_task(text: str) -> Path:

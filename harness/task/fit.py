@@ -10,8 +10,10 @@ from typing import Literal
 
 from harness.contract import BenchmarkOptions, Reads, Site
 from harness.contract.sites import parse_site
-from harness.errors import DataError, Problem, TaskError, listed
+from harness.errors import DataError, ModelError, Problem, TaskError, listed
 from harness.task.data import read_data
+from harness.task.gates import parse
+from harness.task.ids import measurable, unmeasured
 from harness.task.spec import DirectionSpec, PairSpec, StatisticSpec
 from harness.task.task import NO_EDIT, Instance, Task
 from harness.task.validate import KeyParts
@@ -32,6 +34,7 @@ def misfits(task: Task) -> Iterator[Problem]:
 
 def _misfits(task: Task) -> Iterator[Misfit]:
     yield from _data(task)
+    yield from _weights(task)
     yield from _views(task)
     yield from _saes(task)
     if task.spec.saes.keys() - task.places.saes.keys():
@@ -40,6 +43,7 @@ def _misfits(task: Task) -> Iterator[Misfit]:
     yield from _metrics(task)
     yield from _reductions(task)
     yield from _experiments(task)
+    yield from _gates(task)
 
 
 def _data(task: Task) -> Iterator[Misfit]:
@@ -51,6 +55,15 @@ def _data(task: Task) -> Iterator[Misfit]:
             deque(read_data(name, spec, Path()), maxlen=0)  # reads every row and keeps none
         except DataError as error:
             yield ("data", name), str(error).removeprefix(f"data.{name}: ")
+
+
+def _weights(task: Task) -> Iterator[Misfit]:
+    """Folders of models and adapters that hold nothing that can be loaded."""
+    for name, entry in task.models.items():
+        try:
+            entry.options.check()
+        except ModelError as error:
+            yield ("models", name), str(error)
 
 
 def _views(task: Task) -> Iterator[Misfit]:
@@ -275,6 +288,13 @@ def _experiments(task: Task) -> Iterator[Misfit]:
                 "is missing: these evaluators judge completions of prompts. "
                 f"Allowed: {listed(task.spec.data)}.",
             )
+
+
+def _gates(task: Task) -> Iterator[Misfit]:
+    found = measurable(task.owners()) if task.spec.gates else None
+    for name, spec in task.spec.gates.items() if found is not None else ():
+        if what := unmeasured(parse(name, spec.condition), found or ()):
+            yield ("gates", name, "assert"), what
 
 
 # ── An SAE or a site, and a model ────────────────────────────────────────────────────────────────

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from harness.errors import PluginError
 from harness.registry import Registry
 from harness.task import spec
 from harness.task.spec import PluginSpec, TaskSpec
@@ -66,10 +67,16 @@ def _add_options(definitions: dict[str, Any], registry: Registry, own: type[Plug
     for owned in registry.of(own.kind):
         # A plugin's own models live under its name: they never replace ours.
         prefix = f"{owned.component.kind}.{owned}".replace("/", ".")
-        options = owned.options().model_json_schema(ref_template=f"#/$defs/{prefix}.{{model}}")
+        try:
+            model = owned.options()
+        except PluginError:
+            continue  # told by `harness check` of a task that uses it
+        options = model.model_json_schema(ref_template=f"#/$defs/{prefix}.{{model}}")
         inner = options.pop("$defs", {})
         definitions.update({f"{prefix}.{name}": model for name, model in inner.items()})
-        both = [owned.component.name, str(owned)]
+        both = [str(owned)]
+        if sum(one.component.name == owned.component.name for one in registry.of(own.kind)) == 1:
+            both.insert(0, owned.component.name)
         names += both
         properties = {**options.get("properties", {}), **{k: True for k in core["properties"]}}
         branches.append(

@@ -75,6 +75,7 @@ class _Rebuilt(DirectionOptions):
 
     def reads(self, task: TaskView) -> Reads:
         """The SAE's latents on each set of prompts; the target only at the end."""
+        _check_latents(task, self.sae, "k", self.k, 1)
         tokens: Where = "all" if self._first("tokens", task) == "all" else "last"
         return Reads(
             streams=tuple(
@@ -182,6 +183,7 @@ class FeatureOptions(DirectionOptions):
 
     def reads(self, task: TaskView) -> Reads:
         """No activations, only the SAE's decoder."""
+        _check_latents(task, self.sae, "index", self.index, 0)
         return Reads(saes=(self.sae,))
 
 
@@ -254,3 +256,11 @@ class MatchedFeaturesOptions(_Shifted):
     def variants(self) -> Sequence[Axes]:
         """One direction for each draw."""
         return tuple({"draw": draw} for draw in range(self.draws))
+
+
+def _check_latents(task: TaskView, sae: str, option: str, value: int, first: int) -> None:
+    """TaskError where an option counts beyond the latents of an SAE, which are known."""
+    latents = task.sae_facts(sae).d_sae
+    if latents is not None and (last := latents - 1 + first) < value:
+        what = f"is {value}, and the SAE {sae} has {latents} features. Allowed: {first} to {last}."
+        raise TaskError([Problem(option, what)])

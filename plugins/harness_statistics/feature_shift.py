@@ -90,9 +90,9 @@ class FeatureShift(Summed):
         )
 
     def _too_few(self, found: Shift) -> str | None:
-        needed = self.options.minimum / self.options.delta
-        if found.tokens >= needed * (1 - 1e-9):  # 10/1e-4 is not a whole number in floats
+        if found.tokens >= self.options.fewest_tokens():
             return None
+        needed = self.options.minimum / self.options.delta
         return (
             f"{found.tokens} tokens; delta = {self.options.delta:g} needs {needed:,.0f}, "
             f"so that {self.options.minimum} of them can be active"

@@ -59,6 +59,10 @@ class FeatureShiftOptions(StatisticOptions):
             streams=(task.pair(self.pair),), sites=(task.sae_site(self.sae),), saes=(self.sae,)
         )
 
+    def fewest_tokens(self) -> float:
+        """As many as make `minimum` of them the share `delta`."""
+        return self.minimum / self.delta * (1 - 1e-9)  # 10/1e-4 is not a whole number in floats
+
     @model_validator(mode="after")
     def _absent_is_less_than_present(self) -> FeatureShiftOptions:
         if self.epsilon > self.delta:

@@ -15,6 +15,7 @@ from harness.errors import ModelError
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
 ADAPTER = "adapter_config.json"
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 _PARTS = ("*.json", "*.safetensors", "*.jinja", "*.model", "*.txt")
 _hashes: dict[tuple[str, int, int, int], str] = {}
@@ -152,6 +153,16 @@ def require_weights(folder: Path, what: str) -> list[Path]:
         )
     count_parameters(files, what)
     return files
+
+
+def require_adapter(folder: Path, what: str) -> None:
+    """ModelError where a folder holds no adapter in the form that is read."""
+    read_json(folder / ADAPTER, what)
+    if not (folder / ADAPTER_WEIGHTS).is_file():
+        raise ModelError(
+            f"{what}: {folder} has no {ADAPTER_WEIGHTS}. Adapters are read from safetensors only; save it"
+            " with save_pretrained to convert it."
+        )
 
 
 def count_parameters(files: Iterable[Path], what: str) -> int:

@@ -26,6 +26,8 @@ from harness_transformers.files import (
     read_config,
     read_json,
     refuse_adapter,
+    require_adapter,
+    require_weights,
     tensor_names,
     weight_files,
 )
@@ -110,6 +112,16 @@ class TransformersOptions(BackendOptions):
             parameters=count_parameters(files, self.where) if whole else None,
             chat_template=self._chat_template(root),
         )
+
+    def check(self) -> None:
+        """ModelError where a folder holds no weights that are read, or no adapter's.
+
+        What lies in the hub's cache may be a part of what a run would download.
+        """
+        if (folder := Path(self.path).expanduser()).is_dir():
+            require_weights(self.inside(folder), self.where)
+        if self.adapter is not None and (own := Path(self.adapter).expanduser()).is_dir():
+            require_adapter(own, f"{self.where}: adapter {self.adapter}")
 
     def needs(self) -> Needs:
         """Sizes from config.json and headers, and what is to be downloaded."""

@@ -6,13 +6,14 @@ from collections.abc import Callable
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pyarrow.parquet
 import pytest
 
 import fakes
 from harness.contract import Component, Findings, Outcome, Record, hookimpl
-from harness.errors import PluginError, UsageError
+from harness.errors import DataError, InvalidRun, MachineError, PluginError, UsageError
 from harness.registry import Registry, discover
 from harness.results.read import Results
 from harness.running.analyses import analyse
@@ -160,6 +161,49 @@ def test_a_broken_analysis_is_named(
     monkeypatch.setattr(Spy, "gives", gives)
     with pytest.raises(PluginError, match=r"analyses.spy: spy/spy gave a .*plugin's author"):
         analyse(task("[analyses.spy]\n").analyses["spy"], Findings())
+
+
+@pytest.mark.parametrize(
+    ("broken", "why"),
+    [
+        (DataError("experiments.e: has no accuracy for law."), "has no accuracy for law"),
+        (IndexError("7"), "spy/spy broke: IndexError: 7. Report it"),
+        (5, "must give an Outcome"),
+    ],
+)
+def test_what_an_analysis_cannot_do_is_undefined_and_what_was_measured_is_written(
+    run_task: RunTask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: Any, why: str
+) -> None:
+    """CASES row 28: the run ended after everything was measured, without results.json."""
+    plain = run_task(TWO + STRICT + AGREEMENT)
+
+    def run(self: Spy, findings: Findings) -> Any:
+        if isinstance(broken, Exception):
+            raise broken
+        return broken
+
+    monkeypatch.setattr(Spy, "run", run)
+    results = run_task(TWO + STRICT + "[analyses.spy]\n" + AGREEMENT)
+    assert (tmp_path / "run" / "results.json").is_file()
+    assert results.status == "complete"
+    (undone,) = [r for r in results.records if r.axes.get("analysis") == "spy"]
+    assert (undone.id, undone.value, undone.n) == ("spy.undone@1", None, 0)
+    assert why in (undone.undefined or "")
+    assert {r for r in map(str, results.records)} - {str(undone)} == {*map(str, plain.records)}
+    assert any("analyses.spy: could not be made" in warning for warning in results.warnings)
+
+
+def test_the_machine_and_an_invalid_run_are_no_undefined_record(
+    run_task: RunTask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for error in (MachineError("the network is gone."), MemoryError()):
+        monkeypatch.setattr(Spy, "run", Mock(side_effect=error))
+        with pytest.raises(MachineError):
+            run_task("[analyses.spy]\n")
+    monkeypatch.setattr(Spy, "run", Mock(side_effect=InvalidRun("all prompts are equal.")))
+    with pytest.raises(InvalidRun, match="all prompts are equal"):
+        run_task("[analyses.spy]\n")
+    assert (tmp_path / "run" / "results.json").is_file()
 
 
 # ── Judging again ────────────────────────────────────────────────────────────────────────────────

@@ -155,9 +155,13 @@ class Task:
     """What `reads` may ask."""
 
     directions: Mapping[str, DirectionOptions] = field(default_factory=dict)
+    d_sae: int | None = None
 
     def sae_site(self, sae: str) -> Site:
         return SITE
+
+    def sae_facts(self, sae: str) -> SaeFacts:
+        return SaeFacts(d_sae=self.d_sae)
 
     def direction(self, name: str) -> DirectionOptions:
         return self.directions[name]

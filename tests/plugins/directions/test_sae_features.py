@@ -1,3 +1,5 @@
+import contextlib
+import dataclasses
 import itertools
 
 import numpy as np
@@ -372,3 +374,17 @@ def test_a_target_without_data_is_a_problem_of_the_task(make_task):
 def test_a_cycle_of_targets_ends(make_task):
     with pytest.raises(TaskError):
         finder().options.reads(make_task(target=finder().options))
+
+
+def test_more_features_than_the_sae_has_are_told_before_a_run(make_task):
+    """CASES row 27: `k` above `d_sae` passed `check` and came out undefined."""
+    task = make_task(target=means())
+    for k, d_sae, wrong in ((6, 6, False), (7, 6, True), (7, None, False)):
+        asked = dataclasses.replace(task, d_sae=d_sae)
+        refused = pytest.raises(TaskError, match=r"k: is 7, .* 6 features. Allowed: 1 to 6")
+        with refused if wrong else contextlib.nullcontext():
+            finder(k=k).options.reads(asked)
+    feature = options.FeatureOptions(sae="mid", index=6)
+    feature.reads(dataclasses.replace(task, d_sae=7))
+    with pytest.raises(TaskError, match=r"index: is 6, .* Allowed: 0 to 5"):
+        feature.reads(dataclasses.replace(task, d_sae=6))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -98,3 +99,27 @@ def test_where_a_chat_template_may_be(tmp_path: Path) -> None:
     assert (tmp_path / "other" / "chat_template.jinja").is_file()
     other = TransformersOptions(path=str(tmp_path), tokenizer=str(tmp_path / "other"))
     assert other.describe().chat_template is True
+
+
+@pytest.mark.parametrize("kept", [(), ("pytorch_model.bin",)])
+def test_a_folder_without_safetensors_is_told_before_a_run(
+    folders: dict[str, Path], tmp_path: Path, kept: tuple[str, ...]
+) -> None:
+    """CASES row 27: judge, model or adapter folder without safetensors passed `check`."""
+    shutil.copytree(folders["llama"], folder := tmp_path / "model")
+    options = TransformersOptions(path=str(folder))
+    options.check()
+    (folder / "model.safetensors").unlink()
+    for name in kept:
+        (folder / name).write_bytes(b"x")
+    with pytest.raises(ModelError, match=r"has no model\.safetensors") as caught:
+        options.check()
+    assert all(name in str(caught.value) for name in kept)
+    (adapter := tmp_path / "adapter").mkdir()
+    (adapter / "adapter_config.json").write_text("{}")
+    (adapter / "adapter_model.bin").write_bytes(b"x")
+    tuned = TransformersOptions(path=str(folders["llama"]), adapter=str(adapter))
+    with pytest.raises(ModelError, match=r"has no adapter_model\.safetensors"):
+        tuned.check()
+    (adapter / "adapter_model.safetensors").write_bytes(b"x")
+    tuned.check()

@@ -1,0 +1,134 @@
+"""Which ids of records a task can come to, as far as the source of its components tells.
+
+Ids stand in the source as text (`"fvu.pooled@1"`, `f"fvu.{name}@1"`), so that they are known
+without an import: `check` says where a gate is about a number that nothing measures.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterable, Iterator
+from importlib.machinery import PathFinder
+from pathlib import Path
+
+from harness.errors import suggestion
+from harness.registry import Owned
+from harness.task.gates import Gate
+
+MEASURING = ("metric", "statistic", "direction", "evaluator", "analysis", "intervention")
+_SILENT = ("direction", "intervention", "statistic")
+"""Kinds that need not give any record."""
+_OWN = Path(__file__).parents[1] / "running"
+_ID = re.compile(r"[\w.\0]*@\d+")
+_GAP = "\0"
+
+
+def measurable(owners: Iterable[Owned]) -> set[str] | None:
+    """The ids that a run with these components may give, gaps in them as NUL characters.
+
+    None where a component that must give records has no id in its source: it may give any.
+    """
+    found = {*_of_files(sorted(_OWN.rglob("*.py")))}
+    for owned in owners:
+        if owned.component.kind in MEASURING:
+            its = {*_of_component(owned)}
+            found |= its
+            if not its and owned.component.kind not in _SILENT:
+                return None
+    return found
+
+
+def unmeasured(gate: Gate, found: Iterable[str]) -> str:
+    """Why none of the ids in `found` is the one that a gate is about; empty where one may be."""
+    wanted = gate.id if "@" in gate.id else f"{gate.id}@"
+    if any(_may_be(wanted, one) for one in found):
+        return ""
+    names = {one.partition("@")[0] for one in found if _GAP not in one}
+    other = [one for one in sorted(found) if _may_be(f"{gate.id.partition('@')[0]}@", one)]
+    hint = f" There is {other[0].replace(_GAP, '…')}." if other else suggestion(gate.id, names)
+    return (
+        f"nothing in this task measures {gate.id}, so the gate would fail after the run.{hint} "
+        "Write the id of a record, or add the metric, statistic or analysis that gives it."
+    )
+
+
+def _may_be(wanted: str, known: str) -> bool:
+    """Whether a known id, in which gaps stand for anything, is the one that is wanted, or has its
+    name where that ends with its `@`."""
+    form = ".*".join(map(re.escape, known.split(_GAP)))
+    if not wanted.endswith("@"):
+        return re.fullmatch(form, wanted) is not None
+    return re.fullmatch(form.rpartition("@")[0] + "@", wanted) is not None
+
+
+def _of_component(owned: Owned) -> Iterator[str]:
+    """Ids in the module of a component, and in what that imports of its own package."""
+    module = owned.component.load.partition(":")[0]
+    package = module.partition(".")[0]
+    files: dict[Path, None] = {}
+    _reach(module, package, files)
+    yield from _of_files(files)
+
+
+def _of_files(files: Iterable[Path]) -> Iterator[str]:
+    for file in files:
+        tree = _tree(file)
+        made = [node for node in ast.walk(tree) if isinstance(node, ast.JoinedStr)]
+        pieces = {id(part) for node in made for part in node.values}
+        for node in ast.walk(tree):
+            if id(node) in pieces:
+                continue
+            if isinstance(node, ast.JoinedStr):
+                text = "".join(
+                    str(part.value) if isinstance(part, ast.Constant) else _GAP
+                    for part in node.values
+                )
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                text = re.sub(r"\{\w*\}|%s", _GAP, node.value)
+            else:
+                continue
+            if _ID.fullmatch(text):
+                yield text if text[0] != "@" else _GAP + text
+
+
+def _reach(module: str, package: str, files: dict[Path, None]) -> None:
+    file = _file(module)
+    if file is None or file in files:
+        return
+    files[file] = None
+    for node in ast.walk(_tree(file)):
+        if isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                around = module.split(".")
+                around = around[: len(around) - node.level + (file.name == "__init__.py")]
+                base = ".".join([*around, *([base] if base else [])])
+            names = [base, *(f"{base}.{one.name}" for one in node.names)]
+        elif isinstance(node, ast.Import):
+            names = [one.name for one in node.names]
+        else:
+            continue
+        for name in names:
+            if name.partition(".")[0] == package:
+                _reach(name, package, files)
+
+
+def _file(module: str) -> Path | None:
+    """The source of a module, which is not imported; None where there is none."""
+    path: list[str] | None = None
+    name, origin = "", None
+    for part in module.split("."):
+        name = f"{name}.{part}" if name else part
+        spec = PathFinder.find_spec(name, path)
+        if spec is None:
+            return None
+        path, origin = [*(spec.submodule_search_locations or ())], spec.origin
+    return Path(origin) if origin and origin.endswith(".py") else None
+
+
+def _tree(file: Path) -> ast.AST:
+    try:
+        return ast.parse(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, SyntaxError, RecursionError):
+        return ast.Module([], [])
