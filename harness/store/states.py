@@ -75,10 +75,13 @@ class PassStates:
             save_file(arrays, partial, {**about, "checksum": _checksum(arrays, about)})
         self._next = 1 - self._next
 
-    def forget(self) -> None:
-        """Removes both files."""
-        for file in self._files:
-            file.unlink(missing_ok=True)
+    def forget(self, why: str = "") -> None:
+        """Removes both files; with a reason, this is noted."""
+        files = [file for file in self._files if file.exists()]
+        if why and files:
+            dropped(self._files[0].with_suffix(""), len(files), "remembered state", why)
+        for file in files:
+            file.unlink()
 
     def _fitting(self, file: Path) -> Saved | None:
         """What a file has, or None and a note of why it is not used."""
