@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from harness.store.lines import Lines
 
@@ -23,21 +24,15 @@ class Answers:
     """Replies by key, which is a hash of all that an answer depends on.
 
     They are read from `file` and appended to it as they are added; without a file, memory alone
-    has them. Lines that a crash tore, or that are no replies, are passed over: those questions are
-    asked anew. The first reply to a question counts.
+    has them. Lines that a crash tore, that were changed or are no replies are left out with a
+    note: those questions are asked anew. The first reply to a question counts.
     """
 
     def __init__(self, file: Path | None) -> None:
         self._lines = Lines(file)
         self._known: dict[str, Reply] = {}
-        for entry in self._lines.read():
-            key = entry.pop("key", None)
-            try:
-                reply = Reply(**entry)
-            except TypeError:  # keys are missing or unknown
-                continue
-            if isinstance(key, str) and isinstance(reply.answer, str):
-                self._known.setdefault(key, reply)
+        for key, reply in self._lines.entries(_entry):
+            self._known.setdefault(key, reply)
 
     def __contains__(self, key: str) -> bool:
         return key in self._known
@@ -54,3 +49,11 @@ class Answers:
     def close(self) -> None:
         """Closes the file; `add` opens it again."""
         self._lines.close()
+
+
+def _entry(value: Any) -> tuple[str, Reply]:
+    """The key and the reply of one line; TypeError or KeyError where it is something else."""
+    reply = Reply(**{name: its for name, its in value.items() if name != "key"})
+    if not (isinstance(value["key"], str) and isinstance(reply.answer, str)):
+        raise TypeError("it is no reply")
+    return value["key"], reply

@@ -27,6 +27,7 @@ from harness.running.progress import Progress
 from harness.running.provenance import provenance
 from harness.running.session import Session
 from harness.store.files import write_text
+from harness.store.notes import hearing
 from harness.task.file import plain
 from harness.task.fit import misfits
 from harness.task.task import Task
@@ -48,7 +49,7 @@ def run(
     the same, with their status.
     """
     _check_remote_code(planned.task, remote_code)
-    with machine_errors(folder), run_folder(folder, planned.task, fresh):
+    with machine_errors(folder), hearing() as heard, run_folder(folder, planned.task, fresh):
         session = Session(planned.task, folder / "work" / "downloads")
         for owner in planned.task.owners():
             owner.load()
@@ -75,7 +76,7 @@ def run(
             provenance(session, registry, command),
             unique(ledger.records),
             tuple(ledger.problems),
-            tuple([*_model_notes(session), *_sae_notes(session), *ledger.warnings]),
+            tuple([*_model_notes(session), *_sae_notes(session), *heard, *ledger.warnings]),
             tables=ledger.tables,
         )
         write_results(folder, results)

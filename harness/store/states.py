@@ -17,6 +17,7 @@ import numpy as np
 
 from harness.contract import State
 from harness.store.files import whole
+from harness.store.notes import CHANGED, dropped
 
 States = list[dict[str, State]]
 """For each job, its states by category; the category of data without any is the empty string."""
@@ -44,7 +45,7 @@ class PassStates:
 
     def load(self) -> Saved | None:
         """The states after the most documents, of the files that are whole and have this key."""
-        found = [(saved, i) for i, file in enumerate(self._files) if (saved := self._read(file))]
+        found = [(saved, i) for i, file in enumerate(self._files) if (saved := self._fitting(file))]
         if not found:
             return None
         newest, index = max(found, key=lambda one: one[0].documents)
@@ -74,10 +75,33 @@ class PassStates:
             save_file(arrays, partial, {**about, "checksum": _checksum(arrays, about)})
         self._next = 1 - self._next
 
-    def forget(self) -> None:
-        """Removes both files."""
-        for file in self._files:
-            file.unlink(missing_ok=True)
+    def forget(self, why: str = "") -> None:
+        """Removes both files; with a reason, this is noted."""
+        files = [file for file in self._files if file.exists()]
+        if why and files:
+            dropped(self._files[0].with_suffix(""), len(files), "remembered state", why)
+        for file in files:
+            file.unlink()
+
+    def _fitting(self, file: Path) -> Saved | None:
+        """What a file has, or None and a note of why it is not used."""
+        if not file.exists():
+            return None
+        saved = self._read(file)
+        if saved is None:
+            dropped(file, 1, "remembered state", self._why(file))
+        return saved
+
+    def _why(self, file: Path) -> str:
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(file, "np") as content:
+                about = content.metadata() or {}
+        except (OSError, SafetensorError, ValueError):
+            about = {}
+        other = "key" in about and about["key"] != self._key
+        return "made with other models, SAEs, prompts or options" if other else CHANGED
 
     def _read(self, file: Path) -> Saved | None:
         from safetensors import SafetensorError, safe_open
@@ -96,7 +120,15 @@ class PassStates:
             for i, (job, category, name) in enumerate(names):
                 states[int(job)].setdefault(category, {})[name] = arrays[str(i)]
             return Saved(int(about["documents"]), about["digest"], states)
-        except (OSError, SafetensorError, ValueError, KeyError, TypeError, IndexError):
+        except (
+            OSError,
+            SafetensorError,
+            ValueError,
+            LookupError,
+            TypeError,
+            OverflowError,
+            RecursionError,
+        ):
             return None  # cut off, or not ours: these documents are read again
 
 

@@ -41,6 +41,8 @@ _BESIDE = {"experiments": ("evaluators", "expect"), "data": ("expect",)}
 """Keys of entries that change no completion: who judges, and what a plan goes by."""
 _JUDGES = ("title", "source", "evaluators", "labels", "analyses", "gates")
 """Tables and keys that change neither an activation nor a completion."""
+_SIZES = ("batch",)
+"""Sizes of what is done at a time, which change no number beyond rounding."""
 
 O_ = TypeVar("O_", bound=Options)
 
@@ -185,10 +187,11 @@ class Task:
 def task_hash(task: Task) -> str:
     """Hashes those parts of a resolved task on which activations and completions depend.
 
-    Left out are titles, expectations, judges and what is made of their verdicts: a run with
-    another judge finds the completions that are there already, since its hash is the same.
+    Left out are titles, expectations, sizes of batches, judges and what is made of their verdicts:
+    a run with another judge, or with smaller batches after it ran out of memory, finds what is
+    there already, since its hash is the same.
     """
-    values = {key: value for key, value in task.resolved.items() if key not in _JUDGES}
+    values = {key: value for key, value in task.resolved.items() if key not in (*_JUDGES, *_SIZES)}
     judging = set(task.spec.models) - set(_models(task))
     values["models"] = {
         key: value for key, value in values.get("models", {}).items() if key not in judging

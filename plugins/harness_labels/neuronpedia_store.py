@@ -37,10 +37,10 @@ class Store:
         for folder in folders:
             file = folder / f"{name}.jsonl"
             found: dict[int, Page] = {}
-            for line in _lines(file):
-                if line == _WHOLE:
+            for entry in _entries(file):
+                if entry is None:
                     self.whole = True
-                elif (entry := _entry(line)) is not None:
+                else:
                     found[entry[0]] = entry[1]
             self._in[file] = set(found)
             self._pages = {**found, **self._pages}
@@ -75,9 +75,9 @@ def _append(file: Path, values: list[Any]) -> None:
         lines.add(*values)
 
 
-def _lines(file: Path) -> Iterator[Any]:
+def _entries(file: Path) -> Iterator[tuple[int, Page] | None]:
     with suppress(OSError):
-        yield from Lines(file).values()
+        yield from Lines(file).entries(_entry)
 
 
 def _line(feature: int, page: Page) -> dict[str, Any]:
@@ -87,14 +87,18 @@ def _line(feature: int, page: Page) -> dict[str, Any]:
 
 
 def _entry(line: Any) -> tuple[int, Page] | None:
-    """A feature and its page; None where the line is not ours."""
-    try:
-        feature = line["feature"]
-        explanations = tuple(one for one in line["explanations"] if _strings(one))
-        page = Page(explanations, tuple(dict(one) for one in line["contexts"]))
-    except (ValueError, TypeError, KeyError):
+    """A feature and its page, or None for the end of an export.
+
+    Raises ValueError, TypeError or KeyError where the line is not ours.
+    """
+    if line == _WHOLE:
         return None
-    return (feature, page) if isinstance(feature, int) else None
+    feature = line["feature"]
+    explanations = tuple(one for one in line["explanations"] if _strings(one))
+    page = Page(explanations, tuple(dict(one) for one in line["contexts"]))
+    if not isinstance(feature, int):
+        raise TypeError("a feature is a number")
+    return feature, page
 
 
 def _strings(one: object) -> bool:

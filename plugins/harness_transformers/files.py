@@ -160,8 +160,8 @@ def require_adapter(folder: Path, what: str) -> None:
     read_json(folder / ADAPTER, what)
     if not (folder / ADAPTER_WEIGHTS).is_file():
         raise ModelError(
-            f"{what}: {folder} has no {ADAPTER_WEIGHTS}. Adapters are read from safetensors only; save it"
-            " with save_pretrained to convert it."
+            f"{what}: {folder} has no {ADAPTER_WEIGHTS}. Adapters are read from safetensors only;"
+            " save it with save_pretrained to convert it."
         )
 
 

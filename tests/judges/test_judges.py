@@ -19,6 +19,8 @@ from harness.judges.answers import Answers, Reply as Answer
 from harness.judges.local import ELSEWHERE, ROWS, ask_model
 from harness.judges.options import Concurrency, KeyVariable, Retries, Timeout, check_server
 from harness.judges.server import CHAT, COMPLETIONS, Endpoint, advice, ask_server
+from harness.store.lines import Lines
+from harness.store.notes import hearing
 from harness.web import Refused, Unreachable
 
 
@@ -229,12 +231,13 @@ def test_a_model_is_asked_in_batches_the_longest_first(
 
 
 def test_answers_of_earlier_runs_are_read(tmp_path: Path) -> None:
-    """The lines of both files as they were written before there was one class for them."""
     file = tmp_path / "answers.jsonl"
-    file.write_text(
-        '{"key": "a", "answer": "story"}\n'
-        '{"key": "b", "answer": "yes", "clipped": true, "cut": false}\n'
+    lines = Lines(file)
+    lines.add(
+        {"key": "a", "answer": "story"},
+        {"key": "b", "answer": "yes", "clipped": True, "cut": False},
     )
+    lines.close()
     answers = Answers(file)
     assert answers["a"] == Answer("story")
     assert answers["b"] == Answer("yes", clipped=True)
@@ -245,3 +248,19 @@ def test_answers_of_earlier_runs_are_read(tmp_path: Path) -> None:
     assert len(file.read_text().splitlines()) == 3
     assert Answers(file)["a"] == Answer("story")
     assert Answers(file)["c"] == Answer("no")
+
+
+def test_a_letter_changed_in_an_answer_is_asked_again(tmp_path: Path) -> None:
+    """CASES row 10, and lines without a hash of themselves: what wrote them cannot be known."""
+    file = tmp_path / "answers.jsonl"
+    answers = Answers(file)
+    answers.add("a", Answer("no"))
+    answers.add("b", Answer("no"))
+    answers.close()
+    content = file.read_text().replace('"answer": "no"', '"answer": "yo"', 1)
+    file.write_text(content + '{"key": "c", "answer": "yes"}\n')
+    with hearing() as heard:
+        again = Answers(file)
+    assert [key for key in "abc" if key in again] == ["b"]
+    assert len(heard) == 1
+    assert "dropped 2 remembered lines" in heard[0]

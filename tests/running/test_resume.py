@@ -87,6 +87,8 @@ def saved(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def data(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    # Packed rows are cut from the data alone, at this many tokens.
+    monkeypatch.setattr("harness.running.passes.run.BLOCK", SHARD)
     monkeypatch.setattr(fakes, "WEB", TEXTS)
     rows = [{"text": text[::-1], "kind": "xyz"[n % 3]} for n, text in enumerate(TEXTS[:15])]
     write(tmp_path / "more.jsonl", rows)
@@ -252,8 +254,6 @@ CHANGES = {
     "budget": ("pairs.p.budget=200",),
     "skip": ("pairs.p.skip_first=3",),
     "seed": ("seed=1",),
-    "shard": ("batch.shard=90",),
-    "batch": ("batch.activations=3",),
     "prompt": ("views.base.prompt.template=so: {text}",),
 }
 
@@ -267,6 +267,24 @@ def test_what_was_counted_before_a_change_is_not_used(
     wanted, whole = Counted(session, TASK, None)(*CHANGES[name])
     run(kill_at=17 if killed else None)
     assert run(*CHANGES[name]) == (wanted, whole)
+
+
+@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("sizes", ["batch.shard=90", "batch.shard=17", "batch.activations=1"])
+def test_other_batch_sizes_continue_where_the_run_was(
+    counted: Callable[[str], Counted], session: MakeSession, name: str, sizes: str
+) -> None:
+    """CASES row 20: they are no part of what a state depends on, so nothing is read again."""
+    text = TASKS[name]
+    run = counted(text)
+    wanted, whole = Counted(session, text, None)()
+    assert Counted(session, text, None)(sizes)[0] == wanted
+    assert run(kill_at=whole // 2)[0] is None
+    found, forwards = run(sizes)
+    assert found == wanted
+    assert forwards < Counted(session, text, None)(sizes)[1]
+    assert run() == (wanted, 0)
+    assert run(sizes) == (wanted, 0)
 
 
 CHANGED = {

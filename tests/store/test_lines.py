@@ -8,6 +8,7 @@ import pytest
 
 from harness.store.files import whole, write_text
 from harness.store.lines import Lines
+from harness.store.notes import hearing
 
 
 def entries(file: Path) -> list[dict[str, object]]:
@@ -43,11 +44,53 @@ def test_any_cut_loses_at_most_the_line_that_it_hits(tmp_path: Path) -> None:
         assert entries(file) == [*before, {"n": "new"}]
 
 
-@pytest.mark.parametrize("line", [b"", b"[1]", b"null", b"{", b"\xff\xfe", b"[" * 100_000])
+FOREIGN = [b"[1]", b"null", b"7", b"{", b"\xff\xfe", b"\xff", b"[" * 200_000, b'{"n": 5}',
+           b'{"completions": {}}', b'{"sha256": 1, "value": 2}', b"{}", b'"\\ud800"',
+           b'{"a":' * 200_000, b"9" * 5000, b"1e999", "{}".encode("utf-16")]  # fmt: skip
+
+
+@pytest.mark.parametrize("line", FOREIGN, ids=range(len(FOREIGN)))
 def test_lines_that_are_not_ours_are_passed_over(tmp_path: Path, line: bytes) -> None:
+    """CASES row 21."""
     file = tmp_path / "lines.jsonl"
-    file.write_bytes(b'{"n": 0}\n' + line + b'\n{"n": 1}\n')
-    assert entries(file) == [{"n": 0}, {"n": 1}]
+    lines = Lines(file)
+    lines.add({"n": 0}, {"n": 1})
+    lines.close()
+    first, second = file.read_bytes().splitlines()
+    file.write_bytes(b"\n".join([first, line, b"", second, b""]))
+    with hearing() as heard:
+        assert entries(file) == [{"n": 0}, {"n": 1}]
+    (said,) = heard
+    # UTF-16 may have a newline in it.
+    assert said.startswith(f"{file}: dropped 1 remembered line, because it was torn or changed")
+
+
+def test_a_line_with_any_byte_changed_is_not_used(tmp_path: Path) -> None:
+    """CASES row 10: also where the line stays valid JSON, down to one letter of a text."""
+    file = tmp_path / "lines.jsonl"
+    lines = Lines(file)
+    value = {"text": "yes, of course", "n": 12, "x": 0.1, "none": None, "list": [True, "é"]}
+    lines.add(value)
+    lines.close()
+    whole = file.read_bytes()
+    for place in range(len(whole)):
+        for other in b'a1" ,\n':
+            changed = whole[:place] + bytes([other]) + whole[place + 1 :]
+            file.write_bytes(changed)
+            with hearing() as heard:
+                found = entries(file)
+            # White space between two tokens of JSON means nothing.
+            assert found == [value] if not heard else not found, (place, chr(other))
+
+
+def test_what_a_reader_does_not_know_is_left_out_and_counted(tmp_path: Path) -> None:
+    lines = Lines(tmp_path / "lines.jsonl")
+    lines.add({"n": 1}, {"m": 2}, {"n": 3}, [4])
+    with hearing() as heard:
+        assert list(lines.entries(lambda value: value["n"])) == [1, 3]
+    lines.close()
+    assert len(heard) == 1
+    assert "dropped 2 remembered lines" in heard[0]
 
 
 def test_without_a_file_nothing_is_kept() -> None:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
-from harness.contract import Answer, Completion, Example, Model, Receipt, Sampling, Tokens
+from harness.contract import Answer, Completion, Example, Model, Sampling, Tokens
 from harness.planning.steps import Generation
 from harness.running.experiments.arms import ArmOutcome, ReadyArm, ready_arms
-from harness.running.experiments.journal import Journal
+from harness.running.experiments.journal import Journal, Made
 from harness.running.experiments.receipts import merged_receipt
 from harness.running.progress import Tick
 from harness.running.session import Session
-from harness.store.keys import key_of
+from harness.store.keys import apart, key_of
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,8 @@ class _Request:
     """One completion to make: of a prompt, under an arm given by its index."""
 
     arm: int
+    name: str
+    """The key of the arm, in which equal arms are told apart."""
     prompt: Tokens
     key: str
 
@@ -37,16 +39,12 @@ def generate(session: Session, work: Generation, journal: Journal, tick: Tick) -
     sampling = Sampling(**spec.generation.model_dump(), seed=session.task.spec.seed)
     arms = ready_arms(session, work)
     ready = [arm for arm in arms if isinstance(arm, ReadyArm)]
-    requests = [
-        _Request(index, prompt, key_of(model.fingerprint, sampling.__dict__, arm.key, prompt.ids))
-        for index, arm in enumerate(ready)
-        for prompt in prompts
-    ]
+    requests = list(_requests(model, sampling, ready, prompts))
+    journal.keep({name: [one.key for one in some] for name, some in _by_arm(requests)})
     missing = [one for one in requests if one.key not in journal.completions]
     tick(len(requests) - len(missing))
     for batch in _batches(missing, session.task.spec.batch.generation):
-        completions, receipts = _complete(model, ready, batch, sampling)
-        journal.add(completions, receipts)
+        journal.add(_complete(model, ready, batch, sampling))
         tick(len(batch))
     examples = session.data.examples(spec.data)
     return [
@@ -64,20 +62,50 @@ def _outcome(
         Answer(example, one.prompt.text, journal.completions[one.key])
         for example, one in zip(examples, requests, strict=True)
     )
-    receipt = merged_receipt(arm.planned.label, journal.receipts.get(arm.key, ()))
+    receipts = journal.receipts.get(requests[0].name, ()) if requests else ()
+    receipt = merged_receipt(arm.planned.label, receipts)
     return ArmOutcome(arm.planned, answers, receipt, arm.arm.idle)
+
+
+def _requests(
+    model: Model, sampling: Sampling, ready: Sequence[ReadyArm], prompts: Sequence[Tokens]
+) -> Iterator[_Request]:
+    """Every completion of every arm, each under a key of its own: also of equal arms and prompts.
+
+    Luck goes by the row beside the prompt, so that the row counts where completions are drawn.
+    """
+    drawn = sampling.temperature > 0
+    for index, name in enumerate(apart(arm.key for arm in ready)):
+        keys = apart(
+            key_of(
+                model.fingerprint, asdict(sampling), name, one.ids, one.example if drawn else None
+            )
+            for one in prompts
+        )
+        for prompt, key in zip(prompts, keys, strict=True):
+            yield _Request(index, name, prompt, key)
+
+
+def _by_arm(requests: Sequence[_Request]) -> list[tuple[str, list[_Request]]]:
+    found: dict[str, list[_Request]] = {}
+    for one in requests:
+        found.setdefault(one.name, []).append(one)
+    return list(found.items())
 
 
 def _complete(
     model: Model, ready: Sequence[ReadyArm], batch: Sequence[_Request], sampling: Sampling
-) -> tuple[dict[str, Completion], dict[str, Receipt]]:
-    """One batch: its completions by key, and a receipt for each arm in it by the arm's key."""
+) -> list[Made]:
+    """One batch: for each arm in it, its completions by key and the receipt of its edits."""
     present = list(dict.fromkeys(one.arm for one in batch))
     tokens = [replace(one.prompt, arm=present.index(one.arm)) for one in batch]
     with model.edited([ready[index].arm for index in present]) as receipts:
         completions = model.generate(tokens, sampling)
-    made = dict(zip((one.key for one in batch), completions, strict=True))
-    return made, dict(zip((ready[i].key for i in present), receipts, strict=True))
+    made: dict[int, dict[str, Completion]] = {index: {} for index in present}
+    for one, completion in zip(batch, completions, strict=True):
+        made[one.arm][one.key] = completion
+    names = {one.arm: one.name for one in batch}
+    return [Made(names[i], made[i], its) for i, its in zip(present, receipts, strict=True)]
 
 
 def _batches(requests: Sequence[_Request], size: int) -> Iterator[Sequence[_Request]]:

@@ -3,47 +3,103 @@
 There is one append-only file per experiment. A completion's key is a hash of everything that it
 depends on: the model with its adapter, tokenizer, template and dtype, the sampling, the edits with
 their direction, and the token ids of its prompt. A completion under another key is never used.
+
+A receipt belongs to the completions with which it was made, which is what a batch made of one arm:
+either all of that is used, or nothing of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from harness.contract import Completion, Receipt
 from harness.store.lines import Lines
+from harness.store.notes import dropped
+
+
+@dataclass(frozen=True)
+class Made:
+    """What one batch made of one arm: completions by key, and the receipt of their edits."""
+
+    arm: str
+    """The key of the arm."""
+    completions: Mapping[str, Completion]
+    receipt: Receipt
 
 
 class Journal:
     """Completions by key, and the receipts of the batches that made them, by the key of the arm.
 
-    Making one reads what the file holds; a torn last line is left out.
+    Making one reads what the file holds; lines that do not fit their hash are left out.
     """
 
     def __init__(self, file: Path) -> None:
         self.completions: dict[str, Completion] = {}
         self.receipts: dict[str, list[Receipt]] = {}
+        self._file = file
         self._lines = Lines(file)
-        for entry in self._lines.read():
-            for key, completion in entry["completions"].items():
-                self.completions[key] = Completion(**completion)
-            for arm, receipt in entry["receipts"].items():
-                receipt["broken"] = tuple(receipt["broken"])
-                self.receipts.setdefault(arm, []).append(Receipt(**receipt))
+        self._made = [made for batch in self._lines.entries(_batch) for made in batch]
+        self._use(self._made)
 
-    def add(self, completions: Mapping[str, Completion], receipts: Mapping[str, Receipt]) -> None:
+    def keep(self, wanted: Mapping[str, Collection[str]]) -> None:
+        """Uses only what belongs to these completions: their keys, by the key of their arm.
+
+        What a batch made of an arm goes as a whole: where one of its completions is not wanted, or
+        is there already, none of them is used, and neither is the receipt. What is left out stays
+        in the file.
+        """
+        sets = {arm: set(keys) for arm, keys in wanted.items()}
+        fitting: list[Made] = []
+        taken: set[str] = set()
+        for made in self._made:
+            if made.completions and made.completions.keys() <= sets.get(made.arm, set()) - taken:
+                fitting.append(made)
+                taken |= made.completions.keys()
+        self._use(fitting)
+        if lost := sum(len(made.completions) for made in self._made) - len(taken):
+            dropped(
+                self._file,
+                lost,
+                "remembered completion",
+                "made, or shared a batch, with other prompts, edits, sampling or models",
+            )
+
+    def add(self, batch: Sequence[Made]) -> None:
         """Adds one batch. It is on disk when this returns: all of it or nothing."""
-        self._lines.add(
-            {
-                "completions": {key: asdict(value) for key, value in completions.items()},
-                "receipts": {arm: asdict(value) for arm, value in receipts.items()},
-            }
-        )
-        self.completions.update(completions)
-        for arm, receipt in receipts.items():
-            self.receipts.setdefault(arm, []).append(receipt)
+        self._lines.add([asdict(made) for made in batch])
+        self._made += batch
+        for made in batch:
+            self._include(made)
 
     def close(self) -> None:
         """Closes the file."""
         self._lines.close()
+
+    def _use(self, many: Sequence[Made]) -> None:
+        self.completions, self.receipts = {}, {}
+        for made in many:
+            self._include(made)
+
+    def _include(self, made: Made) -> None:
+        self.completions.update(made.completions)
+        self.receipts.setdefault(made.arm, []).append(made.receipt)
+
+
+def _batch(value: Any) -> list[Made]:
+    """One line; raises TypeError, KeyError or AttributeError where it is something else."""
+    return [
+        Made(
+            one["arm"],
+            {key: Completion(**its) for key, its in one["completions"].items()},
+            receipt_from(one["receipt"]),
+        )
+        for one in value
+    ]
+
+
+def receipt_from(value: Any) -> Receipt:
+    """A receipt as it was before `asdict`; TypeError or KeyError where it is something else."""
+    return Receipt(**{**value, "broken": tuple(value["broken"])})

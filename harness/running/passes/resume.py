@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import islice
 
-from harness.running.passes.shards import Shard
+from harness.running.passes.shards import Document, Shard
 from harness.running.progress import Tick
 from harness.store.states import Digest, PassStates, Saved, States
 
@@ -24,10 +25,8 @@ class DocumentsRead:
     def add(self, shard: Shard) -> None:
         """Counts the documents of the next shard."""
         for one in shard:
-            self._digest.add(f"{one.left.example} {one.left.ids} {one.category}")
-        for one in shard:
-            if one.right is not None:
-                self._digest.add(f"{one.right.ids}")
+            sides = [(side.ids, side.span) for side in (one.left, one.right) if side is not None]
+            self._digest.add(f"{one.left.example} {sides} {one.category!r}")
         self.count += len(shard)
 
     def saved(self, states: States) -> Saved:
@@ -36,25 +35,23 @@ class DocumentsRead:
 
 
 def resume(
-    store: PassStates | None, shards: Callable[[], Iterator[Shard]], tick: Tick
-) -> tuple[Iterator[Shard], DocumentsRead, States | None]:
-    """The shards that must still be read, what was read before them, and the states after that.
+    store: PassStates | None, documents: Callable[[], Iterator[Document]], tick: Tick
+) -> tuple[Iterator[Document], DocumentsRead, States | None]:
+    """The documents that must still be read, what was read before them, and the states after that.
 
-    Saved states count only where the data begin with the very documents that they have seen;
-    these are rendered and compared, but no model reads them. Where the data have changed, the
-    saved states are removed and everything is read. `shards` begins anew at every call; `tick` is
-    told how many documents were passed over.
+    Saved states count only where the data begin with the very documents that they have seen,
+    however these were cut into shards; they are rendered and compared, but no model reads them.
+    Where the data have changed, the saved states are removed, which is noted, and everything is
+    read. `documents` begins anew at every call; `tick` is told how many were passed over.
     """
     saved = store.load() if store else None
     if store is None or saved is None:
-        return shards(), DocumentsRead(), None
-    rest, read = shards(), DocumentsRead()
-    for shard in rest:
-        read.add(shard)
-        tick(len(shard))
-        if read.count >= saved.documents:
-            break
+        return documents(), DocumentsRead(), None
+    rest, read = documents(), DocumentsRead()
+    for document in islice(rest, saved.documents):
+        read.add([document])
+        tick(1)
     if (read.count, read.digest) == (saved.documents, saved.digest):
         return rest, read, saved.states
-    store.forget()
-    return shards(), DocumentsRead(), None
+    store.forget("made with other data")
+    return documents(), DocumentsRead(), None

@@ -16,7 +16,7 @@ from harness.planning.steps import Job, Pass, Rendering, rendering
 from harness.running.directions import direction_hash
 from harness.running.passes.jobs import Finished, RunningJob, finish, start, stream_views
 from harness.running.passes.resume import resume
-from harness.running.passes.shards import batches, shards
+from harness.running.passes.shards import BLOCK, batches, documents, shards
 from harness.running.progress import Tick
 from harness.running.reading.reader import Reader, Wanted, at_depth
 from harness.running.session import Session
@@ -99,11 +99,12 @@ def _read(
     same = [use for use in uses if use.stream.same_tokenizer and use.stream.align == "tokens"]
     others = [view for view in _views(same) if view != which.view]
     jobs = list(dict.fromkeys(use.job for use in uses))
-    rest, done, states = resume(store, lambda: shards(session, which, others, limit), tick)
+    rest, done, states = resume(store, lambda: documents(session, which, others, limit), tick)
     if states is not None:
         for job, its in zip(jobs, states, strict=True):
             job.states.update(its)
-    for shard in rest:
+    size = BLOCK if which.pack is not None else session.task.spec.batch.shard
+    for shard in shards(rest, size):
         done.add(shard)
         for rows in batches(shard, which.pack, session.task.spec.batch.activations):
             found = reader.read(rows.left, rows.right)
@@ -160,6 +161,4 @@ def _key(
         before,
         limit,
         session.task.spec.seed,
-        session.task.spec.batch.shard,
-        session.task.spec.batch.activations,
     )

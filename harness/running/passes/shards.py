@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -39,19 +39,16 @@ class RowBatch:
     category: str
 
 
-def shards(
-    session: Session, which: Rendering, others: Sequence[str], limit: int | None
-) -> Iterator[Shard]:
-    """The documents of a rendering in order, each shard with about as many tokens as
-    `batch.shard` of the task says.
+BLOCK = 32768
+"""Tokens of a shard where documents are packed into rows: what stands in a row with what is a
+matter of the data alone, whatever the sizes of batches."""
 
-    `others` are the views that read the token ids of `which.view`. Raises ModelError where the
-    tokenizer of one of them gives other ids.
-    """
-    most = session.task.spec.batch.shard
+
+def shards(documents: Iterable[Document], most: int) -> Iterator[Shard]:
+    """Documents in order, in shards that end with the document that reaches so many tokens."""
     shard: list[Document] = []
     tokens = 0
-    for document in _documents(session, which, others, limit):
+    for document in documents:
         shard.append(document)
         tokens += len(document.left.ids)
         if tokens >= most:
@@ -61,10 +58,14 @@ def shards(
         yield shard
 
 
-def _documents(
+def documents(
     session: Session, which: Rendering, others: Sequence[str], limit: int | None
 ) -> Iterator[Document]:
-    """The documents up to the one in which the budget of tokens is spent."""
+    """The documents of a rendering, up to the one in which the budget of tokens is spent.
+
+    `others` are the views that read the token ids of `which.view`. Raises ModelError where the
+    tokenizer of one of them gives other ids.
+    """
     by, budget = session.task.spec.data[which.data].by, which.budget
     tokens = 0
     for number, examples in enumerate(session.data.chunks(which.data, limit)):

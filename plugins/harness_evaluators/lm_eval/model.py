@@ -16,7 +16,7 @@ from lm_eval.models.huggingface import HFLM
 from transformers import GenerationConfig
 
 from harness.contract import Native
-from harness.store.files import write_text
+from harness.store.entry import read_entry, write_entry
 
 _PACKAGES = ("lm-eval", "transformers", "torch")
 
@@ -44,25 +44,20 @@ class Store:
 
     def read(self, task: str, kind: str, requests: Sequence[Any]) -> TaskAnswers | None:
         """The answers to these requests; None where no file has them, or it is torn."""
+        entry = read_entry(self._file(task, kind), self._key(kind, requests))
+        if entry is None:
+            return None
         try:
-            entry = json.loads(self._file(task, kind).read_text("utf-8"))
-            if entry["key"] != self._key(kind, requests):
-                return None
             answers = [tuple(a) if isinstance(a, list) else a for a in entry["answers"]]
             found = TaskAnswers(answers, list(entry["truncated"]))
-        except (OSError, ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError):
             return None
         return found if len(found.answers) == len(requests) else None
 
     def write(self, task: str, kind: str, requests: Sequence[Any], found: TaskAnswers) -> None:
         """Keeps the answers of one task; a crash leaves the old file or the new one."""
-        file = self._file(task, kind)
-        entry = {
-            "key": self._key(kind, requests),
-            "answers": found.answers,
-            "truncated": found.truncated,
-        }
-        write_text(file, json.dumps(entry))
+        value = {"answers": found.answers, "truncated": found.truncated}
+        write_entry(self._file(task, kind), self._key(kind, requests), value)
 
     def _file(self, task: str, kind: str) -> Path:
         return self._folder / f"{_plain(task)}.{kind}.json"

@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 from fakes.replay import Replay, Reply, pauses_of_web
 from harness.contract import Completion, Example, Findings, Outcome, Prompt, Sampling, Tokens, Tools
 from harness.errors import UsageError
+from harness.store.lines import Lines
 from harness_analyses.clusters.analysis import Clusters
 from harness_analyses.clusters.options import ClustersOptions as Options
 from harness_analyses.clusters.question import question
@@ -282,15 +284,23 @@ def test_a_local_model(taxonomy: str, template: bool, tmp_path: Path) -> None:
     assert model.sizes == [8, 3, 1]  # and nothing in the second run
 
 
-def test_what_an_earlier_version_was_answered_counts(
-    taxonomy: str, replay: Replay, tmp_path: Path
+@pytest.mark.parametrize("sealed", [True, False])
+def test_what_an_earlier_version_was_answered_counts_where_it_has_its_hash(
+    taxonomy: str, replay: Replay, tmp_path: Path, sealed: bool
 ) -> None:
-    """Its keys were the hash of judge and prompt, and its lines looked like this."""
+    """Keys are the hash of judge and prompt. CASES row 10: the first lines had no hash of
+    themselves, so nobody can tell whether a letter of them was changed."""
     table = rows("a")
     asked = f"{replay.url} m 64\0{question(table[0], NAMES)}"
     key = hashlib.sha256(asked.encode()).hexdigest()
     file = tmp_path / "clusters" / "answers.jsonl"
     file.parent.mkdir()
-    file.write_text(json.dumps({"key": key, "answer": FINE}) + "\n")
+    line = {"key": key, "answer": FINE}
+    if sealed:
+        with closing(Lines(file)) as lines:
+            lines.add(line)
+    else:
+        file.write_text(json.dumps(line) + "\n")
+        replay.replies[PATH] = [said(FINE)]
     assert clusters(ask(taxonomy, replay, table, tmp_path)) == [("story", None)]
-    assert not replay.asked
+    assert len(replay.asked) == (0 if sealed else 1)

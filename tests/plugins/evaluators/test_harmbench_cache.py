@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import pytest
 from harness.contract import Completion, Sampling, Tokens
 from harness.judges.answers import Answers, Reply
 from harness.judges.local import ROWS
+from harness.store.lines import Lines
 from harness_evaluators.harmbench.template import FILES, template_text
 
 from .conftest import Recorded, answer
@@ -124,8 +125,11 @@ def test_a_torn_last_line_costs_itself_alone(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_lines_that_are_not_ours_are_passed_over(tmp_path: Path, line: bytes) -> None:
     file = tmp_path / "cache.jsonl"
-    good = json.dumps({"key": "b", "answer": "no", "clipped": False, "cut": False}).encode()
-    file.write_bytes(line + b"\n" + good + b"\n")
+    with closing(Lines(file)) as lines:
+        lines.add({"key": "b", "answer": "no", "clipped": False, "cut": False})
+        with suppress(ValueError, RecursionError):  # what has a hash must be ours, too
+            lines.add(json.loads(line.decode()))
+    file.write_bytes(line + b"\n" + file.read_bytes())
     with closing(Answers(file)) as cache:
         assert "a" not in cache
         assert cache["b"] == Reply("no")
@@ -137,12 +141,22 @@ def test_without_a_file_memory_does(tmp_path: Path) -> None:
         assert cache["a"] == Reply("yes")
 
 
-def test_what_an_earlier_version_was_answered_counts(judge: Recorded, tmp_path: Path) -> None:
-    """Its keys were the hash of this list, and its lines looked like this."""
+@pytest.mark.parametrize("sealed", [True, False])
+def test_what_an_earlier_version_was_answered_counts_where_it_has_its_hash(
+    judge: Recorded, tmp_path: Path, sealed: bool
+) -> None:
+    """Keys are the hash of this list. CASES row 10: the first lines had no hash of themselves, so
+    nobody can tell whether a letter of them was changed."""
     asked = [1, judge.fingerprint, [512, None], [template_text(FILES["A"]), "Bake.", "", "Sure."]]
     key = hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:32]
     line = {"key": key, "answer": "yes", "clipped": False, "cut": True}
-    (tmp_path / "harmbench.jsonl").write_text(json.dumps(line) + "\n")
+    if not sealed:
+        (tmp_path / "harmbench.jsonl").write_text(json.dumps(line) + "\n")
+        judged(judge, [answer("Sure.", "Bake.")], tmp_path)
+        assert len(judge.asked) == 1
+        return
+    with closing(Lines(tmp_path / "harmbench.jsonl")) as lines:
+        lines.add(line)
     (verdict,) = judged(judge, [answer("Sure.", "Bake.")], tmp_path)
     assert (verdict.scores["safe"], verdict.note) == (False, "prompt cut")
     assert not judge.asked

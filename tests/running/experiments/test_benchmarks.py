@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 import fakes
-from harness.contract import Record
+from harness.contract import Receipt, Record
 from harness.errors import InvalidRun, PluginError
 from harness.planning.cost import cost
 from harness.planning.planner import plan
 from harness.results.read import Results
+from harness.running.experiments.sealed import Sealed
 
 RunTask = Callable[..., Results]
 
@@ -198,3 +199,72 @@ def test_the_answers_are_those_of_the_edited_model(run_task: RunTask, tmp_path: 
     folders = (tmp_path / "run" / "benchmarks" / "e").iterdir()
     answers = [tuple(json.loads((f / "answers-3.json").read_text())) for f in folders]
     assert len(set(answers)) == len(ARMS)
+
+
+def edited(results: Results) -> list[tuple[int, float | None]]:
+    return [(r.n, r.value) for r in of(results, "edit.relative@1", evaluator="quiz")]
+
+
+def receipt_said(results: Results) -> list[str]:
+    return [text for text in results.warnings if "remembered receipt" in text]
+
+
+@pytest.mark.parametrize("what", ["changed", "gone"])
+def test_answers_that_were_changed_are_redone_with_their_receipt(
+    run_task: RunTask, tmp_path: Path, what: str
+) -> None:
+    """Of the kind of CASES row 9: a receipt belongs to the answers that it was made with."""
+    first = run_task(TASK)
+    assert receipt_said(first) == []
+    (file,) = [
+        folder / "answers-3.json"
+        for folder in sorted((tmp_path / "run" / "benchmarks" / "e").iterdir())
+        if (folder / "receipts.jsonl").exists()
+    ][:1]
+    if what == "gone":
+        file.unlink()
+    else:
+        file.write_text(file.read_text().replace('"', '"Yes ', 1))
+    fakes.LAB.clear()
+    again = run_task(TASK)
+    assert len(fakes.LAB.generated) == 3
+    assert edited(again) == edited(first)
+    assert again.records == first.records
+    (said,) = receipt_said(again)
+    assert "dropped 1 remembered receipt, because it was made with other answers" in said
+    assert receipt_said(run_task(TASK)) == []
+
+
+def test_answers_that_are_replaced_do_not_keep_the_receipts_of_those_before(tmp_path: Path) -> None:
+    kept = Sealed(tmp_path)
+    (tmp_path / "a.json").write_text("one")
+    assert kept.add(Receipt("a", fired=1, tokens=5))
+    again = Sealed(tmp_path)
+    (tmp_path / "c.json").write_text("three")
+    with (tmp_path / "a.json").open("a") as more:
+        more.write(", and more")  # an append-only file
+    assert again.add(Receipt("a", fired=1, tokens=70))
+    assert [one.tokens for one in Sealed(tmp_path).receipts] == [5, 70]
+    third = Sealed(tmp_path)
+    (tmp_path / "a.json").write_text("another")
+    assert not third.add(Receipt("a", fired=1, tokens=900))
+    third.empty()
+    (tmp_path / "a.json").write_text("another")
+    assert third.add(Receipt("a", fired=1, tokens=900))
+    assert [one.tokens for one in Sealed(tmp_path).receipts] == [900]
+    # A run that answers nothing may write what it likes: a summary with a date.
+    fourth = Sealed(tmp_path)
+    (tmp_path / "a.json").write_text("a date")
+    assert fourth.add(Receipt("a"))
+    assert [one.tokens for one in Sealed(tmp_path).receipts] == [900]
+    # What was changed between two runs is no longer what was answered.
+    (tmp_path / "a.json").write_text("A date")
+    assert Sealed(tmp_path).receipts == []
+
+
+def test_the_receipts_of_other_options_are_not_added(run_task: RunTask) -> None:
+    """One part of the key alone: the options of the benchmark."""
+    first = run_task(TASK)
+    alone = edited(run_task(TASK, "evaluators.quiz.prompts=2", fresh=True))
+    run_task(TASK, fresh=True)
+    assert edited(run_task(TASK, "evaluators.quiz.prompts=2")) == alone != edited(first)

@@ -1,0 +1,124 @@
+"""The folder of a benchmark's answers, with the receipts of the edits under which they were given.
+
+A receipt belongs to the answers that were written while it was made: it holds the hashes of their
+files. Where one of these was changed since, or is gone, nothing in the folder is used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.contract import Receipt
+from harness.running.experiments.journal import receipt_from
+from harness.store.lines import Lines
+from harness.store.notes import dropped
+
+_RECEIPTS = "receipts.jsonl"
+Files = Mapping[str, tuple[int, str]]
+"""By the name of a file: how many bytes it had, and their hash. More may have come since."""
+
+
+@dataclass(frozen=True)
+class _Entry:
+    receipt: Receipt
+    files: Files
+
+
+class Sealed:
+    """The receipts of one folder. Making it reads them, and empties a folder that does not fit."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        with closing(Lines(folder / _RECEIPTS)) as lines:
+            self._entries = list(lines.entries(_entry))
+        if not self._fit():
+            dropped(
+                folder / _RECEIPTS,
+                len(self._entries),
+                "remembered receipt",
+                "made with other answers",
+            )
+            self.empty()
+        self.begun = any(folder.iterdir())
+        """Whether an earlier run has left anything here."""
+        self._before = _hashes(folder)
+
+    @property
+    def receipts(self) -> list[Receipt]:
+        """The receipts of all runs that wrote the answers."""
+        return [entry.receipt for entry in self._entries]
+
+    def add(self, receipt: Receipt) -> bool:
+        """Adds the receipt of the run that wrote what is new here; one that fired goes on disk.
+
+        False where answers of earlier receipts were replaced: those no longer say what was done.
+        """
+        if receipt.fired and not self._fit():
+            return False
+        after = _hashes(self._folder)
+        new = {name: its for name, its in after.items() if self._before.get(name) != its}
+        if receipt.fired:
+            self._entries.append(_Entry(receipt, new))
+        elif not self._fit():
+            # Nothing was answered: what was written anew are no answers (a summary with a date).
+            self._entries = [
+                _Entry(one.receipt, {name: after[name] for name in one.files if name in after})
+                for one in self._entries
+            ]
+            (self._folder / _RECEIPTS).unlink()
+        else:
+            return True
+        with closing(Lines(self._folder / _RECEIPTS)) as lines:
+            fresh = self._entries[-1:] if receipt.fired else self._entries
+            lines.add(*({"receipt": asdict(one.receipt), "files": one.files} for one in fresh))
+        return True
+
+    def empty(self) -> None:
+        """Removes all that is in the folder."""
+        for path in self._folder.iterdir():
+            # A link is removed, never what it points to.
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+        self._entries, self._before = [], {}
+
+    def _fit(self) -> bool:
+        """Whether every file of every receipt begins with what it had."""
+        return all(
+            _hash(self._folder / name, size) == digest
+            for entry in self._entries
+            for name, (size, digest) in entry.files.items()
+        )
+
+
+def _entry(value: Any) -> _Entry:
+    files = {str(name): (int(size), str(its)) for name, (size, its) in value["files"].items()}
+    return _Entry(receipt_from(value["receipt"]), files)
+
+
+def _hashes(folder: Path) -> dict[str, tuple[int, str]]:
+    files = (file for file in sorted(folder.rglob("*")) if file.is_file())
+    return {
+        str(file.relative_to(folder)): (size, _hash(file, size) or "")
+        for file in files
+        if file != folder / _RECEIPTS
+        for size in [file.stat().st_size]
+    }
+
+
+def _hash(file: Path, size: int) -> str | None:
+    """The hash of the first bytes of a file; None where it has fewer."""
+    try:
+        with file.open("rb") as content:
+            digest, left = hashlib.sha256(), size
+            while left and (some := content.read(min(left, 2**20))):
+                digest.update(some)
+                left -= len(some)
+    except OSError:
+        return None
+    return None if left else digest.hexdigest()

@@ -1,0 +1,36 @@
+"""One remembered value in a file of its own, with its key and a hash of itself."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from harness.store.files import write_text
+from harness.store.keys import hash_of
+from harness.store.notes import CHANGED, dropped
+
+
+def write_entry(file: Path, key: str, value: Any) -> None:
+    """Writes a JSON value that was made under this key, whole or not at all."""
+    held = {"key": key, "value": value}
+    write_text(file, json.dumps({"sha256": hash_of(held), **held}))
+
+
+def read_entry(file: Path, key: str) -> Any | None:
+    """The value of a file; None, and a note, where it is torn, changed, or of another key."""
+    if not file.exists():
+        return None
+    try:
+        entry = json.loads(file.read_bytes().decode("utf-8"))
+        held = {"key": entry["key"], "value": entry["value"]}
+        whole = hash_of(held) == entry["sha256"]
+    except (OSError, LookupError, TypeError, ValueError, RecursionError):
+        whole = False
+    if not whole:
+        dropped(file, 1, "remembered file", CHANGED)
+        return None
+    if held["key"] != key:
+        dropped(file, 1, "remembered file", "made from something else than what is asked now")
+        return None
+    return held["value"]
