@@ -15,6 +15,7 @@ from harness.contract import Example
 from harness.errors import DataError, MachineError, listed, suggestion
 from harness.store.files import whole
 from harness.task.spec import DataSpec
+from harness.task.turns import clean, text_of, turns_of
 
 Row = Mapping[str, Any]
 BUFFER = 10_000
@@ -34,14 +35,14 @@ def read_data(name: str, spec: DataSpec, cache: Path) -> Iterator[Example]:
     that are not there, a download that does not hash to `sha256`, and, after the last row, for
     fewer rows than the task wants; MachineError where a download fails.
     """
-    rows = _matching(name, _rows(name, spec, cache), spec)
+    rows = _matching(name, enumerate(_rows(name, spec, cache), 1), spec)
     if spec.shuffle is not None and not spec.stream:
         drawn = list(rows)
         random.Random(spec.shuffle).shuffle(drawn)
         rows = iter(drawn)
     last = None if spec.most is None else spec.skip + spec.most
     count = 0
-    for number, row in enumerate(islice(rows, spec.skip, last), spec.skip + 1):
+    for number, row in islice(rows, spec.skip, last):
         count += 1
         yield _example(name, spec, row, number)
     if not count:
@@ -71,24 +72,34 @@ def _example(name: str, spec: DataSpec, row: Row, number: int) -> Example:
     if spec.by is not None and spec.by not in row:
         raise _no_column(where, row, spec.by, ", which `by` names")
     value = row[spec.column]
-    identity = json.dumps([spec.column, value, row], sort_keys=True, default=str)
+    identity = json.dumps([spec.column, value, row], sort_keys=True, default=_identity)
     digest = hashlib.sha256(identity.encode()).hexdigest()[:16]
+    place = f"row {number} of {Path(spec.file).name if spec.file else _place(spec)}"
+    fields, value = clean(dict(row)), clean(value)
+    if spec.by is not None:
+        word(fields[spec.by], f"{where}: column {spec.by!r}, which `by` names,")
     if isinstance(value, str):
-        return Example(digest, value, dict(row))
-    if isinstance(value, Iterable) and not isinstance(value, Mapping):
-        turns = list(value)
-        if turns and all(isinstance(turn, Mapping) for turn in turns):
-            if bad := [t for t in turns if not {"role", "content"} <= t.keys()]:
-                raise DataError(
-                    f"{where}: a turn must have role and content, not {sorted(bad[0])}."
-                )
-            messages = tuple({"role": str(t["role"]), "content": str(t["content"])} for t in turns)
-            text = "\n".join(turn["content"] for turn in messages)
-            return Example(digest, text, dict(row), messages)
+        return Example(digest, value, fields, place=place)
+    if turns := turns_of(value, where):
+        return Example(digest, text_of(turns), fields, turns, place)
     raise DataError(
         f"{where}: column {spec.column!r} holds {type(value).__name__}. "
         "Allowed: text, or a list of turns with role and content."
     )
+
+
+def word(value: object, where: str) -> str:
+    """A value by which rows are sorted, as text; DataError where it is none, or a list."""
+    if isinstance(value, (str, int, float)):
+        return str(value)
+    holds = "is empty" if value is None else f"holds a {type(value).__name__}"
+    raise DataError(f"{where} {holds}. Allowed: text or a number in every row. Mend the row.")
+
+
+def _identity(value: object) -> str:
+    """What JSON cannot say, for an id. The text of an object may hold its address in memory."""
+    text = str(value)
+    return type(value).__qualname__ if f"{id(value):x}" in text.lower() else text
 
 
 def _no_column(where: str, row: Row, column: str, why: str = "") -> DataError:
@@ -97,12 +108,15 @@ def _no_column(where: str, row: Row, column: str, why: str = "") -> DataError:
     return DataError(f"{where} has no column {column!r}{why}. {has}")
 
 
-def _matching(name: str, rows: Iterator[Row], spec: DataSpec) -> Iterator[Row]:
-    for row in rows:
+def _matching(
+    name: str, rows: Iterable[tuple[int, Row]], spec: DataSpec
+) -> Iterator[tuple[int, Row]]:
+    """The rows that the task wants, each with its number among all rows."""
+    for number, row in rows:
         if missing := [column for column in spec.where if column not in row]:
             raise _no_column(f"data.{name}.where: {_place(spec)}", row, missing[0])
         if all(row[column] == value for column, value in spec.where.items()):
-            yield row
+            yield number, row
 
 
 def _rows(name: str, spec: DataSpec, cache: Path) -> Iterator[Row]:

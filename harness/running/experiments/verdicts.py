@@ -113,7 +113,7 @@ def samples(judged: Sequence[Judged], outcomes: Sequence[ArmOutcome]) -> Iterato
                 **outcome.planned.axes,
                 "direction": outcome.planned.direction,
                 "example": answer.example.id,
-                "text": answer.example.text,
+                "text": answer.example.request,
                 "prompt": answer.prompt,
                 "completion": answer.completion.text,
                 "tokens": answer.completion.tokens,
