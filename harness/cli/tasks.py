@@ -13,5 +13,5 @@ def command() -> None:
     from harness.task.file import builtin_tasks
 
     for name, file in builtin_tasks().items():
-        title = tomllib.loads(file.read_text(encoding="utf-8")).get("title", "")
+        title = tomllib.loads(file.read_text(encoding="utf-8-sig")).get("title", "")
         click.echo(f"{name:<50} {title}")
