@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,6 +16,8 @@ import pytest
 from fakes.files import parquet
 from harness.contract import Example
 from harness.errors import DataError
+from harness.task.data import load_data
+from harness.task.spec import DataSpec
 from harness.task.turns import asked
 
 Load = Callable[..., list[Any]]
@@ -184,3 +190,21 @@ def test_a_value_that_sorts_rows_is_no_none(load: Load) -> None:
     for value in ("null", "[1]", "{}"):
         with pytest.raises(DataError, match=r"row 2 of .*column 'd', which `by` names"):
             load(f'{{"text": "a", "d": 1}}\n{{"text": "b", "d": {value}}}', by="d")
+
+
+def test_an_id_holds_no_address_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kind of CASES rows 3 and 4: images of the hub had another id in each process."""
+
+    class Image:
+        pass
+
+    def load_dataset(*given: object, **more: object) -> list[dict[str, object]]:
+        rows = [{"text": "a", "image": Image(), "day": date(2024, 7, day)} for day in (26, 27)]
+        kept.extend(rows)
+        return rows
+
+    kept: list[object] = []  # that no object gets the address of another
+    monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=load_dataset))  # type: ignore[arg-type]
+    first, again = (load_data("d", DataSpec(hub="a/b"), tmp_path) for _ in range(2))
+    assert [one.id for one in first] == [one.id for one in again]
+    assert len({one.id for one in first}) == 2
