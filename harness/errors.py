@@ -80,7 +80,7 @@ class TaskError(UsageError):
 
 def listed(names: Iterable[str], most: int = 12) -> str:
     """Names for a message, sorted; a long list is cut and counted."""
-    ordered = sorted(names)
+    ordered = [spelled(name) for name in sorted(names)]
     if not ordered:
         return "none"
     shown = ", ".join(ordered[:most])
@@ -92,7 +92,13 @@ def suggestion(word: str, names: Iterable[str]) -> str:
     import difflib
 
     close = difflib.get_close_matches(word, list(names), n=1, cutoff=0.6)
-    return f" Did you mean {close[0]}?" if close else ""
+    return f" Did you mean {spelled(close[0])}?" if close else ""
+
+
+def spelled(name: str) -> str:
+    """A name for a message; in quotes, with escapes, where a part of it cannot be seen."""
+    seen = name.isprintable() and name == name.strip() and name
+    return name if seen else repr(name)
 
 
 def unknown(what: str, word: str, names: Iterable[str]) -> str:

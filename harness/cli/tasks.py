@@ -16,7 +16,7 @@ def command() -> None:
     from harness.task.file import builtin_tasks, task_folders
 
     for name, file in builtin_tasks().items():
-        title = tomllib.loads(file.read_text(encoding="utf-8")).get("title", "")
+        title = tomllib.loads(file.read_text(encoding="utf-8-sig")).get("title", "")
         click.echo(f"{name:<50} {title}")
     for folder in task_folders():
         click.echo(f"\nTheir files are in {folder}. Run one by its name, or extend it.")

@@ -31,8 +31,22 @@ class Example:
     """The column that the task chose: what is read, or asked."""
     fields: Mapping[str, Any] = field(default_factory=dict)
     """All columns of the row, by name."""
-    messages: tuple[Mapping[str, str], ...] = ()
-    """The turns (`role`, `content`) where the data are conversations."""
+    messages: tuple[Mapping[str, Any], ...] = ()
+    """The turns where the data are conversations: `role`, `content` (text; None beside
+    `tool_calls`), and what else chat templates read."""
+    place: str = field(default="", compare=False)
+    """Where it was read, for people: `row 3 of rows.jsonl`."""
+
+    @property
+    def request(self) -> str:
+        """What is asked, for a judge: of a conversation, what the user said last."""
+        said = (one["content"] for one in reversed(self.messages) if one["role"] == "user")
+        return next(said, "") if self.messages else self.text
+
+    @property
+    def name(self) -> str:
+        """The example in a message: its id and, where it is known, its place."""
+        return f"example {self.id} ({self.place})" if self.place else f"example {self.id}"
 
 
 @dataclass(frozen=True)

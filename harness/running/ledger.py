@@ -58,8 +58,13 @@ class Ledger:
 
     def add_notes(self, where: str, outcome: Outcome) -> None:
         """Adds the notes of an outcome to the warnings, each once, after its place in the task."""
-        texts = [f"{where}: {note}" for note in outcome.notes]
-        self.warnings += [text for text in texts if text not in self.warnings]
+        for note in outcome.notes:
+            self.add_note(f"{where}: {note}")
+
+    def add_note(self, text: str) -> None:
+        """Adds what whoever reads the numbers must know to the warnings, once."""
+        if text not in self.warnings:
+            self.warnings.append(text)
 
     def _add_instance(self, instance: Instance, outcome: Outcome, domain: Axes) -> None:
         statistic = instance.table == "statistics"

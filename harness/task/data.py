@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import groupby, islice
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from harness.contract import Example
 from harness.errors import DataError, MachineError, listed, suggestion
 from harness.store.files import whole
+from harness.task.rows import Row, ending, rows_of
 from harness.task.spec import DataSpec
+from harness.task.turns import clean, text_of, turns_of
 
-Row = Mapping[str, Any]
 BUFFER = 10_000
 """Rows among which the next one of a shuffled stream is drawn."""
 
@@ -34,14 +34,14 @@ def read_data(name: str, spec: DataSpec, cache: Path) -> Iterator[Example]:
     that are not there, a download that does not hash to `sha256`, and, after the last row, for
     fewer rows than the task wants; MachineError where a download fails.
     """
-    rows = _matching(name, _rows(name, spec, cache), spec)
+    rows = _matching(name, enumerate(_rows(name, spec, cache), 1), spec)
     if spec.shuffle is not None and not spec.stream:
         drawn = list(rows)
         random.Random(spec.shuffle).shuffle(drawn)
         rows = iter(drawn)
     last = None if spec.most is None else spec.skip + spec.most
     count = 0
-    for number, row in enumerate(islice(rows, spec.skip, last), spec.skip + 1):
+    for number, row in islice(rows, spec.skip, last):
         count += 1
         yield _example(name, spec, row, number)
     if not count:
@@ -57,7 +57,7 @@ def _suffix(spec: DataSpec) -> str:
     """The ending of the file's name, without the query that follows it in an address."""
     from urllib.parse import urlsplit
 
-    return Path(spec.file or urlsplit(spec.url or "").path).suffix.lower()
+    return ending(Path(spec.file or urlsplit(spec.url or "").path).name)
 
 
 def _place(spec: DataSpec) -> str:
@@ -71,24 +71,34 @@ def _example(name: str, spec: DataSpec, row: Row, number: int) -> Example:
     if spec.by is not None and spec.by not in row:
         raise _no_column(where, row, spec.by, ", which `by` names")
     value = row[spec.column]
-    identity = json.dumps([spec.column, value, row], sort_keys=True, default=str)
+    identity = json.dumps([spec.column, value, row], sort_keys=True, default=_identity)
     digest = hashlib.sha256(identity.encode()).hexdigest()[:16]
+    place = f"row {number} of {Path(spec.file).name if spec.file else _place(spec)}"
+    fields, value = clean(dict(row)), clean(value)
+    if spec.by is not None:
+        word(fields[spec.by], f"{where}: column {spec.by!r}, which `by` names,")
     if isinstance(value, str):
-        return Example(digest, value, dict(row))
-    if isinstance(value, Iterable) and not isinstance(value, Mapping):
-        turns = list(value)
-        if turns and all(isinstance(turn, Mapping) for turn in turns):
-            if bad := [t for t in turns if not {"role", "content"} <= t.keys()]:
-                raise DataError(
-                    f"{where}: a turn must have role and content, not {sorted(bad[0])}."
-                )
-            messages = tuple({"role": str(t["role"]), "content": str(t["content"])} for t in turns)
-            text = "\n".join(turn["content"] for turn in messages)
-            return Example(digest, text, dict(row), messages)
+        return Example(digest, value, fields, place=place)
+    if turns := turns_of(value, where):
+        return Example(digest, text_of(turns), fields, turns, place)
     raise DataError(
         f"{where}: column {spec.column!r} holds {type(value).__name__}. "
         "Allowed: text, or a list of turns with role and content."
     )
+
+
+def word(value: object, where: str) -> str:
+    """A value by which rows are sorted, as text; DataError where it is none, or a list."""
+    if isinstance(value, (str, int, float)):
+        return str(value)
+    holds = "is empty" if value is None else f"holds a {type(value).__name__}"
+    raise DataError(f"{where} {holds}. Allowed: text or a number in every row. Mend the row.")
+
+
+def _identity(value: object) -> str:
+    """What JSON cannot say, for an id. The text of an object may hold its address in memory."""
+    text = str(value)
+    return type(value).__qualname__ if f"{id(value):x}" in text.lower() else text
 
 
 def _no_column(where: str, row: Row, column: str, why: str = "") -> DataError:
@@ -97,95 +107,28 @@ def _no_column(where: str, row: Row, column: str, why: str = "") -> DataError:
     return DataError(f"{where} has no column {column!r}{why}. {has}")
 
 
-def _matching(name: str, rows: Iterator[Row], spec: DataSpec) -> Iterator[Row]:
-    for row in rows:
+def _matching(
+    name: str, rows: Iterable[tuple[int, Row]], spec: DataSpec
+) -> Iterator[tuple[int, Row]]:
+    """The rows that the task wants, each with its number among all rows."""
+    for number, row in rows:
         if missing := [column for column in spec.where if column not in row]:
             raise _no_column(f"data.{name}.where: {_place(spec)}", row, missing[0])
         if all(row[column] == value for column, value in spec.where.items()):
-            yield row
+            yield number, row
 
 
 def _rows(name: str, spec: DataSpec, cache: Path) -> Iterator[Row]:
     if spec.hub is not None:
         return _hub(name, spec)
     file = Path(spec.file) if spec.file else _download(name, spec, cache)
-    suffix = _suffix(spec)
-    if suffix not in _READERS:
-        raise DataError(
-            f"data.{name}: {file.name} has an unknown ending. Allowed: {listed(_READERS)}."
-        )
-    return _read_rows(name, file, _READERS[suffix])
-
-
-def _read_rows(name: str, file: Path, reader: Callable[[Path], Iterator[Row]]) -> Iterator[Row]:
-    try:
-        if file.stat().st_size == 0:
-            raise DataError(f"data.{name}: {file} is empty.")
-        yield from reader(file)
-    except (OSError, ValueError, RecursionError, csv.Error) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise DataError(f"data.{name}: {file} cannot be read: {reason}.") from error
-
-
-def _jsonl(file: Path) -> Iterator[Row]:
-    with file.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, 1):
-            if line.strip():
-                try:
-                    yield _table_row(json.loads(line))
-                except (ValueError, RecursionError) as error:
-                    raise ValueError(f"line {number}: {error}") from error
-
-
-def _json(file: Path) -> Iterator[Row]:
-    values = json.loads(file.read_text(encoding="utf-8"))
-    if not isinstance(values, list):
-        raise ValueError("it must hold a list of rows")
-    return map(_table_row, values)
-
-
-def _table_row(value: object) -> Row:
-    if isinstance(value, str):
-        return {"text": value}
-    if not isinstance(value, dict):
-        raise ValueError(f"a row must be an object, not {type(value).__name__}")
-    return value
-
-
-def _csv(file: Path) -> Iterator[Row]:
-    with file.open(encoding="utf-8", newline="") as lines:
-        for number, row in enumerate(csv.DictReader(lines), 1):
-            if None in row:
-                raise ValueError(f"row {number} has more fields than the header")
-            yield row
-
-
-def _parquet(file: Path) -> Iterator[Row]:
-    import pyarrow
-    import pyarrow.parquet
-
-    try:
-        with pyarrow.parquet.ParquetFile(file) as content:
-            for batch in content.iter_batches(1024):
-                yield from batch.to_pylist()
-    except pyarrow.ArrowException as error:
-        raise ValueError(str(error)) from error
-
-
-def _txt(file: Path) -> Iterator[Row]:
-    """Plain text: paragraphs, separated by empty lines."""
-    with file.open(encoding="utf-8") as lines:
-        for _, paragraph in groupby(lines, key=lambda line: line == "\n"):
-            if text := "".join(paragraph).strip():
-                yield {"text": text}
-
-
-_READERS = {".jsonl": _jsonl, ".json": _json, ".csv": _csv, ".parquet": _parquet, ".txt": _txt}
+    return rows_of(file, _suffix(spec), f"data.{name}")
 
 
 def _hub(name: str, spec: DataSpec) -> Iterator[Row]:
     import datasets
 
+    _zstandard()
     # The first rows of a large set need not bring the whole of it.
     streaming = spec.stream or (spec.shuffle is None and spec.most is not None)
     try:
@@ -205,6 +148,18 @@ def _hub(name: str, spec: DataSpec) -> Iterator[Row]:
             f"data.{name}: {spec.hub} ({spec.split}) cannot be loaded from the hub: {first}. "
             "Check the id, log in if it is gated, or give a local file."
         ) from error
+
+
+def _zstandard() -> None:
+    """Lets `datasets` read what is packed with zstd, for which it wants one more package."""
+    import fsspec  # type: ignore[import-untyped]
+    import pyarrow
+
+    def unpacked(packed: Any, mode: str = "rb", **more: Any) -> Any:
+        return pyarrow.CompressedInputStream(pyarrow.PythonFile(packed, mode="r"), "zstd")
+
+    if "zstd" not in fsspec.compression.compr:
+        fsspec.compression.register_compression("zstd", unpacked, "zst")
 
 
 def _download(name: str, spec: DataSpec, cache: Path) -> Path:

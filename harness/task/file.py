@@ -128,12 +128,12 @@ def _parsed(file: Path, extended: str) -> tuple[str, dict[str, Any]]:
         # A device or a pipe may never end.
         if file.exists() and not file.is_file() and not file.is_dir():
             raise wrong("is no file. Name a task file.")
-        text = file.read_bytes().decode()
+        text = file.read_bytes().decode("utf-8-sig")
         return text, tomllib.loads(text)
     except FileNotFoundError:
         raise wrong("no such task file.") from None
     except UnicodeDecodeError as error:
-        raise wrong(f"is not UTF-8 text: {error}.") from None
+        raise wrong(f"is not UTF-8 text: {error}. Save it as UTF-8.") from None
     except ValueError as error:  # TOMLDecodeError, or int() of too many digits
         raise wrong(f"is not TOML: {error}.") from None
     except RecursionError:

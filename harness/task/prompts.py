@@ -13,9 +13,10 @@ from pathlib import Path
 from random import Random
 
 from harness.contract import Example, Prompt, Tokens
-from harness.errors import DataError
-from harness.task.data import load_data, read_data
+from harness.errors import DataError, listed, suggestion
+from harness.task.data import load_data, read_data, word
 from harness.task.spec import DemonstrationsSpec, PromptSpec, TaskSpec, ViewSpec
+from harness.task.turns import asked, is_answered
 
 CHUNK = 256
 """Rows that are rendered at a time."""
@@ -106,12 +107,30 @@ class Prompts:
         self._data = data
         self._render_with = render_with
         self._rendered: dict[tuple[str, str], list[Tokens]] = {}
+        self._asked: dict[tuple[str, str], list[Tokens]] = {}
 
     def rendered(self, view: str, data: str) -> list[Tokens]:
         """The prompts of a view on all rows of a data set, rendered once and held in memory."""
         if (view, data) not in self._rendered:
             self._rendered[view, data] = self.render(view, self._data.examples(data))
         return self._rendered[view, data]
+
+    def to_answer(self, view: str, data: str) -> list[Tokens]:
+        """The prompts that an experiment has answered, rendered once and held in memory.
+
+        Those of `rendered`, but for conversations that end with an answer: that is the reference,
+        and the model is to write its own.
+        """
+        examples = self._data.examples(data)
+        if not any(map(is_answered, examples)):
+            return self.rendered(view, data)
+        if (view, data) not in self._asked:
+            try:
+                examples = [asked(one) for one in examples]
+            except DataError as error:
+                raise DataError(f"data.{data}: {error}") from error
+            self._asked[view, data] = self.render(view, examples)
+        return self._asked[view, data]
 
     def render(self, view: str, examples: Sequence[Example]) -> list[Tokens]:
         """The prompts of a view on some rows, in their order.
@@ -126,7 +145,7 @@ class Prompts:
             return self._write(view, examples, _prompt(spec, rows))
         groups: dict[str, list[int]] = {}
         for place, example in enumerate(examples):
-            groups.setdefault(str(example.fields.get(shown.match)), []).append(place)
+            groups.setdefault(_value(example, shown.match), []).append(place)
         found: dict[int, Tokens] = {}
         for value, places in groups.items():
             prompt = _prompt(spec, self._matching(shown, shown.match, value))
@@ -155,13 +174,24 @@ class Prompts:
     def _matching(self, wanted: DemonstrationsSpec, column: str, value: str) -> list[Example]:
         """The demonstrations for rows with this value in a column: they have it too."""
         examples = self._data.examples(wanted.data)
-        rows = [row for row in examples if str(row.fields.get(column)) == value]
+        rows = [row for row in examples if _value(row, column) == value]
         if len(rows) < wanted.count:
             raise DataError(
                 f"data.{wanted.data}: {len(rows)} rows have {column} = {value!r}, and "
                 f"{wanted.count} demonstrations of it are wanted. Lower the count, or add rows."
             )
         return _first(wanted, rows)
+
+
+def _value(example: Example, column: str) -> str:
+    """The value of a row by which demonstrations are matched, as text."""
+    if column not in example.fields:
+        names = list(example.fields)
+        raise DataError(
+            f"{example.name}: there is no column {column!r}, which `match` names."
+            f" Allowed: {listed(names)}.{suggestion(column, names)}"
+        )
+    return word(example.fields[column], f"{example.name}: column {column!r}, which `match` names,")
 
 
 def _first(wanted: DemonstrationsSpec, rows: Sequence[Example]) -> list[Example]:

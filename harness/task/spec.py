@@ -196,7 +196,7 @@ class DataSpec(Spec):
     """Rows to work on: `[data.NAME]`, from one of `file`, `hub` or `url`."""
 
     file: LocalPath | None = None
-    """A jsonl, json, csv, parquet or txt file."""
+    """A jsonl, json, csv, tsv, parquet or txt file; it may be packed, as in `rows.jsonl.zst`."""
     hub: str | None = None
     """A dataset id on the Hugging Face hub."""
     url: str | None = None

@@ -9,6 +9,7 @@ from typing import Any
 
 from harness.contract import Example, Prompt, Tokens
 from harness.errors import DataError, ModelError, listed, suggestion
+from harness_transformers.turns import check_rendered
 
 BETWEEN = "\n\n"
 """What stands between a demonstration and what follows it, in the plain style."""
@@ -51,14 +52,14 @@ class Renderer:
         self, example: Example, ids: tuple[int, ...], before: int, demonstrations: int
     ) -> None:
         if not ids:
-            raise DataError(f"example {example.id}: its prompt has no tokens: the text is empty.")
+            raise DataError(f"{example.name}: its prompt has no tokens: the text is empty.")
         if self._context is not None and len(ids) > self._context:
             what, mend = "", "Set max_tokens in the view's prompt to cut longer ones."
             if demonstrations:  # a cut at the end would cut the query
                 what = f", {before} of them before the query, with its {demonstrations} examples"
                 mend = "Show fewer (prompt.demonstrations.count) or shorter ones."
             raise DataError(
-                f"example {example.id}: its prompt has {len(ids)} tokens{what}."
+                f"{example.name}: its prompt has {len(ids)} tokens{what}."
                 f" Allowed: {self._context}, the context of {self._name}. {mend}"
             )
 
@@ -79,7 +80,7 @@ class Renderer:
         self, example: Example, prompt: Prompt, demonstrations: Sequence[Example]
     ) -> list[str]:
         """The conversation as one text, with the template's own special tokens."""
-        turns: list[dict[str, str]] = []
+        turns: list[dict[str, Any]] = []
         if prompt.system:
             turns.append({"role": "system", "content": prompt.system})
         for demonstration in demonstrations:
@@ -87,6 +88,7 @@ class Renderer:
             if not demonstration.messages:
                 turns.append({"role": "assistant", "content": column(demonstration, prompt.answer)})
         turns += _turns(example, prompt)
+        where = f"{self._name}: {example.name}"
         try:
             text = self._tokenizer.apply_chat_template(
                 turns, tokenize=False, add_generation_prompt=prompt.generation_prompt
@@ -94,9 +96,10 @@ class Renderer:
         except Exception as error:  # a template may raise anything: it is a program
             roles = ", ".join(turn["role"] for turn in turns)
             raise ModelError(
-                f"{self._name}: example {example.id}: the chat template refuses the turns {roles}"
+                f"{where}: the chat template refuses the turns {roles}"
                 f" ({error}). Allowed: what the template takes; some take no system turn."
             ) from None
+        check_rendered(str(text), turns, where)
         return [str(text)]
 
     # ── Ids ──────────────────────────────────────────────────────────────────────────────────────
@@ -144,9 +147,14 @@ def column(example: Example, name: str) -> str:
     if name == "text" or (name == "instruction" and name not in example.fields):
         if example.messages and not example.text:
             raise DataError(
-                f"example {example.id}: it is a conversation and has no single text."
+                f"{example.name}: it is a conversation and has no single text."
                 ' Allowed: style = "chat", or a template that names one of its columns:'
                 f" {listed(example.fields)}."
+            )
+        if any(turn.get("tool_calls") for turn in example.messages):
+            raise DataError(
+                f"{example.name}: its conversation calls tools, which plain text leaves out."
+                ' Allowed: style = "chat". Choose it, or leave the row out.'
             )
         return example.text
     value = example.fields.get(name)
@@ -155,13 +163,11 @@ def column(example: Example, name: str) -> str:
     if isinstance(value, list) and all(isinstance(one, str) for one in value):
         return lettered(value)
     if value is not None:
-        raise DataError(
-            f"example {example.id}: column {name!r} holds a {type(value).__name__}, no text."
-        )
+        raise DataError(f"{example.name}: column {name!r} holds a {type(value).__name__}, no text.")
     names = {"text", *example.fields}
     empty = "is empty" if name in example.fields else "does not exist"
     raise DataError(
-        f"example {example.id}: column {name!r} {empty}. Allowed: {listed(names)}."
+        f"{example.name}: column {name!r} {empty}. Allowed: {listed(names)}."
         f"{suggestion(name, names - {name})}"
     )
 
@@ -185,15 +191,17 @@ def end_of_turn(tokenizer: Any) -> int | None:
     return ids[0] if ids and ids[0] in special else None
 
 
-def _turns(example: Example, prompt: Prompt) -> list[dict[str, str]]:
+def _turns(example: Example, prompt: Prompt) -> list[dict[str, Any]]:
     if not example.messages:
         return [{"role": "user", "content": "".join(fill(prompt.template, example))}]
     if prompt.system and example.messages[0].get("role") == "system":
         raise DataError(
-            f"example {example.id}: the conversation has a system turn, and so has the prompt."
+            f"{example.name}: the conversation has a system turn, and so has the prompt."
             " Allowed: one of them."
         )
-    return [dict(message) for message in example.messages]
+    # Without what is null, as transformers does, but not all of its versions: a template would
+    # write the word None.
+    return [{k: v for k, v in one.items() if v is not None} for one in example.messages]
 
 
 def _prefix(tokenizer: Any) -> tuple[int, ...]:

@@ -115,7 +115,11 @@ def test_a_shuffle_is_the_same_every_time_and_before_the_limit(load: Load) -> No
         ("d.json", '{"text": "a"}', "must hold a list of rows"),
         ("d.json", "[5]", "a row must be an object, not int"),
         ("d.json", "[", "cannot be read"),
-        ("d.yaml", "a", r"unknown ending. Allowed: \.csv, \.json, \.jsonl, \.parquet, \.txt"),
+        (
+            "d.yaml",
+            "a",
+            r"unknown ending. Allowed: \.csv, \.json, \.jsonl, \.parquet, \.tsv, \.txt",
+        ),
         ("d", "a", "unknown ending"),
         ("d.jsonl", '{"text": 5}', "row 1 of .* 'text' holds int. Allowed: text, or a list"),
         ("d.jsonl", '{"text": null}', "holds NoneType"),

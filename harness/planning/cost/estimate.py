@@ -101,8 +101,10 @@ class _Estimate:
         self.saes[name] = 2 * facts.d_in * facts.d_sae * size
         return facts.d_in * facts.d_sae
 
-    def _lengths(self, view: str, data: str, limit: int | None = None) -> tuple[int, ...]:
-        found = self.prompts.of(view, data, limit)
+    def _lengths(
+        self, view: str, data: str, limit: int | None = None, *, answered: bool = False
+    ) -> tuple[int, ...]:
+        found = self.prompts.of(view, data, limit, answered=answered)
         if found is None:
             self.unknown.append(f"data.{data}: its number of rows is unknown offline; state limit.")
             return ()
@@ -194,7 +196,7 @@ class _Estimate:
                 judges.append((f"verdicts, {work.experiment}, {name}", options))
         if spec.data is None:
             return
-        lengths = self._lengths(spec.view, spec.data)
+        lengths = self._lengths(spec.view, spec.data, answered=True)
         written = self.earlier.get(work.experiment, Written([], spec.expect.distinct))
         earlier = sorted(written.lengths)
         most, context = spec.generation.max_new_tokens, task.model_facts[model].context

@@ -55,16 +55,19 @@ class PromptLengths:
         self.task = task
         self._data = TaskData(task.spec, Path())
         self._prompts = Prompts(task.spec, self._data, self._render)
-        self._found: dict[tuple[str, str], Lengths | None] = {}
+        self._found: dict[tuple[str, str, bool], Lengths | None] = {}
 
-    def of(self, view: str, data: str, limit: int | None = None) -> Lengths | None:
-        """The lengths of the first `limit` prompts of a view on some data, shortest first.
+    def of(
+        self, view: str, data: str, limit: int | None = None, *, answered: bool = False
+    ) -> Lengths | None:
+        """The lengths of the first `limit` prompts of a view on some data, shortest first;
+        `answered`: of those that an experiment has answered, not of those that a pass reads.
 
         None where not even the number of rows is known.
         """
-        if (view, data) not in self._found:
-            self._found[view, data] = self._count(view, data)
-        found = self._found[view, data]
+        if (view, data, answered) not in self._found:
+            self._found[view, data, answered] = self._count(view, data, answered)
+        found = self._found[view, data, answered]
         if found is None:
             return None
         return replace(found, tokens=tuple(sorted(found.tokens[:limit])))
@@ -83,7 +86,7 @@ class PromptLengths:
             raise _NoTokenizer
         return list(rendered)
 
-    def _count(self, view: str, data: str) -> Lengths | None:
+    def _count(self, view: str, data: str, answered: bool) -> Lengths | None:
         shown = view_spec(self.task.spec, view).prompt.demonstrations
         if not all(map(self._is_here, [data, *([shown.data] if shown else [])])):
             return self._assumed(view, data)
@@ -91,7 +94,8 @@ class PromptLengths:
         if characters > MOST:
             return self._estimated(view, data)
         try:
-            prompts = self._prompts.rendered(view, data)
+            write = self._prompts.to_answer if answered else self._prompts.rendered
+            prompts = write(view, data)
         except _NoTokenizer:
             return self._estimated(view, data)
         return Lengths(tuple(len(prompt.ids) for prompt in prompts), "counted")

@@ -35,7 +35,7 @@ def generate(session: Session, work: Generation, journal: Journal, tick: Tick) -
     spec = session.task.spec.experiments[work.experiment]
     assert spec.data is not None
     model = session.view_model(spec.view)
-    prompts = session.prompts.rendered(spec.view, spec.data)
+    prompts = session.prompts.to_answer(spec.view, spec.data)
     sampling = Sampling(**spec.generation.model_dump(), seed=session.task.spec.seed)
     arms = ready_arms(session, work)
     ready = [arm for arm in arms if isinstance(arm, ReadyArm)]

@@ -19,6 +19,7 @@ from harness.running.experiments.receipts import merged_receipt, receipt_failure
 from harness.running.experiments.verdicts import judge, repeated_prompts, samples, verdict_records
 from harness.store.files import write_text
 from harness.task.task import Entry
+from harness.task.turns import is_answered
 
 
 def run_experiment(context: RunContext, work: Generation) -> None:
@@ -91,7 +92,13 @@ def _run_benchmark(
 def _complete(context: RunContext, work: Generation) -> list[ArmOutcome]:
     spec = context.session.task.spec.experiments[work.experiment]
     assert spec.data is not None
-    prompts = context.session.prompts.rendered(spec.view, spec.data)
+    prompts = context.session.prompts.to_answer(spec.view, spec.data)
+    examples = context.session.data.examples(spec.data)
+    if answered := sum(map(is_answered, examples)):
+        context.ledger.add_note(
+            f"data.{spec.data}: {answered} of {len(examples)} conversations end with an answer. "
+            "Where completions are made it is taken for the reference: no prompt holds it."
+        )
     with (
         closing(Journal(context.folder / "work" / f"{work.experiment}.jsonl")) as journal,
         context.stage(f"completions, {work.experiment}", len(work.arms) * len(prompts)) as tick,

@@ -145,7 +145,7 @@ def samples(judged: Sequence[Judged], outcomes: Sequence[ArmOutcome]) -> Iterato
                 "direction": outcome.planned.direction,
                 "example": answer.example.id,
                 **({} if asked == answer.example.id else {"copy_of": asked}),
-                "text": answer.example.text,
+                "text": answer.example.request,
                 "prompt": answer.prompt,
                 "completion": answer.completion.text,
                 "tokens": answer.completion.tokens,

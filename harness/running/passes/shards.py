@@ -11,6 +11,7 @@ from harness.errors import ModelError
 from harness.planning.steps import Rendering
 from harness.running.reading.rows import Row, first_difference, one_row, packed, same_query
 from harness.running.session import Session
+from harness.task.data import word
 
 T_ = TypeVar("T_")
 EVERYTHING = ""
@@ -77,7 +78,7 @@ def documents(
             _check_tokenizers(session, which.view, others, examples)
         for example, left, right in zip(examples, prompts, own, strict=True):
             tokens += len(left.ids)
-            category = EVERYTHING if by is None else str(example.fields[by])
+            category = EVERYTHING if by is None else word(example.fields[by], example.name)
             if right is None:
                 yield Document(left, None, category)
             else:

@@ -24,7 +24,7 @@ def taxonomy(file: str) -> dict[str, str]:
     if read is None:
         raise ValueError(f"{path.name} is neither .toml nor .json. Write the taxonomy as one")
     try:
-        content = read(path.read_text(encoding="utf-8"))
+        content = read(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"{path.name} cannot be read: {error}") from None
     clusters = content.get("clusters") if isinstance(content, Mapping) else None

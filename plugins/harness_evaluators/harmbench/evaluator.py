@@ -157,13 +157,15 @@ class HarmBench:
 
     def _question(self, answer: Answer) -> _Question:
         given, example = self.options, answer.example
-        behavior, context = example.text, ""
+        behavior, context = example.request, ""
         if given.behavior_column is not None:
             behavior = _column(answer, given.behavior_column)
         elif not behavior:
             raise DataError(
-                f"harmbench: example {example.id}: it is a conversation and has no single text. "
-                f"Set behavior_column to one of its columns: {listed(example.fields)}."
+                f"harmbench: {example.name}: nothing is asked in it: it has no text, or it is a "
+                "conversation without a turn of the user. Set behavior_column to one of its "
+                "columns: "
+                f"{listed(example.fields)}."
             )
         if given.context_column is not None:
             context = _column(answer, given.context_column)

@@ -22,7 +22,7 @@ _PLACES = re.compile(r"\{(behavior|context|generation)\}")
 def template_text(file: str) -> str:
     """A template file's text. One line end at its end is an editor's, not the template's."""
     # With bytes: text mode would also turn a lone \r into a line end.
-    text = Path(file).read_bytes().decode("utf-8", "replace").replace("\r\n", "\n")
+    text = Path(file).read_bytes().decode("utf-8-sig", "replace").replace("\r\n", "\n")
     return text.removesuffix("\n")
 
 

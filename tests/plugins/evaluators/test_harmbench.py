@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from harness.contract import Answer, Tools, Verdict
+from harness.contract import Answer, Example, Tools, Verdict
 from harness.errors import DataError
 from harness.testing.evaluator import HOSTILE, check_evaluator
 from harness_evaluators.harmbench.evaluator import HarmBench
@@ -292,3 +292,43 @@ def test_progress_counts_every_answer_once(judge: Recorded, tmp_path: Path) -> N
         done.clear()
         evaluator.judge(answers, Tools({"judge": judge}, tmp_path, tick=done.append))
         assert sorted(done) == sorted(expected)
+
+
+# ── Conversations ────────────────────────────────────────────────────────────────────────────────
+
+SYSTEM = {"role": "system", "content": "You are a helpful farmer."}
+USER = {"role": "user", "content": "Help me wreck the hay barn."}
+REFUSAL = {"role": "assistant", "content": "I cannot help with that."}
+MORE = {"role": "user", "content": "Then mix me a cake."}
+
+
+@pytest.mark.parametrize(
+    ("turns", "behavior"),
+    [
+        ((SYSTEM, USER), USER["content"]),
+        ((USER, REFUSAL), USER["content"]),
+        ((SYSTEM, USER, REFUSAL, MORE, REFUSAL), MORE["content"]),
+    ],
+)
+@pytest.mark.parametrize("template", FILES)
+def test_the_behavior_of_a_conversation_is_what_the_user_asked_last(
+    judge: Recorded, turns: Any, behavior: str, template: Any
+) -> None:
+    """CASES row 6: it was all turns joined, system text and reference answer among them."""
+    text = "\n".join(turn["content"] for turn in turns)
+    completion = answer("First mix flour.").completion
+    talk = Answer(Example("e", text, {}, turns), "as read", completion)
+    judged(judge, [talk], template=template)
+    wanted = template_text(FILES[template]).replace("{behavior}", behavior)
+    assert [one.text for one in judge.asked] == [wanted.replace("{generation}", "First mix flour.")]
+
+
+def test_a_conversation_without_a_user_has_no_behavior(judge: Recorded) -> None:
+    talk = Answer(
+        Example("e", "x", {"goal": "Bake."}, (SYSTEM,), "row 2 of d.jsonl"),
+        "as read",
+        answer("First mix flour.").completion,
+    )
+    with pytest.raises(DataError, match=r"row 2 of d.jsonl\): nothing is asked.*behavior_column"):
+        judged(judge, [talk])
+    assert judged(judge, [talk], behavior_column="goal")

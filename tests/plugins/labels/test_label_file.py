@@ -48,6 +48,16 @@ def test_only_some_rows(write: Write) -> None:
         read(path, only={"sae": "mid"})
 
 
+def test_a_value_that_is_null_is_not_the_word_none(write: Write) -> None:
+    """The kind of CASES rows 3 and 4: `str()` made words of null, lists and objects."""
+    rows = [{"sae": sae, "feature": 1, "description": str(sae)} for sae in (None, ["a"], 5)]
+    path = write("a.jsonl", "\n".join(map(json.dumps, rows)))
+    assert [label.description for label in read(path, only={"sae": "5"})] == ["5"]
+    for word in ("None", "['a']"):
+        with pytest.raises(DataError, match="of 3 rows none has"):
+            read(path, only={"sae": word})
+
+
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [

@@ -1,0 +1,193 @@
+"""Files of data as they come: packed, with a byte order mark, of another kind than their name."""
+
+from __future__ import annotations
+
+import bz2
+import codecs
+import gzip
+import json
+import lzma
+from base64 import b64decode
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+import pytest
+
+from fakes.files import JSONL, ROWS, parquet, texts
+from harness.errors import DataError, listed, suggestion
+from harness.task.data import load_data
+from harness.task.file import read_source
+from harness.task.spec import DataSpec
+
+Load = Callable[..., list[Any]]
+
+TEXTS = [row["text"] for row in ROWS]
+CSV = "label,text\n" + "".join(f"{row['label']},{row['text']}\n" for row in ROWS)
+BOM = codecs.BOM_UTF8
+WEB = b64decode(
+    "KLUv/WCZANUCAJQCeyJ0ZXh0IjogImhlbGxvIDAifQoxMjM0NTY3ODkxMTExMTExMTE5"
+    "In0TAFSjZWr0SY1mUaMFavQ9jWZOo6VpNDDNdyBhIBGQHEgYSAQkBxIGEgHJdchkAg=="
+)
+"""`web.jsonl.zst` of the cases, as the program zstd wrote it: hello 0 to hello 19."""
+
+
+def zstd(content: bytes) -> bytes:
+    return bytes(pyarrow.compress(content, codec="zstd", asbytes=True))
+
+
+PACK = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress, ".zst": zstd}
+FORMS = {
+    ".jsonl": JSONL.encode(),
+    ".json": json.dumps(ROWS).encode(),
+    ".csv": CSV.encode(),
+    ".tsv": CSV.replace(",", "\t").encode(),
+    ".txt": "\n\n".join(TEXTS).encode(),
+    ".parquet": parquet(ROWS),
+}
+
+
+@pytest.mark.parametrize("packed", ["", *PACK])
+@pytest.mark.parametrize("form", FORMS)
+def test_packed_files_are_read(load: Load, form: str, packed: str) -> None:
+    """CASES row 32: they were an unknown ending."""
+    content = PACK.get(packed, bytes)(FORMS[form])
+    plain = load(FORMS[form], f"d{form}")
+    assert texts(plain) == TEXTS
+    for name in (f"d{form}{packed}", f"my.data{form.upper()}{packed.upper()}", f"d{form}"):
+        found = load(content, name)  # the bytes tell how it is packed
+        assert texts(found) == TEXTS
+        assert [one.id for one in found] == [one.id for one in plain]
+
+
+def test_what_the_program_zstd_writes_is_read(load: Load) -> None:
+    assert texts(load(WEB, "web.jsonl.zst")) == [f"hello {n}" for n in range(20)]
+    for form, pack in PACK.items():  # files put together, as by cat
+        found = load(pack(f"{JSONL}\n".encode()) * 2, f"d.jsonl{form}")
+        assert texts(found) == TEXTS * 2
+
+
+@pytest.mark.parametrize("packed", PACK)
+def test_a_packed_file_that_breaks_off_is_said_to(load: Load, packed: str) -> None:
+    content = PACK[packed]("".join(f'{{"text": "{n} {n * n}"}}\n' for n in range(999)).encode())
+    for broken in (content[: len(content) // 2], content[:-3]):
+        with pytest.raises(DataError, match=r"data\.d: .* cannot be read: "):
+            load(broken, f"d.jsonl{packed}")
+
+
+@pytest.mark.parametrize("form", [form for form in FORMS if form != ".parquet"])
+@pytest.mark.parametrize(
+    ("mark", "encoding"),
+    [
+        (BOM, "utf-8"),
+        (codecs.BOM_UTF16_LE, "utf-16-le"),
+        (codecs.BOM_UTF16_BE, "utf-16-be"),
+        (codecs.BOM_UTF32_LE, "utf-32-le"),
+    ],
+)
+def test_a_byte_order_mark_is_no_text(load: Load, form: str, mark: bytes, encoding: str) -> None:
+    """CASES row 32: `bom.csv` had a column with an invisible character."""
+    content = mark + FORMS[form].decode().encode(encoding)
+    for name, bytes_ in ((f"d{form}", content), (f"d{form}.gz", gzip.compress(content))):
+        found = load(bytes_, name)
+        assert texts(found) == TEXTS
+        assert [one.id for one in found] == [one.id for one in load(FORMS[form], f"p{form}")]
+
+
+def test_the_marked_files_of_the_cases(load: Load) -> None:
+    assert texts(load(BOM + b"text,label\nhello there,1\n", "bom.csv")) == ["hello there"]
+    assert texts(load(BOM + b'{"text": "hello there"}\n', "bom.jsonl")) == ["hello there"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("d.zip", b"PK\x03\x04rest", "unknown ending; it is a zip archive or an Excel sheet"),
+        ("d.jsonl", b"PK\x03\x04rest", "it is a zip archive or an Excel sheet: unpack it"),
+        ("d.jsonl.gz", gzip.compress(b"PK\x03\x04rest"), "it is a zip archive"),
+        ("d.csv", parquet(ROWS), r"it is a Parquet file: give its name the ending \.parquet"),
+        ("d.arrow", b"ARROW1\0\0", "unknown ending; it is an Arrow file: write it as Parquet"),
+        ("d.jsonl", b"version https://git-lfs.github.com/spec/v1\n", "run git lfs pull"),
+        ("d.json", b"\n<!doctype html>\n<html>", "a page of a web site, not the file"),
+        ("d.gz", gzip.compress(b"a"), r"unknown ending\. Allowed: .* and with \.bz2, \.gz"),
+        ("d.jsonl", gzip.compress(b'{"text": "\xff"}'), "cannot be read"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_read_is_told_by_what_it_is(
+    load: Load, name: str, content: bytes, said: str
+) -> None:
+    with pytest.raises(DataError, match=rf"data\.d: (.|\n)*{said}"):
+        load(content, name)
+
+
+def test_long_fields_of_a_table_are_read(load: Load) -> None:
+    long = "word " * 50_000
+    assert texts(load(f"text\n{long}\n", "d.csv")) == [long]
+
+
+def test_a_text_that_only_begins_like_a_web_page_is_text(load: Load) -> None:
+    assert texts(load('{"text": "<html>"}')) == ["<html>"]
+
+
+# ── Task files ───────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_task_file_may_begin_with_a_mark(tmp_path: Path) -> None:
+    """CASES row 32."""
+    text = 'title = "Größe"\n[models.base]\npath = "x"\n'
+    for name, content in (("plain.toml", b""), ("marked.toml", BOM)):
+        (tmp_path / name).write_bytes(content + text.encode())
+    plain, marked = (read_source(tmp_path / name) for name in ("plain.toml", "marked.toml"))
+    assert marked.values == plain.values
+    assert marked.origin(("models", "base", "path")).line == 3
+    assert marked.origin(("title",)).line == plain.origin(("title",)).line == 1
+    (tmp_path / "over.toml").write_bytes(BOM + b'extends = "marked.toml"\n')
+    assert read_source(tmp_path / "over.toml").values == plain.values
+
+
+# ── Names in messages ────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("\ufefftext", r"'\\ufefftext'"),
+        ("te\u200bxt", r"'te\\u200bxt'"),
+        ("text\xa0", r"'text\\xa0'"),
+        ("text ", "'text '"),
+        ("texte", "texte"),
+    ],
+)
+def test_a_suggestion_shows_what_cannot_be_seen(load: Load, name: str, shown: str) -> None:
+    """CASES row 32: "did you mean text?", which is what was written."""
+    with pytest.raises(DataError, match=rf"It has: {shown}\. Did you mean {shown}\?"):
+        load(json.dumps({name: "a"}))
+
+
+def test_names_that_can_be_seen_stay_as_they_are() -> None:
+    assert listed(["b", "Größe", "a b", "日本"]) == "Größe, a b, b, 日本"
+    assert suggestion("Grösse", ["Größe"]) == " Did you mean Größe?"
+
+
+def test_the_hub_reads_what_is_packed_with_zstd(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CASES row 32: "check the id, log in", where the library lacked a package."""
+    datasets = pytest.importorskip("datasets")
+    real = datasets.load_dataset
+    file = tmp_path / "web.jsonl.zst"
+    file.write_bytes(WEB)
+
+    def load_dataset(path: str, *given: Any, **more: Any) -> Any:
+        given_ = {"split": more["split"], "streaming": more["streaming"]}
+        return real("json", data_files=str(file), cache_dir=str(tmp_path / "hub"), **given_)
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    for spec in (
+        DataSpec(hub="a/b"),
+        DataSpec(hub="a/b", limit=5),
+        DataSpec(hub="a/b", stream=True),
+    ):
+        found = texts(load_data("d", spec, tmp_path))
+        assert found == [f"hello {n}" for n in range(spec.most or 20)]
