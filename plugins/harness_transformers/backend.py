@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from harness_transformers.files import (
 )
 from harness_transformers.model import TransformersModel
 from harness_transformers.options import TransformersOptions
+from harness_transformers.template import dated, is_dated
 
 _FAILURES = (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError, RuntimeError)
 """What transformers raises on files that it cannot use."""
@@ -67,11 +69,13 @@ class TransformersBackend:
             hf = self._placed(hf)
         _check_numbers(hf, where)
         hf.eval().requires_grad_(False)
-        fingerprint = digest(files.items(), str(hf.dtype), str(options.attn_implementation))
+        facts, also = options.describe(), []
+        if is_dated(tokenizer.chat_template):
+            facts, also = replace(facts, date=options.date), [f"date {options.date}"]
+            tokenizer.chat_template = dated(tokenizer.chat_template, options.date)
+        fingerprint = digest(files.items(), str(hf.dtype), str(options.attn_implementation), *also)
         with _quiet():
-            return TransformersModel(
-                hf, tokenizer, options.describe(), fingerprint=fingerprint, name=where
-            )
+            return TransformersModel(hf, tokenizer, facts, fingerprint=fingerprint, name=where)
 
     def _tokenizer(self, folder: Path) -> Any:
         options = self.options
