@@ -75,7 +75,7 @@ def run(
             provenance(session, registry, command),
             unique(ledger.records),
             tuple(ledger.problems),
-            tuple([*_sae_notes(session), *ledger.warnings]),
+            tuple([*_loaded_notes(session), *ledger.warnings]),
             tables=ledger.tables,
         )
         write_results(folder, results)
@@ -143,6 +143,8 @@ def _analyse(context: RunContext) -> None:
         context.ledger.add_notes(f"analyses.{name}", outcome)
 
 
-def _sae_notes(session: Session) -> list[str]:
-    """How SAEs were loaded, where their files left that open."""
-    return [f"saes.{name}: {note}" for name, sae in session.saes.items() for note in sae.notes]
+def _loaded_notes(session: Session) -> list[str]:
+    """How SAEs and models were loaded, where their files left that open."""
+    named = [(f"saes.{name}", sae.notes) for name, sae in session.saes.items()]
+    named += [(f"models.{name}", getattr(m, "notes", ())) for name, m in session.models.items()]
+    return [f"{name}: {note}" for name, notes in named for note in notes]

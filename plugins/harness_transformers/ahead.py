@@ -9,6 +9,7 @@ from typing import Any
 
 from harness.contract import Example, Prompt, Tokens
 from harness.errors import ModelError
+from harness_transformers.bos import with_bos
 from harness_transformers.files import read_json
 from harness_transformers.render import Renderer
 from harness_transformers.template import compiled, template_of
@@ -49,6 +50,7 @@ class _FileTokenizer:
         self._tokenizer.no_padding()
         settings = folder / "tokenizer_config.json"
         self._settings = read_json(settings, where) if settings.is_file() else {}
+        with_bos(self._tokenizer, self._settings, dict(_special(self._settings)).get("bos_token"))
         self.chat_template = template_of(folder, self._settings, date)
 
     def __call__(

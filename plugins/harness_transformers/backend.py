@@ -21,6 +21,7 @@ from transformers.utils import logging as hf_logging
 from harness.errors import MachineError, ModelError, listed
 from harness_transformers.adapter import merged
 from harness_transformers.batches import out_of_memory
+from harness_transformers.bos import with_bos
 from harness_transformers.files import (
     companions,
     digest,
@@ -80,9 +81,14 @@ class TransformersBackend:
     def _tokenizer(self, folder: Path) -> Any:
         options = self.options
         try:
-            return AutoTokenizer.from_pretrained(
+            tokenizer = AutoTokenizer.from_pretrained(
                 folder, trust_remote_code=options.trust_remote_code, local_files_only=True
             )
+            settings = folder / "tokenizer_config.json"
+            inner = getattr(tokenizer, "backend_tokenizer", None)
+            if inner is not None and settings.is_file():
+                with_bos(inner, read_json(settings, options.where), tokenizer.bos_token)
+            return tokenizer
         except _FAILURES as error:
             raise ModelError(
                 f"{options.where}: no tokenizer could be read from {folder}"
