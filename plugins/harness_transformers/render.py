@@ -22,6 +22,8 @@ class Renderer:
         self._context = context
         self._name = name
         self._ids: dict[str, tuple[int, ...]] = {}
+        self._inner: dict[str, tuple[int, ...]] = {}
+        self._before = _before(tokenizer)
         self.prefix = _prefix(tokenizer)
         """The special tokens that the tokenizer puts before every text: BOS, or none."""
 
@@ -45,6 +47,7 @@ class Renderer:
             self._check_length(example, ids, start, len(prompt.demonstrations))
             out.append(Tokens(example.id, ids, (start, len(ids)), "".join(pieces)))
         self._ids.clear()
+        self._inner.clear()
         return out
 
     def _check_length(
@@ -103,13 +106,25 @@ class Renderer:
 
     def _tokenise(self, pieces: set[str]) -> None:
         ordered = sorted(piece for piece in pieces if piece)
-        if ordered:
-            # verbose=False: transformers warns of long texts, which we refuse ourselves.
-            encoded = self._tokenizer(ordered, add_special_tokens=False, verbose=False).input_ids
-            self._ids = dict(zip(ordered, map(tuple, encoded), strict=True))
+        if not ordered:
+            return
+        # verbose=False: transformers warns of long texts, which we refuse ourselves.
+        encoded = self._tokenizer(ordered, add_special_tokens=False, verbose=False).input_ids
+        self._ids = self._inner = dict(zip(ordered, map(tuple, encoded), strict=True))
+        if self._before is not None:
+            text, ids = self._before
+            behind = self._tokenizer(
+                [text + piece for piece in ordered], add_special_tokens=False, verbose=False
+            ).input_ids
+            self._inner = {
+                piece: tuple(found[len(ids) :]) if found[: len(ids)] == ids else self._ids[piece]
+                for piece, found in zip(ordered, behind, strict=True)
+            }
 
     def _join(self, pieces: Sequence[str], plain: bool) -> tuple[int, ...]:
-        ids = tuple(i for piece in pieces if piece for i in self._ids[piece])
+        first, *others = [piece for piece in pieces if piece] or [""]
+        ids = tuple(self._ids.get(first, ()))
+        ids += tuple(token for piece in others for token in self._inner[piece])
         # A chat template writes its own BOS; a plain template may have written one, too.
         if plain and ids[: len(self.prefix)] != self.prefix:
             ids = self.prefix + ids
@@ -204,6 +219,22 @@ def _prefix(tokenizer: Any) -> tuple[int, ...]:
         if full[start : start + len(bare)] == bare:
             return tuple(full[:start])
     return ()
+
+
+def _before(tokenizer: Any) -> tuple[str, list[int]] | None:
+    """A text behind which pieces get no blank before them, and its tokens; None where none do.
+
+    Tokenizers such as those of Llama 2 and Mistral write a blank before every text. Inside a
+    prompt it would stand before each piece, where the prompt as text has none.
+    """
+    alone = list(tokenizer("a", add_special_tokens=False).input_ids)
+    # What merges with nothing: a control character is a byte of its own, or unknown.
+    for text in ("\x00", "\x01", "\n", "."):
+        ids = list(tokenizer(text, add_special_tokens=False).input_ids)
+        behind = list(tokenizer(f"{text}a", add_special_tokens=False).input_ids)
+        if ids and behind[: len(ids)] == ids:
+            return (text, ids) if behind[len(ids) :] != alone else None
+    return None
 
 
 def _common_end(a: Sequence[int], b: Sequence[int]) -> int:
