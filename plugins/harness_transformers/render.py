@@ -43,12 +43,52 @@ class Renderer:
         for example, pieces, query in zip(examples, texts, queries, strict=True):
             ids = self._join(pieces, plain)
             start = len(ids) - _common_end(ids, self._join(query, plain)) if query != pieces else 0
-            ids = ids[: prompt.max_tokens]
+            if prompt.max_tokens is not None and len(ids) > prompt.max_tokens:
+                pieces, ids = self._cut(example, pieces, prompt, prompt.max_tokens)
             self._check_length(example, ids, start, len(prompt.demonstrations))
             out.append(Tokens(example.id, ids, (start, len(ids)), "".join(pieces)))
         self._ids.clear()
         self._inner.clear()
         return out
+
+    def _cut(
+        self, example: Example, pieces: list[str], prompt: Prompt, most: int
+    ) -> tuple[list[str], tuple[int, ...]]:
+        """A prompt that is too long, with as much of its content as fits before the template's end.
+
+        Text that ends with its content, as text that is read does, loses its end.
+        """
+        plain = prompt.style == "plain"
+        before, content, end = _around(example, pieces, prompt)
+        kept = self._ids, self._inner
+
+        def cut(size: int) -> tuple[list[str], tuple[int, ...]]:
+            shorter = [*before, content[:size], *end]
+            if not plain or prompt.join == "string":
+                shorter = ["".join(shorter)]
+            self._tokenise(set(shorter))
+            return shorter, self._join(shorter, plain)
+
+        if not end:
+            return pieces, self._join(pieces, plain)[:most]
+        fits, too_long = 0, len(content)
+        while too_long - fits > 1:
+            middle = (fits + too_long) // 2
+            if len(cut(middle)[1]) <= most:
+                fits = middle
+            else:
+                too_long = middle
+        found = cut(fits)
+        self._ids, self._inner = kept
+        if fits:
+            return found
+        if not plain and not prompt.generation_prompt:
+            return pieces, self._join(pieces, plain)[:most]  # a conversation that is read
+        raise DataError(
+            f"example {example.id}: max_tokens = {most} leaves nothing of what is asked between"
+            " the beginning and the end of its prompt. Allowed: at least as many tokens as stand"
+            " around it. Raise max_tokens, or leave such rows out."
+        )
 
     def _check_length(
         self, example: Example, ids: tuple[int, ...], before: int, demonstrations: int
@@ -129,6 +169,32 @@ class Renderer:
         if plain and ids[: len(self.prefix)] != self.prefix:
             ids = self.prefix + ids
         return ids
+
+
+def _around(
+    example: Example, pieces: Sequence[str], prompt: Prompt
+) -> tuple[list[str], str, list[str]]:
+    """A prompt's pieces before its last content, that content, and those of the template after.
+
+    The last is empty where nothing of the template follows, or where the content is not found.
+    """
+    filled = fill(prompt.template, example) if not example.messages else []
+    if prompt.style == "plain":
+        ends_in_text = list(Formatter().parse(prompt.template))[-1][1] is None
+        if len(filled) < 2 or not ends_in_text:
+            return list(pieces), "", []
+        content, end = filled[-2:]
+        if prompt.join == "pieces":
+            return list(pieces[:-2]), content, [end]
+    else:
+        last: object = example.messages[-1].get("content") if example.messages else "".join(filled)
+        content, end = (last if isinstance(last, str) else ""), ""
+    whole = "".join(pieces)
+    if prompt.style == "chat":
+        content = content if content in whole else content.strip()  # many templates strip it
+        end = whole[whole.rfind(content) + len(content) :] if content in whole else ""
+    start = len(whole) - len(end) - len(content)
+    return [whole[:start]], content, [end] if content and end else []
 
 
 def fill(template: str, example: Example) -> list[str]:
