@@ -46,7 +46,12 @@ def provenance(session: Session, registry: Registry, command: str) -> dict[str, 
         "components": [f"{owned.component.kind}: {owned}" for owned in task.owners()],
         "disabled": sorted(registry.disabled),
         "models": {
-            name: {"fingerprint": model.fingerprint, "dtype": model.dtype, "device": model.device}
+            name: {
+                "fingerprint": model.fingerprint,
+                "dtype": model.dtype,
+                "device": model.device,
+                **({"date": model.facts.date} if model.facts.date else {}),
+            }
             for name, model in session.models.items()
         },
         "saes": {name: {"fingerprint": sae.fingerprint} for name, sae in session.saes.items()},

@@ -9,19 +9,26 @@ from typing import Any
 
 from harness.contract import Example, Prompt, Tokens
 from harness.errors import ModelError
+from harness_transformers.bos import with_bos
 from harness_transformers.files import read_json
 from harness_transformers.render import Renderer
+from harness_transformers.template import compiled, template_of
 
 
 def rendered(
-    folder: Path, context: int | None, where: str, examples: Sequence[Example], prompt: Prompt
+    folder: Path,
+    context: int | None,
+    where: str,
+    date: str,
+    examples: Sequence[Example],
+    prompt: Prompt,
 ) -> list[Tokens] | None:
     """Prompts by the renderer of the model itself, over the tokenizer's file; None without one."""
     file = folder / "tokenizer.json"
     if not file.is_file():
         return None  # other forms need transformers to be read
     try:
-        tokenizer = _FileTokenizer(folder, where)
+        tokenizer = _FileTokenizer(folder, where, date)
         if prompt.style == "chat" and tokenizer.chat_template is None:
             return None
         return Renderer(tokenizer, context, where)(examples, prompt)
@@ -32,7 +39,7 @@ def rendered(
 class _FileTokenizer:
     """As much of transformers' tokenizer as the renderer uses, without the seconds it takes."""
 
-    def __init__(self, folder: Path, where: str) -> None:
+    def __init__(self, folder: Path, where: str, date: str) -> None:
         from tokenizers import Tokenizer
 
         try:
@@ -43,8 +50,8 @@ class _FileTokenizer:
         self._tokenizer.no_padding()
         settings = folder / "tokenizer_config.json"
         self._settings = read_json(settings, where) if settings.is_file() else {}
-        self.chat_template = _template(folder, self._settings)
-        self._compiled: Any = None
+        with_bos(self._tokenizer, self._settings, dict(_special(self._settings)).get("bos_token"))
+        self.chat_template = template_of(folder, self._settings, date)
 
     def __call__(
         self, text: str | list[str], *, add_special_tokens: bool = True, verbose: bool = True
@@ -59,36 +66,9 @@ class _FileTokenizer:
         self, turns: Sequence[Mapping[str, str]], *, tokenize: bool, add_generation_prompt: bool
     ) -> str:
         """The conversation as text, in the same sandbox that transformers uses."""
-        if self._compiled is None:
-            self._compiled = _compiled(self.chat_template or "")
         special = dict(_special(self._settings))
-        text = self._compiled.render(
-            messages=turns, add_generation_prompt=add_generation_prompt, **special
-        )
-        return str(text)
-
-
-def _compiled(template: str) -> Any:
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-    def refuse(message: str) -> None:
-        raise ValueError(message)
-
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
-    )
-    environment.globals["raise_exception"] = refuse
-    return environment.from_string(template)
-
-
-def _template(folder: Path, settings: Mapping[str, Any]) -> str | None:
-    file = folder / "chat_template.jinja"
-    if file.is_file():
-        return file.read_text(encoding="utf-8")
-    given = settings.get("chat_template")
-    if isinstance(given, list):  # several by name; the one that is used is called default
-        given = next((t.get("template") for t in given if t.get("name") == "default"), None)
-    return given if isinstance(given, str) else None
+        run = compiled(self.chat_template or "")
+        return run(messages=turns, add_generation_prompt=add_generation_prompt, **special)
 
 
 def _special(settings: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -6,6 +6,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from transformers.utils import logging as hf_logging
 from harness.errors import MachineError, ModelError, listed
 from harness_transformers.adapter import merged
 from harness_transformers.batches import out_of_memory
+from harness_transformers.bos import with_bos
 from harness_transformers.files import (
     ADAPTER,
     companions,
@@ -32,6 +34,7 @@ from harness_transformers.files import (
 )
 from harness_transformers.model import TransformersModel
 from harness_transformers.options import TransformersOptions
+from harness_transformers.template import dated, is_dated
 
 _FAILURES = (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError, RuntimeError)
 """What transformers raises on files that it cannot use."""
@@ -74,12 +77,16 @@ class TransformersBackend:
             hf = self._placed(hf)
         _check_numbers(hf, where)
         hf.eval().requires_grad_(False)
-        fingerprint = digest(files.items(), str(hf.dtype), str(options.attn_implementation))
+        facts, also = options.describe(), []
+        if is_dated(tokenizer.chat_template):
+            facts, also = replace(facts, date=options.date), [f"date {options.date}"]
+            tokenizer.chat_template = dated(tokenizer.chat_template, options.date)
+        fingerprint = digest(files.items(), str(hf.dtype), str(options.attn_implementation), *also)
         with _quiet():
             return TransformersModel(
                 hf,
                 tokenizer,
-                options.describe(),
+                facts,
                 fingerprint=fingerprint,
                 name=where,
                 notes=_notes(folder, unused),
@@ -88,9 +95,14 @@ class TransformersBackend:
     def _tokenizer(self, folder: Path) -> Any:
         options = self.options
         try:
-            return AutoTokenizer.from_pretrained(
+            tokenizer = AutoTokenizer.from_pretrained(
                 folder, trust_remote_code=options.trust_remote_code, local_files_only=True
             )
+            settings = folder / "tokenizer_config.json"
+            inner = getattr(tokenizer, "backend_tokenizer", None)
+            if inner is not None and settings.is_file():
+                with_bos(inner, read_json(settings, options.where), tokenizer.bos_token)
+            return tokenizer
         except _FAILURES as error:
             raise ModelError(
                 f"{options.where}: no tokenizer could be read from {folder}"

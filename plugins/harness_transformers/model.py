@@ -29,6 +29,7 @@ from harness.contract import (
 from harness.errors import ModelError, UsageError
 from harness_transformers.batches import Batches, check_ids, padded
 from harness_transformers.blocks import Layout
+from harness_transformers.bos import bos_note
 from harness_transformers.capture import capture
 from harness_transformers.edits import Session
 from harness_transformers.generate import complete
@@ -77,6 +78,8 @@ class TransformersModel:
         self._special = _special_ids(tokenizer, self._rows, name)
         self.masked_ids = frozenset(self._special.values())
         self._stops = _stops(hf, tokenizer)
+        note = bos_note(tokenizer)
+        self.notes = (*self.notes, note) if note else self.notes
         self._pad = self._special.get("pad", self._special.get("eos", 0))
         # generate() fills what a call leaves open from here: nothing of the checkpoint's sampling,
         # penalties or lengths may come in, neither for us nor for who else calls `hf.generate`.

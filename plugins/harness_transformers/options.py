@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from harness.contract import (
     BackendOptions,
@@ -31,6 +31,7 @@ from harness_transformers.files import (
     tensor_names,
     weight_files,
 )
+from harness_transformers.template import DATE, day
 
 
 class TransformersOptions(BackendOptions):
@@ -48,6 +49,8 @@ class TransformersOptions(BackendOptions):
     """Branch, tag or commit of the adapter's hub id."""
     tokenizer: Location | None = None
     """Another tokenizer than the model's own: a folder or hub id."""
+    date: str = DATE
+    """What the chat template takes for today, such as 26 Jul 2024: prompts don't depend on when."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Numbers to compute in. `auto`: as stored on an accelerator, float32 on a CPU."""
     device: str = Field(default="auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
@@ -58,6 +61,12 @@ class TransformersOptions(BackendOptions):
     """Runs Python code that the model's repository brings. Only for authors that you trust."""
     attn_implementation: str | None = None
     """Attention kernel, as transformers names it (sdpa, eager, flash_attention_2)."""
+
+    @field_validator("date")
+    @classmethod
+    def _is_a_date(cls, text: str) -> str:
+        day(text)
+        return text
 
     @property
     def where(self) -> str:
@@ -143,7 +152,7 @@ class TransformersOptions(BackendOptions):
         folder = self._voice(local_folder(self.path, self.revision, "model"))
         if folder is None:
             return None
-        return rendered(folder, self.describe().context, self.where, examples, prompt)
+        return rendered(folder, self.describe().context, self.where, self.date, examples, prompt)
 
     def _voice(self, root: Path | None) -> Path | None:
         """The folder of the tokenizer that is used, without a network; None where it isn't here."""

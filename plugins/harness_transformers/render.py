@@ -23,6 +23,8 @@ class Renderer:
         self._context = context
         self._name = name
         self._ids: dict[str, tuple[int, ...]] = {}
+        self._inner: dict[str, tuple[int, ...]] = {}
+        self._before = _before(tokenizer)
         self.prefix = _prefix(tokenizer)
         """The special tokens that the tokenizer puts before every text: BOS, or none."""
 
@@ -42,11 +44,52 @@ class Renderer:
         for example, pieces, query in zip(examples, texts, queries, strict=True):
             ids = self._join(pieces, plain)
             start = len(ids) - _common_end(ids, self._join(query, plain)) if query != pieces else 0
-            ids = ids[: prompt.max_tokens]
+            if prompt.max_tokens is not None and len(ids) > prompt.max_tokens:
+                pieces, ids = self._cut(example, pieces, prompt, prompt.max_tokens)
             self._check_length(example, ids, start, len(prompt.demonstrations))
             out.append(Tokens(example.id, ids, (start, len(ids)), "".join(pieces)))
         self._ids.clear()
+        self._inner.clear()
         return out
+
+    def _cut(
+        self, example: Example, pieces: list[str], prompt: Prompt, most: int
+    ) -> tuple[list[str], tuple[int, ...]]:
+        """A prompt that is too long, with as much of its content as fits before the template's end.
+
+        Text that ends with its content, as text that is read does, loses its end.
+        """
+        plain = prompt.style == "plain"
+        before, content, end = _around(example, pieces, prompt)
+        kept = self._ids, self._inner
+
+        def cut(size: int) -> tuple[list[str], tuple[int, ...]]:
+            shorter = [*before, content[:size], *end]
+            if not plain or prompt.join == "string":
+                shorter = ["".join(shorter)]
+            self._tokenise(set(shorter))
+            return shorter, self._join(shorter, plain)
+
+        if not end:
+            return pieces, self._join(pieces, plain)[:most]
+        fits, too_long = 0, len(content)
+        while too_long - fits > 1:
+            middle = (fits + too_long) // 2
+            if len(cut(middle)[1]) <= most:
+                fits = middle
+            else:
+                too_long = middle
+        found = cut(fits)
+        self._ids, self._inner = kept
+        if fits:
+            return found
+        if not plain and not prompt.generation_prompt:
+            return pieces, self._join(pieces, plain)[:most]  # a conversation that is read
+        raise DataError(
+            f"example {example.id}: max_tokens = {most} leaves nothing of what is asked between"
+            " the beginning and the end of its prompt. Allowed: at least as many tokens as stand"
+            " around it. Raise max_tokens, or leave such rows out."
+        )
 
     def _check_length(
         self, example: Example, ids: tuple[int, ...], before: int, demonstrations: int
@@ -106,17 +149,55 @@ class Renderer:
 
     def _tokenise(self, pieces: set[str]) -> None:
         ordered = sorted(piece for piece in pieces if piece)
-        if ordered:
-            # verbose=False: transformers warns of long texts, which we refuse ourselves.
-            encoded = self._tokenizer(ordered, add_special_tokens=False, verbose=False).input_ids
-            self._ids = dict(zip(ordered, map(tuple, encoded), strict=True))
+        if not ordered:
+            return
+        # verbose=False: transformers warns of long texts, which we refuse ourselves.
+        encoded = self._tokenizer(ordered, add_special_tokens=False, verbose=False).input_ids
+        self._ids = self._inner = dict(zip(ordered, map(tuple, encoded), strict=True))
+        if self._before is not None:
+            text, ids = self._before
+            behind = self._tokenizer(
+                [text + piece for piece in ordered], add_special_tokens=False, verbose=False
+            ).input_ids
+            self._inner = {
+                piece: tuple(found[len(ids) :]) if found[: len(ids)] == ids else self._ids[piece]
+                for piece, found in zip(ordered, behind, strict=True)
+            }
 
     def _join(self, pieces: Sequence[str], plain: bool) -> tuple[int, ...]:
-        ids = tuple(i for piece in pieces if piece for i in self._ids[piece])
+        first, *others = [piece for piece in pieces if piece] or [""]
+        ids = tuple(self._ids.get(first, ()))
+        ids += tuple(token for piece in others for token in self._inner[piece])
         # A chat template writes its own BOS; a plain template may have written one, too.
         if plain and ids[: len(self.prefix)] != self.prefix:
             ids = self.prefix + ids
         return ids
+
+
+def _around(
+    example: Example, pieces: Sequence[str], prompt: Prompt
+) -> tuple[list[str], str, list[str]]:
+    """A prompt's pieces before its last content, that content, and those of the template after.
+
+    The last is empty where nothing of the template follows, or where the content is not found.
+    """
+    filled = fill(prompt.template, example) if not example.messages else []
+    if prompt.style == "plain":
+        ends_in_text = list(Formatter().parse(prompt.template))[-1][1] is None
+        if len(filled) < 2 or not ends_in_text:
+            return list(pieces), "", []
+        content, end = filled[-2:]
+        if prompt.join == "pieces":
+            return list(pieces[:-2]), content, [end]
+    else:
+        last: object = example.messages[-1].get("content") if example.messages else "".join(filled)
+        content, end = (last if isinstance(last, str) else ""), ""
+    whole = "".join(pieces)
+    if prompt.style == "chat":
+        content = content if content in whole else content.strip()  # many templates strip it
+        end = whole[whole.rfind(content) + len(content) :] if content in whole else ""
+    start = len(whole) - len(end) - len(content)
+    return [whole[:start]], content, [end] if content and end else []
 
 
 def fill(template: str, example: Example) -> list[str]:
@@ -212,6 +293,22 @@ def _prefix(tokenizer: Any) -> tuple[int, ...]:
         if full[start : start + len(bare)] == bare:
             return tuple(full[:start])
     return ()
+
+
+def _before(tokenizer: Any) -> tuple[str, list[int]] | None:
+    """A text behind which pieces get no blank before them, and its tokens; None where none do.
+
+    Tokenizers such as those of Llama 2 and Mistral write a blank before every text. Inside a
+    prompt it would stand before each piece, where the prompt as text has none.
+    """
+    alone = list(tokenizer("a", add_special_tokens=False).input_ids)
+    # What merges with nothing: a control character is a byte of its own, or unknown.
+    for text in ("\x00", "\x01", "\n", "."):
+        ids = list(tokenizer(text, add_special_tokens=False).input_ids)
+        behind = list(tokenizer(f"{text}a", add_special_tokens=False).input_ids)
+        if ids and behind[: len(ids)] == ids:
+            return (text, ids) if behind[len(ids) :] != alone else None
+    return None
 
 
 def _common_end(a: Sequence[int], b: Sequence[int]) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from harness.contract import Example, Tokens
+from harness.contract import Example, Model, Tokens
 from harness.errors import ModelError
 from harness.planning.steps import Rendering
 from harness.running.reading.rows import Row, first_difference, one_row, packed, same_query
@@ -75,7 +75,7 @@ def documents(
         if which.right:
             own = session.prompts.render(which.right, examples)
         if number == 0:
-            _check_tokenizers(session, which.view, others, examples)
+            _check_tokenizers(session, which.view, others, examples, prompts)
         for example, left, right in zip(examples, prompts, own, strict=True):
             tokens += len(left.ids)
             category = EVERYTHING if by is None else word(example.fields[by], example.name)
@@ -111,27 +111,41 @@ def _parts(items: Sequence[T_], size: int) -> Iterator[Sequence[T_]]:
 
 
 def _check_tokenizers(
-    session: Session, view: str, others: Sequence[str], examples: Sequence[Example]
+    session: Session,
+    view: str,
+    others: Sequence[str],
+    examples: Sequence[Example],
+    prompts: Sequence[Tokens],
 ) -> None:
-    """Raises ModelError where a token id does not mean the same to another view's model."""
+    """Raises ModelError where a token id does not mean the same to another view's model.
+
+    The text of each row is compared, and its whole prompt, in which a template may write special
+    tokens that the other tokenizer does not have.
+    """
     left = session.view_model(view)
     for other in others:
         right = session.view_model(other)
         if right is left:
             continue
-        for example in examples:
-            mine = left.encode(example.text, special=False)
-            theirs = right.encode(example.text, special=False)
-            if mine == theirs:
-                continue
-            at = first_difference(mine, theirs)
-            there, here = (
-                repr(model.decode(ids[at : at + 1]))
-                for model, ids in ((left, mine), (right, theirs))
-            )
-            raise ModelError(
-                f"views.{other}: its tokenizer is not that of views.{view}. Document "
-                f"{example.id}, token {at}: {there} there, {here} here. Both sides of a "
-                "pair read the same ids. Choose models that share a tokenizer, or set "
-                "same_tokenizer = false in the pair if the ids mean the same all the same."
-            )
+        for example, prompt in zip(examples, prompts, strict=True):
+            for what, text in (("text", example.text), ("prompt", prompt.text)):
+                mine = left.encode(text, special=False)
+                theirs = right.encode(text, special=False)
+                if mine == theirs:
+                    continue
+                at = first_difference(mine, theirs)
+                there, here = _token(right, theirs, at), _token(left, mine, at)
+                raise ModelError(
+                    f"views.{other}: its tokenizer is not that of views.{view}. Document "
+                    f"{example.id}, token {at} of its {what}: {there} there, {here} here. Both "
+                    "sides of a pair read the same ids. Choose models that share a tokenizer, or "
+                    "set same_tokenizer = false in the pair if the ids mean the same all the same."
+                )
+
+
+def _token(model: Model, ids: Sequence[int], at: int) -> str:
+    """A token by its number, and by its text where it has one: special ones decode to none."""
+    if at >= len(ids):
+        return "none"
+    text = model.decode(ids[at : at + 1])
+    return f"{ids[at]} ({text!r})" if text else f"{ids[at]} (a special token)"
