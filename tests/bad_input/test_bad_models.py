@@ -160,3 +160,14 @@ def test_activations_that_are_not_finite_name_model_layer_and_document(
     code, _, err = said("eval", file, "--out", "run")
     assert code == 2
     clear(err, r"views\.\w+", r"resid_post\.2", "not finite", "bad ∞ one")
+
+
+def test_what_a_model_leaves_out_is_a_warning_of_the_run(
+    said: Said, real: Path, tmp_path: Path
+) -> None:
+    """CASES row 2: an adapter beside the weights."""
+    (tmp_path / "base" / "adapter_config.json").write_text('{"peft_type": "LORA"}')
+    code, _, err = said("eval", real, "--out", tmp_path / "run")
+    assert code == 0, err
+    warnings = load_results(tmp_path / "run").warnings
+    assert any(w.startswith("models.base: ") and "also holds an adapter" in w for w in warnings)
