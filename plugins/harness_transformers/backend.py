@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -70,13 +69,17 @@ class TransformersBackend:
             hf = self._placed(hf)
         _check_numbers(hf, where)
         hf.eval().requires_grad_(False)
-        facts, also = options.describe(), []
+        date, also = None, []
         if is_dated(tokenizer.chat_template):
-            facts, also = replace(facts, date=options.date), [f"date {options.date}"]
+            date, also = options.date, [f"date {options.date}"]
             tokenizer.chat_template = dated(tokenizer.chat_template, options.date)
         fingerprint = digest(files.items(), str(hf.dtype), str(options.attn_implementation), *also)
         with _quiet():
-            return TransformersModel(hf, tokenizer, facts, fingerprint=fingerprint, name=where)
+            model = TransformersModel(
+                hf, tokenizer, options.describe(), fingerprint=fingerprint, name=where
+            )
+        model.date = date
+        return model
 
     def _tokenizer(self, folder: Path) -> Any:
         options = self.options

@@ -49,6 +49,8 @@ class TransformersModel:
         self.hf = hf
         self.tokenizer = tokenizer
         self.fingerprint = fingerprint
+        self.date: str | None = None
+        """What its chat template takes for today, where it asks; for the provenance."""
         self._name = name
         embedding = hf.get_input_embeddings().weight
         self._rows = embedding.shape[0]
