@@ -45,8 +45,6 @@ class ModelFacts:
     """Number of parameters."""
     chat_template: bool | None = None
     """Whether its tokenizer has a chat template."""
-    date: str | None = None
-    """What its chat template takes for today, where it asks; known once the model is loaded."""
 
     def width(self, site: Site) -> int | None:
         """Numbers per token at `site`; None where that is not known, as for a module path."""

@@ -50,7 +50,7 @@ def provenance(session: Session, registry: Registry, command: str) -> dict[str, 
                 "fingerprint": model.fingerprint,
                 "dtype": model.dtype,
                 "device": model.device,
-                **({"date": model.facts.date} if model.facts.date else {}),
+                **({"date": date} if (date := getattr(model, "date", None)) else {}),
             }
             for name, model in session.models.items()
         },

@@ -6,7 +6,6 @@ import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -77,20 +76,22 @@ class TransformersBackend:
             hf = self._placed(hf)
         _check_numbers(hf, where)
         hf.eval().requires_grad_(False)
-        facts, also = options.describe(), []
+        date, also = None, []
         if is_dated(tokenizer.chat_template):
-            facts, also = replace(facts, date=options.date), [f"date {options.date}"]
+            date, also = options.date, [f"date {options.date}"]
             tokenizer.chat_template = dated(tokenizer.chat_template, options.date)
         fingerprint = digest(files.items(), str(hf.dtype), str(options.attn_implementation), *also)
         with _quiet():
-            return TransformersModel(
+            model = TransformersModel(
                 hf,
                 tokenizer,
-                facts,
+                options.describe(),
                 fingerprint=fingerprint,
                 name=where,
                 notes=_notes(folder, unused),
             )
+        model.date = date
+        return model
 
     def _tokenizer(self, folder: Path) -> Any:
         options = self.options

@@ -58,6 +58,8 @@ class TransformersModel:
         self.fingerprint = fingerprint
         self.notes = tuple(notes)
         """What of its files was left out; shown as warnings of the run."""
+        self.date: str | None = None
+        """What its chat template takes for today, where it asks; for the provenance."""
         self._name = name
         embedding = hf.get_input_embeddings().weight
         self._rows = embedding.shape[0]

@@ -75,7 +75,7 @@ def test_the_same_prompts_on_two_days(
                 bos_token="<|bos|>",
             )[0][0]
         )
-        assert model.facts.date == DATE
+        assert model.date == DATE
     assert set(found) == {own[1]}
 
 
@@ -87,7 +87,7 @@ def test_another_date_is_another_model(tmp_path: Path) -> None:
     assert "1 Feb 2025" in second.render([EXAMPLE], CHAT)[0].text
     plain = save_model(tmp_path / "n", CONFIGS["llama"])
     assert load(plain).fingerprint == load(plain, date="1 Feb 2025").fingerprint
-    assert load(plain).facts.date is None
+    assert load(plain).date is None
 
 
 FORMATS = "%d %b %Y|%Y-%m-%d|%B %-d, %y|%A %a %j %u|%H:%M|%%d|%F"
