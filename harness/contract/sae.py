@@ -46,6 +46,8 @@ class SaeFacts:
     """The model that it was trained on, as its files name it."""
     neuronpedia: str | None = None
     """Its id at Neuronpedia, `model/layer-source`, where labels can be looked up."""
+    place: str | None = None
+    """Where it reads, in the words of its files, where that is no site."""
 
 
 class SaeOptions(Options):

@@ -11,7 +11,7 @@ A task names one by a text, such as `resid_post.15`; `parse_site` makes a `Site`
 | `attn_raw.L`    | output of the attention module itself, before any post-norm                  |
 | `mlp_raw.L`     | output of the MLP module itself, before any post-norm                        |
 | `attn_z.L`      | the heads' outputs, concatenated (input of the output projection)            |
-| `mlp_in.L`      | input of the MLP module                                                      |
+| `mlp_in.L`      | input of the MLP module, after the norm                                      |
 | `embed`         | token embeddings, as they enter the first block                              |
 | `a.b.c`         | the output of any module, by its path in the backend                         |
 
@@ -39,7 +39,28 @@ _BLOCK = re.compile(rf"({'|'.join(BLOCK_KINDS)})(?:\.(\d+)|@(\d*\.?\d+))")
 _MISSPELT = re.compile(r"([\w-]+)([.@][\d.]+)")
 _PATH = re.compile(r"[A-Za-z_]\w*(\.\w+)+")
 _TRANSFORMER_LENS = re.compile(
-    r"blocks\.(\d+)\.(?:hook_)?(resid_pre|resid_post|attn_out|mlp_out|mlp_in|attn\.hook_z)"
+    r"blocks\.(\d+)\.(?:hook_)?"
+    r"(resid_pre|resid_post|attn_out|mlp_out|attn\.hook_z|mlp\.hook_in)"
+)
+_NO_SITES = {
+    "hook_mlp_in": "before the norm in TransformerLens. What the MLP reads, after the norm, is "
+    "mlp_in.{}",
+    "hook_resid_mid": "the residual stream between attention and MLP. It is resid_pre.{0} plus "
+    "attn_out.{0}, where a block has one after the other; the nearest are these and resid_post.{0}",
+    "ln1.hook_normalized": "normalised, but not yet times the norm's weights. The nearest is the "
+    "output of the norm, by the path of its module",
+    "ln2.hook_normalized": "normalised, but not yet times the norm's weights. With them it is "
+    "mlp_in.{}",
+    "mlp.hook_post": "the MLP's neurons after their activation function. The nearest is the output "
+    "of that function, by the path of its module (transformer.h.{}.mlp.act of GPT-2)",
+    "mlp.hook_pre": "the MLP's neurons before their activation function. The nearest is the output "
+    "of the input layer, by the path of its module (transformer.h.{}.mlp.c_fc of GPT-2)",
+    "hook_attn_in": "before the norm in TransformerLens. The nearest is resid_pre.{}",
+}
+"""Hooks of a block in TransformerLens that are no sites: what they are, and what is nearest."""
+_EMBEDDING = (
+    "the token embeddings before positions are added. The nearest is embed, as they enter the "
+    "first block; both are the same in a model without learned positions"
 )
 
 
@@ -88,10 +109,13 @@ def parse_site(text: str) -> Site:
             raise ValueError(f"{text!r}: a fraction of depth lies between 0 and 1")
         return Site(kind, None, float(fraction))
     meant = _meant(text)
+    no_hook = nearest_to_hook(text) is None
     kind = text.partition(".")[0].partition("@")[0]
-    if _PATH.fullmatch(text) and kind not in BLOCK_KINDS and not meant:
+    if _PATH.fullmatch(text) and kind not in BLOCK_KINDS and not meant and no_hook:
         return Site(text)
     hint = f". Did you mean {meant}?" if meant else ""
+    if near := nearest_to_hook(text):
+        raise ValueError(near)
     raise ValueError(
         f"{text!r} is no site. Allowed: one of {', '.join(BLOCK_KINDS)} with a block "
         f"(resid_post.15) or a fraction of depth (resid_post@0.55), embed, or a module path{hint}"
@@ -117,3 +141,16 @@ def site_from_hook_name(hook: str) -> Site | None:
     """The site that a TransformerLens hook name (`blocks.4.hook_resid_post`) means, if known."""
     match = _TRANSFORMER_LENS.fullmatch(hook)
     return Site(match[2].replace(".hook_", "_"), int(match[1])) if match else None
+
+
+def nearest_to_hook(hook: str) -> str | None:
+    """A sentence on a hook of TransformerLens that is no site: what it is, and what is nearest.
+
+    None for a hook that is a site, and for other names.
+    """
+    if hook == "hook_embed":
+        return f"{hook} is no site: it is {_EMBEDDING}"
+    match = re.fullmatch(r"blocks\.(\d+)\.(.+)", hook)
+    if match is None or match[2] not in _NO_SITES:
+        return None
+    return f"{hook} is no site: it is {_NO_SITES[match[2]].format(match[1])}"

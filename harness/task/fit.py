@@ -11,6 +11,8 @@ from typing import Literal
 from harness.contract import BenchmarkOptions, Reads, Site
 from harness.contract.sites import parse_site
 from harness.errors import DataError, ModelError, Problem, TaskError, listed
+from harness.contract.sites import nearest_to_hook, parse_site
+from harness.errors import DataError, Problem, TaskError, listed
 from harness.task.data import read_data
 from harness.task.gates import parse
 from harness.task.ids import measurable, unmeasured
@@ -80,10 +82,7 @@ def _saes(task: Task) -> Iterator[Misfit]:
     for name, spec in task.spec.saes.items():
         at = ("saes", name)
         if name not in task.places.saes:
-            yield (
-                (*at, "site"),
-                "is missing, and the SAE's own metadata do not say where it belongs.",
-            )
+            yield (*at, "site"), f"is missing, and the SAE's own metadata {_unplaced(task, name)}"
             continue
         site, trained = task.sae_site(name), task.sae_facts(name).site
         theirs = task.at(trained, spec.model) if trained else site
@@ -96,6 +95,16 @@ def _saes(task: Task) -> Iterator[Misfit]:
             )
         yield from _depth(task, site, spec.model, (*at, "site"))
         yield from _width(task, name, spec.model, at)
+
+
+def _unplaced(task: Task, sae: str) -> str:
+    """What the metadata of an SAE say of its place, which is no site."""
+    place = task.sae_facts(sae).place
+    if place is None:
+        return "do not say where it belongs."
+    near = nearest_to_hook(place)
+    told = f"name {for_terminal(place)!r}" + (f". {near}" if near else ", which is no site")
+    return f"{told}. Write the site that it reads, if there is one."
 
 
 # ── Pairs and metrics ────────────────────────────────────────────────────────────────────────────

@@ -54,6 +54,8 @@ class Config:
     """Where a transcoder's output belongs."""
     model: str | None = None
     neuronpedia: str | None = None
+    place: str | None = None
+    """Where it reads, in the words of its files, where that is no site."""
     notes: tuple[str, ...] = ()
     """What a reader of its numbers should know, by what its files say."""
 

@@ -73,7 +73,7 @@ def test_the_raw_input_goes_along(transcoder):
 
 def test_both_places_are_told(transcoder):
     written = transcoder("transcoder")
-    hooks = {"hook_name": "blocks.4.hook_mlp_in", "hook_name_out": "blocks.4.hook_mlp_out"}
+    hooks = {"hook_name": "blocks.4.mlp.hook_in", "hook_name_out": "blocks.4.hook_mlp_out"}
     written.edit(metadata=hooks)
     described = SaelensOptions(path=str(written.folder)).describe()
     assert described == load(written.folder).facts

@@ -41,6 +41,8 @@ _BIASES = {"b_dec": "b_dec", "encoder.bias": "b_enc"}
 _GATED = {"decoder_bias": "b_dec", "r_mag": "r_mag", "gate_bias": "b_gate", "mag_bias": "b_mag"}
 _PLAIN = {"W_enc": "W_enc", "W_dec": "W_dec", "b_dec": "b_dec", "b_enc": "b_enc"}
 _THRESHOLD = {"threshold": "topk_threshold"}
+OLD_NAMES: Mapping[str, str] = {"MatroyshkaBatchTopKSAE": "MatryoshkaBatchTopKSAE"}
+"""Classes as the library spelt them at first."""
 CLASSES: Mapping[str, DictClass] = {
     "AutoEncoder": DictClass(
         "standard", _LINEARS | {"bias": "b_dec", "encoder.bias": "b_enc"}, unit_rows=True

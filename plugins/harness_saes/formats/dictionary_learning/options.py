@@ -17,16 +17,17 @@ from harness_saes.core.stored import Inspected, Stored, check_layout
 from harness_saes.files.configuration import read_json
 from harness_saes.files.places import FolderOptions
 from harness_saes.files.pt_file import read_pt
-from harness_saes.formats.dictionary_learning.classes import CLASSES, DictClass
+from harness_saes.formats.dictionary_learning.classes import CLASSES, OLD_NAMES, DictClass
 
 CONFIG = "config.json"
 _DECIDING = frozenset({"dict_class", "activation_dim", "dict_size", "k", "group_sizes"})
 _TRAINING = words("""
     anneal_end anneal_start auxk_alpha bandwidth decay_start device group_fractions group_weights
-    initial_sparsity_penalty l1_penalty layer lm_name lr n_sparsity_updates norm_factor p_end
-    p_start resample_steps seed sparsity_function sparsity_penalty sparsity_queue_length
-    sparsity_warmup_steps steps submodule_name target_l0 temperature threshold_beta
-    threshold_start_step top_k_aux trainer_class wandb_name warmup_steps
+    initial_k initial_sparsity_penalty l1_penalty lambda_warm_steps layer lm_name lr
+    n_sparsity_updates norm_factor p_end p_start resample_steps seed sparsity_function
+    sparsity_penalty sparsity_queue_length sparsity_warmup_steps steps submodule_name target_l0
+    temperature threshold_beta threshold_start_step top_k_aux trainer_class wandb_name warmup_steps
+    weights_temperature
 """)
 """What the library's trainers note. `norm_factor` is in the biases of a finished file already."""
 _SUBMODULE = re.compile(r"(resid_post|mlp_out|attn_out|attention_out)_layer_(\d+)")
@@ -90,6 +91,7 @@ def read_config(file: Path, weights: Path, found: Mapping[str, Stored]) -> Dicti
     refuse_unknown(data, {"trainer"}, {"buffer"}, where)
     refuse_unknown(trainer, _DECIDING, _TRAINING, f"{where}: trainer")
     name = text(trainer, "dict_class", where) or "none"
+    name = OLD_NAMES.get(name, name)
     if name not in CLASSES:
         raise ModelError(f"{where}: {unknown('dict_class', name, CLASSES)}")
     kind = CLASSES[name]

@@ -34,7 +34,8 @@ _TELLING = words("""
     l1_coefficient_warmup_steps top_k k_warmup_steps use_batch_norm_mse use_ghost_grads tp_size
     ddp_size sae_pretrained_name_or_path strict_loading use_triton_kernel
     sparsity_threshold_for_triton_spmm_kernel jumprelu_threshold_window
-    remove_gradient_parallel_to_decoder_directions noise_init_scale
+    remove_gradient_parallel_to_decoder_directions noise_init_scale initial_k lambda_warm_steps
+    promote_act_fn_dtype
 """)
 """`top_k` is how training was annealed, not what the SAE does: that is `act_fn`."""
 _ONLY: Mapping[str, tuple[Any, tuple[Any, ...]]] = {

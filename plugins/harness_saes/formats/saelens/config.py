@@ -44,6 +44,7 @@ def parse_config(data: Mapping[str, Any], where: str) -> Config:
         raise wrong(where, "apply_b_dec_to_input", True, f"false for {architecture}")
     model = text(about, "model_name", where)
     loaded = processing(about if KEY in about else data, hook, hook_out, model, where)
+    site = site_from_hook_name(hook) if hook else None
     return Config(
         architecture=architecture,
         d_in=count(data, "d_in", where),
@@ -56,7 +57,8 @@ def parse_config(data: Mapping[str, Any], where: str) -> Config:
         rescale_by_decoder_norm=rescale,
         rules=rules,
         needs_sequence=own is not None and own.needs_sequence,
-        site=site_from_hook_name(hook) if hook else None,
+        site=site,
+        place=hook if site is None else None,
         site_out=site_from_hook_name(hook_out) if hook_out else None,
         model=model,
         neuronpedia=text(about, "neuronpedia_id", where),

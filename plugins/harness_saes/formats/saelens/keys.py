@@ -50,7 +50,8 @@ _LOSS = words("""
     b_dec_init_method expansion_factor finetuning_method finetuning_tokens
     jumprelu_init_threshold jumprelu_bandwidth jumprelu_sparsity_loss_mode jumprelu_tanh_scale
     jumprelu_ste_to_input pre_act_loss_coefficient aux_loss_coefficient use_sparse_activations
-    topk_threshold_lr matryoshka_widths use_matryoshka_aux_loss
+    topk_threshold_lr matryoshka_widths use_matryoshka_aux_loss initial_k
+    lambda_warm_steps
 """)
 TRAINING = _RUN | _LOSS
 """How an SAE was trained, on which model and data, and how it was started: of every version."""
