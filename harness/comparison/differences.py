@@ -6,7 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from harness.comparison.identity import plain_json
-from harness.comparison.paired import Difference, paired_difference, unpaired_difference
+from harness.comparison.paired import (
+    Difference,
+    paired_difference,
+    shared_values,
+    unpaired_difference,
+)
 from harness.comparison.samples import Run, Samples, Scores
 from harness.contract import Record
 from harness.results.records import grouped
@@ -90,7 +95,9 @@ def _from_prompts(
         found = paired_difference(one, two, yes_no=yes_no)
         if shared == one.keys() == two.keys():
             return found
-        return replace(found, note=_partly(len(shared), one, two))
+        values = shared_values(one, two)
+        note = _partly(len(shared), one, two)
+        return replace(found, first=values[0], second=values[1], note=note)
     if first.texts(pair[0]) & second.texts(pair[1]):
         assert pair[0].value is not None
         assert pair[1].value is not None
@@ -104,6 +111,6 @@ def _from_prompts(
 
 def _partly(shared: int, one: Mapping[str, object], two: Mapping[str, object]) -> str:
     return (
-        f"over the {shared} prompts that both runs judged, of {len(one)} and {len(two)}: not the "
-        "difference of both values"
+        f"over the {shared} prompts that both runs judged, of {len(one)} and {len(two)}: both "
+        "values and their difference"
     )
