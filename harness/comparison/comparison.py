@@ -6,7 +6,7 @@ options, the same axes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,10 +51,21 @@ class ComparedNumber:
 
     @property
     def same(self) -> bool:
-        """Whether all runs have one value, and changed no prompt where prompts are known."""
+        """Whether all runs have one value, of the same prompts, and changed no prompt where they
+        are known."""
         return all(side.value == self.baseline.value for side in self.others) and not any(
-            difference.rose or difference.fell for difference in self.differences
+            found.rose or found.fell or found.first is not None for found in self.differences
         )
+
+    def sides(self) -> Iterator[tuple[RunValue, RunValue, Difference]]:
+        """For each of the others: the baseline's value, its own, and their difference, all three
+        of the same prompts where only some are shared."""
+        for other, found in zip(self.others, self.differences, strict=True):
+            yield (
+                _shared(self.baseline, found.first, found),
+                _shared(other, found.second, found),
+                found,
+            )
 
 
 @dataclass(frozen=True)
@@ -88,9 +99,9 @@ class Comparison:
 
         rows = []
         for row in self.rows:
-            sides = zip(self.runs[1:], row.others, row.differences, strict=True)
-            for run, side, difference in sides:
-                found = {"id": row.id, "run": run, "baseline": row.baseline.value}
+            sides = zip(self.runs[1:], row.sides(), strict=True)
+            for run, (base, side, difference) in sides:
+                found = {"id": row.id, "run": run, "baseline": base.value}
                 found |= {"other": side.value, "difference": difference.value}
                 found |= {key: value for key, value in asdict(difference).items() if key != "value"}
                 found |= {f"axis_{k}" if k in found else k: v for k, v in row.axes.items()}
@@ -169,10 +180,20 @@ def _refuse_mixed(first: Run, second: Run, one: Sequence[Record], two: Sequence[
 
 def _compared(records: Sequence[Record], found: Sequence[Difference]) -> ComparedNumber:
     first, *others = records
+    base, sides = _value(first), tuple(map(_value, others))
+    if len(found) == 1:  # of two runs, all three numbers are of the same prompts
+        base = _shared(base, found[0].first, found[0])
+    sides = tuple(_shared(s, one.second, one) for s, one in zip(sides, found, strict=True))
     return ComparedNumber(
-        first.id, first.options, first.axes, first.unit, first.n_of,
-        _value(first), tuple(map(_value, others)), tuple(found),
+        first.id, first.options, first.axes, first.unit, first.n_of, base, sides, tuple(found),
     )  # fmt: skip
+
+
+def _shared(side: RunValue, value: float | None, found: Difference) -> RunValue:
+    """A run's value over the prompts that two runs share; as it is where they share all or none."""
+    if value is None or found.prompts is None:
+        return side
+    return RunValue(value, found.prompts, None, None)
 
 
 def _value(record: Record) -> RunValue:

@@ -6,7 +6,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from harness.comparison.identity import plain_json
-from harness.comparison.paired import Difference, paired_difference, unpaired_difference
+from harness.comparison.paired import (
+    Difference,
+    paired_difference,
+    shared_values,
+    unpaired_difference,
+)
 from harness.comparison.samples import Run, Scores
 from harness.contract import Record
 from harness.results.records import grouped
@@ -91,8 +96,9 @@ def _from_prompts(first: Scores, second: Scores) -> Difference:
     found = paired_difference(one, two, yes_no=yes_no)
     if shared == one.keys() == two.keys():
         return found
-    why = (
-        f"over the {len(shared)} prompts that both runs judged, of {len(one)} and {len(two)}: not "
-        "the difference of both values"
+    values = shared_values(one, two)
+    note = (
+        f"over the {len(shared)} prompts that both runs judged, of {len(one)} and {len(two)}: both "
+        "values and their difference"
     )
-    return replace(found, note=why)
+    return replace(found, first=values[0], second=values[1], note=note)

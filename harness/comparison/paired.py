@@ -47,6 +47,10 @@ class Difference:
     rose: int | None = None
     """Prompts whose score is higher in the second."""
     fell: int | None = None
+    first: float | None = None
+    """The first value over the prompts that both judged, where some were judged by one alone."""
+    second: float | None = None
+    """The second value over them."""
     note: str | None = None
 
 
@@ -86,6 +90,12 @@ def paired_difference(
         two.mean - one.mean, None, ci, ci_why, method, p, p_why,
         paired=True, prompts=len(ids), rose=rose, fell=fell,
     )  # fmt: skip
+
+
+def shared_values(first: PromptScores, second: PromptScores) -> tuple[float, float]:
+    """Both values over the prompts that both judged, which must be one at least."""
+    ids = first.keys() & second.keys()
+    return _judged(first, ids).mean, _judged(second, ids).mean
 
 
 def unpaired_difference(

@@ -108,13 +108,13 @@ def _table(title: str, rows: Sequence[ComparedNumber], runs: int) -> Table:
     before = None
     for row in rows:
         name = _safe(row.id.partition("@")[0])
-        for number, (side, found) in enumerate(zip(row.others, row.differences, strict=True), 2):
+        for number, (base, side, found) in enumerate(row.sides(), 2):
             first = number == 2
             cells = [Text(name if first and name != before else "")]
             axes = {key: value for key, value in row.axes.items() if key not in common}
             cells.append(Text(_where(axes) if first else "", "dim"))
             cells += [Text(str(number))] if runs > 2 else []
-            cells += [_value(row.baseline), _value(side), _difference(found)]
+            cells += [_value(base), _value(side), _difference(found)]
             cells.append(Text("" if found.p is None else _p(found.p)))
             cells += [Text("" if n is None else str(n)) for n in (found.rose, found.fell)]
             table.add_row(*cells)

@@ -9,10 +9,8 @@ from pathlib import Path
 from typing import Literal
 
 from harness.contract import BenchmarkOptions, Reads, Site
-from harness.contract.sites import parse_site
-from harness.errors import DataError, ModelError, Problem, TaskError, listed
 from harness.contract.sites import nearest_to_hook, parse_site
-from harness.errors import DataError, Problem, TaskError, listed
+from harness.errors import DataError, ModelError, Problem, TaskError, listed
 from harness.task.data import read_data
 from harness.task.gates import parse
 from harness.task.ids import measurable, unmeasured

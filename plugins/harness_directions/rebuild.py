@@ -110,11 +110,10 @@ class Rebuilt(Sums[Chosen]):
         """The direction with `direction.nmse@1` and `direction.cosine@1`.
 
         NMSE = ‖r − r_k‖²/‖r‖² in [0, 1] and cos(r, r_k) in (0, 1], both ratios. Both are undefined
-        where features could not be chosen; the cosine also where every weight is 0 (NMSE is 1
-        there).
+        where the direction is: no features could be chosen, or every weight is 0.
         """
         why = direction.reason if isinstance(direction, Undefined) else None
-        nmse, cosine = (fit.nmse, fit.cosine) if fit else (None, None)
+        nmse, cosine = (fit.nmse, fit.cosine) if fit and why is None else (None, None)
         records = tuple(
             Record(
                 id=f"direction.{name}@1",

@@ -184,8 +184,28 @@ def test_some_shared_prompts_are_compared_on_those() -> None:
     (difference,) = compare([left, right]).rows[0].differences
     assert (difference.value, difference.prompts) == (-0.5, 2)
     assert difference.note == (
-        "over the 2 prompts that both runs judged, of 4 and 2: not the difference of both values"
+        "over the 2 prompts that both runs judged, of 4 and 2: both values and their difference"
     )
+
+
+def test_where_prompts_are_shared_in_part_all_three_numbers_are_over_those() -> None:
+    """Issue 13, item 5: 0.21, 0.10, difference 0 was three numbers of three sets of prompts."""
+    first = [True] * 1 + [False] * 9 + [True] * 6 + [False] * 17
+    left, right = run("one", {"a": prompts(*first)}), run("two", {"a": prompts(*first[:10])})
+    comparison = compare([left, right])
+    (row,) = comparison.rows
+    assert (row.baseline.value, row.others[0].value, row.differences[0].value) == (0.1, 0.1, 0)
+    assert row.baseline.n == row.others[0].n == row.differences[0].prompts == 10
+    assert not row.same, "the runs hold other prompts, so it is listed"
+    frame = comparison.frame.iloc[0]
+    assert (frame.baseline, frame.other, frame.difference) == (0.1, 0.1, 0)
+    # Of three runs, each is compared with the baseline over what the two share.
+    third = run("three", {"a": prompts(*first[:16])})
+    (row,) = compare([left, right, third]).rows
+    assert [(base.value, side.value) for base, side, _ in row.sides()] == [
+        (0.1, 0.1),
+        (7 / 16,) * 2,
+    ]
 
 
 def test_other_prompts_give_newcombes_interval() -> None:
