@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+import re
 import shutil
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,9 +15,15 @@ from pathlib import Path
 from harness.errors import UsageError
 from harness.machine import machine_errors
 from harness.store.files import write_text
+from harness.store.notes import CHANGED, dropped
 from harness.task.task import Task, task_hash
 
 IDENTITY = ".task"
+_HASH = re.compile("[0-9a-f]{64}")
+_FOLDERS = ("work", "samples", "tables", "directions", "arrays", "benchmarks")
+_CONTROL = ("Cc", "Cs", "Zl", "Zp")
+_NO_PLACE = (errno.ENOENT, errno.ELOOP, errno.EINVAL, errno.ENXIO, errno.ENODEV, errno.EOPNOTSUPP)
+"""What the system says where it has no place for folders, such as in /proc."""
 
 
 def default_folder(task: Task) -> Path:
@@ -30,12 +39,15 @@ def run_folder(folder: Path, task: Task, fresh: bool) -> Iterator[Path]:
     where it holds a run of another task, or files that are not a run's.
     """
     with machine_errors(folder):
-        known = (folder / IDENTITY).exists()
+        _check_place(folder)
+        known = (folder / IDENTITY).is_file()
         if folder.is_dir() and not known and any(map(_foreign, folder.iterdir())):
             raise UsageError(
                 f"{folder}: holds other files and no run. Name an empty or a new folder."
             )
-        folder.mkdir(parents=True, exist_ok=True)
+        _make(folder)
+        if not fresh:
+            _check_links(folder)
         lock = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
     try:
         try:
@@ -48,6 +60,44 @@ def run_folder(folder: Path, task: Task, fresh: bool) -> Iterator[Path]:
         yield folder
     finally:
         os.close(lock)
+
+
+def _check_place(folder: Path) -> None:
+    """Raises UsageError for a name that no terminal shows as it is, and for links to nowhere."""
+    if any(unicodedata.category(character) in _CONTROL for character in str(folder)):
+        raise UsageError(
+            f"--out: {str(folder)!r} has a control character in it, such as the end of a line. "
+            "Allowed: any other characters. Name another folder."
+        )
+    for place in (folder, *folder.parents):
+        if place.is_symlink() and not place.exists():
+            raise UsageError(
+                f"{place}: is a link that leads to nothing, or to itself. Allowed: a folder, a "
+                "link to one, or a place for a new one. Remove the link, or name another folder "
+                "with --out."
+            )
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        if error.errno not in _NO_PLACE:
+            raise
+        raise UsageError(
+            f"{folder}: no folder can be made there: {error.strerror}. Name another folder with "
+            "--out."
+        ) from error
+
+
+def _check_links(folder: Path) -> None:
+    """Raises UsageError where a folder of the run is a link: another place has no lock."""
+    for name in _FOLDERS:
+        if (folder / name).is_symlink():
+            raise UsageError(
+                f"{folder / name}: is a link, and a run writes into its own folder alone. Remove "
+                "the link, or let the whole folder of the run be a link."
+            )
 
 
 def _foreign(path: Path) -> bool:
@@ -63,9 +113,14 @@ def _claim(folder: Path, task: Task, fresh: bool) -> None:
             if path.name not in (IDENTITY, ".lock"):
                 # A link is removed, never what it points to.
                 shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
-    elif identity.exists() and identity.read_text().strip() != mine:
-        raise UsageError(
-            f"{folder}: holds a run of another task, or of this one before it was changed. "
-            "Name another folder with --out, or start over with --fresh."
-        )
+    elif identity.exists():
+        with identity.open("rb") as file:
+            found = file.read(200).strip().decode("ascii", "replace")
+        if not _HASH.fullmatch(found):
+            dropped(identity, 1, "remembered line", f"{CHANGED}, so nothing says whose run this is")
+        elif found != mine:
+            raise UsageError(
+                f"{folder}: holds a run of another task, or of this one before it was changed. "
+                "Name another folder with --out, or start over with --fresh."
+            )
     write_text(identity, mine + "\n")

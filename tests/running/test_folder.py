@@ -194,3 +194,109 @@ def test_what_a_plan_goes_by_is_no_other_task(task: MakeTask) -> None:
     assert task_hash(task(text)) == task_hash(task(text, "experiments.e.expect.tokens=3"))
     other = task(text, "experiments.e.generation.max_new_tokens=3")
     assert task_hash(task(text)) != task_hash(other)
+
+
+def test_the_sizes_of_batches_are_no_other_task(task: MakeTask) -> None:
+    """CASES row 20: smaller batches after "out of memory" continue in the same folder."""
+    text = A + EXPERIMENT
+    for size in ("batch.generation=2", "batch.activations=1", "batch.shard=100"):
+        assert task_hash(task(text, size)) == task_hash(task(text))
+        assert default_folder(task(text, size)) == default_folder(task(text))
+
+
+def test_smaller_batches_continue_in_the_same_folder(run_task: RunTask) -> None:
+    """CASES row 20."""
+    first = run_task(A + EXPERIMENT)
+    fakes.LAB.clear()
+    again = run_task(A + EXPERIMENT, "batch.generation=1", "batch.activations=1", "batch.shard=9")
+    assert (fakes.LAB.generated, fakes.LAB.forwards) == ([], 0)
+    assert again.records == first.records
+    assert not [text for text in again.warnings if "remembered" in text]
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\xff\xfe\x00", b"[" * 200_000, b"0" * 63, b"\x1b[2J", b"{}"]
+)
+def test_a_damaged_identity_is_said_and_written_anew(
+    run_task: RunTask, tmp_path: Path, content: bytes
+) -> None:
+    """CASES row 21: what is in the folder has keys of its own, so nothing wrong is used."""
+    first = run_task(A)
+    identity = tmp_path / "run" / ".task"
+    whole = identity.read_bytes()
+    identity.write_bytes(content)
+    again = run_task(A)
+    assert again.records == first.records
+    assert [text for text in again.warnings if ".task: dropped 1 remembered line" in text]
+    assert identity.read_bytes() == whole
+
+
+def test_a_folder_called_like_the_identity_makes_no_run_of_its_folder(
+    run_task: RunTask, tmp_path: Path
+) -> None:
+    """Other tools have a folder `.task`; `fresh` would have removed all that is beside it."""
+    (tmp_path / "run" / ".task").mkdir(parents=True)
+    (tmp_path / "run" / "precious").touch()
+    for fresh in (False, True):
+        with pytest.raises(UsageError, match="holds other files and no run"):
+            run_task(A, fresh=fresh)
+    assert (tmp_path / "run" / "precious").exists()
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\x1b[2Jb", "a\rb", "a\x7f", "a\u2028b", "\udcff"])
+def test_a_name_with_control_characters_is_refused_in_one_line(
+    task: MakeTask, tmp_path: Path, name: str
+) -> None:
+    """CASES row 22."""
+    with pytest.raises(UsageError, match="control character") as caught, \
+            run_folder(tmp_path / name / "run", task(), False):  # fmt: skip
+        raise AssertionError("this is no name")
+    assert str(caught.value).isprintable()
+    assert not (tmp_path / name).exists()
+
+
+@pytest.mark.parametrize("below", ["", "deeper"])
+@pytest.mark.parametrize("to", ["nowhere", "link"])
+def test_a_link_to_nowhere_is_told_as_one(
+    task: MakeTask, tmp_path: Path, to: str, below: str
+) -> None:
+    """CASES row 22: it does not exist, and yet nothing can be made in its place."""
+    (tmp_path / "link").symlink_to(tmp_path / to)
+    with pytest.raises(UsageError, match=r"link: is a link that leads to nothing.*--out"), \
+            run_folder(tmp_path / "link" / below, task(), False):  # fmt: skip
+        raise AssertionError("this is no folder")
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_link_to_a_folder_is_a_folder(task: MakeTask, tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    with run_folder(tmp_path / "link", task(), False):
+        assert (tmp_path / "real" / ".task").exists()
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="there is no /proc")
+@pytest.mark.parametrize("place", ["/proc/x", "/proc/self/x/y"])
+def test_a_place_for_no_folders_is_told_in_a_line(task: MakeTask, place: str) -> None:
+    """CASES row 22."""
+    with pytest.raises(UsageError, match="--out"), run_folder(Path(place), task(), False):
+        raise AssertionError("this is no folder")
+
+
+@pytest.mark.parametrize("to", ["else", "nowhere"])
+def test_a_part_of_the_folder_that_is_a_link_is_refused_before_the_run(
+    run_task: RunTask, tmp_path: Path, to: str
+) -> None:
+    """Item 5: what is behind the link is not locked, and may be another run's."""
+    run_task(A + EXPERIMENT)
+    before = fakes.LAB.forwards
+    (tmp_path / "run" / "samples").rename(tmp_path / "else")
+    kept = (tmp_path / "else" / "e.jsonl").stat().st_mtime_ns
+    (tmp_path / "run" / "samples").symlink_to(tmp_path / to)
+    with pytest.raises(UsageError, match=r"samples: is a link.*Remove the link"):
+        run_task(A + EXPERIMENT)
+    assert fakes.LAB.forwards == before
+    assert (tmp_path / "else" / "e.jsonl").stat().st_mtime_ns == kept
+    run_task(A + EXPERIMENT, fresh=True)
+    assert not (tmp_path / "run" / "samples").is_symlink()
+    assert (tmp_path / "else" / "e.jsonl").stat().st_mtime_ns == kept

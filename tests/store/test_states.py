@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 from hypothesis.extra import numpy as hnp
 
+from harness.store.notes import hearing
 from harness.store.states import Digest, PassStates, Saved, States
 
 ARRAYS = hnp.arrays(
@@ -174,3 +175,35 @@ def test_the_digest_tells_the_order_and_the_borders_of_documents() -> None:
     many = [(), ("a",), ("b",), ("a", "b"), ("b", "a"), ("ab",), ("a", "a"), ("aa",)]
     assert len({digest(*one) for one in many}) == len(many)
     assert digest("a", "b") == digest("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("damage", "why"),
+    [
+        (lambda file: file.write_bytes(file.read_bytes()[:-3]), "torn or changed"),
+        (lambda file: PassStates(file.with_name(file.stem), "other").save(saved(9)), "with other"),
+    ],
+)
+def test_a_state_that_is_not_used_is_said(base: Path, damage: Any, why: str) -> None:
+    PassStates(base, "key").save(saved(1))
+    with hearing() as heard:
+        PassStates(base, "key").load()
+        assert not heard
+        damage(files(base)[0])
+        assert PassStates(base, "key").load() is None
+    assert len(heard) == 1
+    assert (
+        f"dropped 1 remembered state, because it was {'made ' * ('with' in why)}{why}" in heard[0]
+    )
+
+
+def test_states_that_are_given_up_for_a_reason_are_said(base: Path) -> None:
+    store = PassStates(base, "key")
+    with hearing() as heard:
+        store.forget("made with other data")
+        store.save(saved(1))
+        store.save(saved(2))
+        store.forget("made with other data")
+    assert [text.partition(": ")[2][:74] for text in heard] == [
+        "dropped 2 remembered states, because they were made with other data. What "
+    ]
