@@ -69,7 +69,7 @@ def _words(results: Results) -> Iterator[RenderableType]:
 def _experiment(name: str, records: Sequence[Record]) -> Group:
     """The scores of an experiment, without a variant `x.y` of a score `x` that is there itself."""
     names = set(map(record_name, records))
-    mine = [r for r in records if record_name(r).rpartition(".")[0] not in names]
+    mine = [r for r in records if record_name(r).rpartition(".")[0] not in names] or records
     axes = mine[0].axes
     place = for_terminal(f"{name}: {axes.get('view')} on {axes.get('data')}")
     return _grid(f"Experiment {place}, n = {count_range(mine)}", mine)

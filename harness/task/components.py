@@ -155,10 +155,8 @@ def _swept(
         for combination in itertools.product(*choices):
             axes = dict(zip(sweep, combination, strict=True))
             one = replace(table, values={**table.values, **axes})
-            found = replace(_with_options(source, owner, one), axes=axes)
-            yield found
-            if found.options is None:
-                break
+            # Every value that is wrong is told; what is wrong without them is told once.
+            yield replace(_with_options(source, owner, one), axes=axes)
         # Paths are looked for in the table itself, too, where the sweep replaces them.
         yield Configured(table, _unfound(source, owner, table))
 

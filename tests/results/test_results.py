@@ -377,3 +377,16 @@ def test_what_an_sae_says_of_itself_is_a_warning(run_task: Callable[..., Results
 
 def test_the_same_run_has_the_same_numbers(run_task: Callable[..., Results]) -> None:
     assert run_task(TASK).records == run_task(TASK, fresh=True).records
+
+
+@pytest.mark.parametrize("id", ["", "@1"])
+def test_a_record_without_a_name_is_shown_as_it_is(
+    said: Callable[..., tuple[int, str, str]], tmp_path: Path, id: str
+) -> None:
+    """Issue 13, item 5: `harness report` on an edited results.json was an IndexError."""
+    axes: Any = {"experiment": "e", "direction": "none"}
+    named = Record("polite.refused@1", 0.5, 4, "prompts", "share", ci_why="few", axes=axes)
+    for records in ((replace(named, id=id),), (replace(named, id=id), named)):
+        write_results(tmp_path, Results("complete", {"name": "t"}, {}, records))
+        code, out, err = said("report", tmp_path)
+        assert (code, "Traceback" in err, "Experiment e" in out) == (0, False, True)

@@ -65,6 +65,15 @@ def test_a_sweep_that_makes_no_sense_is_a_problem(
     assert any(said in one for one in problems(PROBE + f"sweep = {sweep}\n"))
 
 
+def test_all_wrong_values_of_a_sweep_are_told_together(problems: Problems) -> None:
+    """Issue 13, item 5: only the first was."""
+    found = problems(PROBE + "sweep = { scale = [1, 'x', 2, 'y'], offset = [3, 'z'] }\n")
+    for wrong in "xyz":
+        assert sum(f'"{wrong}"' in one for one in found) == 1, found
+    assert len(found) == 3
+    only(problems(PROBE + "scael = 1\nsweep = { scale = [1, 2, 3] }\n"), "Did you mean scale")
+
+
 # ── What fits ────────────────────────────────────────────────────────────────────────────────────
 
 
