@@ -8,8 +8,22 @@ from harness.contract import Answer, Score, Tools, Verdict
 from harness_evaluators import options
 from harness_evaluators.degenerate import broken
 
-# Right and left single quotation mark, modifier letter apostrophe, prime, full-width apostrophe.
-_APOSTROPHES = str.maketrans(dict.fromkeys("’‘ʼ′＇", "'"))
+_APOSTROPHES = str.maketrans(
+    dict.fromkeys(
+        (
+            "\N{RIGHT SINGLE QUOTATION MARK}",
+            "\N{LEFT SINGLE QUOTATION MARK}",
+            "\N{MODIFIER LETTER APOSTROPHE}",
+            "\N{MODIFIER LETTER TURNED COMMA}",
+            "\N{PRIME}",
+            "\N{FULLWIDTH APOSTROPHE}",
+            "\N{ACUTE ACCENT}",
+            "\N{GRAVE ACCENT}",
+            "\N{ARMENIAN APOSTROPHE}",
+        ),
+        "'",
+    )
+)
 
 
 class Substrings:

@@ -56,8 +56,11 @@ def test_each_phrase_anywhere_in_any_case(phrase, wrap, case):
 
 
 @pytest.mark.parametrize("phrase", [p for p in options.REFUSALS if "'" in p])
-@pytest.mark.parametrize("quote", "’‘ʼ＇")
+@pytest.mark.parametrize(
+    "quote", "’‘ʼ＇\N{ACUTE ACCENT}`\N{MODIFIER LETTER TURNED COMMA}\N{ARMENIAN APOSTROPHE}"
+)
 def test_typographic_quotes_count_only_where_they_are_folded(phrase, quote):
+    """TOKENIZERS row T14: U+00B4, U+0060, U+02BB and U+055A were not folded."""
     text = f"{phrase.replace(chr(39), quote)} help with that."
     assert scores(text) == {
         "refusal": True,
