@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from harness.errors import ModelError
+from harness.errors import MachineError, ModelError
 
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
@@ -65,7 +65,16 @@ def fetch_folder(
             ignore_patterns=["consolidated*", *([] if subfolder or code else ["*/*"])],
         )
         return Path(found)
-    except (OSError, ValueError) as error:  # every error of the hub is one of the two
+    except Exception as error:
+        # The HTTP client's own errors, by its name in any version of huggingface_hub.
+        broken = {"TransportError", "ChunkedEncodingError", "ProtocolError"}
+        if any(kind.__name__ in broken for kind in type(error).__mro__):
+            raise MachineError(
+                f"{what} {location}: the download broke off ({first_line(error)}). Run the same"
+                " command again: it goes on from what is there."
+            ) from error
+        if not isinstance(error, (OSError, ValueError)):
+            raise
         if cached is not None:
             return cached
         raise ModelError(

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from harness.errors import ModelError, listed, suggestion
+from harness.errors import MachineError, ModelError, listed, suggestion
 from harness_saes.files.header import first_line
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -54,6 +54,7 @@ def fetch(
 
     Raises ModelError, beginning with `where`: not cached and no network, a licence that is not
     accepted, no such repository or revision, a pattern that matches nothing (with what there is).
+    MachineError: a download that broke off, which a rerun continues.
     """
     here = cached(repo, revision)
     exact = not any(_WILD.search(pattern) for pattern in (*patterns, *optional))
@@ -95,7 +96,14 @@ def _download(repo: str, patterns: list[str], revision: str | None, where: str) 
             f"{where}: {repo} has no revision {revision!r}. Allowed: a branch, a tag or a commit "
             "of the repository. Remove revision to read its main branch."
         ) from error
-    except (OSError, ValueError) as error:  # every other error of the hub is one of the two
+    except Exception as error:
+        if _broke_off(error):
+            raise MachineError(
+                f"{where}: the download of {repo} broke off ({first_line(error)}). Run the same "
+                "command again: it goes on from what is there."
+            ) from error
+        if not isinstance(error, (OSError, ValueError)):
+            raise
         response = getattr(error, "response", None)
         if getattr(response, "status_code", None) in (401, 403):
             raise _gated(repo, where) from error
@@ -104,6 +112,14 @@ def _download(repo: str, patterns: list[str], revision: str | None, where: str) 
             f"({first_line(error)}). Run `hf download {repo}` where there is a network, or give a "
             "local folder."
         ) from error
+
+
+def _broke_off(error: BaseException) -> bool:
+    """Whether the connection failed, by the HTTP client of any version of huggingface_hub."""
+    return any(
+        kind.__name__ in {"TransportError", "ChunkedEncodingError", "ProtocolError"}
+        for kind in type(error).__mro__
+    )
 
 
 def _listing(repo: str, revision: str | None, folder: Path) -> list[str]:
