@@ -181,10 +181,10 @@ def preflight_metrics(source: Source, registry: Registry, task: TaskSpec) -> Ite
     at, preflight = ("preflight",), task.preflight
     if preflight is None:
         return
+    written = dict(source.values["preflight"]).values()
+    named = [one for value in written for one in (value if isinstance(value, list) else [value])]
     for name in (preflight.fvu, *preflight.also):
-        written = source.values.get("preflight")
-        key = "fvu" if name == preflight.fvu else "also"
-        default = not (isinstance(written, dict) and key in written)
+        default = name not in named
         one = _without_table(source, registry, Table(spec.MetricSpec, name, at, {}), default)
         if one.model is not None and one.options is None:
             what = f"{name} needs options of its own: {'; '.join(map(str, one.problems))}"

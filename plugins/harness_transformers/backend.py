@@ -29,6 +29,7 @@ from harness_transformers.files import (
     fetch_folder,
     first_line,
     read_config,
+    read_json,
     require_weights,
 )
 from harness_transformers.model import TransformersModel

@@ -17,6 +17,8 @@ from harness.task.data import load_data, read_data
 from harness.task.prompts import CHUNK
 from harness.task.spec import DataSpec
 
+Load = Callable[..., list[Any]]
+
 # ── Lazily ───────────────────────────────────────────────────────────────────────────────────────
 
 MANY = 100_000
