@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -19,6 +18,7 @@ import fakes
 from harness.cli.main import main
 from harness.contract import BackendOptions
 from harness.results import load_results
+from harness.store.lines import Lines
 
 HERE = Path(__file__).parents[1]
 HARNESS = [sys.executable, "-m", "harness.cli.main"]
@@ -343,12 +343,13 @@ def test_an_interrupted_process_says_130_and_continues(
     assert running.returncode == 130
     assert "Run the same command again to continue" in err
     assert "Traceback" not in err
-    journal = (tmp_path / "run" / "work" / "e.jsonl").read_text()
-    assert len(json.loads(journal)["completions"]) == len(fakes.WEB)
+    (batch,) = Lines(tmp_path / "run" / "work" / "e.jsonl").values()
+    assert sum(len(made["completions"]) for made in batch) == len(fakes.WEB)
     done = process(environment, *command[3:], folders=(fake_plugin, HERE))
     assert done.returncode == 0, done.stderr
-    again = (tmp_path / "run" / "work" / "e.jsonl").read_text().splitlines()
-    assert [len(json.loads(line)["completions"]) for line in again] == [len(fakes.WEB)] * 2
+    again = Lines(tmp_path / "run" / "work" / "e.jsonl").values()
+    made = [sum(len(one["completions"]) for one in batch) for batch in again]
+    assert made == [len(fakes.WEB)] * 2
 
 
 def test_a_second_process_is_kept_out(
