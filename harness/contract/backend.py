@@ -159,7 +159,9 @@ class Model(Protocol):
     device: str
     """Where it runs: `cpu`, `cuda:0`, …"""
     masked_ids: frozenset[int]
-    """BOS, EOS and padding, which are never measured."""
+    """What is never measured: BOS, EOS, padding, and the special tokens with which the chat
+    template ends a turn, whatever they are called: `<|im_end|>`, `<|eot_id|>`, `<end_of_turn>`,
+    `<|end|>`. One rule for all families; the provenance of a run lists them."""
 
     @property
     def native(self) -> Native | None:
@@ -168,7 +170,8 @@ class Model(Protocol):
     def render(self, examples: Sequence[Example], prompt: Prompt) -> list[Tokens]:
         """One prompt for each example, in order, with the special tokens that the model expects.
 
-        ModelError where the prompt cannot be written, as in the style `chat` without a template.
+        ModelError where the prompt cannot be written, as in the style `chat` without a template;
+        DataError, which names the row, where its query cannot be found in what a template writes.
         """
 
     def activations(

@@ -5,9 +5,10 @@ Then it runs the models and hands the `Reduction` one `Batch` after another. Doc
 in any order, split over processes and saved in between, because all that a reduction remembers is
 its `State`. At the end `finish` makes an outcome of it.
 
-Tokens are **measured** or not: left out are BOS, EOS, padding, the first token of a document, and
-what a filter takes out of everything. Of the measured ones those are **selected** that pass the
-filters on the cosine of both sides; SAEs encode the selected ones alone.
+Tokens are **measured** or not: left out are BOS, EOS, padding, the tokens with which a chat
+template ends a turn, the first token of a document, and what a filter takes out of everything. Of
+the measured ones those are **selected** that pass the filters on the cosine of both sides; SAEs
+encode the selected ones alone.
 """
 
 from __future__ import annotations
@@ -69,14 +70,16 @@ class Stream:
     right: str | None = None
     """The right view of a pair; None for a stream of one view."""
     tokens: Literal["all", "last"] = "all"
-    """`all` measures every token but BOS, EOS, padding and the first one of a document; `last`
-    the last token of the prompt alone, whatever it is."""
+    """`all` measures every token but BOS, EOS, padding, ends of turns and the first one of a
+    document; `last` the last token of the prompt alone, whatever it is."""
     where: Where = Where()
     """Which of these count."""
     align: Literal["tokens", "span"] = "tokens"
     """How the sides of a pair line up. `tokens`: one prompt is written and both models read its
-    ids. `span`: each side writes its own prompt, and what is measured is the query at its end,
-    which must have the same ids on both."""
+    ids. `span`: each side writes its own prompt, and what is measured is the query at its end
+    (the last user turn's content, or the filled template, and what follows), which must have the
+    same ids on both. A first token that one side's tokenizer has merged with what stands before is
+    left out."""
     pack: int | None = None
     """Puts documents side by side into rows of so many tokens; None reads one document a row."""
     budget: int | None = None

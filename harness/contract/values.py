@@ -70,6 +70,12 @@ class Prompt:
     """The column that holds a demonstration's answer."""
     max_tokens: int | None = None
     """Longer prompts lose their end: for text that is read, not for prompts that are answered."""
+    split_special_tokens: bool = False
+    """Whether special tokens that the data spell out are plain text. Those that the chat template
+    or `template` writes stay real."""
+    query: bool = False
+    """Whether `Tokens.span` is the query's also where no demonstration stands before it, and
+    `Tokens.query` is wanted."""
 
 
 @dataclass(frozen=True)
@@ -81,11 +87,16 @@ class Tokens:
     ids: tuple[int, ...]
     """Token ids, special tokens included."""
     span: tuple[int, int]
-    """Start and end, in `ids`, of the part that is measured: the query without its context."""
+    """Start and end, in `ids`, of the part that is measured. The whole prompt; where demonstrations
+    stand before the query, or `Prompt.query` asks for it, the query and what follows: from the
+    first token with a character of the last user turn's content, or of the filled `template`."""
     text: str
     """The prompt as text, for people."""
     arm: int = 0
     """Inside `Model.edited(arms)`: the index of the arm whose edits act on this prompt."""
+    query: str | None = None
+    """The text of `span`, where `Prompt.query` asks for it: two prompts of one query have the same.
+    None where the backend does not tell it; then spans are matched from their ends."""
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,7 @@ def provenance(session: Session, registry: Registry, command: str) -> dict[str, 
                 "dtype": model.dtype,
                 "device": model.device,
                 **({"date": date} if (date := getattr(model, "date", None)) else {}),
+                **({"masked": dict(one)} if (one := getattr(model, "masked", None)) else {}),
             }
             for name, model in session.models.items()
         },

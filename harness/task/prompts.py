@@ -132,8 +132,10 @@ class Prompts:
             self._asked[view, data] = self.render(view, examples)
         return self._asked[view, data]
 
-    def render(self, view: str, examples: Sequence[Example]) -> list[Tokens]:
-        """The prompts of a view on some rows, in their order.
+    def render(
+        self, view: str, examples: Sequence[Example], *, query: bool = False
+    ) -> list[Tokens]:
+        """The prompts of a view on some rows, in their order; `query`: with the place of the query.
 
         Where demonstrations must match a column, each row is shown those that share its value.
         Raises DataError where there are too few demonstrations, or a row cannot be rendered.
@@ -142,13 +144,13 @@ class Prompts:
         shown = spec.demonstrations
         if shown is None or shown.match is None:
             rows = self._demonstrations(shown) if shown else []
-            return self._write(view, examples, _prompt(spec, rows))
+            return self._write(view, examples, _prompt(spec, rows, query=query))
         groups: dict[str, list[int]] = {}
         for place, example in enumerate(examples):
             groups.setdefault(_value(example, shown.match), []).append(place)
         found: dict[int, Tokens] = {}
         for value, places in groups.items():
-            prompt = _prompt(spec, self._matching(shown, shown.match, value))
+            prompt = _prompt(spec, self._matching(shown, shown.match, value), query=query)
             rendered = self._write(view, [examples[place] for place in places], prompt)
             found.update(zip(places, rendered, strict=True))
         return [found[place] for place in range(len(examples))]
@@ -202,7 +204,7 @@ def _first(wanted: DemonstrationsSpec, rows: Sequence[Example]) -> list[Example]
     return order[: wanted.count]
 
 
-def _prompt(spec: PromptSpec, demonstrations: Sequence[Example]) -> Prompt:
+def _prompt(spec: PromptSpec, demonstrations: Sequence[Example], *, query: bool) -> Prompt:
     answer = spec.demonstrations.answer if spec.demonstrations else "answer"
     values = spec.model_dump(exclude={"demonstrations"})
-    return Prompt(**values, demonstrations=tuple(demonstrations), answer=answer)
+    return Prompt(**values, demonstrations=tuple(demonstrations), answer=answer, query=query)

@@ -119,6 +119,9 @@ class PromptSpec(Spec):
     """Solved examples before the query."""
     max_tokens: int | None = Field(None, ge=1)
     """Cut longer prompts at their end: for text that is read, not for prompts to be answered."""
+    split_special_tokens: bool = False
+    """Whether special tokens that the data spell out, such as <|im_end|>, stay plain text: for data
+    that are not trusted. Those of the template stay real. Without it they are real, and counted."""
 
 
 class InterventionSpec(PluginSpec):
@@ -275,8 +278,9 @@ class PairSpec(Spec):
     expect: Literal["different", "same"] | None = None
     """Whether the two models must differ. Otherwise the run is invalid."""
     align: Literal["tokens", "span"] = "tokens"
-    """`tokens`: one rendering for both. `span`: each side renders its own prompt,
-    and what is measured (a query after its own context) must be the same tokens on both."""
+    """`tokens`: one rendering for both. `span`: each side renders its own prompt, and what is
+    measured must be the same tokens on both: the query after its own context, which is the last
+    user turn's content (plain: the filled template) and what follows."""
     render: Literal["left", "right"] = "left"
     """Whose prompt both read: `right` where only the tuned model has a chat template."""
     same_tokenizer: bool = True

@@ -53,14 +53,30 @@ class _FileTokenizer:
         with_bos(self._tokenizer, self._settings, dict(_special(self._settings)).get("bos_token"))
         self.chat_template = template_of(folder, self._settings, date)
 
+    is_fast = True
+
     def __call__(
-        self, text: str | list[str], *, add_special_tokens: bool = True, verbose: bool = True
+        self,
+        text: str | list[str],
+        *,
+        add_special_tokens: bool = True,
+        verbose: bool = True,
+        return_offsets_mapping: bool = False,
+        split_special_tokens: bool = False,
     ) -> SimpleNamespace:
-        """`input_ids` of a text, or of several."""
+        """`input_ids` and `offset_mapping` of a text, or of several."""
         texts = [text] if isinstance(text, str) else text
+        self._tokenizer.encode_special_tokens = split_special_tokens
         encoded = self._tokenizer.encode_batch(texts, add_special_tokens=add_special_tokens)
-        ids = [one.ids for one in encoded]
-        return SimpleNamespace(input_ids=ids[0] if isinstance(text, str) else ids)
+        ids, places = [one.ids for one in encoded], [one.offsets for one in encoded]
+        if isinstance(text, str):
+            return SimpleNamespace(input_ids=ids[0], offset_mapping=places[0])
+        return SimpleNamespace(input_ids=ids, offset_mapping=places)
+
+    @property
+    def added_tokens_decoder(self) -> Mapping[int, Any]:
+        """The tokens that are found in a text before it is cut into others, by number."""
+        return dict(self._tokenizer.get_added_tokens_decoder())
 
     def apply_chat_template(
         self, turns: Sequence[Mapping[str, str]], *, tokenize: bool, add_generation_prompt: bool

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
@@ -31,9 +31,10 @@ from harness_transformers.batches import Batches, check_ids, padded
 from harness_transformers.blocks import Layout
 from harness_transformers.bos import bos_note
 from harness_transformers.capture import capture
+from harness_transformers.chat import end_of_turn, turn_ends
 from harness_transformers.edits import Session
 from harness_transformers.generate import complete
-from harness_transformers.render import Renderer, end_of_turn
+from harness_transformers.render import Renderer
 
 
 class TransformersModel:
@@ -56,8 +57,6 @@ class TransformersModel:
         self.hf = hf
         self.tokenizer = tokenizer
         self.fingerprint = fingerprint
-        self.notes = tuple(notes)
-        """What of its files was left out; shown as warnings of the run."""
         self.date: str | None = None
         """What its chat template takes for today, where it asks; for the provenance."""
         self._name = name
@@ -78,10 +77,10 @@ class TransformersModel:
             chat_template=tokenizer.chat_template is not None,
         )
         self._special = _special_ids(tokenizer, self._rows, name)
-        self.masked_ids = frozenset(self._special.values())
+        self.masked_ids = turn_ends(tokenizer).union(self._special.values())
         self._stops = _stops(hf, tokenizer)
         note = bos_note(tokenizer)
-        self.notes = (*self.notes, note) if note else self.notes
+        self._notes = (*notes, note) if note else tuple(notes)
         self._pad = self._special.get("pad", self._special.get("eos", 0))
         # generate() fills what a call leaves open from here: nothing of the checkpoint's sampling,
         # penalties or lengths may come in, neither for us nor for who else calls `hf.generate`.
@@ -95,6 +94,19 @@ class TransformersModel:
         self._session: Session | None = None
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What of its files was left out, and which special tokens data have spelled out so far;
+        shown as warnings of the run."""
+        spelled = self._renderer.spelled.note()
+        return (*self._notes, spelled) if spelled else self._notes
+
+    @property
+    def masked(self) -> Mapping[str, int]:
+        """The tokens that are never measured, for the provenance: by text, their numbers."""
+        numbers = sorted(self.masked_ids)
+        return dict(zip(self.tokenizer.convert_ids_to_tokens(numbers), numbers, strict=True))
+
+    @property
     def native(self) -> Native:
         """transformers' own model and tokenizer."""
         return Native(self.hf, self.tokenizer)
@@ -102,8 +114,8 @@ class TransformersModel:
     def render(self, examples: Sequence[Example], prompt: Prompt) -> list[Tokens]:
         """Prompts as token ids, with exactly the special tokens that the model expects.
 
-        With demonstrations, `span` covers only the query: the longest end that the prompt shares
-        with the same prompt without them.
+        With demonstrations, `span` covers only the query, which is found by rendering the prompt
+        with a mark in its place.
         """
         return self._renderer(examples, prompt)
 

@@ -2,17 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import takewhile
 from string import Formatter
 from typing import Any
 
 from harness.contract import Example, Prompt, Tokens
-from harness.errors import DataError, ModelError, listed, suggestion
-from harness_transformers.turns import check_rendered
+from harness.errors import DataError, ModelError
+from harness_transformers import chat
+from harness_transformers.control import ControlTokens, Marks, Spelled
+from harness_transformers.pieces import OfData, fill, plain
 
-BETWEEN = "\n\n"
-"""What stands between a demonstration and what follows it, in the plain style."""
+
+@dataclass(frozen=True)
+class _Written:
+    """A prompt as text."""
+
+    pieces: tuple[str, ...]
+    """What is tokenised one by one."""
+    query: tuple[int, int] = (0, 0)
+    """Where the query begins: a piece, and a character of it, which is 0 unless there is one
+    piece."""
+    marks: Marks | None = None
+    """What stands around the special tokens of the data, where these are to be plain text."""
+
+    @property
+    def text(self) -> str:
+        """The whole, for people."""
+        return self._plain("".join(self.pieces))
+
+    @property
+    def asked(self) -> str:
+        """The query and what follows it."""
+        number, character = self.query
+        return self._plain("".join(self.pieces[number:])[character:])
+
+    def _plain(self, text: str) -> str:
+        return text if self.marks is None else self.marks.without(text)
+
+
+@dataclass(frozen=True)
+class _Table:
+    """Pieces, tokenised."""
+
+    first: Mapping[str, tuple[int, ...]]
+    """The ids of each as the first piece of a prompt."""
+    inner: Mapping[str, tuple[int, ...]]
+    """The ids of each as a later piece."""
+    ends: Mapping[str, Sequence[int]]
+    """Of a first piece, the character behind each token, where the tokenizer tells."""
+
+    def of(self, pieces: Sequence[str]) -> list[tuple[int, ...]]:
+        """The ids of each piece of a prompt; an empty one has none, and is not its first."""
+        begin = next((number for number, piece in enumerate(pieces) if piece), 0)
+        tables = (self.first if number == begin else self.inner for number in range(len(pieces)))
+        return [table[piece] if piece else () for table, piece in zip(tables, pieces, strict=True)]
 
 
 class Renderer:
@@ -22,74 +68,101 @@ class Renderer:
         self._tokenizer = tokenizer
         self._context = context
         self._name = name
-        self._ids: dict[str, tuple[int, ...]] = {}
-        self._inner: dict[str, tuple[int, ...]] = {}
         self._before = _before(tokenizer)
         self.prefix = _prefix(tokenizer)
         """The special tokens that the tokenizer puts before every text: BOS, or none."""
+        self.spelled = Spelled()
+        """The special tokens that data have spelled out so far and that became real ones."""
 
     def __call__(self, examples: Sequence[Example], prompt: Prompt) -> list[Tokens]:
         """One `Tokens` for each example, in order."""
-        plain = prompt.style == "plain"
-        if not plain and self._tokenizer.chat_template is None:
+        if prompt.style == "chat" and self._tokenizer.chat_template is None:
             raise ModelError(
                 f"{self._name}: its tokenizer has no chat template. Allowed: a plain prompt, or a"
                 ' tokenizer with a template (tokenizer = "…", or chat_template.jinja beside it).'
             )
-        write = self._plain if plain else self._chat
-        texts = [write(example, prompt, prompt.demonstrations) for example in examples]
-        queries = [write(e, prompt, ()) for e in examples] if prompt.demonstrations else texts
-        self._tokenise({piece for pieces in (*texts, *queries) for piece in pieces})
+        located = prompt.query or bool(prompt.demonstrations)
+        rows = [self._write(example, prompt, located=located) for example in examples]
+        ordinary = {piece for one in rows if one.marks is None for piece in one.pieces}
+        shared = self._tokenise(ordinary, None, ends=located)
         out = []
-        for example, pieces, query in zip(examples, texts, queries, strict=True):
-            ids = self._join(pieces, plain)
-            start = len(ids) - _common_end(ids, self._join(query, plain)) if query != pieces else 0
+        for example, one in zip(examples, rows, strict=True):
+            table = shared if one.marks is None else self._tokenise(one.pieces, one.marks)
+            ids = self._join(table, one.pieces, prompt)
             if prompt.max_tokens is not None and len(ids) > prompt.max_tokens:
-                pieces, ids = self._cut(example, pieces, prompt, prompt.max_tokens)
+                one, table, ids = self._cut(example, one, prompt, prompt.max_tokens)
+            start = min(self._start(table, one, prompt), len(ids)) if located else 0
             self._check_length(example, ids, start, len(prompt.demonstrations))
-            out.append(Tokens(example.id, ids, (start, len(ids)), "".join(pieces)))
-        self._ids.clear()
-        self._inner.clear()
+            asked = one.asked if prompt.query else None
+            out.append(Tokens(example.id, ids, (start, len(ids)), one.text, query=asked))
         return out
 
     def _cut(
-        self, example: Example, pieces: list[str], prompt: Prompt, most: int
-    ) -> tuple[list[str], tuple[int, ...]]:
+        self, example: Example, one: _Written, prompt: Prompt, most: int
+    ) -> tuple[_Written, _Table, tuple[int, ...]]:
         """A prompt that is too long, with as much of its content as fits before the template's end.
 
         Text that ends with its content, as text that is read does, loses its end.
         """
-        plain = prompt.style == "plain"
-        before, content, end = _around(example, pieces, prompt)
-        kept = self._ids, self._inner
+        before, content, end = self._around(example, one, prompt)
 
-        def cut(size: int) -> tuple[list[str], tuple[int, ...]]:
-            shorter = [*before, content[:size], *end]
-            if not plain or prompt.join == "string":
-                shorter = ["".join(shorter)]
-            self._tokenise(set(shorter))
-            return shorter, self._join(shorter, plain)
+        def cut(size: int) -> tuple[_Written, _Table, tuple[int, ...]]:
+            shorter = (*before, content[:size], *end)
+            if prompt.style == "chat" or prompt.join == "string":
+                shorter = ("".join(shorter),)
+            written = replace(one, pieces=shorter)
+            table = self._tokenise(set(shorter), one.marks, ends=True)
+            return written, table, self._join(table, shorter, prompt)
 
         if not end:
-            return pieces, self._join(pieces, plain)[:most]
+            return self._beginning(one, prompt, most)
         fits, too_long = 0, len(content)
         while too_long - fits > 1:
             middle = (fits + too_long) // 2
-            if len(cut(middle)[1]) <= most:
+            if len(cut(middle)[2]) <= most:
                 fits = middle
             else:
                 too_long = middle
-        found = cut(fits)
-        self._ids, self._inner = kept
         if fits:
-            return found
-        if not plain and not prompt.generation_prompt:
-            return pieces, self._join(pieces, plain)[:most]  # a conversation that is read
+            return cut(fits)
+        if prompt.style == "chat" and not prompt.generation_prompt:
+            return self._beginning(one, prompt, most)  # a conversation that is read
         raise DataError(
             f"example {example.id}: max_tokens = {most} leaves nothing of what is asked between"
             " the beginning and the end of its prompt. Allowed: at least as many tokens as stand"
             " around it. Raise max_tokens, or leave such rows out."
         )
+
+    def _beginning(
+        self, one: _Written, prompt: Prompt, most: int
+    ) -> tuple[_Written, _Table, tuple[int, ...]]:
+        table = self._tokenise(set(one.pieces), one.marks, ends=True)
+        return one, table, self._join(table, one.pieces, prompt)[:most]
+
+    def _around(
+        self, example: Example, one: _Written, prompt: Prompt
+    ) -> tuple[tuple[str, ...], str, tuple[str, ...]]:
+        """A prompt's pieces before its last content, that content, and those of the template after.
+
+        The last is empty where nothing of the template follows, or the content is not found.
+        """
+        of_data = str if one.marks is None else self._control.marking(one.marks)
+        whole = "".join(one.pieces)
+        if prompt.style == "chat":
+            turns = chat.conversation(example, prompt, of_data)
+            found = self._place(prompt, whole, turns, len(turns) - 1)
+            start, stop = found or (len(whole), len(whole))
+        else:
+            filled = fill(prompt.template, example, of_data)
+            ends_in_text = list(Formatter().parse(prompt.template))[-1][1] is None
+            if len(filled) < 2 or not ends_in_text:
+                return one.pieces, "", ()
+            if prompt.join == "pieces":
+                return one.pieces[:-2], filled[-2], (filled[-1],)
+            stop = len(whole) - len(filled[-1])
+            start = stop - len(filled[-2])
+        content, end = whole[start:stop], whole[stop:]
+        return (whole[:start],), content, (end,) if content and end else ()
 
     def _check_length(
         self, example: Example, ids: tuple[int, ...], before: int, demonstrations: int
@@ -108,181 +181,121 @@ class Renderer:
 
     # ── Texts ────────────────────────────────────────────────────────────────────────────────────
 
-    def _plain(
-        self, example: Example, prompt: Prompt, demonstrations: Sequence[Example]
-    ) -> list[str]:
-        """The pieces that are tokenised one by one."""
-        pieces: list[str] = [f"{prompt.system}{BETWEEN}"] if prompt.system else []
-        for demonstration in demonstrations:
-            pieces += fill(prompt.template, demonstration)
-            pieces += [column(demonstration, prompt.answer), BETWEEN]
-        pieces += fill(prompt.template, example)
-        return ["".join(pieces)] if prompt.join == "string" else pieces
+    @cached_property
+    def _control(self) -> ControlTokens:
+        return ControlTokens(self._tokenizer, self._before)
 
-    def _chat(
-        self, example: Example, prompt: Prompt, demonstrations: Sequence[Example]
-    ) -> list[str]:
-        """The conversation as one text, with the template's own special tokens."""
-        turns: list[dict[str, Any]] = []
-        if prompt.system:
-            turns.append({"role": "system", "content": prompt.system})
-        for demonstration in demonstrations:
-            turns += _turns(demonstration, prompt)
-            if not demonstration.messages:
-                turns.append({"role": "assistant", "content": column(demonstration, prompt.answer)})
-        turns += _turns(example, prompt)
+    def _write(self, example: Example, prompt: Prompt, *, located: bool) -> _Written:
+        """The prompt as text; `located`: with the place of its query."""
+        spelled: list[str] = []
+
+        def look(text: str) -> str:
+            spelled.extend(self._control.spelled(text))
+            return text
+
+        one = self._text(example, prompt, look, located=located)
+        if not spelled:
+            return one
+        if not prompt.split_special_tokens:
+            self.spelled.add(spelled, example.id)
+            return one
+        marks = Marks.outside("".join(one.pieces))
+        marking = self._control.marking(marks)
+        return replace(self._text(example, prompt, marking, located=located), marks=marks)
+
+    def _text(
+        self, example: Example, prompt: Prompt, of_data: OfData, *, located: bool
+    ) -> _Written:
+        if prompt.style == "plain":
+            before, query = plain(example, prompt, of_data)
+            if prompt.join == "string":
+                return _Written(("".join([*before, *query]),), (0, len("".join(before))))
+            return _Written((*before, *query), (len(before), 0))
         where = f"{self._name}: {example.name}"
-        try:
-            text = self._tokenizer.apply_chat_template(
-                turns, tokenize=False, add_generation_prompt=prompt.generation_prompt
+        turns = chat.conversation(example, prompt, of_data)
+        text = chat.written(self._tokenizer, turns, prompt, where)
+        if not located:
+            return _Written((text,))
+        found = self._place(prompt, text, turns, chat.last_user_turn(turns, where))
+        if found is None:
+            raise DataError(
+                f"{where}: where its last user turn begins in the prompt cannot be told, because"
+                " the chat template writes the rest by what this turn says, or writes it twice."
+                " Allowed: templates that write each turn as it is. Leave the row out, or give"
+                " another template."
             )
-        except Exception as error:  # a template may raise anything: it is a program
-            roles = ", ".join(turn["role"] for turn in turns)
-            raise ModelError(
-                f"{where}: the chat template refuses the turns {roles}"
-                f" ({error}). Allowed: what the template takes; some take no system turn."
-            ) from None
-        check_rendered(str(text), turns, where)
-        return [str(text)]
+        return _Written((text,), (0, found[0]))
+
+    def _place(
+        self, prompt: Prompt, text: str, turns: Sequence[chat.Turn], number: int
+    ) -> tuple[int, int] | None:
+        def write(turns: Sequence[chat.Turn]) -> str:
+            asks = prompt.generation_prompt
+            return chat.template_writes(self._tokenizer, turns, generation_prompt=asks)
+
+        return chat.place(write, text, turns, number)
 
     # ── Ids ──────────────────────────────────────────────────────────────────────────────────────
 
-    def _tokenise(self, pieces: set[str]) -> None:
+    def _tokenise(
+        self, pieces: Collection[str], marks: Marks | None, *, ends: bool = False
+    ) -> _Table:
         ordered = sorted(piece for piece in pieces if piece)
         if not ordered:
-            return
+            return _Table({}, {}, {})
+        if marks is not None:
+            first, inner = (
+                {piece: self._control.ids(piece, marks, first=is_first) for piece in ordered}
+                for is_first in (True, False)
+            )
+            return _Table(first, inner, {})
+        told = ends and getattr(self._tokenizer, "is_fast", False)
         # verbose=False: transformers warns of long texts, which we refuse ourselves.
-        encoded = self._tokenizer(ordered, add_special_tokens=False, verbose=False).input_ids
-        self._ids = self._inner = dict(zip(ordered, map(tuple, encoded), strict=True))
-        if self._before is not None:
-            text, ids = self._before
-            behind = self._tokenizer(
-                [text + piece for piece in ordered], add_special_tokens=False, verbose=False
-            ).input_ids
-            self._inner = {
-                piece: tuple(found[len(ids) :]) if found[: len(ids)] == ids else self._ids[piece]
-                for piece, found in zip(ordered, behind, strict=True)
-            }
+        encoded = self._tokenizer(
+            ordered,
+            add_special_tokens=False,
+            verbose=False,
+            **({"return_offsets_mapping": True} if told else {}),
+        )
+        first = dict(zip(ordered, map(tuple, encoded.input_ids), strict=True))
+        places = encoded.offset_mapping if told else ()
+        behind = {
+            piece: [end for _, end in found] for piece, found in zip(ordered, places, strict=False)
+        }
+        if self._before is None:
+            return _Table(first, first, behind)
+        text, ids = self._before
+        inside = self._tokenizer(
+            [text + piece for piece in ordered], add_special_tokens=False, verbose=False
+        ).input_ids
+        inner = {
+            piece: tuple(found[len(ids) :]) if found[: len(ids)] == ids else first[piece]
+            for piece, found in zip(ordered, inside, strict=True)
+        }
+        return _Table(first, inner, behind)
 
-    def _join(self, pieces: Sequence[str], plain: bool) -> tuple[int, ...]:
-        first, *others = [piece for piece in pieces if piece] or [""]
-        ids = tuple(self._ids.get(first, ()))
-        ids += tuple(token for piece in others for token in self._inner[piece])
+    def _join(self, table: _Table, pieces: Sequence[str], prompt: Prompt) -> tuple[int, ...]:
+        ids = tuple(token for one in table.of(pieces) for token in one)
         # A chat template writes its own BOS; a plain template may have written one, too.
-        if plain and ids[: len(self.prefix)] != self.prefix:
+        if prompt.style == "plain" and ids[: len(self.prefix)] != self.prefix:
             ids = self.prefix + ids
         return ids
 
-
-def _around(
-    example: Example, pieces: Sequence[str], prompt: Prompt
-) -> tuple[list[str], str, list[str]]:
-    """A prompt's pieces before its last content, that content, and those of the template after.
-
-    The last is empty where nothing of the template follows, or where the content is not found.
-    """
-    filled = fill(prompt.template, example) if not example.messages else []
-    if prompt.style == "plain":
-        ends_in_text = list(Formatter().parse(prompt.template))[-1][1] is None
-        if len(filled) < 2 or not ends_in_text:
-            return list(pieces), "", []
-        content, end = filled[-2:]
-        if prompt.join == "pieces":
-            return list(pieces[:-2]), content, [end]
-    else:
-        last: object = example.messages[-1].get("content") if example.messages else "".join(filled)
-        content, end = (last if isinstance(last, str) else ""), ""
-    whole = "".join(pieces)
-    if prompt.style == "chat":
-        content = content if content in whole else content.strip()  # many templates strip it
-        end = whole[whole.rfind(content) + len(content) :] if content in whole else ""
-    start = len(whole) - len(end) - len(content)
-    return [whole[:start]], content, [end] if content and end else []
-
-
-def fill(template: str, example: Example) -> list[str]:
-    """The template's literal texts and the example's columns between them, in order."""
-    try:
-        parts = list(Formatter().parse(template))
-    except ValueError as error:
-        raise DataError(
-            f"template {template!r}: {error}. Allowed: {{column}}; a brace is written twice."
-        ) from None
-    pieces = []
-    for literal, name, layout, conversion in parts:
-        if literal:
-            pieces.append(literal)
-        if name is not None:
-            if layout or conversion:
-                raise DataError(f"template {template!r}: {name}: Allowed: {{column}} alone.")
-            pieces.append(column(example, name))
-    return pieces
-
-
-def column(example: Example, name: str) -> str:
-    """The text under a placeholder's name.
-
-    `{text}` is always the example's text; `{instruction}` is, where no column has that name. A
-    list of texts becomes lettered lines.
-    """
-    if name == "text" or (name == "instruction" and name not in example.fields):
-        if example.messages and not example.text:
-            raise DataError(
-                f"{example.name}: it is a conversation and has no single text."
-                ' Allowed: style = "chat", or a template that names one of its columns:'
-                f" {listed(example.fields)}."
-            )
-        if any(turn.get("tool_calls") for turn in example.messages):
-            raise DataError(
-                f"{example.name}: its conversation calls tools, which plain text leaves out."
-                ' Allowed: style = "chat". Choose it, or leave the row out.'
-            )
-        return example.text
-    value = example.fields.get(name)
-    if isinstance(value, (str, int, float)):
-        return str(value)
-    if isinstance(value, list) and all(isinstance(one, str) for one in value):
-        return lettered(value)
-    if value is not None:
-        raise DataError(f"{example.name}: column {name!r} holds a {type(value).__name__}, no text.")
-    names = {"text", *example.fields}
-    empty = "is empty" if name in example.fields else "does not exist"
-    raise DataError(
-        f"{example.name}: column {name!r} {empty}. Allowed: {listed(names)}."
-        f"{suggestion(name, names - {name})}"
-    )
-
-
-def lettered(options: Sequence[str]) -> str:
-    """Choices of a question as lines: `A. one`, `B. other`, …, as benchmarks write them."""
-    return "\n".join(f"{chr(ord('A') + i)}. {option}" for i, option in enumerate(options))
-
-
-def end_of_turn(tokenizer: Any) -> int | None:
-    """The special token that the chat template writes after an assistant's turn, if it does."""
-    mark = "harness"
-    turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": mark}]
-    try:
-        text = tokenizer.apply_chat_template(turns, tokenize=False)
-    except Exception:  # no template, or one that wants other turns
-        return None
-    tail = str(text).rpartition(mark)[2].strip()
-    ids = tokenizer(tail, add_special_tokens=False).input_ids if tail else []
-    special = {*tokenizer.all_special_ids, *tokenizer.get_added_vocab().values()}
-    return ids[0] if ids and ids[0] in special else None
-
-
-def _turns(example: Example, prompt: Prompt) -> list[dict[str, Any]]:
-    if not example.messages:
-        return [{"role": "user", "content": "".join(fill(prompt.template, example))}]
-    if prompt.system and example.messages[0].get("role") == "system":
-        raise DataError(
-            f"{example.name}: the conversation has a system turn, and so has the prompt."
-            " Allowed: one of them."
-        )
-    # Without what is null, as transformers does, but not all of its versions: a template would
-    # write the word None.
-    return [{k: v for k, v in one.items() if v is not None} for one in example.messages]
+    def _start(self, table: _Table, one: _Written, prompt: Prompt) -> int:
+        """The first token that has a character of the query."""
+        number, character = one.query
+        pieces = list(map(len, table.of(one.pieces)))
+        begins = len(self._join(table, one.pieces, prompt)) - sum(pieces)  # a BOS of its own
+        start = begins + sum(pieces[:number])
+        if not character:
+            return start
+        piece = one.pieces[number]
+        if piece in table.ends:
+            return start + sum(1 for _ in takewhile(character.__ge__, table.ends[piece]))
+        # Where the tokenizer tells no places: the tokens that it has before the query alone, too.
+        alone = self._tokenise([piece[:character]], one.marks).first[piece[:character]]
+        pairs = zip(alone, table.first[piece], strict=False)
+        return start + sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def _prefix(tokenizer: Any) -> tuple[int, ...]:
@@ -309,9 +322,3 @@ def _before(tokenizer: Any) -> tuple[str, list[int]] | None:
         if ids and behind[: len(ids)] == ids:
             return (text, ids) if behind[len(ids) :] != alone else None
     return None
-
-
-def _common_end(a: Sequence[int], b: Sequence[int]) -> int:
-    """Length of the longest common suffix."""
-    pairs = zip(reversed(a), reversed(b), strict=False)
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))

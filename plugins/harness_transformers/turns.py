@@ -51,8 +51,18 @@ def _lacks(text: str, content: str, contents: Sequence[str]) -> bool:
     wanted = sum("".join(one.split()).count(bare) for one in contents)
     if "".join(text.split()).count(bare) >= wanted:
         return False
-    quoted = (json.dumps(content, ensure_ascii=ascii_)[1:-1] for ascii_ in (False, True))
-    return not any(one != content and one in text for one in quoted)
+    return not any(one != content and one in text for one in _quoted(content))
+
+
+def is_content(text: str, content: str) -> bool:
+    """Whether a text is a turn's content, but for blanks, or as JSON writes it."""
+    texts = ["".join(one.split()) for one in (content, *_quoted(content))]
+    return "".join(text.split()) in texts
+
+
+def _quoted(content: str) -> list[str]:
+    """A content as JSON writes it, without the quotes around it."""
+    return [json.dumps(content, ensure_ascii=ascii_)[1:-1] for ascii_ in (False, True)]
 
 
 def _called(turn: Mapping[str, Any]) -> list[str]:

@@ -70,10 +70,11 @@ def documents(
     by, budget = session.task.spec.data[which.data].by, which.budget
     tokens = 0
     for number, examples in enumerate(session.data.chunks(which.data, limit)):
-        prompts = session.prompts.render(which.view, examples)
+        spans = which.right is not None
+        prompts = session.prompts.render(which.view, examples, query=spans)
         own: Sequence[Tokens | None] = [None] * len(examples)
-        if which.right:
-            own = session.prompts.render(which.right, examples)
+        if which.right is not None:
+            own = session.prompts.render(which.right, examples, query=spans)
         if number == 0:
             _check_tokenizers(session, which.view, others, examples, prompts)
         for example, left, right in zip(examples, prompts, own, strict=True):

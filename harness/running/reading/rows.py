@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 
 import torch
 from jaxtyping import Float, Int
@@ -95,9 +96,9 @@ def measured(rows: Sequence[Row], stream: Stream, masked: frozenset[int]) -> Mea
     """The tokens of some rows that a stream measures; `masked` are ids that none may have.
 
     `last`: the last token of each document, whatever it is. `all`: every token of the span that
-    is no BOS, EOS or padding and not at position 0, nor among the first `skip_first`: models
-    without a BOS keep a sink of massive norm at the beginning, and one such token would dominate
-    any ratio of sums.
+    is no BOS, EOS, padding or end of a turn and not at position 0, nor among the first
+    `skip_first`: models without a BOS keep a sink of massive norm at the beginning, and one such
+    token would dominate any ratio of sums.
     """
     found: list[tuple[int, int, int, int, int]] = []
     for document, (number, part) in enumerate(parts(rows)):
@@ -114,39 +115,71 @@ def measured(rows: Sequence[Row], stream: Stream, masked: frozenset[int]) -> Mea
 
 
 def same_query(left: Tokens, right: Tokens) -> tuple[Tokens, Tokens]:
-    """Two prompts of one query, with spans that are matched from their ends.
+    """Two prompts of one query, with spans of the same tokens wherever there are such.
 
-    A prompt without a context is all span: it loses what stands before the query, such as a BOS.
+    Both spans begin with the query, and so do their texts. What stands before it may be merged
+    with its beginning on one side, or a blank be written there: the first token of that side is
+    left out, and what the other side has for it; of a query of one token nothing may be left.
+    Where a backend does not tell the query's text, a prompt without a context is all span, and
+    loses what stands before the query, such as a BOS.
     The first token of a prompt is in neither span: it is a sink, whatever it is.
     """
-    length = min(one.span[1] - one.span[0] for one in (left, right))
-    begins = [one.span[0] or one.span[1] - length for one in (left, right)]
+    sides = (left, right)
+    lengths = [one.span[1] - one.span[0] for one in sides]
+    if left.query is None or right.query is None:
+        begins = [one.span[0] or one.span[1] - min(lengths) for one in sides]
+    else:
+        begins = [one.span[0] for one in sides]
+        alike = _common_end(*(one.ids[slice(*one.span)] for one in sides))
+        if min(lengths) - alike <= 1:
+            begins = [one.span[1] - alike for one in sides]
     first = max(0, *(1 - begin for begin in begins))
-    sides = zip((left, right), begins, strict=True)
-    one, other = (replace(s, span=(begin + first, s.span[1])) for s, begin in sides)
+    pairs = zip(sides, begins, strict=True)
+    one, other = (replace(side, span=(begin + first, side.span[1])) for side, begin in pairs)
     return one, other
 
 
 def check_aligned(left: Sequence[Row], right: Sequence[Row], where: str) -> None:
-    """Raises ModelError where two renderings do not have the same tokens in their spans.
+    """Raises ModelError where two renderings do not have the same query, or not the same tokens of
+    it in their spans.
 
     The error names the document and the first token that differs; `where` begins it.
     """
     for (_, a), (_, b) in zip(parts(left), parts(right), strict=True):
+        named = f"Document {a.tokens.example}"
+        begin = f"{where}: the two sides do not render the same query. {named}: "
+        said, asked = a.tokens.query, b.tokens.query
+        if said is not None and asked is not None and said != asked:
+            at = first_difference(said, asked)
+            raise ModelError(
+                f"{begin}{_around(said, at)} on the left, {_around(asked, at)} on the right. Write"
+                " both prompts alike after the context."
+            )
         mine = a.tokens.ids[slice(*a.tokens.span)]
         theirs = b.tokens.ids[slice(*b.tokens.span)]
         if mine != theirs:
             at = first_difference(mine, theirs)
             raise ModelError(
-                f"{where}: the two sides do not render the same query. Document "
-                f"{a.tokens.example}: {len(mine)} tokens on the left, {len(theirs)} on the "
-                f"right, the first difference at token {at} of the span. Write both prompts "
-                "alike after the context."
+                f"{begin}{len(mine)} tokens on the left, {len(theirs)} on the right, the first"
+                f" difference at token {at} of the span. Write both prompts alike after the"
+                " context."
             )
 
 
-def first_difference(left: Sequence[int], right: Sequence[int]) -> int:
-    """The first place where two lists of ids differ; the length of the shorter if it is a part."""
+def _around(text: str, at: int) -> str:
+    """A text around a character of it, short enough for a message."""
+    shown = text[max(0, at - 20) : at + 20]
+    return repr(f"{'…' * (at > 20)}{shown}{'…' * (at + 20 < len(text))}")
+
+
+def _common_end(left: Sequence[int], right: Sequence[int]) -> int:
+    """Length of the longest common end."""
+    pairs = zip(reversed(left), reversed(right), strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+
+def first_difference(left: Sequence[object], right: Sequence[object]) -> int:
+    """The first place where two sequences differ; the length of the shorter if it is a part."""
     pairs = enumerate(zip(left, right, strict=False))
     return next((i for i, (x, y) in pairs if x != y), min(len(left), len(right)))
 

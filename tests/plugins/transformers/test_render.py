@@ -9,8 +9,9 @@ import pytest
 
 from harness.contract import Example, Prompt
 from harness.errors import DataError, ModelError
+from harness_transformers.chat import end_of_turn
 from harness_transformers.model import TransformersModel
-from harness_transformers.render import Renderer, end_of_turn
+from harness_transformers.render import Renderer
 
 from .conftest import TEMPLATE, make_tokenizer
 
@@ -114,13 +115,15 @@ def test_demonstrations_and_the_query_span(style: Any) -> None:
         Example("d2", "How?", {"answer": "Thus."}),
     )
     template = "{text}\n" if style == "plain" else "{text}"
-    alone = render(Prompt(style=style, template=template))
     got = render(Prompt(style=style, template=template, demonstrations=demonstrations))
     start, end = got.span
     assert end == len(got.ids)
-    # All of the query but the BOS, which stands before the demonstrations.
-    assert got.ids[start:] == alone.ids[-(end - start) :]
-    assert 1 <= len(alone.ids) - (end - start) <= 2
+    # All of the query and what follows it, and nothing of what the template writes before it.
+    tokenizer = make_tokenizer()
+    if style == "plain":
+        assert got.ids[start:] == (*ids(tokenizer, "Eat it."), *ids(tokenizer, "\n"))
+    else:
+        assert got.ids[start:] == ids(tokenizer, "Eat it.<|eot|>\n<|assistant|>\n")
     assert got.ids.count(BOS) == 1
     for words in ("Why?", "So.", "How?", "Thus.", "Eat it."):
         assert words in got.text
@@ -158,4 +161,5 @@ def test_rendering_many_is_rendering_each(
 
 
 def test_masked_ids(loaded: dict[str, TransformersModel], folders: dict[str, Path]) -> None:
-    assert loaded["llama"].masked_ids == {0, 1, 2}
+    """With the end of a turn: TOKENIZERS T15."""
+    assert loaded["llama"].masked_ids == {0, 1, 2, EOT}

@@ -1,0 +1,171 @@
+"""Conversations as text: what a chat template writes, where a turn's content stands in it, and with
+which tokens it ends a turn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from harness.contract import Example, Prompt
+from harness.errors import DataError, ModelError
+from harness_transformers.pieces import OfData, column, fill
+from harness_transformers.turns import check_rendered, is_content
+
+_MARK = "harness"
+"""Stands in the place of a content, so that what is around it can be told from it."""
+
+Turn = Mapping[str, Any]
+WriteTurns = Callable[[Sequence[Turn]], str]
+
+
+def conversation(example: Example, prompt: Prompt, of_data: OfData) -> list[dict[str, Any]]:
+    """The turns of a chat prompt: system, demonstrations with their answers, the row's own."""
+    turns: list[dict[str, Any]] = []
+    if prompt.system:
+        turns.append({"role": "system", "content": prompt.system})
+    for demonstration in prompt.demonstrations:
+        turns += _turns(demonstration, prompt, of_data)
+        if not demonstration.messages:
+            answer = of_data(column(demonstration, prompt.answer))
+            turns.append({"role": "assistant", "content": answer})
+    return turns + _turns(example, prompt, of_data)
+
+
+def _turns(example: Example, prompt: Prompt, of_data: OfData) -> list[dict[str, Any]]:
+    if not example.messages:
+        content = "".join(fill(prompt.template, example, of_data))
+        return [{"role": "user", "content": content}]
+    if prompt.system and example.messages[0].get("role") == "system":
+        raise DataError(
+            f"{example.name}: the conversation has a system turn, and so has the prompt."
+            " Allowed: one of them."
+        )
+    # Without what is null, as transformers does, but not all of its versions: a template would
+    # write the word None.
+    return [
+        {key: _told(value, of_data) for key, value in turn.items() if value is not None}
+        for turn in example.messages
+    ]
+
+
+def _told(value: Any, of_data: OfData) -> Any:
+    """A value of a turn, with `of_data` done to each text in it, its role included."""
+    if isinstance(value, str):
+        return of_data(value)
+    if isinstance(value, Mapping):
+        return {key: _told(one, of_data) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_told(one, of_data) for one in value]
+    return value
+
+
+def written(tokenizer: Any, turns: Sequence[Turn], prompt: Prompt, where: str) -> str:
+    """The conversation as one text, with the template's own special tokens.
+
+    ModelError, which `where` begins, where the template refuses the turns; DataError where it
+    leaves one out.
+    """
+    try:
+        text = template_writes(tokenizer, turns, generation_prompt=prompt.generation_prompt)
+    except Exception as error:  # a template may raise anything: it is a program
+        roles = ", ".join(turn["role"] for turn in turns)
+        raise ModelError(
+            f"{where}: the chat template refuses the turns {roles}"
+            f" ({error}). Allowed: what the template takes; some take no system turn."
+        ) from None
+    check_rendered(text, turns, where)
+    return text
+
+
+def template_writes(tokenizer: Any, turns: Sequence[Turn], *, generation_prompt: bool) -> str:
+    """What the chat template makes of the turns, whatever that is."""
+    text = tokenizer.apply_chat_template(
+        list(turns), tokenize=False, add_generation_prompt=generation_prompt
+    )
+    return str(text)
+
+
+# ── Where a content stands ───────────────────────────────────────────────────────────────────────
+
+
+def place(
+    write: WriteTurns, text: str, turns: Sequence[Turn], number: int
+) -> tuple[int, int] | None:
+    """Where the content of turn `number` begins and ends in `text`, the rendering of `turns`.
+
+    Found by writing the same turns with a mark in the content's place: what then stands before
+    and after the mark stands around the content, whatever words that has. None where it does not,
+    or where something else stands between: where the template changes a content beyond its blanks
+    and quotes, writes it twice, or writes the rest by what it says.
+    """
+    mark = _MARK
+    while mark in text:
+        mark += "x"
+    marked = [*turns]
+    marked[number] = {**turns[number], "content": mark}
+    try:
+        before, found, after = write(marked).partition(mark)
+    except Exception:  # a template may raise anything: it is a program
+        return None
+    start, end = len(before), len(text) - len(after)
+    if not found or mark in after or start > end:
+        return None
+    if not (text.startswith(before) and text.endswith(after)):
+        return None
+    return (start, end) if is_content(text[start:end], str(turns[number]["content"])) else None
+
+
+def last_user_turn(turns: Sequence[Turn], where: str) -> int:
+    """The number of the last turn of the user; DataError, which `where` begins, without one."""
+    for number in reversed(range(len(turns))):
+        if turns[number]["role"] == "user" and isinstance(turns[number].get("content"), str):
+            return number
+    raise DataError(
+        f"{where}: it has no turn of the user, and what is measured begins with the last one."
+        " Allowed: conversations with a user's turn. Leave the row out."
+    )
+
+
+# ── Tokens that end a turn ───────────────────────────────────────────────────────────────────────
+
+_USER = {"role": "user", "content": _MARK}
+_ASSISTANT = {"role": "assistant", "content": _MARK}
+_CONVERSATIONS = ((_USER,), ({**_USER, "content": "a"}, _ASSISTANT))
+"""One that ends with the user's turn, and one that ends with the assistant's."""
+
+
+def end_of_turn(tokenizer: Any) -> int | None:
+    """The special token that the chat template writes after an assistant's turn, if it does."""
+    return _after(tokenizer, _CONVERSATIONS[1])
+
+
+def turn_ends(tokenizer: Any) -> frozenset[int]:
+    """The special tokens with which the chat template ends a turn: what follows the content of a
+    last turn, of the user and of the assistant, where no answer is asked for.
+
+    They are found by rendering, so one rule holds for all families: Qwen's `<|im_end|>`, Llama 3's
+    `<|eot_id|>`, Gemma's `<end_of_turn>`, gpt-oss's `<|end|>` and `<|return|>`.
+    """
+    found = (_after(tokenizer, turns) for turns in _CONVERSATIONS)
+    return frozenset(token for token in found if token is not None)
+
+
+def _after(tokenizer: Any, turns: Sequence[Turn]) -> int | None:
+    """The special token behind the last content, which is the mark."""
+    try:
+        text = template_writes(tokenizer, turns, generation_prompt=False)
+    except Exception:  # no template, or one that wants other turns
+        return None
+    tail = text.rpartition(_MARK)[2].strip()
+    ids = tokenizer(tail, add_special_tokens=False).input_ids if tail else []
+    special = {*tokenizer.all_special_ids, *tokenizer.get_added_vocab().values()}
+    return int(ids[0]) if ids and ids[0] in special else None
+
+
+def structural(tokenizer: Any) -> Iterator[str]:
+    """What the chat template writes around turns, as texts: for what is found in them."""
+    for turns in (*_CONVERSATIONS, (*_CONVERSATIONS[1], _USER)):
+        try:
+            yield template_writes(tokenizer, turns, generation_prompt=len(turns) != 2)
+        except Exception:  # no template, or one that wants other turns
+            continue
