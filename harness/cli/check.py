@@ -40,10 +40,10 @@ def command(disabled: Sequence[str], tasks: tuple[str, ...], overrides: tuple[st
 
 
 def _notes(task: Task) -> list[str]:
-    """What will come out undefined, as far as it can be known."""
+    """What will come out undefined or of another model, as far as it can be known."""
     from harness.planning.foresight import too_few_tokens
 
-    return list(too_few_tokens(task))
+    return [*task.other_origins(), *too_few_tokens(task)]
 
 
 def _summary(task: Task) -> str:

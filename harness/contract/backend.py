@@ -96,10 +96,17 @@ class BackendOptions(Options):
     def names(self) -> tuple[str, ...]:
         """What the model is called: a hub id, its folder, what its files say; best known first.
 
-        An SAE that says that it was trained on a model of another name gets a warning. Nothing
-        where there is no name to compare.
+        An SAE or an adapter that says that it was trained on a model of another name gets a
+        warning. Nothing where there is no name to compare.
         """
         return ()
+
+    def adapted_from(self) -> str | None:
+        """The model that its adapter says it was trained on; None without one, or where it is mute.
+
+        Where that is another one than `names` has, `check` and a run say so.
+        """
+        return None
 
     def runs_remote_code(self) -> bool:
         """Whether loading runs code that came with the model; the command line must allow it."""

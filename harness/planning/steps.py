@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from harness.contract import Axes, MetricOptions, Reads, Site, Stream, Target, Where
+from harness.task.contents import by_content
 from harness.task.task import Entry, Instance, Task
 
 SideName = Literal["left", "right", "pair"]
@@ -81,7 +82,7 @@ class MetricJob(_Step):
     def identity(self, task: Task) -> object:
         """The metric with its version and options, and every field of the job."""
         metric = self._metric(task)
-        options = sorted(metric.options.model_dump(mode="json").items())
+        options = sorted(by_content(metric.options).items())
         return (str(metric.owner), metric.owner.plugin.version, repr(options), repr(self))
 
     def _metric(self, task: Task) -> Entry[MetricOptions]:
@@ -190,7 +191,7 @@ def state_key(instance: Instance) -> tuple[object, ...]:
     Options that it reads only when it finishes are left out: a sweep over them shares one state.
     """
     kept = set(type(instance.options).model_fields) - instance.options.finish_only
-    values = instance.options.model_dump(mode="json", include=kept)
+    values = by_content(instance.options, kept)
     owner = f"{instance.owner} {instance.owner.plugin.version}"
     return (instance.table, instance.entry, owner, repr(sorted(values.items())))
 

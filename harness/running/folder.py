@@ -16,6 +16,7 @@ from harness.errors import UsageError
 from harness.machine import machine_errors
 from harness.store.files import write_text
 from harness.store.notes import CHANGED, dropped
+from harness.task.moved import moved_hash
 from harness.task.task import Task, task_hash
 
 IDENTITY = ".task"
@@ -106,8 +107,9 @@ def _foreign(path: Path) -> bool:
 
 
 def _claim(folder: Path, task: Task, fresh: bool) -> None:
+    """Marks a folder as the task's, by its hash and by that of the task with its files moved."""
     identity = folder / IDENTITY
-    mine = task_hash(task)
+    mine = [task_hash(task), moved_hash(task)]
     if fresh:
         for path in folder.iterdir():
             if path.name not in (IDENTITY, ".lock"):
@@ -115,12 +117,12 @@ def _claim(folder: Path, task: Task, fresh: bool) -> None:
                 shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
     elif identity.exists():
         with identity.open("rb") as file:
-            found = file.read(200).strip().decode("ascii", "replace")
-        if not _HASH.fullmatch(found):
+            found = file.read(200).decode("ascii", "replace").split()
+        if not found or not all(map(_HASH.fullmatch, found)):
             dropped(identity, 1, "remembered line", f"{CHANGED}, so nothing says whose run this is")
-        elif found != mine:
+        elif not {*found} & {*mine}:
             raise UsageError(
                 f"{folder}: holds a run of another task, or of this one before it was changed. "
                 "Name another folder with --out, or start over with --fresh."
             )
-    write_text(identity, mine + "\n")
+    write_text(identity, "\n".join(mine) + "\n")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from harness.contract import Arm, Direction, InterventionOptions, Model, PairedIntervention, Sae
 from harness.running.directions import direction_hash
 from harness.store.keys import key_of
+from harness.task.contents import by_content
 from harness.task.task import Entry
 
 if TYPE_CHECKING:
@@ -22,14 +23,15 @@ class DirectedIntervention:
     entry: Entry[InterventionOptions]
     direction: Direction
     sae: Sae | None = None
+    sae_key: str = ""
+    """A hash of all that the SAE's numbers depend on."""
 
     @property
     def fingerprint(self) -> str:
         """A hash of everything that the edits depend on, beside the model that they edit."""
         owner = self.entry.owner
-        what = [str(owner), owner.plugin.version, self.entry.options.model_dump(mode="json")]
-        sae = self.sae.fingerprint if self.sae is not None else ""
-        return key_of(what, direction_hash(self.direction), sae)
+        what = [str(owner), owner.plugin.version, by_content(self.entry.options)]
+        return key_of(what, direction_hash(self.direction), self.sae_key)
 
     def arm(self, name: str, model: Model) -> Arm:
         """The edits of a model, under this name. Raises ModelError where they make no sense."""

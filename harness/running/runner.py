@@ -149,9 +149,14 @@ def _analyse(context: RunContext) -> None:
 
 
 def _model_notes(session: Session) -> list[str]:
-    """What models left out of their files; a backend need not say anything."""
-    notes = {name: getattr(model, "notes", ()) for name, model in session.models.items()}
-    return [f"models.{name}: {note}" for name, theirs in notes.items() for note in theirs]
+    """Whose adapters are of another model, and what models left out of their files; a backend need
+    not say anything."""
+    found = []
+    for name, model in session.models.items():
+        other = session.task.adapted_elsewhere(name)
+        notes = (*([other] if other else []), *getattr(model, "notes", ()))
+        found += [f"models.{name}: {note}" for note in notes]
+    return found
 
 
 def _sae_notes(session: Session) -> list[str]:

@@ -27,6 +27,7 @@ from harness.running.progress import Tick
 from harness.running.reading.calibration import calibrated
 from harness.running.reading.edited import EditedModel
 from harness.running.usage import Usage
+from harness.store.keys import key_of
 from harness.task.prompts import Prompts, TaskData, view_spec
 from harness.task.spec import EditSpec
 from harness.task.task import Entry, Task
@@ -94,6 +95,17 @@ class Session:
             self.edited[view] = self._edit(view, spec.model, spec.edit)
         return cast(Model, self.edited[view])
 
+    def fingerprint(self, view: str) -> str:
+        """A hash of all that decides what a view's model gives: its files and numbers, the backend
+        that runs it, and the backend's version."""
+        owner = self.task.models[view_spec(self.task.spec, view).model].owner
+        return key_of(self.view_model(view).fingerprint, str(owner), owner.plugin.version)
+
+    def sae_fingerprint(self, name: str) -> str:
+        """Likewise of an SAE: its numbers, the format that reads it, and the format's version."""
+        owner = self.task.saes[name].owner
+        return key_of(self.sae(name).fingerprint, str(owner), owner.plugin.version)
+
     def tools(self, options: Options, cache: Path, tick: Tick) -> Tools:
         """What a judge, a source of labels or an analysis works with: the models that its options
         name, a folder for what it keeps, the seed, and `tick` to say how far it is."""
@@ -110,7 +122,9 @@ class Session:
     ) -> DirectedIntervention:
         """An intervention along a direction, with the direction's SAE where its edits run one."""
         sae = direction.sae if entry.options.on_sae else None
-        return DirectedIntervention(entry, direction, self.sae(sae) if sae is not None else None)
+        if sae is None:
+            return DirectedIntervention(entry, direction)
+        return DirectedIntervention(entry, direction, self.sae(sae), self.sae_fingerprint(sae))
 
     def _render(self, view: str, examples: Sequence[Example], prompt: Prompt) -> list[Tokens]:
         return self.view_model(view).render(examples, prompt)

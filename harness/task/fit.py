@@ -114,6 +114,7 @@ def _pairs(task: Task) -> Iterator[Misfit]:
         models = _models(task, (pair.left, pair.right))
         yield from _span(pair, at)
         yield from _packing(task, pair, models, at)
+        yield from _skipped(task, pair, at)
         yield from _expectation(task, pair, at)
         yield from _hidden_sizes(task, models, at)
         yield from _written_places(task, models, pair.sites, pair.saes, at)
@@ -145,6 +146,18 @@ def _packing(task: Task, pair: PairSpec, models: Sequence[str], at: KeyParts) ->
                 (*at, "pack"),
                 f"{pair.pack} tokens are more than {model} reads at once. "
                 f"Allowed: up to {context}.",
+            )
+
+
+def _skipped(task: Task, pair: PairSpec, at: KeyParts) -> Iterator[Misfit]:
+    """Documents that end before anything of them is measured."""
+    for view in dict.fromkeys((pair.left, pair.right)):
+        most = task.spec.views[view].prompt.max_tokens
+        if most is not None and pair.skip_first >= most:
+            yield (
+                (*at, "skip_first"),
+                f"is {pair.skip_first}, and the prompts of {view} have {most} tokens at most "
+                f"(max_tokens), so nothing is measured. Allowed: 0 to {most - 1}.",
             )
 
 

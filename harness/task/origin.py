@@ -1,4 +1,4 @@
-"""Whether the model of an SAE is the one that it was trained on, by the names that both have."""
+"""Whether an SAE or an adapter was trained on the model that it is given, by names."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from harness.text import for_terminal
 
 _SAME = {"gpt2-small": "gpt2"}
 """Names of TransformerLens for models that have another one elsewhere."""
+_CACHED = re.compile(r"\bmodels--([^/\\]+)")
+"""A model's folder in the hub's cache."""
 _PREFIXES = re.compile(r"^meta-(?=llama)")
 
 
@@ -18,17 +20,37 @@ def another_model(trained_on: str | None, model: str, names: tuple[str, ...]) ->
     model is called. None where they agree, or where either has no name. Names agree by their last
     part: who publishes a copy, or where it lies, makes no other model.
     """
-    if not trained_on or not names or _short(trained_on) in {_short(name) for name in names}:
+    if agree(trained_on, names):
         return None
     return (
-        f"its files say that it was trained on {for_terminal(trained_on)!r}, and models.{model} is "
-        f"{for_terminal(names[0])!r}. If these are two names of one model, nothing is wrong; else "
-        "its latents mean nothing there. Give it the model that it was trained on."
+        f"its files say that it was trained on {for_terminal(str(trained_on))!r}, and "
+        f"models.{model} is {for_terminal(names[0])!r}. If these are two names of one model, "
+        "nothing is wrong; else its latents mean nothing there. Give it the model that it was "
+        "trained on."
     )
+
+
+def another_base(trained_on: str | None, names: tuple[str, ...]) -> str | None:
+    """Likewise where a model's adapter says that it was trained on a model of another name."""
+    if agree(trained_on, names):
+        return None
+    return (
+        f"its adapter says that it was trained on {for_terminal(str(trained_on))!r}, and it is put "
+        f"on {for_terminal(names[0])!r}. If these are two names of one model, nothing is wrong; "
+        "else this is a model that nobody trained. Give it the model that it was trained on."
+    )
+
+
+def agree(trained_on: str | None, names: tuple[str, ...]) -> bool:
+    """Whether a name is one of several, by their last parts; also where nothing can be compared."""
+    short = _short(trained_on) if trained_on else ""
+    return not short.strip(".") or not names or short in {_short(name) for name in names}
 
 
 def _short(name: str) -> str:
     """The last part of a hub id or a folder, as names are compared."""
+    cached = _CACHED.search(name)
+    name = cached[1].replace("--", "/") if cached else name
     last = name.replace("\\", "/").rstrip("/").rpartition("/")[2].lower()
     last = _PREFIXES.sub("", last)
     return _SAME.get(last, last)

@@ -308,6 +308,16 @@ class WhereSpec(Spec):
     cosine_above: float | None = Field(None, ge=-1, le=1)
     """cos(x_left, x_right) is at least this."""
 
+    @model_validator(mode="after")
+    def _possible(self) -> WhereSpec:
+        below, above = self.cosine_below, self.cosine_above
+        if below is not None and above is not None and below <= above:
+            raise ValueError(
+                f"no cosine is at least {above} and below {below}. Allowed: cosine_above smaller "
+                "than cosine_below. For either of two ranges, write two metrics"
+            )
+        return self
+
 
 class MetricSpec(PluginSpec):
     """A number about a pair, or about one view of some data: `[metrics.NAME]`."""

@@ -30,7 +30,7 @@ from harness.contract import (
 )
 from harness.registry import Owned
 from harness.task.file import Source
-from harness.task.origin import another_model
+from harness.task.origin import another_base, another_model
 from harness.task.places import Places, at_depth, place
 from harness.task.spec import TaskSpec
 from harness.task.validate import references
@@ -151,6 +151,20 @@ class Task:
         told = (facts.model if facts else None) or self.sae_facts(sae).model
         return another_model(told, model, self.models[model].options.names())
 
+    def adapted_elsewhere(self, model: str) -> str | None:
+        """A sentence that names both models where an adapter says it was trained on another."""
+        options = self.models[model].options
+        return another_base(options.adapted_from(), options.names())
+
+    def other_origins(self) -> Iterator[str]:
+        """What SAEs and adapters say of other models than the task gives them, told by files."""
+        for name in self.saes:
+            if told := self.trained_elsewhere(name):
+                yield f"saes.{name}: {told}"
+        for name in self.models:
+            if told := self.adapted_elsewhere(name):
+                yield f"models.{name}: {told}"
+
     def pair(self, name: str) -> Stream:
         """The stream of a pair, called `pair`, with its filters."""
         return self.places.pairs[name].stream
@@ -191,6 +205,12 @@ def task_hash(task: Task) -> str:
     a run with another judge, or with smaller batches after it ran out of memory, finds what is
     there already, since its hash is the same.
     """
+    text = json.dumps(decisive(task), sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def decisive(task: Task) -> dict[str, Any]:
+    """The parts of a resolved task on which activations and completions depend."""
     values = {key: value for key, value in task.resolved.items() if key not in (*_JUDGES, *_SIZES)}
     judging = set(task.spec.models) - set(_models(task))
     values["models"] = {
@@ -201,8 +221,7 @@ def task_hash(task: Task) -> str:
             key: {name: value for name, value in table.items() if name not in beside}
             for key, table in values.get(part, {}).items()
         }
-    text = json.dumps(values, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return values
 
 
 def _models(task: Task) -> Iterator[str]:

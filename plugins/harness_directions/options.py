@@ -236,6 +236,7 @@ class _Shifted(DirectionOptions):
 
     def reads(self, task: TaskView) -> Reads:
         """Both sides of the pair, encoded."""
+        _check_latents(task, self.sae, "n", self.n, 1)
         return Reads(streams=(task.pair(self.pair),), saes=(self.sae,))
 
 
@@ -252,6 +253,18 @@ class MatchedFeaturesOptions(_Shifted):
 
     draws: int = Field(default=5, ge=1)
     """How many independent draws of them."""
+
+    def reads(self, task: TaskView) -> Reads:
+        """Both sides of the pair, encoded."""
+        reads = super().reads(task)
+        latents = task.sae_facts(self.sae).d_sae
+        if latents is not None and 2 * self.n > latents:
+            what = (
+                f"is {self.n}, and of the {latents} features of the SAE {self.sae} as many others "
+                f"are drawn. Allowed: 1 to {latents // 2}."
+            )
+            raise TaskError([Problem("n", what)])
+        return reads
 
     def variants(self) -> Sequence[Axes]:
         """One direction for each draw."""

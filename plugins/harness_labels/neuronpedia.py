@@ -6,19 +6,42 @@ import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
 from harness.contract import Findings, Label, SaeFacts
 from harness.errors import DataError, MachineError
+from harness.store.keys import key_of
 from harness.web import Refused, Unreachable, Web
 from harness_labels.neuronpedia_pages import Malformed, Page, export_keys, read_export, read_page
 from harness_labels.neuronpedia_store import Store, user_folder
-from harness_labels.options import KEY, NeuronpediaOptions, is_id
+from harness_labels.options import EXPORTS, KEY, NeuronpediaOptions, is_id
 
 _LARGEST_PAGE = 2**24
 _LARGEST_EXPORT = 2**27
 """Bytes of an answer that are read."""
 _UNREACHED = "not asked for: Neuronpedia cannot be reached"
+
+
+@dataclass(frozen=True)
+class LabelsKey:
+    """All that the pages of an SAE depend on. `str` of it is the name of the file that has them.
+
+    Not of the harness: pages are kept as they were given, and read anew by each version.
+    """
+
+    server: str
+    """The base URL of the site."""
+    exports: str
+    """The base URL of the bulk exports."""
+    id: str
+    """The SAE's id there."""
+
+    def __str__(self) -> str:
+        place = urlsplit(self.server).netloc.replace(":", "_")
+        if self.exports != EXPORTS or self.server != f"https://{place}":
+            place += f"-{key_of(self.server, self.exports)[:8]}"
+        return f"neuronpedia/{place}/{self.id}"
 
 
 class Neuronpedia:
@@ -48,11 +71,10 @@ class Neuronpedia:
         """A label for each feature that Neuronpedia knows."""
         given = self.options
         name = self._id(sae, facts)
-        host = (urlsplit(given.server).netloc or "neuronpedia").replace(":", "_")
         folders = [user_folder()]
         if findings.tools.cache is not None:
             folders.append(findings.tools.cache)
-        store = Store(folders, f"neuronpedia/{host}/{name}")
+        store = Store(folders, str(LabelsKey(given.server, given.exports, name)))
         wanted = list(dict.fromkeys(features))
         missing = [feature for feature in wanted if feature not in store and not store.whole]
         counts: Counter[str] = Counter()

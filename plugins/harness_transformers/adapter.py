@@ -21,6 +21,8 @@ from harness_transformers.files import (
 )
 
 WEIGHTS = "adapter_model.safetensors"
+MERGE = 2
+"""Raised when the same adapter comes to give other numbers: what was remembered is then left."""
 _SAME = 1e-3
 """How far a merged layer may be from the unmerged one, as a share of its largest output.
 

@@ -19,7 +19,7 @@ from transformers import (
 from transformers.utils import logging as hf_logging
 
 from harness.errors import MachineError, ModelError, listed
-from harness_transformers.adapter import merged
+from harness_transformers.adapter import MERGE, merged
 from harness_transformers.batches import out_of_memory
 from harness_transformers.bos import with_bos
 from harness_transformers.files import (
@@ -77,9 +77,15 @@ class TransformersBackend:
             hf = self._placed(hf)
         _check_numbers(hf, where)
         hf.eval().requires_grad_(False)
-        date, also = None, []
+        date: str | None = None
+        also: list[str] = []
+        if adapter is not None:
+            also.append(f"merge {MERGE}")
+        elif (folder / ADAPTER).is_file():
+            also.append("without the adapter beside it")
         if is_dated(tokenizer.chat_template):
-            date, also = options.date, [f"date {options.date}"]
+            date = options.date
+            also.append(f"date {date}")
             tokenizer.chat_template = dated(tokenizer.chat_template, options.date)
         fingerprint = digest(files.items(), str(hf.dtype), str(options.attn_implementation), *also)
         with _quiet():

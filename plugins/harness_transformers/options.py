@@ -21,6 +21,7 @@ from harness.contract import (
 from harness.errors import ModelError
 from harness_transformers.config import facts_of, sizes
 from harness_transformers.files import (
+    ADAPTER,
     count_parameters,
     local_folder,
     read_config,
@@ -83,6 +84,16 @@ class TransformersOptions(BackendOptions):
         hub = [part.removeprefix("models--").replace("--", "/") for part in cached]
         origin = told.get("_name_or_path")
         return (*hub, self.path, *([origin] if isinstance(origin, str) and origin else []))
+
+    def adapted_from(self) -> str | None:
+        """What adapter_config.json says, where it is here."""
+        if self.adapter is None:
+            return None
+        folder = local_folder(self.adapter, self.adapter_revision, "adapter")
+        file = folder / ADAPTER if folder else None
+        told = read_json(file, self.where) if file and file.is_file() else {}
+        base = told.get("base_model_name_or_path")
+        return base if isinstance(base, str) else None
 
     def runs_remote_code(self) -> bool:
         """Whether loading runs Python code that the model's repository brings."""

@@ -74,6 +74,8 @@ class ModelOptions(BackendOptions):
     """Whether its tokenizer is there before it is loaded."""
     called: str = ""
     """Its name, for SAEs that say which model they are of."""
+    adapted: str | None = None
+    """What its adapter says that it was trained on."""
 
     def facts(self) -> ModelFacts:
         return ModelFacts(
@@ -88,6 +90,9 @@ class ModelOptions(BackendOptions):
 
     def names(self) -> tuple[str, ...]:
         return (self.called,) if self.called else ()
+
+    def adapted_from(self) -> str | None:
+        return self.adapted
 
     def describe(self) -> ModelFacts:
         return ModelFacts() if self.hidden else self.facts()

@@ -10,7 +10,7 @@ import pytest
 
 from harness.errors import InvalidRun
 from harness.results.read import Results
-from harness.task.origin import another_model
+from harness.task.origin import agree, another_base, another_model
 from harness_transformers.options import TransformersOptions
 
 METRIC = """
@@ -92,3 +92,65 @@ def test_names_of_a_model_in_the_hub_form(tmp_path: Path) -> None:
     names = TransformersOptions(path=str(folder)).names()
     assert names == ("google/gemma-2-2b", str(folder), "acme/origin")
     assert TransformersOptions(path="acme/none").names() == ("acme/none",)
+
+
+# ── Adapters, the sibling of row 15 ──────────────────────────────────────────────────────────────
+
+ADAPTED = ("models.chat.called=/m/gemma-2-2b", "models.chat.adapted=google/gemma-2-9b")
+
+
+@pytest.mark.parametrize(
+    ("trained_on", "name"),
+    [
+        ("google/gemma-2-2b", "/models/gemma-2-2b"),
+        (
+            "/home/me/.cache/huggingface/hub/models--google--gemma-2-2b/snapshots/01ab",
+            "x/gemma-2-2b",
+        ),
+        ("C:\\models\\gemma-2-2b\\", "google/gemma-2-2b"),
+        (".", "google/gemma-2-2b"),
+        ("../", "google/gemma-2-2b"),
+        ("", "google/gemma-2-2b"),
+        (None, "google/gemma-2-2b"),
+    ],
+)
+def test_an_adapter_of_this_model_or_of_none_that_is_named(
+    trained_on: str | None, name: str
+) -> None:
+    assert agree(trained_on, (name,))
+    assert another_base(trained_on, (name,)) is None
+
+
+def test_a_run_warns_of_an_adapter_of_another_model(run_task: Callable[..., Results]) -> None:
+    """Row 15: with both names; and one of the right model says nothing."""
+    (warning,) = [w for w in run_task(METRIC, *ADAPTED).warnings if w.startswith("models.chat")]
+    assert "'google/gemma-2-9b'" in warning
+    assert "'/m/gemma-2-2b'" in warning
+    same = ("models.chat.called=/m/gemma-2-9b", ADAPTED[1])
+    warnings = run_task(METRIC, *same, fresh=True).warnings
+    assert not [w for w in warnings if w.startswith("models.chat")]
+
+
+def test_check_says_it_before_anything_is_loaded(
+    said: Callable[..., tuple[int, str, str]], write: Callable[..., Path], fake_plugin: Path
+) -> None:
+    """Row 15, for SAEs and for adapters."""
+    task = write(METRIC)
+    code, out, _ = said("check", task, *(f"--set={one}" for one in (*OTHER, *ADAPTED)))
+    assert code == 0
+    notes = [line for line in out.splitlines() if "note:" in line]
+    assert [note.split()[1] for note in notes] == ["saes.mid:", "models.chat:"]
+    assert all("gemma-2-9b" in note and "/m/gemma-2-2b" in note for note in notes)
+
+
+@pytest.mark.parametrize("base", ["acme/other", "/somewhere/base", None, 7])
+def test_what_an_adapter_says_in_its_files(tmp_path: Path, base: object) -> None:
+    (tmp_path / "adapter").mkdir()
+    config = tmp_path / "adapter" / "adapter_config.json"
+    config.write_text(json.dumps({"base_model_name_or_path": base}))
+    options = TransformersOptions(path="acme/base", adapter=str(tmp_path / "adapter"))
+    assert options.adapted_from() == (base if isinstance(base, str) else None)
+    wrong = another_base(options.adapted_from(), options.names())
+    assert (wrong is not None) == (base == "acme/other")
+    assert TransformersOptions(path="acme/base").adapted_from() is None
+    assert TransformersOptions(path="acme/base", adapter="no/cache").adapted_from() is None

@@ -232,3 +232,34 @@ def test_what_reads_refuses_is_a_problem_of_its_direction_beside_all_others(
 def test_no_direction_is_called_like_the_arm_without_one(problems: Problems) -> None:
     text = PROBE.replace("directions.d", "directions.none") + EXPERIMENT.replace('"d"', '"none"')
     only(problems(text), r"directions\.none")
+
+
+IMPOSSIBLE = """
+[pairs.p]
+left = "base"
+right = "chat"
+data = "web"
+sites = ["embed"]
+[metrics.gap]
+pair = "p"
+"""
+
+
+def test_conditions_that_no_token_meets_are_told_before_a_run(
+    problems: Callable[..., list[str]], task: Callable[..., Task]
+) -> None:
+    """CASES row 27, its kind: the records came out undefined."""
+    where = "metrics.gap.where.cosine_{}={}".format
+    only(
+        problems(IMPOSSIBLE, where("below", 0.5), where("above", 0.5)),
+        r"metrics\.gap\.where",
+        r"no cosine is at least 0\.5 and below 0\.5\. Allowed: cosine_above smaller",
+    )
+    task(IMPOSSIBLE, where("below", 0.5), where("above", 0.4))
+    cut = ("views.chat.prompt.max_tokens=8", "pairs.p.skip_first=8")
+    only(
+        problems(IMPOSSIBLE, *cut),
+        r"pairs\.p\.skip_first: is 8, and the prompts of chat have 8 tokens at most",
+        "Allowed: 0 to 7",
+    )
+    task(IMPOSSIBLE, cut[0], "pairs.p.skip_first=7")

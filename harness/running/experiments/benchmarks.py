@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import astuple, dataclass
 from pathlib import Path
+from typing import Any
 
 from harness.contract import Benchmark, BenchmarkOptions, Model, Outcome, Receipt, Tools
 from harness.errors import PluginError
@@ -15,7 +17,29 @@ from harness.running.experiments.sealed import Sealed
 from harness.running.session import Session
 from harness.store.keys import apart, key_of
 from harness.store.notes import dropped
+from harness.task.contents import by_content
 from harness.task.task import Entry
+
+
+@dataclass(frozen=True)
+class BenchmarkKey:
+    """All that the answers of one arm depend on. `str` of it is their hash."""
+
+    arm: str
+    """The edits with their direction; equal arms are told apart."""
+    model: str
+    """A hash of the model and of the backend that runs it."""
+    benchmark: str
+    """The plugin and its component."""
+    version: str
+    """The version of the plugin."""
+    options: Mapping[str, Any]
+    """Its options, with what is in files in the place of their paths."""
+    seed: int
+    """The seed of the task."""
+
+    def __str__(self) -> str:
+        return key_of(*astuple(self))
 
 
 def measure(
@@ -29,14 +53,20 @@ def measure(
     """
     spec = session.task.spec.experiments[work.experiment]
     model = session.view_model(spec.view)
-    about = [str(entry.owner), entry.owner.plugin.version, entry.options.model_dump(mode="json")]
     ready = ready_arms(session, work)
     keys = iter(apart(arm.key for arm in ready if isinstance(arm, ReadyArm)))
     for arm in ready:
         if isinstance(arm, ArmOutcome):
             yield arm, Outcome()
             continue
-        key = key_of(next(keys), model.fingerprint, about, session.task.spec.seed)
+        key = BenchmarkKey(
+            next(keys),
+            session.fingerprint(spec.view),
+            str(entry.owner),
+            entry.owner.plugin.version,
+            by_content(entry.options),
+            session.task.spec.seed,
+        )
         outcome, receipt = _run(model, arm, entry, folder / f"{entry.name}-{key}", tools)
         yield ArmOutcome(arm.planned, (), receipt, arm.arm.idle), outcome
 

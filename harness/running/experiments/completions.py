@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import astuple, dataclass, replace
 
 from harness.contract import Answer, Completion, Example, Model, Sampling, Tokens
 from harness.planning.steps import Generation
@@ -13,6 +13,24 @@ from harness.running.experiments.receipts import merged_receipt
 from harness.running.progress import Tick
 from harness.running.session import Session
 from harness.store.keys import apart, key_of
+
+
+@dataclass(frozen=True)
+class CompletionKey:
+    """All that a completion depends on. `str` of it is its hash."""
+
+    model: str
+    """A hash of the model and of the backend that runs it."""
+    sampling: Sampling
+    arm: str
+    """The edits with their direction; equal arms are told apart."""
+    prompt: Sequence[int]
+    """Its token ids."""
+    row: str | None
+    """The id of the row where completions are drawn, else None."""
+
+    def __str__(self) -> str:
+        return key_of(*astuple(self))
 
 
 @dataclass(frozen=True)
@@ -39,7 +57,7 @@ def generate(session: Session, work: Generation, journal: Journal, tick: Tick) -
     sampling = Sampling(**spec.generation.model_dump(), seed=session.task.spec.seed)
     arms = ready_arms(session, work)
     ready = [arm for arm in arms if isinstance(arm, ReadyArm)]
-    requests = list(_requests(model, sampling, ready, prompts))
+    requests = list(_requests(session.fingerprint(spec.view), sampling, ready, prompts))
     journal.keep({name: [one.key for one in some] for name, some in _by_arm(requests)})
     missing = [one for one in requests if one.key not in journal.completions]
     tick(len(requests) - len(missing))
@@ -68,18 +86,17 @@ def _outcome(
 
 
 def _requests(
-    model: Model, sampling: Sampling, ready: Sequence[ReadyArm], prompts: Sequence[Tokens]
+    model: str, sampling: Sampling, ready: Sequence[ReadyArm], prompts: Sequence[Tokens]
 ) -> Iterator[_Request]:
     """Every completion of every arm, each under a key of its own: also of equal arms and prompts.
 
-    Luck goes by the row beside the prompt, so that the row counts where completions are drawn.
+    `model` is a hash of the model and its backend. Luck goes by the row beside the prompt, so that
+    the row counts where completions are drawn.
     """
     drawn = sampling.temperature > 0
     for index, name in enumerate(apart(arm.key for arm in ready)):
         keys = apart(
-            key_of(
-                model.fingerprint, asdict(sampling), name, one.ids, one.example if drawn else None
-            )
+            str(CompletionKey(model, sampling, name, one.ids, one.example if drawn else None))
             for one in prompts
         )
         for prompt, key in zip(prompts, keys, strict=True):

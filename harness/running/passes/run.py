@@ -13,8 +13,8 @@ from pathlib import Path
 from harness.contract import Stream
 from harness.machine import give_back_memory
 from harness.planning.steps import Job, Pass, Rendering, rendering
-from harness.running.directions import direction_hash
 from harness.running.passes.jobs import Finished, RunningJob, finish, start, stream_views
+from harness.running.passes.key import state_key
 from harness.running.passes.resume import resume
 from harness.running.passes.shards import BLOCK, batches, documents, shards
 from harness.running.progress import Tick
@@ -22,8 +22,6 @@ from harness.running.reading.reader import Reader, Wanted, at_depth
 from harness.running.session import Session
 from harness.store.keys import key_of
 from harness.store.states import PassStates
-from harness.task.prompts import view_spec
-from harness.version import __version__
 
 
 @dataclass(frozen=True)
@@ -49,15 +47,20 @@ def run_pass(
     Where the data have categories, a metric and a statistic are finished for each of them and for
     all together. `tick` counts documents. `saved` is where states are kept between shards:
     `<saved>-<number of the rendering>`.
+
+    Jobs are read in an order of their own, and renderings as the jobs need them, so that saved
+    states are found again in whatever order a task file has its tables.
     """
     running = [start(session, job) for job in work.jobs]
+    ordered = sorted(running, key=lambda one: repr(one.job.identity(session.task)))
     before = ""
-    for number, which in enumerate(work.renderings()):
-        uses = _uses(session, running, which)
+    renderings = replace(work, jobs=tuple(one.job for one in ordered)).renderings()
+    for number, which in enumerate(renderings):
+        uses = _uses(session, ordered, which)
         store = None
         if saved is not None and not _is_edited(session, uses):
-            key = _key(session, uses, which, work.limit, before)
-            store = PassStates(saved.with_name(f"{saved.name}-{number}"), key)
+            key = state_key(session, _jobs(uses), _views(uses), which, work.limit, before)
+            store = PassStates(saved.with_name(f"{saved.name}-{number}"), str(key))
         before = key_of(before, _read(session, uses, which, work.limit, tick, store))
     for one in running:
         for found in finish(session, one):
@@ -98,7 +101,7 @@ def _read(
     reader = _reader(session, uses)
     same = [use for use in uses if use.stream.same_tokenizer and use.stream.align == "tokens"]
     others = [view for view in _views(same) if view != which.view]
-    jobs = list(dict.fromkeys(use.job for use in uses))
+    jobs = _jobs(uses)
     rest, done, states = resume(store, lambda: documents(session, which, others, limit), tick)
     if states is not None:
         for job, its in zip(jobs, states, strict=True):
@@ -134,31 +137,13 @@ def _reader(session: Session, uses: Sequence[_Use]) -> Reader:
     )
 
 
+def _jobs(uses: Sequence[_Use]) -> list[RunningJob]:
+    return list(dict.fromkeys(use.job for use in uses))
+
+
 def _views(uses: Sequence[_Use]) -> list[str]:
     return list(dict.fromkeys(view for use in uses for view in stream_views(use.stream)))
 
 
 def _saes(uses: Sequence[_Use]) -> list[str]:
     return list(dict.fromkeys(sae for use in uses for sae in use.job.job.reads.saes))
-
-
-def _key(
-    session: Session, uses: Sequence[_Use], which: Rendering, limit: int | None, before: str
-) -> str:
-    """A hash of everything that states depend on, beside the documents of this rendering."""
-    views = _views(uses)
-    return key_of(
-        __version__,
-        {view: session.view_model(view).fingerprint for view in views},
-        {view: repr(view_spec(session.task.spec, view)) for view in views},
-        {sae: session.sae(sae).fingerprint for sae in _saes(uses)},
-        [use.job.job.identity(session.task) for use in uses],
-        [
-            {name: direction_hash(found) for name, found in use.job.inputs.directions.items()}
-            for use in uses
-        ],
-        repr(which),
-        before,
-        limit,
-        session.task.spec.seed,
-    )

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import dataclass
 
-from harness.contract import Example, Model, Prompt, Tools
+from harness.contract import Example, Prompt, Tools
 from harness.errors import UsageError
 from harness.judges.answers import Answers, Reply
 from harness.judges.local import ask_model
@@ -18,6 +19,21 @@ _ROWS = 8
 """Prompts that a model of the task answers at a time."""
 
 
+@dataclass(frozen=True)
+class AnswerKey:
+    """All that a judge's answer depends on. `str` of it is its hash."""
+
+    judge: str
+    """The model's fingerprint, or address and model of a server."""
+    max_tokens: int
+    prompt: str
+    """The whole question, with the taxonomy and the feature's labels."""
+
+    def __str__(self) -> str:
+        text = f"{self.judge} {self.max_tokens}\0{self.prompt}".encode("utf-8", "surrogatepass")
+        return hashlib.sha256(text).hexdigest()
+
+
 class ClusterJudge:
     """The judge of one task's features: `ask` it, then read with `answer` what it wrote.
 
@@ -27,11 +43,7 @@ class ClusterJudge:
 
     def __init__(self, given: ClustersOptions, tools: Tools) -> None:
         self._given = given
-        self._model: Model | None = None
-        self._identity = f"{given.server} {given.server_model} {given.max_tokens}"
-        if given.judge is not None:
-            self._model = tools.models[given.judge]
-            self._identity = f"{self._model.fingerprint} {given.max_tokens}"
+        self._model = None if given.judge is None else tools.models[given.judge]
         self._known = Answers(tools.cache / "clusters" / "answers.jsonl" if tools.cache else None)
 
     def answer(self, prompt: str) -> str | None:
@@ -72,5 +84,7 @@ class ClusterJudge:
         return None
 
     def _key(self, prompt: str) -> str:
-        text = f"{self._identity}\0{prompt}".encode("utf-8", "surrogatepass")
-        return hashlib.sha256(text).hexdigest()
+        given = self._given
+        server = f"{given.server} {given.server_model}"
+        judge = server if self._model is None else self._model.fingerprint
+        return str(AnswerKey(judge, given.max_tokens, prompt))

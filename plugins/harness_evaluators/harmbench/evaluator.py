@@ -18,7 +18,7 @@ from harness.web import Busy, Refused, Unreachable
 from harness_evaluators.harmbench.clipping import Clipper, Prompt
 from harness_evaluators.harmbench.options import HarmBenchOptions
 from harness_evaluators.harmbench.template import CONTEXTUAL, fill, template_text
-from harness_evaluators.harmbench.tokenizer import ServedTokenizer
+from harness_evaluators.harmbench.tokenizer import ServedTokenizer, tokenizer_identity
 
 _PROTOCOL = 1
 """Raised when the same question comes to be asked in another way: old answers are then left."""
@@ -26,13 +26,33 @@ _LONGEST_ANSWER = 100
 
 
 @dataclass(frozen=True)
-class _Question:
+class Question:
     """What is judged: a template, and what fills its places of the same names."""
 
     template: str
     behavior: str
     context: str
     generation: str
+
+
+@dataclass(frozen=True)
+class VerdictKey:
+    """All that an answer of the classifier depends on. `str` of it is its hash.
+
+    The number of the protocol stands for the version of this plugin: answers cost money, and those
+    of an earlier version count as long as it asked in the same way.
+    """
+
+    protocol: int
+    judge: str
+    """The model's fingerprint; of a server its address, its model and the tokenizer's files."""
+    limits: tuple[int, int | None]
+    """`clip` and `context`."""
+    question: Question
+    """With the text of the template, not the path of its file."""
+
+    def __str__(self) -> str:
+        return key_of(*astuple(self))
 
 
 class HarmBench:
@@ -71,7 +91,8 @@ class HarmBench:
             return []
         questions = [self._question(answer) for answer in answers]
         times = Counter(questions)
-        keys = {question: self._key(question, tools) for question in times}
+        judge, limits = self._judge(tools), (self.options.clip, self.options.context)
+        keys = {one: str(VerdictKey(_PROTOCOL, judge, limits, one)) for one in times}
         with closing(Answers(tools.cache / "harmbench.jsonl" if tools.cache else None)) as known:
             missing = [question for question, key in keys.items() if key not in known]
             tools.tick(len(questions) - sum(times[question] for question in missing))
@@ -84,19 +105,16 @@ class HarmBench:
                 self._ask(missing, tools, keep)
             return [self._verdict(known[keys[question]]) for question in questions]
 
-    def _key(self, question: _Question, tools: Tools) -> str:
-        """The hash of all that an answer depends on."""
+    def _judge(self, tools: Tools) -> str:
+        """Who is asked, as a part of the key."""
         given = self.options
+        if given.model is not None:
+            return tools.models[given.model].fingerprint
         # The address too: another server may serve another model under the same name.
-        judge = (
-            f"{given.server} {given.server_model} {given.tokenizer}"
-            if given.model is None
-            else tools.models[given.model].fingerprint
-        )
-        return key_of(_PROTOCOL, judge, (given.clip, given.context), astuple(question))
+        return f"{given.server} {given.server_model} {tokenizer_identity(str(given.tokenizer))}"
 
     def _ask(
-        self, missing: Sequence[_Question], tools: Tools, keep: Callable[[int, Reply], None]
+        self, missing: Sequence[Question], tools: Tools, keep: Callable[[int, Reply], None]
     ) -> None:
         """Asks the model or the server, and calls `keep` for each answer."""
         model = None if self.options.model is None else tools.models[self.options.model]
@@ -142,7 +160,7 @@ class HarmBench:
             raise UsageError(f"server {given.server}: refused a request: {error}. {hint}") from None
 
     def _prompts(
-        self, clipper: Clipper, questions: Sequence[_Question], longest: int | None
+        self, clipper: Clipper, questions: Sequence[Question], longest: int | None
     ) -> list[Prompt]:
         """The questions as the classifier reads them, with one place free for its answer."""
         limits = [limit - 1 for limit in (self.options.context, longest) if limit is not None]
@@ -155,7 +173,7 @@ class HarmBench:
             prompts.append(Prompt(ids, text, clipped, cut))
         return prompts
 
-    def _question(self, answer: Answer) -> _Question:
+    def _question(self, answer: Answer) -> Question:
         given, example = self.options, answer.example
         behavior, context = example.request, ""
         if given.behavior_column is not None:
@@ -169,7 +187,7 @@ class HarmBench:
             )
         if given.context_column is not None:
             context = _column(answer, given.context_column)
-        return _Question(
+        return Question(
             self._contextual if context.strip() else self._plain,
             well_formed(behavior),
             well_formed(context),

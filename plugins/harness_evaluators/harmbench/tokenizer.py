@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 from harness.errors import ModelError
 
 _NO_LIMIT = 10**6
 """Tokenizers that know no longest text give a huge number for it."""
+
+
+_PARTS = {".json", ".jinja", ".model", ".txt"}
+"""Files of a tokenizer's folder that say how it cuts text."""
+
+
+def tokenizer_identity(where: str) -> str:
+    """A tokenizer as a part of a key: the hub id, or a hash of what is in its folder.
+
+    The same files count as the same tokenizer wherever they lie.
+    """
+    folder = Path(where).expanduser()
+    if not folder.is_dir():
+        return where
+    total = hashlib.sha256()
+    for file in sorted(one for one in folder.iterdir() if one.suffix in _PARTS and one.is_file()):
+        total.update(f"{file.name}\0{hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
+    return total.hexdigest()
 
 
 class Tokenizer(Protocol):

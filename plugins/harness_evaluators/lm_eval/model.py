@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,22 @@ class TaskAnswers:
     answers: list[Any]
     truncated: list[str]
     """Prompts that lost their start, because they did not fit the context with the answer."""
+
+
+@dataclass(frozen=True)
+class AnswersKey:
+    """All that the answers to one task's requests depend on. `str` of it is their hash."""
+
+    kind: str
+    """What is asked: a text, or how likely one is."""
+    identity: Sequence[str]
+    """Fingerprint, dtype and generation settings of the model, and versions of libraries."""
+    requests: Sequence[Sequence[Any]]
+    """Every prompt, with its settings."""
+
+    def __str__(self) -> str:
+        text = json.dumps([*astuple(self)], sort_keys=True, default=str)
+        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 class Store:
@@ -63,9 +79,8 @@ class Store:
         return self._folder / f"{_plain(task)}.{kind}.json"
 
     def _key(self, kind: str, requests: Sequence[Any]) -> str:
-        asked = [kind, self._identity, [list(request.args) for request in requests]]
-        text = json.dumps(asked, sort_keys=True, default=str)
-        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+        asked = [list(request.args) for request in requests]
+        return str(AnswersKey(kind, self._identity, asked))
 
 
 class _Progress:

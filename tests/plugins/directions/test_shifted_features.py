@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from harness.contract import Direction, Inputs, SaeFacts, Site, Undefined
+from harness.contract import Direction, Inputs, SaeFacts, Site, Stream, Undefined
 from harness.contract.latents import Latents
+from harness.errors import TaskError
 from harness.testing.support.batches import array_batch, only
 from harness_directions.options import (
     MatchedFeaturesOptions as MatchedOptions,
@@ -140,3 +142,25 @@ def test_too_few_to_match() -> None:
     (found, *_) = finder.finish(state_of(finder, [batch(0)]), INPUTS).directions
     assert isinstance(found.direction, Undefined)
     assert "too few to draw 30 others" in found.direction.reason
+
+
+def test_more_features_than_there_are_are_told_before_a_run() -> None:
+    """CASES row 27, its kind: `n` above `d_sae` passed `check` and came out undefined."""
+
+    def asked(finder: ShiftedFeatures | MatchedFeatures, d_sae: int | None) -> Any:
+        view = SimpleNamespace(
+            pair=lambda name: Stream("pair", "left", "web", right="right"),
+            sae_facts=lambda name: SaeFacts(d_sae=d_sae),
+        )
+        return finder.options.reads(view)  # type: ignore[arg-type]
+
+    for n, d_sae in ((6, 6), (7, None)):
+        asked(shifted(n=n), d_sae)
+    with pytest.raises(TaskError, match=r"n: is 7, .* 6 features. Allowed: 1 to 6\.$"):
+        asked(shifted(n=7), 6)
+    for n, d_sae in ((3, 6), (3, 7), (7, None)):
+        asked(MatchedFeatures(MatchedOptions(pair="p", sae="mid", n=n)), d_sae)
+    for n, d_sae in ((4, 7), (4, 6)):
+        matched = MatchedFeatures(MatchedOptions(pair="p", sae="mid", n=n))
+        with pytest.raises(TaskError, match=rf"n: is 4, .* the {d_sae} features .* 1 to 3\.$"):
+            asked(matched, d_sae)

@@ -18,6 +18,7 @@ from transformers import AutoModelForCausalLM, Gemma3Config, LlamaConfig
 
 from harness.contract import Arm, Edit, Example, Prompt, Sampling, Site
 from harness.errors import ModelError
+from harness_transformers.adapter import MERGE
 from harness_transformers.backend import TransformersBackend
 from harness_transformers.options import TransformersOptions
 
@@ -303,6 +304,18 @@ def test_an_adapter_beside_merged_weights_is_left_out(
     )
     (folder / "adapter_config.json").unlink()
     assert load(folder).notes == ()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_how_an_adapter_is_merged_is_part_of_the_fingerprint(
+    folder: Path, adapter: Path, monkeypatch: pytest.MonkeyPatch, dtype: str
+) -> None:
+    """Issue 13, 6: numbers with adapters changed with row 1, so what was remembered is left."""
+    assert MERGE > 1
+    tuned, bare = (load(folder, dtype=dtype, adapter=given) for given in (str(adapter), None))
+    monkeypatch.setattr("harness_transformers.backend.MERGE", 1)
+    assert load(folder, dtype=dtype, adapter=str(adapter)).fingerprint != tuned.fingerprint
+    assert load(folder, dtype=dtype).fingerprint == bare.fingerprint
 
 
 def test_weights_of_an_adapter_that_was_never_merged_are_named(folder: Path) -> None:

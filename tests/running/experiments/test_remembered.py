@@ -137,7 +137,7 @@ def test_a_journal_with_foreign_lines_is_said_and_redone(
 
 def test_where_completions_are_drawn_the_row_is_part_of_the_key() -> None:
     """Item 6: luck goes by seed, row and prompt, so a rerun draws what the first run drew."""
-    model: Any = SimpleNamespace(fingerprint="m")
+    model = "m"
     ready: Any = [SimpleNamespace(key="arm")]
 
     def keys(temperature: float, *rows: str) -> list[str]:
@@ -168,7 +168,7 @@ def test_each_part_of_a_completions_key_alone_drops_it(tmp_path: Path, part: str
     """Item 3 of the issue: also its receipt, and the drop is said."""
 
     def wanted(fingerprint: str, sampling: Sampling, arm: str, prompt: Tokens) -> dict[str, str]:
-        model: Any = SimpleNamespace(fingerprint=fingerprint)
+        model = fingerprint
         ready: Any = [SimpleNamespace(key=arm)]
         (one,) = _requests(model, sampling, ready, [prompt])
         return {one.name: one.key}
