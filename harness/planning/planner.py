@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 
 from harness.planning.measurements import filter_jobs, metric_jobs
-from harness.planning.preflight import sae_jobs, sentinel_jobs
+from harness.planning.preflight import sae_jobs, sentinel_jobs, sink_jobs
 from harness.planning.reads import placed_reads
 from harness.planning.steps import (
     FilterJob,
@@ -32,7 +32,7 @@ DOCUMENTS = 64
 def plan(task: Task) -> Plan:
     """Plans a task: preflight, passes over activations, completions. Reads no file."""
     limit = task.spec.preflight.limit if task.spec.preflight else DOCUMENTS
-    preflight = Pass((*sae_jobs(task), *sentinel_jobs(task)), limit)
+    preflight = Pass((*sae_jobs(task), *sink_jobs(task), *sentinel_jobs(task)), limit)
     metrics = list(metric_jobs(task))
     passes = _passes(_reduction_jobs(task), [*metrics, *filter_jobs(task, metrics)])
     return Plan(task, preflight, tuple(passes), tuple(_generations(task)))

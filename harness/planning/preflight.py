@@ -7,7 +7,9 @@ from dataclasses import replace
 
 from harness.contract import Reads, Site, Stream, Target, Where
 from harness.planning.measurements import place_axes, sites_of
-from harness.planning.steps import MetricJob, SentinelJob
+from harness.planning.reads import filtered
+from harness.planning.steps import FilterJob, MetricJob, SentinelJob
+from harness.task.spec import PreflightSpec
 from harness.task.task import Task
 
 
@@ -23,13 +25,27 @@ def sae_jobs(task: Task) -> Iterator[MetricJob]:
         return
     for name, own in task.places.saes.items():
         model = task.spec.saes[name].model
-        stream = Stream("text", preflight_view(model), preflight.data)
+        stream, where = _text(preflight, model), _where(preflight)
         for site in (own.site, *neighbours(own.site, task.layers(model))):
             target = _moved(own, site)
             axes = {"model": model, "data": preflight.data, **place_axes(target)}
-            reads = Reads((stream,), sites_of(target), (name,))
+            reads = Reads((filtered(stream, where, site),), sites_of(target), (name,))
             for metric in (preflight.fvu, *preflight.also):
                 yield MetricJob(metric, target, "left", axes, reads, preflight=True)
+
+
+def sink_jobs(task: Task) -> Iterator[FilterJob]:
+    """A count of the tokens that the preflight leaves out, for each site of an SAE."""
+    preflight = task.spec.preflight
+    # What `skip_first` alone leaves out depends on nothing but the lengths of the texts.
+    if preflight is None or preflight.max_norm_ratio is None:
+        return
+    places = [(task.spec.saes[name].model, own.site) for name, own in task.places.saes.items()]
+    for model, site in dict.fromkeys(places):
+        stream = _text(preflight, model)
+        where = filtered(stream, _where(preflight), site).where
+        axes = {"model": model, "data": preflight.data, "site": str(site)}
+        yield FilterJob(where, site, axes, Reads((stream,), (site,)))
 
 
 def sentinel_jobs(task: Task) -> Iterator[SentinelJob]:
@@ -51,6 +67,14 @@ def neighbours(site: Site, layers: int | None) -> tuple[Site, ...]:
         return ()
     around = (site.layer - 1, site.layer + 1)
     return tuple(Site(site.kind, n) for n in around if n >= 0 and (layers is None or n < layers))
+
+
+def _text(preflight: PreflightSpec, model: str) -> Stream:
+    return Stream("text", preflight_view(model), preflight.data)
+
+
+def _where(preflight: PreflightSpec) -> Where:
+    return Where(preflight.skip_first, preflight.max_norm_ratio)
 
 
 def _moved(target: Target, site: Site) -> Target:

@@ -8,7 +8,6 @@ import random
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from harness.contract import Example
 from harness.errors import DataError, MachineError, listed, suggestion
@@ -128,7 +127,6 @@ def _rows(name: str, spec: DataSpec, cache: Path) -> Iterator[Row]:
 def _hub(name: str, spec: DataSpec) -> Iterator[Row]:
     import datasets
 
-    _zstandard()
     # The first rows of a large set need not bring the whole of it.
     streaming = spec.stream or (spec.shuffle is None and spec.most is not None)
     try:
@@ -148,18 +146,6 @@ def _hub(name: str, spec: DataSpec) -> Iterator[Row]:
             f"data.{name}: {spec.hub} ({spec.split}) cannot be loaded from the hub: {first}. "
             "Check the id, log in if it is gated, or give a local file."
         ) from error
-
-
-def _zstandard() -> None:
-    """Lets `datasets` read what is packed with zstd, for which it wants one more package."""
-    import fsspec  # type: ignore[import-untyped]
-    import pyarrow
-
-    def unpacked(packed: Any, mode: str = "rb", **more: Any) -> Any:
-        return pyarrow.CompressedInputStream(pyarrow.PythonFile(packed, mode="r"), "zstd")
-
-    if "zstd" not in fsspec.compression.compr:
-        fsspec.compression.register_compression("zstd", unpacked, "zst")
 
 
 def _download(name: str, spec: DataSpec, cache: Path) -> Path:

@@ -182,6 +182,10 @@ class PreflightSpec(Spec):
     """How many documents are read."""
     max_tokens: int = Field(512, ge=2)
     """How many tokens of each document are read."""
+    skip_first: int = Field(0, ge=0)
+    """Tokens at the beginning of each document that are not measured."""
+    max_norm_ratio: float | None = Field(None, gt=1)
+    """Leave out tokens longer than so many times their document's median; the share is a record."""
     fvu: str = "fvu"
     """The metric that is held against `fvu_max` and against the neighbouring sites."""
     also: tuple[str, ...] = ("l0",)

@@ -7,6 +7,8 @@ import codecs
 import gzip
 import json
 import lzma
+import re
+import tomllib
 from base64 import b64decode
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +25,7 @@ from harness.task.spec import DataSpec
 
 Load = Callable[..., list[Any]]
 
+ROOT = Path(__file__).parents[2]
 TEXTS = [row["text"] for row in ROWS]
 CSV = "label,text\n" + "".join(f"{row['label']},{row['text']}\n" for row in ROWS)
 BOM = codecs.BOM_UTF8
@@ -173,21 +176,39 @@ def test_names_that_can_be_seen_stay_as_they_are() -> None:
 def test_the_hub_reads_what_is_packed_with_zstd(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """CASES row 32: "check the id, log in", where the library lacked a package."""
+    """CASES row 32: "check the id, log in", where the library lacked a package.
+
+    The folder is laid out as SlimPajama is on the hub: splits, chunks, jsonl.zst in two frames.
+    """
     datasets = pytest.importorskip("datasets")
-    real = datasets.load_dataset
-    file = tmp_path / "web.jsonl.zst"
-    file.write_bytes(WEB)
-
-    def load_dataset(path: str, *given: Any, **more: Any) -> Any:
-        given_ = {"split": more["split"], "streaming": more["streaming"]}
-        return real("json", data_files=str(file), cache_dir=str(tmp_path / "hub"), **given_)
-
-    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "prepared")
+    place = tmp_path / "SlimPajama-627B"
+    for split in ("train", "validation"):
+        for chunk in (1, 2):
+            folder = place / split / f"chunk{chunk}"
+            folder.mkdir(parents=True)
+            rows = [{"text": f"{split} {chunk} {n}", "meta": {"redpajama_set_name": "RedPajamaC4"}}
+                    for n in range(6)]  # fmt: skip
+            lines = [json.dumps(row).encode() + b"\n" for row in rows]
+            frames = zstd(b"".join(lines[:4])) + zstd(b"".join(lines[4:]))
+            (folder / f"example_{chunk}.jsonl.zst").write_bytes(frames)
+    every = [f"validation {chunk} {n}" for chunk in (1, 2) for n in range(6)]
     for spec in (
-        DataSpec(hub="a/b"),
-        DataSpec(hub="a/b", limit=5),
-        DataSpec(hub="a/b", stream=True),
+        DataSpec(hub=str(place), split="validation"),
+        DataSpec(hub=str(place), split="validation", limit=5),
+        DataSpec(hub=str(place), split="validation", stream=True),
+        DataSpec(hub=str(place), split="validation", stream=True, shuffle=0),
     ):
         found = texts(load_data("d", spec, tmp_path))
-        assert found == [f"hello {n}" for n in range(spec.most or 20)]
+        if spec.shuffle is None:
+            assert found == every[: spec.most]
+        else:
+            assert found != every
+            assert sorted(found) == every
+
+
+def test_what_unpacks_zstd_for_the_hub_is_installed_with_the_harness() -> None:
+    """Issue 14, part 5: `datasets` names no package for it, and says "check the id" without one."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    names = {re.match(r"[\w-]+", text)[0] for text in project["dependencies"]}  # type: ignore[index]
+    assert "zstandard" in names

@@ -93,7 +93,9 @@ def _reduction(session: Session, job: Job) -> Reduction:
             options = entry.options.model_dump(mode="json")
             return MetricReduction(metric, job.side, {**options, **job.where_options})
         case FilterJob():
-            return MetricReduction(FilteredShare(job.where, job.site), "pair", job.where_options)
+            paired = job.reads.streams[0].right is not None
+            shares = FilteredShare(job.where, job.site, paired)
+            return MetricReduction(shares, "pair" if paired else "left", job.where_options)
         case SentinelJob():
             return RelativeDifference(job.reads.sites)
 

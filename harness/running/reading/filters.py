@@ -50,36 +50,34 @@ def chosen(
 class FilteredShare:
     """The shares of tokens that a filter selects and drops, as a metric of the unfiltered stream.
 
+    Of a single view there is nothing to select by, and `dropped_share@1` is all.
+
     `filtered_share@1`: of the tokens that are measured, the share that the conditions on the pair
     select, in [0, 1]. `dropped_share@1`: of all tokens, the share that `skip_first` and
     `max_norm_ratio` leave out, in [0, 1]. Both are undefined without tokens.
     """
 
-    def __init__(self, where: Where, site: Site) -> None:
+    def __init__(self, where: Where, site: Site, paired: bool = True) -> None:
         self._where = where
         self._site = site
-        no_tokens = "no token was read"
-        self.values: tuple[MetricValue, ...] = (
-            MetricValue("filtered_share@1", "share", "tokens", "no token is left to choose from"),
-        )
+        none_left, no_tokens = "no token is left to choose from", "no token was read"
+        self.values: tuple[MetricValue, ...] = ()
+        if paired:
+            self.values += (MetricValue("filtered_share@1", "share", "tokens", none_left),)
         if where.max_norm_ratio is not None or where.skip_first > 1:
             self.values += (MetricValue("dropped_share@1", "share", "tokens", no_tokens),)
 
     def sums(self, batch: Batch, side: Side) -> Mapping[str, Tensor]:
         """By document: all tokens, those that are measured, and those that are selected."""
-        assert batch.right is not None
-        left, right = batch.left.x(self._site), batch.right.x(self._site)
+        sides = [one.x(self._site) for one in (batch.left, batch.right) if one is not None]
         document = batch.document.cpu()
         kept = batch.position.cpu() >= self._where.skip_first
         if self._where.max_norm_ratio is not None:
             rows = kept.nonzero().squeeze(1)
-            inside = no_sink(
-                [left[rows.to(left.device)], right[rows.to(right.device)]],
-                document[rows],
-                self._where.max_norm_ratio,
+            kept[rows] = no_sink(
+                [x[rows.to(x.device)] for x in sides], document[rows], self._where.max_norm_ratio
             )
-            kept[rows] = inside
-        counted = kept & chosen(left, right, self._where).cpu()
+        counted = kept & chosen(sides[0], sides[-1], self._where).cpu()
 
         def by_document(mask: Tensor) -> Tensor:
             zeros = torch.zeros(len(batch.documents), dtype=torch.float64)
@@ -97,7 +95,8 @@ class FilteredShare:
     def value(self, sums: Mapping[str, np.ndarray]) -> Sequence[np.ndarray]:
         """The shares; NaN without tokens."""
         with np.errstate(invalid="ignore", divide="ignore"):
-            shares = [sums["counted"] / sums["kept"]]
-            if len(self.values) > 1:
-                shares.append(1 - sums["kept"] / sums["n"])
-        return shares
+            found = {
+                "filtered_share@1": sums["counted"] / sums["kept"],
+                "dropped_share@1": 1 - sums["kept"] / sums["n"],
+            }
+        return [found[value.id] for value in self.values]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from harness.contract import Answer, Example, Tools, Verdict
+from harness.contract import Answer, Example, ModelFacts, Tools, Verdict
 from harness.errors import DataError
 from harness.testing.evaluator import HOSTILE, check_evaluator
 from harness_evaluators.harmbench.evaluator import HarmBench
@@ -332,3 +332,28 @@ def test_a_conversation_without_a_user_has_no_behavior(judge: Recorded) -> None:
     with pytest.raises(DataError, match=r"row 2 of d.jsonl\): nothing is asked.*behavior_column"):
         judged(judge, [talk])
     assert judged(judge, [talk], behavior_column="goal")
+
+
+class OnAnAccelerator:
+    """A judge that says how many prompts it was asked at once."""
+
+    device, facts, fingerprint = "cuda", ModelFacts(context=None), "judge"
+
+    def __init__(self, judge: Recorded) -> None:
+        self.judge, self.rows = judge, [0]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.judge, name)
+
+    def generate(self, tokens: Any, sampling: Any) -> Any:
+        self.rows.append(len(tokens))
+        return self.judge.generate(tokens, sampling)
+
+
+def test_the_classifier_reads_no_more_at_once_than_its_plan_counts_with(judge: Recorded) -> None:
+    """METHODS section 2: of 32 prompts, keys and values of the 13B classifier take 40 GB."""
+    other = OnAnAccelerator(judge)
+    answers = [answer(f"Mix {n} cups of flour.", f"Bake cake {n}.") for n in range(40)]
+    judged(other, answers)
+    assert max(other.rows) == HarmBenchOptions.batch
+    assert sum(other.rows) == len(answers)
