@@ -51,6 +51,7 @@ def provenance(session: Session, registry: Registry, command: str) -> dict[str, 
                 "dtype": model.dtype,
                 "device": model.device,
                 **({"date": date} if (date := getattr(model, "date", None)) else {}),
+                **getattr(model, "origin", {}),
             }
             for name, model in session.models.items()
         },

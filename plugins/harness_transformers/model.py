@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
@@ -60,6 +60,8 @@ class TransformersModel:
         """What of its files was left out; shown as warnings of the run."""
         self.date: str | None = None
         """What its chat template takes for today, where it asks; for the provenance."""
+        self.origin: Mapping[str, Any] = {}
+        """What else the provenance says of where its weights come from."""
         self._name = name
         embedding = hf.get_input_embeddings().weight
         self._rows = embedding.shape[0]
