@@ -47,6 +47,12 @@ class Where:
     """Tokens are selected whose cos(x_left, x_right) is below this; an undefined one is not."""
     cosine_above: float | None = None
     """Tokens are selected whose cos(x_left, x_right) is at least this."""
+    cosine_quantile: float | None = None
+    """The share of the measured tokens, of all data, that is selected: those with the lowest
+    cos(x_left, x_right). How low that is, the core finds in a pass before."""
+    least_apart: float | None = None
+    """What `cosine_quantile` came to, written by the core: tokens are selected whose 1 − cos is at
+    least this; infinite where none is."""
     site: Site | None = None
     """The site of the activations in all conditions but the first; None for the one where a
     metric is measured."""
@@ -54,7 +60,8 @@ class Where:
     @property
     def selects(self) -> bool:
         """Whether some measured tokens may not be selected."""
-        return self.cosine_below is not None or self.cosine_above is not None
+        conditions = (self.cosine_below, self.cosine_above, self.cosine_quantile)
+        return any(condition is not None for condition in conditions)
 
 
 @dataclass(frozen=True)

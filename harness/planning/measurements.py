@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from harness.contract import MetricOptions, Reads, Site, Stream, Target, Where
+from harness.contract import Axes, MetricOptions, Reads, Site, Stream, Target, Where
 from harness.planning.reads import editing_directions, filtered
-from harness.planning.steps import FilterJob, MetricJob, SideName
+from harness.planning.steps import (
+    FilterJob,
+    MetricJob,
+    ReductionJob,
+    SideName,
+    ThresholdJob,
+    awaited,
+)
 from harness.task.places import Measured
 from harness.task.task import Task
 
@@ -35,6 +42,31 @@ def filter_jobs(task: Task, metrics: list[MetricJob]) -> Iterator[FilterJob]:
         bare = replace(stream, where=Where())
         reads = Reads((bare,), (where.site,), start=editing_directions(task, [bare]))
         yield FilterJob(where, where.site, axes, reads)
+
+
+def threshold_jobs(task: Task, jobs: Iterable[MetricJob | ReductionJob]) -> Iterator[ThresholdJob]:
+    """What finds the threshold of each stream that some job filters by `cosine_quantile`."""
+    seen: set[Stream] = set()
+    for job in jobs:
+        for stream in awaited(job):
+            where = stream.where
+            if stream in seen or where.site is None or where.cosine_quantile is None:
+                continue
+            seen.add(stream)
+            axes = {**_of_entry(task, job), "data": stream.data, "site": str(where.site)}
+            # The same tokens are measured; none of them is left out by a condition on the cosine.
+            site = where.site if where.max_norm_ratio is not None else None
+            bare = Where(where.skip_first, where.max_norm_ratio, site=site)
+            own = replace(stream, name="pair", where=bare)
+            reads = Reads((own,), (where.site,), start=editing_directions(task, [own]))
+            yield ThresholdJob(where.cosine_quantile, where.site, axes, reads, stream)
+
+
+def _of_entry(task: Task, job: MetricJob | ReductionJob) -> Axes:
+    """The axes that tell the stream of a job from others: those of its pair, or its entry."""
+    if isinstance(job, MetricJob):
+        return task.places.metrics[job.entry].axes
+    return {"statistic" if job.statistic else "direction": job.entry[1]}
 
 
 def place_axes(target: Target) -> Mapping[str, str]:

@@ -2,6 +2,7 @@
 
 A pass reads activations once for all of its jobs. A job that needs a direction when it starts
 comes in a later pass than the direction; one that needs it only when it finishes shares its pass.
+One that counts the tokens with the lowest cosines comes after the pass that finds how low they are.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 
-from harness.planning.measurements import filter_jobs, metric_jobs
+from harness.planning.measurements import filter_jobs, metric_jobs, threshold_jobs
 from harness.planning.preflight import sae_jobs, sentinel_jobs, sink_jobs
 from harness.planning.reads import placed_reads
 from harness.planning.steps import (
@@ -21,6 +22,8 @@ from harness.planning.steps import (
     Plan,
     PlannedArm,
     ReductionJob,
+    ThresholdJob,
+    awaited,
     state_key,
 )
 from harness.task.task import NO_EDIT, Instance, Task
@@ -34,7 +37,9 @@ def plan(task: Task) -> Plan:
     limit = task.spec.preflight.limit if task.spec.preflight else DOCUMENTS
     preflight = Pass((*sae_jobs(task), *sink_jobs(task), *sentinel_jobs(task)), limit)
     metrics = list(metric_jobs(task))
-    passes = _passes(_reduction_jobs(task), [*metrics, *filter_jobs(task, metrics)])
+    reductions = _reduction_jobs(task)
+    thresholds = threshold_jobs(task, [*reductions, *metrics])
+    passes = _passes(reductions, [*thresholds, *metrics, *filter_jobs(task, metrics)])
     return Plan(task, preflight, tuple(passes), tuple(_generations(task)))
 
 
@@ -50,11 +55,14 @@ def _reduction_jobs(task: Task) -> list[ReductionJob]:
 
 
 def _passes(
-    reductions: Sequence[ReductionJob], measurements: Sequence[MetricJob | FilterJob]
+    reductions: Sequence[ReductionJob],
+    measurements: Sequence[ThresholdJob | MetricJob | FilterJob],
 ) -> Iterator[Pass]:
     """The jobs by pass; reductions first, each after those that it needs when it finishes."""
     levels = _levels(reductions)
-    measured = [(_first_pass(job.reads.start, levels), job) for job in measurements]
+    measured = [
+        (_first_pass(job.reads.start, levels) + bool(awaited(job)), job) for job in measurements
+    ]
     # Jobs are in finishing order: a direction comes after those it is made from.
     ordered = sorted(reductions, key=lambda job: _depth(job, reductions))
     for level in range(max([*levels.values(), *(at for at, _ in measured), -1]) + 1):
@@ -67,10 +75,12 @@ def _levels(jobs: Sequence[ReductionJob]) -> dict[tuple[str, str], int]:
 
     @cache
     def level(entry: tuple[str, str]) -> int:
-        reads = [job.reads for job in jobs if job.entry == entry]
+        mine = [job for job in jobs if job.entry == entry]
+        reads = [job.reads for job in mine]
         before = [level(("directions", name)) + 1 for one in reads for name in one.start]
         together = [level(("directions", name)) for one in reads for name in one.finish]
-        return max([*before, *together], default=0)
+        first = max(before, default=0) + any(awaited(job) for job in mine)
+        return max([first, *together])
 
     return {job.entry: level(job.entry) for job in jobs}
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import Literal, TypeVar
 
 from harness.contract import Axes, MetricOptions, Reads, Site, Stream, Target, Where
 from harness.task.contents import by_content
@@ -105,6 +105,18 @@ class FilterJob(_Step):
 
 
 @dataclass(frozen=True)
+class ThresholdJob(_Step):
+    """Finds how low the lowest cosines of a stream are, for a filter by `cosine_quantile`."""
+
+    share: float
+    site: Site
+    axes: Axes
+    reads: Reads
+    settles: Stream
+    """The stream whose filter waits for it, without a name."""
+
+
+@dataclass(frozen=True)
 class SentinelJob(_Step):
     """Checks that the two models of a pair differ, or do not, as the task expects."""
 
@@ -113,7 +125,9 @@ class SentinelJob(_Step):
     reads: Reads
 
 
-Job = ReductionJob | MetricJob | FilterJob | SentinelJob
+Job = ReductionJob | MetricJob | FilterJob | ThresholdJob | SentinelJob
+
+J = TypeVar("J", bound=Job)
 
 
 @dataclass(frozen=True)
@@ -199,10 +213,35 @@ def state_key(instance: Instance) -> tuple[object, ...]:
 def where_options(where: Where) -> dict[str, object]:
     """The conditions of a filter that are set, as the options of a record.
 
-    The site at which the filter looks is none of them: it is an axis.
+    The site at which the filter looks is none of them: it is an axis. Nor is the threshold that a
+    quantile came to, which is a record.
     """
     return {
         name: value
         for name, value in vars(where).items()
-        if name != "site" and value != getattr(Where(), name)
+        if name not in ("site", "least_apart") and value != getattr(Where(), name)
     }
+
+
+def awaited(job: Job) -> list[Stream]:
+    """The streams whose filter can only be applied once a `ThresholdJob` has finished."""
+    streams = [replace(stream, name="") for stream in job.reads.streams]
+    if isinstance(job, FilterJob):  # it reads all tokens, and counts those that the filter selects
+        streams = [replace(stream, where=job.where) for stream in streams]
+    return [stream for stream in streams if stream.where.cosine_quantile is not None]
+
+
+def settled(job: J, thresholds: Mapping[Stream, float]) -> J:
+    """The job with the thresholds that its filters have waited for written into them."""
+
+    def at(where: Where, stream: Stream) -> Where:
+        found = thresholds.get(replace(stream, name="", where=where))
+        return where if found is None else replace(where, least_apart=found)
+
+    if not awaited(job):
+        return job
+    streams = tuple(replace(one, where=at(one.where, one)) for one in job.reads.streams)
+    done = replace(job, reads=replace(job.reads, streams=streams))
+    if isinstance(done, FilterJob):
+        return replace(done, where=at(done.where, done.reads.streams[0]))
+    return done

@@ -49,7 +49,7 @@ def records_by_pair(records: Sequence[Record]) -> dict[tuple[JSON, JSON], list[R
 
 def token_condition(record: Record) -> str:
     """Which tokens the record counts: `cosine_below=0.9`, or nothing where it counts all."""
-    keys = ("cosine_below", "cosine_above")
+    keys = ("cosine_below", "cosine_above", "cosine_quantile")
     return " ".join(
         f"{key}={record.options[key]}" for key in keys if record.options.get(key) is not None
     )

@@ -7,7 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.contract import JSON, Axes, Outcome, Record, Ref
-from harness.planning.steps import FilterJob, Job, MetricJob, ReductionJob, SentinelJob
+from harness.planning.steps import (
+    FilterJob,
+    Job,
+    MetricJob,
+    ReductionJob,
+    SentinelJob,
+    ThresholdJob,
+)
 from harness.running.passes.jobs import DOMAIN, Finished
 from harness.running.preflight import sentinel_failures
 from harness.task.task import Instance, Task
@@ -36,7 +43,7 @@ class Ledger:
                 data = job.reads.streams[0].data
                 records = self.add_records(found.outcomes[0], {"pair": job.pair, "data": data})
                 self.problems += sentinel_failures(job, records)
-            case FilterJob() | MetricJob():
+            case FilterJob() | ThresholdJob() | MetricJob():
                 records = self.add_records(found.outcomes[0], {**job.axes, **domain})
                 if isinstance(job, MetricJob) and job.preflight and found.domain is None:
                     self.preflight.append((job, records[0]))

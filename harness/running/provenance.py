@@ -52,6 +52,7 @@ def provenance(session: Session, registry: Registry, command: str) -> dict[str, 
                 "device": model.device,
                 **({"date": date} if (date := getattr(model, "date", None)) else {}),
                 **({"masked": dict(one)} if (one := getattr(model, "masked", None)) else {}),
+                **getattr(model, "origin", {}),
             }
             for name, model in session.models.items()
         },

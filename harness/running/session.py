@@ -16,6 +16,7 @@ from harness.contract import (
     Prompt,
     Ref,
     Sae,
+    Stream,
     Tokens,
     Tools,
     Undefined,
@@ -47,6 +48,8 @@ class Session:
         self.prompts = Prompts(task.spec, self.data, self._render)
         self.directions = Directions()
         self.models: dict[str, Model] = {}
+        self.thresholds: dict[Stream, float] = {}
+        """By stream, without its name: what its filter by `cosine_quantile` came to."""
         self.saes: dict[str, Sae] = {}
         self.edited: dict[str, EditedModel] = {}
         """By view: the models of edited views that were read."""

@@ -311,6 +311,9 @@ class WhereSpec(Spec):
     """cos(x_left, x_right) is smaller than this."""
     cosine_above: float | None = Field(None, ge=-1, le=1)
     """cos(x_left, x_right) is at least this."""
+    cosine_quantile: float | None = Field(None, gt=0, lt=1)
+    """The token is in this share of all measured tokens: those with the lowest cos(x_left,
+    x_right). How low that is, an earlier pass finds; it is a record, `cosine_threshold`."""
 
     @model_validator(mode="after")
     def _possible(self) -> WhereSpec:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -22,18 +21,12 @@ from harness.errors import MachineError, ModelError, listed
 from harness_transformers.adapter import MERGE, merged
 from harness_transformers.batches import out_of_memory
 from harness_transformers.bos import with_bos
-from harness_transformers.files import (
-    ADAPTER,
-    companions,
-    digest,
-    fetch_folder,
-    first_line,
-    read_config,
-    read_json,
-    require_weights,
-)
+from harness_transformers.files import ADAPTER, first_line, read_json
+from harness_transformers.gguf_file import lost
+from harness_transformers.gguf_weights import plain, unpacked, without_bar
 from harness_transformers.model import TransformersModel
 from harness_transformers.options import TransformersOptions
+from harness_transformers.source import Source, source
 from harness_transformers.template import dated, is_dated
 
 _FAILURES = (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError, RuntimeError)
@@ -45,7 +38,7 @@ _OF_ADAPTERS = re.compile(r"(^|[._])(lora|ia3|hada|lokr|oft|boft|vera|hra)_|\bba
 
 
 class TransformersBackend:
-    """A causal language model from a folder or the hub; weights from safetensors only."""
+    """A causal language model from a folder, the hub or a GGUF file; never from pickled weights."""
 
     def __init__(self, options: TransformersOptions) -> None:
         self.options = options
@@ -53,72 +46,73 @@ class TransformersBackend:
     def load(self) -> TransformersModel:
         """The model, ready; ModelError says which file is missing or wrong."""
         options, where = self.options, self.options.where
-        code = options.trust_remote_code
-        root = fetch_folder(
-            options.path, options.revision, "model", subfolder=options.subfolder, code=code
-        )
-        folder = options.inside(root)
-        read_config(folder, where)
-        weights = require_weights(folder, where)
-        voice = options.tokenizer_folder(root)
-        if options.tokenizer is not None:
-            voice = fetch_folder(options.tokenizer, None, "tokenizer", code=code)
-        files = {"weights": weights, "config": companions(folder), "tokenizer": companions(voice)}
-        adapter = None
-        if options.adapter is not None:
-            adapter = fetch_folder(options.adapter, options.adapter_revision, "adapter")
-            files["adapter"] = [*companions(adapter), *sorted(adapter.glob("*.safetensors"))]
-        with _quiet():
-            tokenizer = self._tokenizer(voice)
-            hf, unused = self._weights(folder)
-            if adapter is not None:
-                hf = merged(hf, adapter, f"adapter {options.adapter}")
+        with source(options) as found, _quiet():
+            with without_bar() if found.gguf is not None else nullcontext():
+                tokenizer = self._tokenizer(found)
+                hf, unused = self._weights(found)
+            notes = [*found.notes, *_notes(found, unused)]
+            if found.gguf is not None:
+                hf = plain(hf)
+                notes += lost(found.gguf, _size(hf), _scales_positions(hf))
+            if found.adapter is not None:
+                hf = merged(hf, found.adapter, f"adapter {options.adapter}")
             _check_rows(hf, tokenizer, where)
             hf = self._placed(hf)
-        _check_numbers(hf, where)
-        hf.eval().requires_grad_(False)
-        date: str | None = None
-        also: list[str] = []
-        if adapter is not None:
-            also.append(f"merge {MERGE}")
-        elif (folder / ADAPTER).is_file():
-            also.append("without the adapter beside it")
-        if is_dated(tokenizer.chat_template):
-            date = options.date
-            also.append(f"date {date}")
-            tokenizer.chat_template = dated(tokenizer.chat_template, options.date)
-        fingerprint = digest(files.items(), str(hf.dtype), str(options.attn_implementation), *also)
-        with _quiet():
+            _check_numbers(hf, where)
+            hf.eval().requires_grad_(False)
+            date: str | None = None
+            also: list[str] = []
+            if found.adapter is not None:
+                also.append(f"merge {MERGE}")
+            elif (found.folder / ADAPTER).is_file():
+                also.append("without the adapter beside it")
+            if is_dated(tokenizer.chat_template):
+                date = options.date
+                also.append(f"date {date}")
+                tokenizer.chat_template = dated(tokenizer.chat_template, options.date)
             model = TransformersModel(
                 hf,
                 tokenizer,
                 options.describe(),
-                fingerprint=fingerprint,
+                fingerprint=found.fingerprint(
+                    str(hf.dtype), str(options.attn_implementation), *also
+                ),
                 name=where,
-                notes=_notes(folder, unused),
+                notes=notes,
             )
-        model.date = date
+            model.date = date
+            model.origin = found.gguf.origin() if found.gguf is not None else {}
         return model
 
-    def _tokenizer(self, folder: Path) -> Any:
+    def _tokenizer(self, found: Source) -> Any:
         options = self.options
         try:
             tokenizer = AutoTokenizer.from_pretrained(
-                folder, trust_remote_code=options.trust_remote_code, local_files_only=True
+                found.voice,
+                trust_remote_code=options.trust_remote_code,
+                local_files_only=True,
+                **found.speaks,
             )
-            settings = folder / "tokenizer_config.json"
             inner = getattr(tokenizer, "backend_tokenizer", None)
-            if inner is not None and settings.is_file():
-                with_bos(inner, read_json(settings, options.where), tokenizer.bos_token)
+            if inner is not None and (settings := self._settings(found)):
+                with_bos(inner, settings, tokenizer.bos_token)
             return tokenizer
         except _FAILURES as error:
+            place = options.gguf if found.speaks else found.voice
             raise ModelError(
-                f"{options.where}: no tokenizer could be read from {folder}"
+                f"{options.where}: no tokenizer could be read from {place}"
                 f" ({first_line(error, 300)}). Allowed: a folder with tokenizer.json or what its"
                 ' own class reads; name another with tokenizer = "…".'
             ) from None
 
-    def _weights(self, folder: Path) -> tuple[Any, list[str]]:
+    def _settings(self, found: Source) -> Mapping[str, Any]:
+        """What the tokenizer's files say of its special tokens; nothing where they say nothing."""
+        if found.speaks and found.gguf is not None:
+            return {"add_bos_token": found.gguf.header.values.get("tokenizer.ggml.add_bos_token")}
+        settings = found.voice / "tokenizer_config.json"
+        return read_json(settings, self.options.where) if settings.is_file() else {}
+
+    def _weights(self, found: Source) -> tuple[Any, list[str]]:
         """The model, and the names of weights in its files that it has no place for."""
         options, where = self.options, self.options.where
         settings: dict[str, Any] = {
@@ -135,18 +129,25 @@ class TransformersBackend:
             settings["attn_implementation"] = options.attn_implementation
         if options.device_map is not None and options.adapter is None:
             settings["device_map"] = options.device_map
+        if found.gguf is not None:
+            settings |= unpacked(found.gguf, settings["dtype"])
         try:
             config = AutoConfig.from_pretrained(
-                folder, trust_remote_code=options.trust_remote_code, local_files_only=True
+                found.folder,
+                trust_remote_code=options.trust_remote_code,
+                local_files_only=True,
+                **found.extra,
             )
             kinds = (AutoModelForCausalLM, AutoModelForImageTextToText)
             auto = next((one for one in kinds if type(config) in one._model_mapping), kinds[0])
-            hf, info = auto.from_pretrained(folder, config=config, **settings)
+            hf, info = auto.from_pretrained(found.folder, config=config, **found.extra, **settings)
         except _FAILURES as error:
             if out_of_memory(error):
                 raise _too_large(where) from None
+            if found.gguf is not None:
+                raise found.gguf.unreadable(first_line(error, 300)) from None
             raise ModelError(
-                f"{where}: transformers cannot load {folder} ({first_line(error, 300)})."
+                f"{where}: transformers cannot load {found.folder} ({first_line(error, 300)})."
             ) from None
         # transformers fills such weights with random numbers and goes on.
         wrong = sorted({*info["missing_keys"], *(str(k[0]) for k in info["mismatched_keys"])})
@@ -200,28 +201,33 @@ def _too_large(where: str) -> MachineError:
     )
 
 
-def _notes(folder: Path, unused: list[str]) -> tuple[str, ...]:
-    """What was left out, though it lies in the model's folder."""
-    notes = []
-    if (folder / ADAPTER).is_file():
-        notes.append(
-            f"{folder} also holds an adapter ({ADAPTER}). It is left out: an adapter counts only"
-            " where the task says adapter = …."
-        )
+def _notes(found: Source, unused: list[str]) -> Iterator[str]:
+    """What was left out, though it lies in the model's files."""
     trained = [name for name in unused if _OF_ADAPTERS.search(name)]
     if trained:
-        notes.append(
+        yield (
             f"its files hold {len(trained)} weights of an adapter that was never merged"
             f" ({listed(trained, 2)}). They are left out, so this is the model without its"
             " fine-tuning. Merge the adapter (merge_and_unload) and save the model."
         )
     others = [name for name in unused if name not in trained]
     if others:
-        notes.append(
-            f"its files hold {len(others)} weights that {folder / 'config.json'} has no place for"
+        config = "transformers" if found.gguf else found.folder / "config.json"
+        yield (
+            f"its files hold {len(others)} weights that {config} has no place for"
             f" ({listed(others, 2)}). They are left out."
         )
-    return tuple(notes)
+
+
+def _size(hf: Any) -> int:
+    """Numbers in the model, those that several modules share once."""
+    return sum(parameter.numel() for parameter in hf.parameters())
+
+
+def _scales_positions(hf: Any) -> bool:
+    """Whether the model scales its positions, as for long contexts."""
+    rope = getattr(hf.config.get_text_config(), "rope_parameters", None) or {}
+    return rope.get("rope_type", "default") != "default"
 
 
 def _check_rows(hf: Any, tokenizer: Any, where: str) -> None:

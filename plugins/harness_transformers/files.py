@@ -27,7 +27,8 @@ def local_folder(location: str, revision: str | None, what: str) -> Path | None:
     if folder.is_dir():
         return folder
     if folder.is_file():
-        raise ModelError(f"{what} {location}: is a file. Give the folder that holds it.")
+        gguf = ' A GGUF file is given as gguf = "…".' if folder.suffix == ".gguf" else ""
+        raise ModelError(f"{what} {location}: is a file. Give the folder that holds it.{gguf}")
     if not _HUB_ID.fullmatch(location):
         raise ModelError(
             f"{what} {location}: no such folder. Allowed: a folder, or a hub id (owner/name)."
@@ -228,18 +229,31 @@ def companions(folder: Path) -> list[Path]:
     return sorted(p for p in small if p.name.lower() not in {"license.txt", "readme.txt"})
 
 
+def weights_sha256(files: Iterable[Path]) -> str:
+    """The sha256 of a model's weights: that of its file.
+
+    Of several files it is the sha256 of theirs, a line each, in the order of the files' names:
+    `cat`, `sort` and `sha256sum` come to the same.
+    """
+    found = [sha256_of(file) for file in sorted(files)]
+    if len(found) == 1:
+        return found[0]
+    return hashlib.sha256("".join(f"{one}\n" for one in found).encode()).hexdigest()
+
+
 def digest(groups: Iterable[tuple[str, Iterable[Path]]], *also: str) -> str:
     """sha256 over named groups of files and further words; independent of where the files lie."""
     total = hashlib.sha256()
     for label, files in groups:
         for file in sorted(files):
-            total.update(f"{label}/{file.name}\0{_hash(file)}\n".encode())
+            total.update(f"{label}/{file.name}\0{sha256_of(file)}\n".encode())
     for word in also:
         total.update(f"{word}\n".encode())
     return total.hexdigest()
 
 
-def _hash(file: Path) -> str:
+def sha256_of(file: Path) -> str:
+    """The sha256 of a file's content; read once for as long as the file stays as it is."""
     real = file.resolve()
     # The hub's cache names a large file by its sha256. Other folders may be called blobs, too.
     cached = real.parent.name == "blobs" and real.parent.parent.name.startswith("models--")

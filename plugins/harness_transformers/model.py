@@ -59,6 +59,8 @@ class TransformersModel:
         self.fingerprint = fingerprint
         self.date: str | None = None
         """What its chat template takes for today, where it asks; for the provenance."""
+        self.origin: Mapping[str, Any] = {}
+        """What else the provenance says of where its weights come from."""
         self._name = name
         embedding = hf.get_input_embeddings().weight
         self._rows = embedding.shape[0]

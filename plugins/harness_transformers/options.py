@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from harness.contract import (
     BackendOptions,
     Example,
+    LocalPath,
     Location,
     ModelFacts,
     Needs,
@@ -32,14 +33,25 @@ from harness_transformers.files import (
     tensor_names,
     weight_files,
 )
+from harness_transformers.gguf_file import GgufFile
 from harness_transformers.template import DATE, day
+
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
 class TransformersOptions(BackendOptions):
     """A causal language model in the Hugging Face form."""
 
-    path: Location
+    path: Location | None = None
     """The model's folder (config.json, safetensors, tokenizer) or hub id."""
+    gguf: LocalPath | None = None
+    """A GGUF file instead of `path`, whose weights are taken out of their blocks. Needs the package
+    gguf. `false` takes away an inherited one, as with `path`, `sha256` and `made_with`."""
+    sha256: Sha256 | None = None
+    """What the GGUF file must hash to."""
+    made_with: Sha256 | None = None
+    """The sha256 of the weights that the task was made with. Others are used with a warning. It is
+    that of the GGUF file or the safetensors file; of several files, that of their sha256s."""
     revision: str | None = None
     """Branch, tag or commit of a hub id."""
     subfolder: str | None = None
@@ -69,21 +81,52 @@ class TransformersOptions(BackendOptions):
         day(text)
         return text
 
+    @field_validator("path", "gguf", "sha256", "made_with", mode="before")
+    @classmethod
+    def _taken_away(cls, value: object) -> object:
+        return None if value is False else value
+
+    @model_validator(mode="after")
+    def _one_place(self) -> TransformersOptions:
+        given = [name for name in ("path", "gguf") if getattr(self, name) is not None]
+        if len(given) != 1:
+            found = " and ".join(given) or "neither"
+            raise ValueError(f"give exactly one of path and gguf, not {found}")
+        if self.gguf is None and self.sha256 is not None:
+            raise ValueError("sha256 is that of a GGUF file; for a path there is made_with")
+        extra = [name for name in ("revision", "subfolder") if getattr(self, name) is not None]
+        if self.gguf is not None and extra:
+            raise ValueError(f"{extra[0]} belongs to path; a GGUF file has none")
+        return self
+
     @property
     def where(self) -> str:
         """How messages name this model."""
-        return f"model {self.path}"
+        return f"model {self.path or self.gguf}"
+
+    @property
+    def gguf_file(self) -> GgufFile | None:
+        """The GGUF file, where the model is in one."""
+        return GgufFile(Path(self.gguf).expanduser(), self.where) if self.gguf else None
+
+    @property
+    def folder(self) -> str:
+        """The folder or hub id, where the model is in no GGUF file."""
+        assert self.path is not None
+        return self.path
 
     def names(self) -> tuple[str, ...]:
-        """The hub id or folder, and what config.json says that the model was made from."""
-        root = local_folder(self.path, self.revision, "model")
+        """The hub id or folder, and what config.json or the GGUF file says that the model is."""
+        if file := self.gguf_file:
+            return file.names()
+        root = local_folder(self.folder, self.revision, "model")
         file = root / (self.subfolder or "") / "config.json" if root else None
         told = read_json(file, self.where) if file and file.is_file() else {}
-        place = Path(self.path).expanduser()
+        place = Path(self.folder).expanduser()
         cached = [part for part in place.parts if part.startswith("models--")]
         hub = [part.removeprefix("models--").replace("--", "/") for part in cached]
         origin = told.get("_name_or_path")
-        return (*hub, self.path, *([origin] if isinstance(origin, str) and origin else []))
+        return (*hub, self.folder, *([origin] if isinstance(origin, str) and origin else []))
 
     def adapted_from(self) -> str | None:
         """What adapter_config.json says, where it is here."""
@@ -112,14 +155,18 @@ class TransformersOptions(BackendOptions):
         return folder if _has_tokenizer(folder) else root
 
     def describe(self) -> ModelFacts:
-        """Facts from config.json, the headers of the weights and the tokenizer's files."""
+        """Facts from config.json, the headers of the weights and the tokenizer's files; of a GGUF
+        file, from its header."""
         if self.adapter is not None:
             local_folder(self.adapter, self.adapter_revision, "adapter")  # refuses a missing folder
-        root = local_folder(self.path, self.revision, "model")
+        if file := self.gguf_file:
+            own = file.own_template if self.tokenizer is None else self._chat_template(None)
+            return file.facts(chat_template=own)
+        root = local_folder(self.folder, self.revision, "model")
         if root is None:
             return ModelFacts()
         folder = self.inside(root)
-        hub = not Path(self.path).expanduser().is_dir()
+        hub = not Path(self.folder).expanduser().is_dir()
         if hub and not (folder / "config.json").is_file():
             return ModelFacts()  # the cache holds a part of it only
         config = read_config(folder, self.where)
@@ -138,21 +185,25 @@ class TransformersOptions(BackendOptions):
 
         What lies in the hub's cache may be a part of what a run would download.
         """
-        if (folder := Path(self.path).expanduser()).is_dir():
+        if file := self.gguf_file:
+            file.check()
+        elif (folder := Path(self.folder).expanduser()).is_dir():
             require_weights(self.inside(folder), self.where)
         if self.adapter is not None and (own := Path(self.adapter).expanduser()).is_dir():
             require_adapter(own, f"{self.where}: adapter {self.adapter}")
 
     def needs(self) -> Needs:
         """Sizes from config.json and headers, and what is to be downloaded."""
-        root = local_folder(self.path, self.revision, "model")
+        if file := self.gguf_file:
+            return file.needs(self.dtype, self.device)
+        root = local_folder(self.folder, self.revision, "model")
         folder = self.inside(root) if root else None
         if folder is None or not (folder / "config.json").is_file():
-            return replace(sizes({}, set(), self.dtype, self.device), download=self.path)
+            return replace(sizes({}, set(), self.dtype, self.device), download=self.folder)
         config = read_json(folder / "config.json", self.where)
         files = weight_files(folder, self.where)
         here = [file for file in files if file.is_file()]
-        download = None if len(here) == len(files) > 0 else self.path
+        download = None if len(here) == len(files) > 0 else self.folder
         needs = sizes(config, tensor_names(here), self.dtype, self.device)
         return replace(needs, download=download)
 
@@ -160,7 +211,8 @@ class TransformersOptions(BackendOptions):
         """By the model's own renderer, where its tokenizer's files are here."""
         from harness_transformers.ahead import rendered
 
-        folder = self._voice(local_folder(self.path, self.revision, "model"))
+        root = local_folder(self.path, self.revision, "model") if self.path else None
+        folder = self._voice(root)
         if folder is None:
             return None
         return rendered(folder, self.describe().context, self.where, self.date, examples, prompt)
@@ -171,7 +223,7 @@ class TransformersOptions(BackendOptions):
             return local_folder(self.tokenizer, None, "tokenizer")
         return self.tokenizer_folder(root) if root else None
 
-    def _chat_template(self, root: Path) -> bool | None:
+    def _chat_template(self, root: Path | None) -> bool | None:
         folder = self._voice(root)
         if folder is None or not _has_tokenizer(folder):
             return None

@@ -7,11 +7,20 @@ from dataclasses import dataclass, field
 from functools import reduce
 
 from harness.contract import Batch, Inputs, Outcome, Reduction, State, Stream
-from harness.planning.steps import FilterJob, Job, MetricJob, ReductionJob, SentinelJob
+from harness.planning.steps import (
+    FilterJob,
+    Job,
+    MetricJob,
+    ReductionJob,
+    SentinelJob,
+    ThresholdJob,
+    settled,
+)
 from harness.running.passes.difference import RelativeDifference
 from harness.running.passes.metric import MetricReduction
 from harness.running.passes.shards import EVERYTHING
 from harness.running.reading.filters import FilteredShare
+from harness.running.reading.quantile import CosineThreshold
 from harness.running.session import Session
 
 DOMAIN = "domain"
@@ -52,7 +61,9 @@ class RunningJob:
 
 
 def start(session: Session, job: Job) -> RunningJob:
-    """A job before its first batch. The directions that it starts from must have been found."""
+    """A job before its first batch. The directions and the thresholds of filters that it starts
+    from must have been found."""
+    job = settled(job, session.thresholds)
     axes = job.instances[0].axes if isinstance(job, ReductionJob) else {}
     return RunningJob(job, _reduction(session, job), _inputs(session, job, axes))
 
@@ -60,19 +71,24 @@ def start(session: Session, job: Job) -> RunningJob:
 def finish(session: Session, one: RunningJob) -> Iterator[Finished]:
     """What a job has found: for each category where it has any, and at last for everything.
 
-    A sentinel and a direction finder are finished for everything alone. Directions and arrays are
-    kept in the session.
+    A sentinel, a threshold and a direction finder are finished for everything alone. Directions,
+    arrays and thresholds are kept in the session.
     """
     # Of several streams one may have categories and another none: the latter counts only in total.
     categories = sorted(one.states.keys() - {EVERYTHING})
     job = one.job
-    if isinstance(job, SentinelJob) or (isinstance(job, ReductionJob) and not job.statistic):
+    if isinstance(job, SentinelJob | ThresholdJob) or (
+        isinstance(job, ReductionJob) and not job.statistic
+    ):
         categories = []
     for domain in (*categories, None):
         state = one.total() if domain is None else one.states[domain]
         if isinstance(job, ReductionJob):
             yield Finished(_finish_instances(session, job, state, domain), domain)
         else:
+            if isinstance(job, ThresholdJob):
+                assert isinstance(one.reduction, CosineThreshold)
+                session.thresholds[job.settles] = one.reduction.threshold(state)
             yield Finished([one.reduction.finish(state, one.inputs)], domain)
 
 
@@ -96,6 +112,8 @@ def _reduction(session: Session, job: Job) -> Reduction:
             paired = job.reads.streams[0].right is not None
             shares = FilteredShare(job.where, job.site, paired)
             return MetricReduction(shares, "pair" if paired else "left", job.where_options)
+        case ThresholdJob():
+            return CosineThreshold(job.share, job.site)
         case SentinelJob():
             return RelativeDifference(job.reads.sites)
 

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from harness.contract import Batch, MetricValue, Side, Site, Where
+from harness.running.reading.quantile import lowest
 
 
 def no_sink(
@@ -44,6 +45,9 @@ def chosen(
             keep &= cosine < where.cosine_below
         if where.cosine_above is not None:
             keep &= cosine >= where.cosine_above
+        if where.cosine_quantile is not None:
+            assert where.least_apart is not None, "the threshold is found in an earlier pass"
+            keep &= lowest(left, right, where.least_apart).to(keep.device)
     return keep
 
 

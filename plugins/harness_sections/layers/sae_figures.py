@@ -189,6 +189,10 @@ def _counted(records: Sequence[Record], like: Record, where: str) -> str:
 
 def _in_words(record: Record) -> str:
     """The condition on tokens: `cosine under 0.9`."""
-    words = {"cosine_below": "cosine under", "cosine_above": "cosine from"}
+    words = {
+        "cosine_below": "cosine under {}",
+        "cosine_above": "cosine from {}",
+        "cosine_quantile": "a cosine in the lowest share of {}",
+    }
     found = {word: record.options.get(name) for name, word in words.items()}
-    return " and ".join(f"{word} {limit}" for word, limit in found.items() if limit is not None)
+    return " and ".join(word.format(limit) for word, limit in found.items() if limit is not None)

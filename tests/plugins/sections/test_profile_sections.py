@@ -26,6 +26,7 @@ NAMES = (
 )
 SECTIONS = [one for one in REGISTRY.of("section") if one.component.name in NAMES]
 UNDER = {"cosine_below": 0.9}
+LOWEST = {"cosine_quantile": 0.1}
 SAME = {"kind": "identical", "value": 1.0}
 FVUS = {("base", "web"): 0.03, ("base", "talk"): 0.07, ("chat", "talk"): 0.16}
 QUANTILES = {"05": 0.5, "25": 0.7, "50": 0.8, "75": 0.9, "95": 0.95}
@@ -308,3 +309,21 @@ def test_a_page_of_hostile_numbers_is_harmless() -> None:
     assert "<script>alert" not in page
     assert "<img" not in page
     assert HOSTILE[:20] not in page
+
+
+def test_the_tokens_with_the_lowest_cosines_have_a_figure_of_their_own() -> None:
+    """Issue 14, item 3: shown as the filter at 0.9 is, and not mixed with it."""
+    below = [one for layer in (2, 4, 11) for one in pair(layer)]
+    lowest = [replace(one, options=LOWEST) for one in below if one.options == UNDER]
+    lowest = [replace(one, value=0.1) for one in lowest]
+    results = make(*lowest)
+    found = panel("sae_fit_by_layer", results)
+    assert found is not None
+    figures = [block for block in found.blocks if isinstance(block, Figure)]
+    (mine,) = (one for one in figures if "a cosine in the lowest share of 0.1" in one.title)
+    (other,) = (one for one in figures if "cosine under 0.9" in one.title)
+    assert "Tokens that count: 10%" in mine.description
+    assert {row["value"] for row in mine.rows} == {0.1}
+    assert all(row["value"] != 0.1 for row in other.rows)
+    labels = [label for table in site_tables(results.records)[0] for label in table.rows]
+    assert any("cosine_quantile=0.1" in label for label in labels)
