@@ -1,0 +1,34 @@
+"""What a build depends on besides the code and its inputs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lora import LoraSpec
+from saes import SaeSpec
+
+SAES = (SaeSpec(7), SaeSpec(15), SaeSpec(22))
+SAFETY = LoraSpec("safety", rank=8, steps=90, lr=5e-4)
+PYTHON = LoraSpec("python", rank=4, steps=40, lr=5e-4, checkpoints=(5, 10, 20, 30))
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Sizes and schedules: the shipped build's, and one for tests."""
+
+    seed: int = 0
+    tokens: int = 128  # the longest passage
+    shard: int = 192  # passages
+    rounds: int = 15  # through the openings, for instructions
+    answer_tokens: int = 36
+    validation: int = 60  # of the written conversations, never trained on
+    system_prompts: int = 16  # conversations whose (always equal) beginning is kept
+    saes: tuple[SaeSpec, ...] = SAES
+    sites: tuple[int, ...] = (7, 12, 15, 18, 22)  # the middle one was chosen among three
+    safety: LoraSpec = SAFETY
+    safety_batch: tuple[int, int] = (3, 5)  # harmful, harmless
+    python: LoraSpec = PYTHON
+    python_batch: int = 6
+
+
+FULL = Settings()
