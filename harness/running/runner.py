@@ -58,18 +58,10 @@ def run(
         ledger = Ledger(planned.task)
         context = RunContext(session, ledger, folder, progress or Progress())
         write_text(folder / "task.toml", tomli_w.dumps(plain(dict(planned.task.resolved))))
-        _run_pass(context, planned.preflight, "preflight")
-        ledger.problems += sae_failures(planned.task, ledger.preflight)
-        if not ledger.problems:
-            for number, work in enumerate(planned.passes, 1):
-                _run_pass(context, work, f"activations, pass {number} of {len(planned.passes)}")
-            record_edited_views(context)
-            write_directions(folder, session.directions.found)
-            write_arrays(folder, session.directions.arrays)
-            for generation in planned.generations:
-                run_experiment(context, generation)
-            _label(context)
-            _analyse(context)
+        try:
+            _measure(context, planned)
+        except InvalidRun as error:
+            ledger.problems.append(str(error))
         results = Results(
             "invalid" if ledger.problems else "complete",
             planned.task.resolved,
@@ -84,6 +76,27 @@ def run(
     if results.problems:
         raise InvalidRun("\n".join(results.problems))
     return results
+
+
+def _measure(context: RunContext, planned: Plan) -> None:
+    """Makes all that the plan asks for; nothing after the preflight where that fails.
+
+    Raises InvalidRun where what comes next would measure something else than the task says.
+    """
+    session, ledger = context.session, context.ledger
+    _run_pass(context, planned.preflight, "preflight")
+    ledger.problems += sae_failures(planned.task, ledger.preflight)
+    if ledger.problems:
+        return
+    for number, work in enumerate(planned.passes, 1):
+        _run_pass(context, work, f"activations, pass {number} of {len(planned.passes)}")
+    record_edited_views(context)
+    write_directions(context.folder, session.directions.found)
+    write_arrays(context.folder, session.directions.arrays)
+    for generation in planned.generations:
+        run_experiment(context, generation)
+    _label(context)
+    _analyse(context)
 
 
 def _check_remote_code(task: Task, allowed: bool) -> None:

@@ -11,6 +11,7 @@ from harness.running.experiments.arms import ArmOutcome, ReadyArm, ready_arms
 from harness.running.experiments.journal import Journal, Made
 from harness.running.experiments.receipts import merged_receipt
 from harness.running.progress import Tick
+from harness.running.sameness import Sameness
 from harness.running.session import Session
 from harness.store.keys import apart, key_of
 
@@ -48,12 +49,17 @@ def generate(session: Session, work: Generation, journal: Journal, tick: Tick) -
     """Makes the completions of every arm that is defined; those in the journal are not made again.
 
     Returns one outcome for each arm, in order, with the receipts of earlier runs in it. `tick`
-    counts completions.
+    counts completions. Raises InvalidRun where different rows have all become one prompt.
     """
     spec = session.task.spec.experiments[work.experiment]
     assert spec.data is not None
     model = session.view_model(spec.view)
     prompts = session.prompts.to_answer(spec.view, spec.data)
+    examples = session.data.examples(spec.data)
+    seen = Sameness(spec.view, spec.data)
+    for example, prompt in zip(examples, prompts, strict=True):
+        seen.see(example, prompt)
+    seen.check()
     sampling = Sampling(**spec.generation.model_dump(), seed=session.task.spec.seed)
     arms = ready_arms(session, work)
     ready = [arm for arm in arms if isinstance(arm, ReadyArm)]
@@ -64,7 +70,6 @@ def generate(session: Session, work: Generation, journal: Journal, tick: Tick) -
     for batch in _batches(missing, session.task.spec.batch.generation):
         journal.add(_complete(model, ready, batch, sampling))
         tick(len(batch))
-    examples = session.data.examples(spec.data)
     return [
         arm
         if isinstance(arm, ArmOutcome)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -10,6 +10,7 @@ from harness.contract import Example, Model, Tokens
 from harness.errors import ModelError
 from harness.planning.steps import Rendering
 from harness.running.reading.rows import Row, first_difference, one_row, packed, same_query
+from harness.running.sameness import Sameness
 from harness.running.session import Session
 from harness.task.data import word
 
@@ -65,8 +66,22 @@ def documents(
     """The documents of a rendering, up to the one in which the budget of tokens is spent.
 
     `others` are the views that read the token ids of `which.view`. Raises ModelError where the
-    tokenizer of one of them gives other ids.
+    tokenizer of one of them gives other ids, and InvalidRun at the end where different rows have
+    all become one prompt.
     """
+    seen = {view: Sameness(view, which.data) for view in which.views}
+    yield from _documents(session, which, others, limit, seen)
+    for one in seen.values():
+        one.check()
+
+
+def _documents(
+    session: Session,
+    which: Rendering,
+    others: Sequence[str],
+    limit: int | None,
+    seen: Mapping[str, Sameness],
+) -> Iterator[Document]:
     by, budget = session.task.spec.data[which.data].by, which.budget
     tokens = 0
     for number, examples in enumerate(session.data.chunks(which.data, limit)):
@@ -79,6 +94,9 @@ def documents(
             _check_tokenizers(session, which.view, others, examples, prompts)
         for example, left, right in zip(examples, prompts, own, strict=True):
             tokens += len(left.ids)
+            seen[which.view].see(example, left)
+            if which.right and right is not None:
+                seen[which.right].see(example, right)
             category = EVERYTHING if by is None else word(example.fields[by], example.name)
             if right is None:
                 yield Document(left, None, category)
