@@ -40,10 +40,11 @@ def command(disabled: Sequence[str], tasks: tuple[str, ...], overrides: tuple[st
 
 
 def _notes(task: Task) -> list[str]:
-    """What will come out undefined, as far as it can be known."""
+    """What will come out undefined, as far as it can be known, and prompts that look wrong."""
     from harness.planning.foresight import too_few_tokens
+    from harness.task.literals import lone_blanks
 
-    return list(too_few_tokens(task))
+    return [*lone_blanks(task.spec), *too_few_tokens(task)]
 
 
 def _summary(task: Task) -> str:
