@@ -108,9 +108,12 @@ class PromptSpec(Spec):
     style: Literal["plain", "chat"] = "plain"
     """`plain` writes `template`; `chat` uses the tokenizer's own chat template."""
     template: str = "{text}"
-    """Plain prompts: text around `{text}`, `{instruction}` or the name of a column."""
+    """Plain prompts: text around `{text}`, `{instruction}` or the name of a column. A blank belongs
+    to the word behind it: not `Question: {question}` but `Question:{question}` with a column that
+    begins with the blank, or join = "string"."""
     join: Literal["pieces", "string"] = "pieces"
-    """Whether each piece of the template is tokenised on its own or the whole as one string."""
+    """Whether each piece of the template is tokenised on its own or the whole as one string. With
+    pieces a literal that ends in a blank leaves it a token of its own; `harness check` says so."""
     system: str | None = None
     """Chat prompts: a system message."""
     generation_prompt: bool = True
