@@ -1,7 +1,8 @@
-"""The paper's six drift tasks execute: on tiny random models and SAEs of their formats.
+"""The drift tasks execute: the paper's six pairs and a seventh, on tiny random models and SAEs.
 
 Everything but weights and text is the published task's own: sites, SAE formats, names inside the
-repositories, filters, metrics.
+repositories, how data are read, filters, metrics. Text has the layout, columns and packing that the
+published data have; SlimPajama is jsonl.zst, as under its own name, and parquet, as its stand-in.
 """
 
 from __future__ import annotations
@@ -16,9 +17,17 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
-from transformers import AutoModelForCausalLM, AutoTokenizer, Gemma2Config, LlamaConfig, Qwen2Config
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    Gemma2Config,
+    LlamaConfig,
+    Qwen2Config,
+    Qwen3Config,
+)
 
 import harness
+from fakes import published
 from harness.cli.main import main
 from harness.contract.sites import parse_site
 from harness.results.read import Results
@@ -28,15 +37,28 @@ PAPERS = TASKS / "papers" / "feature_drift"
 DATA = TASKS / "organism" / "data"
 WIDTH = 16
 CONFIGS: dict[str, Any] = {
-    "gemma-2-2b": Gemma2Config,
-    "gemma-2-9b": Gemma2Config,
-    "llama-3.1-8b": LlamaConfig,
-    "llama-3.2-3b": LlamaConfig,
-    "qwen2.5-3b": Qwen2Config,
-    "qwen2.5-7b": Qwen2Config,
+    "drift_gemma-2-2b": Gemma2Config,
+    "drift_gemma-2-9b": Gemma2Config,
+    "drift_llama-3.1-8b": LlamaConfig,
+    "drift_llama-3.2-3b": LlamaConfig,
+    "cosine_llama-3.2-3b": LlamaConfig,
+    "drift_qwen2.5-3b": Qwen2Config,
+    "cosine_qwen2.5-3b": Qwen2Config,
+    "drift_qwen2.5-7b": Qwen2Config,
+    "drift_qwen3-8b": Qwen3Config,
 }
-WITHOUT_SAES = ("llama-3.2-3b", "qwen2.5-3b")
+ANYBODY = "drift_qwen3-8b"
+WITHOUT_SAES = ("cosine_llama-3.2-3b", "cosine_qwen2.5-3b")
 ON_SAES = ("explained_ratio", "intersection_ratio", "latent_overlap", "l1_divergence", "fvu", "l0")
+LAYERS = {  # Table 2 of the paper; those of Qwen3 8B are those of the other model of 36 blocks
+    "gemma-2-2b": (10, 15, 17),
+    "gemma-2-9b": (15, 24, 29),
+    "llama-3.2-3b": (12, 18, 23),
+    "llama-3.1-8b": (11, 18, 24),
+    "qwen2.5-3b": (14, 21, 27),
+    "qwen2.5-7b": (11, 15, 19),  # 10, 15, 21 have no SAE
+    "qwen3-8b": (14, 21, 27),
+}
 pytestmark = pytest.mark.slow
 
 
@@ -122,30 +144,69 @@ def dictionary_learning(root: Path, rest: dict[str, Any], layer: int) -> None:
     )
 
 
+def qwen_scope(root: Path, rest: dict[str, Any], layer: int) -> None:
+    """`layer{n}.sae.pt`: TopK with the k of the repository's name, so of at least 100 latents."""
+    root.mkdir(parents=True, exist_ok=True)
+    copies = 4
+    both = torch.cat([rotated() for _ in range(copies)], dim=1)
+    state = {
+        "W_enc": both.T.contiguous(), "W_dec": both.contiguous() / copies,
+        "b_enc": torch.zeros(both.shape[1]), "b_dec": torch.zeros(WIDTH),
+    }  # fmt: skip
+    torch.save(state, root / f"{rest['id']}.sae.pt")
+
+
+def sparsify(root: Path, rest: dict[str, Any], layer: int) -> None:
+    """`cfg.json` and `sae.safetensors`, TopK, as the library of the paper writes them."""
+    both, folder = rotated(), root / rest["hookpoint"]
+    folder.mkdir(parents=True)
+    n = both.shape[1]
+    weights = {
+        "encoder.weight": both.T.contiguous(), "encoder.bias": torch.zeros(n),
+        "W_dec": both.T.contiguous(), "b_dec": torch.zeros(WIDTH),
+    }  # fmt: skip
+    save_file(weights, folder / "sae.safetensors")
+    config = {
+        "activation": "topk", "expansion_factor": 32, "normalize_decoder": True, "num_latents": n,
+        "k": WIDTH, "multi_topk": True, "skip_connection": False, "transcode": False, "d_in": WIDTH,
+    }  # fmt: skip
+    (folder / "cfg.json").write_text(json.dumps(config))
+
+
 WRITERS: dict[str, Callable[[Path, dict[str, Any], int], None]] = {
     "gemma_scope": gemma_scope,
     "llama_scope": llama_scope,
     "dictionary_learning": dictionary_learning,
+    "qwen_scope": qwen_scope,
+    "sparsify": sparsify,
 }
 
 
 # ── The tasks ────────────────────────────────────────────────────────────────────────────────────
 
 
-def write_data(folder: Path) -> None:
-    web = [json.loads(line) for line in (DATA / "web.jsonl").read_text().splitlines()[:40]]
-    talk = [json.loads(line) for line in (DATA / "chat.jsonl").read_text().splitlines()[:20]]
-    (folder / "web.json").write_text(json.dumps([{"text": row["text"]} for row in web]))
-    rows = [{"conversation": row["messages"]} for row in talk]
-    (folder / "talk.json").write_text(json.dumps(rows))
+def write_data(kind: str, folder: Path) -> dict[str, Path]:
+    """Text of pretraining and conversations, as the task's hub ids hold them."""
+    lines = {name: (DATA / f"{name}.jsonl").read_text().splitlines() for name in ("web", "chat")}
+    texts = [json.loads(line)["text"] for line in lines["web"][:40]]
+    talks = [json.loads(line)["messages"] for line in lines["chat"][:20]]
+    if kind == ANYBODY:
+        return {
+            "web": published.slimpajama_6b(folder / "SlimPajama-6B", texts),
+            "conversations": published.wildchat_1m(folder / "WildChat-1M", talks),
+        }
+    return {
+        "web": published.slimpajama(folder / "SlimPajama-627B", texts),
+        "conversations": published.lmsys_chat_1m(folder / "lmsys-chat-1m", talks),
+    }
 
 
 def run(kind: str, folder: Path) -> Results:
     """The published task with weights and text replaced."""
-    paper = PAPERS / f"drift_{kind}.toml"
+    paper = PAPERS / f"{kind}.toml"
     spec = harness.load(paper).spec
     torch.manual_seed(1)
-    lines = ['extends = "without.toml"']
+    lines = [f'extends = "{paper}"']
     layers = [parse_site(site).layer or 0 for site in spec.pairs["web"].sites or ()]
     for name, sae in spec.saes.items():
         assert sae.format is not None
@@ -159,21 +220,42 @@ def run(kind: str, folder: Path) -> Results:
         # One block above the last site, so that preflight can look there too.
         model(kind, folder / name, max(layers) + 2, tuned=name == "chat")
         lines.append(f'[models.{name}]\npath = "{folder / name}"\nexpect = false')
-    write_data(folder)
-    lines += [
-        '[data]\nweb = { file = "web.json", shuffle = 0, limit = 24 }',
-        'conversations = { file = "talk.json", column = "conversation", limit = 8 }',
-    ]
-    (folder / "without.toml").write_text(f'extends = "{paper}"\ndata = false\n')
+    limits = {"web": 24, "conversations": 8}
+    for name, place in write_data(kind, folder).items():
+        lines.append(f'[data.{name}]\nhub = "{place}"\nlimit = {limits[name]}')
     (folder / "task.toml").write_text("\n".join(lines))
-    assert main(["eval", str(folder / "task.toml"), "--out", str(folder / "run")]) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("datasets.config.HF_DATASETS_CACHE", folder / "prepared")
+        assert main(["eval", str(folder / "task.toml"), "--out", str(folder / "run")]) == 0
     return harness.load_results(folder / "run")
 
 
 def test_every_drift_task_is_here() -> None:
-    assert sorted(CONFIGS) == sorted(
-        file.stem.removeprefix("drift_") for file in PAPERS.glob("drift_*.toml")
-    )
+    files = [file.stem for file in PAPERS.glob("*.toml") if not file.stem.startswith("refusal")]
+    assert sorted(CONFIGS) == sorted(files)
+
+
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_the_task_is_the_papers(kind: str) -> None:
+    """Issue 14, part 5: section 4 and appendix B measure on SlimPajama, at Table 2's layers."""
+    spec = harness.load(PAPERS / f"{kind}.toml").spec
+    web, talk = spec.pairs["web"], spec.pairs["conversations"]
+    sites = [*(sae.site for sae in spec.saes.values()), *web.sites]
+    assert sites == [f"resid_post.{n}" for n in LAYERS[kind.partition("_")[2]]]
+    assert web.budget == 10_000_000
+    assert (talk.left, talk.right, talk.render) == ("base", "chat_turns", "right")
+    assert all(pair.max_norm_ratio == 10 for pair in (web, talk))
+    if kind in WITHOUT_SAES:
+        assert not spec.saes
+        return
+    for name in ("explained_ratio", "intersection_ratio"):
+        metric = spec.metrics[name]
+        assert (metric.pair, metric.where.cosine_below) == ("web", 0.9)
+    for name in ("latent_overlap", "l1_divergence", "fvu", "cosine"):
+        assert spec.metrics[name].pair == "web"
+    assert spec.metrics["fvu_conversations"].pair == "conversations"
+    assert spec.preflight is not None
+    assert (spec.preflight.max_norm_ratio, spec.preflight.skip_first) == (10, web.skip_first)
 
 
 @pytest.fixture(scope="module")
@@ -184,8 +266,8 @@ def results_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Resu
 @pytest.mark.parametrize("kind", CONFIGS)
 def test_the_task_executes(kind: str, results_of: Callable[[str], Results]) -> None:
     results = results_of(kind)
-    spec = harness.load(PAPERS / f"drift_{kind}.toml").spec
-    assert set(WITHOUT_SAES) >= ({kind} if not spec.saes else set())
+    spec = harness.load(PAPERS / f"{kind}.toml").spec
+    assert (kind in WITHOUT_SAES) == (not spec.saes)
     sites = spec.pairs["web"].sites or [sae.site for sae in spec.saes.values()]
     assert len(sites) == 3
     for pair in ("web", "conversations"):
@@ -199,13 +281,14 @@ def test_the_task_executes(kind: str, results_of: Callable[[str], Results]) -> N
     if spec.saes:
         assert measured >= set(ON_SAES)
         for site in sites:
-            at = {"pair": "conversations", "site": site}
-            explained = results.value("explained_ratio.ratio_of_means", **at)
-            assert explained is not None
-            assert 0 <= explained < 0.1, "the rotation reconstructs nearly everything"
-            shared = results.value("intersection_ratio.per_token", **at)
-            assert shared is not None
-            assert 0 < shared < 1
+            for pair in ("web", "conversations"):
+                at = {"pair": pair, "site": site}
+                explained = results.value("explained_ratio.ratio_of_means", **at)
+                assert explained is not None
+                assert 0 <= explained < 0.1, "the rotation reconstructs nearly everything"
+                shared = results.value("intersection_ratio.per_token", **at)
+                assert shared is not None
+                assert 0 < shared < 1
             for view in ("base", "chat_turns"):
                 fvu = results.value("fvu.pooled", view=view, **at)
                 assert fvu is not None
@@ -220,7 +303,7 @@ def test_first_tokens_are_left_out_where_the_task_says_so(
     results_of: Callable[[str], Results],
 ) -> None:
     """The Qwen2.5 7B task skips those that its SAEs were not trained on."""
-    results = results_of("qwen2.5-7b")
+    results = results_of("drift_qwen2.5-7b")
     shares = [r.value for r in results.records if r.id == "dropped_share@1"]
     assert shares
     assert all(value is not None and value > 0 for value in shares)
