@@ -35,6 +35,7 @@ from harness_transformers.files import (
 from harness_transformers.model import TransformersModel
 from harness_transformers.options import TransformersOptions
 from harness_transformers.template import dated, is_dated
+from harness_transformers.thoughts import marks_of
 
 _FAILURES = (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError, RuntimeError)
 """What transformers raises on files that it cannot use."""
@@ -77,10 +78,13 @@ class TransformersBackend:
             hf = self._placed(hf)
         _check_numbers(hf, where)
         hf.eval().requires_grad_(False)
-        date, also = None, []
+        date: str | None = None
+        also: list[str] = []
         if is_dated(tokenizer.chat_template):
             date, also = options.date, [f"date {options.date}"]
             tokenizer.chat_template = dated(tokenizer.chat_template, options.date)
+        marks = marks_of(tokenizer, options.thinking)
+        also += [f"thoughts {marks}"] * (marks is not None)
         fingerprint = digest(files.items(), str(hf.dtype), str(options.attn_implementation), *also)
         with _quiet():
             model = TransformersModel(
@@ -90,6 +94,7 @@ class TransformersBackend:
                 fingerprint=fingerprint,
                 name=where,
                 notes=_notes(folder, unused),
+                marks=marks,
             )
         model.date = date
         return model

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import takewhile
 from string import Formatter
 from typing import Any
 
 from harness.contract import Example, Prompt, Tokens
 from harness.errors import DataError, ModelError, listed, suggestion
+from harness_transformers.template import arguments_of
 from harness_transformers.turns import check_rendered
 
 BETWEEN = "\n\n"
@@ -36,6 +37,7 @@ class Renderer:
                 f"{self._name}: its tokenizer has no chat template. Allowed: a plain prompt, or a"
                 ' tokenizer with a template (tokenizer = "…", or chat_template.jinja beside it).'
             )
+        self._check_arguments(prompt)
         write = self._plain if plain else self._chat
         texts = [write(example, prompt, prompt.demonstrations) for example in examples]
         queries = [write(e, prompt, ()) for e in examples] if prompt.demonstrations else texts
@@ -91,6 +93,29 @@ class Renderer:
             " around it. Raise max_tokens, or leave such rows out."
         )
 
+    def _check_arguments(self, prompt: Prompt) -> None:
+        """Refuses arguments that the chat template doesn't read, which jinja would ignore."""
+        if not prompt.template_arguments:
+            return
+        if prompt.style == "plain":
+            raise ModelError(
+                f"{self._name}: template_arguments are for a chat template, and the prompt is"
+                ' plain. Allowed: style = "chat". Choose it, or leave them out.'
+            )
+        template = self._tokenizer.chat_template
+        named = template.get("default", "") if isinstance(template, Mapping) else template
+        try:
+            known = arguments_of(str(named))
+        except Exception:  # a broken template is told where it is used
+            return
+        for name in prompt.template_arguments:
+            if name not in known:
+                raise ModelError(
+                    f"{self._name}: its chat template reads no argument {name!r}. Allowed:"
+                    f" {listed(known)}.{suggestion(name, known)} Leave it out, or give a template"
+                    " that reads it."
+                )
+
     def _check_length(
         self, example: Example, ids: tuple[int, ...], before: int, demonstrations: int
     ) -> None:
@@ -134,7 +159,10 @@ class Renderer:
         where = f"{self._name}: {example.name}"
         try:
             text = self._tokenizer.apply_chat_template(
-                turns, tokenize=False, add_generation_prompt=prompt.generation_prompt
+                turns,
+                tokenize=False,
+                add_generation_prompt=prompt.generation_prompt,
+                **prompt.template_arguments,
             )
         except Exception as error:  # a template may raise anything: it is a program
             roles = ", ".join(turn["role"] for turn in turns)

@@ -232,3 +232,9 @@ def test_what_reads_refuses_is_a_problem_of_its_direction_beside_all_others(
 def test_no_direction_is_called_like_the_arm_without_one(problems: Problems) -> None:
     text = PROBE.replace("directions.d", "directions.none") + EXPERIMENT.replace('"d"', '"none"')
     only(problems(text), r"directions\.none")
+
+
+def test_arguments_of_a_template_are_for_chat_prompts(problems: Problems) -> None:
+    """TOKENIZERS T9: a plain prompt has no template that could read them."""
+    change = "views.chat.prompt.template_arguments={enable_thinking = false}"
+    only(problems("", change), "views.chat.prompt.template_arguments", 'style = "chat"')
