@@ -25,7 +25,7 @@ _INVALID = "(could not be judged)"
 """Stands for the score that is not in the verdicts: whether one of them is missing."""
 _ELSEWHERE = ("experiment", "evaluator", "view", "data")
 """Axes of a record that are not in the rows of its samples."""
-_BULKY = ("prompt", "completion", "tokens", "stopped")
+_BULKY = ("prompt", "thought", "completion", "tokens", "stopped")
 SampleRow = Mapping[str, Any]
 
 

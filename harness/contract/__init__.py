@@ -10,7 +10,7 @@ Each kind of plugin has a file that holds both halves, as base class and as prot
 passes between them and the core: `backend`, `sae`, `reduction` (also statistics and directions),
 `metric`, `intervention`, `evaluator` (also benchmarks), `findings` (analyses and labels) and
 `section`. `component` has the hook, `options` the types of fields that name something else in
-the task, `values`, `sites`, `edits` and `latents` what several kinds share.
+the task, `values`, `sites`, `edits`, `thoughts` and `latents` what several kinds share.
 
 Shapes are written as in jaxtyping: `Float[Tensor, "batch pos d_model"]`.
 """
@@ -120,6 +120,10 @@ from harness.contract.section import (
 from harness.contract.sites import (
     Site as Site,
     parse_site as parse_site,
+)
+from harness.contract.thoughts import (
+    Parted as Parted,
+    ThoughtMarks as ThoughtMarks,
 )
 from harness.contract.values import (
     JSON as JSON,

@@ -25,7 +25,8 @@ class Answer:
     prompt: str
     """The prompt as text, as the model read it."""
     completion: Completion
-    """What the model wrote."""
+    """What the model wrote. Its `text` is the answer; what a reasoning model thought before is
+    apart. Where the thought never ended there is no answer, and nothing is judged."""
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,9 @@ class Findings:
     tables: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
     """Tables by name. `completions` has a row for every completion of every experiment:
     `experiment`, the arm's `direction` and axes, `example`, `text`, `completion`, and `verdicts`
-    (by evaluator, its scores by name). `labels.<name>` has a row for every label of a source."""
+    (by evaluator, its scores by name); of a reasoning model also `thought`, and `unfinished` where
+    that never ended: then nothing was judged. `labels.<name>` has a row for every label of a
+    source."""
     arrays: tuple[Arrays, ...] = ()
     """What the task's statistics kept."""
     saes: Mapping[str, SaeFacts] = field(default_factory=dict)

@@ -64,6 +64,9 @@ class Prompt:
     """The system message of a chat prompt; None leaves it out."""
     generation_prompt: bool = True
     """Whether a chat prompt ends with the header of the assistant's turn."""
+    template_arguments: Mapping[str, Any] = field(default_factory=dict)
+    """What else the chat template is given, such as `{"enable_thinking": False}`. One that it
+    doesn't read is an error."""
     demonstrations: tuple[Example, ...] = ()
     """Examples that stand, with their answers, before the query."""
     answer: str = "answer"
@@ -117,11 +120,17 @@ class Completion:
     """What a model wrote after a prompt."""
 
     text: str
-    """Without special tokens and without white space around it. Hostile: show it escaped."""
+    """The answer, without special tokens, thought and white space around it. Hostile: show it
+    escaped."""
     tokens: int
-    """Its length in tokens."""
+    """The length of all that it wrote, in tokens."""
     stopped: bool
     """Whether the model ended it, rather than the token limit."""
+    thought: str | None = None
+    """What a reasoning model wrote before the answer; empty where it thought nothing, None of a
+    model without thoughts. Hostile, too."""
+    finished: bool = True
+    """Whether its thought came to an end. Where not, `text` is empty and nobody judges it."""
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import subprocess
 import sys
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -53,9 +54,11 @@ def provenance(session: Session, registry: Registry, command: str) -> dict[str, 
                 **({"date": date} if (date := getattr(model, "date", None)) else {}),
                 **({"masked": dict(one)} if (one := getattr(model, "masked", None)) else {}),
                 **getattr(model, "origin", {}),
+                **({"thoughts": asdict(of)} if (of := getattr(model, "thoughts", None)) else {}),
             }
             for name, model in session.models.items()
         },
+        **({"template_arguments": arguments} if (arguments := _arguments(session)) else {}),
         "saes": {name: {"fingerprint": sae.fingerprint} for name, sae in session.saes.items()},
         "data": dict(session.data.digests()),
         "seed": task.spec.seed,
@@ -63,6 +66,12 @@ def provenance(session: Session, registry: Registry, command: str) -> dict[str, 
         "command": command,
         "git": _git(task.source.file.resolve().parent),
     }
+
+
+def _arguments(session: Session) -> dict[str, Any]:
+    """By view, what its chat template was given beside the conversation, where it was."""
+    given = {name: view.prompt.template_arguments for name, view in session.task.spec.views.items()}
+    return {name: dict(arguments) for name, arguments in given.items() if arguments}
 
 
 def _version(name: str) -> str | None:

@@ -74,6 +74,12 @@ def _views(task: Task) -> Iterator[Misfit]:
                 f'the tokenizer of {view.model} has no chat template. Use style = "plain", or '
                 "a tokenizer that has one.",
             )
+        if view.prompt.style != "chat" and view.prompt.template_arguments:
+            yield (
+                ("views", name, "prompt", "template_arguments"),
+                'are for the chat template, and this prompt is plain. Use style = "chat", or '
+                "leave them out.",
+            )
 
 
 def _saes(task: Task) -> Iterator[Misfit]:

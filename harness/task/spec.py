@@ -118,6 +118,8 @@ class PromptSpec(Spec):
     """Chat prompts: a system message."""
     generation_prompt: bool = True
     """Chat prompts: whether to end where the model's turn begins."""
+    template_arguments: dict[Name, Scalar] = Field(default_factory=dict)
+    """Chat prompts: what else the template reads, such as { enable_thinking = false }."""
     demonstrations: DemonstrationsSpec | None = None
     """Solved examples before the query."""
     max_tokens: int | None = Field(None, ge=1)

@@ -41,7 +41,7 @@ def check_backend(model: Model, examples: Sequence[Example], *, new_tokens: int 
     stream is one stream · an arm without edits is bit-equal · an edit of nothing is bit-equal ·
     capture sees edits · rows have arms of their own · hooks are gone after an error · edited does
     not nest · receipts count what was done · checks look before edits · completions do not depend
-    on the batch · completions run under the edits.
+    on the batch · completions run under the edits · a thought that never ended has no answer.
     """
     tokens = model.render(examples, Prompt())
     again = model.render(examples, Prompt())
@@ -184,6 +184,8 @@ def _generating(model: Model, tokens: Sequence[Tokens], site: Site, sampling: Sa
     for completion in plain:
         fits = completion.tokens <= sampling.max_new_tokens
         law(fits, "completions keep the token limit", str(completion))
+        empty = completion.finished or not completion.text
+        law(empty, "a thought that never ended has no answer", str(completion))
     law(plain == model.generate(tokens, sampling), "greedy completions are the same again", "")
     # Elsewhere rounding may turn one greedy choice into another.
     if model.dtype == "float32":

@@ -16,7 +16,7 @@ from harness_analyses.options import AgreementOptions as Options, Judge
 from harness_statistics.records import drawn, number
 
 _KEYS = {"experiment", "direction", "example", "text", "prompt", "completion"}
-_KEYS |= {"copy_of", "tokens", "stopped", "verdicts"}
+_KEYS |= {"copy_of", "thought", "unfinished", "tokens", "stopped", "verdicts"}
 """The columns of a completion that are no axes of its arm."""
 Draws = Float[np.ndarray, " draws"]
 Cells = Float[np.ndarray, "draws 4"]

@@ -13,7 +13,10 @@ from harness_sections.variants import arm_label
 _PROMPTS = 3
 _TITLE = 300
 """Characters of a prompt that are shown."""
-_FIELDS = ("experiment", "example", "text", "prompt", "completion", "tokens", "stopped", "verdicts")
+_FIELDS = {"experiment", "example", "copy_of", "text", "prompt", "thought", "completion"}
+_FIELDS |= {"tokens", "stopped", "unfinished", "verdicts"}
+"""The columns of a completion that are no axes of its arm."""
+_UNFINISHED = "(unfinished: its thought never ended, so there is no answer to judge)"
 Row = Mapping[str, Any]
 
 
@@ -37,6 +40,8 @@ class Samples(PlainSection):
             "last step, of draws the first. All completions are in samples/, one file for each "
             "experiment."
         )
+        if any("thought" in row for row in rows):
+            text += " Judges read the completion alone, and nothing of the thought before it."
         return Panel("Completions", [Prose(text), *grids], order=40)
 
 
@@ -67,13 +72,17 @@ def _prompt(experiment: str, found: Sequence[tuple[Mapping[str, JSON], Row]]) ->
     )
     several = len({evaluator for evaluator, _ in scores}) > 1
     columns = [f"{score} ({evaluator})" if several else score for evaluator, score in scores]
+    thinks = any("thought" in row for _, row in found)
     rows: list[list[JSON]] = []
     for axes, row in found:
         verdicts = [_verdict(row, evaluator, score) for evaluator, score in scores]
-        rows.append([arm_label(axes), str(row["completion"]), *verdicts])
+        thought = [str(row.get("thought", ""))] * thinks
+        answer = _UNFINISHED if row.get("unfinished") else str(row["completion"])
+        rows.append([arm_label(axes), *thought, answer, *verdicts])
     prompt = str(found[0][1]["text"]) if found else ""
     shown = prompt if len(prompt) <= _TITLE else f"{prompt[:_TITLE]}…"
-    return Grid(f"{experiment}: “{shown}”", ("arm", "completion", *columns), rows)
+    head = ("arm", *["thought"] * thinks, "completion", *columns)
+    return Grid(f"{experiment}: “{shown}”", head, rows)
 
 
 def _verdict(row: Row, evaluator: str, score: str) -> JSON:

@@ -79,12 +79,18 @@ class _FileTokenizer:
         return dict(self._tokenizer.get_added_tokens_decoder())
 
     def apply_chat_template(
-        self, turns: Sequence[Mapping[str, str]], *, tokenize: bool, add_generation_prompt: bool
+        self,
+        turns: Sequence[Mapping[str, str]],
+        *,
+        tokenize: bool,
+        add_generation_prompt: bool,
+        **arguments: Any,
     ) -> str:
         """The conversation as text, in the same sandbox that transformers uses."""
         special = dict(_special(self._settings))
         run = compiled(self.chat_template or "")
-        return run(messages=turns, add_generation_prompt=add_generation_prompt, **special)
+        given = {**special, **arguments}
+        return run(messages=turns, add_generation_prompt=add_generation_prompt, **given)
 
 
 def _special(settings: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

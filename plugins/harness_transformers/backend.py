@@ -28,6 +28,7 @@ from harness_transformers.model import TransformersModel
 from harness_transformers.options import TransformersOptions
 from harness_transformers.source import Source, source
 from harness_transformers.template import dated, is_dated
+from harness_transformers.thoughts import marks_of
 
 _FAILURES = (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError, RuntimeError)
 """What transformers raises on files that it cannot use."""
@@ -70,6 +71,8 @@ class TransformersBackend:
                 date = options.date
                 also.append(f"date {date}")
                 tokenizer.chat_template = dated(tokenizer.chat_template, options.date)
+            marks = marks_of(tokenizer, options.thinking)
+            also += [f"thoughts {marks}"] * (marks is not None)
             model = TransformersModel(
                 hf,
                 tokenizer,
@@ -79,6 +82,7 @@ class TransformersBackend:
                 ),
                 name=where,
                 notes=notes,
+                marks=marks,
             )
             model.date = date
             model.origin = found.gguf.origin() if found.gguf is not None else {}

@@ -4,6 +4,7 @@ which tokens it ends a turn."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from harness.contract import Example, Prompt
@@ -13,6 +14,9 @@ from harness_transformers.turns import check_rendered, is_content
 
 _MARK = "harness"
 """Stands in the place of a content, so that what is around it can be told from it."""
+
+NO_ARGUMENTS: Mapping[str, Any] = MappingProxyType({})
+"""A template is told nothing but the turns."""
 
 Turn = Mapping[str, Any]
 WriteTurns = Callable[[Sequence[Turn]], str]
@@ -66,7 +70,9 @@ def written(tokenizer: Any, turns: Sequence[Turn], prompt: Prompt, where: str) -
     leaves one out.
     """
     try:
-        text = template_writes(tokenizer, turns, generation_prompt=prompt.generation_prompt)
+        text = template_writes(
+            tokenizer, turns, prompt.template_arguments, generation_prompt=prompt.generation_prompt
+        )
     except Exception as error:  # a template may raise anything: it is a program
         roles = ", ".join(turn["role"] for turn in turns)
         raise ModelError(
@@ -77,10 +83,16 @@ def written(tokenizer: Any, turns: Sequence[Turn], prompt: Prompt, where: str) -
     return text
 
 
-def template_writes(tokenizer: Any, turns: Sequence[Turn], *, generation_prompt: bool) -> str:
-    """What the chat template makes of the turns, whatever that is."""
+def template_writes(
+    tokenizer: Any,
+    turns: Sequence[Turn],
+    arguments: Mapping[str, Any] = NO_ARGUMENTS,
+    *,
+    generation_prompt: bool,
+) -> str:
+    """What the chat template makes of the turns and its arguments, whatever that is."""
     text = tokenizer.apply_chat_template(
-        list(turns), tokenize=False, add_generation_prompt=generation_prompt
+        list(turns), tokenize=False, add_generation_prompt=generation_prompt, **arguments
     )
     return str(text)
 

@@ -23,6 +23,7 @@ from harness.errors import ModelError
 from harness_transformers.batches import padded
 from harness_transformers.cache import ARGUMENT, growing_cache
 from harness_transformers.edits import Session
+from harness_transformers.thoughts import Parting
 
 
 class _Live(StoppingCriteria):  # type: ignore[misc]
@@ -113,8 +114,9 @@ def complete(
     limit: int,
     session: Session | None,
     name: str,
+    parting: Parting | None = None,
 ) -> list[Completion]:
-    """Completions of one batch, of at most `limit` tokens each."""
+    """Completions of one batch, of at most `limit` tokens each; `parting` splits off thoughts."""
     device = hf.get_input_embeddings().weight.device
     ids, mask = padded(tokens, pad, device, left=True)
     config = GenerationConfig(
@@ -144,9 +146,14 @@ def complete(
                 ' "float32"; where that is not enough, the weights are too large or broken.'
             )
     done = []
-    for row in out[:, ids.shape[1] :].tolist():
+    for one, row in zip(tokens, out[:, ids.shape[1] :].tolist(), strict=True):
         at = next((i for i, token in enumerate(row) if token in stops), None)
-        text = tokenizer.decode(row[:at], skip_special_tokens=True).strip()
         # The token that ends a completion was written by the model, too.
-        done.append(Completion(text, len(row) if at is None else at + 1, at is not None))
+        length, stopped = len(row) if at is None else at + 1, at is not None
+        if parting is None:
+            text = tokenizer.decode(row[:at], skip_special_tokens=True).strip()
+            done.append(Completion(text, length, stopped))
+        else:
+            its = parting(one.ids, row[:at])
+            done.append(Completion(its.answer, length, stopped, its.thought, its.finished))
     return done

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
@@ -24,6 +24,7 @@ from harness.contract import (
     Receipt,
     Sampling,
     Site,
+    ThoughtMarks,
     Tokens,
 )
 from harness.errors import ModelError, UsageError
@@ -35,6 +36,7 @@ from harness_transformers.chat import end_of_turn, turn_ends
 from harness_transformers.edits import Session
 from harness_transformers.generate import complete
 from harness_transformers.render import Renderer
+from harness_transformers.thoughts import Parting
 
 
 class TransformersModel:
@@ -53,6 +55,7 @@ class TransformersModel:
         fingerprint: str,
         name: str,
         notes: Sequence[str] = (),
+        marks: ThoughtMarks | None = None,
     ) -> None:
         self.hf = hf
         self.tokenizer = tokenizer
@@ -61,6 +64,9 @@ class TransformersModel:
         """What its chat template takes for today, where it asks; for the provenance."""
         self.origin: Mapping[str, Any] = {}
         """What else the provenance says of where its weights come from."""
+        self.thoughts = marks
+        """What stands around its thoughts; None of a model without them. For the provenance."""
+        self._parting = Parting(tokenizer, marks) if marks is not None else None
         self._name = name
         embedding = hf.get_input_embeddings().weight
         self._rows = embedding.shape[0]
@@ -80,7 +86,7 @@ class TransformersModel:
         )
         self._special = _special_ids(tokenizer, self._rows, name)
         self.masked_ids = turn_ends(tokenizer).union(self._special.values())
-        self._stops = _stops(hf, tokenizer)
+        self._stops = _stops(hf, tokenizer, self._parting.turns if self._parting else frozenset())
         note = bos_note(tokenizer)
         self._notes = (*notes, note) if note else tuple(notes)
         self._pad = self._special.get("pad", self._special.get("eos", 0))
@@ -173,7 +179,8 @@ class TransformersModel:
 
         Every stop token counts: the checkpoint's, the tokenizer's and the chat template's end of
         turn. A completion ends where the context does. Sampling draws by seed and prompt, so it
-        does not depend on the batch either. `Completion.tokens` counts the stop token.
+        does not depend on the batch either. `Completion.tokens` counts the stop token. Of a model
+        with thoughts, `Completion.text` is what follows them.
         """
         self._check(tokens)
         rows: dict[int, list[int]] = defaultdict(list)
@@ -198,6 +205,7 @@ class TransformersModel:
                         limit=limit,
                         session=self._session,
                         name=self._name,
+                        parting=self._parting,
                     )
 
             if room < 1:
@@ -268,9 +276,9 @@ def _special_ids(tokenizer: Any, rows: int, name: str) -> dict[str, int]:
     return found
 
 
-def _stops(hf: Any, tokenizer: Any) -> tuple[int, ...]:
-    """Every token that ends a completion."""
+def _stops(hf: Any, tokenizer: Any, inside: Set[int]) -> tuple[int, ...]:
+    """Every token that ends a completion. `inside`: those that end its parts alone."""
     given = getattr(hf.generation_config, "eos_token_id", None)
     listed = given if isinstance(given, (list, tuple)) else [given]
-    stops = {*listed, tokenizer.eos_token_id, end_of_turn(tokenizer)}
+    stops = {*listed, tokenizer.eos_token_id, *({end_of_turn(tokenizer)} - inside)}
     return tuple(sorted(int(token) for token in stops if token is not None))

@@ -16,6 +16,7 @@ from harness.contract import (
     Location,
     ModelFacts,
     Needs,
+    Options,
     Prompt,
     Tokens,
 )
@@ -37,6 +38,18 @@ from harness_transformers.gguf_file import GgufFile
 from harness_transformers.template import DATE, day
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
+class ThoughtTags(Options):
+    """What a model writes around its thoughts, to the letter."""
+
+    open: str = Field(min_length=1)
+    """What a thought begins with, such as <think>."""
+    close: str = Field(min_length=1)
+    """What stands between a thought and the answer, such as </think>."""
+
+
+Thinking = Literal["auto", False] | ThoughtTags
 
 
 class TransformersOptions(BackendOptions):
@@ -64,6 +77,9 @@ class TransformersOptions(BackendOptions):
     """Another tokenizer than the model's own: a folder or hub id."""
     date: str = DATE
     """What the chat template takes for today, such as 26 Jul 2024: prompts don't depend on when."""
+    thinking: Thinking = "auto"
+    """How its thoughts are told from its answers, which alone are judged: by what its tokenizer
+    shows, by { open = "<think>", close = "</think>" }, or false: all that it writes is answer."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Numbers to compute in. `auto`: as stored on an accelerator, float32 on a CPU."""
     device: str = Field(default="auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")

@@ -10,10 +10,11 @@ from string import Formatter
 from typing import Any
 
 from harness.contract import Example, Prompt, Tokens
-from harness.errors import DataError, ModelError
+from harness.errors import DataError, ModelError, listed, suggestion
 from harness_transformers import chat
 from harness_transformers.control import ControlTokens, Marks, Spelled
 from harness_transformers.pieces import OfData, fill, plain
+from harness_transformers.template import arguments_of
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,7 @@ class Renderer:
                 f"{self._name}: its tokenizer has no chat template. Allowed: a plain prompt, or a"
                 ' tokenizer with a template (tokenizer = "…", or chat_template.jinja beside it).'
             )
+        self._check_arguments(prompt)
         located = prompt.query or bool(prompt.demonstrations)
         rows = [self._write(example, prompt, located=located) for example in examples]
         ordinary = {piece for one in rows if one.marks is None for piece in one.pieces}
@@ -164,6 +166,29 @@ class Renderer:
         content, end = whole[start:stop], whole[stop:]
         return (whole[:start],), content, (end,) if content and end else ()
 
+    def _check_arguments(self, prompt: Prompt) -> None:
+        """Refuses arguments that the chat template doesn't read, which jinja would ignore."""
+        if not prompt.template_arguments:
+            return
+        if prompt.style == "plain":
+            raise ModelError(
+                f"{self._name}: template_arguments are for a chat template, and the prompt is"
+                ' plain. Allowed: style = "chat". Choose it, or leave them out.'
+            )
+        template = self._tokenizer.chat_template
+        named = template.get("default", "") if isinstance(template, Mapping) else template
+        try:
+            known = arguments_of(str(named))
+        except Exception:  # a broken template is told where it is used
+            return
+        for name in prompt.template_arguments:
+            if name not in known:
+                raise ModelError(
+                    f"{self._name}: its chat template reads no argument {name!r}. Allowed:"
+                    f" {listed(known)}.{suggestion(name, known)} Leave it out, or give a template"
+                    " that reads it."
+                )
+
     def _check_length(
         self, example: Example, ids: tuple[int, ...], before: int, demonstrations: int
     ) -> None:
@@ -231,7 +256,9 @@ class Renderer:
     ) -> tuple[int, int] | None:
         def write(turns: Sequence[chat.Turn]) -> str:
             asks = prompt.generation_prompt
-            return chat.template_writes(self._tokenizer, turns, generation_prompt=asks)
+            return chat.template_writes(
+                self._tokenizer, turns, prompt.template_arguments, generation_prompt=asks
+            )
 
         return chat.place(write, text, turns, number)
 

@@ -101,9 +101,29 @@ def template_of(folder: Path, settings: Mapping[str, Any], date: str) -> str | N
     return str(dated(given, date)) if isinstance(given, str) else None
 
 
+_WRITTEN = ("messages", "tools", "documents", "add_generation_prompt", "strftime_now")
+"""What a template reads that no task may set; special tokens are none of its business either."""
+
+
 @cache
 def compiled(template: str) -> Callable[..., str]:
     """A template as a function of its variables, with all that transformers gives it."""
+    return _environment().from_string(template).render  # type: ignore[no-any-return]
+
+
+@cache
+def arguments_of(template: str) -> frozenset[str]:
+    """The variables that a template reads and a task may set, such as `enable_thinking`."""
+    from jinja2.meta import find_undeclared_variables
+
+    environment = _environment()
+    read = find_undeclared_variables(environment.parse(template))
+    return frozenset(one for one in read if one not in _WRITTEN and not one.endswith("_token"))
+
+
+@cache
+def _environment() -> Any:
+    """The sandbox in which transformers runs templates, with all that it puts there."""
     from jinja2 import nodes
     from jinja2.ext import Extension
     from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -133,4 +153,4 @@ def compiled(template: str) -> Callable[..., str]:
     )
     environment.globals["raise_exception"] = refuse
     environment.filters["tojson"] = tojson
-    return environment.from_string(template).render
+    return environment

@@ -72,6 +72,10 @@ class ModelOptions(BackendOptions):
     """Its fingerprint, beside its scale."""
     here: bool = False
     """Whether its tokenizer is there before it is loaded."""
+    thinks: int = 0
+    """It thinks before it answers, and of so many prompts the thought of one never ends."""
+    silent: tuple[str, ...] = ()
+    """The directions under which it says nothing; `none` is the untouched model."""
     called: str = ""
     """Its name, for SAEs that say which model they are of."""
     adapted: str | None = None
@@ -194,7 +198,14 @@ class FakeModel:
     def _complete(self, prompt: Tokens, arm: Arm) -> Completion:
         number = sum(prompt.ids) + int(sum(float(e.parameters["add"].sum()) for e in arm.edits))
         text = f"{'No' if number % 2 else 'Sure'}, {prompt.text} {number}"
-        return Completion(text, len(text), stopped=True)
+        if arm.name.partition("[")[0] in self.options.silent:
+            text = ""
+        if not self.options.thinks:
+            return Completion(text, len(text), stopped=True)
+        # What it thinks is not what it says.
+        thought = f"{'Sure' if number % 2 else 'No'}, I think of {prompt.text}"
+        finished = sum(prompt.ids) % self.options.thinks != 0
+        return Completion(text if finished else "", len(text), finished, thought, finished)
 
     @contextmanager
     def edited(self, arms: Sequence[Arm]) -> Iterator[Sequence[Receipt]]:

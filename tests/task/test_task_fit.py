@@ -263,3 +263,9 @@ def test_conditions_that_no_token_meets_are_told_before_a_run(
         "Allowed: 0 to 7",
     )
     task(IMPOSSIBLE, cut[0], "pairs.p.skip_first=7")
+
+
+def test_arguments_of_a_template_are_for_chat_prompts(problems: Problems) -> None:
+    """TOKENIZERS T9: a plain prompt has no template that could read them."""
+    change = "views.chat.prompt.template_arguments={enable_thinking = false}"
+    only(problems("", change), "views.chat.prompt.template_arguments", 'style = "chat"')

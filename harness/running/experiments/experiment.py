@@ -16,7 +16,15 @@ from harness.running.experiments.benchmarks import measure
 from harness.running.experiments.completions import generate
 from harness.running.experiments.journal import Journal
 from harness.running.experiments.receipts import merged_receipt, receipt_failures, receipt_records
-from harness.running.experiments.verdicts import judge, repeated_prompts, samples, verdict_records
+from harness.running.experiments.silence import silent, unjudged
+from harness.running.experiments.verdicts import (
+    judge,
+    repeated_prompts,
+    samples,
+    unfinished_records,
+    unparted_thoughts,
+    verdict_records,
+)
 from harness.store.files import write_text
 from harness.task.task import Entry
 from harness.task.turns import is_answered
@@ -41,8 +49,14 @@ def run_experiment(context: RunContext, work: Generation) -> None:
         assert spec.data is not None
         axes = {**axes, "data": spec.data}
         outcomes = _complete(context, work)
-        context.ledger.problems += receipt_failures(f"experiments.{work.experiment}", outcomes)
+        where = f"experiments.{work.experiment}"
+        context.ledger.problems += receipt_failures(where, outcomes)
+        context.ledger.problems += silent(where, outcomes, edited=False)
+        for note in silent(where, outcomes, edited=True):
+            context.ledger.add_note(note)
         context.ledger.records += receipt_records(outcomes, axes, options)
+        longest, seed = spec.generation.max_new_tokens, task.spec.seed
+        context.ledger.records += unfinished_records(outcomes, axes, longest, seed)
         _judge(context, work, judges, outcomes, axes)
 
 
@@ -115,15 +129,17 @@ def _judge(
 ) -> None:
     """Has all completions judged; files the verdicts as records, and each completion as a row."""
     judged = []
-    answers = sum(len(outcome.answers) for outcome in outcomes)
+    finished = [one.completion.finished for outcome in outcomes for one in outcome.answers]
+    answers = sum(finished)
     for entry in judges:
         with context.stage(f"verdicts, {work.experiment}, {entry.name}", answers) as tick:
             judged.append(judge(entry, outcomes, context.tools(entry.options, tick)))
         seed = context.session.task.spec.seed
         context.ledger.records += verdict_records(judged[-1], outcomes, axes, seed)
-    if repeated := repeated_prompts(outcomes):
-        note = f"experiments.{work.experiment}: {repeated}"
-        context.ledger.warnings += [note] * (note not in context.ledger.warnings)
+        where = f"experiments.{work.experiment}"
+        context.ledger.problems += unjudged(where, judged[-1], outcomes)
+    for note in filter(None, (repeated_prompts(outcomes), unparted_thoughts(outcomes))):
+        context.ledger.add_note(f"experiments.{work.experiment}: {note}")
     rows = list(samples(judged, outcomes))
     table = context.ledger.tables.setdefault(COMPLETIONS, [])
     table += [{**row, "experiment": work.experiment} for row in rows]

@@ -188,8 +188,12 @@ def test_completions_that_cannot_be_judged_are_counted_and_left_out(run_task: Ru
     assert (invalid.value, invalid.n) == (unclear / len(fakes.WEB), len(fakes.WEB))
 
 
-def test_a_judge_that_knows_nothing_is_undefined_never_zero(run_task: RunTask) -> None:
-    results = run_task(A + '[evaluators.polite]\nshrug = ","\n')
+def test_a_judge_that_knows_nothing_is_undefined_never_zero(
+    run_task: RunTask, tmp_path: Path
+) -> None:
+    with pytest.raises(InvalidRun, match="no valid verdict"):
+        run_task(A + '[evaluators.polite]\nshrug = ","\n')
+    results = load_results(tmp_path / "run")
     for record in of(results, "polite"):
         assert (record.value, record.n) == (None, 0)
         assert record.undefined
