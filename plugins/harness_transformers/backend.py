@@ -34,7 +34,7 @@ from harness_transformers.files import (
 )
 from harness_transformers.model import TransformersModel
 from harness_transformers.options import TransformersOptions
-from harness_transformers.template import dated, is_dated
+from harness_transformers.template import BoundedTemplate, dated, is_dated
 
 _FAILURES = (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError, RuntimeError)
 """What transformers raises on files that it cannot use."""
@@ -81,6 +81,7 @@ class TransformersBackend:
         if is_dated(tokenizer.chat_template):
             date, also = options.date, [f"date {options.date}"]
             tokenizer.chat_template = dated(tokenizer.chat_template, options.date)
+        tokenizer.apply_chat_template = BoundedTemplate(tokenizer, where)
         fingerprint = digest(files.items(), str(hf.dtype), str(options.attn_implementation), *also)
         with _quiet():
             model = TransformersModel(

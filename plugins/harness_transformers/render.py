@@ -8,7 +8,8 @@ from string import Formatter
 from typing import Any
 
 from harness.contract import Example, Prompt, Tokens
-from harness.errors import DataError, ModelError, listed, suggestion
+from harness.errors import BadRows, DataError, ModelError, listed, suggestion
+from harness_transformers.ended import TooMuch, too_much
 from harness_transformers.turns import check_rendered
 
 BETWEEN = "\n\n"
@@ -29,7 +30,12 @@ class Renderer:
         """The special tokens that the tokenizer puts before every text: BOS, or none."""
 
     def __call__(self, examples: Sequence[Example], prompt: Prompt) -> list[Tokens]:
-        """One `Tokens` for each example, in order."""
+        """One `Tokens` for each example, in order.
+
+        Raises BadRows with every example of which no prompt can be made, DataError for a template
+        of the task that is wrong for all of them.
+        """
+        _layout(prompt.template)
         plain = prompt.style == "plain"
         if not plain and self._tokenizer.chat_template is None:
             raise ModelError(
@@ -37,20 +43,40 @@ class Renderer:
                 ' tokenizer with a template (tokenizer = "…", or chat_template.jinja beside it).'
             )
         write = self._plain if plain else self._chat
-        texts = [write(example, prompt, prompt.demonstrations) for example in examples]
-        queries = [write(e, prompt, ()) for e in examples] if prompt.demonstrations else texts
-        self._tokenise({piece for pieces in (*texts, *queries) for piece in pieces})
+        written: list[tuple[Example, list[str], list[str]]] = []
+        bad: dict[int, str] = {}
+        for place, example in enumerate(examples):
+            try:
+                pieces = write(example, prompt, prompt.demonstrations)
+                query = write(example, prompt, ()) if prompt.demonstrations else pieces
+                written.append((example, pieces, query))
+            except DataError as error:
+                bad[place] = str(error)
+        self._tokenise({piece for _, *both in written for pieces in both for piece in pieces})
         out = []
-        for example, pieces, query in zip(examples, texts, queries, strict=True):
-            ids = self._join(pieces, plain)
-            start = len(ids) - _common_end(ids, self._join(query, plain)) if query != pieces else 0
-            if prompt.max_tokens is not None and len(ids) > prompt.max_tokens:
-                pieces, ids = self._cut(example, pieces, prompt, prompt.max_tokens)
-            self._check_length(example, ids, start, len(prompt.demonstrations))
-            out.append(Tokens(example.id, ids, (start, len(ids)), "".join(pieces)))
+        places = (place for place in range(len(examples)) if place not in bad)
+        for place, (example, pieces, query) in [*zip(places, written, strict=True)]:
+            try:
+                out.append(self._tokens(example, pieces, query, prompt))
+            except DataError as error:
+                bad[place] = str(error)
         self._ids.clear()
         self._inner.clear()
+        if bad:
+            raise BadRows(bad)
         return out
+
+    def _tokens(
+        self, example: Example, pieces: list[str], query: list[str], prompt: Prompt
+    ) -> Tokens:
+        """The prompt of `pieces`; `query` are those without demonstrations."""
+        plain = prompt.style == "plain"
+        ids = self._join(pieces, plain)
+        start = len(ids) - _common_end(ids, self._join(query, plain)) if query != pieces else 0
+        if prompt.max_tokens is not None and len(ids) > prompt.max_tokens:
+            pieces, ids = self._cut(example, pieces, prompt, prompt.max_tokens)
+        self._check_length(example, ids, start, len(prompt.demonstrations))
+        return Tokens(example.id, ids, (start, len(ids)), "".join(pieces))
 
     def _cut(
         self, example: Example, pieces: list[str], prompt: Prompt, most: int
@@ -136,9 +162,13 @@ class Renderer:
             text = self._tokenizer.apply_chat_template(
                 turns, tokenize=False, add_generation_prompt=prompt.generation_prompt
             )
+        except TooMuch as error:
+            raise ModelError(too_much(self._name, error)) from None
+        except ModelError:
+            raise
         except Exception as error:  # a template may raise anything: it is a program
             roles = ", ".join(turn["role"] for turn in turns)
-            raise ModelError(
+            raise DataError(
                 f"{where}: the chat template refuses the turns {roles}"
                 f" ({error}). Allowed: what the template takes; some take no system turn."
             ) from None
@@ -202,21 +232,27 @@ def _around(
 
 def fill(template: str, example: Example) -> list[str]:
     """The template's literal texts and the example's columns between them, in order."""
+    pieces = []
+    for literal, name in _layout(template):
+        if literal:
+            pieces.append(literal)
+        if name is not None:
+            pieces.append(column(example, name))
+    return pieces
+
+
+def _layout(template: str) -> list[tuple[str, str | None]]:
+    """The literal texts of a template, each with the name of the column that follows it."""
     try:
         parts = list(Formatter().parse(template))
     except ValueError as error:
         raise DataError(
             f"template {template!r}: {error}. Allowed: {{column}}; a brace is written twice."
         ) from None
-    pieces = []
-    for literal, name, layout, conversion in parts:
-        if literal:
-            pieces.append(literal)
-        if name is not None:
-            if layout or conversion:
-                raise DataError(f"template {template!r}: {name}: Allowed: {{column}} alone.")
-            pieces.append(column(example, name))
-    return pieces
+    for _, name, layout, conversion in parts:
+        if name is not None and (layout or conversion):
+            raise DataError(f"template {template!r}: {name}: Allowed: {{column}} alone.")
+    return [(literal, name) for literal, name, _, _ in parts]
 
 
 def column(example: Example, name: str) -> str:
@@ -264,6 +300,8 @@ def end_of_turn(tokenizer: Any) -> int | None:
     turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": mark}]
     try:
         text = tokenizer.apply_chat_template(turns, tokenize=False)
+    except ModelError:
+        raise
     except Exception:  # no template, or one that wants other turns
         return None
     tail = str(text).rpartition(mark)[2].strip()
