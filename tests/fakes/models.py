@@ -28,6 +28,7 @@ from harness.contract import (
 )
 from harness.contract.latents import Latents
 from harness.contract.sites import parse_site
+from harness.errors import BadRows
 
 LAYERS, WIDTH, VOCABULARY = 4, 6, 64
 PAD, BOS, EOS = 0, 1, 2
@@ -72,6 +73,8 @@ class ModelOptions(BackendOptions):
     """Its fingerprint, beside its scale."""
     here: bool = False
     """Whether its tokenizer is there before it is loaded."""
+    refuses: str = ""
+    """Text of which it makes no prompt, as some chat templates do; everything is fine without."""
     called: str = ""
     """Its name, for SAEs that say which model they are of."""
 
@@ -124,6 +127,10 @@ class FakeModel:
         return self
 
     def render(self, examples: Sequence[Example], prompt: Prompt) -> list[Tokens]:
+        refused = self.options.refuses
+        bad = {n: f"{one.name}: refused" for n, one in enumerate(examples) if refused in one.text}
+        if refused and bad:
+            raise BadRows(bad)
         before = "".join(f"{one.text}{one.fields[prompt.answer]}" for one in prompt.demonstrations)
         rendered = []
         for example in examples:

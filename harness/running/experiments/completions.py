@@ -35,22 +35,22 @@ def generate(session: Session, work: Generation, journal: Journal, tick: Tick) -
     spec = session.task.spec.experiments[work.experiment]
     assert spec.data is not None
     model = session.view_model(spec.view)
-    prompts = session.prompts.to_answer(spec.view, spec.data)
+    written = session.prompts.answered(spec.view, spec.data)
+    rows = written.rows
     sampling = Sampling(**spec.generation.model_dump(), seed=session.task.spec.seed)
     arms = ready_arms(session, work)
     ready = [arm for arm in arms if isinstance(arm, ReadyArm)]
-    requests = list(_requests(model, sampling, ready, prompts))
+    requests = list(_requests(model, sampling, ready, written.sides[0]))
     journal.keep({name: [one.key for one in some] for name, some in _by_arm(requests)})
     missing = [one for one in requests if one.key not in journal.completions]
     tick(len(requests) - len(missing))
     for batch in _batches(missing, session.task.spec.batch.generation):
         journal.add(_complete(model, ready, batch, sampling))
         tick(len(batch))
-    examples = session.data.examples(spec.data)
     return [
         arm
         if isinstance(arm, ArmOutcome)
-        else _outcome(arm, [one for one in requests if ready[one.arm] is arm], examples, journal)
+        else _outcome(arm, [one for one in requests if ready[one.arm] is arm], rows, journal)
         for arm in arms
     ]
 

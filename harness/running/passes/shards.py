@@ -69,14 +69,14 @@ def documents(
     """
     by, budget = session.task.spec.data[which.data].by, which.budget
     tokens = 0
-    for number, examples in enumerate(session.data.chunks(which.data, limit)):
-        prompts = session.prompts.render(which.view, examples)
-        own: Sequence[Tokens | None] = [None] * len(examples)
+    for number, written in enumerate(session.prompts.chunks(which.views, which.data, limit)):
+        prompts = written.sides[0]
+        own: Sequence[Tokens | None] = [None] * len(prompts)
         if which.right:
-            own = session.prompts.render(which.right, examples)
+            own = written.sides[1]
         if number == 0:
-            _check_tokenizers(session, which.view, others, examples, prompts)
-        for example, left, right in zip(examples, prompts, own, strict=True):
+            _check_tokenizers(session, which.view, others, written.rows, prompts)
+        for example, left, right in zip(written.rows, prompts, own, strict=True):
             tokens += len(left.ids)
             category = EVERYTHING if by is None else word(example.fields[by], example.name)
             if right is None:
