@@ -5,7 +5,8 @@ HarnessError
 │   ├── TaskError         something in a task file; carries every problem found, not the first
 │   ├── DataError         rows that are missing, empty, unreadable or of another shape
 │   ├── PluginError       a plugin that is unknown, ambiguous, broken or too old
-│   └── ModelError        a model, adapter, tokenizer or SAE that does not load or fit
+│   ├── ModelError        a model, adapter, tokenizer or SAE that does not load or fit
+│   └── BadRows           rows and a model that do not fit each other: no prompt can be made
 ├── GateFailed        1   the numbers are fine, but a gate of the task does not hold
 ├── InvalidRun        3   a preflight, sentinel or receipt failed: the numbers would be wrong
 └── MachineError      4   disk, network or memory: a rerun continues
@@ -15,7 +16,7 @@ Every message reads *where: what is wrong. What is allowed. What to do.*
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 
@@ -39,6 +40,17 @@ class PluginError(UsageError):
 
 class ModelError(UsageError):
     """A model, adapter, tokenizer or SAE does not load, or does not fit the task."""
+
+
+class BadRows(DataError, ModelError):
+    """Rows of which a model makes no prompt, such as turns that its chat template refuses.
+
+    `rows` says why for each of them, by its place among the rows that were given.
+    """
+
+    def __init__(self, rows: Mapping[int, str]) -> None:
+        self.rows = {place: rows[place] for place in sorted(rows)}
+        super().__init__(next(iter(self.rows.values())))
 
 
 class GateFailed(HarnessError):

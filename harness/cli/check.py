@@ -29,10 +29,11 @@ def command(disabled: Sequence[str], tasks: tuple[str, ...], overrides: tuple[st
     for name in tasks:
         try:
             task = load_for_command(registry, name, overrides)
+            summary = _summary(task)
         except TaskError as error:
             problems += error.problems
         else:
-            click.echo(f"{name}: {_summary(task)}")
+            click.echo(f"{name}: {summary}")
             for note in _notes(task):
                 click.echo(f"  note: {for_terminal(note, 600)}")
     if problems:
@@ -48,9 +49,13 @@ def _notes(task: Task) -> list[str]:
 
 
 def _summary(task: Task) -> str:
+    """What a task does; TaskError where its prompts cannot be written."""
     from harness.planning.planner import plan
+    from harness.planning.rehearsal import unwritable
 
     planned = plan(task)
+    if unwritten := list(unwritable(planned)):
+        raise TaskError(unwritten)
     arms = sum(len(work.arms) for work in planned.generations)
     passes = f"{len(planned.passes)} pass{'es' * (len(planned.passes) != 1)} over activations"
     return f"is fine: {passes}, {arms} arms of completions."

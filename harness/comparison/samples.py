@@ -8,7 +8,6 @@ is needed to read an old run, and samples that are not those of the results are 
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from typing import Any
 from harness.contract import Record
 from harness.contract.results import Results
 from harness.errors import DataError
+from harness.results.json_numbers import strict_loads
 from harness.results.read import load_results
 from harness.results.records import grouped
 
@@ -121,13 +121,13 @@ def load_samples(folder: str | Path) -> Samples:
                 rows[file.stem] = [_row(line) for line in lines if line.strip()]
         except OSError as error:
             raise DataError(f"{file}: cannot be read: {error.strerror}.") from error
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise DataError(f"{file}: is not the samples of a run: {error}.") from error
     return Samples(rows)
 
 
 def _row(line: str) -> SampleRow:
-    row = json.loads(line)
+    row = strict_loads(line)
     if not isinstance(row, dict) or not isinstance(row.get("example"), str):
         raise ValueError("a row must be an object with an example's id")
     if not isinstance(row.get("verdicts"), dict):

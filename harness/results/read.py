@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from harness.contract import Record
 from harness.contract.results import Results, Status
 from harness.errors import DataError
+from harness.results.json_numbers import strict_loads
 from harness.results.tables import SavedTables
 from harness.results.write import SCHEMA
 
@@ -26,15 +27,11 @@ class _Kept(BaseModel):
     warnings: tuple[str, ...] = ()
 
 
-def _no_number(text: str) -> None:
-    raise ValueError(f"{text} is no number in JSON")
-
-
 def load_results(folder: str | Path) -> Results:
     """The results of an earlier run. Raises DataError when there are none."""
     file = Path(folder) / "results.json"
     try:
-        content = json.loads(file.read_text(encoding="utf-8"), parse_constant=_no_number)
+        content = strict_loads(file.read_text(encoding="utf-8"))
         if content["schema"] != SCHEMA:
             raise DataError(f"{file}: schema {content['schema']}, this version reads {SCHEMA}.")
         # Through JSON, where strict lets a list be a tuple.

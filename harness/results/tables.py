@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from harness.errors import DataError
+from harness.results.json_numbers import strict_loads
 
 COMPLETIONS = "completions"
 """Every completion of every experiment; kept as `samples/<experiment>.jsonl`, not as a table."""
@@ -52,8 +52,8 @@ def _completions(file: Path) -> Iterator[dict[str, Any]]:
         # Not splitlines: a completion may hold any other character that ends a line.
         for line in file.read_text(encoding="utf-8").split("\n"):
             if line:
-                yield {**json.loads(line), "experiment": file.stem}
-    except (OSError, ValueError, TypeError) as error:
+                yield {**strict_loads(line), "experiment": file.stem}
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise DataError(f"{file}: is not the completions of a run: {error}.") from error
 
 

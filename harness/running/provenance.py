@@ -61,6 +61,8 @@ def provenance(session: Session, registry: Registry, command: str) -> dict[str, 
         **({"template_arguments": arguments} if (arguments := _arguments(session)) else {}),
         "saes": {name: {"fingerprint": sae.fingerprint} for name, sae in session.saes.items()},
         "data": dict(session.data.digests()),
+        # By data set and view, the rows of which no prompt could be made.
+        **({"left_out": left_out} if (left_out := session.prompts.left_out.counts()) else {}),
         "seed": task.spec.seed,
         "usage": session.usage.report(),
         "command": command,

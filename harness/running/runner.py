@@ -11,6 +11,7 @@ from harness.contract import Results
 from harness.errors import InvalidRun, TaskError, UsageError
 from harness.machine import machine_errors
 from harness.planning.planner import plan
+from harness.planning.rehearsal import unwritable
 from harness.planning.steps import Pass, Plan
 from harness.registry import Registry
 from harness.report import write_report
@@ -49,6 +50,8 @@ def run(
     the same, with their status.
     """
     _check_remote_code(planned.task, remote_code)
+    if unwritten := list(unwritable(planned)):
+        raise TaskError(unwritten)
     with machine_errors(folder), hearing() as heard, run_folder(folder, planned.task, fresh):
         session = Session(planned.task, folder / "work" / "downloads")
         for owner in planned.task.owners():
@@ -68,7 +71,15 @@ def run(
             provenance(session, registry, command),
             unique(ledger.records),
             tuple(ledger.problems),
-            tuple([*_model_notes(session), *_sae_notes(session), *heard, *ledger.warnings]),
+            tuple(
+                [
+                    *_model_notes(session),
+                    *_sae_notes(session),
+                    *session.prompts.left_out.notes(),
+                    *heard,
+                    *ledger.warnings,
+                ]
+            ),
             tables=ledger.tables,
         )
         write_results(folder, results)

@@ -137,8 +137,8 @@ class Session:
         preflight, model = self.task.spec.preflight, self.task.spec.saes[name].model
         if not isinstance(sae, Calibrated) or preflight is None:
             return sae
-        chunks = self.data.chunks(preflight.data, preflight.limit)
-        tokens = self.prompts.render(f"@{model}", [row for chunk in chunks for row in chunk])
+        chunks = self.prompts.chunks((f"@{model}",), preflight.data, preflight.limit)
+        tokens = [one for written in chunks for one in written.sides[0]]
         site, out = self.task.sae_site(name), self.task.sae_out(name)
         size = self.task.spec.batch.activations
         return calibrated(sae, self.model(model), tokens, site, out, size)

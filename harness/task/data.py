@@ -42,7 +42,14 @@ def read_data(name: str, spec: DataSpec, cache: Path) -> Iterator[Example]:
     count = 0
     for number, row in islice(rows, spec.skip, last):
         count += 1
-        yield _example(name, spec, row, number)
+        try:
+            example = _example(name, spec, row, number)
+        except RecursionError:
+            raise DataError(
+                f"data.{name}: row {number} of {_place(spec)} is nested too deeply. Allowed: text, "
+                "numbers, and lists of them. Mend the row, or leave it out."
+            ) from None
+        yield example
     if not count:
         raise DataError(f"data.{name}: {_place(spec)} gives no rows. Check `where` and the file.")
     if spec.limit and spec.most and count < spec.most:

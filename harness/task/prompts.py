@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from random import Random
 
 from harness.contract import Example, Prompt, Tokens
-from harness.errors import DataError, listed, suggestion
+from harness.errors import BadRows, DataError, listed, suggestion
 from harness.task.data import load_data, read_data, word
+from harness.task.left_out import TRIED, BadCount, LeftOut, none_left
 from harness.task.spec import DemonstrationsSpec, PromptSpec, TaskSpec, ViewSpec
-from harness.task.turns import asked, is_answered
+from harness.task.turns import asked
 
 CHUNK = 256
 """Rows that are rendered at a time."""
@@ -99,6 +101,18 @@ def view_spec(spec: TaskSpec, name: str) -> ViewSpec:
     return ViewSpec(model=name[1:], prompt=PromptSpec(max_tokens=longest))
 
 
+@dataclass(frozen=True)
+class Written:
+    """Some rows of a data set, and the prompts that each of some views makes of them.
+
+    Rows of which one of the views makes none are not among them, where the task leaves such out.
+    """
+
+    rows: Sequence[Example]
+    sides: tuple[Sequence[Tokens], ...]
+    """For each view its prompts, in the order of the rows."""
+
+
 class Prompts:
     """Renders the prompts of a task's views: demonstrations first, then the rows' own text."""
 
@@ -107,29 +121,96 @@ class Prompts:
         self._data = data
         self._render_with = render_with
         self._rendered: dict[tuple[str, str], list[Tokens]] = {}
-        self._asked: dict[tuple[str, str], list[Tokens]] = {}
+        self._asked: dict[tuple[str, str], Written] = {}
+        self.left_out = LeftOut()
+        """The rows of which no prompt could be made so far, where the task leaves such out."""
 
     def rendered(self, view: str, data: str) -> list[Tokens]:
         """The prompts of a view on all rows of a data set, rendered once and held in memory."""
         if (view, data) not in self._rendered:
-            self._rendered[view, data] = self.render(view, self._data.examples(data))
+            written = self.chunks((view,), data, held=True)
+            self._rendered[view, data] = [one for some in written for one in some.sides[0]]
         return self._rendered[view, data]
 
-    def to_answer(self, view: str, data: str) -> list[Tokens]:
-        """The prompts that an experiment has answered, rendered once and held in memory.
+    def chunks(
+        self,
+        views: Sequence[str],
+        data: str,
+        limit: int | None = None,
+        *,
+        query: bool = False,
+        answered: bool = False,
+        held: bool = False,
+    ) -> Iterator[Written]:
+        """The rows of a data set with their prompts in some views, in order, some at a time.
+
+        The first `limit` rows are read; of these, rows of which one of the views makes no prompt
+        are left out for all of them, where the task leaves such out. `query`: with the place of the
+        query. `answered`: as prompts that are answered, which do not hold the answer that a conversation ends with. `held`: all rows
+        at once, in memory. Raises DataError with the first such row and their number where the
+        task leaves none out, and where nothing is left; what else `render` raises.
+        """
+        whole = [self._data.examples(data)[:limit]] if held else self._data.chunks(data, limit)
+        skip = self._spec.data[data].on_bad_rows == "skip"
+        counted, kept = BadCount(data), 0
+        for examples in whole:
+            written, bad = self._try(views, data, examples, query=query, answered=answered)
+            counted.add(len(examples), bad)
+            if bad and skip:
+                for view, some in bad.items():
+                    self.left_out.add(data, view, ((examples[n], why) for n, why in some.items()))
+                out = set().union(*bad.values())
+                rows = [one for place, one in enumerate(examples) if place not in out]
+                written, _ = self._try(views, data, rows, query=query, answered=answered)
+            elif counted.bad and counted.rows >= TRIED:
+                raise counted.error(all_tried=False)
+            if written is not None and written.rows and (skip or not counted.bad):
+                kept += len(written.rows)
+                yield written
+        if counted.bad and not skip:
+            raise counted.error(all_tried=True)
+        if counted.bad and not kept:
+            raise none_left(data, views, counted.first)
+
+    def _try(
+        self,
+        views: Sequence[str],
+        data: str,
+        examples: Sequence[Example],
+        *,
+        query: bool,
+        answered: bool,
+    ) -> tuple[Written | None, Mapping[str, Mapping[int, str]]]:
+        """The prompts of some rows; or, by view, of which it makes no prompt, and why."""
+        bad: dict[str, dict[int, str]] = {}
+        shown: dict[int, Example] = {}
+        for place, example in enumerate(examples):
+            try:
+                shown[place] = asked(example) if answered else example
+            except DataError as error:
+                bad.setdefault(views[0], {})[place] = f"data.{data}: {error}"
+        sides: list[Sequence[Tokens]] = []
+        places = list(shown)
+        for view in views:
+            try:
+                sides.append(self.render(view, list(shown.values()), query=query))
+            except BadRows as error:
+                rows = {places[place]: why for place, why in error.rows.items()}
+                bad[view] = {**bad.get(view, {}), **rows}
+        return (None, bad) if bad else (Written(examples, tuple(sides)), bad)
+
+    def to_answer(self, view: str, data: str) -> Sequence[Tokens]:
+        """The prompts that an experiment has answered, in the order of `answered`."""
+        return self.answered(view, data).sides[0]
+
+    def answered(self, view: str, data: str) -> Written:
+        """The rows that an experiment has answered and their prompts, held in memory.
 
         Those of `rendered`, but for conversations that end with an answer: that is the reference,
         and the model is to write its own.
         """
-        examples = self._data.examples(data)
-        if not any(map(is_answered, examples)):
-            return self.rendered(view, data)
         if (view, data) not in self._asked:
-            try:
-                examples = [asked(one) for one in examples]
-            except DataError as error:
-                raise DataError(f"data.{data}: {error}") from error
-            self._asked[view, data] = self.render(view, examples)
+            (self._asked[view, data],) = self.chunks((view,), data, answered=True, held=True)
         return self._asked[view, data]
 
     def render(
@@ -138,7 +219,8 @@ class Prompts:
         """The prompts of a view on some rows, in their order; `query`: with the place of the query.
 
         Where demonstrations must match a column, each row is shown those that share its value.
-        Raises DataError where there are too few demonstrations, or a row cannot be rendered.
+        Raises BadRows with all rows of which no prompt can be made, and DataError where there are
+        too few demonstrations.
         """
         spec = view_spec(self._spec, view).prompt
         shown = spec.demonstrations
@@ -149,15 +231,24 @@ class Prompts:
         for place, example in enumerate(examples):
             groups.setdefault(_value(example, shown.match), []).append(place)
         found: dict[int, Tokens] = {}
+        bad: dict[int, str] = {}
         for value, places in groups.items():
             prompt = _prompt(spec, self._matching(shown, shown.match, value), query=query)
-            rendered = self._write(view, [examples[place] for place in places], prompt)
-            found.update(zip(places, rendered, strict=True))
+            try:
+                rendered = self._write(view, [examples[place] for place in places], prompt)
+                found.update(zip(places, rendered, strict=True))
+            except BadRows as error:
+                bad |= {places[place]: why for place, why in error.rows.items()}
+        if bad:
+            raise BadRows(bad)
         return [found[place] for place in range(len(examples))]
 
     def _write(self, view: str, examples: Sequence[Example], prompt: Prompt) -> list[Tokens]:
         try:
             return self._render_with(view, examples, prompt)
+        except BadRows as error:
+            rows = {place: f"views.{view}: {why}" for place, why in error.rows.items()}
+            raise BadRows(rows) from error
         except DataError as error:
             raise DataError(f"views.{view}: {error}") from error
 

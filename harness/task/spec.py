@@ -228,7 +228,7 @@ class DataSpec(Spec):
     skip: int = Field(0, ge=0, lt=2**62)
     """Leave so many rows out first, so that two draws of one source do not overlap."""
     limit: int | None = Field(None, ge=1, lt=2**62)
-    """So many rows; fewer are an error."""
+    """So many rows are read; fewer are an error. What `on_bad_rows` leaves out is among them."""
     at_most: int | None = Field(None, ge=1, lt=2**62)
     """A cap that may lie above what there is; `--limit` sets it."""
     shuffle: int | None = None
@@ -238,6 +238,10 @@ class DataSpec(Spec):
     among the next ten thousand."""
     expect: ExpectData = ExpectData()
     """What they are expected to be like; changes what is planned, never what is run."""
+    on_bad_rows: Literal["error", "skip"] = "error"
+    """What is done with rows of which a view makes no prompt, such as turns that its chat template
+    refuses, or a text that is empty or too long: `error` ends the run, `skip` leaves them out and
+    counts them. A row that one view of a pair leaves out is out of both."""
     by: str | None = None
     """A column that sorts the rows into categories: what passes measure is also told for each."""
 

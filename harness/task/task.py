@@ -37,8 +37,9 @@ from harness.task.validate import references
 
 NO_EDIT = "none"
 """The `direction` of the arm whose model is left as it is."""
-_BESIDE = {"experiments": ("evaluators", "expect"), "data": ("expect",)}
-"""Keys of entries that change no completion: who judges, and what a plan goes by."""
+_BESIDE = {"experiments": ("evaluators", "expect"), "data": ("expect", "on_bad_rows")}
+"""Keys of entries that change no completion: who judges, what a plan goes by, and whether rows
+that are left out may be (a message advises that change, and the run goes on)."""
 _JUDGES = ("title", "source", "evaluators", "labels", "analyses", "gates")
 """Tables and keys that change neither an activation nor a completion."""
 _SIZES = ("batch",)

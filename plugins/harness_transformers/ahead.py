@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -28,12 +29,25 @@ def rendered(
     if not file.is_file():
         return None  # other forms need transformers to be read
     try:
-        tokenizer = _FileTokenizer(folder, where, date)
-        if prompt.style == "chat" and tokenizer.chat_template is None:
-            return None
-        return Renderer(tokenizer, context, where)(examples, prompt)
+        tokenizer = _file_tokenizer(folder, where, date, _state(folder))
     except (ImportError, ModelError):
-        return None  # a template that only transformers understands
+        return None  # a form that only transformers understands
+    if prompt.style == "chat" and tokenizer.chat_template is None:
+        return None
+    return Renderer(tokenizer, context, where)(examples, prompt)
+
+
+@lru_cache(maxsize=2)
+def _file_tokenizer(folder: Path, where: str, date: str, state: object) -> _FileTokenizer:
+    """The tokenizer of a folder in a state: a large one takes seconds to read."""
+    return _FileTokenizer(folder, where, date)
+
+
+def _state(folder: Path) -> tuple[tuple[str, int, int], ...]:
+    """When the files of a tokenizer were changed, and their sizes."""
+    names = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
+    found = [(name, (folder / name).stat()) for name in names if (folder / name).is_file()]
+    return tuple((name, its.st_mtime_ns, its.st_size) for name, its in found)
 
 
 class _FileTokenizer:
@@ -89,12 +103,12 @@ class _FileTokenizer:
         """The conversation as text, in the same sandbox that transformers uses."""
         special = dict(_special(self._settings))
         run = compiled(self.chat_template or "")
-        given = {**special, **arguments}
-        return run(messages=turns, add_generation_prompt=add_generation_prompt, **given)
+        given = {"tools": None, "documents": None, "add_generation_prompt": add_generation_prompt}
+        return run(**{**special, **given, **arguments}, messages=turns)
 
 
 def _special(settings: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    for kind in ("bos_token", "eos_token", "pad_token", "unk_token"):
+    for kind in (kind for kind in settings if kind.endswith("_token")):
         token = settings.get(kind)
         text = token.get("content") if isinstance(token, Mapping) else token
         if isinstance(text, str):

@@ -27,7 +27,7 @@ from harness_transformers.gguf_weights import plain, unpacked, without_bar
 from harness_transformers.model import TransformersModel
 from harness_transformers.options import TransformersOptions
 from harness_transformers.source import Source, source
-from harness_transformers.template import dated, is_dated
+from harness_transformers.template import BoundedTemplate, dated, is_dated
 from harness_transformers.thoughts import marks_of
 
 _FAILURES = (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError, RuntimeError)
@@ -73,6 +73,7 @@ class TransformersBackend:
                 tokenizer.chat_template = dated(tokenizer.chat_template, options.date)
             marks = marks_of(tokenizer, options.thinking)
             also += [f"thoughts {marks}"] * (marks is not None)
+            tokenizer.apply_chat_template = BoundedTemplate(tokenizer, where)
             model = TransformersModel(
                 hf,
                 tokenizer,

@@ -9,6 +9,7 @@ from typing import Any
 
 from harness.contract import Example, Prompt
 from harness.errors import DataError, ModelError
+from harness_transformers.ended import TooMuch, too_much
 from harness_transformers.pieces import OfData, column, fill
 from harness_transformers.turns import check_rendered, is_content
 
@@ -66,16 +67,20 @@ def _told(value: Any, of_data: OfData) -> Any:
 def written(tokenizer: Any, turns: Sequence[Turn], prompt: Prompt, where: str) -> str:
     """The conversation as one text, with the template's own special tokens.
 
-    ModelError, which `where` begins, where the template refuses the turns; DataError where it
-    leaves one out.
+    DataError, which `where` begins, where the template refuses the turns or leaves one out;
+    ModelError where it takes too long.
     """
     try:
         text = template_writes(
             tokenizer, turns, prompt.template_arguments, generation_prompt=prompt.generation_prompt
         )
+    except TooMuch as error:
+        raise ModelError(too_much(where, error)) from None
+    except ModelError:
+        raise
     except Exception as error:  # a template may raise anything: it is a program
         roles = ", ".join(turn["role"] for turn in turns)
-        raise ModelError(
+        raise DataError(
             f"{where}: the chat template refuses the turns {roles}"
             f" ({error}). Allowed: what the template takes; some take no system turn."
         ) from None
@@ -117,6 +122,8 @@ def place(
     marked[number] = {**turns[number], "content": mark}
     try:
         before, found, after = write(marked).partition(mark)
+    except ModelError:
+        raise
     except Exception:  # a template may raise anything: it is a program
         return None
     start, end = len(before), len(text) - len(after)
@@ -166,6 +173,8 @@ def _after(tokenizer: Any, turns: Sequence[Turn]) -> int | None:
     """The special token behind the last content, which is the mark."""
     try:
         text = template_writes(tokenizer, turns, generation_prompt=False)
+    except ModelError:
+        raise
     except Exception:  # no template, or one that wants other turns
         return None
     tail = text.rpartition(_MARK)[2].strip()
@@ -179,5 +188,7 @@ def structural(tokenizer: Any) -> Iterator[str]:
     for turns in (*_CONVERSATIONS, (*_CONVERSATIONS[1], _USER)):
         try:
             yield template_writes(tokenizer, turns, generation_prompt=len(turns) != 2)
+        except ModelError:
+            raise
         except Exception:  # no template, or one that wants other turns
             continue

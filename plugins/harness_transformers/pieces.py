@@ -27,21 +27,30 @@ def plain(example: Example, prompt: Prompt, of_data: OfData) -> tuple[list[str],
 
 def fill(template: str, example: Example, of_data: OfData = str) -> list[str]:
     """The template's literal texts and the example's columns between them, in order."""
+    pieces = []
+    for literal, name in layout(template):
+        if literal:
+            pieces.append(literal)
+        if name is not None:
+            pieces.append(of_data(column(example, name)))
+    return pieces
+
+
+def layout(template: str) -> list[tuple[str, str | None]]:
+    """The literal texts of a template, each with the name of the column that follows it.
+
+    Raises DataError for a template that is none.
+    """
     try:
         parts = list(Formatter().parse(template))
     except ValueError as error:
         raise DataError(
             f"template {template!r}: {error}. Allowed: {{column}}; a brace is written twice."
         ) from None
-    pieces = []
-    for literal, name, layout, conversion in parts:
-        if literal:
-            pieces.append(literal)
-        if name is not None:
-            if layout or conversion:
-                raise DataError(f"template {template!r}: {name}: Allowed: {{column}} alone.")
-            pieces.append(of_data(column(example, name)))
-    return pieces
+    for _, name, form, conversion in parts:
+        if name is not None and (form or conversion):
+            raise DataError(f"template {template!r}: {name}: Allowed: {{column}} alone.")
+    return [(literal, name) for literal, name, _, _ in parts]
 
 
 def column(example: Example, name: str) -> str:

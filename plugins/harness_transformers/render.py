@@ -10,10 +10,10 @@ from string import Formatter
 from typing import Any
 
 from harness.contract import Example, Prompt, Tokens
-from harness.errors import DataError, ModelError, listed, suggestion
+from harness.errors import BadRows, DataError, ModelError, listed, suggestion
 from harness_transformers import chat
 from harness_transformers.control import ControlTokens, Marks, Spelled
-from harness_transformers.pieces import OfData, fill, plain
+from harness_transformers.pieces import OfData, fill, layout, plain
 from harness_transformers.template import arguments_of
 
 
@@ -76,7 +76,12 @@ class Renderer:
         """The special tokens that data have spelled out so far and that became real ones."""
 
     def __call__(self, examples: Sequence[Example], prompt: Prompt) -> list[Tokens]:
-        """One `Tokens` for each example, in order."""
+        """One `Tokens` for each example, in order.
+
+        Raises BadRows with every example of which no prompt can be made, DataError for a template
+        of the task that is wrong for all of them.
+        """
+        layout(prompt.template)
         if prompt.style == "chat" and self._tokenizer.chat_template is None:
             raise ModelError(
                 f"{self._name}: its tokenizer has no chat template. Allowed: a plain prompt, or a"
@@ -84,20 +89,37 @@ class Renderer:
             )
         self._check_arguments(prompt)
         located = prompt.query or bool(prompt.demonstrations)
-        rows = [self._write(example, prompt, located=located) for example in examples]
-        ordinary = {piece for one in rows if one.marks is None for piece in one.pieces}
+        rows: dict[int, _Written] = {}
+        bad: dict[int, str] = {}
+        for place, example in enumerate(examples):
+            try:
+                rows[place] = self._write(example, prompt, located=located)
+            except DataError as error:
+                bad[place] = str(error)
+        ordinary = {piece for one in rows.values() if one.marks is None for piece in one.pieces}
         shared = self._tokenise(ordinary, None, ends=located)
         out = []
-        for example, one in zip(examples, rows, strict=True):
-            table = shared if one.marks is None else self._tokenise(one.pieces, one.marks)
-            ids = self._join(table, one.pieces, prompt)
-            if prompt.max_tokens is not None and len(ids) > prompt.max_tokens:
-                one, table, ids = self._cut(example, one, prompt, prompt.max_tokens)
-            start = min(self._start(table, one, prompt), len(ids)) if located else 0
-            self._check_length(example, ids, start, len(prompt.demonstrations))
-            asked = one.asked if prompt.query else None
-            out.append(Tokens(example.id, ids, (start, len(ids)), one.text, query=asked))
+        for place, one in rows.items():
+            try:
+                out.append(self._tokens(examples[place], one, shared, prompt, located=located))
+            except DataError as error:
+                bad[place] = str(error)
+        if bad:
+            raise BadRows(bad)
         return out
+
+    def _tokens(
+        self, example: Example, one: _Written, shared: _Table, prompt: Prompt, *, located: bool
+    ) -> Tokens:
+        """The ids of a prompt; `shared` has those of pieces without marks."""
+        table = shared if one.marks is None else self._tokenise(one.pieces, one.marks)
+        ids = self._join(table, one.pieces, prompt)
+        if prompt.max_tokens is not None and len(ids) > prompt.max_tokens:
+            one, table, ids = self._cut(example, one, prompt, prompt.max_tokens)
+        start = min(self._start(table, one, prompt), len(ids)) if located else 0
+        self._check_length(example, ids, start, len(prompt.demonstrations))
+        asked = one.asked if prompt.query else None
+        return Tokens(example.id, ids, (start, len(ids)), one.text, query=asked)
 
     def _cut(
         self, example: Example, one: _Written, prompt: Prompt, most: int

@@ -13,8 +13,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from harness.errors import ModelError
+from harness_transformers.ended import TooMuch, too_much
+
 DATE = "26 Jul 2024"
 """The date that Llama's own templates fall back to."""
+SOURCE = 2**20
+"""Characters of a template itself; the longest real ones have a twentieth of it."""
 _MONTHS = (
     "January", "February", "March", "April", "May", "June", "July", "August", "September",
     "October", "November", "December",
@@ -107,8 +112,18 @@ _WRITTEN = ("messages", "tools", "documents", "add_generation_prompt", "strftime
 
 @cache
 def compiled(template: str) -> Callable[..., str]:
-    """A template as a function of its variables, with all that transformers gives it."""
-    return _environment().from_string(template).render  # type: ignore[no-any-return]
+    """A template as a function of its variables, with all that transformers gives it.
+
+    Either raises TooMuch for a template that takes too long, or becomes too large.
+    """
+    environment = _environment()
+    made = environment.from_string(_bounded(template))
+
+    def run(**variables: Any) -> str:
+        environment.watch.start()
+        return str(made.render(**variables))
+
+    return run
 
 
 @cache
@@ -117,16 +132,23 @@ def arguments_of(template: str) -> frozenset[str]:
     from jinja2.meta import find_undeclared_variables
 
     environment = _environment()
-    read = find_undeclared_variables(environment.parse(template))
+    read = find_undeclared_variables(environment.parse(_bounded(template)))
     return frozenset(one for one in read if one not in _WRITTEN and not one.endswith("_token"))
 
 
-@cache
+def _bounded(template: str) -> str:
+    """The template, where it is not too long to be read; TooMuch says so."""
+    if len(template) > SOURCE:
+        raise TooMuch(f"is itself longer than {SOURCE:,} characters")
+    return template
+
+
 def _environment() -> Any:
-    """The sandbox in which transformers runs templates, with all that it puts there."""
+    """The sandbox in which transformers runs templates, with all that it puts there, and bounds."""
     from jinja2 import nodes
     from jinja2.ext import Extension
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    from harness_transformers.bounds import BoundedEnvironment
 
     class Generation(Extension):
         """`{% generation %}`, which marks what the assistant says and writes nothing."""
@@ -148,9 +170,56 @@ def _environment() -> Any:
             sort_keys=sort_keys,
         )  # fmt: skip
 
-    environment = ImmutableSandboxedEnvironment(
+    environment = BoundedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[Generation, "jinja2.ext.loopcontrols"]
     )
     environment.globals["raise_exception"] = refuse
-    environment.filters["tojson"] = tojson
+    environment.add_filter("tojson", tojson)
     return environment
+
+
+class BoundedTemplate:
+    """`apply_chat_template` of a transformers' tokenizer, for whoever calls it: this harness, or a
+    library that is handed the tokenizer.
+
+    The same template on the same turns runs under bounds first. What it does within them it does
+    once more in transformers' hands, whose text counts.
+    """
+
+    def __init__(self, tokenizer: Any, name: str) -> None:
+        self._tokenizer = tokenizer
+        self._name = name
+
+    def __call__(
+        self,
+        conversation: Any,
+        tools: Any = None,
+        documents: Any = None,
+        chat_template: str | None = None,
+        add_generation_prompt: bool = False,
+        *more: Any,
+        **others: Any,
+    ) -> Any:
+        """What the tokenizer's own method gives; ModelError for a template that is ended."""
+        given = {**others, "tools": tools, "documents": documents}
+        given["add_generation_prompt"] = add_generation_prompt
+        try:
+            self._rehearse(conversation, chat_template, given)
+        except TooMuch as error:
+            raise ModelError(too_much(self._name, error)) from None
+        except Exception:
+            pass  # what is wrong with a call, the tokenizer says itself
+        return type(self._tokenizer).apply_chat_template(
+            self._tokenizer, conversation, tools, documents, chat_template, add_generation_prompt,
+            *more, **others,
+        )  # fmt: skip
+
+    def _rehearse(
+        self, conversation: Any, chat_template: str | None, given: Mapping[str, Any]
+    ) -> None:
+        template = self._tokenizer.get_chat_template(chat_template, given["tools"])
+        batched = isinstance(conversation[0], (list, tuple))
+        for turns in conversation if batched else [conversation]:
+            said = [{k: v for k, v in dict(turn).items() if v is not None} for turn in turns]
+            special = self._tokenizer.special_tokens_map
+            compiled(template)(**{**special, **given, "messages": said})

@@ -28,6 +28,7 @@ from harness.contract import (
 )
 from harness.contract.latents import Latents
 from harness.contract.sites import parse_site
+from harness.errors import BadRows
 
 LAYERS, WIDTH, VOCABULARY = 4, 6, 64
 PAD, BOS, EOS = 0, 1, 2
@@ -76,6 +77,8 @@ class ModelOptions(BackendOptions):
     """It thinks before it answers, and of so many prompts the thought of one never ends."""
     silent: tuple[str, ...] = ()
     """The directions under which it says nothing; `none` is the untouched model."""
+    refuses: str = ""
+    """Text of which it makes no prompt, as some chat templates do; everything is fine without."""
     called: str = ""
     """Its name, for SAEs that say which model they are of."""
     adapted: str | None = None
@@ -133,6 +136,10 @@ class FakeModel:
         return self
 
     def render(self, examples: Sequence[Example], prompt: Prompt) -> list[Tokens]:
+        refused = self.options.refuses
+        bad = {n: f"{one.name}: refused" for n, one in enumerate(examples) if refused in one.text}
+        if refused and bad:
+            raise BadRows(bad)
         before = "".join(f"{one.text}{one.fields[prompt.answer]}" for one in prompt.demonstrations)
         rendered = []
         for example in examples:

@@ -23,7 +23,7 @@ def earlier_completions(folder: Path) -> Mapping[str, Written]:
     """Reads the completions of each experiment from the samples of a run; empty without a run."""
     found: dict[str, Written] = {}
     for file in sorted(folder.glob("samples/*.jsonl")):
-        with suppress(OSError, ValueError, KeyError, TypeError):
+        with suppress(OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
             lines = file.read_text(encoding="utf-8").split("\n")
             rows = [json.loads(line) for line in lines if line]
             lengths = [int(row["tokens"]) for row in rows]

@@ -102,9 +102,15 @@ class _Estimate:
         return facts.d_in * facts.d_sae
 
     def _lengths(
-        self, view: str, data: str, limit: int | None = None, *, answered: bool = False
+        self,
+        view: str,
+        data: str,
+        limit: int | None = None,
+        *,
+        answered: bool = False,
+        views: Sequence[str] = (),
     ) -> tuple[int, ...]:
-        found = self.prompts.of(view, data, limit, answered=answered)
+        found = self.prompts.of(view, data, limit, answered=answered, views=views)
         if found is None:
             self.unknown.append(f"data.{data}: its number of rows is unknown offline; state limit.")
             return ()
@@ -128,7 +134,7 @@ class _Estimate:
                     for stream in job.reads.streams
                     if rendering(stream) == which
                 ]
-                rows = _rows(self._lengths(view, which.data, work.limit), which)
+                rows = _rows(self._lengths(view, which.data, work.limit, views=which.views), which)
                 self._rendering(stage, rows, jobs)
 
     def _models(self, stream: Stream, place: int) -> list[str]:

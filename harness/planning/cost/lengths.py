@@ -11,13 +11,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
-from harness.contract import Example, Prompt, Tokens
-from harness.task.fit import LARGEST
-from harness.task.prompts import Prompts, TaskData, view_spec
+from harness.contract import Example, Prompt
+from harness.planning.offline import NoTokenizer, is_here, offline_prompts
+from harness.task.prompts import view_spec
 from harness.task.spec import DataSpec
 from harness.task.task import Task
+from harness.task.turns import is_answered
 
 CHARACTERS = 4
 """Characters that count as one token where no tokenizer is here: about right for English."""
@@ -41,8 +42,14 @@ class Lengths:
     """What was estimated or assumed, in words; empty where nothing was."""
 
 
-class _NoTokenizer(Exception):
-    """A model's tokenizer is not on this machine."""
+class _Asked(NamedTuple):
+    """Whose prompts are counted, on which rows."""
+
+    view: str
+    data: str
+    limit: int | None
+    answered: bool
+    views: tuple[str, ...]
 
 
 class PromptLengths:
@@ -53,21 +60,28 @@ class PromptLengths:
 
     def __init__(self, task: Task) -> None:
         self.task = task
-        self._data = TaskData(task.spec, Path())
-        self._prompts = Prompts(task.spec, self._data, self._render)
-        self._found: dict[tuple[str, str, bool], Lengths | None] = {}
+        self._data, self._prompts = offline_prompts(task)
+        self._found: dict[_Asked, Lengths | None] = {}
 
     def of(
-        self, view: str, data: str, limit: int | None = None, *, answered: bool = False
+        self,
+        view: str,
+        data: str,
+        limit: int | None = None,
+        *,
+        answered: bool = False,
+        views: Sequence[str] = (),
     ) -> Lengths | None:
-        """The lengths of the first `limit` prompts of a view on some data, shortest first;
+        """The lengths of a view's prompts on the first `limit` rows of some data, shortest first;
         `answered`: of those that an experiment has answered, not of those that a pass reads.
+        `views` are all that read the rows together: a row that one refuses, none of them reads.
 
         None where not even the number of rows is known.
         """
-        if (view, data, answered) not in self._found:
-            self._found[view, data, answered] = self._count(view, data, answered)
-        found = self._found[view, data, answered]
+        asked = _Asked(view, data, limit, answered, tuple(views) or (view,))
+        if asked not in self._found:
+            self._found[asked] = self._count(asked)
+        found = self._found[asked]
         if found is None:
             return None
         return replace(found, tokens=tuple(sorted(found.tokens[:limit])))
@@ -78,32 +92,26 @@ class PromptLengths:
         rendered = options.render([Example("", text)], Prompt()) if text else ()
         return len(rendered[0].ids) if rendered else len(text) // CHARACTERS
 
-    def _render(self, view: str, examples: Sequence[Example], prompt: Prompt) -> list[Tokens]:
-        """Renders as the model will, which is not loaded: its options have the tokenizer."""
-        model = view_spec(self.task.spec, view).model
-        rendered = self.task.models[model].options.render(examples, prompt)
-        if rendered is None:
-            raise _NoTokenizer
-        return list(rendered)
-
-    def _count(self, view: str, data: str, answered: bool) -> Lengths | None:
-        shown = view_spec(self.task.spec, view).prompt.demonstrations
-        if not all(map(self._is_here, [data, *([shown.data] if shown else [])])):
+    def _count(self, asked: _Asked) -> Lengths | None:
+        view, data = asked.view, asked.data
+        if not is_here(self.task, view, data):
             return self._assumed(view, data)
-        characters = sum(len(example.text) for example in self._data.examples(data))
-        if characters > MOST:
+        rows = self._data.examples(data)[: asked.limit]
+        if asked.answered and not any(map(is_answered, rows)):
+            return self.of(view, data, asked.limit, views=asked.views)
+        if sum(len(example.text) for example in rows) > MOST:
             return self._estimated(view, data)
         try:
-            write = self._prompts.to_answer if answered else self._prompts.rendered
-            prompts = write(view, data)
-        except _NoTokenizer:
+            written = [
+                *self._prompts.chunks(
+                    asked.views, data, asked.limit, answered=asked.answered, held=True
+                )
+            ]
+        except NoTokenizer:
             return self._estimated(view, data)
+        side = asked.views.index(view)
+        prompts = [prompt for some in written for prompt in some.sides[side]]
         return Lengths(tuple(len(prompt.ids) for prompt in prompts), "counted")
-
-    def _is_here(self, name: str) -> bool:
-        """Whether a data set is a local file, and of a size that can be read at once."""
-        file = self.task.spec.data[name].file
-        return file is not None and Path(file).stat().st_size <= LARGEST
 
     def _estimated(self, view: str, data: str) -> Lengths:
         """From the characters of the rows, of what the prompt writes around them, and of the

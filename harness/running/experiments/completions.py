@@ -54,10 +54,10 @@ def generate(session: Session, work: Generation, journal: Journal, tick: Tick) -
     spec = session.task.spec.experiments[work.experiment]
     assert spec.data is not None
     model = session.view_model(spec.view)
-    prompts = session.prompts.to_answer(spec.view, spec.data)
-    examples = session.data.examples(spec.data)
+    written = session.prompts.answered(spec.view, spec.data)
+    rows, prompts = written.rows, written.sides[0]
     seen = Sameness(spec.view, spec.data)
-    for example, prompt in zip(examples, prompts, strict=True):
+    for example, prompt in zip(rows, prompts, strict=True):
         seen.see(example, prompt)
     seen.check()
     sampling = Sampling(**spec.generation.model_dump(), seed=session.task.spec.seed)
@@ -73,7 +73,7 @@ def generate(session: Session, work: Generation, journal: Journal, tick: Tick) -
     return [
         arm
         if isinstance(arm, ArmOutcome)
-        else _outcome(arm, [one for one in requests if ready[one.arm] is arm], examples, journal)
+        else _outcome(arm, [one for one in requests if ready[one.arm] is arm], rows, journal)
         for arm in arms
     ]
 

@@ -106,16 +106,15 @@ def _run_benchmark(
 def _complete(context: RunContext, work: Generation) -> list[ArmOutcome]:
     spec = context.session.task.spec.experiments[work.experiment]
     assert spec.data is not None
-    prompts = context.session.prompts.to_answer(spec.view, spec.data)
-    examples = context.session.data.examples(spec.data)
-    if answered := sum(map(is_answered, examples)):
+    rows = context.session.prompts.answered(spec.view, spec.data).rows
+    if answered := sum(map(is_answered, rows)):
         context.ledger.add_note(
-            f"data.{spec.data}: {answered} of {len(examples)} conversations end with an answer. "
+            f"data.{spec.data}: {answered} of {len(rows)} conversations end with an answer. "
             "Where completions are made it is taken for the reference: no prompt holds it."
         )
     with (
         closing(Journal(context.folder / "work" / f"{work.experiment}.jsonl")) as journal,
-        context.stage(f"completions, {work.experiment}", len(work.arms) * len(prompts)) as tick,
+        context.stage(f"completions, {work.experiment}", len(work.arms) * len(rows)) as tick,
     ):
         return generate(context.session, work, journal, tick)
 

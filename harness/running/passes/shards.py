@@ -84,15 +84,16 @@ def _documents(
 ) -> Iterator[Document]:
     by, budget = session.task.spec.data[which.data].by, which.budget
     tokens = 0
-    for number, examples in enumerate(session.data.chunks(which.data, limit)):
-        spans = which.right is not None
-        prompts = session.prompts.render(which.view, examples, query=spans)
-        own: Sequence[Tokens | None] = [None] * len(examples)
+    spans = which.right is not None
+    chunks = session.prompts.chunks(which.views, which.data, limit, query=spans)
+    for number, written in enumerate(chunks):
+        prompts = written.sides[0]
+        own: Sequence[Tokens | None] = [None] * len(prompts)
         if which.right is not None:
-            own = session.prompts.render(which.right, examples, query=spans)
+            own = written.sides[1]
         if number == 0:
-            _check_tokenizers(session, which.view, others, examples, prompts)
-        for example, left, right in zip(examples, prompts, own, strict=True):
+            _check_tokenizers(session, which.view, others, written.rows, prompts)
+        for example, left, right in zip(written.rows, prompts, own, strict=True):
             tokens += len(left.ids)
             seen[which.view].see(example, left)
             if which.right and right is not None:

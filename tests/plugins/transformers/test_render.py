@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from harness.contract import Example, Prompt
-from harness.errors import DataError, ModelError
+from harness.errors import BadRows, DataError, ModelError
 from harness_transformers.chat import end_of_turn
 from harness_transformers.model import TransformersModel
 from harness_transformers.render import Renderer
@@ -163,3 +163,35 @@ def test_rendering_many_is_rendering_each(
 def test_masked_ids(loaded: dict[str, TransformersModel], folders: dict[str, Path]) -> None:
     """With the end of a turn: TOKENIZERS T15."""
     assert loaded["llama"].masked_ids == {0, 1, 2, EOT}
+
+
+REFUSES = (
+    "{% if messages[0].role == 'system' %}{{ raise_exception('System role not supported') }}"
+    "{% endif %}" + TEMPLATE
+)
+
+
+def test_all_rows_that_a_template_refuses_are_named() -> None:
+    """TOKENIZERS row T10: the first refused row ended the rendering; a caller that may leave such
+    rows out must know all of them. The others are rendered as they are alone."""
+    user, system = {"role": "user", "content": "Why?"}, {"role": "system", "content": "Be kind."}
+    talks = [Example(f"t{n}", "", {}, turns, f"row {n + 1}") for n, turns in enumerate(
+        [(user,), (system, user), (user,), (system, user)]
+    )]  # fmt: skip
+    writer = Renderer(make_tokenizer(template=REFUSES), 64, "model m")
+    with pytest.raises(BadRows) as caught:
+        writer(talks, Prompt(style="chat"))
+    assert list(caught.value.rows) == [1, 3]
+    assert all("refuses the turns system, user" in why for why in caught.value.rows.values())
+    assert "t1 (row 2)" in str(caught.value)
+    kept = writer([talks[0], talks[2]], Prompt(style="chat"))
+    assert [one.ids for one in kept] == [render(Prompt(style="chat"), talks[0]).ids] * 2
+
+
+def test_empty_and_too_long_rows_are_bad_rows() -> None:
+    rows = [Example("a", "Eat."), Example("b", ""), Example("c", "Eat it all. " * 40)]
+    with pytest.raises(BadRows) as caught:
+        Renderer(make_tokenizer(bos=False), 64, "model m")(rows, Prompt())
+    assert list(caught.value.rows) == [1, 2]
+    assert "no tokens" in caught.value.rows[1]
+    assert "Allowed: 64" in caught.value.rows[2]

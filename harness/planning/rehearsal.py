@@ -1,0 +1,56 @@
+"""One prompt of each view, made before any model is loaded: what a chat template refuses is found
+before hours were spent."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+
+from harness.errors import DataError, ModelError, Problem
+from harness.planning.offline import NoTokenizer, is_here, offline_prompts
+from harness.planning.steps import Plan
+
+
+def unwritable(planned: Plan) -> Iterator[Problem]:
+    """Views that make no prompt of the first row of data that they read, as problems.
+
+    Where the task leaves out such rows (`on_bad_rows = "skip"`), one of the first rows must do.
+    Silent where data or tokenizers are not here.
+    """
+    data, prompts = offline_prompts(planned.task)
+    for views, name, answered in _read(planned):
+        if not all(is_here(planned.task, view, name) for view in views):
+            continue
+        skip = planned.task.spec.data[name].on_bad_rows == "skip"
+        tried = len(next(data.chunks(name), [])) if skip else 1
+        try:
+            next(prompts.chunks(views, name, tried, answered=answered), None)
+        except NoTokenizer:
+            continue
+        except (DataError, ModelError):
+            if skip and tried < data.count(name):
+                continue  # a later row may do
+            # All rows now, so that the error says how many there are.
+            try:
+                deque(prompts.chunks(views, name, answered=answered), maxlen=0)
+            except (DataError, ModelError) as error:
+                what = str(error).removeprefix(f"views.{views[0]}: ")
+                yield planned.task.source.problem(_key(views[0]), what)
+
+
+def _key(view: str) -> tuple[str, ...]:
+    """Where a task says how a view writes; `@model` is the plain view of a model."""
+    return ("models", view[1:]) if view.startswith("@") else ("views", view, "prompt")
+
+
+def _read(planned: Plan) -> Iterator[tuple[tuple[str, ...], str, bool]]:
+    """What the run reads, each once: the views that read it together, the data, and whether the
+    prompts are answered."""
+    found: dict[tuple[tuple[str, ...], str, bool], None] = {}
+    for work in (planned.preflight, *planned.passes):
+        found |= dict.fromkeys((one.views, one.data, False) for one in work.renderings())
+    for generation in planned.generations:
+        spec = planned.task.spec.experiments[generation.experiment]
+        if spec.data is not None:
+            found[(spec.view,), spec.data, True] = None
+    yield from found
