@@ -40,10 +40,10 @@ def command(disabled: Sequence[str], tasks: tuple[str, ...], overrides: tuple[st
 
 
 def _notes(task: Task) -> list[str]:
-    """What will come out undefined, as far as it can be known."""
-    from harness.planning.foresight import too_few_tokens
+    """What `eval` will ask for, and what will come out undefined, as far as it can be known."""
+    from harness.planning.foresight import remote_code, too_few_tokens
 
-    return list(too_few_tokens(task))
+    return [*remote_code(task), *too_few_tokens(task)]
 
 
 def _summary(task: Task) -> str:
