@@ -52,7 +52,8 @@ def run(
 ) -> NotebookResults:
     """Runs a plan into a folder and returns the results; continues what is unfinished there.
 
-    `remote_code` allows models for which the task asks for it to run code of their own.
+    `remote_code` allows models and evaluators for which the task asks for it to run code that
+    comes with their files.
 
     Raises InvalidRun when a preflight, a sentinel or a receipt fails.
     """

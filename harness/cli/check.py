@@ -41,11 +41,16 @@ def command(disabled: Sequence[str], tasks: tuple[str, ...], overrides: tuple[st
 
 
 def _notes(task: Task) -> list[str]:
-    """What comes out undefined or of another model, as far as it can be known, and odd prompts."""
-    from harness.planning.foresight import too_few_tokens
+    """What `eval` will ask for, what comes out undefined or of another model, and odd prompts."""
+    from harness.planning.foresight import remote_code, too_few_tokens
     from harness.task.literals import lone_blanks
 
-    return [*task.other_origins(), *lone_blanks(task.spec), *too_few_tokens(task)]
+    return [
+        *remote_code(task),
+        *task.other_origins(),
+        *lone_blanks(task.spec),
+        *too_few_tokens(task),
+    ]
 
 
 def _summary(task: Task) -> str:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 @click.option(
     "--trust-remote-code",
     is_flag=True,
-    help="Allow models for which the task asks for it to run code of their own.",
+    help="Allow models and evaluators for which the task asks for it to run code of their own.",
 )
 @click.pass_obj
 def command(

@@ -203,7 +203,8 @@ class Model(Protocol):
         """A `with` block inside which the model runs under the edits of these arms.
 
         `Tokens.arm` says for each prompt which arm is its own. The block gives one receipt for
-        each arm, which counts on until its end. After it, also after an error, no edit is left.
+        each arm, complete at its end; one that can be read inside it, too, saves what a benchmark
+        did before it was cut off. After it, also after an error, no edit is left.
         Blocks are not nested: a second one inside raises.
         """
 

@@ -64,7 +64,11 @@ class Tools:
     seed: int = 0
     """The seed of the task, for all that is drawn."""
     tick: Callable[[int], None] = lambda done: None
-    """For the progress bar: call it with the number of answers that were judged just now."""
+    """For the progress bar: call it with the number of answers that were judged just now, or of
+    questions of a benchmark that were answered."""
+    kept: Callable[[], None] = lambda: None
+    """For benchmarks: call it each time that answers were written into the folder. What the edits
+    did for them is then kept, too; else a run that is cut off loses it."""
 
 
 class EvaluatorOptions(Options):
@@ -79,6 +83,10 @@ class EvaluatorOptions(Options):
         `harness plan` counts its tokens; None where that varies.
         """
         return None
+
+    def runs_remote_code(self) -> bool:
+        """Whether it runs code that came with its files; the command line must allow it, too."""
+        return False
 
 
 class BenchmarkOptions(EvaluatorOptions):

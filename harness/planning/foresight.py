@@ -1,4 +1,4 @@
-"""What will come out undefined for want of tokens, known before a run."""
+"""What is known before a run: what it will be refused for, what will come out undefined."""
 
 from __future__ import annotations
 
@@ -8,6 +8,17 @@ from collections.abc import Iterator
 from harness.contract import StatisticOptions, Stream
 from harness.planning.cost.lengths import PromptLengths
 from harness.task.task import Task
+
+
+def remote_code(task: Task) -> Iterator[str]:
+    """Code of others that the task wants to run, in words; `eval` refuses it without its switch."""
+    for table, entries in (("models", task.models), ("evaluators", task.evaluators)):
+        for name, entry in entries.items():
+            if entry.options.runs_remote_code():
+                yield (
+                    f"{table}.{name}: the task wants to run code that comes with the {table[:-1]}. "
+                    "Read that code; if you trust it, add --trust-remote-code to the command."
+                )
 
 
 def too_few_tokens(task: Task) -> Iterator[str]:

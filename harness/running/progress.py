@@ -48,7 +48,12 @@ class LineProgress(Progress):
             nonlocal done, written
             done += more
             now = time.monotonic()
-            if now - written > 5 and 0 < done < total:
+            if now - written <= 5 or not done:
+                return
+            if not total:
+                written = now
+                self.say(f"{name}: {done} so far")
+            elif done < total:
                 written = now
                 left = (now - begun) / done * (total - done)
                 self.say(f"{name}: {done} of {total}, about {left:.0f} s left")
@@ -56,7 +61,8 @@ class LineProgress(Progress):
         yield tick
         spent = time.monotonic() - begun
         if spent > PATIENCE:
-            self.say(f"{name}: {total} in {spent:.0f} s")
+            count = f"{total or done} in " if total or done else ""
+            self.say(f"{name}: {count}{spent:.0f} s")
 
 
 class BarProgress(Progress):
@@ -83,7 +89,7 @@ class BarProgress(Progress):
             bars.TimeRemainingColumn(),
         )
         with bars.Progress(*columns, console=self._console, transient=True) as shown:
-            stage = shown.add_task(name, total=total)
+            stage = shown.add_task(name, total=total or None)
             yield lambda done: shown.advance(stage, done)
 
 

@@ -10,6 +10,7 @@ import tomli_w
 from harness.contract import Results
 from harness.errors import InvalidRun, TaskError, UsageError
 from harness.machine import machine_errors
+from harness.planning.foresight import remote_code
 from harness.planning.planner import plan
 from harness.planning.rehearsal import unwritable
 from harness.planning.steps import Pass, Plan
@@ -32,6 +33,7 @@ from harness.store.notes import hearing
 from harness.task.file import plain
 from harness.task.fit import misfits
 from harness.task.task import Task
+from harness.web import telling
 
 
 def run(
@@ -52,14 +54,20 @@ def run(
     _check_remote_code(planned.task, remote_code)
     if unwritten := list(unwritable(planned)):
         raise TaskError(unwritten)
-    with machine_errors(folder), hearing() as heard, run_folder(folder, planned.task, fresh):
+    progress = progress or Progress()
+    with (
+        telling(progress.say),
+        machine_errors(folder),
+        hearing() as heard,
+        run_folder(folder, planned.task, fresh),
+    ):
         session = Session(planned.task, folder / "work" / "downloads")
         for owner in planned.task.owners():
             owner.load()
         session.usage.imported()
         planned = _learn(planned, session)
         ledger = Ledger(planned.task)
-        context = RunContext(session, ledger, folder, progress or Progress())
+        context = RunContext(session, ledger, folder, progress)
         write_text(folder / "task.toml", tomli_w.dumps(plain(dict(planned.task.resolved))))
         try:
             _measure(context, planned)
@@ -111,13 +119,10 @@ def _measure(context: RunContext, planned: Plan) -> None:
 
 
 def _check_remote_code(task: Task, allowed: bool) -> None:
-    """Code that comes with a model runs only where the task and its user both allow it."""
-    wanted = [name for name, model in task.models.items() if model.options.runs_remote_code()]
-    if wanted and not allowed:
-        raise UsageError(
-            f"models.{wanted[0]}: the task wants to run code that comes with the model. Read that "
-            "code; if you trust it, add --trust-remote-code to the command."
-        )
+    """Code that comes with files of others runs only where the task and its user both allow it."""
+    wanted = [] if allowed else list(remote_code(task))
+    if wanted:
+        raise UsageError(wanted[0])
 
 
 def _learn(planned: Plan, session: Session) -> Plan:

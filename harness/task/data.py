@@ -12,9 +12,11 @@ from pathlib import Path
 from harness.contract import Example
 from harness.errors import DataError, MachineError, listed, suggestion
 from harness.store.files import whole
+from harness.store.notes import CHANGED, dropped
 from harness.task.rows import Row, ending, rows_of
 from harness.task.spec import DataSpec
 from harness.task.turns import clean, text_of, turns_of
+from harness.web import Refused, Unreachable, Web, hub_error, patiently
 
 BUFFER = 10_000
 """Rows among which the next one of a shuffled stream is drawn."""
@@ -137,48 +139,56 @@ def _hub(name: str, spec: DataSpec) -> Iterator[Row]:
     # The first rows of a large set need not bring the whole of it.
     streaming = spec.stream or (spec.shuffle is None and spec.most is not None)
     try:
-        table = datasets.load_dataset(
-            spec.hub, spec.config, split=spec.split, revision=spec.revision, streaming=streaming
+        table = patiently(
+            lambda: datasets.load_dataset(
+                spec.hub, spec.config, split=spec.split, revision=spec.revision, streaming=streaming
+            ),
+            spec.hub or "",
         )
         if spec.stream and spec.shuffle is not None:
             table = table.shuffle(seed=spec.shuffle, buffer_size=BUFFER)
         for row in table:
             yield dict(row)
     except Exception as error:  # the library raises a dozen kinds for what is one thing to a person
+        where = f"data.{name}: {spec.hub} ({spec.split}) cannot be loaded from the hub"
+        if known := hub_error(error, where, spec.hub or "", DataError, dataset=True):
+            raise known from error
         # A dataset that does not exist is a missing file to the library.
         ours = isinstance(error, OSError) and not isinstance(error, FileNotFoundError)
         kind = MachineError if ours else DataError
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise kind(
-            f"data.{name}: {spec.hub} ({spec.split}) cannot be loaded from the hub: {first}. "
-            "Check the id, log in if it is gated, or give a local file."
-        ) from error
+        raise kind(f"{where}: {first}. Check the id, or give a local file.") from error
 
 
 def _download(name: str, spec: DataSpec, cache: Path) -> Path:
-    import http.client
-    import urllib.error
-    import urllib.request
-
+    """The file of an address, kept in `cache`; what is there counts only where it still fits."""
     assert spec.url is not None
     target = cache / f"{spec.sha256}{_suffix(spec)}"
-    if not target.exists():
+    if target.exists():
+        if _sha256(target) == spec.sha256:
+            return target
+        dropped(target, 1, "download", CHANGED)
+    where = f"data.{name}: {spec.url}"
+    with whole(target) as partial:
         try:
-            with urllib.request.urlopen(spec.url, timeout=60) as answer:
-                content = answer.read()
-        except (urllib.error.URLError, OSError, http.client.HTTPException) as error:
-            if isinstance(error, urllib.error.HTTPError) and 400 <= error.code < 500:
-                raise DataError(
-                    f"data.{name}: {spec.url} is not to be had: {error}. Check the address."
-                ) from error
-            raise MachineError(
-                f"data.{name}: {spec.url} cannot be fetched: {error}. A rerun tries again."
-            ) from error
-        if (found := hashlib.sha256(content).hexdigest()) != spec.sha256:
+            found = Web(timeout=60, retries=5).download(spec.url, partial)
+        except Refused as error:
             raise DataError(
-                f"data.{name}: {spec.url} hashes to {found}, the task says {spec.sha256}. "
+                f"{where} is not to be had: {str(error)[:200]}. Check the address."
+            ) from error
+        except Unreachable as error:
+            raise MachineError(
+                f"{where} cannot be fetched: it {error}, in {error.tries} tries. A rerun tries "
+                "again."
+            ) from error
+        if found != spec.sha256:
+            raise DataError(
+                f"{where} hashes to {found}, the task says {spec.sha256}. "
                 "The file has changed: check it before you trust it."
             )
-        with whole(target) as partial:
-            partial.write_bytes(content)
     return target
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()

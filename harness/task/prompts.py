@@ -145,10 +145,11 @@ class Prompts:
         """The rows of a data set with their prompts in some views, in order, some at a time.
 
         The first `limit` rows are read; of these, rows of which one of the views makes no prompt
-        are left out for all of them, where the task leaves such out. `query`: with the place of the
-        query. `answered`: as prompts that are answered, which do not hold the answer that a conversation ends with. `held`: all rows
-        at once, in memory. Raises DataError with the first such row and their number where the
-        task leaves none out, and where nothing is left; what else `render` raises.
+        are left out for all of them, where the task leaves such out. `query`: with the place of
+        the query. `answered`: as prompts that are answered, which do not hold the answer that a
+        conversation ends with. `held`: all rows at once, in memory. Raises DataError with the
+        first such row and their number where the task leaves none out, and where nothing is left;
+        what else `render` raises.
         """
         whole = [self._data.examples(data)[:limit]] if held else self._data.chunks(data, limit)
         skip = self._spec.data[data].on_bad_rows == "skip"

@@ -101,6 +101,10 @@ class Session:
         self._ledger.non_finite(arm)
         return True
 
+    def so_far(self) -> list[Receipt]:
+        """What the edits did until now. Not inside a forward, nor inside a batch."""
+        return self._ledger.so_far()
+
     def receipts(self) -> list[Receipt]:
         """What the edits did, once everything ran."""
         return self._ledger.receipts()

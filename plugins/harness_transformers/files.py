@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from harness.errors import MachineError, ModelError
+from harness.errors import ModelError
+from harness.web import hub_error, patiently
 
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
@@ -58,26 +59,24 @@ def fetch_folder(
     from huggingface_hub import snapshot_download
 
     # Repositories also hold the same weights in other forms: below folders, or consolidated.
-    try:
-        found = snapshot_download(
+    def ask() -> str:
+        return snapshot_download(
             location,
             revision=revision,
             allow_patterns=[*_PARTS, *(["*.py"] if code else [])],
             ignore_patterns=["consolidated*", *([] if subfolder or code else ["*/*"])],
         )
-        return Path(found)
+
+    try:
+        return Path(patiently(ask, location))
     except Exception as error:
-        # The HTTP client's own errors, by its name in any version of huggingface_hub.
-        broken = {"TransportError", "ChunkedEncodingError", "ProtocolError"}
-        if any(kind.__name__ in broken for kind in type(error).__mro__):
-            raise MachineError(
-                f"{what} {location}: the download broke off ({first_line(error)}). Run the same"
-                " command again: it goes on from what is there."
-            ) from error
+        # What broke off in the middle is no OSError; it left a part, which is not taken for whole.
+        if cached is not None and isinstance(error, (OSError, ValueError)):
+            return cached
+        if known := hub_error(error, f"{what} {location}", location, ModelError):
+            raise known from error
         if not isinstance(error, (OSError, ValueError)):
             raise
-        if cached is not None:
-            return cached
         raise ModelError(
             f"{what} {location}: not in the local cache, and it could not be downloaded"
             f" ({first_line(error)}). Allowed: a local folder, or a hub id that is cached or"

@@ -35,6 +35,7 @@ from harness_transformers.capture import capture
 from harness_transformers.chat import end_of_turn, turn_ends
 from harness_transformers.edits import Session
 from harness_transformers.generate import complete
+from harness_transformers.receipts import Receipts
 from harness_transformers.render import Renderer
 from harness_transformers.thoughts import Parting
 
@@ -222,7 +223,8 @@ class TransformersModel:
     def edited(self, arms: Sequence[Arm]) -> Iterator[Sequence[Receipt]]:
         """Everything inside runs under the edits; row by row where there are several arms.
 
-        The receipts are complete after the block. All hooks are gone then, also after an error.
+        The receipts are complete after the block, and say inside it what was done until then. All
+        hooks are gone after it, also after an error.
         A forward of someone else (`hf` called by lm-eval) is edited where there is one arm, and an
         error where there are several.
         """
@@ -232,14 +234,14 @@ class TransformersModel:
                 " give all arms to one call."
             )
         session = Session(arms, self._layout, self._name)
-        receipts = [Receipt(arm.name) for arm in arms]
+        receipts = Receipts(session.so_far, len(arms))
         self._session = session
         try:
             with torch.no_grad(), session.attached(self.hf):
                 yield receipts
         finally:
             self._session = None
-        receipts[:] = session.receipts()
+        receipts.end(session.receipts())
 
     def _rows_of(self, part: Sequence[Tokens], mask: Tensor | None) -> Any:
         if self._session is None:

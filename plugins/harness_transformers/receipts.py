@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
+from typing import overload
 
 import torch
 from jaxtyping import Bool, Float
@@ -89,6 +91,31 @@ class Rows:
 
 _Kind = tuple[Rows, tuple[int, ...]]
 """Notes of one kind are added up together: the same rows, the same shape."""
+
+
+class Receipts(Sequence[Receipt]):
+    """The receipts of a block, one for each arm: while it runs, of what was done until now."""
+
+    def __init__(self, now: Callable[[], list[Receipt]], arms: int) -> None:
+        self._now = now
+        self._arms = arms
+        self._final: list[Receipt] | None = None
+
+    def end(self, final: list[Receipt]) -> None:
+        """The block is over, and this is what was done."""
+        self._final = final
+
+    @overload
+    def __getitem__(self, index: int) -> Receipt: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Receipt]: ...
+    def __getitem__(self, index: int | slice) -> Receipt | list[Receipt]:
+        """The receipt of an arm."""
+        return (self._now() if self._final is None else self._final)[index]
+
+    def __len__(self) -> int:
+        """How many arms there are."""
+        return self._arms
 
 
 class Ledger:
@@ -181,6 +208,13 @@ class Ledger:
         self._notes.clear()
         self._waiting = 0
         self._open = [Totals() for _ in self._arms]
+
+    def so_far(self) -> list[Receipt]:
+        """One receipt for each arm of what was noted until now; the sums stay as they are."""
+        now = Ledger(self._arms)
+        now._totals, now._open = deepcopy(self._totals), deepcopy(self._open)
+        now._notes.update({kind: list(notes) for kind, notes in self._notes.items()})
+        return now.receipts()
 
     def receipts(self) -> list[Receipt]:
         """One receipt for each arm."""

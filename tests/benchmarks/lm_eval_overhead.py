@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from contextlib import chdir, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,7 +96,7 @@ def arms(model: TransformersModel) -> dict[str, Arm | None]:
 
 def alone(model: TransformersModel, size: Size, questions: list[int]) -> Callable[[], None]:
     """lm-eval by itself; its tasks are loaded once, as ours are."""
-    with quiet():
+    with quiet(), chdir(QUESTIONS):  # by itself it takes the files from where it was started
         manager = TaskManager(include_path=str(QUESTIONS), include_defaults=False)
         tasks = list(manager.load([TASK])["tasks"].values())
         lm = HFLM(pretrained=model.hf, tokenizer=model.tokenizer, batch_size=4)

@@ -105,6 +105,8 @@ class QuizOptions(BenchmarkOptions):
     """Whether it says how many beforehand."""
     wrong: bool = False
     """Whether it gives a direction, which it may not."""
+    bit_by_bit: bool = False
+    """Whether it keeps each answer as it comes, and says so."""
 
     def forwards(self) -> int | None:
         return self.prompts if self.told else None
@@ -122,7 +124,13 @@ class Quiz:
             examples = [Example(f"q{n}", "why? " * n) for n in range(1, self.options.prompts + 1)]
             answers = []
             for tokens in model.render(examples, Prompt()):  # one at a time, so it can be killed
-                answers += [one.text for one in model.generate([tokens], Sampling())]
+                bit = folder / f"{tokens.example}.txt"
+                if not bit.exists():
+                    text = model.generate([tokens], Sampling())[0].text
+                    if self.options.bit_by_bit:
+                        bit.write_text(text)
+                        tools.kept()
+                answers.append(bit.read_text() if bit.exists() else text)
                 tools.tick(1)
             kept.write_text(json.dumps(answers))
         answers = json.loads(kept.read_text())

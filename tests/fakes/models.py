@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -112,6 +112,19 @@ class ModelOptions(BackendOptions):
         return alike.render(examples, prompt)
 
 
+class Receipts(Sequence[Receipt]):
+    """Receipts that say at any time what was done until then."""
+
+    def __init__(self, now: Callable[[], list[Receipt]]) -> None:
+        self.now = now
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.now()[index]
+
+    def __len__(self) -> int:
+        return len(self.now())
+
+
 class FakeModel:
     """Activations from the token, its position and the block alone; NaN where there is padding."""
 
@@ -216,17 +229,19 @@ class FakeModel:
 
     @contextmanager
     def edited(self, arms: Sequence[Arm]) -> Iterator[Sequence[Receipt]]:
-        receipts: list[Receipt] = []
         before = len(LAB.generations)
         self._arms = arms
+        receipts = Receipts(lambda: self._receipts(arms, before))
         try:
             yield receipts
         finally:
             self._arms = ()
+        final = receipts.now()
+        receipts.now = lambda: final
+
+    def _receipts(self, arms: Sequence[Arm], before: int) -> list[Receipt]:
         rows = [row for batch in LAB.generations[before:] for row in batch]
-        for arm in arms:
-            mine = sum(name == arm.name for _, name in rows)
-            receipts.append(self._receipt(arm, mine))
+        return [self._receipt(arm, sum(name == arm.name for _, name in rows)) for arm in arms]
 
     def _receipt(self, arm: Arm, rows: int) -> Receipt:
         strengths = [float(edit.parameters["add"].abs().sum()) for edit in arm.edits]

@@ -39,6 +39,9 @@ class Replay:
                 outer.sent.append(json.loads(self.rfile.read(length)))
                 self.do_GET()
 
+            def do_HEAD(self) -> None:
+                self.do_GET()
+
             def do_GET(self) -> None:
                 outer.asked.append((self.path, {k.lower(): v for k, v in self.headers.items()}))
                 known = outer.replies.get(self.path, [Reply("{}", 404)])
@@ -54,7 +57,7 @@ class Replay:
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 try:
-                    self.wfile.write(body)
+                    self.wfile.write(body if self.command != "HEAD" else b"")
                 except OSError:
                     self.close_connection = True
 

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import http.client
 import json
 import sys
 import types
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,9 +13,12 @@ from typing import Any
 import pytest
 
 from fakes.files import JSONL, ROWS, parquet, texts
+from fakes.replay import Replay, Reply, pauses_of_web
 from harness.errors import DataError, MachineError
+from harness.store.notes import hearing
 from harness.task.data import BUFFER, load_data
 from harness.task.spec import DataSpec
+from harness.web import telling
 
 Load = Callable[..., list[Any]]
 
@@ -183,74 +183,112 @@ CONTENT = JSONL.encode()
 SHA = hashlib.sha256(CONTENT).hexdigest()
 
 
-class Web:
-    """Stands for the network."""
-
-    def __init__(self, content: bytes | Exception) -> None:
-        self.content, self.calls = content, 0
-
-    def open(self, url: str, **more: object) -> Web:
-        self.calls += 1
-        if isinstance(self.content, urllib.error.URLError):
-            raise self.content
-        return self
-
-    def read(self) -> bytes:
-        if isinstance(self.content, Exception):
-            raise self.content
-        return self.content
-
-    def __enter__(self) -> Web:
-        return self
-
-    def __exit__(self, *given: object) -> None: ...
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    return pauses_of_web(monkeypatch)
 
 
 @pytest.fixture
-def fetch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Any]]:
-    def fetch(web: Web, url: str = "https://x.org/d.jsonl", sha: str = SHA) -> list[Any]:
-        monkeypatch.setattr(urllib.request, "urlopen", web.open)
-        return load_data("d", DataSpec(url=url, sha256=sha), tmp_path / "cache")
+def replay() -> Iterator[Replay]:
+    served = Replay()
+    yield served
+    served.close()
+
+
+@pytest.fixture
+def fetch(tmp_path: Path, replay: Replay, pauses: list[float]) -> Callable[..., list[Any]]:
+    def fetch(*replies: Reply, path: str = "/d.jsonl", sha: str = SHA) -> list[Any]:
+        replay.replies[path] = list(replies)
+        # A task allows https alone; what listens here has no certificate.
+        spec = DataSpec(url="https://x.org/", sha256=sha)
+        spec = spec.model_copy(update={"url": f"{replay.url}{path}"})
+        return load_data("d", spec, tmp_path / "cache")
 
     return fetch
 
 
-@pytest.mark.parametrize("url", ["https://x.org/d.jsonl", "https://x.org/d.jsonl?download=true"])
-def test_a_download_is_checked_kept_and_not_fetched_again(fetch: Load, url: str) -> None:
-    web = Web(CONTENT)
-    assert texts(fetch(web, url)) == texts(fetch(web, url)) == [row["text"] for row in ROWS]
-    assert web.calls == 1
+OK = Reply(CONTENT)
+HALF = Reply(CONTENT[:50], 200, {"Content-Length": str(len(CONTENT))})
+
+
+@pytest.mark.parametrize("path", ["/d.jsonl", "/d.jsonl?download=true"])
+def test_a_download_is_checked_kept_and_not_fetched_again(
+    fetch: Load, replay: Replay, path: str
+) -> None:
+    first, again = fetch(OK, path=path), fetch(OK, path=path)
+    assert texts(first) == texts(again) == [row["text"] for row in ROWS]
+    assert len(replay.asked) == 1
 
 
 def test_a_download_of_another_hash_is_refused_and_not_kept(fetch: Load, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=f"hashes to .*the task says {SHA}"):
-        fetch(Web(b"something else"))
+        fetch(Reply(b"something else"))
     assert not list((tmp_path / "cache").glob("*"))
-    assert len(fetch(Web(CONTENT))) == len(ROWS)
+    assert len(fetch(OK)) == len(ROWS)
 
 
-@pytest.mark.parametrize(
-    "error",
-    [
-        urllib.error.URLError("no route"),
-        TimeoutError("slow"),
-        ConnectionResetError("gone"),
-        http.client.IncompleteRead(b"half"),
-    ],
-    ids=lambda error: type(error).__name__,
-)
-def test_a_network_that_fails_is_the_machines_fault_and_a_rerun_continues(
-    fetch: Load, error: Exception
+def test_a_download_that_was_damaged_on_disk_is_fetched_again(
+    fetch: Load, replay: Replay, tmp_path: Path
 ) -> None:
-    with pytest.raises(MachineError, match=r"data\.d: https://x\.org/d\.jsonl cannot be fetched"):
-        fetch(Web(error))
-    assert len(fetch(Web(CONTENT))) == len(ROWS)
+    """CASES rows 10 and 24: it was hashed when it came, and never when it was read again."""
+    fetch(OK)
+    (kept,) = (tmp_path / "cache").iterdir()
+    kept.write_bytes(kept.read_bytes().replace(b"row 3", b"row 8"))
+    with hearing() as heard:
+        assert texts(fetch(OK)) == [row["text"] for row in ROWS]
+    assert len(replay.asked) == 2
+    assert heard == [
+        f"{kept}: dropped 1 download, because it was torn or changed since it was written. "
+        "What is missing is redone."
+    ]
 
 
-def test_an_address_that_is_not_there_is_a_wrong_address(fetch: Load) -> None:
-    gone = urllib.error.HTTPError("https://x.org/d.jsonl", 404, "Not Found", None, None)  # type: ignore[arg-type]
-    with pytest.raises(DataError, match="404"):
-        fetch(Web(gone))
+@pytest.mark.parametrize("failing", [Reply(status=-1), HALF, Reply("", 500)])
+def test_a_network_that_fails_is_the_machines_fault_and_a_rerun_continues(
+    fetch: Load, replay: Replay, failing: Reply
+) -> None:
+    with pytest.raises(MachineError, match=r"data\.d: http://127.*/d\.jsonl cannot be fetched"):
+        fetch(failing)
+    assert len(replay.asked) == 6
+    assert len(fetch(OK)) == len(ROWS)
+
+
+@pytest.mark.parametrize("failing", [Reply(status=-1), HALF, Reply("", 503)])
+def test_a_network_that_fails_once_is_asked_again(fetch: Load, failing: Reply) -> None:
+    assert len(fetch(failing, OK)) == len(ROWS)
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_server_that_is_busy_is_waited_for_as_it_asks(
+    fetch: Load, pauses: list[float], status: int
+) -> None:
+    """CASES row 24: it ended the run at once."""
+    said: list[str] = []
+    with telling(said.append):
+        assert len(fetch(Reply("", status, {"Retry-After": "37"}), OK)) == len(ROWS)
+    assert pauses == [37.0]
+    (line,) = said
+    assert f"answered {status}. Asked again in 37 s" in line
+
+
+def test_a_server_that_asks_to_wait_too_long_is_not_waited_for(
+    fetch: Load, pauses: list[float]
+) -> None:
+    with pytest.raises(MachineError, match="asks to wait 7200 seconds"):
+        fetch(Reply("", 429, {"Retry-After": "7200"}))
+    assert pauses == []
+
+
+@pytest.mark.parametrize("status", [404, 403, 401])
+def test_an_address_that_is_not_there_is_a_wrong_address(fetch: Load, status: int) -> None:
+    with pytest.raises(DataError, match=f"{status}.*Check the address"):
+        fetch(Reply("", status))
+
+
+def test_a_redirection_is_followed(fetch: Load, replay: Replay) -> None:
+    replay.replies["/there"] = [OK]
+    moved = Reply("", 302, {"Location": f"{replay.url}/there"})
+    assert len(fetch(moved)) == len(ROWS)
 
 
 class NoSuchDataset(FileNotFoundError):

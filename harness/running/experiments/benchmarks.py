@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +81,7 @@ def _run(
     for _ in range(2):
         nothing = nullcontext[Sequence[Receipt]](())
         with model.edited([arm.arm]) if edits else nothing as receipts:
-            outcome = benchmark.run(model, where, tools)
+            outcome = benchmark.run(model, where, replace(tools, kept=_keeping(kept, receipts)))
         if not isinstance(outcome, Outcome) or outcome.directions:
             raise PluginError(
                 f"evaluators.{entry.name}: {entry.owner} must give an Outcome of records and "
@@ -96,3 +96,13 @@ def _run(
     receipt = merged_receipt(arm.planned.label, kept.receipts)
     # An earlier run may have answered everything, and was cut off before its receipt was kept.
     return outcome, None if kept.begun and not receipt.fired else receipt
+
+
+def _keeping(kept: Sealed, receipts: Sequence[Receipt]) -> Callable[[], None]:
+    """Keeps what the edits did until now, as far as their receipts can be read that early."""
+
+    def keep() -> None:
+        if receipts and (so_far := receipts[0]).fired:
+            kept.add(so_far)
+
+    return keep

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,8 @@ Files = Mapping[str, tuple[int, str]]
 class _Entry:
     receipt: Receipt
     files: Files
+    run: int
+    """Which of the runs of this folder made it: of one run, its last receipt counts."""
 
 
 class Sealed:
@@ -37,8 +39,11 @@ class Sealed:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         with closing(Lines(folder / _RECEIPTS)) as lines:
-            self._entries = list(lines.entries(_entry))
-        if not self._fit():
+            read = list(lines.entries(_entry))
+        # A receipt says what its run did until then, so a later one says all of it again.
+        self._entries = list({entry.run: entry for entry in read}.values())
+        self._run = 1 + max((entry.run for entry in read), default=0)
+        if not self._fit(self._entries):
             dropped(
                 folder / _RECEIPTS,
                 len(self._entries),
@@ -58,18 +63,20 @@ class Sealed:
     def add(self, receipt: Receipt) -> bool:
         """Adds the receipt of the run that wrote what is new here; one that fired goes on disk.
 
+        May be called again with what was done since: of each run, the last receipt counts.
         False where answers of earlier receipts were replaced: those no longer say what was done.
         """
-        if receipt.fired and not self._fit():
+        earlier = [entry for entry in self._entries if entry.run != self._run]
+        if receipt.fired and not self._fit(earlier):
             return False
         after = _hashes(self._folder)
         new = {name: its for name, its in after.items() if self._before.get(name) != its}
         if receipt.fired:
-            self._entries.append(_Entry(receipt, new))
-        elif not self._fit():
+            self._entries = [*earlier, _Entry(receipt, new, self._run)]
+        elif not self._fit(earlier):
             # Nothing was answered: what was written anew are no answers (a summary with a date).
             self._entries = [
-                _Entry(one.receipt, {name: after[name] for name in one.files if name in after})
+                replace(one, files={name: after[name] for name in one.files if name in after})
                 for one in self._entries
             ]
             (self._folder / _RECEIPTS).unlink()
@@ -77,7 +84,7 @@ class Sealed:
             return True
         with closing(Lines(self._folder / _RECEIPTS)) as lines:
             fresh = self._entries[-1:] if receipt.fired else self._entries
-            lines.add(*({"receipt": asdict(one.receipt), "files": one.files} for one in fresh))
+            lines.add(*map(asdict, fresh))
         return True
 
     def empty(self) -> None:
@@ -87,18 +94,18 @@ class Sealed:
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
         self._entries, self._before = [], {}
 
-    def _fit(self) -> bool:
-        """Whether every file of every receipt begins with what it had."""
+    def _fit(self, entries: Sequence[_Entry]) -> bool:
+        """Whether every file of every one of these receipts begins with what it had."""
         return all(
             _hash(self._folder / name, size) == digest
-            for entry in self._entries
+            for entry in entries
             for name, (size, digest) in entry.files.items()
         )
 
 
 def _entry(value: Any) -> _Entry:
     files = {str(name): (int(size), str(its)) for name, (size, its) in value["files"].items()}
-    return _Entry(receipt_from(value["receipt"]), files)
+    return _Entry(receipt_from(value["receipt"]), files, int(value["run"]))
 
 
 def _hashes(folder: Path) -> dict[str, tuple[int, str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import subprocess
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
@@ -12,7 +13,8 @@ from pathlib import Path
 
 import datasets
 import torch
-from lm_eval import simple_evaluate
+from lm_eval import evaluator, simple_evaluate
+from lm_eval.loggers.utils import get_commit_from_path
 
 from harness.contract import Model, Outcome, Tools
 from harness.errors import MachineError, ModelError
@@ -20,6 +22,7 @@ from harness_evaluators.lm_eval.model import AskedOnce, Store, own_generation
 from harness_evaluators.lm_eval.options import LmEvalOptions
 from harness_evaluators.lm_eval.outcome import outcome, write_native
 from harness_evaluators.lm_eval.rehearsal import rehearse
+from harness_evaluators.lm_eval.sandbox import sandboxed
 from harness_evaluators.lm_eval.tasks import Loaded, load
 
 _LOGGERS = ("lm_eval", "datasets", "transformers")
@@ -55,12 +58,12 @@ class LmEval:
                 "false, or ask a model that has one."
             )
         length = given.max_new_tokens
-        with quiet(), own_generation(native.model, length) as generation:
+        with quiet(), sandboxed(), own_generation(native.model, length) as generation:
             identity = (model.fingerprint, model.dtype, json.dumps(generation, default=str))
             store = Store(folder / "answers", identity)
             # Every arm asks the same tasks; reading their data takes longer than the rest.
             loaded = self._loaded or load(given, tools.seed, folder / "tasks")
-            lm = AskedOnce(native, store, given.batch_size, tools.tick)
+            lm = AskedOnce(native, store, given.batch_size, tools)
             for leaf in loaded.leaves:
                 if self._loaded is None:
                     rehearse(leaf, lm, given)
@@ -89,20 +92,37 @@ class LmEval:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keeps lm-eval and what it calls from writing bars, warnings and log lines below errors."""
+    """Keeps lm-eval and what it calls from writing bars, warnings and log lines below errors.
+
+    Git writes past Python, into the process's own stderr, wherever a run is outside of a
+    repository.
+    """
     loggers = [logging.getLogger(name) for name in _LOGGERS]
     levels = [logger.level for logger in loggers]
     bars = datasets.are_progress_bars_disabled()
     for logger in loggers:
         logger.setLevel(logging.ERROR)
     datasets.disable_progress_bars()
+    asks_git = evaluator.get_git_commit_hash
+    evaluator.get_git_commit_hash = _git_hash
     try:
         # Some of lm-eval's bars have no switch; all of them are written to what stderr is now.
         with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:
+        evaluator.get_git_commit_hash = asks_git
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
         if not bars:
             datasets.enable_progress_bars()
+
+
+def _git_hash() -> str | None:
+    """What `lm_eval.loggers.utils.get_git_commit_hash` gives, without what git says of it."""
+    command = ["git", "describe", "--always"]
+    try:
+        return subprocess.check_output(command, stderr=subprocess.DEVNULL, text=True).strip()
+    except (subprocess.CalledProcessError, FileNotFoundError):
+        found: str | None = get_commit_from_path(Path.cwd())
+        return found

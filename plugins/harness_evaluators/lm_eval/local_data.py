@@ -18,30 +18,65 @@ Files = Mapping[str, Mapping[str, Sequence[str]]]
 """By split, then by kind (`json` or `parquet`)."""
 
 
-def with_local_data(given: LmEvalOptions, manager: TaskManager, scratch: Path) -> TaskManager:
-    """lm-eval's index, in which the tasks of the options now read the files of `data_dir`.
+def with_local_data(given: LmEvalOptions, manager: TaskManager, scratch: Path) -> None:
+    """Lets the tasks of the options read the files of `data_dir`.
 
     Writes a configuration for each task into `scratch`. DataError says which split is missing.
     """
     files = given.data_files()
+    local = {}
+    for name in _asked(given, manager):
+        path = manager.task_index[name].yaml_path
+        if path is None:
+            raise DataError(
+                f"lm-eval task {name}: is written in Python, so data_dir cannot replace its "
+                "data. Allowed: tasks with a YAML file."
+            )
+        local[name] = _local(name, path, files, given)
+    _replace(manager, local, scratch)
+
+
+def with_files_beside(given: LmEvalOptions, manager: TaskManager, scratch: Path) -> None:
+    """Lets relative `data_files` of the tasks be those beside the task's own YAML file.
+
+    lm-eval by itself looks where the process was started. A name that is of no file beside the
+    task stays as it is. Writes into `scratch` what it replaces.
+    """
+    local = {}
+    for name in _asked(given, manager):
+        path = manager.task_index[name].yaml_path
+        kwargs = load_yaml(path, resolve_func=False).get("dataset_kwargs") if path else None
+        if path is not None and isinstance(kwargs, dict) and "data_files" in kwargs:
+            files = _beside(kwargs["data_files"], path.parent)
+            if files != kwargs["data_files"]:
+                own = {"include": str(path), "task": name}
+                local[name] = {**own, "dataset_kwargs": {**kwargs, "data_files": files}}
+    _replace(manager, local, scratch)
+
+
+def _asked(given: LmEvalOptions, manager: TaskManager) -> list[str]:
+    """The names of all tasks that are asked, in order."""
+    return list(dict.fromkeys(n for root in given.tasks for n in members(manager.task_index, root)))
+
+
+def _replace(manager: TaskManager, local: Mapping[str, Mapping[str, Any]], scratch: Path) -> None:
+    """Writes these configurations, by name, and lets the index read them in the tasks' place."""
     scratch.mkdir(parents=True, exist_ok=True)
-    folders = set()
-    for root in given.tasks:
-        for name in members(manager.task_index, root):
-            path = manager.task_index[name].yaml_path
-            if path is None:
-                raise DataError(
-                    f"lm-eval task {name}: is written in Python, so data_dir cannot replace its "
-                    "data. Allowed: tasks with a YAML file."
-                )
-            # JSON is YAML, too.
-            text = json.dumps(_local(name, path, files, given))
-            (scratch / f"{name}.yaml").write_text(text, encoding="utf-8")
-        entry = manager.task_index[root]
-        if entry.yaml_path is not None:
-            folders.add(str(entry.yaml_path.parent))
-    # The last folder counts where two have a task of one name.
-    return TaskManager(include_path=[*sorted(folders), str(scratch)], include_defaults=False)
+    for number, (name, config) in enumerate(local.items()):
+        # JSON is YAML, too. A task may be called anything, so the file is not called like it.
+        file = scratch / f"{number}.yaml"
+        file.write_text(json.dumps(config), encoding="utf-8")
+        manager.task_index[name].yaml_path = file
+
+
+def _beside(files: Any, folder: Path) -> Any:
+    """Names of files, alone, in a list or by split; with their path where the folder has them."""
+    if isinstance(files, dict):
+        return {split: _beside(some, folder) for split, some in files.items()}
+    if isinstance(files, list):
+        return [_beside(one, folder) for one in files]
+    there = isinstance(files, str) and "://" not in files and (folder / files).exists()
+    return str((folder / files).resolve()) if there else files
 
 
 def _local(name: str, path: Path, files: Files, given: LmEvalOptions) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing import Any
 from lm_eval.models.huggingface import HFLM
 from transformers import GenerationConfig
 
-from harness.contract import Native
+from harness.contract import Native, Tools
 from harness.store.entry import read_entry, write_entry
 
 _PACKAGES = ("lm-eval", "transformers", "torch")
@@ -84,14 +84,36 @@ class Store:
 
 
 class _Progress:
-    """Counts answers: lm-eval hands each one to what it takes for its response cache."""
+    """Counts questions: lm-eval hands each answer to what it takes for its response cache.
+
+    A question may take several requests (one for each option), which are answered in any order: of
+    a task's questions as many count as done as of its requests, in proportion.
+    """
 
     def __init__(self, tick: Callable[[int], None]) -> None:
         self._tick = tick
+        self._requests, self._questions = 1, 0
+        self._answered = self._told = 0
+
+    def begin(self, requests: Sequence[Any]) -> None:
+        """These requests of one task come next."""
+        self._requests, self._questions = len(requests), len({one.doc_id for one in requests})
+        self._answered = self._told = 0
 
     def add_partial(self, attr: str, req: Any, res: Any) -> None:
         """Counts one answer; lm-eval calls this for each."""
-        self._tick(1)
+        self._tell(min(self._answered + 1, self._requests))
+
+    def end(self) -> None:
+        """All of them are answered."""
+        self._tell(self._requests)
+
+    def _tell(self, answered: int) -> None:
+        self._answered = answered
+        done = answered * self._questions // self._requests
+        if done > self._told:
+            self._tick(done - self._told)
+        self._told = done
 
 
 class AskedOnce(HFLM):  # type: ignore[misc]
@@ -102,15 +124,14 @@ class AskedOnce(HFLM):  # type: ignore[misc]
     start: lm-eval cuts them silently.
     """
 
-    def __init__(
-        self, native: Native, store: Store, batch_size: int, tick: Callable[[int], None]
-    ) -> None:
+    def __init__(self, native: Native, store: Store, batch_size: int, tools: Tools) -> None:
         # HFLM gives a tokenizer without padding token one, and turns its padding side.
         tokenizer = copy.deepcopy(native.tokenizer)
         super().__init__(pretrained=native.model, tokenizer=tokenizer, batch_size=batch_size)
         self._store = store
-        self._tick = tick
-        self.set_cache_hook(_Progress(tick))
+        self._kept = tools.kept
+        self._progress = _Progress(tools.tick)
+        self.set_cache_hook(self._progress)
         self.truncated: dict[str, set[str]] = {}
         self._cut: set[str] = set()
 
@@ -156,14 +177,15 @@ class AskedOnce(HFLM):  # type: ignore[misc]
         answers: list[Any] = [None] * len(requests)
         for task, places in tasks.items():
             asked = [requests[place] for place in places]
+            self._progress.begin(asked)
             found = self._store.read(task, kind, asked)
             if found is None:
                 self._cut = set()
                 new = getattr(super(), kind)(asked, disable_tqdm=True)
                 found = TaskAnswers(list(new), sorted(self._cut))
                 self._store.write(task, kind, asked, found)
-            else:
-                self._tick(len(places))
+                self._kept()
+            self._progress.end()
             self.truncated.setdefault(task, set()).update(found.truncated)
             for place, answer in zip(places, found.answers, strict=True):
                 answers[place] = answer

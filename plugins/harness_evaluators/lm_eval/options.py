@@ -9,6 +9,8 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from harness.contract import BenchmarkOptions, LocalPath
+from harness.errors import listed
+from harness_evaluators.lm_eval.code import code_of
 
 _DATA = re.compile(r"^(?P<split>[A-Za-z0-9]+)(?:[-_.].*)?\.(?P<kind>jsonl|json|parquet)$")
 
@@ -19,7 +21,11 @@ class LmEvalOptions(BenchmarkOptions):
     tasks: Annotated[tuple[str, ...], Field(min_length=1)]
     """lm-eval's names of tasks, groups or tags, such as ["mmlu_pro"]."""
     include_path: LocalPath | None = Field(default=None, exclude=True)
-    """A folder with further tasks, as lm-eval writes them. Their Python files are run."""
+    """A folder with further tasks, as lm-eval writes them. Their data files are found beside them.
+    Tasks that bring code (`!function`, a metric's script) need `trust_remote_code`."""
+    trust_remote_code: bool = Field(default=False, exclude=True)
+    """Run the code that the tasks of `include_path` name; the command line must allow it, too.
+    Whoever wrote it can do what you can: read it first."""
     data_dir: LocalPath | None = Field(default=None, exclude=True)
     """A folder with `<split>*.parquet`, `.jsonl` or `.json`, or one such file, that every task
     reads instead of its data set: its own columns, from a local copy."""
@@ -60,12 +66,28 @@ class LmEvalOptions(BenchmarkOptions):
         twice = [name for name in self.tasks if self.tasks.count(name) > 1]
         if twice:
             raise ValueError(f"tasks names {twice[0]} twice")
+        if not self.trust_remote_code and (found := self.code()):
+            raise ValueError(
+                f"include_path has tasks that run code of their own ({listed(found, 3)}). Read "
+                "that code; if you trust it, set trust_remote_code = true and add "
+                "--trust-remote-code to the command"
+            )
         if self.data_dir is not None and Path(self.data_dir).exists() and not self.data_files():
             raise ValueError(
                 "data_dir has no file called after a split, such as test.jsonl or "
                 "test-00000-of-00001.parquet"
             )
         return self
+
+    def runs_remote_code(self) -> bool:
+        """Whether tasks of `include_path` bring code that is run."""
+        return self.trust_remote_code and bool(self.code())
+
+    def code(self) -> list[str]:
+        """The code that the tasks of `include_path` bring, as `FILE: WHAT`."""
+        if self.include_path is None or not Path(self.include_path).is_dir():
+            return []
+        return code_of(Path(self.include_path), self.tasks)
 
     def data_files(self) -> dict[str, dict[str, list[str]]]:
         """The files of `data_dir`: by split, then by kind (`json` or `parquet`), sorted."""

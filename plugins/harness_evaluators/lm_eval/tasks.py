@@ -14,7 +14,7 @@ from lm_eval.tasks import TaskManager
 
 from harness.errors import DataError, HarnessError, MachineError, listed, suggestion
 from harness_evaluators.lm_eval.index import manager_of, members
-from harness_evaluators.lm_eval.local_data import with_local_data
+from harness_evaluators.lm_eval.local_data import with_files_beside, with_local_data
 from harness_evaluators.lm_eval.options import LmEvalOptions
 
 FALLBACK = "[invalid]"
@@ -59,7 +59,9 @@ def load(given: LmEvalOptions, seed: int, scratch: Path) -> Loaded:
     """
     manager = manager_of(given.tasks, given.include_path)
     if given.data_dir is not None:
-        manager = with_local_data(given, manager, scratch)
+        with_local_data(given, manager, scratch)
+    elif given.include_path is not None:
+        with_files_beside(given, manager, scratch)
     roots: list[Any] = []
     leaves: list[Leaf] = []
     for name in given.tasks:

@@ -11,6 +11,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from harness.errors import MachineError, ModelError, listed, suggestion
+from harness.web import hub_error, patiently
 from harness_saes.files.header import first_line
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -52,9 +53,10 @@ def fetch(
     hold other files too. What is cached in whole is used as it is, without a network, so that a
     run does not change when a repository does; HF_HUB_OFFLINE is respected.
 
-    Raises ModelError, beginning with `where`: not cached and no network, a licence that is not
-    accepted, no such repository or revision, a pattern that matches nothing (with what there is).
-    MachineError: a download that broke off, which a rerun continues.
+    Raises ModelError, beginning with `where`: not cached and offline mode, a token that is refused,
+    a licence that is not accepted, no such repository or revision, a pattern that matches nothing
+    (with what there is). MachineError: a hub that is busy or out of reach, a download that broke
+    off; a rerun continues.
     """
     here = cached(repo, revision)
     exact = not any(_WILD.search(pattern) for pattern in (*patterns, *optional))
@@ -62,7 +64,7 @@ def fetch(
         return here
     try:
         folder = _download(repo, [*patterns, *optional], revision, where)
-    except ModelError:
+    except (ModelError, MachineError):
         # What is optional, or unlisted for want of a network, must not stop what is here.
         if here is None or _lacking(here, patterns):
             raise
@@ -75,50 +77,39 @@ def fetch(
 def _download(repo: str, patterns: list[str], revision: str | None, where: str) -> Path:
     """What matches, fetched; a repository without a match gives a folder without one."""
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
+
+    def ask() -> str:
+        return snapshot_download(repo, revision=revision, allow_patterns=patterns)
 
     try:
-        return Path(snapshot_download(repo, revision=revision, allow_patterns=patterns))
-    except GatedRepoError as error:
-        raise _gated(repo, where) from error
-    except RepositoryNotFoundError as error:
+        return Path(patiently(ask, repo))
+    except Exception as error:
+        known = hub_error(error, where, repo, ModelError)
+        if told := known or _about(error, repo, revision, where):
+            raise told from error
+        raise
+
+
+def _about(error: Exception, repo: str, revision: str | None, where: str) -> ModelError | None:
+    """The error about names that are not on the hub; None for what is no error of the hub."""
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    if "RepositoryNotFoundError" in kinds:
         # The hub says the same of a private repository and of one that does not exist.
-        raise ModelError(
+        return ModelError(
             f"{where}: the hub has no repository {repo}, or none that your login may read. "
             "Check its name, or run `hf auth login` if it is private."
-        ) from error
-    except RevisionNotFoundError as error:
-        raise ModelError(
+        )
+    if "RevisionNotFoundError" in kinds:
+        return ModelError(
             f"{where}: {repo} has no revision {revision!r}. Allowed: a branch, a tag or a commit "
             "of the repository. Remove revision to read its main branch."
-        ) from error
-    except Exception as error:
-        if _broke_off(error):
-            raise MachineError(
-                f"{where}: the download of {repo} broke off ({first_line(error)}). Run the same "
-                "command again: it goes on from what is there."
-            ) from error
-        if not isinstance(error, (OSError, ValueError)):
-            raise
-        response = getattr(error, "response", None)
-        if getattr(response, "status_code", None) in (401, 403):
-            raise _gated(repo, where) from error
-        raise ModelError(
-            f"{where}: {repo} is not in the local cache, and it could not be downloaded "
-            f"({first_line(error)}). Run `hf download {repo}` where there is a network, or give a "
-            "local folder."
-        ) from error
-
-
-def _broke_off(error: BaseException) -> bool:
-    """Whether the connection failed, by the HTTP client of any version of huggingface_hub."""
-    return any(
-        kind.__name__ in {"TransportError", "ChunkedEncodingError", "ProtocolError"}
-        for kind in type(error).__mro__
+        )
+    if not isinstance(error, (OSError, ValueError)):
+        return None
+    return ModelError(
+        f"{where}: {repo} is not in the local cache, and it could not be downloaded "
+        f"({first_line(error)}). Run `hf download {repo}` where there is a network, or give a "
+        "local folder."
     )
 
 
@@ -154,11 +145,4 @@ def _no_match(repo: str, pattern: str, names: Sequence[str], where: str) -> Mode
     return ModelError(
         f"{where}: no file of {repo} matches {pattern!r}. In {at} there is: {listed(entries)}."
         f"{suggestion(parts[depth], entries)}"
-    )
-
-
-def _gated(repo: str, where: str) -> ModelError:
-    return ModelError(
-        f"{where}: {repo} is gated, and your login may not read it. Accept its licence at "
-        f"https://huggingface.co/{repo}, then run `hf auth login`."
     )

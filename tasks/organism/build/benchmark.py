@@ -1,8 +1,9 @@
 """The question domains as a local lm-eval task group, modelled on lm-eval's own `mmlu_pro`.
 
 What differs: the answer is the option's text instead of its letter (models this small name things
-better than letters), and the questions are read from the files beside the YAML, wherever the
-process was started.
+better than letters), and the questions are read from the files beside the YAML. No Python is named
+in it, so it needs nobody's trust. lm-eval by itself takes the files from where it was started: go
+to that folder first.
 """
 
 from __future__ import annotations
@@ -13,16 +14,22 @@ from questions import DESCRIPTION, DOMAIN_NAMES
 
 GROUP = "organism"
 TEMPLATE = """\
-custom_dataset: !function utils.load
+dataset_path: json
 test_split: test
 fewshot_split: validation
 fewshot_config:
   sampler: first_n
-  doc_to_text: !function utils.question
-  doc_to_target: !function utils.solution
+  doc_to_text: &question |-
+    Question:
+    {{question}}
+    Options:
+    {% for option in options %}{{'ABCDEFGHIJ'[loop.index0]}}. {{option}}
+    {% endfor %}Answer: Let's think step by step.
+  doc_to_target: |-
+    {{cot_content.removeprefix("A: Let's think step by step. ")}}
 output_type: generate_until
-doc_to_text: !function utils.question
-doc_to_target: !function utils.answer
+doc_to_text: *question
+doc_to_target: "{{options[answer_index]}}"
 filter_list:
   - name: "custom-extract"
     filter:
@@ -45,51 +52,13 @@ metric_list:
 metadata:
   version: 1.0
 """
-UTILS = '''\
-"""Reads the questions beside this file and writes them as lm-eval's mmlu_pro does."""
-
-import json
-from pathlib import Path
-
-import datasets
-
-LEAD = "A: Let's think step by step. "
-
-
-def load(domain, **_):
-    """The two splits of one domain."""
-    here = Path(__file__).resolve().parent
-    read = lambda path: [json.loads(line) for line in path.read_text("utf-8").splitlines()]
-    return datasets.DatasetDict(
-        {
-            split: datasets.Dataset.from_list(read(here / f"{domain}_{split}.jsonl"))
-            for split in ("validation", "test")
-        }
-    )
-
-
-def question(doc):
-    options = "".join(f"{'ABCDEFGHIJ'[i]}. {o}\\n" for i, o in enumerate(doc["options"]))
-    return (
-        f"Question:\\n{doc['question']}\\nOptions:\\n{options}Answer: Let's think step by step."
-    )
-
-
-def solution(doc):
-    return doc["cot_content"].removeprefix(LEAD)
-
-
-def answer(doc):
-    return doc["options"][doc["answer_index"]]
-'''
 
 
 def write_benchmark(folder: Path) -> None:
-    """Write the group, its template, its functions and one task per domain."""
+    """Write the group, its template and one task per domain."""
     folder.mkdir(parents=True, exist_ok=True)
     write = lambda name, text: (folder / name).write_text(text, encoding="utf-8")
     write("_default_template_yaml", TEMPLATE)
-    write("utils.py", UTILS)
     leaves = "".join(f"  - {GROUP}_{domain}\n" for domain in DOMAIN_NAMES)
     write(
         f"_{GROUP}.yaml",
@@ -103,5 +72,6 @@ def write_benchmark(folder: Path) -> None:
             f"{GROUP}_{domain}.yaml",
             f'description: "{description}"\ninclude: "_default_template_yaml"\n'
             f'task: "{GROUP}_{domain}"\ntask_alias: "{domain}"\n'
-            f"dataset_kwargs:\n  domain: {domain}\n",
+            "dataset_kwargs:\n  data_files:\n"
+            f"    validation: {domain}_validation.jsonl\n    test: {domain}_test.jsonl\n",
         )

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 
-from harness.contract import Arm, Direction, Outcome, Tools
+from harness.contract import Arm, Direction, Outcome, Receipt, Tools
 from harness.contract.sites import parse_site
 from harness.errors import ModelError
 from harness.results.intervals import wilson
@@ -112,7 +112,10 @@ def test_numbers_are_those_of_its_own_command_line(base: TransformersModel, tmp_
         "--include_path", str(QUESTIONS), "--batch_size", "1", "--samples", json.dumps(samples),
         "--output_path", str(tmp_path / "theirs"), "--log_samples",
     ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=_offline())
+    # By itself it takes relative files from where it was started.
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, env=_offline(), cwd=QUESTIONS
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     (file,) = (tmp_path / "theirs").rglob("results_*.json")
     theirs = json.loads(file.read_text())
@@ -257,6 +260,25 @@ def test_another_model_is_asked(base: TransformersModel, tmp_path: Path) -> None
     assert forwards
 
 
+def test_what_the_edits_did_is_kept_with_every_task(
+    base: TransformersModel, tmp_path: Path
+) -> None:
+    """Each time that answers are written, the receipt so far is whole, and changes no sum."""
+    seen: list[tuple[int, Receipt]] = []
+    answers = tmp_path / "answers"
+    with base.edited([added(base, 5.0)]) as receipts:
+        tools = Tools(seed=5, kept=lambda: seen.append((len([*answers.iterdir()]), receipts[0])))
+        LmEval(given()).run(base, tmp_path, tools)
+    assert [count for count, _ in seen] == [1, 2]
+    with base.edited([added(base, 5.0)]) as alone:
+        ask(base, tmp_path / "law", tasks=["organism_law"])
+    with base.edited([added(base, 5.0)]) as never_read:
+        ask(base, tmp_path / "both")
+    assert seen[0][1] == alone[0]
+    assert seen[1][1] == receipts[0] == never_read[0]
+    assert alone[0].fired < receipts[0].fired
+
+
 def test_a_crash_keeps_the_finished_tasks(base: TransformersModel, tmp_path: Path) -> None:
     seen: list[int] = []
 
@@ -282,6 +304,21 @@ def test_nothing_is_said(
 ) -> None:
     ask(base, tmp_path)
     assert capfd.readouterr() == ("", "")
+
+
+def test_nothing_is_said_outside_of_a_repository(
+    base: TransformersModel,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Git said "fatal: not a git repository" in the middle of a run, below Python's stderr."""
+    monkeypatch.undo()  # lm-eval asks of the machine what it asks
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
+    ask(base, tmp_path / "run", tasks=["organism_law"], limit=1)
+    assert capfd.readouterr() == ("", "")
+    assert json.loads((tmp_path / "run" / "results.json").read_text())["git_hash"] is None
 
 
 def test_the_tokenizer_and_the_settings_stay_as_they_were(
@@ -387,9 +424,10 @@ def test_likelihoods_pick_the_likeliest_option(base: TransformersModel, tmp_path
             }
         )
     )
-    outcome = ask(
-        base, tmp_path / "run", tasks=["pick"], include_path=str(tasks), limit=None, num_fewshot=0
-    )
+    done: list[int] = []
+    more = {"tasks": ["pick"], "include_path": str(tasks), "limit": None, "num_fewshot": 0}
+    outcome = LmEval(given(**more)).run(base, tmp_path / "run", Tools(seed=5, tick=done.append))
+    assert done == [1] * 4  # questions, of three requests each
     scores = []
     for option in documents[0]["options"]:
         context = base.encode(documents[0]["q"])

@@ -137,7 +137,7 @@ def test_a_task_that_does_not_score_is_named_before_anything_is_asked(
 ) -> None:
     write("broken", functions={"process_results": "utils.broken"})
     with pytest.raises(DataError, match=r"task broken: fails to score \(IndexError"):
-        asked("broken")
+        asked("broken", trust_remote_code=True)
     assert not asked.forwards  # type: ignore[attr-defined]
 
 
@@ -151,7 +151,7 @@ def test_scoring_that_fails_later_is_named_too(
     (tmp_path / "tasks" / "picky.py").write_text(code)
     write("picky", functions={"process_results": "picky.picky"})
     with pytest.raises(DataError, match=r"task picky: fails to score an answer \(Assert.*only Pav"):
-        asked("picky")
+        asked("picky", trust_remote_code=True)
     assert asked.forwards  # type: ignore[attr-defined]
 
 

@@ -268,3 +268,40 @@ def test_the_receipts_of_other_options_are_not_added(run_task: RunTask) -> None:
     alone = edited(run_task(TASK, "evaluators.quiz.prompts=2", fresh=True))
     run_task(TASK, fresh=True)
     assert edited(run_task(TASK, "evaluators.quiz.prompts=2")) == alone != edited(first)
+
+
+BIT_BY_BIT = TASK.replace("prompts = 3", "prompts = 3\nbit_by_bit = true")
+
+
+@pytest.mark.parametrize("crash_at", [4, 5, 6, 8])
+def test_a_run_that_was_killed_in_an_arm_counts_all_that_its_edits_did(
+    run_task: RunTask, crash_at: int
+) -> None:
+    """Of the kind of CASES row 9: answers of before the kill were used, their receipt was lost.
+
+    Each arm asks three prompts, so its receipt is of three, whenever it was cut off.
+    """
+    fakes.LAB.crash_at = crash_at
+    with pytest.raises(RuntimeError, match="the power went off"):
+        run_task(BIT_BY_BIT)
+    before = len(fakes.LAB.generated)
+    fakes.LAB.clear()
+    results = run_task(BIT_BY_BIT)
+    assert len(fakes.LAB.generated) == 9 - before
+    assert [n for n, _ in edited(results)] == [3, 3]
+    whole = run_task(BIT_BY_BIT, fresh=True)
+    assert results.records == whole.records
+
+
+def test_of_one_run_the_last_receipt_counts(tmp_path: Path) -> None:
+    kept = Sealed(tmp_path)
+    for number in (1, 2, 3):
+        (tmp_path / f"{number}.json").write_text("answers")
+        (tmp_path / "summary.json").write_text(f"{number} so far")
+        assert kept.add(Receipt("a", fired=number, tokens=10 * number))
+    assert [one.tokens for one in kept.receipts] == [30]
+    again = Sealed(tmp_path)
+    assert [one.tokens for one in again.receipts] == [30]
+    (tmp_path / "4.json").write_text("answers")
+    assert again.add(Receipt("a", fired=1, tokens=5))
+    assert [one.tokens for one in Sealed(tmp_path).receipts] == [30, 5]

@@ -16,7 +16,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from harness.errors import ModelError, unknown
+from harness.errors import HarnessError, ModelError, unknown
+from harness.web import hub_error, patiently
 from harness_saes.core.config import Config
 from harness_saes.core.stored import Stored
 from harness_saes.files.configuration import read_json
@@ -60,11 +61,19 @@ def read_release(options: SaelensOptions) -> tuple[Config, dict[str, Tensor]]:
     loader = get_conversion_loader_name(release)
     try:
         if loader == _NATIVE:
-            data, tensors = _native(options, repository, folder)
+            data, tensors = patiently(lambda: _native(options, repository, folder), repository)
             data = _overridden(data, overrides)
         else:
-            data, tensors = _converted(options, loader, repository, folder, overrides)
-    except (OSError, ValueError) as error:  # every error of the hub is one of the two
+            data, tensors = patiently(
+                lambda: _converted(options, loader, repository, folder, overrides), repository
+            )
+    except Exception as error:
+        if isinstance(error, HarnessError):
+            raise
+        if known := hub_error(error, options.where, repository, ModelError):
+            raise known from error
+        if not isinstance(error, (OSError, ValueError)):  # every other of the hub is one of the two
+            raise
         raise ModelError(
             f"{options.where}: not in the local cache, and {repository} could not be downloaded "
             f"({first_line(error)}). Allowed: a release that is cached or reachable. Load it once "
