@@ -84,6 +84,7 @@ def run(
                     *_model_notes(session),
                     *_sae_notes(session),
                     *session.prompts.left_out.notes(),
+                    *_pair_notes(session),
                     *heard,
                     *ledger.warnings,
                 ]
@@ -194,4 +195,19 @@ def _sae_notes(session: Session) -> list[str]:
     for name, sae in session.saes.items():
         other = session.task.trained_elsewhere(name, sae.facts)
         found += [f"saes.{name}: {note}" for note in (*([other] if other else []), *sae.notes)]
+    return found
+
+
+def _pair_notes(session: Session) -> list[str]:
+    """Pairs of which one side is rounded more than the other: that counts as change, too."""
+    found = []
+    for name, pair in session.task.spec.pairs.items():
+        models = [session.task.spec.views[view].model for view in (pair.left, pair.right)]
+        loaded = [session.models[model] for model in models if model in session.models]
+        if len(dtypes := [model.dtype for model in loaded]) == 2 and dtypes[0] != dtypes[1]:
+            found.append(
+                f"pairs.{name}: {models[0]} computes in {dtypes[0]} and {models[1]} in "
+                f"{dtypes[1]}, so a part of what is measured between them is rounding. Give both "
+                "the same dtype if that is not what you want to know."
+            )
     return found

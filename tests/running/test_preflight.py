@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from harness.cli.main import main
 from harness.contract import Inputs, Reads, Record, Site
 from harness.planning.steps import SentinelJob
+from harness.results.read import Results
 from harness.running.passes.difference import RelativeDifference
 from harness.running.preflight import sentinel_failures
 from harness.testing.support.batches import array_batch
@@ -104,3 +106,20 @@ def test_a_run_that_would_mislead_stops_before_a_completion_is_made(
     assert said in capsys.readouterr().err
     assert (tmp_path / "run" / "results.json").exists()
     assert not (tmp_path / "run" / "samples").exists()
+
+
+def test_a_pair_of_models_in_different_dtypes_is_noted(run_task: Callable[..., Results]) -> None:
+    """Item 6 of the issue: the rounding of one side counts as change."""
+    text = """
+[pairs.p]
+left = "base"
+right = "chat"
+data = "web"
+saes = ["mid"]
+[metrics.active]
+pair = "p"
+"""
+    (said,) = run_task(text, "models.chat.dtype=bfloat16").warnings
+    assert "pairs.p: base computes in float32 and chat in bfloat16" in said
+    both = ("models.base.dtype=bfloat16", "models.chat.dtype=bfloat16")
+    assert not run_task(text, *both, fresh=True).warnings
