@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 
 from generator.markdown import code, joined, table
 from harness.contract import JSON, Place, Ref, SiteName
-from harness.task.spec import Name, Scalar
+from harness.task.tables import Name, Scalar
 
 _SIMPLE = {str: "text", int: "whole number", float: "number", bool: "true or false", Any: "any"}
 _LIMITS = (

@@ -19,7 +19,8 @@ from harness.registry import Owned, Registry
 from harness.task import spec
 from harness.task.file import Source, is_builtin, tables
 from harness.task.paths import locate, located
-from harness.task.spec import PluginSpec, TaskSpec
+from harness.task.spec import TaskSpec
+from harness.task.tables import PluginSpec
 from harness.task.task import Entry, Instance
 from harness.task.validate import KeyParts, validated
 

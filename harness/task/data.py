@@ -13,8 +13,8 @@ from harness.contract import Example
 from harness.errors import DataError, MachineError, listed, suggestion
 from harness.store.files import whole
 from harness.store.notes import CHANGED, dropped
+from harness.task.data_spec import DataSpec
 from harness.task.rows import Row, ending, rows_of
-from harness.task.spec import DataSpec
 from harness.task.turns import clean, text_of, turns_of
 from harness.web import Refused, Unreachable, Web, hub_error, patiently
 

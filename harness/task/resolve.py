@@ -24,11 +24,12 @@ from harness.task.components import (
     instances,
     preflight_metrics,
 )
+from harness.task.data_spec import DataSpec
 from harness.task.file import Source, leaves, tables
 from harness.task.fit import misfits
 from harness.task.paths import located
 from harness.task.references import unknown_names, unknown_references
-from harness.task.spec import DataSpec, TaskSpec
+from harness.task.spec import TaskSpec
 from harness.task.task import Entry, Task
 from harness.task.validate import validated
 

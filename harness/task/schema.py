@@ -7,7 +7,8 @@ from typing import Any
 from harness.errors import PluginError
 from harness.registry import Registry
 from harness.task import spec
-from harness.task.spec import PluginSpec, TaskSpec
+from harness.task.spec import TaskSpec
+from harness.task.tables import PluginSpec
 
 _TABLES: tuple[type[PluginSpec], ...] = (
     spec.ModelSpec,

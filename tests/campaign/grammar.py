@@ -23,10 +23,10 @@ from harness.task.spec import (
     LabelsSpec,
     MetricSpec,
     PairSpec,
-    PluginSpec,
     StatisticSpec,
     ViewSpec,
 )
+from harness.task.tables import PluginSpec
 from harness.task.validate import marks
 
 Draw = Any

@@ -16,7 +16,7 @@ from harness.results.read import load_results
 from harness.results.tables import COMPLETIONS, SavedTables
 from harness.results.write import SCHEMA
 from harness.task.data import load_data
-from harness.task.spec import DataSpec
+from harness.task.data_spec import DataSpec
 from harness_analyses.clusters.taxonomy import taxonomy
 
 NESTED = {n: "[" * n + "]" * n for n in (900, 100_000)}

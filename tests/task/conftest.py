@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from harness.task.data import load_data
-from harness.task.spec import DataSpec
+from harness.task.data_spec import DataSpec
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from fakes.replay import Replay, Reply, pauses_of_web
 from harness.errors import DataError, MachineError
 from harness.store.notes import hearing
 from harness.task.data import BUFFER, load_data
-from harness.task.spec import DataSpec
+from harness.task.data_spec import DataSpec
 from harness.web import telling
 
 Load = Callable[..., list[Any]]

@@ -14,8 +14,8 @@ import fakes
 from fakes.files import JSONL, parquet, texts
 from harness.errors import DataError
 from harness.task.data import load_data, read_data
+from harness.task.data_spec import DataSpec
 from harness.task.prompts import CHUNK
-from harness.task.spec import DataSpec
 
 Load = Callable[..., list[Any]]
 

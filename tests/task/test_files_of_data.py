@@ -20,8 +20,8 @@ import pytest
 from fakes.files import JSONL, ROWS, parquet, texts
 from harness.errors import DataError, listed, suggestion
 from harness.task.data import load_data
+from harness.task.data_spec import DataSpec
 from harness.task.file import read_source
-from harness.task.spec import DataSpec
 
 Load = Callable[..., list[Any]]
 

@@ -17,7 +17,7 @@ from fakes.files import parquet
 from harness.contract import Example
 from harness.errors import DataError
 from harness.task.data import load_data
-from harness.task.spec import DataSpec
+from harness.task.data_spec import DataSpec
 from harness.task.turns import asked
 
 Load = Callable[..., list[Any]]

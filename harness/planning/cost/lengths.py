@@ -15,8 +15,8 @@ from typing import Any, Literal, NamedTuple
 
 from harness.contract import Example, Prompt
 from harness.planning.offline import NoTokenizer, is_here, offline_prompts
+from harness.task.data_spec import DataSpec
 from harness.task.prompts import view_spec
-from harness.task.spec import DataSpec
 from harness.task.task import Task
 from harness.task.turns import is_answered
 
