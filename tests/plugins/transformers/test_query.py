@@ -87,6 +87,33 @@ def test_the_span_is_the_last_user_turn_and_what_follows(family: str, query: str
         assert other.span == right.span
 
 
+class NoPlaces:
+    """A tokenizer that does not tell where its tokens stand, as those written in Python."""
+
+    is_fast = False
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def __call__(self, *texts: Any, **more: Any) -> Any:
+        assert "return_offsets_mapping" not in more
+        return self._inner(*texts, **more)
+
+
+@pytest.mark.parametrize("family", TEMPLATES)
+def test_without_the_places_of_tokens(family: str) -> None:
+    """TOKENIZERS T5: then the tokens before the query are tokenised alone, too."""
+    tokenizer = make_tokenizer(template=TEMPLATES[family])
+    for query in QUERIES:
+        for prompt in (Prompt(style="chat"), Prompt(join="string", template="Q: {text}\nA:")):
+            for shown in ((), SHOWN):
+                found = rendered(tokenizer, prompt, query, shown)
+                assert rendered(NoPlaces(tokenizer), prompt, query, shown) == found
+
+
 def test_a_conversation_is_measured_from_its_last_user_turn() -> None:
     """TOKENIZERS T5: earlier turns are context; an answer behind the turn is not."""
     tokenizer = make_tokenizer(template=TEMPLATES["qwen"])

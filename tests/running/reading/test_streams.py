@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import fakes
+from fakes.models import FakeModel
 from fakes.running import bare, passed, records, total_forwards
 from fakes.streams import ALL, ANY_PLACE, SPAN, lengths, one, pair
 from harness.contract import Example, Prompt, Stream
@@ -120,6 +121,26 @@ def test_the_query_is_the_same_tokens_with_and_without_its_context(
     assert one(found, "turn").value == 0.0
     means = {r.value for r in found if r.axes.get("metric") == "mean"}
     assert len(means) == 1
+
+
+@pytest.mark.usefixtures("shots")
+def test_both_sides_are_asked_where_the_query_is(
+    session: MakeSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TOKENIZERS T5: and nobody is where both sides read one prompt."""
+    asked: list[bool] = []
+    render = FakeModel.render
+
+    def listening(self: FakeModel, examples: Sequence[Example], prompt: Prompt) -> Any:
+        asked.append(prompt.query)
+        return render(self, examples, prompt)
+
+    monkeypatch.setattr(FakeModel, "render", listening)
+    passed(session(SPAN + pair("align = 'span'"), "pairs.p.right=shown"))
+    assert asked == [True, True]
+    asked.clear()
+    passed(session(pair()))
+    assert asked == [False]
 
 
 @pytest.mark.usefixtures("shots")
