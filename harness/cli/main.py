@@ -19,7 +19,8 @@ from harness.version import __version__
 INTERRUPTED = 130
 OUR_BUG = 70
 _COMMANDS = (
-    "check", "compare", "eval", "gate", "new", "plan", "plugins", "report", "schema", "tasks",
+    "check", "compare", "eval", "export", "gate", "new", "plan", "plugins", "report", "schema",
+    "tasks",
 )  # fmt: skip
 
 

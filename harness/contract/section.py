@@ -14,6 +14,7 @@ from harness.contract.values import JSON
 
 if TYPE_CHECKING:
     from harness.contract.results import Results
+    from harness.contract.values import Record
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class Figure:
     """Plotly's layout, as plain JSON."""
     rows: Sequence[Mapping[str, Any]] = ()
     """The numbers of the chart as rows of a table, which is shown below it."""
+    records: Sequence[Record] = ()
+    """The records whose numbers it draws: an exported figure names them, with units and counts."""
 
 
 @dataclass(frozen=True)

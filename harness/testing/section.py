@@ -8,7 +8,7 @@ from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
-from harness.contract import Figure, Panel, Results, Section
+from harness.contract import Figure, Panel, Record, Results, Section
 from harness.report.blocks import prepared
 from harness.testing.support.laws import law, raises_nothing
 
@@ -24,7 +24,8 @@ def check_section(section: Section, results: Results) -> None:
 
     Laws: a panel or nothing · the same twice · results are left as they are · an order from 0 to
     100 · every block can be shown · a figure has a description, its numbers as rows, and data
-    that are plain JSON · results with nothing in them do not raise · hostile text does not raise.
+    that are plain JSON · the records that a figure names are those of the results · results with
+    nothing in them do not raise · hostile text does not raise.
     """
     before = _copy(results)
     panel = _panel(section, results, "every block can be shown")
@@ -34,6 +35,7 @@ def check_section(section: Section, results: Results) -> None:
         for block in panel.blocks:
             if isinstance(block, Figure):
                 _figure(block)
+                _records(block, results)
     law(section.panel(results) == panel, "the same twice", "the second panel is another")
     empty = replace(results, records=(), tables={}, task={}, provenance={})
     _panel(section, empty, "results with nothing in them do not raise")
@@ -91,6 +93,17 @@ def _figure(figure: Figure) -> None:
     except (TypeError, ValueError) as error:
         why = f"{figure.title!r}: {error}"
         raise AssertionError(f"law broken: a figure has data that are plain JSON: {why}") from error
+
+
+def _records(figure: Figure, results: Results) -> None:
+    known = {_identity(record) for record in results.records}
+    others = [record.id for record in figure.records if _identity(record) not in known]
+    name = "the records that a figure names are those of the results"
+    law(not others, name, f"{figure.title!r}: {others[:3]}")
+
+
+def _identity(record: Record) -> str:
+    return repr((record.id, sorted(record.axes.items(), key=str), record.options, record.value))
 
 
 def _copy(results: Results) -> Any:

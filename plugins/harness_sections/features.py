@@ -170,6 +170,7 @@ def _figure(title: str, records: Sequence[Record]) -> Figure:
         data,
         {"barmode": "group", "xaxis": {"type": "category"}, "showlegend": len(shown) > 1},
         rows,
+        [record for mine in shown.values() for record in mine],
     )
 
 

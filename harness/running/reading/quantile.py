@@ -48,7 +48,7 @@ class CosineThreshold:
     are chosen, which is a smaller share than q. Tokens whose cosine is undefined count nowhere.
 
     The counts are whole numbers, so that nothing depends on batches, shards or the order of
-    documents beyond the rounding of the cosine itself. Unit: cosine, range [-1, 1). Undefined where
+    documents beyond the rounding of the cosine itself. Unit: cosine of a token, range [-1, 1). Undefined where
     no token differs, as between identical models; then nothing is chosen.
     """
 
@@ -85,7 +85,7 @@ class CosineThreshold:
                     1 - edge if exists else None,
                     int(state["bins"].sum()),
                     "tokens",
-                    "cosine",
+                    "cosine of a token",
                     clusters=int(state["documents"][0]),
                     ci_why="the threshold of a filter, not an estimate",
                     undefined=None if exists else _ALIKE,

@@ -9,7 +9,7 @@ from typing import Any, TypeGuard
 from harness.contract import JSON, Figure
 from harness.results import format_number
 from harness_sections.charts.layout import padded
-from harness_sections.charts.points import Line, Point, line_trace
+from harness_sections.charts.points import Line, Point, line_trace, shown_records
 from harness_sections.charts.styles import distinct_styles
 
 _MOST = 14
@@ -49,7 +49,9 @@ def curves(
         {series: line.label, axes[0]: one.at, **one.row} for line in lines for one in line.points
     ]
     more = f" {len(lines) - _MOST} lines are not drawn." if len(lines) > _MOST else ""
-    return Figure(title, f"{meaning}{more} {_ends(lines)}", data, layout, rows)
+    return Figure(
+        title, f"{meaning}{more} {_ends(lines)}", data, layout, rows, shown_records(drawn)
+    )
 
 
 def _x_axis(places: Sequence[JSON], log: bool) -> dict[str, Any]:

@@ -57,7 +57,7 @@ def depth_figure(title: str, meaning: str, lines: Sequence[DepthLine], y_title: 
         "height": 340 + 20 * len(data),
     }
     rows = [_row(line.label, record) for line in lines for record in line.records]
-    return Figure(title, f"{meaning} {_ends(lines, sites)}", data, layout, rows)
+    return Figure(title, f"{meaning} {_ends(lines, sites)}", data, layout, rows, drawn)
 
 
 def once_per_site(records: Sequence[Record]) -> tuple[Record, ...]:

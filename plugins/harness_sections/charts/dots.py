@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from harness.contract import Figure
 from harness_sections.charts.layout import height_of, name_axis
-from harness_sections.charts.points import Line, error_bars
+from harness_sections.charts.points import Line, error_bars, shown_records
 from harness_sections.charts.styles import GREY, distinct_styles
 
 _MOST = 40
@@ -70,7 +70,9 @@ def dots(
         if one.at == name
     ]
     more = f" {len(names) - _MOST} further ones are not drawn." if len(names) > _MOST else ""
-    return Figure(title, f"{meaning}{more} {_words(lines)}", data, layout, rows)
+    return Figure(
+        title, f"{meaning}{more} {_words(lines)}", data, layout, rows, shown_records(lines)
+    )
 
 
 def _words(lines: Sequence[Line]) -> str:

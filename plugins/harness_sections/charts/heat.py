@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.contract import JSON, Figure
+from harness.contract import JSON, Figure, Record
 from harness_sections.charts.layout import height_of, name_axis
 
 _UP = [[0.0, "#eef3f9"], [1.0, "#0b57a4"]]
@@ -25,6 +25,8 @@ class Cell:
     text: str
     details: Mapping[str, JSON] = field(default_factory=dict)
     """The cells of its row in the table, beside the names of row and column."""
+    record: Record | None = None
+    """What it is the number of."""
 
 
 def heat_map(
@@ -67,8 +69,9 @@ def heat_map(
     }
     hidden = max(0, len(rows) - _MOST), max(0, len(columns) - _MOST)
     more = f" Not drawn: {hidden[0]} rows and {hidden[1]} columns." if any(hidden) else ""
+    records = [cell.record for cell in cells if cell.record is not None]
     table = [{axes[0]: cell.row, axes[1]: cell.column, **cell.details} for cell in cells]
-    return Figure(title, f"{meaning}{more} {_words(shown, cells)}", [trace], layout, table)
+    return Figure(title, f"{meaning}{more} {_words(shown, cells)}", [trace], layout, table, records)
 
 
 def _words(rows: Sequence[str], cells: Sequence[Cell]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +29,8 @@ class Point:
     high: float | None = None
     row: Mapping[str, JSON] = field(default_factory=dict)
     """The cells of its row in the table, beside its place."""
+    records: tuple[Record, ...] = ()
+    """What it is the number of; several where it is their mean."""
 
     @property
     def text(self) -> str:
@@ -51,13 +53,22 @@ class Line:
 def point_of(at: JSON, record: Record) -> Point:
     """The point of a record, with all of its numbers in the row."""
     low, high = record.ci or (None, None)
-    return Point(at, record.value, low, high, record_row(record))
+    return Point(at, record.value, low, high, record_row(record), (record,))
 
 
 def chance_points(records: Mapping[Any, Record], key: str = "value") -> tuple[Point, ...]:
     """At each place what the record there would be by chance, where that is known."""
-    found = {at: v for at, record in records.items() if (v := null_value(record, key)) is not None}
-    return tuple(Point(at, value, row={"value": value}) for at, value in found.items())
+    return tuple(
+        Point(at, value, row={"value": value}, records=(record,))
+        for at, record in records.items()
+        if (value := null_value(record, key)) is not None
+    )
+
+
+def shown_records(lines: Iterable[Line]) -> tuple[Record, ...]:
+    """The records of all points, each once."""
+    every = (record for line in lines for point in line.points for record in point.records)
+    return tuple({id(record): record for record in every}.values())
 
 
 def record_row(record: Record, more: Mapping[str, JSON] | None = None) -> dict[str, JSON]:

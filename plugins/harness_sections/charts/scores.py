@@ -34,7 +34,8 @@ def score_chart(
     if all(record.unit == "share" for one in found for record in one.records):
         layout["yaxis"]["range"] = [-0.04, 1.04]
     rows = [_row(one, record, axis) for one in found for record in one.records]
-    return Figure(title, _description(score, where, found, axis), data, layout, rows)
+    shown = [record for one in found for record in one.records]
+    return Figure(title, _description(score, where, found, axis), data, layout, rows, shown)
 
 
 def _swept(

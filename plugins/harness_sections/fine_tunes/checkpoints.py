@@ -34,7 +34,7 @@ def checkpoints(results: Results) -> Iterator[Figure]:
         for mine in grouped(rows, lambda row: str(row.get("unit"))).values():
             if drawn < _MOST and len({row.get("pair") for row in mine}) > 1:
                 drawn += 1
-                yield _figure(name, mine, at)
+                yield _figure(name, mine, at, results.records)
 
 
 def _analyses(results: Results) -> list[str]:
@@ -58,7 +58,9 @@ def _places(results: Results) -> dict[str, JSON]:
     return found
 
 
-def _figure(name: str, rows: Sequence[Row], at: Mapping[str, JSON]) -> Figure:
+def _figure(
+    name: str, rows: Sequence[Row], at: Mapping[str, JSON], records: Sequence[Record]
+) -> Figure:
     pairs = list(dict.fromkeys(str(row.get("pair")) for row in rows))
     places = [at.get(pair) for pair in pairs]
     numbered = len(set(places)) == len(pairs) and all(map(is_number, places))
@@ -68,7 +70,8 @@ def _figure(name: str, rows: Sequence[Row], at: Mapping[str, JSON]) -> Figure:
     for (of, series), mine in by_series.items():
         own = [part for part in series.split(",") if part not in alike]
         points = [
-            _point(row, at[str(row["pair"])] if numbered else str(row["pair"])) for row in mine
+            _point(row, at[str(row["pair"])] if numbered else str(row["pair"]), records)
+            for row in mine
         ]
         lines.append(Line(", ".join([of.partition("@")[0], *own]), tuple(points)))
     ids = list(dict.fromkeys(of.partition("@")[0] for of, _ in by_series))
@@ -80,10 +83,23 @@ def _figure(name: str, rows: Sequence[Row], at: Mapping[str, JSON]) -> Figure:
     return curves(title, meaning, lines, (axis, unit))
 
 
-def _point(row: Row, at: JSON) -> Point:
+def _point(row: Row, at: JSON, records: Sequence[Record]) -> Point:
     value, low, high = (row.get(key) for key in ("value", "low", "high"))
     cells = {"pair": str(row.get("pair")), "value": value, "from": low, "to": high}
-    return Point(at, value, low, high, cells)
+    return Point(at, value, low, high, cells, _followed_by(row, records))
+
+
+def _followed_by(row: Row, records: Sequence[Record]) -> tuple[Record, ...]:
+    """The record that a row follows: rows name its id, its axes and its value."""
+    id, series = str(row.get("of")), set(str(row.get("series")).split(","))
+    return tuple(
+        record
+        for record in records
+        if record.id == id.partition(" ")[0]
+        and str(record.axes.get("pair")) == str(row.get("pair"))
+        and record.value == row.get("value")
+        and series >= {f"{k}={v}" for k, v in record.axes.items() if k not in (*_ENTRIES, "data")}
+    )[:1]
 
 
 def _followed(records: Sequence[Record], at: Mapping[str, JSON]) -> Iterator[Row]:

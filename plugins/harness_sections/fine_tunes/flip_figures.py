@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from harness.contract import JSON, Figure, Grid, Record
@@ -29,7 +29,9 @@ _Place = tuple[JSON, JSON, JSON]
 def flip_figures(records: Sequence[Record]) -> Iterator[Figure | Grid]:
     """Heat maps of flips and of their ratio to the control, and tables of every pair."""
     mine = whole(named(records, "flip_rate.token", "flip_rate.over_random"))
-    for label, found in variants(_alike(mine), _PLACES).items():
+    alike = _alike(mine)
+    told = {id(one): record for one, record in zip(alike, mine, strict=True)}
+    for label, found in variants(alike, _PLACES).items():
         flips = [r for r in named(found, "flip_rate.token") if _injection(r) == "none"]
         if drawn := _spread_over_sites(flips):
             yield _map(
@@ -37,6 +39,7 @@ def flip_figures(records: Sequence[Record]) -> Iterator[Figure | Grid]:
                 "How many latents of an SAE the fine-tune turns on or off, per token, by pair and "
                 "site; 0 for identical models.",
                 drawn,
+                told,
             )
         ratios = named(found, "flip_rate.over_random")
         for k in sorted({_k(record) for record in ratios}):
@@ -47,6 +50,7 @@ def flip_figures(records: Sequence[Record]) -> Iterator[Figure | Grid]:
                     "the base model; what flips then, over what random vectors of the same length "
                     "at every token flip. 1: the directions do no more than their length.",
                     drawn,
+                    told,
                     middle=1.0,
                 )
         yield _ratios(titled("Flips, and their ratio to random vectors", label), found)
@@ -75,9 +79,14 @@ def _spread_over_sites(records: Sequence[Record]) -> list[Record]:
 
 
 def _map(
-    title: str, meaning: str, records: Sequence[Record], middle: float | None = None
+    title: str,
+    meaning: str,
+    records: Sequence[Record],
+    told: Mapping[int, Record],
+    middle: float | None = None,
 ) -> Figure:
-    cells = [_cell(record, records) for record in records]
+    """`told` has the records as the run has written them, with all their options."""
+    cells = [replace(_cell(one, records), record=told[id(one)]) for one in records]
     axes = ("pair", "site")
     return heat_map(title, meaning, cells, columns(records), axes=axes, middle=middle)
 

@@ -71,4 +71,4 @@ def _cell(record: Record, among: Sequence[Record]) -> Cell:
     more: dict[str, JSON] = {"by chance": chance}
     if isinstance(p, float):
         more["p"] = p
-    return Cell(row, place(record, among), record.value, text, record_row(record) | more)
+    return Cell(row, place(record, among), record.value, text, record_row(record) | more, record)

@@ -116,7 +116,14 @@ def _scatter(
         "A point for each domain: its STS, and the size of what fine-tuning did to the accuracy. "
         f"Bars are 95% intervals. {association}"
     )
-    return Figure(title, f"{meaning} {words}.", [trace], layout, rows)
+    return Figure(
+        title,
+        f"{meaning} {words}.",
+        [trace],
+        layout,
+        rows,
+        [record for both in drawn for record in both],
+    )
 
 
 def _size(change: Record) -> Point:

@@ -101,7 +101,10 @@ def _figure(boxes: dict[_Key, dict[JSON, dict[str, Record]]]) -> Figure:
         f"with the median, whiskers from 5% to 95%. Were both models the same, all are 1. "
         f"Medians: {'; '.join(medians)}."
     )
-    return Figure("Cosine of activations, over tokens", words, data, layout, rows)
+    shown = [
+        record for mine in boxes.values() for five in mine.values() for record in five.values()
+    ]
+    return Figure("Cosine of activations, over tokens", words, data, layout, rows, shown)
 
 
 def _shares(key: _Key, records: Sequence[Record]) -> Iterator[str]:

@@ -1,0 +1,38 @@
+"""`harness export`: writes what a run has found in another form."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+
+@click.command("export")
+@click.argument("run", type=click.Path())
+@click.option(
+    "--to",
+    "form",
+    required=True,
+    type=click.Choice(["figures"]),
+    help="What to write: `figures`, those of the report as SVG files.",
+)
+@click.option("--out", type=click.Path(), help="The folder to write into; without it, RUN/figures.")
+@click.pass_obj
+def command(disabled: Sequence[str], run: str, form: str, out: str | None) -> None:
+    """Write the figures of a run's report as SVG files, with figures.json, which says what each
+    shows. Needs no network and no browser; the same run gives the same files."""
+    from pathlib import Path
+
+    from harness.export.figures import export_figures
+    from harness.machine import machine_errors
+    from harness.registry import discover
+    from harness.text import for_terminal
+
+    folder = Path(out) if out else Path(run) / form
+    with machine_errors(folder):
+        found = export_figures(Path(run), discover(disabled), folder)
+    for one in found:
+        if one.file is None:
+            click.echo(f"Not drawn: {for_terminal(one.figure.title)}: {one.why_not}.", err=True)
+    drawn = sum(one.file is not None for one in found)
+    click.echo(f"Figures: {drawn} in {folder}")

@@ -1,0 +1,1 @@
+"""Writes what a run has found in the forms of other tools: its figures as SVG files."""

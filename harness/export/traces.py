@@ -1,0 +1,177 @@
+"""The traces of a figure inside its axes: lines with points, bars, boxes and heat maps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from harness.export import marks
+from harness.export.elements import SOFT, element, paint, text
+from harness.export.heat import cells
+from harness.export.scales import Scale, is_number
+
+Trace = Mapping[str, Any]
+_BOX = ("lowerfence", "q1", "median", "q3", "upperfence")
+_GROUP = 0.8
+"""The share of a category that its bars or boxes take."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The axes inside which traces are drawn."""
+
+    x: Scale
+    y: Scale
+
+
+def undrawable(traces: Sequence[Trace]) -> str | None:
+    """Why these traces have no picture here; None where they can be drawn."""
+    for trace in traces:
+        kind = trace.get("type", "scatter")
+        if kind not in _DRAW:
+            return f"no picture is made of traces of the type {kind}"
+        if kind == "box" and not all(isinstance(trace.get(key), (list, tuple)) for key in _BOX):
+            return "boxes are drawn from their quantiles alone"
+    return None
+
+
+def values(trace: Trace, axis: str) -> list[object]:
+    """Everything of a trace that needs room on an axis, the ends of its error bars included."""
+    if trace.get("type") == "box" and axis == "y":
+        return [value for key in _BOX for value in trace[key]]
+    found = list(trace.get(axis) or ())
+    bars = trace.get(f"error_{axis}") or {}
+    for value, up, down in zip(found, *_arms(bars, len(found)), strict=False):
+        if is_number(value):
+            found += [value + up, value - down]
+    return [*found, 0.0] if trace.get("type") == "bar" and axis == "y" else found
+
+
+def draw(traces: Sequence[Trace], frame: Frame) -> Iterator[str]:
+    """The traces, those that come first below the others."""
+    grouped = [trace for trace in traces if trace.get("type") in ("bar", "box")]
+    for trace in traces:
+        place = grouped.index(trace) if trace in grouped else 0
+        yield from _DRAW[str(trace.get("type", "scatter"))](trace, frame, place, len(grouped))
+
+
+def sample(trace: Trace, x: float, y: float) -> str:
+    """What stands beside a trace's name in the legend, 26 pixels wide."""
+    if trace.get("type") in ("bar", "box"):
+        style = trace.get("marker") or trace.get("line") or {}
+        return element("rect", x=x + 6, y=y - 6, width=14, height=12, **paint(style.get("color")))
+    mode = str(trace.get("mode", "lines+markers"))
+    found = ""
+    if "lines" in mode:
+        found += marks.line([(x, y), (x + 26, y)], trace.get("line") or {})
+    if "markers" in mode:
+        found += marks.point(trace.get("marker") or {}, x + 13, y)
+    return found
+
+
+def _scatter(trace: Trace, frame: Frame, place: int, of: int) -> Iterator[str]:
+    mode = str(trace.get("mode", "lines+markers"))
+    xs, ys = list(trace.get("x") or ()), list(trace.get("y") or ())
+    places = [_place(x, y, frame) for x, y in zip(xs, ys, strict=False)]
+    if trace.get("fill") == "toself":
+        yield marks.area(places, trace.get("fillcolor", "rgba(118,118,118,0.13)"))
+    if "lines" in mode:
+        yield marks.line(places, trace.get("line") or {})
+    for axis in "xy":
+        yield from _errors(trace, frame, axis, places)
+    if "markers" in mode:
+        for at in places:
+            if at is not None:
+                yield marks.point(trace.get("marker") or {}, *at)
+    if "text" in mode:
+        yield from _labels(trace, places)
+
+
+def _errors(
+    trace: Trace, frame: Frame, axis: str, places: Sequence[tuple[float, float] | None]
+) -> Iterator[str]:
+    bars = trace.get(f"error_{axis}")
+    if not bars:
+        return
+    scale = frame.x if axis == "x" else frame.y
+    found = list(trace.get(axis) or ())
+    for value, up, down, at in zip(found, *_arms(bars, len(found)), places, strict=False):
+        if at is None or not is_number(value) or not (up or down):
+            continue
+        low, high = scale.at(value - down), scale.at(value + up)
+        if low is not None and high is not None:
+            yield marks.whisker(low, high, at[1] if axis == "x" else at[0], bars, axis)
+
+
+def _labels(trace: Trace, places: Sequence[tuple[float, float] | None]) -> Iterator[str]:
+    labels, sides = trace.get("text") or (), trace.get("textposition", "top center")
+    for number, (label, at) in enumerate(zip(labels, places, strict=False)):
+        if at is None:
+            continue
+        side = sides[number] if isinstance(sides, (list, tuple)) else sides
+        height, _, across = str(side).partition(" ")
+        anchor = {"left": "end", "right": "start"}.get(across, "middle")
+        dx = {"left": -8, "right": 8}.get(across, 0)
+        dy = {"top": -9, "bottom": 17}.get(height, 4)
+        yield text(label, at[0] + dx, at[1] + dy, size=11, fill=SOFT, anchor=anchor)
+
+
+def _bars(trace: Trace, frame: Frame, place: int, of: int) -> Iterator[str]:
+    ground = frame.y.at(0.0)
+    wide = frame.x.slot * _GROUP / max(of, 1)
+    colour = (trace.get("marker") or {}).get("color", marks.GREY)
+    for x, y in zip(trace.get("x") or (), trace.get("y") or (), strict=False):
+        at = _place(x, y, frame)
+        if at is None or ground is None:
+            continue
+        left = at[0] - frame.x.slot * _GROUP / 2 + wide * place
+        top, bottom = sorted((at[1], ground))
+        yield element("rect", x=left, y=top, width=wide, height=bottom - top, **paint(colour))
+
+
+def _boxes(trace: Trace, frame: Frame, place: int, of: int) -> Iterator[str]:
+    wide = min(frame.x.slot * _GROUP / max(of, 1), 80.0)
+    line = trace.get("line") or {}
+    stroke = paint(line.get("color", marks.GREY), "stroke")
+    numbers = zip(*(trace[key] for key in _BOX), strict=True)
+    for x, five in zip(trace.get("x") or (), numbers, strict=False):
+        middle, ys = frame.x.at(x), [frame.y.at(value) for value in five]
+        if middle is None or None in ys:
+            continue
+        low, q1, median, q3, high = (y for y in ys if y is not None)
+        middle += (place - (of - 1) / 2) * wide
+        left = middle - wide * 0.4
+        yield marks.whisker(low, high, middle, {"color": line.get("color")}, "y")
+        yield element("rect", x=left, y=q3, width=wide * 0.8, height=q1 - q3, fill="#ffffff")
+        yield element(
+            "rect", x=left, y=q3, width=wide * 0.8, height=q1 - q3, stroke_width=1.5,
+            **stroke, **paint(trace.get("fillcolor", "rgba(118,118,118,0.13)")),
+        )  # fmt: skip
+        yield element(
+            "line", x1=left, x2=left + wide * 0.8, y1=median, y2=median, stroke_width=2, **stroke
+        )
+
+
+def _heat(trace: Trace, frame: Frame, place: int, of: int) -> Iterator[str]:
+    yield from cells(trace, frame.x, frame.y)
+
+
+_DRAW = {"scatter": _scatter, "bar": _bars, "box": _boxes, "heatmap": _heat}
+
+
+def _place(x: object, y: object, frame: Frame) -> tuple[float, float] | None:
+    across, up = frame.x.at(x), frame.y.at(y)
+    return None if across is None or up is None else (across, up)
+
+
+def _arms(bars: Mapping[str, Any], count: int) -> tuple[list[float], list[float]]:
+    """How far error bars go up and down."""
+    up = list(bars.get("array") or ())
+    down = up if bars.get("symmetric", True) else list(bars.get("arrayminus") or ())
+
+    def filled(arms: list[Any]) -> list[float]:
+        known = [float(arm) if is_number(arm) else 0.0 for arm in arms[:count]]
+        return known + [0.0] * (count - len(known))
+
+    return filled(up), filled(down)
