@@ -48,7 +48,7 @@ def harness_components() -> Iterable[Component]:
             summary=summary,
             load=f"harness_sections.{load}",
             options="harness.contract:SectionOptions",
-            samples=f"harness_sections.tried:{name}",
+            samples=f"harness_sections.laws.samples:{name}",
         )
         for name, (load, summary) in SECTIONS.items()
     )

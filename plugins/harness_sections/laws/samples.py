@@ -60,7 +60,7 @@ def of(load: str) -> Callable[[Path], Iterator[partial[None]]]:
     module, _, name = load.partition(":")
 
     def samples(folder: Path) -> Iterator[partial[None]]:
-        section = getattr(import_module(f"{__package__}.{module}"), name)(SectionOptions())
+        section = getattr(import_module(f"harness_sections.{module}"), name)(SectionOptions())
         yield partial(check_section, section, small_run())
 
     return samples
