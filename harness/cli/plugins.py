@@ -20,7 +20,8 @@ def command(disabled: Sequence[str], words: tuple[str, ...]) -> None:
     """List the plugins and what they provide, or show or check one of them.
 
     NAME is a component (l0, or harness_metrics/l0), whose options are shown, a plugin or a kind.
-    With `check`, the laws of the component, or of everything in the plugin, are tried.
+    With `check`, the laws of the component, or of everything in the plugin, are tried: each has
+    passed, has failed (then this ends with 2), or was not tried, with the reason.
     """
     from harness.authoring.listing import components, list_plugins, show
     from harness.registry import discover
@@ -38,16 +39,22 @@ def command(disabled: Sequence[str], words: tuple[str, ...]) -> None:
 
 
 def _check(components: Sequence[Owned]) -> None:
-    """Tries the laws of components, a line for each; PluginError where one is broken."""
+    """Tries the laws of components, a line for each, and counts what came out.
+
+    PluginError where one is broken. A law that was not tried is no error: its line says why.
+    """
+    from collections import Counter
     from itertools import groupby
 
     from harness.authoring.conformance.check import check
 
-    failed = 0
+    counted: Counter[str] = Counter()
     for owned, results in groupby(check(components), key=lambda result: result.owned):
         click.echo(f"{owned}  ({owned.component.kind.replace('_', ' ')})")
         for result in results:
             click.echo(str(result))
-            failed += result.outcome == "FAILED"
+            counted[result.outcome] += 1
+    failed, untried = counted["FAILED"], counted["not tried"]
+    click.echo(f"{counted['passed']} laws passed, {failed} failed, {untried} not tried.")
     if failed:
         raise PluginError(f"{failed} law{'s' * (failed > 1)} broken. What FAILED says what to do.")

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from harness.contract import Answer, Completion, Evaluator, Example, Tools, Verdict
-from harness.testing.support.laws import law, raises_nothing
+from harness.testing.support.laws import law, raises_nothing, untried
 
 HOSTILE = (
     "",
@@ -42,6 +42,13 @@ def check_evaluator(
     unique = len(set(names)) == len(names) > 0 and len(set(ids)) == len(ids)
     law(unique, "scores have names and record ids of their own", f"{names}, {ids}")
     answers, tools = list(answers), tools or Tools()
+    if not answers:
+        untried(
+            "no sample gives answers",
+            "deterministic",
+            "answers do not influence each other",
+            "order does not matter",
+        )
     first = _judged(evaluator, answers, names, tools)
     _same("deterministic", _judged(evaluator, answers, names, tools), first)
     backwards = _judged(evaluator, answers[::-1], names, tools)

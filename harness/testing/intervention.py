@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from harness.contract import Arm, Check, Direction, Edit, Intervention, Model, ModelFacts, Tokens
-from harness.testing.support.laws import law
+from harness.testing.support.laws import law, untried
 from harness.testing.support.models import logits_of
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -41,6 +41,15 @@ def check_intervention(
     On a model: edits fire and keep their promises · the arm without edits is untouched · nothing
     is left behind, also after an error.
     """
+    if identity is None:
+        untried("no sample gives `identity`, it at strength 0", "strength 0 is the identity")
+    if model is None:
+        untried(
+            "no sample gives `model` and `tokens`, such as those of harness.testing.organism",
+            "edits fire and keep their promises",
+            "the arm without edits is untouched",
+            "nothing is left behind, also after an error",
+        )
     for dtype, kind in DTYPES.items():
         activations = partial(_activations, direction, facts, kind, seed)
         arm = intervention.arm("edited", direction, facts, dtype)
@@ -50,6 +59,8 @@ def check_intervention(
         changed = [_edit(edit, twin, activations(edit)) for edit, twin in twins]
         what = f"in {dtype} no edit changed an activation"
         law(any(changed) or arm.idle, "an arm that is not idle changes something", what)
+        if not arm.checks:
+            untried("its arms have no checks", "a check measures every position")
         for check in arm.checks:
             _check(check, activations(check))
         if identity is not None:

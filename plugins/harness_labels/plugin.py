@@ -33,4 +33,7 @@ def harness_components() -> Iterable[Component]:
 def _component(name: str, summary: str, load: str) -> Component:
     where = f"{__package__}.{load}"
     folder, made = where.rpartition(".")[0], load.partition(":")[2]
-    return Component("labels", name, summary, where, f"{folder}.options:{made}Options")
+    # The other sources read a web site, or what a run has found.
+    samples = f"{folder}.samples:{name}" if name == "file" else ""
+    options = f"{folder}.options:{made}Options"
+    return Component("labels", name, summary, where, options, samples=samples)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from harness.contract import Component, hookimpl
 
-_SECTIONS = {
+SECTIONS = {
     "plain_answers": ("claims:Claims", "what the analyses conclude, in words"),
     "gate_outcomes": ("gates:Gates", "which conditions of the task hold"),
     "fine_tunes": (
@@ -48,6 +48,7 @@ def harness_components() -> Iterable[Component]:
             summary=summary,
             load=f"harness_sections.{load}",
             options="harness.contract:SectionOptions",
+            samples=f"harness_sections.laws.samples:{name}",
         )
-        for name, (load, summary) in _SECTIONS.items()
+        for name, (load, summary) in SECTIONS.items()
     )

@@ -93,12 +93,47 @@ def test_what_is_checked_is_printed_law_by_law(
     assert capsys.readouterr().out == out
 
 
-def test_without_samples_the_laws_of_the_kind_are_skipped_and_said_so(
+def test_without_samples_the_laws_of_the_kind_are_not_tried_and_it_is_said(
     install: Install, capsys: pytest.CaptureFixture[str]
 ) -> None:
     install("metric", "bare", ("plugin.py", 'samples="harness_bare.samples:samples",', ""))
     assert main(["plugins", "check", "bare"]) == 0
-    assert "skipped  the laws of its kind: it ships no samples" in capsys.readouterr().out
+    assert "not tried  the laws of its kind: it ships no samples" in capsys.readouterr().out
+
+
+def test_a_law_without_anything_to_try_it_on_has_not_passed(
+    install: Install, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """CASES row 35: laws were told as passed that no sample had anything for."""
+    install("intervention", "half")
+    (module,) = [one for one in results("half") if one.law == "the laws of its kind"]
+    assert module.outcome == "passed"
+    by_law = {one.law.partition("the laws of its kind: ")[2]: one for one in results("half")}
+    assert by_law["shape and dtype kept"].outcome == "passed"
+    given = {one for one in results("half") if one.outcome == "not tried"}
+    assert all(one.why for one in given)
+    assert main(["plugins", "check", "half"]) == 0
+    *_, last = capsys.readouterr().out.splitlines()
+    found = results("half")
+    counts = [sum(one.outcome == kind for one in found) for kind in ("passed", "FAILED")]
+    assert last == f"{counts[0]} laws passed, {counts[1]} failed, {len(given)} not tried."
+
+
+def test_what_no_sample_reaches_is_named_with_what_it_would_take(install: Install) -> None:
+    """CASES row 35: a finder without batches has tried no order and no merge; an intervention
+    without a model has run on none."""
+    finder = {one.law: one for one in results("harness_directions/random")}
+    split = finder["the laws of its kind: any split into batches gives the same"]
+    assert split.outcome == "not tried"
+    assert "no sample gives batches" in split.why
+    assert finder["the laws of its kind: every variant comes out once"].outcome == "passed"
+    edit = {one.law: one for one in results("harness_interventions/ablation")}
+    fires = edit["the laws of its kind: edits fire and keep their promises"]
+    assert fires.outcome == "not tried"
+    assert "harness.testing.organism" in fires.why
+    assert edit["the laws of its kind: strength 0 is the identity"].outcome == "not tried"
+    bare = {one.law: one for one in results("harness_interventions/addition")}
+    assert bare["the laws of its kind: strength 0 is the identity"].outcome == "passed"
 
 
 def test_every_check_names_its_laws() -> None:

@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from harness.authoring.conformance.declared import declared_laws
-from harness.authoring.conformance.law import Law
+from harness.authoring.conformance.law import Law, NotTried
 from harness.authoring.conformance.lightness import Imports, imports_of
 from harness.authoring.conformance.sampled import sampled_law
 from harness.errors import HarnessError
 from harness.registry import Owned
 from harness.text import for_terminal
+
+Outcome = Literal["passed", "FAILED", "not tried"]
 
 
 @dataclass(frozen=True)
@@ -25,10 +27,10 @@ class LawResult:
     """What came out when one law was tried on one component."""
 
     owned: Owned
-    outcome: Literal["passed", "FAILED", "skipped"]
+    outcome: Outcome
     law: str
     why: str = ""
-    """What is broken and what to do, or why it was not tried."""
+    """What is broken, or why there was nothing to try it on; and what to do."""
 
     def __str__(self) -> str:
         why = f": {for_terminal(self.why, 600)}" if self.why else ""
@@ -53,6 +55,8 @@ def _results(owned: Owned, law: Law) -> Iterator[LawResult]:
     """The result of a law, and of each law that it is made of."""
     try:
         kept = law.attempt() or ()
+    except NotTried as error:
+        yield LawResult(owned, "not tried", law.name, str(error))
     except AssertionError as error:
         broken = str(error).removeprefix("law broken: ")
         yield LawResult(owned, "FAILED", law.name, broken or "it does not hold")
@@ -61,5 +65,7 @@ def _results(owned: Owned, law: Law) -> Iterator[LawResult]:
     except Exception as error:  # a stranger's code may raise anything
         yield LawResult(owned, "FAILED", law.name, f"{type(error).__name__}: {error}")
     else:
-        yield LawResult(owned, "skipped" if law.skipped else "passed", law.name, law.skipped)
-        yield from (LawResult(owned, "passed", f"{law.name}: {one}") for one in kept)
+        yield LawResult(owned, "passed", law.name)
+        for one in kept:
+            outcome: Outcome = "not tried" if one.untried else "passed"
+            yield LawResult(owned, outcome, f"{law.name}: {one.name}", one.untried)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pydantic import BaseModel
 
 from harness.authoring.conformance.kinds import asked_of
-from harness.authoring.conformance.law import Law
+from harness.authoring.conformance.law import Law, NotTried
 from harness.authoring.conformance.lightness import Imports
 from harness.registry import Owned
 from harness.testing.support.laws import holds
@@ -46,6 +46,8 @@ def _of_its_kind(owned: Owned) -> None:
 
 
 def _described(options: type[BaseModel]) -> None:
+    if not options.model_fields:
+        raise NotTried("it has no options")
     missing = [name for name, one in options.model_fields.items() if not one.description]
     holds(bool(options.__dict__.get("__doc__")), f"{options.__name__} has no docstring")
     what = f"{', '.join(missing)}: no docstring below the field. Write what it means, and its unit"
@@ -66,11 +68,16 @@ def _schema(options: type[BaseModel]) -> None:
 
 def _no_key_of_the_core(owned: Owned) -> None:
     table = asked_of(owned).table
+    if table is None or not owned.options().model_fields:
+        what = "has no options" if table else "is of a kind for which a task has no table"
+        raise NotTried(f"it {what}")
     taken = set(owned.options().model_fields) & set(table.model_fields if table else ())
     holds(not taken, f"{', '.join(sorted(taken))}: the core keeps it. Use another name")
 
 
 def _defaults(options: type[BaseModel]) -> None:
+    if not options.model_fields:
+        raise NotTried("it has no options")
     required = [name for name, one in options.model_fields.items() if one.is_required()]
     holds(not required, f"{', '.join(required)}: no task gives it")
 

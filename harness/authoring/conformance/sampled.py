@@ -13,9 +13,9 @@ from typing import Any
 
 import harness.testing
 from harness.authoring.conformance.kinds import Asked, asked_of
-from harness.authoring.conformance.law import Law
+from harness.authoring.conformance.law import Law, NotTried, Part
 from harness.registry import Owned
-from harness.testing.support.laws import holds
+from harness.testing.support.laws import holds, missed_laws
 
 _MADE_OF = {"check_sae_format": ("check_sae",)}
 """Checks that call others."""
@@ -23,33 +23,37 @@ _MADE_OF = {"check_sae_format": ("check_sae",)}
 
 def sampled_law(owned: Owned) -> Law:
     """One law for all samples: the check of the component's kind holds on each of them."""
-    if not owned.component.samples:
-        check = asked_of(owned).check
-        why = f"it ships no samples; see Component.samples. Its own tests may call {check}"
-        return Law("the laws of its kind", lambda: None, skipped=why)
     return Law("the laws of its kind", lambda: _tried(owned))
 
 
-def _tried(owned: Owned) -> list[str]:
-    """Runs every sample; the names of the laws that were kept."""
+def _tried(owned: Owned) -> list[Part]:
+    """Runs every sample; the laws that were kept, and those that no sample had anything for."""
+    if not owned.component.samples:
+        raise NotTried(
+            "it ships no samples, so there is nothing to try them on. Write a function that yields"
+            f" partial({asked_of(owned).check}, …), as `harness new` does, and name it in"
+            " Component.samples"
+        )
     module, _, name = owned.component.samples.partition(":")
     samples = getattr(importlib.import_module(module), name, None)
     if samples is None:
         raise AssertionError(f"{owned.component.samples}: there is no such function")
     asked = asked_of(owned)
-    kept: dict[str, None] = {}
+    kept: dict[str, str] = {}
     with tempfile.TemporaryDirectory() as folder:
         calls = list(samples(Path(folder)))
         holds(bool(calls), "there is no sample")
         for number, call in enumerate(calls, start=1):
             check = _check_of(call, asked, owned)
             try:
-                call()
+                with missed_laws() as missed:
+                    call()
             except AssertionError as error:
                 what = str(error).removeprefix("law broken: ")
                 raise AssertionError(f"{check.__name__}, sample {number}: {what}") from error
-            kept |= dict.fromkeys(laws_of(check))
-    return list(kept)
+            for name in laws_of(check):
+                kept[name] = missed.get(name, "") and kept.get(name, missed[name])
+    return [Part(name, why) for name, why in kept.items()]
 
 
 def _check_of(call: Any, asked: Asked, owned: Owned) -> Callable[..., None]:
@@ -70,6 +74,7 @@ def _check_of(call: Any, asked: Asked, owned: Owned) -> Callable[..., None]:
 def laws_of(check: Callable[..., None]) -> list[str]:
     """The names of the laws that a check tries, as its docstring lists them after `Laws:`."""
     text = re.sub(r" \(.*?\)", "", " ".join((inspect.getdoc(check) or "").split()))
+    text = text.replace(". On a model: ", " · ")
     listed = re.search(r"Laws: (.*?)(?:\. [A-Z]|\.$)", text)
     found = listed[1].split(" · ") if listed else []
     for name in _MADE_OF.get(check.__name__, ()):

@@ -4,6 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
+
+_missed: ContextVar[dict[str, str] | None] = ContextVar("_missed", default=None)
+
+
+@contextmanager
+def missed_laws() -> Iterator[dict[str, str]]:
+    """Collects the laws that a check in the block had nothing to try on: by name, why."""
+    missed: dict[str, str] = {}
+    before = _missed.set(missed)
+    try:
+        yield missed
+    finally:
+        _missed.reset(before)
+
+
+def untried(why: str, *laws: str) -> None:
+    """Says that a check had nothing to try some of its laws on, and what it would take."""
+    missed = _missed.get()
+    if missed is not None:
+        missed |= dict.fromkeys(laws, why)
 
 
 def holds(kept: bool, what: str) -> None:
