@@ -86,6 +86,8 @@ class Tokens:
     """The prompt as text, for people."""
     arm: int = 0
     """Inside `Model.edited(arms)`: the index of the arm whose edits act on this prompt."""
+    copies: int = 0
+    """How many prompts of the same data before it have the very same ids; the core counts them."""
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from harness.contract import Example, Model, Tokens
@@ -68,6 +69,7 @@ def documents(
     tokenizer of one of them gives other ids.
     """
     by, budget = session.task.spec.data[which.data].by, which.budget
+    seen: dict[tuple[str, bytes], tuple[str, int]] = {}
     tokens = 0
     for number, examples in enumerate(session.data.chunks(which.data, limit)):
         prompts = session.prompts.render(which.view, examples)
@@ -79,12 +81,27 @@ def documents(
         for example, left, right in zip(examples, prompts, own, strict=True):
             tokens += len(left.ids)
             category = EVERYTHING if by is None else word(example.fields[by], example.name)
-            if right is None:
-                yield Document(left, None, category)
-            else:
-                yield Document(*same_query(left, right), category)
+            sides = (left, None) if right is None else same_query(left, right)
+            yield _counted(Document(*sides, category), seen)
             if budget is not None and tokens >= budget:
                 return
+
+
+def _counted(document: Document, seen: dict[tuple[str, bytes], tuple[str, int]]) -> Document:
+    """A document with the number of those before it in its category that have the same ids.
+
+    A copy takes the id of the first, so that every draw of a bootstrap weighs them alike. `seen`
+    has, by what a document holds, the id of the first and how many there were; it is kept up here.
+    """
+    both = [(side.ids, side.span) for side in (document.left, document.right) if side is not None]
+    what = hashlib.blake2b(repr(both).encode(), digest_size=16).digest()
+    first, copies = seen.get((document.category, what), (document.left.example, 0))
+    seen[document.category, what] = first, copies + 1
+    if not copies:
+        return document
+    left = replace(document.left, example=first, copies=copies)
+    right = document.right and replace(document.right, example=first, copies=copies)
+    return replace(document, left=left, right=right)
 
 
 def batches(shard: Shard, pack: int | None, size: int) -> Iterator[RowBatch]:
