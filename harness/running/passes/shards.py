@@ -81,8 +81,11 @@ def documents(
         for example, left, right in zip(examples, prompts, own, strict=True):
             tokens += len(left.ids)
             category = EVERYTHING if by is None else word(example.fields[by], example.name)
-            sides = (left, None) if right is None else same_query(left, right)
-            yield _counted(Document(*sides, category), seen)
+            if right is None:
+                document = Document(left, None, category)
+            else:
+                document = Document(*same_query(left, right), category)
+            yield _counted(document, seen)
             if budget is not None and tokens >= budget:
                 return
 
