@@ -316,8 +316,8 @@ def hub_error(
     # `datasets` quotes what it was without keeping it.
     if "OfflineModeIsEnabled" in kinds or "offline mode is enabled" in str(error):
         return refused(
-            f"{where}: {repo} is not in the local cache, and HF_HUB_OFFLINE is set, so it is not "
-            f"fetched. Unset it, {elsewhere}."
+            f"{where}: not in the local cache, and HF_HUB_OFFLINE is set, so it is not fetched. "
+            f"Unset it, {elsewhere}."
         )
     if status in _PASSING or status >= 500:
         return MachineError(
@@ -364,7 +364,7 @@ def _tell(say: Callable[[str], None], where: str, what: str, pause: float) -> No
 def _pause(attempt: int) -> float:
     """Seconds before the next try where the server asks for none."""
     # Past 2^6 every pause is the longest one.
-    return min(LONGEST_PAUSE, FIRST_PAUSE * (2 ** min(attempt, 6) + random.random()))
+    return min(LONGEST_PAUSE, FIRST_PAUSE * (2.0 ** min(attempt, 6) + random.random()))
 
 
 def _is_here(request: Request) -> bool:

@@ -228,6 +228,16 @@ class Batch:
     """The token ids, which are the same on both sides."""
     position: Int[Tensor, " tokens"] = field(kw_only=True)
     """For each token, its place in its document, counted from 0."""
+    copies: tuple[int, ...] = field(default=(), kw_only=True)
+    """For each document, how many before it, also of earlier batches, have the very same ids; all
+    of them have the id of the first. Empty where every document is the first."""
+
+    def clusters(self, sizes: np.ndarray) -> int:
+        """How many different documents have a size above 0: copies say nothing new of others."""
+        import numpy as np
+
+        first = np.array(self.copies) == 0 if self.copies else True
+        return int(np.count_nonzero((sizes > 0) & first))
 
 
 State = dict[str, "np.ndarray"]

@@ -100,6 +100,8 @@ class Tokens:
     query: str | None = None
     """The text of `span`, where `Prompt.query` asks for it: two prompts of one query have the same.
     None where the backend does not tell it; then spans are matched from their ends."""
+    copies: int = 0
+    """How many prompts of the same data before it have the very same ids; the core counts them."""
 
 
 @dataclass(frozen=True)

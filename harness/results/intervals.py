@@ -140,9 +140,17 @@ class Sums:
         }
 
     def update(
-        self, state: State, documents: Sequence[str], sums: Mapping[str, np.ndarray]
+        self,
+        state: State,
+        documents: Sequence[str],
+        sums: Mapping[str, np.ndarray],
+        copies: Sequence[int] = (),
     ) -> State:
-        """A new state with the sums of some documents, each Float64 [documents, ...]."""
+        """A new state with the sums of some documents, each Float64 [documents, ...].
+
+        `copies` is how many equal ones came before each: one with any adds to every sum, and is no
+        cluster of its own.
+        """
         weights = draw_weights(documents, self._draws, int(state["seed"][0]))
         added = dict(state)
         for name, by_document in sums.items():
@@ -151,7 +159,9 @@ class Sums:
             total = (kept @ flat).reshape(len(kept), *by_document.shape[1:])
             before = state.get(f"sum.{name}")
             added[f"sum.{name}"] = total if before is None else before + total
-        measured = [np.count_nonzero(self._n(value, sums)) for value in self._values]
+        first = np.array(copies) == 0 if len(copies) else True
+        counted = [self._n(value, sums) for value in self._values]
+        measured = [np.count_nonzero((count != 0) & first) for count in counted]
         added["clusters"] = state["clusters"] + np.array(measured, dtype=np.int64)
         return added
 

@@ -42,19 +42,23 @@ def added(state: State, batch: Batch, sae: str) -> State:
     """A new state: the old one plus a batch. Every entry is a sum; an absent entry is zero.
 
     `left`, `right`: Σ_t z (float64 `[d_sae]`); `active_left`, `active_right`: tokens with z ≠ 0
-    (int64 `[d_sae]`); with D_d = Σ_{t∈d} (z_right − z_left) and n_d tokens of document d:
+    (int64 `[d_sae]`); with D_d = Σ_{t∈d} (z_right − z_left) and n_d tokens of document d (all
+    copies of one together):
     `square`: Σ_d D_d², `cross`: Σ_d n_d D_d (float64 `[d_sae]`); `tokens`: Σ n_d, `sizes`: Σ n_d²,
-    `documents`: how many have a token (int64 `[1]`).
+    `documents`: how many different ones have a token (int64 `[1]`).
     """
     if not len(batch.selected):
         return state
     assert batch.right is not None, "feature_shift reads a pair"
     owner = batch.document.cpu().numpy()[batch.selected.cpu().numpy()]
     sizes = np.bincount(owner, minlength=len(batch.documents))
+    # Equal documents are one cluster, whose sum is squared: k copies before it make a further one
+    # add ((k+1)D)² − (kD)² = (2k+1)D².
+    copied = 2 * np.array(batch.copies or [0] * len(sizes)) + 1
     terms = {
         "tokens": np.array([len(owner)], dtype=np.int64),
-        "sizes": np.array([np.square(sizes).sum()], dtype=np.int64),
-        "documents": np.array([np.count_nonzero(sizes)], dtype=np.int64),
+        "sizes": np.array([(copied * np.square(sizes)).sum()], dtype=np.int64),
+        "documents": np.array([batch.clusters(sizes)], dtype=np.int64),
     }
     sides = [_Side(side.latents(sae), owner) for side in (batch.left, batch.right)]
     for name, side in zip(("left", "right"), sides, strict=True):
@@ -64,8 +68,10 @@ def added(state: State, batch: Batch, sae: str) -> State:
         n = sizes[start : start + step].astype(np.float64)
         left, right = (side.by_document(start, len(n)) for side in sides)
         difference = right - left
-        part = {"left": left.sum(0), "right": right.sum(0), "cross": n @ difference}
-        part["square"] = np.square(difference, out=difference).sum(0)
+        times = copied[start : start + step].astype(np.float64)
+        part = {"left": left.sum(0), "right": right.sum(0), "cross": (times * n) @ difference}
+        square = np.square(difference, out=difference)
+        part["square"] = (square * times[:, None] if batch.copies else square).sum(0)
         terms = plus(terms, part)
     return plus(state, terms)
 

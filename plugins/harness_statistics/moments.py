@@ -56,7 +56,7 @@ class LatentMoments(Summed):
         sums = _Sums(group, self._groups)
         terms = {
             "tokens": np.bincount(group, minlength=self._groups),
-            "documents": np.bincount(of[np.unique(document)], minlength=self._groups),
+            "documents": np.bincount(of[_first(batch, document)], minlength=self._groups),
         }
         sides = {"left": batch.left, **({"right": batch.right} if batch.right else {})}
         latents = {name: _matrix(side.latents(self.options.sae)) for name, side in sides.items()}
@@ -115,6 +115,12 @@ def _matrix(latents: Latents) -> sparse.csr_array:
     values = latents.values.detach().cpu().double().numpy()
     indices, offsets = latents.indices.cpu().numpy(), latents.offsets.cpu().numpy()
     return sparse.csr_array((values, indices, offsets), shape=(latents.tokens, latents.d_sae))
+
+
+def _first(batch: Batch, document: np.ndarray) -> np.ndarray:
+    """The documents that have one of these tokens, copies of earlier ones left out."""
+    there = np.unique(document)
+    return there[np.array(batch.copies)[there] == 0] if batch.copies else there
 
 
 def _group(document: str, groups: int) -> int:

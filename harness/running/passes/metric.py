@@ -52,7 +52,7 @@ class MetricReduction:
             for name, value in self._metric.sums(batch, side).items()
         }
         self._check(found, len(batch.documents))
-        return self._sums.update(state, batch.documents, found)
+        return self._sums.update(state, batch.documents, found, batch.copies)
 
     def merge(self, left: State, right: State) -> State:
         """The state of the documents of both; none may be in both."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from harness.contract import Example, Model, Tokens
@@ -83,6 +84,7 @@ def _documents(
     seen: Mapping[str, Sameness],
 ) -> Iterator[Document]:
     by, budget = session.task.spec.data[which.data].by, which.budget
+    told: dict[tuple[str, bytes], tuple[str, int]] = {}
     tokens = 0
     spans = which.right is not None
     chunks = session.prompts.chunks(which.views, which.data, limit, query=spans)
@@ -100,11 +102,29 @@ def _documents(
                 seen[which.right].see(example, right)
             category = EVERYTHING if by is None else word(example.fields[by], example.name)
             if right is None:
-                yield Document(left, None, category)
+                document = Document(left, None, category)
             else:
-                yield Document(*same_query(left, right), category)
+                document = Document(*same_query(left, right), category)
+            yield _counted(document, told)
             if budget is not None and tokens >= budget:
                 return
+
+
+def _counted(document: Document, seen: dict[tuple[str, bytes], tuple[str, int]]) -> Document:
+    """A document with the number of those before it in its category that have the same ids.
+
+    A copy takes the id of the first, so that every draw of a bootstrap weighs them alike. `seen`
+    has, by what a document holds, the id of the first and how many there were; it is kept up here.
+    """
+    both = [(side.ids, side.span) for side in (document.left, document.right) if side is not None]
+    what = hashlib.blake2b(repr(both).encode(), digest_size=16).digest()
+    first, copies = seen.get((document.category, what), (document.left.example, 0))
+    seen[document.category, what] = first, copies + 1
+    if not copies:
+        return document
+    left = replace(document.left, example=first, copies=copies)
+    right = document.right and replace(document.right, example=first, copies=copies)
+    return replace(document, left=left, right=right)
 
 
 def batches(shard: Shard, pack: int | None, size: int) -> Iterator[RowBatch]:

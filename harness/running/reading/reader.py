@@ -151,6 +151,7 @@ class _ReadRows:
                 self._selected_side(source, (*key, stream.where), whole, selected)
                 for source, whole in zip(sources, sides, strict=True)
             ]
+        copies = tuple(part.tokens.copies for _, part in parts(self.rows))
         return Batch(
             stream.name,
             tuple(part.tokens.example for _, part in parts(self.rows)),
@@ -160,6 +161,7 @@ class _ReadRows:
             sides[1] if len(sides) > 1 else None,
             ids=tokens.ids,
             position=tokens.position,
+            copies=copies if any(copies) else (),
         )
 
     def _measured(self, stream: Stream, sources: Sequence[_Source]) -> tuple[Measured, _Key]:

@@ -153,6 +153,7 @@ def take(batch: Batch, tokens: Int[Tensor, " m"], documents: Sequence[int] | Non
         right=None if batch.right is None else TakenSide(batch.right, tokens, picked),
         ids=batch.ids[tokens],
         position=batch.position[tokens],
+        copies=tuple(batch.copies[index] for index in order) if batch.copies else (),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +26,8 @@ class Change:
     n: int
     ci: tuple[float, float] | None
     ci_why: str | None
+    clusters: int
+    """How many of the questions are different."""
 
     @property
     def points(self) -> float:
@@ -73,9 +75,10 @@ def changes(
         assert record.value is not None
         assert other.value is not None
         rows = [_answers(findings, arm, record) for arm in (before, after)]
-        ci, why = _interval(rows[0], rows[1])
+        ci, why = _interval(rows[0], rows[1], _same(findings, before, record))
         name = str(record.axes["domain"])
-        out[domain] = Change(name, record.value, other.value, record.n, ci, why)
+        clusters = record.n if record.clusters is None else record.clusters
+        out[domain] = Change(name, record.value, other.value, record.n, ci, why, clusters)
     return out
 
 
@@ -98,8 +101,20 @@ def _accuracies(records: Sequence[Record], arm: Arm, evaluator: str | None) -> d
     return found
 
 
+def _same(findings: Findings, arm: Arm, record: Record) -> dict[Any, Any]:
+    """By question the first of those that ask the same; empty where all are different."""
+    rows = _rows(findings, arm, record)
+    return {row["question"]: row["same_as"] for row in rows if row.get("same_as") is not None}
+
+
 def _answers(findings: Findings, arm: Arm, record: Record) -> dict[Any, bool]:
     """Whether each question was answered right, by question; empty without a table of samples."""
+    rows = _rows(findings, arm, record)
+    return {row["question"]: row["right"] for row in rows if isinstance(row["right"], bool)}
+
+
+def _rows(findings: Findings, arm: Arm, record: Record) -> list[Mapping[str, Any]]:
+    """The rows of the questions behind an accuracy."""
     rows = findings.tables.get(f"{record.axes.get('evaluator')}.samples", ())
     wanted: Mapping[str, Any] = {
         "experiment": arm.experiment,
@@ -107,23 +122,51 @@ def _answers(findings: Findings, arm: Arm, record: Record) -> dict[Any, bool]:
         "task": record.axes.get("task"),
         "domain": record.axes["domain"],
     }
-    mine = [row for row in rows if all(row.get(k) == value for k, value in wanted.items())]
-    return {row["question"]: row["right"] for row in mine if isinstance(row["right"], bool)}
+    return [row for row in rows if all(row.get(k) == value for k, value in wanted.items())]
 
 
 def _interval(
-    before: Mapping[Any, bool], after: Mapping[Any, bool]
+    before: Mapping[Any, bool], after: Mapping[Any, bool], same: Mapping[Any, Any]
 ) -> tuple[tuple[float, float] | None, str | None]:
-    """The 95% interval of a difference of paired shares, in percentage points."""
+    """The 95% interval of a difference of paired shares, in percentage points.
+
+    `same` names, where questions are equal, the first of each: they are one cluster. Then the four
+    counts are those of as many independent questions as would vary as much (the design effect of
+    the difference).
+    """
     if not before or before.keys() != after.keys():
         return None, "the same questions are needed before and after, one by one"
     cells = Counter((before[question], after[question]) for question in before)
-    both, neither = cells[True, True], cells[False, False]
-    low, high = newcombe(both, cells[False, True], cells[True, False], neither)
+    share: float = 1
+    if len(clusters := {same.get(question, question) for question in before}) < len(before):
+        if len(clusters) == 1:
+            return None, "all questions are equal, which says nothing of other questions"
+        share = _independent(before, after, same) / len(before)
+    both, neither = share * cells[True, True], share * cells[False, False]
+    low, high = newcombe(both, share * cells[False, True], share * cells[True, False], neither)
     return (100 * low, 100 * high), None
 
 
-def newcombe(both: int, only_left: int, only_right: int, neither: int) -> tuple[float, float]:
+def _independent(
+    before: Mapping[Any, bool], after: Mapping[Any, bool], same: Mapping[Any, Any]
+) -> float:
+    """The number of independent questions over which a mean change would vary as much."""
+    change = {question: float(after[question]) - before[question] for question in before}
+    mean = sum(change.values()) / len(change)
+    spread: defaultdict[Any, float] = defaultdict(float)
+    for question, value in change.items():
+        spread[same.get(question, question)] += value - mean
+    variance = sum((value - mean) ** 2 for value in change.values())
+    if not variance:
+        return float(len(spread))
+    many = len(spread) / (len(spread) - 1)
+    design = many * sum(value**2 for value in spread.values()) / variance
+    return len(change) / max(1.0, design)
+
+
+def newcombe(
+    both: float, only_left: float, only_right: float, neither: float
+) -> tuple[float, float]:
     """The 95% interval of p_left − p_right where the same things are seen twice.
 
     With Wilson's limits (l, u) of each share, δ = p − l, ε = u − p and φ of the fourfold table:

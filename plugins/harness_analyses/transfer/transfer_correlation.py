@@ -119,7 +119,7 @@ class TransferCorrelation:
             "questions",
             "percentage points",
             self.options.model_dump(mode="json"),
-            change.n,
+            change.clusters,
             change.ci,
             change.ci_why,
             {"kind": "no change", "value": 0.0},

@@ -86,8 +86,10 @@ class LmEval:
                     f"lm_eval: out of memory with batch_size = {given.batch_size}. The tasks that "
                     "were finished are kept; set a smaller one and run the same command again."
                 ) from error
+            # Inside, because telling questions apart renders them once more.
+            found = outcome(given, loaded.leaves, results, lm.truncated, generation)
         write_native(folder, results)
-        return outcome(given, loaded.leaves, results, lm.truncated, generation)
+        return found
 
 
 @contextmanager

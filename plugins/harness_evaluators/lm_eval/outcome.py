@@ -13,7 +13,7 @@ from lm_eval.utils import handle_non_serializable
 
 from harness.contract import JSON, Outcome, Record
 from harness.errors import listed
-from harness.results.intervals import wilson
+from harness.results.intervals import clustered_wilson, wilson
 from harness.text import well_formed
 from harness_evaluators.lm_eval.options import LmEvalOptions
 from harness_evaluators.lm_eval.tasks import Leaf, invalid
@@ -34,8 +34,8 @@ def outcome(
     | `invalid_answers@1` | share of answers from which the task's pattern extracts nothing |
     | `prompts_truncated@1` | share of prompts that lost their start, to fit the context |
 
-    All in [0, 1], over questions, with Wilson's interval. Tables: `samples` (a row for each
-    question), `scores` (every metric of lm-eval with its standard error), `tasks` (versions and
+    All in [0, 1], over questions, with Wilson's interval; equal questions are one cluster. Tables:
+    `samples` (a row for each question; where some are equal, `same_as` is the first of them), `scores` (every metric of lm-eval with its standard error), `tasks` (versions and
     settings), `warnings`.
     """  # noqa: E501
     rows = {leaf.name: list(_rows(leaf, results, truncated)) for leaf in leaves}
@@ -81,9 +81,11 @@ def _rows(
 ) -> Iterator[dict[str, Any]]:
     """A row for each question of a task."""
     cut = truncated.get(leaf.name, set())
-    for sample in results["samples"][leaf.name]:
-        if sample["filter"] != leaf.filter:
-            continue
+    mine = [one for one in results["samples"][leaf.name] if one["filter"] == leaf.filter]
+    firsts: dict[str, Any] = {}
+    same_as = [firsts.setdefault(_asks(leaf, one), one["doc_id"]) for one in mine]
+    copies = len(firsts) < len(mine)
+    for sample, first in zip(mine, same_as, strict=True):
         prompts = [str(arguments[0]) for arguments in sample["arguments"]]
         yield {
             "task": leaf.asked_as,
@@ -96,7 +98,18 @@ def _rows(
             "right": _right(sample.get(leaf.metric)),
             "invalid": invalid(leaf, sample) if leaf.fallbacks else None,
             "truncated": any(prompt in cut for prompt in prompts),
+            **({"same_as": first} if copies else {}),
         }
+
+
+def _asks(leaf: Leaf, sample: Mapping[str, Any]) -> str:
+    """What a question asks, without its solved examples and whatever else its row holds."""
+    document = sample["doc"]
+    text = leaf.task.doc_to_text(document)
+    if not isinstance(text, str) or not text.strip():  # it stands in the options, or is all answer
+        return json.dumps(document, sort_keys=True, **_NATIVE)
+    choices = leaf.task.doc_to_choice(document) if leaf.task.config.doc_to_choice else None
+    return json.dumps([text, choices, sample["target"]], **_NATIVE)
 
 
 def _right(value: Any) -> bool | None:
@@ -145,6 +158,8 @@ def _records(
         ("prompts_truncated@1", "truncated", None),
     ):
         n, yes = len(mine), sum(row[column] is True for row in mine)
+        clusters, (ci, alike) = _interval(mine, column)
+        ci = None if why else ci
         yield Record(
             id=id,
             value=None if why else yes / n,
@@ -152,12 +167,26 @@ def _records(
             n_of="questions",
             unit="share",
             options=options,
-            clusters=n,
-            ci=None if why else wilson(yes, n),
-            ci_why=why,
+            clusters=clusters,
+            ci=ci,
+            ci_why=why or alike,
             undefined=why,
             axes=axes,
         )
+
+
+def _interval(
+    rows: Sequence[Mapping[str, Any]], column: str
+) -> tuple[int, tuple[tuple[float, float] | None, str | None]]:
+    """How many different questions there are, and the interval of a share of them or why not."""
+    of = [(row["task"], row["domain"], row.get("same_as", row["question"])) for row in rows]
+    numbers = {one: number for number, one in enumerate(dict.fromkeys(of))}
+    yes = [row[column] is True for row in rows]
+    if len(numbers) == len(rows):
+        return len(rows), (wilson(sum(yes), len(rows)), None)
+    places = [numbers[one] for one in of]
+    ci, why = clustered_wilson(np.bincount(places, yes), np.bincount(places).astype(np.float64))
+    return len(numbers), (ci, why and why.replace("prompt", "question"))
 
 
 def _questions_hash(leaves: Sequence[Leaf]) -> str:

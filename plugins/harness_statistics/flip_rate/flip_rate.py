@@ -98,7 +98,7 @@ class FlipRate:
         sizes = torch.bincount(owner, minlength=len(batch.documents)).cpu().double().numpy()
         counts = {name: array.copy() for name, array in state.items()}
         counts["tokens"] += weights @ sizes
-        counts["clusters"] += np.count_nonzero(sizes)
+        counts["clusters"] += batch.clusters(sizes)
         tokens, tau = Tokens(owner, weights), self.options.tau
         names = [name.removesuffix("/before") for name in state if name.endswith("/before")]
         order = {one: index for index, one in enumerate(self._conditions(state))}

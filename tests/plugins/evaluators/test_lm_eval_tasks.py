@@ -196,6 +196,36 @@ def test_at_most_takes_what_there_is(asked: Asked, write: Callable[..., None]) -
     assert len(asked("capitals", at_most=2).tables["samples"]) == 2
 
 
+@pytest.mark.parametrize("different", [1, 2])
+def test_equal_questions_are_one_cluster(
+    asked: Asked, write: Callable[..., None], tmp_path: Path, different: int
+) -> None:
+    """CASES row 12: sixteen copies of one question counted as sixteen independent ones.
+
+    Copies are told by what they ask: benchmarks number their rows.
+    """
+    rows = [{"q": f"Question {i % different}?", "a": "Pave", "id": i} for i in range(16)]
+    file = tmp_path / "tasks" / "copies.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write("copies", dataset_kwargs={"data_files": {"test": "copies.jsonl"}})
+    outcome = asked("copies")
+    (accuracy,) = [r for r in outcome.records if r.id == "accuracy@1"]
+    assert (accuracy.n, accuracy.clusters) == (16, different)
+    assert [row["same_as"] for row in outcome.tables["samples"]] == [
+        i % different for i in range(16)
+    ]
+    if different == 1:
+        assert accuracy.ci is None
+        assert (
+            accuracy.ci_why == "all 16 are of one question, which says nothing of other questions"
+        )
+    else:  # all wrong: as uncertain as two questions
+        assert accuracy.value == 0
+        assert accuracy.ci == pytest.approx((0, 3.841458820694124 / (2 + 3.841458820694124)))
+    write("single")
+    assert all("same_as" not in row for row in asked("single").tables["samples"])
+
+
 # ── Loud ─────────────────────────────────────────────────────────────────────────────────────────
 
 

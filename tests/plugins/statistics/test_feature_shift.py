@@ -130,6 +130,19 @@ def test_the_standard_error_holds_over_documents_not_tokens() -> None:
     np.testing.assert_allclose(ten, once, rtol=1e-9)
 
 
+def test_copies_of_documents_are_one_cluster() -> None:
+    """CASES row 12: three times every document is as uncertain as every document once."""
+    left, right = latents(5, 30)
+    document = list(np.arange(30) % 5)
+    one = batch(left, right, document)
+    once = run(made(), one)
+    copies = [replace(one, copies=(number,) * 5) for number in (1, 2)]
+    thrice = run(made(), one, *copies)
+    np.testing.assert_allclose(thrice.arrays["se"], once.arrays["se"], rtol=1e-9)
+    np.testing.assert_allclose(thrice.arrays["delta"], once.arrays["delta"], rtol=1e-9)
+    assert {record.clusters for record in thrice.records} == {5}
+
+
 # ── Laws ─────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -17,7 +17,7 @@ from harness.contract import Arrays, Findings, Outcome, Record
 from harness.errors import DataError
 from harness.testing import check_analysis
 from harness_analyses.transfer import ridge_probe
-from harness_analyses.transfer.accuracy_change import newcombe
+from harness_analyses.transfer.accuracy_change import _interval, newcombe
 from harness_analyses.transfer.correlation import (
     bootstrap,
     correlation,
@@ -260,6 +260,30 @@ def test_no_correlation(x: list[float], y: list[float], why: str) -> None:
     for record in outcome.records:
         if record.id.startswith("sts.correlation") and record.axes["domains"] == "all":
             assert (record.value, record.undefined) == (None, why)
+
+
+@pytest.mark.parametrize("copies", [2, 7])
+def test_equal_questions_are_one_cluster_of_a_change(copies: int) -> None:
+    """CASES row 12: copies of every question leave the change as uncertain as it was.
+
+    By the design effect, m copies of C questions are C − 1 independent ones, whatever m is.
+    """
+    rng = np.random.default_rng(3)
+    answers = rng.random((2, 40)) < np.array([[0.7], [0.4]])
+    before, after = (
+        {(i, c): bool(row[i]) for i in range(40) for c in range(copies)} for row in answers
+    )
+    same = {question: (question[0], 0) for question in before}
+    cells = [int(((answers[0] == b) & (answers[1] == a)).sum()) for b, a in
+             ((True, True), (False, True), (True, False), (False, False))]  # fmt: skip
+    low, high = newcombe(*(cell * 39 / 40 for cell in cells))
+    ci, why = _interval(before, after, same)
+    assert why is None
+    assert ci == pytest.approx((100 * low, 100 * high), rel=1e-9)
+    plain, _ = _interval(before, after, {})
+    assert plain is not None
+    assert plain[1] - plain[0] < 0.8 * 100 * (high - low)
+    assert _interval({1: True, 2: True}, {1: False, 2: False}, {1: 1, 2: 1})[0] is None
 
 
 def test_few_domains_have_no_extremes_and_no_interval() -> None:
