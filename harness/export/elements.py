@@ -18,7 +18,7 @@ _RGBA = re.compile(r"rgba?\(\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*(?:,\s*(0|1|0?\.\
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def element(name: str, content: str = "", **attributes: str | float | None) -> str:
+def element(name: str, content: str = "", /, **attributes: str | float | None) -> str:
     """An element with its content, which is SVG already. `font_size` becomes `font-size`.
 
     Numbers are rounded to hundredths; attributes that are None are left out.

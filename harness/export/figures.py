@@ -32,6 +32,8 @@ class Exported:
     figure: Figure
     file: str | None
     why_not: str | None = None
+    picture: str = ""
+    """What the file holds."""
 
 
 def export_figures(run: Path, registry: Registry, folder: Path) -> list[Exported]:
@@ -46,7 +48,7 @@ def export_figures(run: Path, registry: Registry, folder: Path) -> list[Exported
     folder.mkdir(parents=True, exist_ok=True)
     for one in found:
         if one.file is not None:
-            write_text(folder / one.file, svg(one.figure, caption(one.figure, results)))
+            write_text(folder / one.file, one.picture)
     for name in sorted(old - {one.file for one in found}):
         (folder / name).unlink(missing_ok=True)
     write_text(folder / INDEX, _index(found, results))
@@ -107,7 +109,8 @@ def _named(results: Results, registry: Registry) -> Iterator[Exported]:
         for block in panel.blocks:
             if not isinstance(block, Figure):
                 continue
-            if why := undrawable(block.data):
+            picture, why = _drawn(block, results)
+            if why:
                 yield Exported(panel.title, block, None, why)
                 continue
             stem, number = _slug(f"{panel.title} {block.title}"), 1
@@ -116,7 +119,17 @@ def _named(results: Results, registry: Registry) -> Iterator[Exported]:
                 number += 1
                 name = f"{stem}-{number}"
             taken.add(name)
-            yield Exported(panel.title, block, f"{name}.svg")
+            yield Exported(panel.title, block, f"{name}.svg", picture=picture)
+
+
+def _drawn(figure: Figure, results: Results) -> tuple[str, str | None]:
+    """The picture, or why there is none. A stranger's figure may hold anything."""
+    try:
+        if why := undrawable(figure.data):
+            return "", why
+        return svg(figure, caption(figure, results)), None
+    except Exception as error:
+        return "", f"it could not be drawn ({type(error).__name__}: {visible(error, 200)})"
 
 
 def _slug(title: str) -> str:

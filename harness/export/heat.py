@@ -63,7 +63,8 @@ def _named(trace: Mapping[str, Any], axis: str, place: int) -> object:
 
 def _blend(trace: Mapping[str, Any], share: float) -> tuple[int, int, int]:
     told = trace.get("colorscale")
-    stops = [(float(at), _rgb(colour)) for at, colour in (told if _is_scale(told) else _GREY)]
+    chosen: Any = told if _is_scale(told) else _GREY
+    stops = [(float(at), _rgb(str(colour))) for at, colour in chosen]
     share = min(max(share, 0.0), 1.0)
     for (low, below), (high, above) in pairwise(stops):
         if share <= high:
@@ -77,7 +78,7 @@ def _blend(trace: Mapping[str, Any], share: float) -> tuple[int, int, int]:
 
 def _is_scale(told: Any) -> bool:
     """Whether a colour scale is a list of places and hexadecimal colours."""
-    return isinstance(told, Sequence) and not isinstance(told, str) and all(
+    return isinstance(told, Sequence) and not isinstance(told, str) and len(told) > 1 and all(
         len(stop) == 2 and is_number(stop[0]) and str(stop[1])[:1] == "#" and len(stop[1]) == 7
         for stop in told
     )  # fmt: skip

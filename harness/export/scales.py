@@ -111,10 +111,10 @@ def _round(scale: Scale) -> Iterator[float]:
             yield from (step * 10.0**power for step in steps)
         return
     rough = (high - low) / _TICKS or 1.0
-    power = 10.0 ** math.floor(math.log10(rough))
-    step = next(one * power for one in (1, 2, 5, 10) if one * power >= rough * (1 - 1e-9))
-    for place in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1):
-        yield place * step
+    unit = 10.0 ** math.floor(math.log10(rough))
+    step = next(one * unit for one in (1, 2, 5, 10) if one * unit >= rough * (1 - 1e-9))
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    yield from (place * step for place in range(first, last + 1))
 
 
 def _written(value: float) -> str:

@@ -281,7 +281,8 @@ class Stranger:
     def panel(self, results: Results) -> Panel:
         pie = Figure("Pie", "d", [{"type": "pie", "values": [1]}], {}, [{"a": 1}])
         bars = Figure("Bars", "d", [{"type": "bar", "x": ["a", "b"], "y": [2.0, None]}])
-        return Panel("Strange", [pie, bars, bars])
+        odd = Figure("Odd", "d", [{"type": "scatter", "x": 3}], {"height": "tall"})
+        return Panel("Strange", [pie, bars, bars, odd])
 
 
 class Owned:
@@ -303,9 +304,10 @@ class Strangers(Registry):
 
 def test_a_figure_that_cannot_be_drawn_is_named(run: Path, tmp_path: Path) -> None:
     found = export_figures(run, Strangers(), tmp_path / "out")
-    assert [one.file for one in found] == [None, "strange-bars.svg", "strange-bars-2.svg"]
+    assert [one.file for one in found] == [None, "strange-bars.svg", "strange-bars-2.svg", None]
     index = json.loads((tmp_path / "out" / INDEX).read_text())
     assert index["figures"][0]["not_drawn"] == "no picture is made of traces of the type pie"
+    assert "could not be drawn" in index["figures"][3]["not_drawn"]
     bars = elements((tmp_path / "out" / "strange-bars.svg").read_text(), "rect")
     assert len([one for one in bars if one.get("fill") == "#767676"]) == 1  # none for the missing
 

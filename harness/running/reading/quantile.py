@@ -48,8 +48,8 @@ class CosineThreshold:
     are chosen, which is a smaller share than q. Tokens whose cosine is undefined count nowhere.
 
     The counts are whole numbers, so that nothing depends on batches, shards or the order of
-    documents beyond the rounding of the cosine itself. Unit: cosine of a token, range [-1, 1). Undefined where
-    no token differs, as between identical models; then nothing is chosen.
+    documents beyond the rounding of the cosine itself. Unit: cosine of a token, range [-1, 1).
+    Undefined where no token differs, as between identical models; then nothing is chosen.
     """
 
     def __init__(self, share: float, site: Site) -> None:
