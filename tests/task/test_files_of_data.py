@@ -113,7 +113,11 @@ def test_the_marked_files_of_the_cases(load: Load) -> None:
         ("d.arrow", b"ARROW1\0\0", "unknown ending; it is an Arrow file: write it as Parquet"),
         ("d.jsonl", b"version https://git-lfs.github.com/spec/v1\n", "run git lfs pull"),
         ("d.json", b"\n<!doctype html>\n<html>", "a page of a web site, not the file"),
-        ("d.gz", gzip.compress(b"a", mtime=0), r"unknown ending\. Allowed: .* and with \.bz2, \.gz"),
+        (
+            "d.gz",
+            gzip.compress(b"a", mtime=0),
+            r"unknown ending\. Allowed: .* and with \.bz2, \.gz",
+        ),
         ("d.jsonl", gzip.compress(b'{"text": "\xff"}', mtime=0), "cannot be read"),
     ],
 )  # fmt: skip
