@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from harness.contract import Component, hookimpl
 
-SECTIONS = {
+_SECTIONS = {
     "plain_answers": ("claims:Claims", "what the analyses conclude, in words"),
     "gate_outcomes": ("gates:Gates", "which conditions of the task hold"),
     "fine_tunes": (
@@ -48,7 +48,6 @@ def harness_components() -> Iterable[Component]:
             summary=summary,
             load=f"harness_sections.{load}",
             options="harness.contract:SectionOptions",
-            samples=f"harness_sections.laws.samples:{name}",
         )
-        for name, (load, summary) in SECTIONS.items()
+        for name, (load, summary) in _SECTIONS.items()
     )
