@@ -11,11 +11,14 @@ from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, Gemma2Config
 
 import harness
+from fakes import published
 from harness.cli.main import main
 
 TASKS = Path(__file__).parents[2] / "tasks"
 PAPER = TASKS / "papers" / "feature_drift" / "refusal_gemma-2-2b.toml"
 WIDTH = 32
+# `datasets` leaves a CSV file open of which the first rows are read.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed file.*behaviors.csv:ResourceWarning")
 
 
 def tiny_gemma2(folder: Path, seed: int) -> None:
@@ -72,50 +75,38 @@ def rotated_jumprelu(folder: Path) -> None:
 
 
 def write_data(folder: Path) -> None:
-    """The columns of the paper's data, with the organism's prompts."""
+    """The paper's data as their repositories hold them, with the organism's prompts."""
 
     def prompts(name: str) -> list[str]:
         lines = (TASKS / "organism" / "data" / f"{name}.jsonl").read_text().splitlines()
         return [json.loads(line)["instruction"] for line in lines]
 
-    def rows(name: str, rows: list[dict[str, str]]) -> None:
-        (folder / f"{name}.json").write_text(json.dumps(rows))
-
     harmless = prompts("harmless_train")
-    rows("harmful_train", [{"instruction": text} for text in prompts("harmful_train")])
-    rows("alpaca", [{"instruction": text, "input": ""} for text in harmless])
-    rows("jbb", [{"Goal": text} for text in prompts("harmful_test")])
-    rows("web", [{"text": text} for text in harmless])
+    rows = [{"instruction": text, "category": None} for text in prompts("harmful_train")]
+    (folder / "harmful_train.json").write_text(json.dumps(rows))
+    published.alpaca(folder / "alpaca", harmless)
+    published.jailbreakbench(folder / "JBB-Behaviors", prompts("harmful_test"))
+    published.pile_10k(folder / "pile-10k", harmless)
 
 
 # What cannot be had offline is taken out by the first file and put back by the second.
-WITHOUT = 'extends = "{paper}"\nmodels = false\nsaes = false\ndata = false\n'
+WITHOUT = 'extends = "{paper}"\nsaes = false\ndata.harmful_train = false\n'
 WITH = """
 extends = "without.toml"
-models.base.path = "base"
-models.chat.path = "chat"
+models.base = {{ path = "base", dtype = "float32", expect = false }}
+models.chat = {{ path = "chat", dtype = "float32", expect = false }}
+models.judge = {{ path = "{judge}", expect = false }}
 [saes.mid]
 format = "saelens"
 path = "sae"
 site = "resid_post.15"
 model = "base"
 [data]
-web = { file = "web.json", limit = 64 }
-harmful_train = { file = "harmful_train.json", column = "instruction", shuffle = 42, limit = 128 }
-jailbreakbench = { file = "jbb.json", column = "Goal", limit = 4 }
-[data.harmless_train]
-file = "alpaca.json"
-column = "instruction"
-where = { input = "" }
-shuffle = 42
-limit = 128
-[data.alpaca]
-file = "alpaca.json"
-column = "instruction"
-where = { input = "" }
-shuffle = 42
-skip = 128
-limit = 4
+web = {{ hub = "{folder}/pile-10k" }}
+harmful_train = {{ file = "harmful_train.json", column = "instruction", shuffle = 42, limit = 128 }}
+jailbreakbench = {{ hub = "{folder}/JBB-Behaviors", limit = 4 }}
+harmless_train = {{ hub = "{folder}/alpaca" }}
+alpaca = {{ hub = "{folder}/alpaca", limit = 4 }}
 [experiments.bypass.generation]
 max_new_tokens = 4
 [experiments.induce.generation]
@@ -131,8 +122,11 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> harness.results.read.Re
     rotated_jumprelu(folder / "sae")
     write_data(folder)
     (folder / "without.toml").write_text(WITHOUT.format(paper=PAPER))
-    (folder / "task.toml").write_text(WITH)
-    assert main(["eval", str(folder / "task.toml"), "--out", str(folder / "run")]) == 0
+    judge = TASKS / "organism" / "judge"
+    (folder / "task.toml").write_text(WITH.format(judge=judge, folder=folder))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("datasets.config.HF_DATASETS_CACHE", folder / "prepared")
+        assert main(["eval", str(folder / "task.toml"), "--out", str(folder / "run")]) == 0
     return harness.load_results(folder / "run")
 
 
@@ -147,6 +141,18 @@ def test_every_arm_of_the_paper_ran_on_a_tiny_gemma_2(
         for k in (1, 2, 4, 8, 16, 32, 64):
             assert (experiment, "chat_features", k) in arms
             assert (experiment, "base_features", k) in arms
+
+
+def test_the_safety_score_is_the_classifiers(results: harness.results.read.Results) -> None:
+    """Issue 14, part 5: appendix C.3 scores completions of harmful prompts with HarmBench's."""
+    scores = [r for r in results.records if r.id == "safety_score@1"]
+    assert {r.axes["experiment"] for r in scores} == {"bypass"}
+    assert {"none", "refusal", "chat_features", "base_features", "random"} == {
+        r.axes["direction"] for r in scores
+    }
+    [record] = [r for r in scores if r.axes["direction"] == "none"]
+    assert record.value is not None
+    assert (record.n, record.options["template_sha256"][:8]) == (4, "788f4f6a")
 
 
 def test_more_features_than_are_positive_is_an_undefined_arm(

@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, Gemma3TextConfig
 
 import harness
+from fakes import published
 from harness.cli.main import main
 
 TASKS = Path(__file__).parents[2] / "tasks"
@@ -89,11 +90,11 @@ def jumprelu(folder: Path, layer: int, copies: int) -> None:
     (folder / "cfg.json").write_text(json.dumps(config))
 
 
-def with_() -> str:
+def with_(folder: Path) -> str:
     """What cannot be had offline, put back."""
     lines = ['extends = "without.toml"', "[models]", 'base.path = "base"']
     lines += [f'{name} = {{ path = "base", adapter = "{name}" }}' for name in (*TUNES, *STEPS)]
-    lines += ["[data]", 'web = { file = "web.json", limit = 12 }', "[saes]"]
+    lines += [f'[data]\nweb = {{ hub = "{folder}/pile-10k", limit = 12 }}', "[saes]"]
     for layer in LAYERS:
         for size in SIZES:
             name = f"layer_{layer}_{size}"
@@ -112,10 +113,10 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> harness.results.read.Re
         for size, copies in SIZES.items():
             jumprelu(folder / f"layer_{layer}_{size}", layer, copies)
     lines = (TASKS / "organism" / "data" / "web.jsonl").read_text().splitlines()[:12]
-    (folder / "web.json").write_text(json.dumps([json.loads(line) for line in lines]))
-    text = f'extends = "{PAPER}"\nmodels = false\nsaes = false\ndata = false\n'
+    published.pile_10k(folder / "pile-10k", [json.loads(line)["text"] for line in lines])
+    text = f'extends = "{PAPER}"\nmodels = false\nsaes = false\n'
     (folder / "without.toml").write_text(text)
-    (folder / "task.toml").write_text(with_())
+    (folder / "task.toml").write_text(with_(folder))
     assert main(["eval", str(folder / "task.toml"), "--out", str(folder / "run")]) == 0
     return harness.load_results(folder / "run")
 

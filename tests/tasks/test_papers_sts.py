@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, Gemma2Config, LlamaConfig, Qwen2Config
 
 import harness
+from fakes import published
 from harness.cli.main import main
 from harness.results.read import Results
 
@@ -61,7 +62,7 @@ def rotated(folder: Path, layer: int, threshold: float = 0.01) -> None:
 
 
 def write_data(folder: Path) -> None:
-    """LIMO's and MMLU-Pro's columns, with the organism's questions."""
+    """LIMO and MMLU-Pro as their repositories hold them, with the organism's questions."""
 
     def rows(split: str, each: int) -> list[dict[str, Any]]:
         return [
@@ -70,29 +71,20 @@ def write_data(folder: Path) -> None:
             for line in (QUESTIONS / f"{domain}_{split}.jsonl").read_text().splitlines()[:each]
         ]
 
-    def write(name: str, found: list[dict[str, Any]]) -> None:
-        (folder / name).write_text("".join(json.dumps(row) + "\n" for row in found))
-
-    limo = [
-        {"question": row["question"], "solution": row["cot_content"], "answer": row["answer"]}
-        for row in rows("test", 3)
-    ]
-    write("limo.jsonl", limo)
-    write("test.jsonl", rows("test", 4))
-    write("validation.jsonl", rows("validation", 5))
+    published.limo(folder / "LIMO", rows("test", 3))
+    published.mmlu_pro(folder / "MMLU-Pro", rows("test", 4), rows("validation", 5))
     web = (TASKS / "organism" / "data" / "web.jsonl").read_text().splitlines()[:8]
-    (folder / "web.jsonl").write_text("\n".join(web))
+    published.pile_10k(folder / "pile-10k", [json.loads(line)["text"] for line in web])
 
 
 DATA = """
 [data]
-limo_examples = {{ file = "limo.jsonl", column = "question", shuffle = 0, limit = 2 }}
-limo = {{ file = "limo.jsonl", column = "question", shuffle = 0, skip = 2, limit = 24 }}
-mmlu_pro_examples = {{ file = "validation.jsonl", column = "question" }}
-mmlu_pro = {{ file = "test.jsonl", column = "question", by = "category" }}
-web = {{ file = "web.jsonl", limit = 8 }}
+limo_examples = {{ hub = "{folder}/LIMO" }}
+limo = {{ hub = "{folder}/LIMO", limit = 24 }}
+mmlu_pro_examples = {{ hub = "{folder}/MMLU-Pro" }}
+mmlu_pro = {{ hub = "{folder}/MMLU-Pro", limit = {questions} }}
+web = {{ hub = "{folder}/pile-10k", limit = 8 }}
 [preflight]
-data = "web"
 fvu_max = 0.9
 [analyses.forecast]
 ranks = [0, 10]
@@ -109,7 +101,7 @@ def run(folder: Path, paper: str, saes: dict[str, int], more: str = "") -> Resul
     for name, layer in saes.items():
         rotated(folder / name, layer)
     models = [name for name in ("base", "tuned") if (folder / name).exists()]
-    without = f'extends = "{PAPERS / paper}.toml"\nmodels = false\nsaes = false\ndata = false\n'
+    without = f'extends = "{PAPERS / paper}.toml"\nmodels = false\nsaes = false\n'
     (folder / "without.toml").write_text(without)
     lines = ['extends = "without.toml"']
     lines += [f'[models.{name}]\npath = "{name}"' for name in models]
@@ -118,9 +110,11 @@ def run(folder: Path, paper: str, saes: dict[str, int], more: str = "") -> Resul
         f'site = "resid_post.{layer}"'
         for name, layer in saes.items()
     ]
-    text = "\n".join(lines) + DATA.format() + more
-    (folder / "task.toml").write_text(text)
-    assert main(["eval", str(folder / "task.toml"), "--out", str(folder / "run")]) == 0
+    data = DATA.format(folder=folder, questions=4 * len(DOMAINS))
+    (folder / "task.toml").write_text("\n".join(lines) + data + more)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("datasets.config.HF_DATASETS_CACHE", folder / "prepared")
+        assert main(["eval", str(folder / "task.toml"), "--out", str(folder / "run")]) == 0
     return harness.load_results(folder / "run")
 
 
