@@ -188,11 +188,12 @@ def _counted(records: Sequence[Record], like: Record, where: str) -> str:
 
 
 def _in_words(record: Record) -> str:
-    """The condition on tokens: `cosine under 0.9`."""
-    words = {
-        "cosine_below": "cosine under {}",
-        "cosine_above": "cosine from {}",
-        "cosine_quantile": "a cosine in the lowest share of {}",
-    }
-    found = {word: record.options.get(name) for name, word in words.items()}
-    return " and ".join(word.format(limit) for word, limit in found.items() if limit is not None)
+    """The condition on tokens: `cosine under 0.9`, `a cosine in the lowest 10%`."""
+    told, words = record.options, []
+    if (below := told.get("cosine_below")) is not None:
+        words.append(f"cosine under {below}")
+    if (least := told.get("cosine_above")) is not None:
+        words.append(f"cosine from {least}")
+    if isinstance(share := told.get("cosine_quantile"), float):
+        words.append(f"a cosine in the lowest {100 * share:.4g}%")
+    return " and ".join(words)

@@ -320,7 +320,7 @@ def test_the_tokens_with_the_lowest_cosines_have_a_figure_of_their_own() -> None
     found = panel("sae_fit_by_layer", results)
     assert found is not None
     figures = [block for block in found.blocks if isinstance(block, Figure)]
-    (mine,) = (one for one in figures if "a cosine in the lowest share of 0.1" in one.title)
+    (mine,) = (one for one in figures if "a cosine in the lowest 10%" in one.title)
     (other,) = (one for one in figures if "cosine under 0.9" in one.title)
     assert "Tokens that count: 10%" in mine.description
     assert {row["value"] for row in mine.rows} == {0.1}
