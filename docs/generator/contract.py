@@ -15,6 +15,7 @@ from harness.authoring.conformance.kinds import BENCHMARK, KINDS, Asked
 FILES = (
     "options",
     "values",
+    "thoughts",
     "sites",
     "backend",
     "sae",
