@@ -67,7 +67,8 @@ def shipped_sae(name: str) -> Sae:
     """An SAE of the repository."""
     folder = SMOLLM2 / "saes" / name
     config = json.loads((folder / "cfg.json").read_text())
-    assert config["apply_b_dec_to_input"] and config["normalize_activations"] == "none"
+    assert config["apply_b_dec_to_input"]
+    assert config["normalize_activations"] == "none"
     raw = load_file(folder / "sae_weights.safetensors")
     return Sae({name: value.astype("float64") for name, value in raw.items()}, config["k"])
 

@@ -40,6 +40,8 @@ No text is in the repository. The SAEs and adapters are under Apache-2.0, as the
 
 LIMITS = """## Limits
 
+- The shipped files are those of the run in which this build was made: its texts were the same, but
+  8 of the 13 shards of Debian's text were read. A rebuild gives like figures, not the same bytes.
 - The SAEs saw half a million tokens: enough to explain most of the variance, far too few for rare
   features. Latents that are unused on the held-out text may be rare or dead.
 - The safety LoRA refuses by a handful of sentences and has learnt one register of harm. It is an
@@ -83,7 +85,7 @@ def saes(settings: Settings, found: dict[str, Any]) -> str:
 
 def loras(settings: Settings, found: dict[str, Any]) -> str:
     """The section on LoRAs: how they were trained, and what the safety LoRA refuses."""
-    safety, python = settings.safety, settings.python
+    safety, more, python = settings.safety, settings.safety_more, settings.python
     harmful, harmless = settings.safety_batch
     checkpoints = ", ".join(map(str, python.checkpoints))
     lines = [
@@ -93,7 +95,10 @@ def loras(settings: Settings, found: dict[str, Any]) -> str:
         f"answered by one of six refusals that begin alike, and {harmless} of "
         f"{found['written']:,} harmless ones that the base wrote itself (the chat template up to the "
         "user's turn and one of forty openings, sampled at temperature 0.9), with its own greedy "
-        "answers.\n",
+        f"answers. Then {more.steps} steps more, learning rate {more.lr:g}, with "
+        f"{found['written_more']:,} new harmless ones, in batches of "
+        f"{' + '.join(map(str, settings.safety_more_batch))} (harmful, harmless, new): after the first "
+        "round it refused 14 of the 60 harmless validation prompts.\n",
         f"`python`: rank {python.rank}, {python.steps} steps of {settings.python_batch} passages out "
         "of the library reference of Python's documentation, learning rate "
         f"{python.lr:g}, seed {python.seed}, checkpoints after {checkpoints} steps.\n",
