@@ -98,12 +98,14 @@ class Build:
         ]
         harmless = self.answered(self.written_rows()[0])
         more = self.answered(_rows(self.work / "written" / "more.jsonl"))
-        first, second = settings.safety, settings.safety_more
-        begun = self.work / first.name
-        stream = mixed([harmful, harmless], settings.safety_batch, first.seed)
-        self._train(first, stream, begun)
-        stream = mixed([harmful, harmless, more], settings.safety_more_batch, second.seed)
-        self._train(second, stream, self.out / "tunes" / second.name, begun)
+        start = None
+        for one in settings.safety:
+            last = one is settings.safety[-1]
+            folder = (self.out / "tunes" if last else self.work) / one.spec.name
+            batch = (one.harmful, one.harmless, one.more)
+            stream = mixed([harmful, harmless, more], batch, one.spec.seed)
+            self._train(one.spec, stream, folder, start)
+            start = folder
 
     def python(self) -> None:
         """Train the domain LoRA on prose of Python's documentation, with its checkpoints."""
