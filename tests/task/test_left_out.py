@@ -145,3 +145,24 @@ def test_check_makes_one_prompt_of_each_view(task: Callable[..., Task]) -> None:
 def test_leaving_rows_out_is_no_other_task(task: Callable[..., Task]) -> None:
     """The kind of CASES row 20: a change that a message advises must not end the run's folder."""
     assert task_hash(task()) == task_hash(task("", SKIP))
+
+
+def test_a_row_without_the_column_that_demonstrations_match_is_left_out(
+    session: Callable[..., Session], tmp_path: Path
+) -> None:
+    """TOKENIZERS row T10 with `match`: such rows ended the run, whatever `on_bad_rows` says."""
+    asked = [{"text": "a", "kind": "x"}, {"text": "b"}, {"text": "c", "kind": None}]
+    shown = {"text": "d", "kind": "x", "answer": "yes"}
+    for name, rows in (("asked", [*asked, asked[0]]), ("shown", [shown])):
+        lines = "".join(json.dumps(row) + "\n" for row in rows)
+        (tmp_path / f"{name}.jsonl").write_text(lines)
+    text = (
+        f'[data.shown]\nfile = "{tmp_path}/shown.jsonl"\n'
+        '[views.chat.prompt]\ndemonstrations = { data = "shown", count = 1, match = "kind" }\n'
+    )
+    file = f'data.web.file="{tmp_path}/asked.jsonl"'
+    with pytest.raises(DataError, match=r"row 2 of asked\.jsonl.* 2 of 4 rows are like this"):
+        session(text, file).prompts.answered("chat", "web")
+    made = session(text, file, SKIP)
+    assert [one.text for one in made.prompts.answered("chat", "web").sides[0]] == ["dyesa"] * 2
+    assert made.prompts.left_out.counts() == {"web": {"chat": 2}}
