@@ -12,7 +12,7 @@ import pytest
 
 import fakes
 from harness.contract import Results
-from harness.errors import DataError
+from harness.errors import BadRows, DataError
 from harness.planning.cost.lengths import PromptLengths
 from harness.planning.planner import plan
 from harness.planning.rehearsal import unwritable
@@ -140,6 +140,43 @@ def test_check_makes_one_prompt_of_each_view(task: Callable[..., Task]) -> None:
     assert not list(unwritable(plan(skipped)))
     elsewhere = task(fakes.EXPERIMENT, 'models.chat.refuses="barn"')  # no tokenizer is here
     assert not list(unwritable(plan(elsewhere)))
+
+
+PAIR = """
+[pairs.p]
+left = "base"
+right = "chat"
+data = "web"
+align = "span"
+sites = ["resid_post.1"]
+[metrics.gap]
+method = "gap"
+pair = "p"
+"""
+
+
+def test_check_asks_for_the_query_where_the_run_does(
+    task: Callable[..., Task], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TOKENIZERS rows T5 and T10: a query that cannot be found ended the run; `check` was fine, and
+    `plan` counted rows that no view reads. The right value: a run's own rows, 6 of 7."""
+    render = fakes.FakeModel.render
+
+    def without_hay(model: Any, examples: Sequence[Any], prompt: Any) -> Any:
+        bad = {n: f"{one.name}: no query" for n, one in enumerate(examples) if one.text == "hay"}
+        if prompt.query and model.options.scale == 3 and bad:
+            raise BadRows(bad)
+        return render(model, examples, prompt)
+
+    monkeypatch.setattr(fakes.FakeModel, "render", without_hay)
+    here = ("models.chat.here=true", "models.base.here=true")
+    found = PromptLengths(task(PAIR, *here, SKIP))
+    lengths = [found.of(one, "web", views=("base", "chat")) for one in ("base", "chat")]
+    assert [len(one.tokens) for one in lengths if one] == [6, 6]
+    monkeypatch.setattr(fakes, "WEB", ["hay", *TEXTS])
+    (problem,) = unwritable(plan(task(PAIR, *here)))
+    assert problem.where.endswith("views.chat.prompt")
+    assert "(row 1 of web.jsonl): no query 2 of 8 rows are like this" in problem.what
 
 
 def test_leaving_rows_out_is_no_other_task(task: Callable[..., Task]) -> None:
