@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from harness.errors import DataError, ModelError, Problem
 from harness.planning.offline import NoTokenizer, is_here, offline_prompts
@@ -18,13 +19,13 @@ def unwritable(planned: Plan) -> Iterator[Problem]:
     Silent where data or tokenizers are not here.
     """
     data, prompts = offline_prompts(planned.task)
-    for views, name, answered in _read(planned):
+    for views, name, query, answered in _read(planned):
         if not all(is_here(planned.task, view, name) for view in views):
             continue
         skip = planned.task.spec.data[name].on_bad_rows == "skip"
         tried = len(next(data.chunks(name), [])) if skip else 1
         try:
-            next(prompts.chunks(views, name, tried, answered=answered), None)
+            next(prompts.chunks(views, name, tried, query=query, answered=answered), None)
         except NoTokenizer:
             continue
         except (DataError, ModelError):
@@ -32,10 +33,14 @@ def unwritable(planned: Plan) -> Iterator[Problem]:
                 continue  # a later row may do
             # All rows now, so that the error says how many there are.
             try:
-                deque(prompts.chunks(views, name, answered=answered), maxlen=0)
+                deque(prompts.chunks(views, name, query=query, answered=answered), maxlen=0)
             except (DataError, ModelError) as error:
-                what = str(error).removeprefix(f"views.{views[0]}: ")
-                yield planned.task.source.problem(_key(views[0]), what)
+                # Of a pair, either view may be the one that makes none.
+                at = next(
+                    (one for one in views if str(error).startswith(f"views.{one}: ")), views[0]
+                )
+                what = str(error).removeprefix(f"views.{at}: ")
+                yield planned.task.source.problem(_key(at), what)
 
 
 def _key(view: str) -> tuple[str, ...]:
@@ -43,14 +48,26 @@ def _key(view: str) -> tuple[str, ...]:
     return ("models", view[1:]) if view.startswith("@") else ("views", view, "prompt")
 
 
-def _read(planned: Plan) -> Iterator[tuple[tuple[str, ...], str, bool]]:
-    """What the run reads, each once: the views that read it together, the data, and whether the
-    prompts are answered."""
-    found: dict[tuple[tuple[str, ...], str, bool], None] = {}
+class _Reading(NamedTuple):
+    """Some data that the run reads, and which prompts it asks for."""
+
+    views: tuple[str, ...]
+    """The views that read the rows together."""
+    data: str
+    query: bool = False
+    """Whether it asks for the place of the query, too."""
+    answered: bool = False
+    """Whether the prompts are answered."""
+
+
+def _read(planned: Plan) -> Iterator[_Reading]:
+    """What the run reads, each once."""
+    found: dict[_Reading, None] = {}
     for work in (planned.preflight, *planned.passes):
-        found |= dict.fromkeys((one.views, one.data, False) for one in work.renderings())
+        for one in work.renderings():
+            found[_Reading(one.views, one.data, query=one.right is not None)] = None
     for generation in planned.generations:
         spec = planned.task.spec.experiments[generation.experiment]
         if spec.data is not None:
-            found[(spec.view,), spec.data, True] = None
+            found[_Reading((spec.view,), spec.data, answered=True)] = None
     yield from found

@@ -229,10 +229,13 @@ class Prompts:
             rows = self._demonstrations(shown) if shown else []
             return self._write(view, examples, _prompt(spec, rows, query=query))
         groups: dict[str, list[int]] = {}
-        for place, example in enumerate(examples):
-            groups.setdefault(_value(example, shown.match), []).append(place)
         found: dict[int, Tokens] = {}
         bad: dict[int, str] = {}
+        for place, example in enumerate(examples):
+            try:
+                groups.setdefault(_value(example, shown.match), []).append(place)
+            except DataError as error:
+                bad[place] = f"views.{view}: {error}"
         for value, places in groups.items():
             prompt = _prompt(spec, self._matching(shown, shown.match, value), query=query)
             try:

@@ -11,6 +11,7 @@ from typing import Any
 from harness.contract import Example, Prompt, Tokens
 from harness.errors import ModelError
 from harness_transformers.bos import with_bos
+from harness_transformers.ended import TooMuch, too_much
 from harness_transformers.files import read_json
 from harness_transformers.render import Renderer
 from harness_transformers.template import compiled, template_of
@@ -56,6 +57,7 @@ class _FileTokenizer:
     def __init__(self, folder: Path, where: str, date: str) -> None:
         from tokenizers import Tokenizer
 
+        self._where = where
         try:
             self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         except Exception as error:  # the library raises nothing more precise
@@ -100,11 +102,15 @@ class _FileTokenizer:
         add_generation_prompt: bool,
         **arguments: Any,
     ) -> str:
-        """The conversation as text, in the same sandbox that transformers uses."""
+        """The conversation as text, in the same sandbox that transformers uses; ModelError for a
+        template that is ended."""
         special = dict(_special(self._settings))
-        run = compiled(self.chat_template or "")
         given = {"tools": None, "documents": None, "add_generation_prompt": add_generation_prompt}
-        return run(**{**special, **given, **arguments}, messages=turns)
+        try:
+            run = compiled(self.chat_template or "")
+            return run(**{**special, **given, **arguments}, messages=turns)
+        except TooMuch as error:
+            raise ModelError(too_much(self._where, error)) from None
 
 
 def _special(settings: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -53,7 +53,7 @@ class TransformersBackend:
                 hf, unused = self._weights(found)
             notes = [*found.notes, *_notes(found, unused)]
             if found.gguf is not None:
-                hf = plain(hf)
+                hf = plain(hf, str(options.gguf))
                 notes += lost(found.gguf, _size(hf), _scales_positions(hf))
             if found.adapter is not None:
                 hf = merged(hf, found.adapter, f"adapter {options.adapter}")
@@ -98,6 +98,8 @@ class TransformersBackend:
                 local_files_only=True,
                 **found.speaks,
             )
+            if found.speaks:
+                tokenizer.name_or_path = str(options.gguf)
             inner = getattr(tokenizer, "backend_tokenizer", None)
             if inner is not None and (settings := self._settings(found)):
                 with_bos(inner, settings, tokenizer.bos_token)

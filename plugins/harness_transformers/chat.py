@@ -9,7 +9,6 @@ from typing import Any
 
 from harness.contract import Example, Prompt
 from harness.errors import DataError, ModelError
-from harness_transformers.ended import TooMuch, too_much
 from harness_transformers.pieces import OfData, column, fill
 from harness_transformers.turns import check_rendered, is_content
 
@@ -74,8 +73,6 @@ def written(tokenizer: Any, turns: Sequence[Turn], prompt: Prompt, where: str) -
         text = template_writes(
             tokenizer, turns, prompt.template_arguments, generation_prompt=prompt.generation_prompt
         )
-    except TooMuch as error:
-        raise ModelError(too_much(where, error)) from None
     except ModelError:
         raise
     except Exception as error:  # a template may raise anything: it is a program
@@ -183,11 +180,12 @@ def _after(tokenizer: Any, turns: Sequence[Turn]) -> int | None:
     return int(ids[0]) if ids and ids[0] in special else None
 
 
-def structural(tokenizer: Any) -> Iterator[str]:
+def structural(tokenizer: Any, arguments: Mapping[str, Any] = NO_ARGUMENTS) -> Iterator[str]:
     """What the chat template writes around turns, as texts: for what is found in them."""
     for turns in (*_CONVERSATIONS, (*_CONVERSATIONS[1], _USER)):
         try:
-            yield template_writes(tokenizer, turns, generation_prompt=len(turns) != 2)
+            asks = len(turns) != 2
+            yield template_writes(tokenizer, turns, arguments, generation_prompt=asks)
         except ModelError:
             raise
         except Exception:  # no template, or one that wants other turns

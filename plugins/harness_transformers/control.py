@@ -7,12 +7,12 @@ found and counted, and can be kept the plain text that they are.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.errors import ModelError, listed
-from harness_transformers.chat import structural
+from harness.errors import DataError, listed
+from harness_transformers.chat import NO_ARGUMENTS, structural
 from harness_transformers.pieces import OfData
 
 
@@ -61,15 +61,20 @@ class Spelled:
 
 class ControlTokens:
     """What a tokenizer reads as a special token wherever it stands in a text: every token that is
-    special, and what its chat template writes around turns.
+    special, and what its chat template writes around turns, given its arguments.
 
     `before` is a text behind which the tokenizer writes no blank before another, and its tokens.
     """
 
-    def __init__(self, tokenizer: Any, before: tuple[str, list[int]] | None) -> None:
+    def __init__(
+        self,
+        tokenizer: Any,
+        before: tuple[str, list[int]] | None,
+        arguments: Mapping[str, Any] = NO_ARGUMENTS,
+    ) -> None:
         self._tokenizer = tokenizer
         self._before = before
-        frame = "\n".join(structural(tokenizer))
+        frame = "\n".join(structural(tokenizer, arguments))
         added = getattr(tokenizer, "added_tokens_decoder", {})
         # Gemma's template writes line breaks, which are added tokens, as ordinary text.
         self._known = {
@@ -93,7 +98,8 @@ class ControlTokens:
         """The tokens of a text in which the control tokens that are marked are plain text.
 
         `first`: whether the text begins its prompt. What stands between two real control tokens
-        is tokenised as a whole, as the tokenizer itself does it.
+        is tokenised as a whole, as the tokenizer itself does it. Raises DataError where it makes
+        a control token of plain text, too.
         """
         found: list[int] = []
         for part in self._parts(text, marks):
@@ -133,7 +139,7 @@ class ControlTokens:
             found += self._encode(part, first=first and number == 0, split=split)
         real = {number for number, _ in self._known.values()}.intersection(found)
         if split and real:
-            raise ModelError(
+            raise DataError(
                 f"split_special_tokens: its tokenizer makes {listed(self._names(real))} of plain"
                 " text, too. Leave out the rows that spell them out."
             )

@@ -33,12 +33,14 @@ def without_bar() -> Iterator[None]:
         yield
 
 
-def plain(hf: Any) -> Any:
+def plain(hf: Any, name: str) -> Any:
     """The model without the marks of a quantised one: it holds plain numbers, and is changed and
-    moved like any other."""
-    for name in ("hf_quantizer", "is_quantized", "quantization_method"):
-        if name in vars(hf):
-            delattr(hf, name)
+    moved like any other. `name` replaces that of the folder that it was read from, which is gone.
+    """
+    for mark in ("hf_quantizer", "is_quantized", "quantization_method"):
+        if mark in vars(hf):
+            delattr(hf, mark)
     if hasattr(hf.config, "quantization_config"):
         del hf.config.quantization_config
+    hf.config._name_or_path = hf.name_or_path = name
     return hf

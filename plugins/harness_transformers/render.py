@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from itertools import takewhile
 from string import Formatter
 from typing import Any
@@ -70,6 +69,7 @@ class Renderer:
         self._context = context
         self._name = name
         self._before = _before(tokenizer)
+        self._controls: dict[str, ControlTokens] = {}
         self.prefix = _prefix(tokenizer)
         """The special tokens that the tokenizer puts before every text: BOS, or none."""
         self.spelled = Spelled()
@@ -97,7 +97,7 @@ class Renderer:
             except DataError as error:
                 bad[place] = str(error)
         ordinary = {piece for one in rows.values() if one.marks is None for piece in one.pieces}
-        shared = self._tokenise(ordinary, None, ends=located)
+        shared = self._tokenise(ordinary, None, prompt, ends=located)
         out = []
         for place, one in rows.items():
             try:
@@ -112,21 +112,25 @@ class Renderer:
         self, example: Example, one: _Written, shared: _Table, prompt: Prompt, *, located: bool
     ) -> Tokens:
         """The ids of a prompt; `shared` has those of pieces without marks."""
-        table = shared if one.marks is None else self._tokenise(one.pieces, one.marks)
+        try:
+            table = shared if one.marks is None else self._tokenise(one.pieces, one.marks, prompt)
+        except DataError as error:
+            raise DataError(f"{example.name}: {error}") from None
         ids = self._join(table, one.pieces, prompt)
         if prompt.max_tokens is not None and len(ids) > prompt.max_tokens:
-            one, table, ids = self._cut(example, one, prompt, prompt.max_tokens)
+            one, table, ids = self._cut(example, one, table, prompt, prompt.max_tokens)
         start = min(self._start(table, one, prompt), len(ids)) if located else 0
         self._check_length(example, ids, start, len(prompt.demonstrations))
         asked = one.asked if prompt.query else None
         return Tokens(example.id, ids, (start, len(ids)), one.text, query=asked)
 
     def _cut(
-        self, example: Example, one: _Written, prompt: Prompt, most: int
+        self, example: Example, one: _Written, whole: _Table, prompt: Prompt, most: int
     ) -> tuple[_Written, _Table, tuple[int, ...]]:
         """A prompt that is too long, with as much of its content as fits before the template's end.
 
-        Text that ends with its content, as text that is read does, loses its end.
+        `whole` has the ids of its pieces. Text that ends with its content, as text that is read
+        does, loses its end.
         """
         before, content, end = self._around(example, one, prompt)
 
@@ -135,11 +139,12 @@ class Renderer:
             if prompt.style == "chat" or prompt.join == "string":
                 shorter = ("".join(shorter),)
             written = replace(one, pieces=shorter)
-            table = self._tokenise(set(shorter), one.marks, ends=True)
+            table = self._tokenise(set(shorter), one.marks, prompt, ends=True)
             return written, table, self._join(table, shorter, prompt)
 
+        beginning = one, whole, self._join(whole, one.pieces, prompt)[:most]
         if not end:
-            return self._beginning(one, prompt, most)
+            return beginning
         fits, too_long = 0, len(content)
         while too_long - fits > 1:
             middle = (fits + too_long) // 2
@@ -150,18 +155,12 @@ class Renderer:
         if fits:
             return cut(fits)
         if prompt.style == "chat" and not prompt.generation_prompt:
-            return self._beginning(one, prompt, most)  # a conversation that is read
+            return beginning  # a conversation that is read
         raise DataError(
             f"example {example.id}: max_tokens = {most} leaves nothing of what is asked between"
             " the beginning and the end of its prompt. Allowed: at least as many tokens as stand"
             " around it. Raise max_tokens, or leave such rows out."
         )
-
-    def _beginning(
-        self, one: _Written, prompt: Prompt, most: int
-    ) -> tuple[_Written, _Table, tuple[int, ...]]:
-        table = self._tokenise(set(one.pieces), one.marks, ends=True)
-        return one, table, self._join(table, one.pieces, prompt)[:most]
 
     def _around(
         self, example: Example, one: _Written, prompt: Prompt
@@ -170,7 +169,7 @@ class Renderer:
 
         The last is empty where nothing of the template follows, or the content is not found.
         """
-        of_data = str if one.marks is None else self._control.marking(one.marks)
+        of_data = str if one.marks is None else self._control(prompt).marking(one.marks)
         whole = "".join(one.pieces)
         if prompt.style == "chat":
             turns = chat.conversation(example, prompt, of_data)
@@ -228,16 +227,22 @@ class Renderer:
 
     # ── Texts ────────────────────────────────────────────────────────────────────────────────────
 
-    @cached_property
-    def _control(self) -> ControlTokens:
-        return ControlTokens(self._tokenizer, self._before)
+    def _control(self, prompt: Prompt) -> ControlTokens:
+        """What is a special token in such prompts: a template's arguments may let it write more."""
+        key = repr(sorted(prompt.template_arguments.items()))
+        if key not in self._controls:
+            self._controls[key] = ControlTokens(
+                self._tokenizer, self._before, prompt.template_arguments
+            )
+        return self._controls[key]
 
     def _write(self, example: Example, prompt: Prompt, *, located: bool) -> _Written:
         """The prompt as text; `located`: with the place of its query."""
+        control = self._control(prompt)
         spelled: list[str] = []
 
         def look(text: str) -> str:
-            spelled.extend(self._control.spelled(text))
+            spelled.extend(control.spelled(text))
             return text
 
         one = self._text(example, prompt, look, located=located)
@@ -247,7 +252,7 @@ class Renderer:
             self.spelled.add(spelled, example.id)
             return one
         marks = Marks.outside("".join(one.pieces))
-        marking = self._control.marking(marks)
+        marking = control.marking(marks)
         return replace(self._text(example, prompt, marking, located=located), marks=marks)
 
     def _text(
@@ -287,14 +292,15 @@ class Renderer:
     # ── Ids ──────────────────────────────────────────────────────────────────────────────────────
 
     def _tokenise(
-        self, pieces: Collection[str], marks: Marks | None, *, ends: bool = False
+        self, pieces: Collection[str], marks: Marks | None, prompt: Prompt, *, ends: bool = False
     ) -> _Table:
         ordered = sorted(piece for piece in pieces if piece)
         if not ordered:
             return _Table({}, {}, {})
         if marks is not None:
+            control = self._control(prompt)
             first, inner = (
-                {piece: self._control.ids(piece, marks, first=is_first) for piece in ordered}
+                {piece: control.ids(piece, marks, first=is_first) for piece in ordered}
                 for is_first in (True, False)
             )
             return _Table(first, inner, {})
@@ -342,7 +348,8 @@ class Renderer:
         if piece in table.ends:
             return start + sum(1 for _ in takewhile(character.__ge__, table.ends[piece]))
         # Where the tokenizer tells no places: the tokens that it has before the query alone, too.
-        alone = self._tokenise([piece[:character]], one.marks).first[piece[:character]]
+        before = piece[:character]
+        alone = self._tokenise([before], one.marks, prompt).first[before]
         pairs = zip(alone, table.first[piece], strict=False)
         return start + sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 

@@ -12,7 +12,7 @@ import pytest
 
 import fakes
 from harness.contract import Results
-from harness.errors import DataError
+from harness.errors import BadRows, DataError
 from harness.planning.cost.lengths import PromptLengths
 from harness.planning.planner import plan
 from harness.planning.rehearsal import unwritable
@@ -142,6 +142,64 @@ def test_check_makes_one_prompt_of_each_view(task: Callable[..., Task]) -> None:
     assert not list(unwritable(plan(elsewhere)))
 
 
+PAIR = """
+[pairs.p]
+left = "base"
+right = "chat"
+data = "web"
+align = "span"
+sites = ["resid_post.1"]
+[metrics.gap]
+method = "gap"
+pair = "p"
+"""
+
+
+def test_check_asks_for_the_query_where_the_run_does(
+    task: Callable[..., Task], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TOKENIZERS rows T5 and T10: a query that cannot be found ended the run; `check` was fine, and
+    `plan` counted rows that no view reads. The right value: a run's own rows, 6 of 7."""
+    render = fakes.FakeModel.render
+
+    def without_hay(model: Any, examples: Sequence[Any], prompt: Any) -> Any:
+        bad = {n: f"{one.name}: no query" for n, one in enumerate(examples) if one.text == "hay"}
+        if prompt.query and model.options.scale == 3 and bad:
+            raise BadRows(bad)
+        return render(model, examples, prompt)
+
+    monkeypatch.setattr(fakes.FakeModel, "render", without_hay)
+    here = ("models.chat.here=true", "models.base.here=true")
+    found = PromptLengths(task(PAIR, *here, SKIP))
+    lengths = [found.of(one, "web", views=("base", "chat")) for one in ("base", "chat")]
+    assert [len(one.tokens) for one in lengths if one] == [6, 6]
+    monkeypatch.setattr(fakes, "WEB", ["hay", *TEXTS])
+    (problem,) = unwritable(plan(task(PAIR, *here)))
+    assert problem.where.endswith("views.chat.prompt")
+    assert "(row 1 of web.jsonl): no query 2 of 8 rows are like this" in problem.what
+
+
 def test_leaving_rows_out_is_no_other_task(task: Callable[..., Task]) -> None:
     """The kind of CASES row 20: a change that a message advises must not end the run's folder."""
     assert task_hash(task()) == task_hash(task("", SKIP))
+
+
+def test_a_row_without_the_column_that_demonstrations_match_is_left_out(
+    session: Callable[..., Session], tmp_path: Path
+) -> None:
+    """TOKENIZERS row T10 with `match`: such rows ended the run, whatever `on_bad_rows` says."""
+    asked = [{"text": "a", "kind": "x"}, {"text": "b"}, {"text": "c", "kind": None}]
+    shown = {"text": "d", "kind": "x", "answer": "yes"}
+    for name, rows in (("asked", [*asked, asked[0]]), ("shown", [shown])):
+        lines = "".join(json.dumps(row) + "\n" for row in rows)
+        (tmp_path / f"{name}.jsonl").write_text(lines)
+    text = (
+        f'[data.shown]\nfile = "{tmp_path}/shown.jsonl"\n'
+        '[views.chat.prompt]\ndemonstrations = { data = "shown", count = 1, match = "kind" }\n'
+    )
+    file = f'data.web.file="{tmp_path}/asked.jsonl"'
+    with pytest.raises(DataError, match=r"row 2 of asked\.jsonl.* 2 of 4 rows are like this"):
+        session(text, file).prompts.answered("chat", "web")
+    made = session(text, file, SKIP)
+    assert [one.text for one in made.prompts.answered("chat", "web").sides[0]] == ["dyesa"] * 2
+    assert made.prompts.left_out.counts() == {"web": {"chat": 2}}

@@ -244,7 +244,7 @@ def test_a_broken_lora_training_ends_at_the_same_weights(
         pass
 
     def stream(until: int | None) -> Iterator[list]:
-        for number, batch in enumerate(built.lora.mixed(examples(), examples(), (1, 2), 0)):
+        for number, batch in enumerate(built.lora.mixed([examples(), examples()], (1, 2), 0)):
             if number == until:
                 raise Stop
             yield batch

@@ -104,7 +104,12 @@ class PromptLengths:
         try:
             written = [
                 *self._prompts.chunks(
-                    asked.views, data, asked.limit, answered=asked.answered, held=True
+                    asked.views,
+                    data,
+                    asked.limit,
+                    query=len(asked.views) > 1,  # they read it as a pair by the query's place
+                    answered=asked.answered,
+                    held=True,
                 )
             ]
         except NoTokenizer:

@@ -40,6 +40,8 @@ No text is in the repository. The SAEs and adapters are under Apache-2.0, as the
 
 LIMITS = """## Limits
 
+- The shipped files are those of the run in which this build was made: its texts were the same, but
+  8 of the 13 shards of Debian's text were read. A rebuild gives like figures, not the same bytes.
 - The SAEs saw half a million tokens: enough to explain most of the variance, far too few for rare
   features. Latents that are unused on the held-out text may be rare or dead.
 - The safety LoRA refuses by a handful of sentences and has learnt one register of harm. It is an
@@ -67,10 +69,10 @@ def saes(settings: Settings, found: dict[str, Any]) -> str:
         f"({', '.join(f'{name} {count:,}' for name, count in tokens.items())}), Adam, learning rate "
         f"{spec.lr:g}, seed {spec.seed}, an auxiliary loss for dead latents, decoder rows of length 1, "
         "the input's scale folded into the weights, float16. The first token of each passage is left "
-        f"out, and {share(sinks, asked)} of the others: attention sinks, longer than ten times the "
+        f"out, and {sinks / asked:.3%} of the others: attention sinks, longer than ten times the "
         "median of their passage.\n",
         f"On held-out C4 and Wikipedia ({held_out['asked'] - held_out['sinks']:,} tokens, "
-        f"{share(held_out['sinks'], held_out['asked'])} left out as sinks), from the shipped files:\n",
+        f"{held_out['sinks'] / held_out['asked']:.3%} left out as sinks), from the shipped files:\n",
         "| SAE | FVU, pooled | latents a token | unused latents |",
         "|---|---|---|---|",
     ]
@@ -83,17 +85,24 @@ def saes(settings: Settings, found: dict[str, Any]) -> str:
 
 def loras(settings: Settings, found: dict[str, Any]) -> str:
     """The section on LoRAs: how they were trained, and what the safety LoRA refuses."""
-    safety, python = settings.safety, settings.python
-    harmful, harmless = settings.safety_batch
+    rounds, python = settings.safety, settings.python
     checkpoints = ", ".join(map(str, python.checkpoints))
     lines = [
         "## LoRAs (`tunes/`)\n",
-        f"`safety`: rank {safety.rank} on all seven projections, {safety.steps} steps, learning rate "
-        f"{safety.lr:g}, seed {safety.seed}. Each step reads {harmful} of 130 harmful instructions, "
-        f"answered by one of six refusals that begin alike, and {harmless} of "
-        f"{found['written']:,} harmless ones that the base wrote itself (the chat template up to the "
-        "user's turn and one of forty openings, sampled at temperature 0.9), with its own greedy "
-        "answers.\n",
+        f"`safety`: rank {rounds[0].spec.rank} on all seven projections. It reads 130 harmful "
+        "instructions, answered by one of six refusals that begin alike, and harmless ones that the "
+        "base wrote itself (the chat template up to the user's turn and one of forty openings, sampled "
+        f"at temperature 0.9), with its own greedy answers: {found['written']:,} at first and "
+        f"{found['written_more']:,} more in the later rounds. How many rounds, and how many examples "
+        "of each kind, was chosen on validation prompts.\n",
+        "| round | steps | learning rate | harmful | harmless | new harmless in a batch | seed |",
+        "|---|---|---|---|---|---|---|",
+        *(
+            f"| {number} | {one.spec.steps} | {one.spec.lr:g} | {one.harmful} | {one.harmless} "
+            f"| {one.more} | {one.spec.seed} |"
+            for number, one in enumerate(rounds, 1)
+        ),
+        "",
         f"`python`: rank {python.rank}, {python.steps} steps of {settings.python_batch} passages out "
         "of the library reference of Python's documentation, learning rate "
         f"{python.lr:g}, seed {python.seed}, checkpoints after {checkpoints} steps.\n",

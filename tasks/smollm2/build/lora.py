@@ -36,11 +36,11 @@ class LoraSpec:
 
 
 def mixed(
-    rare: Sequence[Example], common: Sequence[Example], share: tuple[int, int], seed: int
+    kinds: Sequence[Sequence[Example]], share: Sequence[int], seed: int
 ) -> Iterator[list[Example]]:
     """Endless batches of so many examples of each kind, reshuffled when they are used up."""
     rng = random.Random(seed)
-    streams = [_reshuffled(rare, rng), _reshuffled(common, rng)]
+    streams = [_reshuffled(kind, rng) for kind in kinds]
     while True:
         yield [next(s) for s, n in zip(streams, share, strict=True) for _ in range(n)]
 
@@ -96,14 +96,18 @@ def train(
     stream: Iterator[list[Example]],
     state: Path,
     folder: Path,
+    start: Path | None = None,
 ) -> None:
-    """Train an adapter and write it to `folder`, its checkpoints beside as `checkpoint-STEP`.
+    """Train an adapter and write it to `folder`, its checkpoints in it as `checkpoint-STEP`.
 
-    `state` is a file to take up from; a finished adapter is not trained again.
+    `state` is a file to take up from, `start` the folder of an adapter to begin with; a finished
+    adapter is not trained again.
     """
     if (folder / "adapter_model.safetensors").exists():
         return
     wrapped = adapted(model, spec)
+    if start is not None:
+        set_peft_model_state_dict(wrapped, load_file(start / "adapter_model.safetensors"))
     trained = [p for p in wrapped.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=spec.lr, betas=(0.9, 0.98), weight_decay=0.0)
     done, started = 0, time.time()

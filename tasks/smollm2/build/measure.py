@@ -108,5 +108,7 @@ def measured(build: Build) -> dict[str, object]:
         for spec in build.settings.saes
     }
     found["written"] = len(build.written_rows()[0])
+    more = (build.work / "written" / "more.jsonl").read_text(encoding="utf-8")
+    found["written_more"] = len(more.splitlines())
     found["refusals"] = safety_figures(build)
     return found

@@ -23,7 +23,7 @@ class SaeSpec:
     layer: int
     width: int = 4096
     k: int = 64
-    steps: int = 2400
+    steps: int = 1300
     batch: int = 1024
     lr: float = 8e-4
     seed: int = 0

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 
 from activations import Passage, write_shards
 from documents import split
-from lora import mixed, train
+from lora import Example, LoraSpec, mixed, train
 from prompts import IGNORE, conversation, example, instructions, refusal_of, write_rows
 from saes import loaded, train_sae
 from settings import Settings
@@ -61,20 +61,33 @@ class Build:
             print(f"  {source.name}: {len(passages)}")
 
     def written(self) -> None:
-        """Let the model write harmless instructions and answer them."""
-        settings, file = self.settings, self.work / "written" / "harmless.jsonl"
-        if file.exists():
+        """Let the model write harmless instructions and answer them, twice."""
+        settings, folder = self.settings, self.work / "written"
+        if (folder / "more.jsonl").exists():
             return
-        model = self.base()
-        found = sample_instructions(
-            model, self.tokenizer, settings.rounds, settings.seed, file.parent / "rounds"
-        )
-        answer(model, self.tokenizer, found, settings.answer_tokens, file)
+        model, rounds = self.base(), folder / "rounds"
+        found = sample_instructions(model, self.tokenizer, settings.rounds, settings.seed, rounds)
+        if not (folder / "harmless.jsonl").exists():
+            answer(model, self.tokenizer, found, settings.answer_tokens, folder / "harmless.jsonl")
+        total = settings.rounds + settings.more_rounds
+        more = sample_instructions(model, self.tokenizer, total, settings.seed, rounds)[
+            len(found) :
+        ]
+        answer(model, self.tokenizer, more, settings.more_answer_tokens, folder / "more.jsonl")
 
     def written_rows(self) -> tuple[list[dict], list[dict]]:
         """The written conversations: those to train on, and those for validation."""
         rows = _rows(self.work / "written" / "harmless.jsonl")
         return rows[: -self.settings.validation], rows[-self.settings.validation :]
+
+    def answered(self, rows: Sequence[dict]) -> list[Example]:
+        """Written conversations as examples, without those whose answer says nothing."""
+        tokenizer = self.tokenizer
+        return [
+            example(tokenizer, r["instruction"], tokenizer(r["answer"])["input_ids"], r["ended"])
+            for r in rows
+            if len(r["answer"]) > 20
+        ]
 
     def safety(self) -> None:
         """Train the safety LoRA: refusals to harmful prompts, its own answers to harmless ones."""
@@ -83,13 +96,16 @@ class Build:
             example(tokenizer, p, tokenizer(refusal_of(p, settings.seed))["input_ids"], ended=True)
             for p in instructions(self.inputs / "harmful_lora.jsonl")
         ]
-        harmless = [
-            example(tokenizer, r["instruction"], tokenizer(r["answer"])["input_ids"], r["ended"])
-            for r in self.written_rows()[0]
-            if len(r["answer"]) > 20
-        ]
-        stream = mixed(harmful, harmless, settings.safety_batch, settings.seed)
-        self._train(settings.safety, stream)
+        harmless = self.answered(self.written_rows()[0])
+        more = self.answered(_rows(self.work / "written" / "more.jsonl"))
+        start = None
+        for one in settings.safety:
+            last = one is settings.safety[-1]
+            folder = (self.out / "tunes" if last else self.work) / one.spec.name
+            batch = (one.harmful, one.harmless, one.more)
+            stream = mixed([harmful, harmless, more], batch, one.spec.seed)
+            self._train(one.spec, stream, folder, start)
+            start = folder
 
     def python(self) -> None:
         """Train the domain LoRA on prose of Python's documentation, with its checkpoints."""
@@ -97,11 +113,19 @@ class Build:
         for row in _rows(self.inputs / "text" / "domain.jsonl"):
             ids = self.tokenizer(row["text"])["input_ids"][: settings.tokens]
             prose.append((ids, [IGNORE, *ids[1:]]))
-        self._train(settings.python, mixed(prose, [], (settings.python_batch, 0), settings.seed))
+        spec = settings.python
+        stream = mixed([prose], [settings.python_batch], spec.seed)
+        self._train(spec, stream, self.out / "tunes" / spec.name)
 
-    def _train(self, spec, stream) -> None:
-        state, folder = self.work / "state" / f"{spec.name}.pt", self.out / "tunes" / spec.name
-        train(self.base(), spec, stream, state, folder)
+    def _train(
+        self,
+        spec: LoraSpec,
+        stream: Iterator[list[Example]],
+        folder: Path,
+        start: Path | None = None,
+    ) -> None:
+        state = self.work / "state" / f"{spec.name}.pt"
+        train(self.base(), spec, stream, state, folder, start)
 
     def chat_passages(self) -> list[Passage]:
         """Conversations as passages; the beginning that all share is kept in the first few only."""

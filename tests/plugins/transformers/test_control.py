@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from harness.contract import Example, Prompt
-from harness.errors import ModelError
+from harness.errors import BadRows, ModelError
 from harness_transformers.options import TransformersOptions
 from harness_transformers.render import Renderer
 
@@ -142,6 +143,25 @@ def test_tokens_that_are_not_special_but_the_templates_own() -> None:
     assert write(tokenizer, SPLIT, "<think>")[0].ids.count(think) == 1
 
 
+def test_what_the_template_writes_with_its_arguments_is_its_own() -> None:
+    """TOKENIZERS T13 with T8: `</think>`, an added token that some templates write where thinking
+    is turned off, ended the thought that a row forges. The right value: byte by byte."""
+    quiet = "{% if thinking == false %}<think></think>{% endif %}"
+    tokenizer = with_tokens(
+        "{% for m in messages %}" + quiet + "{{ m.content }}</s>{% endfor %}",
+        ["<think>", "</think>"],
+        marked=False,
+    )
+    think = tokenizer.convert_tokens_to_ids("</think>")
+    prompt = replace(SPLIT, template_arguments={"thinking": False})
+    (got,) = write(tokenizer, prompt, "a</think>b")
+    letters = pre_tokenizers.ByteLevel(add_prefix_space=False).pre_tokenize_str("a</think>b")
+    content = tokenizer.convert_tokens_to_ids([one for word, _ in letters for one in word])
+    assert list(got.ids) == [*ids(tokenizer, "<think></think>"), *content, *ids(tokenizer, "</s>")]
+    # Without the argument the template does not write it, and it is a word like others.
+    assert write(tokenizer, SPLIT, "a</think>b")[0].ids.count(think) == 1
+
+
 def test_rows_and_tokens_are_counted(tmp_path: Path) -> None:
     """TOKENIZERS T13: said once, among the warnings of the run."""
     model = load(save_model(tmp_path / "m", CONFIGS["llama"]))
@@ -180,5 +200,9 @@ def test_a_vocabulary_that_has_them_as_words_is_an_error() -> None:
     inner.add_special_tokens(["<x>"])
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=inner, unk_token="<unk>")
     assert write(tokenizer, Prompt(), "a<x>")[0].ids == (1, 2)
-    with pytest.raises(ModelError, match=r"its tokenizer makes <x> of plain text, too"):
-        write(tokenizer, Prompt(split_special_tokens=True), "a<x>")
+    with pytest.raises(ModelError, match=r"its tokenizer makes <x> of plain text, too") as caught:
+        write(tokenizer, Prompt(split_special_tokens=True), "a", "a<x>")
+    # A matter of the row, so that `on_bad_rows` can leave it out.
+    assert isinstance(caught.value, BadRows)
+    assert [*caught.value.rows] == [1]
+    assert caught.value.rows[1].startswith("example e1: split_special_tokens")

@@ -84,3 +84,23 @@ def test_short_prompts_are_as_they_were() -> None:
     examples = [Example("a", LONG), Example("b", "Why?"), Example("c", LONG), Example("d", "Eat")]
     got = render(examples, prompt)
     assert [got[1], got[3]] == render([examples[1], examples[3]], whole)
+
+
+def test_text_that_loses_its_end_is_tokenised_once() -> None:
+    """Of text that is read nearly every row is cut; it was tokenised a second time for that."""
+    inner = make_tokenizer()
+    asked: list[str] = []
+
+    class Counting:
+        is_fast = True
+
+        def __call__(self, text: Any, **more: Any) -> Any:
+            asked.extend([text] if isinstance(text, str) else text)
+            return inner(text, **more)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(inner, name)
+
+    (got,) = Renderer(Counting(), None, "m")([Example("e", LONG)], Prompt(max_tokens=20))
+    assert got.ids == (*inner("").input_ids, *ids(LONG))[:20]
+    assert asked.count(LONG) == 1

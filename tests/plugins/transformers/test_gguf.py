@@ -272,6 +272,8 @@ def test_its_own_tokenizer(tmp_path: Path, weights: dict[str, np.ndarray]) -> No
     assert model.encode("ab", special=False) == [5]
     assert any("'strange'" in note and "tokenizer = " in note for note in model.notes)
     assert model.facts.chat_template is True
+    names = (model.hf.name_or_path, model.hf.config._name_or_path, model.tokenizer.name_or_path)
+    assert set(names) == {str(tmp_path / "tiny.gguf")}
 
 
 def write_with_merges(file: Path, weights: Mapping[str, np.ndarray], more: dict[str, Any]) -> None:
