@@ -105,7 +105,9 @@ def _read(file: Path, inside: tuple[Path, ...]) -> tuple[dict[str, Any], dict[Ke
     if inside:
         extended = f" It is extended by {display(inside[-1])}."
         if not file.exists():
-            extended += f" Allowed: a file, or a built-in task: {listed(builtin_tasks())}."
+            names = builtin_tasks()
+            extended += f" Allowed: a file, or a built-in task: {listed(names)}."
+            extended += suggestion(file.stem, names)
     text, values = _parsed(file, extended)
     origins = {path: Origin(file, line) for path, line in _lines(text)}
     if deep := _too_deep(values):
@@ -311,7 +313,8 @@ def builtin_tasks() -> dict[str, Path]:
     """Built-in tasks by name: `refusal`, `papers/feature_drift/refusal_gemma-2-2b`."""
     found: dict[str, Path] = {}
     for folder in task_folders():
-        for file in sorted(folder.rglob("*.toml")):
+        # Those of the first folder come first: they run anywhere.
+        for file in sorted(folder.rglob("*.toml"), key=lambda file: (len(file.parts), file)):
             name = file.relative_to(folder).with_suffix("").as_posix()
             if not name.startswith("organism/"):
                 found[name] = file

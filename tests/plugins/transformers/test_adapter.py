@@ -321,7 +321,7 @@ def test_a_padding_token_of_which_the_model_knows_nothing(
     (base / "tokenizer_config.json").write_text(json.dumps({**settings, "pad_token": "<pad>"}))
     model = load(base)
     assert model.tokenizer.pad_token_id == rows
-    assert model.masked_ids == {1, 2}
+    assert model.masked_ids == {1, 2, 6}  # with the end of a turn
     batch = [Tokens("a", tuple(IDS), "", (0, 8)), Tokens("b", tuple(IDS[:3]), "", (0, 3))]
     found = model.activations(batch, [], logits=True).logits
     assert found is not None
