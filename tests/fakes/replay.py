@@ -92,5 +92,6 @@ def pauses_of_web(monkeypatch: pytest.MonkeyPatch) -> list[float]:
                 found.append(timeout)
             return self.is_set()
 
-    monkeypatch.setattr("harness.web.Event", Hurried)
+    for module in ("client", "waiting"):
+        monkeypatch.setattr(f"harness.web.{module}.Event", Hurried)
     return found

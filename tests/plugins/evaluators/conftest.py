@@ -192,7 +192,7 @@ class Server:
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setattr("harness.web.FIRST_PAUSE", 0.002)
+    monkeypatch.setattr("harness.web.waiting.FIRST_PAUSE", 0.002)
     monkeypatch.setenv("no_proxy", "*")
     state = Server()
 

@@ -193,7 +193,7 @@ def test_nobody_waits_for_hours(server: Server, ask: Any) -> None:
 
 
 def test_pauses_grow(server: Server, ask: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harness.web.FIRST_PAUSE", 0.1)
+    monkeypatch.setattr("harness.web.waiting.FIRST_PAUSE", 0.1)
     server.replies = [Reply("", 500)] * 3
     ask([answer("x")])
     pauses = [b - a for a, b in zip(server.times, server.times[1:], strict=False)]
