@@ -96,12 +96,12 @@ def test_damaged_files_are_named(
         (["views.base.prompt={style='chat'}"], [r"views\.base\.prompt: .*no chat template.*plain"]),
         (["data.solved.file=web.jsonl", "data.solved.limit=40",
           "views.base.prompt={demonstrations={data='solved', count=40, answer='text'}}"],
-         [r"views\.base: example .*tokens, \d+ of them before the query, with its 40 examples\. "
+         [r"views\.base\.prompt: example .*tokens, \d+ of them before the query, with its 40 examples\. "
           r"Allowed: \d+, the context of", r"Show fewer \(prompt\.demonstrations\.count\)"]),
         (["views.base.prompt={demonstrations={data='web', count=4, answer='text'}}"],
          [r"data\.web: has 3 rows, and 4 demonstrations are wanted\. Lower the count"]),
         (["views.base.prompt={template='{quesiton}'}"],
-         [r"views\.base: .*column 'quesiton' does not exist\. Allowed: .*text"]),
+         [r"views\.base\.prompt: .*column 'quesiton' does not exist\. Allowed: .*text"]),
         (["data.web.column=id"], [r"data\.web: row 1 of .* has no column 'id'\. It has: text"]),
         (["models.base.device=cuda:77"], ["device 'cuda:77' cannot be used"]),
         (["models.base.dtype=float8"], [r"models\.base\.dtype: .*bfloat16"]),
