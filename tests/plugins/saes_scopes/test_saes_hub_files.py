@@ -10,7 +10,7 @@ import huggingface_hub
 import pytest
 from huggingface_hub import constants, errors
 
-from harness.errors import ModelError
+from harness.errors import MachineError, ModelError
 from harness_saes.files.hub_files import cached, fetch, is_hub_id
 from harness_saes.formats.gemma_scope import GemmaScopeOptions
 from harness_saes.formats.gemma_scope_2.options import GemmaScope2Options
@@ -112,11 +112,10 @@ def test_optional_files_stop_nothing(cache, hub):
     [
         (
             errors.OfflineModeIsEnabled("offline\nlong story"),
-            r"acme/scope is not in the local cache, and .* downloaded \(offline\)\. Run `hf",
+            r"not in the local cache, and HF_HUB_OFFLINE is set.* `hf download acme/scope`",
         ),
         (hub_error(errors.GatedRepoError), "gated.* Accept its licence at https://hugg.*/acme/sc"),
         (hub_error(errors.HfHubHTTPError, 403), "is gated, and your login may not read it"),
-        (hub_error(errors.HfHubHTTPError, 500), r"could not be downloaded \(the hub says no\)"),
         (hub_error(errors.RepositoryNotFoundError), "no repository acme/scope, or none that your"),
         (hub_error(errors.RevisionNotFoundError), "has no revision 'v9'. Allowed: a branch"),
         (errors.LocalEntryNotFoundError("no network"), "could not be downloaded"),
@@ -129,6 +128,14 @@ def test_what_the_hub_refuses(cache, hub, error, message):
         fetch(REPOSITORY, ["params.npz"], "v9", "SAE x")
     assert str(caught.value).startswith("SAE x: ")
     assert "\n" not in str(caught.value)
+
+
+def test_a_hub_that_stays_broken_is_the_machines_fault(cache, hub, monkeypatch):
+    monkeypatch.setattr("harness.web.waiting.FIRST_PAUSE", 0.0)
+    calls = hub(hub_error(errors.HfHubHTTPError, 500))
+    with pytest.raises(MachineError, match=r"SAE x: the hub answers 500 for acme/scope"):
+        fetch(REPOSITORY, ["params.npz"], "v9", "SAE x")
+    assert len(calls) == 6
 
 
 def test_nothing_matches(cache, hub):
@@ -168,7 +175,7 @@ def test_one_of_a_format_in_the_cache(cache, hub):
     assert here.found() is not None
     assert here.needs().download is None
     assert there.needs().download == "acme/scope layer_13"
-    with pytest.raises(ModelError, match="acme/scope is not in the local cache"):
+    with pytest.raises(ModelError, match="acme/scope layer_13: not in the local cache"):
         there.fetched()
 
 
