@@ -168,7 +168,7 @@ def _admit(manager: pluggy.PluginManager, point: EntryPoint, disabled: bool) -> 
             raise
         if manager.has_plugin(point.name):
             manager.unregister(name=point.name)
-        return plugin("failed", _said(error))
+        return plugin("failed", _message_of(error))
     return plugin("ready", "", components)
 
 
@@ -267,7 +267,7 @@ class _Guard:
             self._undo.callback(signal.setitimer, signal.ITIMER_REAL, *running)
 
 
-def _said(error: BaseException) -> str:
+def _message_of(error: BaseException) -> str:
     """What an error says, with its type, unless it is our own."""
     if isinstance(error, _TooSlow):
         return str(error)
@@ -291,5 +291,6 @@ def _resolve(owned: Owned, path: str) -> Any:
         if guard.interrupted or isinstance(error, (OSError, MemoryError, HarnessError)):
             raise
         raise PluginError(
-            f"{owned}: {path} cannot be imported: {_said(error)}. Report it to the plugin's author."
+            f"{owned}: {path} cannot be imported: {_message_of(error)}. Report it to the plugin's "
+            "author."
         ) from error

@@ -182,7 +182,7 @@ def _earlier(folder: Path) -> set[str]:
     try:
         told = json.loads(index.read_text(encoding="utf-8"))["figures"]
         files = [figure["svg"] for figure in told]
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise DataError(
             f"{index}: is no index of figures ({type(error).__name__}), and would be replaced."
             " Choose another folder with --out."

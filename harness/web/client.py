@@ -25,7 +25,7 @@ from harness.web.waiting import (
     pause_before,
 )
 
-LONGEST_TOLD = 10_000
+LONGEST_QUOTED = 10_000
 """Bytes of an answer that is no file, of which errors quote the start."""
 _HERE = frozenset({"localhost", "127.0.0.1", "::1"})
 _Answer = TypeVar("_Answer")
@@ -175,7 +175,7 @@ class Web:
         """What comes, bit by bit; what its reader does in between is not taken for the network."""
         opener = build_opener(*[ProxyHandler({})] * _is_here(request))
         with (
-            self._failing(LONGEST_TOLD, time.monotonic() + self._timeout),
+            self._failing(LONGEST_QUOTED, time.monotonic() + self._timeout),
             opener.open(request, timeout=self._timeout) as answer,
         ):
             while part := answer.read1(65536):

@@ -43,7 +43,9 @@ class File:
         rows = 0
         for line, row in self._rows():
             rows += 1
-            if any(_told(row.get(key)) != value for key, value in self.options.only.items()):
+            if any(
+                _text_or_none(row.get(key)) != value for key, value in self.options.only.items()
+            ):
                 continue
             label = self._label(sae, line, row, facts.d_sae)
             if label.feature in found:
@@ -98,7 +100,7 @@ class File:
         return DataError(f"{self.options.path}:{line}: {what}.")
 
 
-def _told(value: object) -> str | None:
+def _text_or_none(value: object) -> str | None:
     """A value as a task writes it; None for what is no text and no number."""
     return str(value) if isinstance(value, (str, int, float)) else None
 

@@ -47,19 +47,19 @@ def _turns(example: Example, prompt: Prompt, of_data: OfData) -> list[dict[str, 
     # Without what is null, as transformers does, but not all of its versions: a template would
     # write the word None.
     return [
-        {key: _told(value, of_data) for key, value in turn.items() if value is not None}
+        {key: _each_text(value, of_data) for key, value in turn.items() if value is not None}
         for turn in example.messages
     ]
 
 
-def _told(value: Any, of_data: OfData) -> Any:
+def _each_text(value: Any, of_data: OfData) -> Any:
     """A value of a turn, with `of_data` done to each text in it, its role included."""
     if isinstance(value, str):
         return of_data(value)
     if isinstance(value, Mapping):
-        return {key: _told(one, of_data) for key, one in value.items()}
+        return {key: _each_text(one, of_data) for key, one in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_told(one, of_data) for one in value]
+        return [_each_text(one, of_data) for one in value]
     return value
 
 

@@ -27,6 +27,8 @@ class _Written:
     piece."""
     marks: Marks | None = None
     """What stands around the special tokens of the data, where these are to be plain text."""
+    spelled: tuple[str, ...] = ()
+    """The special tokens of the data that become real ones."""
 
     @property
     def text(self) -> str:
@@ -106,6 +108,9 @@ class Renderer:
                 bad[place] = str(error)
         if bad:
             raise BadRows(bad)
+        for place, one in rows.items():
+            if one.spelled:
+                self.spelled.add(one.spelled, examples[place].id)
         return out
 
     def _tokens(
@@ -249,8 +254,7 @@ class Renderer:
         if not spelled:
             return one
         if not prompt.split_special_tokens:
-            self.spelled.add(spelled, example.id)
-            return one
+            return replace(one, spelled=tuple(spelled))
         marks = Marks.outside("".join(one.pieces))
         marking = control.marking(marks)
         return replace(self._text(example, prompt, marking, located=located), marks=marks)

@@ -32,11 +32,11 @@ def silent(where: str, outcomes: Sequence[ArmOutcome], *, edited: bool) -> Itera
             continue
         place = f"{where}, direction {outcome.planned.label}"
         if edited:
-            yield f"{place}: {_said(answers)} The edits make the model silent; read samples/."
+            yield f"{place}: {_why_silent(answers)} The edits make the model silent; read samples/."
         else:
             yield (
-                f"{place}: {_said(answers)} Allowed: a model that answers at least one prompt as "
-                f"it is, or nothing that an edit does can be seen. {_mend(answers)}"
+                f"{place}: {_why_silent(answers)} Allowed: a model that answers at least one "
+                f"prompt as it is, or nothing that an edit does can be seen. {_mend(answers)}"
             )
 
 
@@ -63,7 +63,7 @@ def unjudged(where: str, judged: Judged, outcomes: Sequence[ArmOutcome]) -> Iter
             )
 
 
-def _said(answers: Sequence[Answer]) -> str:
+def _why_silent(answers: Sequence[Answer]) -> str:
     """That nothing was answered, and how."""
     cut_off = sum(not one.completion.finished for one in answers)
     if not cut_off:

@@ -182,6 +182,17 @@ def test_rows_and_tokens_are_counted(tmp_path: Path) -> None:
         assert list(found) == model.render(rows, prompt)
 
 
+def test_rows_of_which_no_prompt_is_made_are_not_counted() -> None:
+    """TOKENIZERS T13 with T10: a row that is left out spells out nothing in any prompt."""
+    renderer = Renderer(make_tokenizer(), 30, "model m")
+    rows = [Example("a", "Why?"), Example("b", "<|eot|> word" * 40)]
+    with pytest.raises(BadRows) as caught:
+        renderer(rows, CHAT)
+    assert [*caught.value.rows] == [1]
+    assert renderer(rows[:1], CHAT)
+    assert renderer.spelled.note() is None
+
+
 @pytest.mark.parametrize("most", range(18, 60, 3))
 def test_a_cut_does_not_make_them_real(most: int) -> None:
     """TOKENIZERS T13: wherever the content is cut."""
