@@ -97,7 +97,8 @@ def test_damaged_files_are_named(
         (["data.solved.file=web.jsonl", "data.solved.limit=40",
           "views.base.prompt={demonstrations={data='solved', count=40, answer='text'}}"],
          [r"views\.base\.prompt: example .*tokens, \d+ of them before the query, with its 40 ex"
-          r"amples\. Allowed: \d+, the context of", r"Show fewer \(prompt\.demonstrations\.count\)"]),
+          r"amples\. Allowed: \d+, the context of",
+          r"Show fewer \(prompt\.demonstrations\.count\)"]),
         (["views.base.prompt={demonstrations={data='web', count=4, answer='text'}}"],
          [r"data\.web: has 3 rows, and 4 demonstrations are wanted\. Lower the count"]),
         (["views.base.prompt={template='{quesiton}'}"],
