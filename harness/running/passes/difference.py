@@ -32,7 +32,10 @@ class RelativeDifference:
             left, right = batch.left.x(site).double(), batch.right.x(site).double()
             change[index] += float((right.to(left.device) - left).square().sum())
             size[index] += float(left.square().sum())
-        counts = state["counts"] + np.array([len(batch.document), len(batch.documents)])
+        different = batch.clusters(
+            np.bincount(batch.document.cpu(), minlength=len(batch.documents))
+        )
+        counts = state["counts"] + np.array([len(batch.document), different])
         return {"change": change, "size": size, "counts": counts}
 
     def merge(self, left: State, right: State) -> State:

@@ -64,10 +64,11 @@ class CosineThreshold:
         """Counts the measured tokens of a batch."""
         assert batch.right is not None
         far = apart(batch.left.x(self._site), batch.right.x(self._site)).double().cpu().numpy()
+        sizes = np.bincount(batch.document.cpu(), minlength=len(batch.documents))
         found = np.searchsorted(EDGES, far[~np.isnan(far)], side="right")
         return {
             "bins": state["bins"] + np.bincount(found, minlength=len(EDGES) + 1),
-            "documents": state["documents"] + len(batch.documents),
+            "documents": state["documents"] + batch.clusters(sizes),
         }
 
     def merge(self, left: State, right: State) -> State:

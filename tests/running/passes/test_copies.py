@@ -96,6 +96,38 @@ def test_a_few_documents_however_often_have_no_interval(measure: Measure) -> Non
     assert all("1 documents" in (one.ci_why or "") for one in found if one.value is not None)
 
 
+COUNTED = """
+[pairs.p]
+left = "base"
+right = "chat"
+data = "web"
+sites = ["resid_post.1"]
+expect = "different"
+[metrics.gap]
+pair = "p"
+where = { cosine_quantile = 0.5 }
+"""
+
+
+def test_thresholds_and_sentinels_count_different_documents(
+    session: Callable[..., Session], tmp_path: Path
+) -> None:
+    """CASES row 12 with `cosine_quantile`: both counted every copy, and documents without a
+    measured token. Five texts are there, and one that is a BOS alone."""
+    file = tmp_path / "rows.jsonl"
+    lines = rows([*TEXTS[:5], "^"]) + rows(TEXTS[:3], of="b")
+    file.write_text("".join(json.dumps(row) + "\n" for row in lines))
+    made = session(COUNTED, f"data.web.file={file}", "batch.shard=30")
+    found: list[Outcome] = []
+    planned = plan(made.task)
+    for work in (planned.preflight, *planned.passes):
+        run_pass(made, work, lambda job, its: found.extend(its.outcomes), lambda done: None)
+    counted = {record.id: record.clusters for one in found for record in one.records}
+    assert counted["difference.relative@1"] == 5
+    assert counted["cosine_threshold@1"] == 5
+    assert counted["filtered_share@1"] == 5  # as before
+
+
 def test_what_is_equal_has_the_same_ids_and_the_same_span() -> None:
     def document(example: str, ids: tuple[int, ...], span: tuple[int, int]) -> Document:
         return Document(Tokens(example, ids, span, ""), Tokens(example, (9, *ids), span, ""), "")
