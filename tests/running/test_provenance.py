@@ -7,17 +7,19 @@ from types import SimpleNamespace
 from typing import Any
 
 from harness.running.provenance import provenance
+from harness.task.left_out import LeftOut
 
 
 def found(tmp_path: Path, **model: Any) -> dict[str, Any]:
     loaded = SimpleNamespace(fingerprint="f", dtype="float32", device="cpu", **model)
-    spec = SimpleNamespace(seed=0)
+    spec = SimpleNamespace(seed=0, views={})
     source = SimpleNamespace(file=tmp_path / "task.toml")
     session: Any = SimpleNamespace(
         task=SimpleNamespace(owners=lambda: [], spec=spec, source=source),
         models={"m": loaded},
         saes={},
         data=SimpleNamespace(digests=dict),
+        prompts=SimpleNamespace(left_out=LeftOut()),
         usage=SimpleNamespace(report=dict),
     )
     registry: Any = SimpleNamespace(disabled=())
