@@ -7,7 +7,8 @@ prompts on each day. The date is an argument instead, the same in a run and in i
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import date as Day
 from functools import cache
 from pathlib import Path
@@ -145,7 +146,7 @@ def _bounded(template: str) -> str:
 
 def _environment() -> Any:
     """The sandbox in which transformers runs templates, with all that it puts there, and bounds."""
-    from jinja2 import nodes
+    from jinja2 import TemplateError, nodes
     from jinja2.ext import Extension
 
     from harness_transformers.bounds import BoundedEnvironment
@@ -161,7 +162,7 @@ def _environment() -> Any:
             return nodes.Scope(body).set_lineno(line)
 
     def refuse(message: str) -> None:
-        raise ValueError(message)
+        raise TemplateError(message)  # what transformers raises, and libraries catch
 
     def tojson(value: Any, ensure_ascii: bool = False, indent: int | None = None,
                separators: Any = None, sort_keys: bool = False) -> str:  # fmt: skip
@@ -182,44 +183,49 @@ class BoundedTemplate:
     """`apply_chat_template` of a transformers' tokenizer, for whoever calls it: this harness, or a
     library that is handed the tokenizer.
 
-    The same template on the same turns runs under bounds first. What it does within them it does
-    once more in transformers' hands, whose text counts.
+    transformers does all but run the template: that is done within bounds, once, so a template
+    cannot behave while it is watched and misbehave afterwards.
     """
 
     def __init__(self, tokenizer: Any, name: str) -> None:
         self._tokenizer = tokenizer
         self._name = name
 
-    def __call__(
-        self,
-        conversation: Any,
-        tools: Any = None,
-        documents: Any = None,
-        chat_template: str | None = None,
-        add_generation_prompt: bool = False,
-        *more: Any,
-        **others: Any,
-    ) -> Any:
+    def __call__(self, conversation: Any, *given: Any, **others: Any) -> Any:
         """What the tokenizer's own method gives; ModelError for a template that is ended."""
-        given = {**others, "tools": tools, "documents": documents}
-        given["add_generation_prompt"] = add_generation_prompt
+        if others.get("return_assistant_tokens_mask"):
+            raise ModelError(
+                f"{self._name}: return_assistant_tokens_mask is not made here, where chat templates"
+                " run within bounds. Load the tokenizer with transformers for it."
+            )
+        own = type(self._tokenizer).apply_chat_template
         try:
-            self._rehearse(conversation, chat_template, given)
+            with _compiling_within_bounds():
+                return own(self._tokenizer, conversation, *given, **others)
         except TooMuch as error:
             raise ModelError(too_much(self._name, error)) from None
-        except Exception:
-            pass  # what is wrong with a call, the tokenizer says itself
-        return type(self._tokenizer).apply_chat_template(
-            self._tokenizer, conversation, tools, documents, chat_template, add_generation_prompt,
-            *more, **others,
-        )  # fmt: skip
 
-    def _rehearse(
-        self, conversation: Any, chat_template: str | None, given: Mapping[str, Any]
-    ) -> None:
-        template = self._tokenizer.get_chat_template(chat_template, given["tools"])
-        batched = isinstance(conversation[0], (list, tuple))
-        for turns in conversation if batched else [conversation]:
-            said = [{k: v for k, v in dict(turn).items() if v is not None} for turn in turns]
-            special = self._tokenizer.special_tokens_map
-            compiled(template)(**{**special, **given, "messages": said})
+
+class _Compiled:
+    """A template in the form in which transformers takes compiled ones."""
+
+    def __init__(self, template: str) -> None:
+        own = "macro strftime_now" in template
+        self._run = compiled(template if own else dated(template, DATE))
+
+    def render(self, **variables: Any) -> str:
+        """The text."""
+        return self._run(**variables)
+
+
+@contextmanager
+def _compiling_within_bounds() -> Iterator[None]:
+    """In the block, transformers runs chat templates in our sandbox instead of its own."""
+    from transformers.utils import chat_template_utils as library
+
+    theirs = library._compile_jinja_template
+    library._compile_jinja_template = _Compiled
+    try:
+        yield
+    finally:
+        library._compile_jinja_template = theirs

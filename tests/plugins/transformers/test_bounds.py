@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jinja2 import TemplateError
+from transformers.utils import chat_template_utils
 from transformers.utils.chat_template_utils import render_jinja_template
 
 from harness.contract import Example, Prompt
@@ -16,7 +18,7 @@ from harness.errors import BadRows, ModelError
 from harness_transformers.ahead import rendered
 from harness_transformers.ended import TooMuch
 from harness_transformers.render import Renderer
-from harness_transformers.template import BoundedTemplate, compiled
+from harness_transformers.template import BoundedTemplate, _Compiled, compiled
 
 from .conftest import TEMPLATE, make_tokenizer
 
@@ -65,7 +67,7 @@ def test_a_template_that_does_too_much_is_ended(what: str) -> None:
 @pytest.mark.parametrize("through", ["renderer", "plan", "library"])
 def test_whoever_renders_it_is_told_whose_template_it_is(through: str, tmp_path: Path) -> None:
     """CASES row 25: in check and plan, in a run, and for a library that has the tokenizer."""
-    tokenizer = make_tokenizer(template=NESTED)
+    tokenizer = make_tokenizer(template=NESTED + "{{ messages[-1].content }}")
     prompt, row = Prompt(style="chat"), Example("e", "Why?")
     tokenizer.save_pretrained(tmp_path / "m")
     tokenizer.apply_chat_template = BoundedTemplate(tokenizer, "model m")
@@ -80,6 +82,56 @@ def test_whoever_renders_it_is_told_whose_template_it_is(through: str, tmp_path:
     with pytest.raises(ModelError, match=r"model m: its tokenizer's chat template runs for more"):
         ways[through]()
     assert time.process_time() - begun < 5
+
+
+WATCHED = {
+    "by a variable": "{% if tokenize is defined %}calm{% else %}" + NESTED + "{% endif %}",
+    "by an error": "{{ strftime_now('%Y') }}" + NESTED,
+    "by the depth of calls": "{% macro deep(n) %}{% if n %}{{ deep(n - 1) }}{% else %}"
+    + NESTED + "{% endif %}{% endmacro %}{{ deep(150) }}",
+}  # fmt: skip
+"""Templates that could behave in a trial run, and loop for years in the next one."""
+
+
+@pytest.mark.parametrize("how", WATCHED)
+def test_a_template_cannot_wait_until_nobody_watches(how: str) -> None:
+    """CASES row 25: a trial under bounds, and then transformers' own run, were two runs."""
+    tokenizer = make_tokenizer(template=WATCHED[how])
+    bounded = BoundedTemplate(tokenizer, "model m")
+    begun = time.process_time()
+    with pytest.raises((ModelError, RecursionError)):
+        bounded(TURNS, tokenize=False)
+    assert time.process_time() - begun < 5
+
+
+def test_a_template_runs_once_and_transformers_stays_as_it_was(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tokenizer, runs = make_tokenizer(template=TEMPLATE), []
+    theirs = chat_template_utils._compile_jinja_template
+    render = _Compiled.render
+    monkeypatch.setattr(
+        _Compiled, "render", lambda self, **given: runs.append(given) or render(self, **given)
+    )
+    bounded = BoundedTemplate(tokenizer, "m")
+    own = tokenizer.apply_chat_template(TALK, tokenize=True, return_dict=False)
+    assert bounded(TALK, tokenize=True, return_dict=False) == own
+    assert len(runs) == 1
+    assert chat_template_utils._compile_jinja_template is theirs
+
+
+def test_a_template_that_refuses_is_the_librarys_own_error() -> None:
+    """lm-eval leaves the system turn out where it catches jinja's TemplateError."""
+    bounded = BoundedTemplate(make_tokenizer(template=GEMMA), "m")
+    with pytest.raises(TemplateError, match="System role not supported"):
+        bounded([{"role": "system", "content": "a"}, *TALK[:1]], tokenize=False)
+
+
+def test_what_cannot_be_made_within_bounds_is_said() -> None:
+    with pytest.raises(ModelError, match="return_assistant_tokens_mask is not made here"):
+        BoundedTemplate(make_tokenizer(template=TEMPLATE), "m")(
+            TALK, return_assistant_tokens_mask=True, return_dict=True
+        )
 
 
 def test_what_is_ended_where_a_query_is_looked_for(tmp_path: Path) -> None:
