@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from harness.contract.claims import ClaimOutcome
 from harness.contract.values import Record
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ class Results:
     warnings: tuple[str, ...] = ()
     tables: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict, repr=False)
     """Rows by the name of their table; `completions` has a row for every completion."""
+    claims: tuple[ClaimOutcome, ...] = ()
+    """What the task expected, and how that came out."""
 
     @property
     def frame(self) -> pd.DataFrame:

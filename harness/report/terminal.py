@@ -11,7 +11,7 @@ from rich.text import Text
 from harness.contract import Record, Results
 from harness.report.profiles import profiles
 from harness.report.terminal_tables import ROWS, add_rows, estimate_cell, new_table, with_notes
-from harness.results.claims import conclusions
+from harness.results.conclusions import conclusions
 from harness.results.headline import DETAILS
 from harness.results.records import by_axis, count_range, record_name
 from harness.text import for_terminal

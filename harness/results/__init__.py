@@ -39,7 +39,7 @@ from harness.results.by_site import (
     sorted_by_depth as sorted_by_depth,
     token_condition as token_condition,
 )
-from harness.results.claims import conclusions as conclusions
+from harness.results.conclusions import conclusions as conclusions
 from harness.results.headline import (
     experiment_scores as experiment_scores,
     headline_tables as headline_tables,

@@ -7,7 +7,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,6 +77,7 @@ def write_results(folder: Path, results: Results) -> None:
         "provenance": strict_json(results.provenance),
         "problems": list(results.problems),
         "warnings": list(results.warnings),
+        "claims": [strict_json(asdict(claim)) for claim in results.claims],
         "records": [strict_json(record_fields(_sound(record))) for record in results.records],
     }
     text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
