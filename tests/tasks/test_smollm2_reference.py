@@ -31,10 +31,6 @@ pytestmark = [
         not (INPUTS / GGUF).exists(),
         reason="the model is not part of the repository: python tasks/smollm2/get",
     ),
-    pytest.mark.skipif(
-        not (SMOLLM2 / "tunes" / "safety").exists(),
-        reason="the safety LoRA is not trained yet: python tasks/smollm2/build",
-    ),
     pytest.mark.filterwarnings("ignore"),  # transformers' and peft's own
 ]
 
