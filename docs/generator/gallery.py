@@ -17,6 +17,7 @@ from harness.results.records import record_name
 
 RUNS = Path(__file__).parents[1] / "gallery"
 """A folder for each run, with its results.json, its tables and the figures that the page shows."""
+FILTERS = ("cosine_below", "cosine_quantile")
 TEXT = Path(__file__).with_name("gallery.md")
 
 
@@ -59,16 +60,22 @@ def one(run: str, id: str, axes: Mapping[str, Any]) -> Record:
 
 
 def matching(run: str, id: str, axes: Mapping[str, Any]) -> list[Record]:
-    """All records of a run with this id and these axes."""
+    """All records of a run with this id and these axes, and of the tokens that are asked for.
+
+    `cosine_below` and `cosine_quantile` name a filter; without them all tokens are meant.
+    """
+    wanted = {name: axes.get(name) for name in FILTERS}
+    places = {key: value for key, value in axes.items() if key not in FILTERS}
     return [
         record
         for record in results(run).records
         if record_name(record) == id
-        and all(record.axes.get(key) == value for key, value in axes.items())
+        and all(record.axes.get(key) == value for key, value in places.items())
+        and all(record.options.get(name) == value for name, value in wanted.items())
     ]
 
 
 @cache
 def results(run: str) -> Results:
     """A run of the gallery."""
-    return load_results(RUNS / run)
+    return load_results(RUNS / f"smollm2-{run}")
