@@ -18,7 +18,7 @@ from harness.several.order import natural
 _WORDS = ("title", "source", "claims", "gates")
 """Top-level keys that say something about numbers and change none."""
 _NAME = "name"
-_FILES = ("path", "file", "url", "adapter", "revision")
+_WHERE = re.compile("path|file|url|adapter|revision")
 """Keys that say where something is. What is there is known by its hash, where the run kept one."""
 _HASH = ".hash"
 _SEED = re.compile(r"(?:.*\.)?seed")
@@ -69,9 +69,9 @@ def _settings(runs: Sequence[Results]) -> list[dict[str, str]]:
     for settings, mine in zip(told, hashes, strict=True):
         for path, value in settings.items():
             of, _, key = path.rpartition(".")
-            if key in _FILES and of in mine:
+            if _WHERE.fullmatch(key) and of in mine:
                 names[path, mine[of]] = min(value, names.get((path, mine[of]), value))
-            elif key in _FILES and value.startswith("/"):
+            elif _WHERE.fullmatch(key) and value.startswith("/"):
                 settings[path] = value.rstrip("/").rpartition("/")[2]
     for settings, mine in zip(told, hashes, strict=True):
         for path in settings:
