@@ -118,6 +118,14 @@ from harness.contract.section import (
     Section as Section,
     SectionOptions as SectionOptions,
 )
+from harness.contract.several import (
+    OneRun as OneRun,
+    Runs as Runs,
+    SectionOfRuns as SectionOfRuns,
+    SharedNumber as SharedNumber,
+    Spread as Spread,
+    Variant as Variant,
+)
 from harness.contract.sites import (
     Site as Site,
     parse_site as parse_site,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from harness.contract import Panel, Prose, Results
+from harness.contract import Panel, Prose, Results, Runs
 from harness.results import conclusions
 from harness_sections.plain import PlainSection
+from harness_sections.several import claims
 
 _MOST = 40
 """Sentences of a table that are shown."""
@@ -21,3 +22,7 @@ class Claims(PlainSection):
             more = [f"… and {left_out} more: see tables/{name}"] if left_out > 0 else []
             blocks.append(Prose("\n".join([*sentences[:_MOST], *more])))
         return Panel("Verdict", blocks, order=3) if blocks else None
+
+    def panel_of_runs(self, runs: Runs) -> Panel | None:
+        """How the claims of the tasks came out in each run."""
+        return claims.panel(runs)

@@ -465,3 +465,18 @@ def test_the_frame_has_a_row_for_each_number_and_run() -> None:
     assert list(frame["difference"]) == [0] * 4
     assert frame.loc[2, ["axis_p", "axis_run"]].tolist() == [2, 3]
     assert frame.loc[0, "site"] == "resid_post.2"
+
+
+def test_numbers_that_differ_stand_before_what_the_runs_were_made_from() -> None:
+    other = replace(SECOND.results, provenance={"seed": 1})
+    lines = shown(compare([FIRST, replace(SECOND, results=other)])).splitlines()
+    assert lines[:2] == [f"run 1: {FIRST.name} (the baseline)", f"run 2: {SECOND.name}"]
+    assert lines[2] == (
+        "2 of 3 numbers differ; of 1 the difference has an interval, and in 0 it leaves out 0."
+    )
+    place = {
+        what: next(n for n, line in enumerate(lines) if what in line)
+        for what in ("Experiment e", "The same in all", "What they were made from", "seed")
+    }
+    assert sorted(place.values()) == list(place.values())
+    assert shown(compare([FIRST, FIRST])).splitlines()[2] == "No number differs, of 3."
