@@ -16,6 +16,8 @@ from harness_metrics.options import CkaOptions
 LINEAR, DEBIASED = (f"cka.{name}@1" for name in ("linear", "debiased"))
 PROBES = 512
 """Random pairs of vectors with which each document's moments are sketched for the interval."""
+AT_ONCE = 1024
+"""Tokens that are sketched at a time: 30 MB."""
 FEWEST = 4
 """Tokens from which the debiased estimate exists."""
 _WHY = "one side does not vary, or no token was measured"
@@ -68,7 +70,7 @@ class Cka:
             documents.wide(documents.selected(batch, one.x(self._site)))
             for one in (batch.left, batch.right)
         )
-        sketch = documents.sums(batch, _sketched(x, y))
+        sketch = _sketch(batch, x, y)
         return {
             "n": documents.counts(batch),
             "sketch": sketch,
@@ -159,6 +161,16 @@ def _hsic(total: Moments, left: str, right: str) -> float:
 
 
 # ── The interval ─────────────────────────────────────────────────────────────────────────────────
+
+
+def _sketch(
+    batch: Batch, x: Float64[Tensor, "tokens d"], y: Float64[Tensor, "tokens d"]
+) -> Float64[Tensor, "documents seven probes"]:
+    """What `_sketched` gives, added up over the tokens of each document, a few at a time."""
+    owner, count = documents.documents_of(batch), len(batch.documents)
+    pieces = zip(x.split(AT_ONCE), y.split(AT_ONCE), owner.split(AT_ONCE), strict=True)
+    parts = [documents.sums_by(_sketched(*sides), of, count) for *sides, of in pieces]
+    return torch.stack(parts).sum(0)
 
 
 def _sketched(
