@@ -80,7 +80,7 @@ class ListenOptions(InterventionOptions):
 
     on_sae: ClassVar[bool] = True
 
-    sae: SaeRef
+    sae: SaeRef = "mid"
     """The SAE that it runs."""
 
     def own_sae(self) -> str | None:
