@@ -123,10 +123,22 @@ class Session:
     def directed(
         self, entry: Entry[InterventionOptions], direction: Direction
     ) -> DirectedIntervention:
-        """An intervention along a direction, with the direction's SAE where its edits run one."""
-        sae = direction.sae if entry.options.on_sae else None
+        """An intervention along a direction, with the SAE that its edits run, if they run one.
+
+        Raises ModelError where the SAE that the intervention names reads another site.
+        """
+        if not entry.options.on_sae:
+            return DirectedIntervention(entry, direction)
+        own = entry.options.own_sae()
+        sae = own or direction.sae
         if sae is None:
             return DirectedIntervention(entry, direction)
+        if own is not None and not self.task.sae_site(own).same_place(direction.site):
+            raise ModelError(
+                f"{entry.name}: sae {own!r} reads {self.task.sae_site(own)}, but the direction "
+                f"lives at {direction.site}. Allowed: an SAE that reads where the edit acts. "
+                "Choose another SAE, or find the direction at that site"
+            )
         return DirectedIntervention(entry, direction, self.sae(sae), self.sae_fingerprint(sae))
 
     def _render(self, view: str, examples: Sequence[Example], prompt: Prompt) -> list[Tokens]:

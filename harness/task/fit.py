@@ -306,6 +306,9 @@ def _experiments(task: Task) -> Iterator[Misfit]:
                 "completions are tokens that no other view has read. Use its constant variant, or "
                 "put the intervention into a view: views.NAME.edit.",
             )
+        sae = entry.options.own_sae() if entry is not None else None
+        if sae is not None:
+            yield from _width(task, sae, task.spec.views[experiment.view].model, at)
         options = [task.evaluators[evaluator].options for evaluator in experiment.evaluators]
         judges = [one for one in options if not isinstance(one, BenchmarkOptions)]
         if judges and experiment.data is None:

@@ -17,6 +17,9 @@ _METRICS = {
     "latent_overlap": "overlap of both sides' largest latents, by token and over the data",
     "l1_divergence": "absolute differences between both sides' latents",
     "kl": "divergences between both sides' next-token distributions",
+    "cka": "linear centered kernel alignment of both sides' activations",
+    "dead_share": "share of an SAE's latents that are active nowhere in the data",
+    "activation_norm": "quantiles of the lengths of activations",
 }
 """By name: a summary. `explained_ratio` is the class ExplainedRatio in the module of its name."""
 
