@@ -10,6 +10,7 @@ import click
 
 from harness.cli.common import limit_option, set_option, show_gates
 from harness.errors import GateFailed, UsageError
+from harness.text import for_terminal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,23 +48,27 @@ def command(
     trust_remote_code: bool,
 ) -> None:
     """Run experiments; the same command again continues one that was cut off."""
-    from harness.registry import discover
-    from harness.task.load import load_for_command
+    from harness.running.progress import terminal_progress
 
-    registry = discover(disabled)
-    models = {"device": device, "dtype": dtype}
-    loaded = [load_for_command(registry, name, overrides, limit, models) for name in tasks]
+    progress = terminal_progress(sys.stderr)
+    with progress.doing(f"reading {for_terminal(', '.join(tasks), 200)}"):
+        from harness.registry import discover
+        from harness.task.load import load_for_command
+
+        registry = discover(disabled)
+        models = {"device": device, "dtype": dtype}
+        loaded = [load_for_command(registry, name, overrides, limit, models) for name in tasks]
     names = [task.spec.name for task in loaded]
     if len(set(names)) < len(names):
         raise UsageError(f"two tasks are called {max(names, key=names.count)}: run them apart.")
 
-    from rich.console import Console
+    with progress.doing("importing torch", after=0):  # which takes seconds
+        from rich.console import Console
 
-    from harness.planning.planner import plan
-    from harness.report.terminal import show
-    from harness.running.progress import terminal_progress
-    from harness.running.provenance import command_line
-    from harness.running.runner import run
+        from harness.planning.planner import plan
+        from harness.report.terminal import show
+        from harness.running.provenance import command_line
+        from harness.running.runner import run
 
     failed = 0
     for task in loaded:
@@ -75,7 +80,7 @@ def command(
             fresh=fresh,
             remote_code=trust_remote_code,
             command=command_line(),
-            progress=terminal_progress(sys.stderr),
+            progress=progress,
         )
         show(results, Console())
         click.echo(f"Results: {folder / 'results.json'}")

@@ -88,6 +88,7 @@ from harness.contract.options import (
     StatisticRef as StatisticRef,
     ViewRef as ViewRef,
 )
+from harness.contract.outlook import Outlook as Outlook
 from harness.contract.reduction import (
     Batch as Batch,
     DirectionOptions as DirectionOptions,

@@ -24,7 +24,7 @@ from harness.contract import (
 from harness.errors import ModelError, Problem, TaskError
 from harness.running.directions import Directions
 from harness.running.interventions import DirectedIntervention
-from harness.running.progress import Tick
+from harness.running.progress import Progress, Tick
 from harness.running.reading.calibration import calibrated
 from harness.running.reading.edited import EditedModel
 from harness.running.usage import Usage
@@ -38,11 +38,12 @@ from harness.task.validate import marks
 class Session:
     """Loads the models and SAEs of a task, each once, and holds what the steps of a run share.
 
-    `cache` is the folder for downloaded data.
+    `cache` is the folder for downloaded data; what is being loaded is shown as `progress`.
     """
 
-    def __init__(self, task: Task, cache: Path) -> None:
+    def __init__(self, task: Task, cache: Path, progress: Progress | None = None) -> None:
         self.task = task
+        self._progress = progress or Progress()
         self.usage = Usage()
         self.data = TaskData(task.spec, cache)
         self.prompts = Prompts(task.spec, self.data, self._render)
@@ -60,7 +61,8 @@ class Session:
         Raises ModelError where it is not what `expect` says.
         """
         if name not in self.models:
-            model = self.usage.load(name, self.task.models[name].build().load)
+            with self._progress.doing(f"loading model {name}"):
+                model = self.usage.load(name, self.task.models[name].build().load)
             _check_expected(f"models.{name}", model.facts, self.task.spec.models[name].expect)
             self.models[name] = model
         return self.models[name]
@@ -73,7 +75,8 @@ class Session:
         if name not in self.saes:
             spec = self.task.spec.saes[name]
             model = self.model(spec.model)
-            sae: Sae = self.task.saes[name].build().load(model.device)
+            with self._progress.doing(f"loading SAE {name}"):
+                sae: Sae = self.task.saes[name].build().load(model.device)
             _check_expected(f"saes.{name}", sae.facts, spec.expect)
             width = model.facts.width(self.task.sae_site(name))
             if None not in (width, sae.facts.d_in) and width != sae.facts.d_in:
