@@ -40,13 +40,13 @@ from harness.results.by_site import (
     token_condition as token_condition,
 )
 from harness.results.conclusions import conclusions as conclusions
-from harness.results.headline import (
+from harness.results.experiments import (
     experiment_scores as experiment_scores,
-    headline_tables as headline_tables,
     measured_on as measured_on,
     records_by_experiment as records_by_experiment,
     score_name as score_name,
 )
+from harness.results.headline import headline_tables as headline_tables
 from harness.results.numbers import (
     format_draws as format_draws,
     format_estimate as format_estimate,
