@@ -47,4 +47,5 @@ def score_name(key: ScoreKey, among: Sequence[ScoreKey]) -> str:
 def measured_on(records: Sequence[Record]) -> str:
     """The view, data and number of prompts of an experiment: `chat on web, n = 100`."""
     axes = records[0].axes if records else {}
-    return f"{axes.get('view', '?')} on {axes.get('data', '?')}, n = {count_range(records)}"
+    data = f" on {axes['data']}" if axes.get("data") is not None else ""
+    return f"{axes.get('view', '?')}{data}, n = {count_range(records)}"

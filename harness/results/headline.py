@@ -26,7 +26,7 @@ _ELSEWHERE = {"domain", "cluster", "experiment", "analysis", "direction"}
 _PAIR_ROWS: Mapping[str, str] = {
     "cosine.raw": "cosine of activations",
     "latent_overlap.topk": "overlap of latents",
-    "filtered_share": "share of tokens",
+    "filtered_share": "tokens counted",
     "intersection_ratio.per_token": "IR",
     "intersection_ratio.chance": "IR by chance",
     "explained_ratio.ratio_of_means": "ER",
@@ -156,24 +156,29 @@ def _pairs(results: Results) -> Iterator[Grid]:
     chosen = [r for r in named(results.records, *_PAIR_ROWS) if not _ELSEWHERE & r.axes.keys()]
     for (pair, data), mine in records_by_pair(chosen).items():
         sites = list(dict.fromkeys(str(r.axes["site"]) for r in sorted_by_depth(mine)))
+        conditions = list(dict.fromkeys(filter(None, map(token_condition, mine))))
+        one = conditions[0] if len(conditions) == 1 else None
         cells: dict[str, dict[str, str]] = {}
         for id in _PAIR_ROWS:
             for record in named(mine, id):
-                row = cells.setdefault(_row_name(record), {})
+                row = cells.setdefault(_row_name(record, one), {})
                 row.setdefault(str(record.axes["site"]), format_estimate(record))
         rows: list[list[JSON]] = [
             [label, *(row.get(site, "") for site in sites)] for label, row in cells.items()
         ]
         title = f"Pair {pair}" + ("" if data in (None, pair) else f" on {data}")
+        title += f" (*: tokens with {one})" if one else ""
         yield Grid(title, ("number", *sites), rows)
 
 
-def _row_name(record: Record) -> str:
-    """What was measured: `FVU of chat`, `IR where cosine_below=0.9`."""
+def _row_name(record: Record, one: str | None) -> str:
+    """What was measured: `FVU of chat`, `IR *` where all conditions are the one of the title."""
     name = _PAIR_ROWS[record_name(record)]
     if (view := record.axes.get("view")) is not None:
         name += f" of {view}"
     where = token_condition(record)
+    if where and where == one:
+        return f"{name} *"
     return f"{name} where {where}" if where else name
 
 
@@ -190,17 +195,24 @@ def _flips(results: Results) -> Iterator[Grid]:
     whole = [r for r in named(mine, "flip_rate.token") if r.axes.get("injection", "none") == "none"]
     ratios = named(mine, "flip_rate.over_random")
     rows: list[list[JSON]] = []
-    for pair, found in by_axis(whole, "pair").items():
-        top = max(found, key=lambda record: record.value or 0.0)
+    tops = [max(found, key=_value) for found in by_axis(whole, "pair").values()]
+    for top in sorted(tops, key=_value, reverse=True):
+        pair = top.axes.get("pair")
         there = [r for r in ratios if _place(r) == _place(top)]
         best = max(there, key=lambda record: axis_value(record, "k") or 0.0, default=None)
-        k = "" if best is None else f"{axis_value(best, 'k') or 0:g} components"
-        cells = [str(top.axes.get("site")), format_estimate(top)]
-        rows.append([str(pair), *cells, k, "" if best is None else format_estimate(best)])
+        ratio = "" if best is None else format_estimate(best)
+        rows.append([str(pair), str(top.axes.get("site")), format_estimate(top), ratio])
     if rows:
-        columns = ("pair", "most at", "flips per token", "injected", "over random")
-        note = "Over random: flips under the components, over those of vectors of their length."
+        columns = ("pair", "most at", "flips per token", "components over random")
+        note = (
+            "Components over random: flips under as many main directions of the change as were "
+            "injected, over those under random vectors of their length."
+        )
         yield Grid("Latents that flip, by pair", columns, rows, note)
+
+
+def _value(record: Record) -> float:
+    return record.value or 0.0
 
 
 def _place(record: Record) -> tuple[JSON, ...]:
