@@ -13,8 +13,9 @@ from harness.contract.results import Results
 from harness.registry import Registry
 from harness.report.blocks import prepared
 from harness.report.embed import plotly_script, policy, resource
-from harness.report.panels import shown
+from harness.report.panels import panels, shown
 from harness.report.text import visible
+from harness.report.top import top
 from harness.results.headline import headline_tables
 from harness.results.read import load_results
 from harness.store.files import write_text
@@ -35,7 +36,8 @@ def write_report(folder: Path, registry: Registry, results: Results | None = Non
 
 def render(results: Results, registry: Registry) -> str:
     """The whole page, as text."""
-    sections = shown(results, registry)
+    found = panels(results, registry)
+    sections = shown(found)
     charts = any(block.block == "chart" for section in sections for block in section.blocks)
     scripts = [plotly_script(), resource("draw.js")] if charts else []
     task = results.task
@@ -44,6 +46,7 @@ def render(results: Results, registry: Registry) -> str:
         name=visible(task.get("name") or "", 200),
         facts=_facts(results),
         sections=sections,
+        top=top(results, found),
         policy=policy(scripts),
         # The one place where text is not escaped: files of ours, and plotly's.
         style=Markup(resource("report.css")),

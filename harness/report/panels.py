@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from harness.contract import Figure, Grid, Panel, Prose, Results
 from harness.registry import Owned, Registry
 from harness.report.blocks import Block, prepared
+from harness.report.top import folded
 
 
 @dataclass(frozen=True)
@@ -24,12 +25,12 @@ def panels(results: Results, registry: Registry) -> list[Panel]:
     return sorted(found, key=lambda panel: panel.order)
 
 
-def shown(results: Results, registry: Registry) -> list[Shown]:
-    """The panels, ready for the template."""
+def shown(panels: Iterable[Panel]) -> list[Shown]:
+    """The panels, ready for the template; figures in which nothing differs are sentences."""
     ready = []
-    for panel in panels(results, registry):
+    for panel in panels:
         try:
-            blocks = tuple(prepared(block) for block in panel.blocks)
+            blocks = tuple(prepared(folded(block)) for block in panel.blocks)
         except Exception as error:
             blocks = (prepared(_failure(panel.title, error)),)
         if blocks:
