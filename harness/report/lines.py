@@ -12,11 +12,12 @@ from rich.console import Console
 from rich.text import Text
 
 from harness.contract import ClaimOutcome
+from harness.contract.claims import ClaimStatus
 
 _INTERVAL = re.compile(r"\[[^\[\]]{1,30}\]")
 _TIED = "\u00a0"
 """A space at which no line ends."""
-_STATUSES = ("supported", "contradicted", "undecided", "unmeasured")
+_STATUSES: tuple[ClaimStatus, ...] = ("supported", "contradicted", "undecided", "unmeasured")
 
 
 def cut(text: str, width: int) -> str:

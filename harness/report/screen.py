@@ -68,7 +68,8 @@ def _title(results: Results, width: int) -> Iterator[Text]:
             cut("INVALID: this run measured something else than its task says.", width), "red"
         )
         for problem in results.problems[:1]:
-            yield from wrapped(for_terminal(problem, 1000), width, _PROBLEM, "red")
+            text = f"invalid: {for_terminal(problem, 1000)}"
+            yield from wrapped(text, width, _PROBLEM, "red")
         if (more := len(results.problems) - 1) > 0:
             yield Text(cut(f"… and {more} more problems: -v shows them", width), "red")
 

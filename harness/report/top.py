@@ -14,7 +14,7 @@ from harness.results.claims import claim_numbers
 from harness.results.headline import constant_scores
 from harness.results.numbers import format_number
 
-_SENTENCES = 6
+_SENTENCES = 4
 """Sentences that are shown open."""
 
 

@@ -102,7 +102,7 @@ def test_a_late_claim_says_so(results: Make) -> None:
 def test_an_invalid_run_says_so_below_its_title(results: Make) -> None:
     found = lines(results(status="invalid", problems=("wrong site", "no edit", "x")))
     assert found[2].startswith("INVALID")
-    assert found[3] == "wrong site"
+    assert found[3] == "invalid: wrong site"
     assert "2 more problems" in found[4]
 
 
