@@ -29,8 +29,8 @@ def score_chart(
         data, layout = _swept(sweeps, others, axis, styles)
     else:
         data = [_category(one, styles[one.label]) for one in found]
-        title = {"text": "direction"}
-        layout = {"xaxis": {"type": "category", "title": title}, "showlegend": False}
+        x_title = {"text": "direction"}
+        layout = {"xaxis": {"type": "category", "title": x_title}, "showlegend": False}
     units = {record.unit for one in found for record in one.records}
     unit = f" ({units.pop()})" if len(units) == 1 else ""
     layout["yaxis"] = {"title": {"text": f"{score}{unit}"}}
