@@ -16,6 +16,7 @@ from harness.report.blocks import prepared
 from harness.report.embed import plotly_script, policy, resource
 from harness.report.panels import Shown, panels, shown
 from harness.report.text import visible
+from harness.report.top import top
 from harness.results.headline import headline_tables
 from harness.results.read import load_results
 from harness.store.files import write_text
@@ -36,10 +37,12 @@ def write_report(folder: Path, registry: Registry, results: Results | None = Non
 
 def render(results: Results, registry: Registry) -> str:
     """The whole page, as text."""
+    found = panels(results, registry)
     task = results.task
     return page(
         "report.html",
-        shown(panels(results, registry)),
+        shown(found),
+        top=top(results, found),
         source=visible(task.get("source") or "", 500),
         name=visible(task.get("name") or "", 200),
         facts=_facts(results),

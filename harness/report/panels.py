@@ -9,6 +9,7 @@ from typing import Any
 from harness.contract import Figure, Grid, Panel, Prose, Results, Runs, SectionOfRuns
 from harness.registry import Owned, Registry
 from harness.report.blocks import Block, prepared
+from harness.report.top import folded
 
 Ask = Callable[[Any], Panel | None]
 """Asks a section, which a stranger may have made, for its panel."""
@@ -37,11 +38,11 @@ def panels_of_runs(runs: Runs, registry: Registry) -> list[Panel]:
 
 
 def shown(panels: Iterable[Panel]) -> list[Shown]:
-    """The panels, ready for the template."""
+    """The panels, ready for the template; figures in which nothing differs are sentences."""
     ready = []
     for panel in panels:
         try:
-            blocks = tuple(prepared(block) for block in panel.blocks)
+            blocks = tuple(prepared(folded(block)) for block in panel.blocks)
         except Exception as error:
             blocks = (prepared(_failure(panel.title, error)),)
         if blocks:

@@ -154,6 +154,7 @@ def _moved(records: Sequence[Record]) -> Iterator[Figure]:
                 "are apart; lower is better. IR: features active in both, of those in either. "
                 f"Feature Drift, Figure 3. {share}",
                 drawn,
+                "ER and IR (ratio)",
             )
 
 
