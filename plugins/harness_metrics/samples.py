@@ -17,6 +17,7 @@ from torch import Tensor
 
 from harness.contract import Batch, Latents, Metric, SaeFacts, Side, Site, Target
 from harness.testing import array_batch, check_metric
+from harness_metrics.change import Change
 from harness_metrics.cosine import Cosine
 from harness_metrics.explained_ratio import ExplainedRatio
 from harness_metrics.fvu import Fvu
@@ -26,6 +27,7 @@ from harness_metrics.l0 import L0
 from harness_metrics.l1_divergence import L1Divergence
 from harness_metrics.latent_overlap import LatentOverlap
 from harness_metrics.options import (
+    ChangeOptions,
     CosineOptions,
     ExplainedRatioOptions,
     FvuOptions,
@@ -57,6 +59,11 @@ def cosine(folder: Path) -> Samples:
     """Of activations, latents and reconstructions."""
     options = CosineOptions(variants=("raw", "latent", "recon"))
     yield _sample(Cosine(options, TARGET), _cosine)
+
+
+def change(folder: Path) -> Samples:
+    """By token, over all tokens, and how many moved at all."""
+    yield _sample(Change(ChangeOptions(), Target(SITE)), _change)
 
 
 def explained_ratio(folder: Path) -> Samples:
@@ -189,6 +196,14 @@ def _cosine(batch: Batch) -> list[float]:
         cosines = (left * right).sum(1)[kept] / lengths[kept]
         found += [cosines.mean() if kept.any() else math.nan, 1 - kept.mean()]
     return found
+
+
+def _change(batch: Batch) -> list[float]:
+    b, c = (_x(batch, _side(batch, name)) for name in ("left", "right"))
+    change, size = np.linalg.norm(c - b, axis=1), np.linalg.norm(b, axis=1)
+    kept = size > 0
+    pooled = math.sqrt(np.square(change).sum() / np.square(size).sum())
+    return [(change[kept] / size[kept]).mean(), pooled, float((b != c).any(1).mean())]
 
 
 def _explained_ratio(batch: Batch, norm: str) -> list[float]:
