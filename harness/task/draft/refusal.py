@@ -1,4 +1,4 @@
-"""The task behind `harness init --question refusal`: does a direction cause that a model refuses?"""
+"""The task behind `harness init --question refusal`: does a direction make a model refuse?"""
 
 from __future__ import annotations
 

@@ -73,7 +73,8 @@ def saes_of(text: str) -> Iterator[PublishedSae]:
     except yaml.YAMLError:
         return
     for release, entry in entries.items() if isinstance(entries, dict) else ():
-        for sae in entry.get("saes") or () if isinstance(entry, dict) else ():
+        listed = entry.get("saes") if isinstance(entry, dict) else None
+        for sae in listed if isinstance(listed, list) else ():
             site = _site(f"{entry.get('repo_id')} {sae.get('path')}") or _site(str(sae.get("id")))
             if site is None:
                 continue
@@ -84,7 +85,8 @@ def saes_of(text: str) -> Iterator[PublishedSae]:
                 neuronpedia=str(neuronpedia) if neuronpedia else None,
             )
             keys = {"release": str(release), "id": str(sae["id"])}
-            named = f"{sae['id']} {str(neuronpedia or '').rpartition('/')[2]} {release}"
+            # Not the release's name, which may hold the size of the model: pythia-70m.
+            named = f"{sae['id']} {str(neuronpedia or '').rpartition('/')[2]}"
             yield PublishedSae(str(release), keys, facts, _width(named))
 
 
