@@ -24,7 +24,9 @@ def record(id: str, value: float | None, site: str | None = None, **axes: Any) -
     place = {} if site is None else {"site": site}
     why = None if value is not None else "no token was measured"
     more = {"undefined": why} if why else {}
-    return Record(id, value, 100, "tokens", "ratio", axes={"pair": "change", **place, **axes}, **more)
+    return Record(
+        id, value, 100, "tokens", "ratio", axes={"pair": "change", **place, **axes}, **more
+    )
 
 
 def results(
