@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 TASK = "diff.toml"
 """The task that was run, in the folder of the run."""
+LINES = 12
+"""Lines of the answer, at most."""
 
 
 @click.command("diff")
@@ -105,10 +107,9 @@ def _run(draft: Draft, registry: Registry, folder: Path, fresh: bool) -> Results
 def _answer(results: Results, of: Ingredients, folder: Path) -> Iterator[str]:
     """The answer in lines of 80 columns, and where to read on."""
     from harness.results.answer.difference import difference
-    from harness.results.answer.lines import lines
+    from harness.results.answer.lines import fitting
 
-    yield from lines(difference(results), 80)
+    yield from fitting(difference(results), 80, LINES - 2)
     if of.text.neutral:
         yield "Next: the same command with --data FILE, on text that your model is for."
-    yield f"Next: figures and all features: {folder / 'report.html'}"
-    yield f"Next: your own experiment from this one: harness eval {folder / TASK}"
+    yield f"Next: see {folder / 'report.html'}, or change {TASK} beside it and harness eval it."

@@ -36,11 +36,12 @@ def _text(profile: Profile) -> str:
     grows = profile.steepest
     if grows is None or grows[1] is first:
         most = f"where it grows most (to {percent(first.size.value)} at {first.site})"
-        return f"{start}, {most}, and is in all blocks."
+        return f"{start}, {most}; every block's output differs."
     old, step = grows
     return (
-        f"{start} and is in all blocks; it grows most {_before(profile, step.site)}, from "
-        f"{percent(old)} to {percent(step.size.value)} ({step.site})."
+        f"{start}, and every block's output differs; it grows most "
+        f"{_before(profile, step.site)}, from {percent(old)} to {percent(step.size.value)} "
+        f"({step.site})."
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from harness.results.answer.sentence import Sentence
 from harness.text import for_terminal
@@ -17,3 +17,14 @@ def lines(sentences: Iterable[Sentence], width: int) -> Iterator[str]:
         yield from textwrap.wrap(
             for_terminal(sentence.text, _LONGEST), width, subsequent_indent="  "
         ) or [""]
+
+
+def fitting(sentences: Sequence[Sentence], width: int, most: int) -> list[str]:
+    """The lines of as many sentences, from the first on, as make at most so many lines."""
+    found: list[str] = []
+    for sentence in sentences:
+        more = list(lines([sentence], width))
+        if len(found) + len(more) > most:
+            break
+        found += more
+    return found

@@ -9,7 +9,7 @@ import pytest
 
 from harness.contract import Record, Results
 from harness.results.answer.difference import difference
-from harness.results.answer.lines import lines
+from harness.results.answer.lines import fitting, lines
 from harness.results.answer.profile import percent, profiles
 
 TASK = {
@@ -84,7 +84,7 @@ def test_rounding_before_it_is_told_from_nothing() -> None:
 
 def test_a_change_everywhere_says_so_and_where_it_grows() -> None:
     _, deep = said(results(EARLY))
-    assert deep.startswith("The change begins in block 0 and is in all blocks")
+    assert deep.startswith("The change begins in block 0, and every block's output differs")
     assert "grows most in block 1, from 10% to 50% (resid_post.1)" in deep
     _, flipped = said(results({**EARLY, "resid_post.1": 0.12}))
     assert "grows most in block 2, from 12% to 55%" in flipped
@@ -94,7 +94,7 @@ def test_a_change_everywhere_says_so_and_where_it_grows() -> None:
 
 def test_embeddings_and_gaps_between_sites_are_named() -> None:
     _, deep = said(results({**EARLY, "embed": 0.05}))
-    assert deep.startswith("The change begins in the token embeddings and is in all blocks")
+    assert deep.startswith("The change begins in the token embeddings, and every block's")
     _, gap = said(results({"resid_post.3": 0.0, "resid_post.7": 0.2}))
     assert "enters in blocks 4 to 7: nothing differs up to resid_post.3" in gap
 
@@ -216,6 +216,15 @@ def test_no_line_is_wider_and_none_is_hostile() -> None:
     shown = list(lines(found, 80))
     assert max(map(len, shown)) <= 80
     assert all(line.isprintable() for line in shown)
+
+
+@pytest.mark.parametrize("most", [0, 1, 2, 5, 50])
+def test_only_whole_sentences_are_shown(most: int) -> None:
+    found = difference(results(LATE, tables={"f": [row(n, 0.1) for n in range(3)]}))
+    shown, whole = fitting(found, 40, most), list(lines(found, 40))
+    assert len(shown) <= most
+    assert shown == whole[: len(shown)]
+    assert shown == whole or not whole[len(shown)].startswith(" ")
 
 
 def test_percent() -> None:
