@@ -19,7 +19,13 @@ if TYPE_CHECKING:
 
 
 @click.command("init")
-@click.argument("file", type=click.Path(dir_okay=False), default="task.toml", required=False)
+@click.argument(
+    "name",
+    metavar="[FILE]",
+    type=click.Path(dir_okay=False),
+    default="task.toml",
+    required=False,
+)
 @click.option("--base", help="The model before: a folder, a GGUF file or a hub id.")
 @click.option("--tuned", help="The model after; it may be an adapter.")
 @click.option("--adapter", help="An adapter of the base, in the place of --tuned.")
@@ -36,7 +42,7 @@ if TYPE_CHECKING:
 @click.pass_obj
 def command(
     disabled: Sequence[str],
-    file: str,
+    name: str,
     base: str | None,
     tuned: str | None,
     adapter: str | None,
@@ -52,9 +58,9 @@ def command(
     Without --base, on a terminal, it asks. What is written is checked first: `harness eval FILE`
     runs it.
     """
-    target = Path(file)
+    target = Path(name)
     if target.exists() and not force:
-        raise UsageError(f"{file}: is there already. Name another file, or add --force.")
+        raise UsageError(f"{name}: is there already. Name another file, or add --force.")
     from harness.registry import discover
     from harness.task.draft.asked import Asked
 

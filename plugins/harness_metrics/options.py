@@ -48,7 +48,7 @@ class CosineOptions(MetricOptions):
     """`share_below` counts the tokens whose cosine is smaller than this."""
 
 
-class ChangeOptions(MetricOptions):
+class DisplacementOptions(MetricOptions):
     """How far activations moved, as a share of their length."""
 
     on_sae: ClassVar[bool] = False

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from harness.contract import Batch, Latents, Metric, SaeFacts, Side, Site, Target
 from harness.testing import array_batch, check_metric
-from harness_metrics.change import Change
 from harness_metrics.cosine import Cosine
+from harness_metrics.displacement import Displacement
 from harness_metrics.explained_ratio import ExplainedRatio
 from harness_metrics.fvu import Fvu
 from harness_metrics.intersection_ratio import IntersectionRatio
@@ -27,8 +27,8 @@ from harness_metrics.l0 import L0
 from harness_metrics.l1_divergence import L1Divergence
 from harness_metrics.latent_overlap import LatentOverlap
 from harness_metrics.options import (
-    ChangeOptions,
     CosineOptions,
+    DisplacementOptions,
     ExplainedRatioOptions,
     FvuOptions,
     IntersectionRatioOptions,
@@ -61,9 +61,9 @@ def cosine(folder: Path) -> Samples:
     yield _sample(Cosine(options, TARGET), _cosine)
 
 
-def change(folder: Path) -> Samples:
+def displacement(folder: Path) -> Samples:
     """By token, over all tokens, and how many moved at all."""
-    yield _sample(Change(ChangeOptions(), Target(SITE)), _change)
+    yield _sample(Displacement(DisplacementOptions(), Target(SITE)), _displacement)
 
 
 def explained_ratio(folder: Path) -> Samples:
@@ -198,7 +198,7 @@ def _cosine(batch: Batch) -> list[float]:
     return found
 
 
-def _change(batch: Batch) -> list[float]:
+def _displacement(batch: Batch) -> list[float]:
     b, c = (_x(batch, _side(batch, name)) for name in ("left", "right"))
     change, size = np.linalg.norm(c - b, axis=1), np.linalg.norm(b, axis=1)
     kept = size > 0

@@ -21,9 +21,9 @@ class Step:
 
     site: Site
     size: Record
-    """`change.per_token`: ‖Δx‖/‖x‖, the mean over tokens."""
+    """`displacement.per_token`: ‖Δx‖/‖x‖, the mean over tokens."""
     moved: Record
-    """`change.moved`: the share of tokens that differ at all."""
+    """`displacement.moved`: the share of tokens that differ at all."""
 
     @property
     def equal(self) -> bool:
@@ -105,8 +105,8 @@ def site_of(axes: Mapping[str, Any]) -> Site | None:
 def profiles(results: Results) -> Iterator[Profile]:
     """The profile of each pair whose change was measured; sites off the residual stream are not
     in it, and a site with several SAEs is there once."""
-    sizes = by_axis(named(results.records, "change.per_token"), "pair")
-    moved = by_axis(named(results.records, "change.moved"), "pair")
+    sizes = by_axis(named(results.records, "displacement.per_token"), "pair")
+    moved = by_axis(named(results.records, "displacement.moved"), "pair")
     for pair, mine in sizes.items():
         shares = {record.axes.get("site"): record for record in moved.get(pair, [])}
         steps = {

@@ -10,10 +10,11 @@ from pathlib import Path
 from harness.errors import DataError
 from harness.registry import Registry
 from harness.task.draft.asked import Asked, DraftModel, DraftText, word
-from harness.task.draft.drift import drift, spoken
+from harness.task.draft.drift import drift
 from harness.task.draft.models import models
 from harness.task.draft.refusal import refusal
 from harness.task.draft.saes import FoundSaes, saes
+from harness.task.draft.template import spoken
 from harness.task.draft.text import text
 
 

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.text import for_terminal
 
 WIDTH = 100
 """Columns of a line."""
-
-
-def headline(text: str) -> str:
-    """The comment that begins a part of the file."""
-    return f"# ── {text} ".ljust(WIDTH, "─")
 
 
 def comment(text: str) -> str:
@@ -28,14 +23,9 @@ def comment(text: str) -> str:
     return "\n".join(f"# {line}" for line in lines)
 
 
-def table(path: str, keys: Mapping[str, Any], notes: Mapping[str, str] | None = None) -> str:
-    """A table with its keys, each with a note behind it where there is one."""
-    lines = [f"[{path}]"]
-    for key, value in keys.items():
-        written = f"{key} = {written_value(value)}"
-        note = (notes or {}).get(key)
-        lines.append(f"{written:<39} # {note}" if note else written)
-    return "\n".join(lines)
+def table(path: str, keys: Mapping[str, Any]) -> str:
+    """A table with its keys."""
+    return "\n".join([f"[{path}]", *(f"{key} = {written_value(one)}" for key, one in keys.items())])
 
 
 def written_value(value: Any) -> str:
@@ -63,11 +53,3 @@ def _list(items: Sequence[str]) -> str:
             lines.append("")
         lines[-1] += f"{item}, "
     return "[\n" + "".join(f"    {one.rstrip()}\n" for one in lines) + "]"
-
-
-def joined(parts: Iterable[str]) -> str:
-    """The whole file: an empty line before each part that begins with a headline."""
-    text = ""
-    for part in parts:
-        text += f"\n{part}\n" if part.startswith("# ──") else f"{part}\n"
-    return text

@@ -34,8 +34,8 @@ def results(
 ) -> Results:
     moved = moved or {site: float(bool(size)) for site, size in sizes.items()}
     records = [
-        *(record("change.per_token@1", size, site) for site, size in sizes.items()),
-        *(record("change.moved@1", moved[site], site) for site in sizes),
+        *(record("displacement.per_token@1", size, site) for site, size in sizes.items()),
+        *(record("displacement.moved@1", moved[site], site) for site in sizes),
         *([] if kl is None else [record("kl.next_token@1", kl)]),
         *more.pop("records", ()),
     ]

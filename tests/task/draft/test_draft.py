@@ -305,7 +305,7 @@ def test_what_is_drafted_of_the_organism_is_a_task(
     real: Registry, task: Callable[[Draft], Task], tuned: str
 ) -> None:
     made = task(drafted(found(real, asked((TUNES / tuned).resolve()))))
-    assert set(made.metrics) >= {"change", "cosine", "kl", "fvu", "latent_overlap"}
+    assert set(made.metrics) >= {"displacement", "cosine", "kl", "fvu", "latent_overlap"}
     assert len(made.saes) == 3
     sites = {str(site) for site in made.places.pairs["change"].sites}
     assert sites == {"embed", "resid_post.0", "resid_post.1", "resid_post.3"}
@@ -316,7 +316,7 @@ def test_without_saes_it_is_a_task_too(real: Registry, task: Callable[[Draft], T
     made = task(drafted(replace(of, saes=replace(of.saes, saes=()))))
     assert not made.saes
     assert not made.directions
-    assert set(made.metrics) == {"change", "cosine", "kl"}
+    assert set(made.metrics) == {"displacement", "cosine", "kl"}
 
 
 def test_prompts_are_read_as_the_tuned_model_is_asked(

@@ -1,4 +1,4 @@
-"""The metric `change` against its definition, and what is exact in it."""
+"""The metric `displacement` against its definition, and what is exact in it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import torch
 from harness.contract import Target
 from harness.testing import check_metric
 from harness.testing.support.batches import array_batch
-from harness_metrics.change import Change
-from harness_metrics.options import ChangeOptions
+from harness_metrics.displacement import Displacement
+from harness_metrics.options import DisplacementOptions
 
 
 def reference(batch, site):
@@ -27,7 +27,7 @@ def reference(batch, site):
 
 
 def values(batch, site):
-    metric = Change(ChangeOptions(), Target(site))
+    metric = Displacement(DisplacementOptions(), Target(site))
     sums = {k: v.numpy().sum(0)[None] for k, v in metric.sums(batch, batch.left).items()}
     return [float(value[0]) for value in metric.value(sums)]
 
@@ -38,7 +38,7 @@ def values(batch, site):
 def test_it_is_its_definition(make, shape):
     case = make(**shape)
     check_metric(
-        Change(ChangeOptions(), Target(case.site)),
+        Displacement(DisplacementOptions(), Target(case.site)),
         case.batch,
         reference=lambda batch: reference(batch, case.site),
     )

@@ -11,25 +11,25 @@ from torch import Tensor
 
 from harness.contract import Batch, MetricValue, Side, Target
 from harness_metrics import documents
-from harness_metrics.options import ChangeOptions
+from harness_metrics.options import DisplacementOptions
 
 _NONE = "no token was measured"
 _SAME = {"kind": "identical", "value": 0.0}
 
 
-class Change:
+class Displacement:
     """Measures how far a token's activation moved, as a share of its length before.
 
     With b, c: Float[Tensor, "tokens d"] the activations of the left and the right side,
 
     | value | formula |
     |---|---|
-    | `change.per_token` | `mean_t ‖c_t − b_t‖ / ‖b_t‖` |
-    | `change.pooled` | `√(Σ_t ‖c_t − b_t‖² / Σ_t ‖b_t‖²)`, in which long activations weigh more |
-    | `change.moved` | the share of tokens with `c_t ≠ b_t` in any of their d numbers |
+    | `displacement.per_token` | `mean_t ‖c_t − b_t‖ / ‖b_t‖` |
+    | `displacement.pooled` | `√(Σ_t ‖c_t − b_t‖² / Σ_t ‖b_t‖²)`, in which long activations weigh more |
+    | `displacement.moved` | the share of tokens with `c_t ≠ b_t` in any of their d numbers |
 
-    `change.moved` is exact: 0 says that nothing differs, bit for bit, and not that little does.
-    Tokens whose left activation has length 0 have no ratio of their own: `change.per_token` leaves
+    `displacement.moved` is exact: 0 says that nothing differs, bit for bit, and not that little does.
+    Tokens whose left activation has length 0 have no ratio of their own: `displacement.per_token` leaves
     them out, and its `n` counts the others.
 
     Unit: ratio, from 0 without an upper limit; `moved` is a share, 0 to 1. Not symmetric. 0 when
@@ -40,20 +40,24 @@ class Change:
 
     values = (
         MetricValue(
-            "change.per_token@1", "ratio", "tokens", f"all of the left is 0, or {_NONE}", _SAME
+            "displacement.per_token@1",
+            "ratio",
+            "tokens",
+            f"all of the left is 0, or {_NONE}",
+            _SAME,
         ),
         MetricValue(
-            "change.pooled@1", "ratio", "tokens", f"all of the left is 0, or {_NONE}", _SAME
+            "displacement.pooled@1", "ratio", "tokens", f"all of the left is 0, or {_NONE}", _SAME
         ),
-        MetricValue("change.moved@1", "share", "tokens", _NONE, _SAME),
+        MetricValue("displacement.moved@1", "share", "tokens", _NONE, _SAME),
     )
 
-    def __init__(self, options: ChangeOptions, target: Target) -> None:
+    def __init__(self, options: DisplacementOptions, target: Target) -> None:
         self._site = target.site
 
     def sums(self, batch: Batch, side: Side) -> Mapping[str, Float[Tensor, "documents ..."]]:
         """Σ‖Δ‖/‖b‖, Σ‖Δ‖², Σ‖b‖², tokens that moved, that have a ratio, and all, by document."""
-        assert batch.right is not None, "change is measured on pairs"
+        assert batch.right is not None, "displacement is measured on pairs"
         left, right = (
             documents.selected(batch, one.x(self._site)) for one in (batch.left, batch.right)
         )
@@ -63,7 +67,7 @@ class Change:
         ratio = torch.where(defined, (change / torch.where(defined, size, 1)).sqrt(), 0)
         return {
             "n": documents.counts(batch),
-            "n.change.per_token@1": documents.sums(batch, defined),
+            "n.displacement.per_token@1": documents.sums(batch, defined),
             "ratio": documents.sums(batch, ratio),
             "change": documents.sums(batch, change),
             "size": documents.sums(batch, size),
@@ -73,7 +77,7 @@ class Change:
     def value(self, sums: Mapping[str, np.ndarray]) -> Sequence[np.ndarray]:
         """The mean ratio, the root of the ratio of sums, and the share that moved."""
         return [
-            documents.ratio(sums["ratio"], sums["n.change.per_token@1"]),
+            documents.ratio(sums["ratio"], sums["n.displacement.per_token@1"]),
             np.sqrt(documents.ratio(sums["change"], sums["size"])),
             documents.ratio(sums["moved"], sums["n"]),
         ]
