@@ -25,12 +25,12 @@ class Displacement:
     | value | formula |
     |---|---|
     | `displacement.per_token` | `mean_t ‖c_t − b_t‖ / ‖b_t‖` |
-    | `displacement.pooled` | `√(Σ_t ‖c_t − b_t‖² / Σ_t ‖b_t‖²)`, in which long activations weigh more |
+    | `displacement.pooled` | `√(Σ_t ‖c_t − b_t‖² / Σ_t ‖b_t‖²)`: long ones weigh more |
     | `displacement.moved` | the share of tokens with `c_t ≠ b_t` in any of their d numbers |
 
-    `displacement.moved` is exact: 0 says that nothing differs, bit for bit, and not that little does.
-    Tokens whose left activation has length 0 have no ratio of their own: `displacement.per_token` leaves
-    them out, and its `n` counts the others.
+    `displacement.moved` is exact: 0 says that nothing differs, bit for bit, and not that little
+    does. Tokens whose left activation has length 0 have no ratio of their own:
+    `displacement.per_token` leaves them out, and its `n` counts the others.
 
     Unit: ratio, from 0 without an upper limit; `moved` is a share, 0 to 1. Not symmetric. 0 when
     both sides are the same model. Undefined where nothing was measured or all of the left is 0.
