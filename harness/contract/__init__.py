@@ -23,6 +23,7 @@ from harness.contract.backend import (
     BackendOptions as BackendOptions,
     Model as Model,
     ModelFacts as ModelFacts,
+    ModelPlace as ModelPlace,
     Native as Native,
     Needs as Needs,
 )
@@ -106,6 +107,7 @@ from harness.contract.reduction import (
 from harness.contract.results import Results as Results
 from harness.contract.sae import (
     Calibrated as Calibrated,
+    PublishedSae as PublishedSae,
     Sae as Sae,
     SaeFacts as SaeFacts,
     SaeFormat as SaeFormat,

@@ -89,6 +89,18 @@ def read_source(file: Path, overrides: Sequence[str] = ()) -> Source:
     return Source(file, values, origins)
 
 
+def source_of(text: str, file: Path) -> Source:
+    """A task that is at hand as text, which extends no other; `file` is where it will be written.
+
+    Raises TaskError for text that is not TOML.
+    """
+    try:
+        values = tomllib.loads(text)
+    except ValueError as error:
+        raise TaskError([Problem(display(file), f"is not TOML: {error}.")]) from None
+    return Source(file, values, {path: Origin(file, line) for path, line in _lines(text)})
+
+
 def overridden(source: Source, values: Mapping[str, Any]) -> Source:
     """A source with further values merged on top, which were given in Python.
 

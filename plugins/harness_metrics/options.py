@@ -48,6 +48,12 @@ class CosineOptions(MetricOptions):
     """`share_below` counts the tokens whose cosine is smaller than this."""
 
 
+class DisplacementOptions(MetricOptions):
+    """How far activations moved, as a share of their length."""
+
+    on_sae: ClassVar[bool] = False
+
+
 class ExplainedRatioOptions(MetricOptions):
     """What an SAE fails to explain of the right side, over how far the sides are apart."""
 

@@ -10,6 +10,7 @@ _METRICS = {
     "fvu": "fraction of variance that an SAE leaves unexplained",
     "l0": "mean number of active latents per token",
     "cosine": "cosines between both sides' activations, latents and reconstructions",
+    "displacement": "how far activations moved, as a share of their length, and how many did",
     "explained_ratio": (
         "what an SAE fails to explain of the right side, over how far the sides are apart"
     ),

@@ -21,6 +21,7 @@ from harness_metrics.activation_norm import ActivationNorm
 from harness_metrics.cka import Cka
 from harness_metrics.cosine import Cosine
 from harness_metrics.dead_share import DeadShare
+from harness_metrics.displacement import Displacement
 from harness_metrics.explained_ratio import ExplainedRatio
 from harness_metrics.fvu import Fvu
 from harness_metrics.intersection_ratio import IntersectionRatio
@@ -33,6 +34,7 @@ from harness_metrics.options import (
     CkaOptions,
     CosineOptions,
     DeadShareOptions,
+    DisplacementOptions,
     ExplainedRatioOptions,
     FvuOptions,
     IntersectionRatioOptions,
@@ -63,6 +65,11 @@ def cosine(folder: Path) -> Samples:
     """Of activations, latents and reconstructions."""
     options = CosineOptions(variants=("raw", "latent", "recon"))
     yield _sample(Cosine(options, TARGET), _cosine)
+
+
+def displacement(folder: Path) -> Samples:
+    """By token, over all tokens, and how many moved at all."""
+    yield _sample(Displacement(DisplacementOptions(), Target(SITE)), _displacement)
 
 
 def explained_ratio(folder: Path) -> Samples:
@@ -216,6 +223,14 @@ def _cosine(batch: Batch) -> list[float]:
         cosines = (left * right).sum(1)[kept] / lengths[kept]
         found += [cosines.mean() if kept.any() else math.nan, 1 - kept.mean()]
     return found
+
+
+def _displacement(batch: Batch) -> list[float]:
+    b, c = (_x(batch, _side(batch, name)) for name in ("left", "right"))
+    change, size = np.linalg.norm(c - b, axis=1), np.linalg.norm(b, axis=1)
+    kept = size > 0
+    pooled = math.sqrt(np.square(change).sum() / np.square(size).sum())
+    return [(change[kept] / size[kept]).mean(), pooled, float((b != c).any(1).mean())]
 
 
 def _explained_ratio(batch: Batch, norm: str) -> list[float]:
