@@ -106,8 +106,8 @@ def _run(draft: Draft, registry: Registry, folder: Path, fresh: bool) -> Results
 
 def _answer(results: Results, of: Ingredients, folder: Path) -> Iterator[str]:
     """The answer in lines of 80 columns, and where to read on."""
-    from harness.results.answer.two_models import two_models
     from harness.results.answer.lines import fitting
+    from harness.results.answer.two_models import two_models
 
     yield from fitting(two_models(results), 80, LINES - 2)
     if of.text.neutral:

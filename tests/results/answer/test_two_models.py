@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from harness.contract import Record, Results
-from harness.results.answer.two_models import two_models
 from harness.results.answer.lines import fitting, lines
 from harness.results.answer.profile import percent, profiles
+from harness.results.answer.two_models import two_models
 
 TASK = {
     "models": {"one": {"path": "/a/base"}, "two": {"path": "/a/base", "adapter": "/b/tune"}},
