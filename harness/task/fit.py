@@ -11,6 +11,7 @@ from typing import Literal
 from harness.contract import BenchmarkOptions, Reads, Site
 from harness.contract.sites import nearest_to_hook, parse_site
 from harness.errors import DataError, ModelError, Problem, TaskError, listed
+from harness.task.claimed import unfit_claims
 from harness.task.data import read_data
 from harness.task.gates import parse
 from harness.task.ids import measurable, unmeasured
@@ -44,6 +45,7 @@ def _misfits(task: Task) -> Iterator[Misfit]:
     yield from _reductions(task)
     yield from _experiments(task)
     yield from _gates(task)
+    yield from unfit_claims(task)
 
 
 def _data(task: Task) -> Iterator[Misfit]:
