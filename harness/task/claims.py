@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,6 +22,12 @@ _FORM = re.compile(
     \s*(?P<bound>[^\s=]\S*)\s*""",
     re.VERBOSE,
 )
+_COMPARE: Mapping[Comparison, Callable[[float, float], bool]] = {
+    "<=": operator.le,
+    "<": operator.lt,
+    ">=": operator.ge,
+    ">": operator.gt,
+}
 _ENDS = re.compile(r"\b(?:low|high)\s*\(")
 
 
@@ -52,11 +60,10 @@ class Claim:
         """Whether the number is claimed to be small."""
         return self.comparison in ("<=", "<")
 
-    def allows(self, number: float) -> bool:
-        """Whether a number fulfils the condition."""
-        if number == self.bound:
-            return self.comparison in ("<=", ">=")
-        return (number < self.bound) == self.below
+
+def allows(comparison: Comparison, number: float, bound: float) -> bool:
+    """Whether a number stands so to a bound."""
+    return _COMPARE[comparison](number, bound)
 
 
 def parse(
