@@ -26,8 +26,12 @@ def read_claims(specs: Mapping[str, ClaimSpec]) -> list[Claim]:
 
 
 def unfit_claims(task: Task) -> Iterator[tuple[KeyParts, str]]:
-    """The key and the fault of every claim that could come to nothing but *unmeasured*."""
-    claims = read_claims(task.spec.claims)
+    """The key and the fault of every claim that could come to nothing but *unmeasured*.
+
+    A claim that the task inherited from what it extends is none: whoever changes what is measured
+    need not take out what the other task expected. It comes out as unmeasured, and says why.
+    """
+    claims = [one for one in read_claims(task.spec.claims) if not _inherited(task, one.name)]
     found = measurable(task.owners()) if claims else None
     for claim in claims:
         faults = [fault for term in claim.terms for fault in _faults(task, term, found)]
@@ -36,6 +40,12 @@ def unfit_claims(task: Task) -> Iterator[tuple[KeyParts, str]]:
             continue
         if what := _no_control(task, claim.left, claim.against):
             yield ("claims", claim.name, "against"), what
+
+
+def _inherited(task: Task, name: str) -> bool:
+    """Whether the condition of a claim stands in another file than the task."""
+    file = task.source.origin(("claims", name, "holds")).file
+    return file is not None and file != task.source.file.resolve()
 
 
 def _faults(task: Task, term: Term, found: Iterable[str] | None) -> Iterator[str]:

@@ -21,7 +21,7 @@ MEASURING = ("metric", "statistic", "direction", "evaluator", "analysis", "inter
 _SILENT = ("direction", "intervention", "statistic")
 """Kinds that need not give any record."""
 _OWN = Path(__file__).parents[1] / "running"
-_ID = re.compile(r"[\w.\0]*@\d+")
+_ID = re.compile(r"[\w.\0]*@(?:\d+|\0)")
 _GAP = "\0"
 
 

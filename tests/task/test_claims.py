@@ -13,6 +13,7 @@ from fakes.tasks import only
 from harness.registry import discover
 from harness.task.claimed import unfit_claims
 from harness.task.claims import allows, parse
+from harness.task.ids import measurable, unmeasured
 from harness.task.load import load_for_command
 from harness.task.moved import moved_hash
 from harness.task.spec import ClaimSpec
@@ -174,3 +175,11 @@ def test_claims_are_no_part_of_what_names_a_run(refusal: Task) -> None:
     assert "new" in task.spec.claims
     assert "new" in task.resolved["claims"]
     assert (task_hash(refusal), moved_hash(refusal)) == (task_hash(task), moved_hash(task))
+
+
+def test_an_id_whose_version_the_source_works_out_is_known() -> None:
+    """`f"sts.correlation.{name}@{version}"`: a gate or a claim on it was a problem."""
+    found = measurable(load_for_command(discover(), "transfer").owners())
+    assert found is not None
+    assert not unmeasured(parse("c", "w", "sts.correlation.pearson > 0").left, found)
+    assert unmeasured(parse("c", "w", "sts.correlations.pearson > 0").left, found)
