@@ -21,7 +21,8 @@ MEASURING = ("metric", "statistic", "direction", "evaluator", "analysis", "inter
 _SILENT = ("direction", "intervention", "statistic")
 """Kinds that need not give any record."""
 _OWN = Path(__file__).parents[1] / "running"
-_ID = re.compile(r"[\w.\0]*@(?:\d+|\0)")
+# A version may be worked out, too; then at least the beginning of the name must be there.
+_ID = re.compile(r"[\w.\0]*@\d+|[A-Za-z_]\w*\.[\w.\0]*@\0")
 _GAP = "\0"
 
 
