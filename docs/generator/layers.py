@@ -29,7 +29,10 @@ LAYERS = (
     Layer("the contract, and the world outside", ("contract", "machine", "web")),
     Layer("plugins are found, files are kept", ("registry", "store", "latents", "sites")),
     Layer("a task, and what a run left", ("task", "results", "judges")),
-    Layer("a plan, and what is made of results", ("planning", "report", "comparison", "gates")),
+    Layer(
+        "a plan, and what is made of results",
+        ("planning", "report", "comparison", "gates", "claims"),
+    ),
     Layer(
         "a run, several runs, exports, the laws of plugins",
         ("running", "several", "export", "testing"),

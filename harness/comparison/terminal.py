@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.comparison.comparison import ComparedNumber, Comparison, Missing, RunValue
-from harness.comparison.paired import Difference
+from harness.results.paired import Difference
 from harness.results.records import grouped, shared_items
 from harness.results.write import strict_json
 from harness.text import for_terminal

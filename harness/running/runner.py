@@ -18,6 +18,7 @@ from harness.registry import Registry
 from harness.report import write_report
 from harness.results.write import unique, write_arrays, write_directions, write_results
 from harness.running.analyses import tried
+from harness.running.claims import come_out, dated, remember
 from harness.running.context import RunContext
 from harness.running.experiments.experiment import record_edited_views, run_experiment
 from harness.running.folder import run_folder
@@ -69,14 +70,16 @@ def run(
         planned = _learn(planned, session)
         ledger = Ledger(planned.task)
         context = RunContext(session, ledger, folder, progress)
-        write_text(folder / "task.toml", tomli_w.dumps(plain(dict(planned.task.resolved))))
+        memory = remember(folder, planned.task.resolved)
+        resolved = dated(planned.task.resolved, memory)
+        write_text(folder / "task.toml", tomli_w.dumps(plain(resolved)))
         try:
             _measure(context, planned)
         except InvalidRun as error:
             ledger.problems.append(str(error))
         results = Results(
             "invalid" if ledger.problems else "complete",
-            planned.task.resolved,
+            resolved,
             provenance(session, registry, command),
             unique(ledger.records),
             tuple(ledger.problems),
@@ -92,6 +95,7 @@ def run(
             ),
             tables=ledger.tables,
         )
+        results = come_out(results, memory)
         write_results(folder, results)
         with progress.doing("writing the report"):
             write_report(folder, registry, results)

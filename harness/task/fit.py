@@ -12,6 +12,7 @@ from harness.contract import BenchmarkOptions, Reads
 from harness.contract.sites import nearest_to_hook, parse_site
 from harness.errors import DataError, ModelError, Problem, TaskError, listed
 from harness.task.causes import Misfit, merged
+from harness.task.claimed import unfit_claims
 from harness.task.data import read_data
 from harness.task.gates import parse
 from harness.task.ids import measurable, unmeasured
@@ -48,6 +49,7 @@ def _misfits(task: Task) -> Iterator[Misfit]:
     yield from _reductions(task, misplaced)
     yield from _experiments(task)
     yield from _gates(task)
+    yield from unfit_claims(task)
 
 
 def _data(task: Task) -> Iterator[Misfit]:

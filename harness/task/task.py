@@ -42,7 +42,7 @@ NO_EDIT = "none"
 _BESIDE = {"experiments": ("evaluators", "expect"), "data": ("expect", "on_bad_rows")}
 """Keys of entries that change no completion: who judges, what a plan goes by, and whether rows
 that are left out may be (a message advises that change, and the run goes on)."""
-_JUDGES = ("title", "source", "evaluators", "labels", "analyses", "gates")
+_JUDGES = ("title", "source", "evaluators", "labels", "analyses", "gates", "claims")
 """Tables and keys that change neither an activation nor a completion."""
 _SIZES = ("batch",)
 """Sizes of what is done at a time, which change no number beyond rounding."""

@@ -14,11 +14,11 @@ import pytest
 from rich.console import Console
 
 from harness.comparison.comparison import Comparison, compare, compare_folders
-from harness.comparison.samples import Run, Samples, load_samples
 from harness.comparison.terminal import as_json, show_comparison
 from harness.contract import Record
 from harness.errors import DataError, UsageError
 from harness.results import Results
+from harness.results.samples import Run, Samples, load_samples
 from harness.results.write import write_results
 
 Arms = Mapping[str, Mapping[str, Any]]
