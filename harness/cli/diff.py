@@ -85,7 +85,7 @@ def _say(notes: Sequence[str]) -> None:
 def _run(draft: Draft, registry: Registry, folder: Path, fresh: bool) -> Results:
     """Runs the task of a draft in the ordinary way, and keeps its text in the run's folder."""
     from harness.planning.planner import plan
-    from harness.running.folder import IDENTITY
+    from harness.results.folder import IDENTITY
     from harness.running.progress import terminal_progress
     from harness.running.provenance import command_line
     from harness.running.runner import run

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from harness.contract import Record, Results
-from harness.results.headline import experiment_scores, records_by_experiment
+from harness.results.experiments import experiment_scores, records_by_experiment
 from harness.results.numbers import format_number
 from harness.results.records import record_name
 from harness.results.series import DRAW

@@ -322,7 +322,7 @@ def _experiments(task: Task) -> Iterator[Misfit]:
             )
         sae = entry.options.own_sae() if entry is not None else None
         if sae is not None:
-            yield from _width(task, sae, task.spec.views[experiment.view].model, at)
+            yield from sae_width(task, sae, task.spec.views[experiment.view].model, at)
         options = [task.evaluators[evaluator].options for evaluator in experiment.evaluators]
         judges = [one for one in options if not isinstance(one, BenchmarkOptions)]
         if judges and experiment.data is None:
