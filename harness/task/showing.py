@@ -39,7 +39,7 @@ def rows(
         ("analyses", _all(spec.analyses)),
         ("labels", _all(spec.labels)),
         ("gates", _all(spec.gates)),
-        ("file", str(file)),
+        ("written in", str(file)),
     ]
     return [(word, text) for word, text in found if text]
 
