@@ -93,7 +93,7 @@ def test_a_run_that_is_killed_continues_to_the_same_numbers(
     said: Said, write: Write, fake_plugin: Path, tmp_path: Path, where: str, number: int
 ) -> None:
     task = write(EXPERIMENT)
-    arguments = ["eval", task, "--out", tmp_path / "run"]
+    arguments = ["eval", "-q", task, "--out", tmp_path / "run"]
     code, err = in_a_process_of_its_own(killed_at(where, number), *arguments)
     assert (code, err) == (-signal.SIGKILL, "")
     assert not (tmp_path / "run" / "results.json").exists() or where == "rename"
@@ -125,11 +125,11 @@ def test_a_disk_that_is_full_is_said_and_a_rerun_continues(
     """The kernel refuses to write beyond so many bytes of a file: a real short write."""
     task = write(EXPERIMENT)
     limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))  # noqa: E731
-    code, err = in_a_process_of_its_own(limit, "eval", task, "--out", tmp_path / "run")
+    code, err = in_a_process_of_its_own(limit, "eval", "-q", task, "--out", tmp_path / "run")
     assert code == 4, err
     clear(err, "File too large", "make room and run the same command again")
     assert not (tmp_path / "run" / "results.json").exists() or numbers(tmp_path / "run")
-    code, _, err = said("eval", task, "--out", tmp_path / "run")
+    code, _, err = said("eval", "-q", task, "--out", tmp_path / "run")
     assert (code, err) == (0, "")
     assert said("eval", task, "--out", tmp_path / "calm")[0] == 0
     assert numbers(tmp_path / "run") == numbers(tmp_path / "calm")
