@@ -105,7 +105,7 @@ def test_text_of_an_unknown_kind_is_refused(built: SimpleNamespace, tmp_path: Pa
         list(built.documents.documents(picture))
     rows = tmp_path / "a.jsonl"
     rows.write_text('{"body": "x"}\n')
-    with pytest.raises(ValueError, match="a row has no `text`"):
+    with pytest.raises(ValueError, match="row 1 has no `text`"):
         list(built.documents.documents(rows))
 
 
