@@ -14,7 +14,8 @@ from harness.errors import DataError, ModelError, Problem, TaskError, listed
 from harness.task.data import read_data
 from harness.task.gates import parse
 from harness.task.ids import measurable, unmeasured
-from harness.task.spec import DirectionSpec, PairSpec, StatisticSpec
+from harness.task.joins import unfit_metric, unfit_reduction, unjoined
+from harness.task.spec import DirectionSpec, PairSpec, SaeSpec, StatisticSpec
 from harness.task.task import NO_EDIT, Instance, Task
 from harness.task.validate import KeyParts
 from harness.text import for_terminal
@@ -43,6 +44,7 @@ def _misfits(task: Task) -> Iterator[Misfit]:
     yield from _metrics(task)
     yield from _reductions(task)
     yield from _experiments(task)
+    yield from _edits(task)
     yield from _gates(task)
 
 
@@ -88,8 +90,18 @@ def _saes(task: Task) -> Iterator[Misfit]:
         if name not in task.places.saes:
             yield (*at, "site"), f"is missing, and the SAE's own metadata {_unplaced(task, name)}"
             continue
-        site, trained = task.sae_site(name), task.sae_facts(name).site
-        theirs = task.at(trained, spec.model) if trained else site
+        models, facts = task.sae_models(name), task.sae_facts(name)
+        if what := unjoined(spec, facts):
+            yield (*at, "model" if spec.model else "pair"), what
+            continue
+        yield from _two_models(task, spec, at)
+        if spec.site and len(facts.inputs) > 1 and not facts.of_pair:
+            yield (
+                (*at, "site"),
+                f"the SAE reads {len(facts.inputs)} sites, which its files name. Remove site.",
+            )
+        site, trained = task.sae_site(name), facts.site
+        theirs = task.at(trained, models[0]) if trained else site
         known = site.fraction is None and theirs.fraction is None
         if known and spec.check_site and site != theirs:
             yield (
@@ -97,8 +109,25 @@ def _saes(task: Task) -> Iterator[Misfit]:
                 f"{site}, but the SAE says of itself that it was trained at {trained}. "
                 "Change the site; if the metadata are wrong, set check_site = false.",
             )
-        yield from _depth(task, site, spec.model, (*at, "site"))
-        yield from _width(task, name, spec.model, at)
+        for model in dict.fromkeys(models):
+            for one in task.sae_sites(name):
+                yield from _depth(task, one, model, (*at, "site"))
+            for side in task.sides_on(name, model):
+                yield from _width(task, name, model, at, side)
+
+
+def _two_models(task: Task, spec: SaeSpec, at: KeyParts) -> Iterator[Misfit]:
+    """An SAE of a pair whose two views are of one model, or edited: it was trained on two."""
+    if spec.pair is None:
+        return
+    pair = task.spec.pairs[spec.pair]
+    left, right = (task.spec.views[view] for view in (pair.left, pair.right))
+    if left.model == right.model:
+        yield (
+            (*at, "pair"),
+            f"{spec.pair} has {left.model} on both sides, and the SAE was trained on two models. "
+            "Allowed: a pair of different models.",
+        )
 
 
 def _unplaced(task: Task, sae: str) -> str:
@@ -123,7 +152,8 @@ def _pairs(task: Task) -> Iterator[Misfit]:
         yield from _skipped(task, pair, at)
         yield from _expectation(task, pair, at)
         yield from _hidden_sizes(task, models, at)
-        yield from _written_places(task, models, pair.sites, pair.saes, at)
+        yield from _written_places(task, models, pair.sites, at)
+        yield from _widths(task, pair.saes, (pair.left, pair.right), (*at, "saes"))
 
 
 def _span(pair: PairSpec, at: KeyParts) -> Iterator[Misfit]:
@@ -205,19 +235,37 @@ def _metrics(task: Task) -> Iterator[Misfit]:
                 at,
                 "there is nowhere to measure. Write saes = […] or sites = […] here or in the pair.",
             )
-        models = _models(task, (measured.stream.view, measured.stream.right))
-        yield from _written_places(task, models, spec.sites or (), spec.saes or (), at)
+        for target in measured.saes:
+            sae = target.sae or ""
+            facts, of_pair, paired = task.sae_facts(sae), task.of_pair(sae), spec.pair is not None
+            if what := unfit_metric(entry.owner, entry.options, sae, facts, of_pair, paired):
+                yield at, what
+        views = (measured.stream.view, measured.stream.right)
+        yield from _written_places(task, _models(task, views), spec.sites or (), at)
+        yield from _widths(task, spec.saes or (), views, (*at, "saes"))
 
 
 def _written_places(
-    task: Task, models: Iterable[str], sites: Sequence[str], saes: Sequence[str], at: KeyParts
+    task: Task, models: Iterable[str], sites: Sequence[str], at: KeyParts
 ) -> Iterator[Misfit]:
-    """The `sites` and `saes` of a table, held against each model that is read there."""
+    """The `sites` of a table, held against each model that is read there."""
     for model in models:
         for site in sites:
             yield from _depth(task, parse_site(site), model, (*at, "sites"))
-        for sae in saes:
-            yield from _width(task, sae, model, (*at, "saes"))
+
+
+def _widths(
+    task: Task, saes: Iterable[str], views: Sequence[str | None], at: KeyParts
+) -> Iterator[Misfit]:
+    """SAEs held against the models that they read: of a pair against that of their side each."""
+    models = [task.spec.views[view].model for view in views if view is not None]
+    for sae in saes:
+        if task.of_pair(sae):
+            for model, side in zip(models, ("left", "right"), strict=False):
+                yield from _width(task, sae, model, at, side)
+        else:
+            for model in dict.fromkeys(models):
+                yield from _width(task, sae, model, at)
 
 
 def _models(task: Task, views: Iterable[str | None]) -> list[str]:
@@ -243,6 +291,7 @@ def _reductions(task: Task) -> Iterator[Misfit]:
                 yield from (((*at, one.where), one.what) for one in error.problems)
                 break
             yield from _reads(task, reads, at)
+            yield from _joined(task, instance, reads, at)
             for other in (*reads.start, *reads.finish):
                 needs[at].append(("directions", other))
                 yield from _one_of(task, other, instance)
@@ -272,7 +321,25 @@ def _reads(task: Task, reads: Reads, at: KeyParts) -> Iterator[Misfit]:
         for site in reads.sites:
             yield from _depth(task, site, model, (*at, "site"))
         for sae in reads.saes:
-            yield from _width(task, sae, model, at)
+            if not task.of_pair(sae):
+                yield from _width(task, sae, model, at)
+
+
+def _joined(task: Task, instance: Instance, reads: Reads, at: KeyParts) -> Iterator[Misfit]:
+    """SAEs that join several activations, where the method cannot, or only one side is read."""
+    for sae in reads.saes:
+        facts, of_pair = task.sae_facts(sae), task.of_pair(sae)
+        able = instance.options.joined_saes
+        if what := unfit_reduction(instance.owner, able, sae, facts, of_pair):
+            yield at, what
+            continue
+        alone = [stream.view for stream in reads.streams if stream.right is None]
+        if of_pair and alone:
+            yield (
+                at,
+                f"the SAE {sae} reads both sides of a pair at once, and the view {alone[0]} has no "
+                "other side. Give it a pair.",
+            )
 
 
 def _one_of(task: Task, direction: str, instance: Instance) -> Iterator[Misfit]:
@@ -306,6 +373,8 @@ def _experiments(task: Task) -> Iterator[Misfit]:
                 "completions are tokens that no other view has read. Use its constant variant, or "
                 "put the intervention into a view: views.NAME.edit.",
             )
+        if entry is not None and entry.options.on_sae:
+            yield from _zeroed(task, experiment.directions, entry.owner, at)
         options = [task.evaluators[evaluator].options for evaluator in experiment.evaluators]
         judges = [one for one in options if not isinstance(one, BenchmarkOptions)]
         if judges and experiment.data is None:
@@ -314,6 +383,35 @@ def _experiments(task: Task) -> Iterator[Misfit]:
                 "is missing: these evaluators judge completions of prompts. "
                 f"Allowed: {listed(task.spec.data)}.",
             )
+
+
+def _edits(task: Task) -> Iterator[Misfit]:
+    """Edits of views that run an SAE, with directions of an SAE that reads more than the view."""
+    for name, entry in task.edits.items():
+        edit = task.spec.views[name].edit
+        if edit is not None and entry.options.on_sae:
+            yield from _zeroed(task, (edit.direction,), entry.owner, ("views", name, "edit"))
+
+
+def _zeroed(task: Task, directions: Iterable[str], owner: object, at: KeyParts) -> Iterator[Misfit]:
+    """Directions of SAEs that cannot encode what one model has at one site."""
+    for name in directions:
+        for instance in task.directions.get(name, ())[:1]:
+            for sae in _saes_read(task, instance):
+                if task.of_pair(sae) or task.sae_facts(sae).inputs:
+                    yield (
+                        at,
+                        f"{owner} encodes what one model has at one site, and the SAE {sae} of "
+                        f"{name} reads more than that. Allowed: ablation of the direction, or an "
+                        "SAE of one model.",
+                    )
+
+
+def _saes_read(task: Task, instance: Instance) -> Sequence[str]:
+    try:
+        return instance.options.reads(task).saes
+    except TaskError:
+        return ()  # reported with the direction
 
 
 def _gates(task: Task) -> Iterator[Misfit]:
@@ -326,18 +424,22 @@ def _gates(task: Task) -> Iterator[Misfit]:
 # ── An SAE or a site, and a model ────────────────────────────────────────────────────────────────
 
 
-def _width(task: Task, sae: str, model: str, at: KeyParts) -> Iterator[Misfit]:
-    site, d_in = task.sae_site(sae), task.sae_facts(sae).d_in
-    width = task.model_facts[model].width(site)
+def _width(
+    task: Task, sae: str, model: str, at: KeyParts, side: str | None = None
+) -> Iterator[Misfit]:
+    """An SAE that reads another width than a model has; of one of a pair, the model on `side`."""
     which = "" if at[0] == "saes" else f" {sae}"
-    if d_in is not None and width is not None and d_in != width:
-        trained = task.sae_facts(sae).model
-        by = f" Its files name {for_terminal(trained)}." if trained else ""
-        yield (
-            at,
-            f"the SAE{which} reads {d_in} numbers per token, but {model} has {width} at {site}. "
-            f"Choose an SAE that was trained on this model.{by}",
-        )
+    for site, d_in in task.sae_reads(sae, side):
+        width = task.model_facts[model].width(site)
+        if d_in is not None and width is not None and d_in != width:
+            trained = task.sae_facts(sae).model
+            by = f" Its files name {for_terminal(trained)}." if trained else ""
+            of = f" on the {side} side" if side else ""
+            yield (
+                at,
+                f"the SAE{which} reads {d_in} numbers per token{of}, but {model} has {width} at "
+                f"{site}. Choose an SAE that was trained on this model.{by}",
+            )
 
 
 def _depth(task: Task, site: Site, model: str, at: KeyParts) -> Iterator[Misfit]:

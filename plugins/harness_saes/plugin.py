@@ -42,6 +42,16 @@ _FORMATS = {
         "dictionary_learning.load:DictionaryLearning",
         "dictionary_learning.options:DictionaryLearningOptions",
     ),
+    "crosscoder": (
+        "crosscoders of two models (config.json, model_final.pt or model.safetensors)",
+        "model_diffing.load:Crosscoder",
+        "model_diffing.options:CrosscoderOptions",
+    ),
+    "difference_sae": (
+        "SAEs of the difference between two models: BatchTopKSAE of the model-diffing fork",
+        "model_diffing.load:DifferenceSae",
+        "model_diffing.options:DifferenceSaeOptions",
+    ),
     "openai": (
         "OpenAI's SAEs of GPT-2 small (.pt), versions 1, 4 and 5",
         "load:Openai",
