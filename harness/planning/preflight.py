@@ -35,7 +35,7 @@ def sae_jobs(task: Task) -> Iterator[MetricJob]:
                 options = task.preflight[metric].options
                 for place in sides_of(task, _moved(own, moved), stream, options):
                     target, side = place.target, place.side
-                    axes = {**_trained(task, name), **place.axes, "data": preflight.data}
+                    axes = {**_read_by(models, side), **place.axes, "data": preflight.data}
                     reads = Reads(
                         (filtered(stream, where, target.site),), sites_of(target), (name,)
                     )
@@ -52,14 +52,12 @@ def sink_jobs(task: Task) -> Iterator[FilterJob]:
     if preflight is None or preflight.max_norm_ratio is None:
         return
     places = [
-        (task.sae_models(name), tuple(_trained(task, name).items()), site)
-        for name in task.places.saes
-        for site in task.sae_sites(name)
+        (task.sae_models(name), site) for name in task.places.saes for site in task.sae_sites(name)
     ]
-    for models, trained, site in dict.fromkeys(places):
+    for models, site in dict.fromkeys(places):
         stream = _text(preflight, models)
         where = filtered(stream, _where(preflight), site).where
-        axes = {**dict(trained), "data": preflight.data, "site": str(site)}
+        axes = {**_read_by(models), "data": preflight.data, "site": str(site)}
         yield FilterJob(where, site, axes, Reads((stream,), (site,)))
 
 
@@ -90,10 +88,10 @@ def _text(preflight: PreflightSpec, models: Sequence[str]) -> Stream:
     return Stream("text", views[0], preflight.data, views[1] if len(views) > 1 else None)
 
 
-def _trained(task: Task, sae: str) -> dict[str, str]:
-    """The axis that says on what an SAE was trained: a model, or a pair."""
-    pair = task.spec.saes[sae].pair
-    return {"model": task.sae_models(sae)[0]} if pair is None else {"pair": pair}
+def _read_by(models: Sequence[str], side: str = "pair") -> dict[str, str]:
+    """The axis that says which model was read; both of a pair where nothing is of one of them."""
+    by_side = dict(zip(("left", "right"), models, strict=False))
+    return {"model": by_side.get(side) or ", ".join(models)}
 
 
 def _where(preflight: PreflightSpec) -> Where:

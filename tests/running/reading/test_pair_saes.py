@@ -238,8 +238,15 @@ def test_preflight_measures_each_side_at_the_site_and_beside_it(results, session
         assert by_side(here, "change", "fvu.pooled") == {
             "difference": pytest.approx(expected["change", "difference"], rel=1e-4)
         }
-    trained = {(one.axes.get("sae"), one.axes.get("pair")) for one in found}
-    assert trained == {("both", "p"), ("change", "p"), ("mid", None)}
+    read = {(one.axes["sae"], one.axes.get("side"), one.axes["model"]) for one in found}
+    assert read == {
+        ("both", "left", "base"),
+        ("both", "right", "chat"),
+        ("both", "both", "base, chat"),
+        ("change", "difference", "base, chat"),
+        ("change", "both", "base, chat"),
+        ("mid", None, "base"),
+    }
 
 
 @pytest.mark.parametrize(
@@ -261,7 +268,11 @@ def test_a_side_that_is_not_explained_ends_the_run(task, registry, tmp_path, lim
 
 
 def test_a_whole_run(run_task: Callable[..., Results]) -> None:
-    found = run_task(HEAD + METRICS)
+    preflight = PREFLIGHT.replace("1000", "1e6")
+    found = run_task(HEAD + METRICS + preflight)
+    # Also where the preflight reads the pair's own text, no number takes the place of another.
+    of_pair = [r for r in found.records if r.id == "l0@1" and r.axes.get("pair") == "p"]
+    assert {r.axes["sae"] for r in of_pair} == {"both", "change"}
     assert {r.axes["side"] for r in found.records if r.id == "fvu.pooled@1"} == {
         "left",
         "right",
