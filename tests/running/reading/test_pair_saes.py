@@ -446,3 +446,26 @@ def test_decoder_norms_in_a_task(results, problems) -> None:
     }
     only(problems(HEAD + "[statistics.decoder_norms]\nsae = 'change'\n"),
          r"statistics\.decoder_norms\.sae", "one decoder row for each latent")  # fmt: skip
+
+
+def test_scales_are_estimated_on_both_models(session, tmp_path) -> None:
+    """Of a crosscoder whose files leave them open: √d / mean‖x‖ of each side's preflight text."""
+    (tmp_path / "ck").mkdir()
+    weights = {
+        "W_enc": random(2, D, N, seed=1),
+        "W_dec": random(N, 2, D, seed=2),
+        "b_enc": random(N, seed=3),
+        "b_dec": random(2, D, seed=4),
+    }
+    torch.save(weights, tmp_path / "ck" / "cc_weights.pt")
+    (tmp_path / "ck" / "cfg.json").write_text("{}")
+    own = '[saes.ck]\nformat = "ckkissane"\npath = "ck"\npair = "p"\nsite = "resid_post.2"\n'
+    made = session(HEAD + own + PREFLIGHT)
+    sae = made.sae("ck")
+    tokens = list(pair_tokens(made, "p"))
+    expected = [
+        D**0.5 / float(np.mean([np.linalg.norm(getattr(token, side)) for token in tokens]))
+        for side in ("left", "right")
+    ]
+    assert sae.facts.scales == pytest.approx(expected, rel=1e-5)
+    assert "√width over their mean length" in sae.notes[0]
