@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
+from html import escape
+from textwrap import wrap
 
 _HIDDEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 """Unicode categories that do something to a terminal, or show nothing."""
@@ -21,6 +24,41 @@ def for_terminal(text: str, longest: int = 200) -> str:
 def well_formed(text: str) -> str:
     """The text with lone surrogates as U+FFFD: no tokenizer, no table and no UTF-8 takes them."""
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def sheet(title: str, rows: Sequence[tuple[str, str]], width: int = 80, lines: int = 24) -> str:
+    """A title with rows of a word and what it is, on one screen: how objects show themselves.
+
+    A text may fill two lines where there is room for it, and is cut at their end; rows beyond
+    `lines` lines are counted in the last one.
+    """
+    kept = rows if len(rows) < lines else rows[: lines - 2]
+    each = 2 if 2 * len(kept) < lines else 1
+    column = max((len(for_terminal(word, 30)) for word, _ in kept), default=0)
+    shown = [for_terminal(title, width - 1)]
+    for word, text in kept:
+        written = wrap(
+            for_terminal(text, 4 * width), width - column - 4, max_lines=each, placeholder=" …"
+        )
+        shown.append(f"  {for_terminal(word, 30):{column}}  {(written or [''])[0]}".rstrip())
+        shown += [f"  {'':{column}}  {line}" for line in written[1:]]
+    if len(kept) < len(rows):
+        shown.append(f"  … and {len(rows) - len(kept)} more")
+    return "\n".join(shown)
+
+
+def sheet_html(title: str, rows: Sequence[tuple[str, str]]) -> str:
+    """The same as a table of HTML, of which nothing is cut; everything in it is escaped."""
+    cells = "".join(
+        f'<tr><th scope="row" style="text-align:left">{_html(word)}</th>'
+        f'<td style="text-align:left">{_html(text)}</td></tr>'
+        for word, text in rows
+    )
+    return f"<div><p><strong>{_html(title)}</strong></p><table>{cells}</table></div>"
+
+
+def _html(text: str) -> str:
+    return escape(for_terminal(text, 2000))
 
 
 def _shown(char: str) -> str:

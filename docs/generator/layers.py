@@ -29,8 +29,14 @@ LAYERS = (
     Layer("the contract, and the world outside", ("contract", "machine", "web")),
     Layer("plugins are found, files are kept", ("registry", "store", "latents", "sites")),
     Layer("a task, and what a run left", ("task", "results", "judges")),
-    Layer("a plan, and what is made of results", ("planning", "report", "comparison", "gates")),
-    Layer("a run, exports, the laws of plugins", ("running", "export", "testing")),
+    Layer(
+        "a plan, and what is made of results",
+        ("planning", "report", "comparison", "gates", "claims"),
+    ),
+    Layer(
+        "a run, several runs, exports, the laws of plugins",
+        ("running", "several", "export", "testing"),
+    ),
     Layer("help for authors of plugins", ("authoring",)),
     Layer("two doors: Python, command line", (FACE, "cli")),
 )

@@ -42,7 +42,7 @@ def command(disabled: Sequence[str], tasks: tuple[str, ...], overrides: tuple[st
 
 def _notes(task: Task) -> list[str]:
     """What `eval` will ask for, what comes out undefined or of another model, and odd prompts."""
-    from harness.planning.foresight import remote_code, too_few_tokens
+    from harness.planning.foresight import foreseen, remote_code, too_few_documents, too_few_tokens
     from harness.task.literals import lone_blanks
 
     return [
@@ -50,6 +50,8 @@ def _notes(task: Task) -> list[str]:
         *task.other_origins(),
         *lone_blanks(task.spec),
         *too_few_tokens(task),
+        *too_few_documents(task),
+        *foreseen(task),
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -19,6 +20,14 @@ set_option = click.option(
 limit_option = click.option(
     "--limit", type=click.IntRange(1), help="At most so many rows of every data set."
 )
+
+
+def show_notes(notes: Sequence[str]) -> None:
+    """Prints what is left out of several runs, each on one line on stderr."""
+    from harness.text import for_terminal
+
+    for note in notes:
+        click.echo(f"harness: {for_terminal(' '.join(note.split()), 2000)}", err=True)
 
 
 def show_gates(results: Results) -> int:

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.cli.common import limit_option, set_option, show_gates
+from harness.cli.common import limit_option, set_option
+from harness.cli.verbosity import show_results, verbosity_of, verbosity_options
 from harness.errors import GateFailed, UsageError
+from harness.text import for_terminal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Allow models and evaluators for which the task asks for it to run code of their own.",
 )
+@verbosity_options
 @click.pass_obj
 def command(
     disabled: Sequence[str],
@@ -45,25 +48,33 @@ def command(
     dtype: str | None,
     fresh: bool,
     trust_remote_code: bool,
+    verbose: bool,
+    quiet: bool,
 ) -> None:
-    """Run experiments; the same command again continues one that was cut off."""
-    from harness.registry import discover
-    from harness.task.load import load_for_command
+    """Run experiments; the same command again continues one that was cut off.
 
-    registry = discover(disabled)
-    models = {"device": device, "dtype": dtype}
-    loaded = [load_for_command(registry, name, overrides, limit, models) for name in tasks]
+    Prints the answer of each on one screen.
+    """
+    verbosity = verbosity_of(verbose, quiet)
+    from harness.running.progress import Progress, terminal_progress
+
+    progress = Progress() if quiet else terminal_progress(sys.stderr)
+    with progress.doing(f"reading {for_terminal(', '.join(tasks), 200)}"):
+        from harness.registry import discover
+        from harness.task.load import load_for_command
+
+        registry = discover(disabled)
+        models = {"device": device, "dtype": dtype}
+        loaded = [load_for_command(registry, name, overrides, limit, models) for name in tasks]
     names = [task.spec.name for task in loaded]
     if len(set(names)) < len(names):
         raise UsageError(f"two tasks are called {max(names, key=names.count)}: run them apart.")
 
-    from rich.console import Console
-
-    from harness.planning.planner import plan
-    from harness.report.terminal import show
-    from harness.running.progress import terminal_progress
-    from harness.running.provenance import command_line
-    from harness.running.runner import run
+    with progress.doing("importing torch", after=0):  # which takes seconds
+        from harness.planning.planner import plan
+        from harness.report.page import FILE
+        from harness.running.provenance import command_line
+        from harness.running.runner import run
 
     failed = 0
     for task in loaded:
@@ -75,11 +86,10 @@ def command(
             fresh=fresh,
             remote_code=trust_remote_code,
             command=command_line(),
-            progress=terminal_progress(sys.stderr),
+            progress=progress,
         )
-        show(results, Console())
-        click.echo(f"Results: {folder / 'results.json'}")
-        failed += show_gates(results)
+        files = (("Report", folder / FILE), ("Results", folder / "results.json"))
+        failed += show_results(results, verbosity, files)
     if failed:
         raise GateFailed(f"gates: {failed} failed.")
 

@@ -19,8 +19,8 @@ from harness.version import __version__
 INTERRUPTED = 130
 OUR_BUG = 70
 _COMMANDS = (
-    "check", "compare", "eval", "export", "gate", "new", "plan", "plugins", "report", "schema",
-    "tasks",
+    "check", "compare", "diff", "eval", "export", "gate", "init", "new", "plan", "plugins",
+    "report", "runs", "schema", "tasks",
 )  # fmt: skip
 
 

@@ -1,28 +1,70 @@
-"""`harness report`: shows an earlier run again."""
+"""`harness report`: shows an earlier run again, or several runs on one page."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
+from harness.cli.verbosity import show_results, verbosity_of, verbosity_options
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from harness.cli.verbosity import Verbosity
+
 
 @click.command("report")
-@click.argument("run", type=click.Path())
+@click.argument("runs", nargs=-1, required=True, type=click.Path(), metavar="RUN [RUN...]")
+@click.option("--out", type=click.Path(), help="The page of several runs [several.html].")
+@verbosity_options
 @click.pass_obj
-def command(disabled: Sequence[str], run: str) -> None:
-    """Show the tables of an earlier run again, and write its report.html anew."""
+def command(
+    disabled: Sequence[str], runs: tuple[str, ...], out: str | None, verbose: bool, quiet: bool
+) -> None:
+    """Show the answer of an earlier run again, and write its report.html anew.
+
+    Of several runs: write one page with what tells them apart (a model, a checkpoint, a seed),
+    medians over models, and mean and standard deviation over seeds.
+    """
+    from pathlib import Path
+
+    verbosity = verbosity_of(verbose, quiet)
+    folders = [Path(run) for run in runs]
+    if len(folders) == 1 and out is None:
+        _one(folders[0], disabled, verbosity)
+    else:
+        _several(folders, disabled, out)
+
+
+def _one(folder: Path, disabled: Sequence[str], verbosity: Verbosity) -> None:
+    from harness.machine import machine_errors
+    from harness.registry import discover
+    from harness.report import write_report
+    from harness.results import load_results
+
+    results = load_results(folder)
+    with machine_errors(folder):
+        page = write_report(folder, discover(disabled), results)
+    show_results(results, verbosity, [("Report", page)])
+
+
+def _several(folders: Sequence[Path], disabled: Sequence[str], out: str | None) -> None:
     from pathlib import Path
 
     from rich.console import Console
 
+    from harness.cli.common import show_notes
     from harness.machine import machine_errors
     from harness.registry import discover
-    from harness.report import write_report
-    from harness.report.terminal import show
-    from harness.results import load_results
+    from harness.several import gather
+    from harness.several.page import FILE, write_several
+    from harness.several.terminal import show_several
 
-    folder = Path(run)
-    show(load_results(folder), Console())
-    with machine_errors(folder):
-        click.echo(f"Report: {write_report(folder, discover(disabled))}")
+    found = gather(folders)
+    show_several(found, Console())
+    show_notes(found.notes)
+    file = Path(out or FILE)
+    with machine_errors(file):
+        click.echo(f"Report: {write_several(found, discover(disabled), file)}")

@@ -22,25 +22,36 @@ class Change:
 
 
 def changes(runs: Sequence[Results]) -> tuple[Change, ...]:
-    """What differs between runs, by its path in the results: status, provenance, task."""
-    leaves = [
-        dict(_leaves({"status": run.status, "provenance": run.provenance, "task": run.task}))
+    """What differs between runs, by its path in the results: status, provenance, task.
+
+    Claims are left out: they say what was expected of the numbers, and change none.
+    """
+    each = [
+        dict(
+            leaves(
+                {
+                    "status": run.status,
+                    "provenance": run.provenance,
+                    "task": {key: value for key, value in run.task.items() if key != "claims"},
+                }
+            )
+        )
         for run in runs
     ]
     found = []
-    for what in dict.fromkeys(key for run in leaves for key in run):
-        values = tuple(run.get(what, ABSENT) for run in leaves)
+    for what in dict.fromkeys(key for run in each for key in run):
+        values = tuple(run.get(what, ABSENT) for run in each)
         if len(set(values)) > 1:
             found.append(Change(what, values))
     return tuple(found)
 
 
-def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
+def leaves(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
     """Every value with its path. A list of names has a path for each, other lists one for all."""
     inside = f"{path}." if path else ""
     if isinstance(value, Mapping) and value:
         for key, inner in value.items():
-            yield from _leaves(inner, f"{inside}{key}")
+            yield from leaves(inner, f"{inside}{key}")
     elif path.startswith("provenance.") and isinstance(value, (list, tuple)):
         for member in value:
             yield f"{inside}{member}", "present"

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 from harness.comparison.changes import Change, changes
 from harness.comparison.differences import differences
 from harness.comparison.identity import identity, mixed
-from harness.comparison.paired import Difference
-from harness.comparison.samples import Run, load_run
 from harness.contract import Record
 from harness.errors import UsageError, listed
+from harness.results.paired import Difference
+from harness.results.samples import Run, load_run
 
 if TYPE_CHECKING:
     import pandas as pd

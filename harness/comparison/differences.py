@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from harness.comparison.identity import plain_json
-from harness.comparison.paired import (
+from harness.contract import Record
+from harness.results.paired import (
     Difference,
     paired_difference,
     shared_values,
     unpaired_difference,
 )
-from harness.comparison.samples import Run, Scores
-from harness.contract import Record
 from harness.results.records import grouped
+from harness.results.samples import Run, Scores
 
 _NO_DOCUMENTS = (
     "results keep no values by document of this number, so how far the errors of both runs go "

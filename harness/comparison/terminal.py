@@ -1,4 +1,4 @@
-"""A comparison on the terminal, and as JSON: what changed first, what is the same counted."""
+"""A comparison on the terminal, and as JSON: numbers that differ, then what runs were made from."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.comparison.comparison import ComparedNumber, Comparison, Missing, RunValue
-from harness.comparison.paired import Difference
+from harness.results.paired import Difference
 from harness.results.records import grouped, shared_items
 from harness.results.write import strict_json
 from harness.text import for_terminal
@@ -38,14 +38,14 @@ def as_json(comparison: Comparison) -> str:
 
 
 def show_comparison(comparison: Comparison, console: Console, *, every: bool = False) -> None:
-    """Prints what differs between the runs, then a table by experiment.
+    """Prints how many numbers differ, then those in a table by experiment, then what else differs.
 
     Numbers that are the same in all runs, and details, are counted, and listed only if `every`.
     """
     for number, run in enumerate(comparison.runs, 1):
         base = " (the baseline)" if number == 1 else ""
         console.print(Text(f"run {number}: {_safe(run)}{base}"), soft_wrap=True)
-    _show_changes(comparison, console)
+    console.print(Text(_differing(comparison.rows), "bold"))
     rows = [
         row for row in comparison.rows if every or not (row.same or row.id.startswith(_DETAILS))
     ]
@@ -69,6 +69,22 @@ def show_comparison(comparison: Comparison, console: Console, *, every: bool = F
     console.print(Text(line))
     for line in _missing(comparison.missing):
         console.print(Text(line, "yellow"))
+    _show_changes(comparison, console)
+
+
+def _differing(rows: Sequence[ComparedNumber]) -> str:
+    """How many numbers differ, and of how many the difference is known to be no chance."""
+    mine = [row for row in rows if not row.id.startswith(_DETAILS)]
+    differ = [row for row in mine if not row.same]
+    if not differ:
+        return f"No number differs, of {len(mine)}."
+    intervals = [[found.ci for found in row.differences if found.ci] for row in differ]
+    clear = sum(any(low > 0 or high < 0 for low, high in found) for found in intervals)
+    known = sum(map(bool, intervals))
+    line = f"{len(differ)} of {_count(len(mine), 'number')} differ"
+    if known:
+        line += f"; of {known} the difference has an interval, and in {clear} it leaves out 0"
+    return f"{line}."
 
 
 def _show_changes(comparison: Comparison, console: Console) -> None:

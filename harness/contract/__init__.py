@@ -23,6 +23,7 @@ from harness.contract.backend import (
     BackendOptions as BackendOptions,
     Model as Model,
     ModelFacts as ModelFacts,
+    ModelPlace as ModelPlace,
     Native as Native,
     Needs as Needs,
 )
@@ -88,6 +89,7 @@ from harness.contract.options import (
     StatisticRef as StatisticRef,
     ViewRef as ViewRef,
 )
+from harness.contract.outlook import Outlook as Outlook
 from harness.contract.reduction import (
     Batch as Batch,
     DirectionOptions as DirectionOptions,
@@ -105,6 +107,7 @@ from harness.contract.reduction import (
 from harness.contract.results import Results as Results
 from harness.contract.sae import (
     Calibrated as Calibrated,
+    PublishedSae as PublishedSae,
     Sae as Sae,
     SaeFacts as SaeFacts,
     SaeFormat as SaeFormat,
@@ -118,6 +121,14 @@ from harness.contract.section import (
     Prose as Prose,
     Section as Section,
     SectionOptions as SectionOptions,
+)
+from harness.contract.several import (
+    OneRun as OneRun,
+    Runs as Runs,
+    SectionOfRuns as SectionOfRuns,
+    SharedNumber as SharedNumber,
+    Spread as Spread,
+    Variant as Variant,
 )
 from harness.contract.sites import (
     Site as Site,

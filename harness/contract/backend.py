@@ -76,8 +76,29 @@ class Needs:
     """Width of the hidden layer of a block's MLP."""
 
 
+@dataclass(frozen=True)
+class ModelPlace:
+    """What lies at a place that a person named: the keys that a task writes for it."""
+
+    keys: Mapping[str, str]
+    """Keys of `[models.NAME]`, such as `{"path": "gpt2"}`."""
+    partial: bool = False
+    """Whether it is put on top of another model, as an adapter is: then that one's keys stand
+    beside these."""
+
+
 class BackendOptions(Options):
     """Base of a backend's options. Its methods read local files alone and import no torch."""
+
+    @classmethod
+    def at(cls, place: str, *, partial: bool = False) -> ModelPlace:
+        """What a task writes for the folder, file or hub id `place`.
+
+        `partial`: somebody says that it is put on top of another model. Called by commands that
+        write tasks. Looks at names and at what is in a folder, reads no weight, and raises
+        nothing: whether it can be loaded is told later.
+        """
+        return ModelPlace({"path": place})
 
     def check(self) -> None:
         """ModelError where local files lack what loading the model needs.

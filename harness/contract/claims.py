@@ -47,3 +47,7 @@ class ClaimOutcome:
     """When a run first knew it, in UTC: `2026-11-28T16:04:51Z`."""
     late: bool = False
     """Whether it was written, or changed, after the run had been measured."""
+    method: str | None = None
+    """How `ci` was made."""
+    difference_method: str | None = None
+    """How `difference_ci` was made."""

@@ -3,6 +3,14 @@
 An intervention makes an `Arm` of `Edit`s and `Check`s; a model runs it (`Model.edited`) and gives
 a `Receipt`. Both functions, `apply` and `measure`, should be defined once in a module and take all
 that differs as parameters: rows of different arms then share one call.
+
+What many edits share, such as an SAE, is no parameter: parameters are copied for each row. Let
+`apply` be an instance of a frozen dataclass that holds the object; rows of all arms whose `apply`
+are equal share a call, and the object is loaded once in a run.
+
+An edit with a **gate** acts only where a condition holds, such as a latent that is active. It
+decides for each position by that position's own activation, and returns every bit of the others as
+it was. Its arm says `gated`.
 """
 
 from __future__ import annotations
@@ -61,8 +69,11 @@ class Arm:
     checks: tuple[Check, ...] = ()
     """The promises; each has a name of its own."""
     idle: bool = False
-    """Whether it is meant to change nothing, as strength 0 does. An arm that is not idle and
-    changes no activation makes the run invalid."""
+    """Whether it is meant to change nothing, as strength 0 does. An arm that is neither idle nor
+    gated and changes no activation makes the run invalid."""
+    gated: bool = False
+    """Whether its edits act only where a condition holds. Where that is nowhere, the run goes on,
+    the share of changed tokens is 0, and a warning says so."""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ a table that analyses read.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -17,6 +17,8 @@ from harness.contract.values import Axes, Outcome, Record
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from harness.contract.outlook import Outlook
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,11 @@ class LabelsOptions(Options):
 
 class AnalysisOptions(Options):
     """Base of an analysis' options. Models that they name (`ModelRef`) are in `Findings.tools`."""
+
+    def foresee(self, task: Outlook) -> Iterable[str]:
+        """What is known before the run to be left out or undefined, in whole sentences, for
+        `harness check`: each says what, why, and what is allowed."""
+        return ()
 
 
 @runtime_checkable

@@ -25,8 +25,15 @@ class InterventionOptions(Options):
     """Base of an intervention's options."""
 
     on_sae: ClassVar[bool] = False
-    """Whether its edits need the SAE whose features the direction is made of: the object is then
-    a `SaeIntervention`."""
+    """Whether its edits run an SAE: the object is then a `SaeIntervention`."""
+
+    def own_sae(self) -> str | None:
+        """The SAE that its edits run, by its name in the task, where `on_sae`.
+
+        None by default: the one whose features the direction is made of. One that is named must
+        read the site where the direction lives; the core checks it.
+        """
+        return None
 
     def beside(self) -> str | None:
         """The name of another view whose activations at the same tokens its edits need.
@@ -57,7 +64,8 @@ class SaeIntervention(Protocol):
     def arm(
         self, name: str, direction: Direction, facts: ModelFacts, dtype: str, sae: Sae | None
     ) -> Arm:
-        """As `Intervention.arm`. `sae` is that of `direction.sae`; None where it has none."""
+        """As `Intervention.arm`. `sae` is that of `own_sae()`, or else of `direction.sae`; None
+        where there is neither. It is loaded once and shared by all arms: see `edits`."""
 
 
 @runtime_checkable

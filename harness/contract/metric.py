@@ -4,6 +4,17 @@ A metric says how to sum (`Metric.sums`) and what the number is (`Metric.value`)
 the pair or view that the task names, filters tokens, adds up over batches in float64, and makes
 95% intervals: it draws documents with replacement (a Poisson bootstrap), adds up their sums for
 each draw, and calls `value` on all draws at once.
+
+A number need not be a ratio of sums. What else is made of them, from documents in any order:
+
+- of **second moments**: Σ x yᵀ is a sum, too large for every draw: call it `total.…`, and make the
+  number of it. For an interval add a small sketch of the same moments to the sums by document (some
+  numbers uᵀx · yᵀv for fixed random u and v), also as a `total.…`, and let `value` move the number
+  by how far each draw's sketch is from the total one. `cka` does so.
+- of **which things were seen**: counts by latent are a `total.…`. Drawing documents again only ever
+  loses some that were seen, so there is no interval, and `no_interval` says why. `dead_share`.
+- **quantiles**: a histogram for each document, with bins that are fixed beforehand, adds up; its
+  bins are as wide as the error that the docstring states. `activation_norm`.
 """
 
 from __future__ import annotations
@@ -39,6 +50,9 @@ class MetricValue:
     `{"kind": "identical", "value": 1.0}`; None where that is not known."""
     no_interval: str | None = None
     """Why it has no interval: needed where it is made of sums called `total.…`."""
+    unselected: bool = False
+    """Whether it reads measured tokens that are not selected, as a scale over all tokens does. A
+    number that does not say so must not change with them."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ encode the selected ones alone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, runtime_checkable
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from harness.contract.latents import Latents
+    from harness.contract.outlook import Outlook
 
 
 @dataclass(frozen=True)
@@ -157,6 +158,11 @@ class StatisticOptions(ReductionOptions):
 
     Where the data have categories (`by`), it is finished for each category and for all together.
     """
+
+    def foresee(self, task: Outlook) -> Iterable[str]:
+        """What is known before the run to be left out or undefined, in whole sentences, for
+        `harness check`: each says what, why, and what is allowed."""
+        return ()
 
     def fewest_tokens(self) -> float:
         """Tokens of a stream below which all its records are undefined, so that `harness check`

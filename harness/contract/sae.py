@@ -6,6 +6,7 @@ the `SaeFormat`, which loads the `Sae`; transcoders are SAEs that write elsewher
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
@@ -94,6 +95,20 @@ class SaeFacts:
         return tuple(slice(sum(known[:i]), sum(known[: i + 1])) for i in range(len(known)))
 
 
+@dataclass(frozen=True)
+class PublishedSae:
+    """An SAE that a format knows where to get, such as one of a release on the hub."""
+
+    release: str
+    """The collection that it belongs to, as its publisher names it."""
+    keys: Mapping[str, str]
+    """What a task writes in `[saes.NAME]` to get it, beside `format`, `site` and `model`."""
+    facts: SaeFacts
+    """What is known of it without a download; `site` always is."""
+    width: int | None = None
+    """About how many latents it has, by its name; None where no name tells."""
+
+
 class SaeOptions(Options):
     """Base of an SAE format's options. Its methods read local files alone and import no torch."""
 
@@ -117,6 +132,15 @@ class SaeOptions(Options):
         must say yes. So look at what is in the files; raise nothing.
         """
         return False
+
+    @classmethod
+    def published(cls, is_model: Callable[[str], bool]) -> Sequence[PublishedSae]:
+        """The SAEs that can be had for a model, of which `is_model` knows the names.
+
+        Called by `harness diff` where nobody names an SAE. Reads local files alone, asks no
+        server, and raises nothing: a format without a list knows of none.
+        """
+        return ()
 
 
 @runtime_checkable

@@ -90,6 +90,18 @@ class Site:
         """Whether the activation there is the residual stream itself, not what is added to it."""
         return self.kind in ("resid_pre", "resid_post", "embed")
 
+    def same_place(self, other: Site) -> bool:
+        """Whether both hold the same activation: the output of a block enters the next one."""
+        return self._entering() == other._entering()
+
+    def _entering(self) -> Site:
+        """The site; a place between two blocks as the input of the second."""
+        if self.kind == "embed":
+            return Site("resid_pre", 0)
+        if self.kind == "resid_post" and self.layer is not None:
+            return Site("resid_pre", self.layer + 1)
+        return self
+
     def at(self, layers: int) -> Site:
         """The site in a model of `layers` blocks: a fraction of depth becomes a block."""
         if self.fraction is None:

@@ -155,6 +155,10 @@ class Direction:
     """The indices of those features."""
     weights: tuple[float, ...] = ()
     """The factor of each feature; as many as `features`."""
+    origin: np.ndarray | None = None
+    """Float64 `[d_site]`: the point from which the vectors lead, where there is one. For a
+    difference in means it is the mean of the negative data; what rebuilds or imitates another
+    direction has the origin of that one."""
     missing: tuple[str, ...] = ()
     """Where fewer vectors exist than were asked for: for each of the others, in order, why not."""
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from harness.contract import JSON, Record, Results
+from harness.contract import Record, Results
 from harness.errors import DataError, suggestion
-from harness.results.records import number_or_none, record_name
+from harness.results.records import record_name
 from harness.task.gates import Gate, parse
+from harness.task.terms import Term
 
 
 @dataclass(frozen=True)
@@ -43,11 +44,7 @@ def check_results(results: Results) -> list[Checked]:
 
 def _check(gate: Gate, records: Sequence[Record]) -> Iterator[Checked]:
     named = [r for r in records if gate.id in (r.id, record_name(r))]
-    found = [
-        record
-        for record in named
-        if all(key in record.axes and same(record.axes[key], v) for key, v in gate.axes.items())
-    ]
+    found = [record for record in named if Term(gate.id, gate.axes).fits(record.axes)]
     if not found:
         yield Checked(gate, False, _missing(gate, named, records))
     for record in found:
@@ -59,16 +56,6 @@ def _check(gate: Gate, records: Sequence[Record]) -> Iterator[Checked]:
             passed = gate.holds(number)
             verb = "is" if gate.bound == "value" else f"has the {gate.bound} end"
             yield Checked(gate, passed, f"{where} {verb} {number:.4g}", record)
-
-
-def same(axis: JSON, written: str) -> bool:
-    """Whether an axis has the value that a gate writes: as text, or as a number."""
-    if str(axis) == written or (isinstance(axis, bool) and str(axis).lower() == written.lower()):
-        return True
-    try:
-        return number_or_none(axis) == float(written)
-    except ValueError:
-        return False
 
 
 def _number(gate: Gate, record: Record) -> tuple[float | None, str]:

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from pathlib import Path
 
-from harness.contract import StatisticOptions, Stream
+from harness.contract import Example, StatisticOptions, Stream
+from harness.errors import listed
 from harness.planning.cost.lengths import PromptLengths
+from harness.planning.offline import is_here
+from harness.results.numbers import MIN_CLUSTERS
+from harness.task.prompts import TaskData
 from harness.task.task import Task
+from harness.text import for_terminal
 
 
 def remote_code(task: Task) -> Iterator[str]:
@@ -42,6 +49,51 @@ def too_few_tokens(task: Task) -> Iterator[str]:
                         " that decide how many are needed."
                     ] = None
     yield from said
+
+
+def foreseen(task: Task) -> Iterator[str]:
+    """What the options of statistics and analyses know to be left out or undefined, in words."""
+    said: dict[str, None] = {}
+    for name in task.statistics:
+        for options in task.statistic(name):
+            said |= {f"statistics.{name}: {what}": None for what in options.foresee(task)}
+    for name, entry in task.analyses.items():
+        said |= {f"analyses.{name}: {what}": None for what in entry.options.foresee(task)}
+    yield from said
+
+
+def too_few_documents(task: Task) -> Iterator[str]:
+    """Metrics whose intervals will be undefined, since their data have too few documents.
+
+    Silent where the data are not here. Equal rows count once, as in the run.
+    """
+    data = TaskData(task.spec, Path())
+    metrics: dict[str, list[str]] = {}
+    for name, measured in task.places.metrics.items():
+        if is_here(task, measured.stream.view, measured.stream.data):
+            metrics.setdefault(measured.stream.data, []).append(name)
+    for name, concerned in metrics.items():
+        rows = chain.from_iterable(data.chunks(name))
+        has, count = _documents(rows, task.spec.data[name].by)
+        if count < MIN_CLUSTERS:
+            yield (
+                f"data.{name}: has {has}, and an interval needs {MIN_CLUSTERS}: those of the "
+                f"metrics {listed(concerned)} will be undefined. Give more rows where intervals "
+                "matter."
+            )
+
+
+def _documents(examples: Iterable[Example], by: str | None) -> tuple[str, int]:
+    """How many different documents there are, in words and as a number: where they come in
+    categories, in the one that has the fewest. Without any, the first that suffice are read."""
+    found: dict[str, set[str]] = {}
+    for example in examples:
+        found.setdefault("" if by is None else str(example.fields[by]), set()).add(example.id)
+        if by is None and len(found[""]) == MIN_CLUSTERS:
+            break
+    category, ids = min(found.items(), key=lambda one: len(one[1]))
+    where = "" if by is None else f" of {by} {for_terminal(category)!r}"
+    return f"{len(ids)} different documents{where}", len(ids)
 
 
 def _most(stream: Stream, lengths: PromptLengths) -> int | None:

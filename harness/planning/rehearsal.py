@@ -10,16 +10,24 @@ from typing import NamedTuple
 from harness.errors import DataError, ModelError, Problem
 from harness.planning.offline import NoTokenizer, is_here, offline_prompts
 from harness.planning.steps import Plan
+from harness.task.causes import Misfit, merged
 
 
 def unwritable(planned: Plan) -> Iterator[Problem]:
     """Views that make no prompt of the first row of data that they read, as problems.
 
     Where the task leaves out such rows (`on_bad_rows = "skip"`), one of the first rows must do.
-    Silent where data or tokenizers are not here.
+    A view that cannot write several data sets is one problem, and so are rows that several views
+    cannot write. Silent where data or tokenizers are not here.
     """
+    for one in merged(_unwritable(planned)):
+        yield planned.task.source.problem(one.at, one.what)
+
+
+def _unwritable(planned: Plan) -> Iterator[Misfit]:
     data, prompts = offline_prompts(planned.task)
-    for views, name, query, answered in _read(planned):
+    causes: dict[tuple[str, str], int] = {}
+    for number, (views, name, query, answered) in enumerate(_read(planned)):
         if not all(is_here(planned.task, view, name) for view in views):
             continue
         skip = planned.task.spec.data[name].on_bad_rows == "skip"
@@ -40,7 +48,9 @@ def unwritable(planned: Plan) -> Iterator[Problem]:
                     (one for one in views if str(error).startswith(f"views.{one}: ")), views[0]
                 )
                 what = str(error).removeprefix(f"views.{at}: ")
-                yield planned.task.source.problem(_key(at), what)
+                cause = causes.get(("view", at), causes.get(("data", name), number))
+                causes |= {("view", at): cause, ("data", name): cause}
+                yield Misfit(_key(at), what, cause)
 
 
 def _key(view: str) -> tuple[str, ...]:

@@ -22,6 +22,8 @@ class Cell:
 
     text: str
     kind: CellKind
+    link: str = ""
+    """Where it leads: a path beside the page, made by us and with nothing but harmless letters."""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from harness.contract import Figure, Results
 from harness.registry import Registry, discover
+from harness.report.claim_table import ClaimTable
 from harness.report.embed import plotly_figure
 from harness.report.page import fragment
 from harness.report.panels import panels
@@ -21,7 +22,8 @@ class NotebookResults(Results):
     @classmethod
     def of(cls, results: Results) -> NotebookResults:
         """The same results, able to show themselves."""
-        return cls(**{field.name: getattr(results, field.name) for field in fields(results)})
+        given = {field.name: getattr(results, field.name) for field in fields(results)}
+        return cls(**{**given, "claims": ClaimTable(results.claims)})
 
     def figures(self) -> list[go.Figure]:
         """The figures of the report, for a notebook."""
@@ -29,9 +31,6 @@ class NotebookResults(Results):
 
     def _repr_html_(self) -> str:
         return fragment(self)
-
-    def __repr__(self) -> str:
-        return super().__repr__().replace(type(self).__qualname__, "Results", 1)
 
 
 def figures(results: Results, registry: Registry | None = None) -> list[go.Figure]:

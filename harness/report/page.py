@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ from harness.contract.results import Results
 from harness.registry import Registry
 from harness.report.blocks import prepared
 from harness.report.embed import plotly_script, policy, resource
-from harness.report.panels import shown
+from harness.report.panels import Shown, panels, shown
 from harness.report.text import visible
+from harness.report.top import top
 from harness.results.headline import headline_tables
 from harness.results.read import load_results
 from harness.store.files import write_text
@@ -35,20 +37,30 @@ def write_report(folder: Path, registry: Registry, results: Results | None = Non
 
 def render(results: Results, registry: Registry) -> str:
     """The whole page, as text."""
-    sections = shown(results, registry)
-    charts = any(block.block == "chart" for section in sections for block in section.blocks)
-    scripts = [plotly_script(), resource("draw.js")] if charts else []
+    found = panels(results, registry)
     task = results.task
-    page = _environment().get_template("report.html").render(
+    return page(
+        "report.html",
+        shown(found),
+        top=top(results, found),
         source=visible(task.get("source") or "", 500),
         name=visible(task.get("name") or "", 200),
         facts=_facts(results),
+        **_headline(results),
+    )
+
+
+def page(template: str, sections: Sequence[Shown], **content: Any) -> str:
+    """A page with these sections, as text; `content` is what else its template names."""
+    charts = any(block.block == "chart" for section in sections for block in section.blocks)
+    scripts = [plotly_script(), resource("draw.js")] if charts else []
+    page = _environment().get_template(template).render(
         sections=sections,
         policy=policy(scripts),
         # The one place where text is not escaped: files of ours, and plotly's.
         style=Markup(resource("report.css")),
         scripts=[Markup(script) for script in scripts],
-        **_headline(results),
+        **content,
     )  # fmt: skip
     # What no encoding can write is not worth losing a report for.
     return page.encode("utf-8", "replace").decode("utf-8")

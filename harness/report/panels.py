@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
-from harness.contract import Figure, Grid, Panel, Prose, Results
+from harness.contract import Figure, Grid, Panel, Prose, Results, Runs, SectionOfRuns
 from harness.registry import Owned, Registry
 from harness.report.blocks import Block, prepared
+from harness.report.top import folded
+
+Ask = Callable[[Any], Panel | None]
+"""Asks a section, which a stranger may have made, for its panel."""
 
 
 @dataclass(frozen=True)
@@ -20,16 +25,24 @@ class Shown:
 
 def panels(results: Results, registry: Registry) -> list[Panel]:
     """What the sections show, sorted by their order. A section that raises is a warning."""
-    found = [panel for owned in registry.of("section") for panel in _asked(owned, results)]
-    return sorted(found, key=lambda panel: panel.order)
+    return _sorted(registry, lambda section: section.panel(results))
 
 
-def shown(results: Results, registry: Registry) -> list[Shown]:
-    """The panels, ready for the template."""
+def panels_of_runs(runs: Runs, registry: Registry) -> list[Panel]:
+    """What those sections that know of several runs show of them, as in `panels`."""
+
+    def ask(section: Any) -> Panel | None:
+        return section.panel_of_runs(runs) if isinstance(section, SectionOfRuns) else None
+
+    return _sorted(registry, ask)
+
+
+def shown(panels: Iterable[Panel]) -> list[Shown]:
+    """The panels, ready for the template; figures in which nothing differs are sentences."""
     ready = []
-    for panel in panels(results, registry):
+    for panel in panels:
         try:
-            blocks = tuple(prepared(block) for block in panel.blocks)
+            blocks = tuple(prepared(folded(block)) for block in panel.blocks)
         except Exception as error:
             blocks = (prepared(_failure(panel.title, error)),)
         if blocks:
@@ -37,10 +50,15 @@ def shown(results: Results, registry: Registry) -> list[Shown]:
     return ready
 
 
-def _asked(owned: Owned, results: Results) -> Iterator[Panel]:
+def _sorted(registry: Registry, ask: Ask) -> list[Panel]:
+    found = [panel for owned in registry.of("section") for panel in _asked(owned, ask)]
+    return sorted(found, key=lambda panel: panel.order)
+
+
+def _asked(owned: Owned, ask: Ask) -> Iterator[Panel]:
     # A stranger's section may raise anything, or return anything; the rest is shown all the same.
     try:
-        panel = owned.load()(owned.options()()).panel(results)
+        panel = ask(owned.load()(owned.options()()))
         if panel is None:
             return
         if not isinstance(panel, Panel):

@@ -9,7 +9,7 @@ from rich.console import Group
 from rich.text import Text
 
 from harness.contract import Record
-from harness.report.terminal_tables import add_rows, new_table, with_notes
+from harness.report.terminal_tables import record_columns, with_notes
 from harness.results.by_site import SiteTable, site_tables
 from harness.text import for_terminal
 
@@ -28,17 +28,12 @@ def profiles(records: Sequence[Record], cell: Cell) -> tuple[list[Group], list[R
 
 
 def _profile(found: SiteTable, cell: Cell) -> Group:
-    table = new_table()
-    table.add_column("", overflow="fold", min_width=24)
     # Many columns leave no room for intervals: the report has them.
     brief = len(found.columns) > COLUMNS
-    for column in found.columns:
-        header = for_terminal(column)
-        table.add_column(Text(header.replace(" ", "\n") if brief else header), justify="right")
 
     def shown(record: Record) -> Text:
         return cell(replace(record, ci=None) if brief else record)
 
     rows = [(for_terminal(label), row) for label, row in found.rows.items()]
-    add_rows(table, rows, found.columns, shown)
+    table = record_columns(found.columns, found.columns, rows, shown)
     return with_notes(for_terminal(found.title), table, len(rows), rows)

@@ -1,4 +1,4 @@
-"""The results on the terminal: what a reader wants to see first, as tables."""
+"""All results on the terminal, as tables: what `-v` shows."""
 
 from __future__ import annotations
 
@@ -10,10 +10,18 @@ from rich.text import Text
 
 from harness.contract import Record, Results
 from harness.report.profiles import profiles
-from harness.report.terminal_tables import ROWS, add_rows, estimate_cell, new_table, with_notes
+from harness.report.terminal_tables import (
+    ROWS,
+    estimate_cell,
+    new_table,
+    record_columns,
+    with_notes,
+)
+from harness.results.answer import answer
+from harness.results.claims import claim_line
 from harness.results.conclusions import conclusions
-from harness.results.headline import DETAILS
-from harness.results.records import by_axis, count_range, record_name
+from harness.results.experiments import DETAILS
+from harness.results.records import by_axis, count_range, record_name, shared_items
 from harness.text import for_terminal
 
 _CONCLUSIONS = 40
@@ -23,11 +31,14 @@ _CONTEXT = ("experiment", "view", "data", "evaluator", "sae", "site", "against")
 
 
 def show(results: Results, console: Console) -> None:
-    """Prints the records as tables: experiments first, then directions, then everything else.
+    """Prints all that a run found: claims, the answer, then the records as tables.
 
-    Conclusions of analyses, warnings and problems come last. How an edit went is not shown.
+    Experiments come first, then directions, then everything else; warnings and problems come
+    last. How an edit went is not shown.
     """
-    for block in (*_title(results.task), *_tables(results.records), *_words(results)):
+    for block in (
+        *_title(results.task), *_answer(results), *_tables(results.records), *_words(results)
+    ):  # fmt: skip
         console.print(block)
 
 
@@ -35,6 +46,16 @@ def _title(task: Mapping[str, Any]) -> Iterator[Text]:
     yield Text(for_terminal(str(task.get("title") or task.get("name", "")), 500), "bold")
     if task.get("source"):
         yield Text(for_terminal(str(task["source"]), 500), "dim")
+
+
+def _answer(results: Results) -> Iterator[Group]:
+    """Every claim and every sentence of the answer, each on lines of its own."""
+    claims = [claim_line(claim) for claim in results.claims]
+    sentences = [sentence.text for sentence in answer(results)]
+    for title, texts in (("Claims", claims), ("Answer", sentences)):
+        if texts:
+            lines = [Text(f"- {for_terminal(text, 1000)}") for text in texts]
+            yield Group(Text(""), Text(title, "bold"), *lines)
 
 
 def _tables(records: Sequence[Record]) -> Iterator[Group]:
@@ -78,7 +99,7 @@ def _experiment(name: str, records: Sequence[Record]) -> Group:
 def _grid(title: str, records: Sequence[Record]) -> Group:
     """A row for each place, a column for each number; what is undefined is explained below."""
     by_place: dict[str, dict[str, Record]] = {}
-    omitted = _omitted_axes(records)
+    omitted = (*_omitted_axes(records), *_shared_axes(records))
     for record in records:
         name, place = record_name(record), _place(record, omitted)
         if name in by_place.get(place, {}):
@@ -86,12 +107,15 @@ def _grid(title: str, records: Sequence[Record]) -> Group:
         by_place.setdefault(place, {})[name] = record
     rows = list(by_place.items())
     columns = list(dict.fromkeys(map(record_name, records)))
-    table = new_table()
-    table.add_column("", no_wrap=True)
-    for column in columns:
-        table.add_column(Text(_header(for_terminal(column))), justify="right", no_wrap=True)
-    add_rows(table, rows, columns, estimate_cell)
+    table = record_columns(columns, columns, rows, estimate_cell)
     return with_notes(title, table, len(rows), rows[:ROWS])
+
+
+def _shared_axes(records: Sequence[Record]) -> tuple[str, ...]:
+    """The axes that have one value in all records: no row needs to name them."""
+    if len(records) < 2:
+        return ()
+    return tuple(shared_items([record.axes for record in records]))
 
 
 def _omitted_axes(records: Sequence[Record]) -> tuple[str, ...]:
@@ -116,12 +140,6 @@ def _place(record: Record, omitted: Sequence[str]) -> str:
 
 def _axis(name: str, value: object) -> str:
     return f"{for_terminal(name)}={for_terminal(str(value))}"
-
-
-def _header(column: str) -> str:
-    """A column's name on lines short enough for a terminal of 80."""
-    lines = column.replace(".", ".\n").split("\n")
-    return "\n".join(line if len(line) < 14 else line.replace("_", "_\n") for line in lines)
 
 
 def _list(title: str, records: Sequence[Record]) -> Group:

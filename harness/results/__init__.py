@@ -11,6 +11,7 @@ answer what any reader asks of records, without knowing what a task calls its pa
   `headline_tables`, the tables at the top of the report
 - sites: `records_by_pair`, `sites_by_depth`, `sorted_by_depth`, `block_site`, `site_tables`;
   `PLACE_AXES` are the axes that say where a number was measured
+- claims: `claim_line` and `claim_numbers` say how a claim of the task came out
 - text: `format_number`, `format_estimate`, `format_draws`
 - tables: `conclusions`, the sentences that analyses wrote; `COMPLETIONS`, the name of the table of
   completions
@@ -39,14 +40,15 @@ from harness.results.by_site import (
     sorted_by_depth as sorted_by_depth,
     token_condition as token_condition,
 )
+from harness.results.claims import claim_line as claim_line, claim_numbers as claim_numbers
 from harness.results.conclusions import conclusions as conclusions
-from harness.results.headline import (
+from harness.results.experiments import (
     experiment_scores as experiment_scores,
-    headline_tables as headline_tables,
     measured_on as measured_on,
     records_by_experiment as records_by_experiment,
     score_name as score_name,
 )
+from harness.results.headline import headline_tables as headline_tables
 from harness.results.numbers import (
     format_draws as format_draws,
     format_estimate as format_estimate,

@@ -18,11 +18,10 @@ from jaxtyping import Float
 from scipy import special
 
 from harness.contract import Metric, MetricValue, Record, State
+from harness.results.numbers import MIN_CLUSTERS as MIN_CLUSTERS
 
 DRAWS = 200
 """Draws of a bootstrap."""
-MIN_CLUSTERS = 10
-"""Documents below which percentiles of a bootstrap are no interval."""
 ONCE = "total."
 """How the names of sums begin that have one row for a batch, and are not drawn."""
 Z = 1.959963984540054

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 
 from harness.contract import Record
 
+MIN_CLUSTERS = 10
+"""Documents below which percentiles of a bootstrap are no interval."""
+
 
 def format_number(value: float | None) -> str:
     """The number with the digits that a reader needs: `0.58`, `0.003`, `30.5`, `12,345`.

@@ -33,6 +33,8 @@ def load_results(folder: str | Path) -> Results:
     file = Path(folder) / "results.json"
     try:
         content = strict_loads(file.read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise ValueError("it holds no object")
         if content["schema"] != SCHEMA:
             raise DataError(f"{file}: schema {content['schema']}, this version reads {SCHEMA}.")
         # Through JSON, where strict lets a list be a tuple.

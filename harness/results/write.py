@@ -106,8 +106,10 @@ def write_directions(folder: Path, found: Mapping[str, Sequence[Found]]) -> None
                 "features": json.dumps(direction.features),
                 "weights": json.dumps(direction.weights),
             }
-            vectors = {"vectors": direction.vectors}
-            _write_tensors(folder / "directions", name, variant.axes, vectors, metadata)
+            tensors = {"vectors": direction.vectors}
+            if direction.origin is not None:
+                tensors["origin"] = direction.origin
+            _write_tensors(folder / "directions", name, variant.axes, tensors, metadata)
 
 
 def write_arrays(folder: Path, arrays: Sequence[Arrays]) -> None:

@@ -67,7 +67,9 @@ def direction_hash(direction: Direction | Undefined) -> str:
     if isinstance(direction, Undefined):
         return f"undefined: {direction.reason}"
     others = {**vars(direction), "site": str(direction.site), "vectors": direction.vectors.shape}
-    del others["missing"]
+    del others["missing"], others["origin"]
     digest = hashlib.sha256(direction.vectors.astype("<f8").tobytes())
+    if direction.origin is not None:
+        digest.update(b"origin" + direction.origin.astype("<f8").tobytes())
     digest.update(repr(sorted(others.items())).encode())
     return digest.hexdigest()

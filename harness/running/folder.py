@@ -14,12 +14,12 @@ from pathlib import Path
 
 from harness.errors import UsageError
 from harness.machine import machine_errors
+from harness.results.folder import IDENTITY
 from harness.store.files import write_text
 from harness.store.notes import CHANGED, dropped
 from harness.task.moved import moved_hash
 from harness.task.task import Task, task_hash
 
-IDENTITY = ".task"
 _HASH = re.compile("[0-9a-f]{64}")
 _FOLDERS = ("work", "samples", "tables", "directions", "arrays", "benchmarks")
 _CONTROL = ("Cc", "Cs", "Zl", "Zp")

@@ -23,6 +23,7 @@ class DirectedIntervention:
     entry: Entry[InterventionOptions]
     direction: Direction
     sae: Sae | None = None
+    """One object, however many arms there are."""
     sae_key: str = ""
     """A hash of all that the SAE's numbers depend on."""
 

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TextIO
+from functools import partial
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from rich import progress as bars
 
 Tick = Callable[[int], None]
 PATIENCE = 2.0
 """Seconds that a stage may take without a line about it."""
+SOON = 0.5
+"""Seconds after which a log says what is being done, where that may be quick."""
 
 
 class Progress:
@@ -26,6 +33,14 @@ class Progress:
         call.
         """
         yield lambda done: None
+
+    @contextmanager
+    def doing(self, what: str, after: float = SOON) -> Iterator[None]:
+        """Something that takes a while and cannot be counted, such as an import.
+
+        A log has one line of it, once it has lasted `after` seconds.
+        """
+        yield
 
 
 class LineProgress(Progress):
@@ -64,6 +79,22 @@ class LineProgress(Progress):
             count = f"{total or done} in " if total or done else ""
             self.say(f"{name}: {count}{spent:.0f} s")
 
+    @contextmanager
+    def doing(self, what: str, after: float = SOON) -> Iterator[None]:
+        """Writes what is being done, unless it has ended before."""
+        line = f"harness: {what}"  # in a log of several programs, the first lines say whose it is
+        if not after:
+            self.say(line)
+            yield
+            return
+        timer = threading.Timer(after, self.say, (line,))
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
 
 class BarProgress(Progress):
     """Draws a bar with the time left: for terminals."""
@@ -72,6 +103,9 @@ class BarProgress(Progress):
         from rich.console import Console
 
         self._console = Console(file=out)
+        self._stage = ""
+        self._retitle: Callable[[str], object] | None = None
+        """Changes the text of what is drawn now; None where nothing is."""
 
     def say(self, text: str) -> None:
         """Writes the line above the bar."""
@@ -90,7 +124,39 @@ class BarProgress(Progress):
         )
         with bars.Progress(*columns, console=self._console, transient=True) as shown:
             stage = shown.add_task(name, total=total or None)
-            yield lambda done: shown.advance(stage, done)
+            with self._drawn(name, partial(_retitled, shown, stage)):
+                yield lambda done: shown.advance(stage, done)
+
+    @contextmanager
+    def doing(self, what: str, after: float = SOON) -> Iterator[None]:
+        """Shows it beside the bar, or by itself where there is none, as long as it lasts."""
+        if (retitle := self._retitle) is not None:
+            retitle(f"{self._stage}: {what}")
+            try:
+                yield
+            finally:
+                retitle(self._stage)
+            return
+        from rich.text import Text
+
+        with (
+            self._console.status(Text(what)) as shown,
+            self._drawn(what, lambda text: shown.update(Text(text))),
+        ):
+            yield
+
+    @contextmanager
+    def _drawn(self, name: str, retitle: Callable[[str], object]) -> Iterator[None]:
+        """While something is drawn, it is what shows the rest: two at once are a mess."""
+        self._stage, self._retitle = name, retitle
+        try:
+            yield
+        finally:
+            self._stage, self._retitle = "", None
+
+
+def _retitled(shown: bars.Progress, stage: bars.TaskID, text: str) -> None:
+    shown.update(stage, description=text, refresh=True)
 
 
 def terminal_progress(out: TextIO) -> Progress:

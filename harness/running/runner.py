@@ -8,7 +8,7 @@ from pathlib import Path
 import tomli_w
 
 from harness.contract import Results
-from harness.errors import InvalidRun, TaskError, UsageError
+from harness.errors import InvalidRun, TaskError, UsageError, listed
 from harness.machine import machine_errors
 from harness.planning.foresight import remote_code
 from harness.planning.planner import plan
@@ -18,6 +18,7 @@ from harness.registry import Registry
 from harness.report import write_report
 from harness.results.write import unique, write_arrays, write_directions, write_results
 from harness.running.analyses import tried
+from harness.running.claims import come_out, dated, remember
 from harness.running.context import RunContext
 from harness.running.experiments.experiment import record_edited_views, run_experiment
 from harness.running.folder import run_folder
@@ -51,31 +52,34 @@ def run(
     Raises InvalidRun when a preflight, a sentinel or a receipt fails; the results are written all
     the same, with their status.
     """
-    _check_remote_code(planned.task, remote_code)
-    if unwritten := list(unwritable(planned)):
-        raise TaskError(unwritten)
     progress = progress or Progress()
+    _check_remote_code(planned.task, remote_code)
+    with progress.doing("writing one prompt of each view"):
+        unwritten = list(unwritable(planned))
+    if unwritten:
+        raise TaskError(unwritten)
     with (
         telling(progress.say),
         machine_errors(folder),
         hearing() as heard,
         run_folder(folder, planned.task, fresh),
     ):
-        session = Session(planned.task, folder / "work" / "downloads")
-        for owner in planned.task.owners():
-            owner.load()
+        session = Session(planned.task, folder / "work" / "downloads", progress)
+        _import(planned.task, progress)
         session.usage.imported()
         planned = _learn(planned, session)
         ledger = Ledger(planned.task)
         context = RunContext(session, ledger, folder, progress)
-        write_text(folder / "task.toml", tomli_w.dumps(plain(dict(planned.task.resolved))))
+        memory = remember(folder, planned.task.resolved)
+        resolved = dated(planned.task.resolved, memory)
+        write_text(folder / "task.toml", tomli_w.dumps(plain(resolved)))
         try:
             _measure(context, planned)
         except InvalidRun as error:
             ledger.problems.append(str(error))
         results = Results(
             "invalid" if ledger.problems else "complete",
-            planned.task.resolved,
+            resolved,
             provenance(session, registry, command),
             unique(ledger.records),
             tuple(ledger.problems),
@@ -91,8 +95,10 @@ def run(
             ),
             tables=ledger.tables,
         )
+        results = come_out(results, memory)
         write_results(folder, results)
-        write_report(folder, registry, results)
+        with progress.doing("writing the report"):
+            write_report(folder, registry, results)
     if results.problems:
         raise InvalidRun("\n".join(results.problems))
     return results
@@ -117,6 +123,15 @@ def _measure(context: RunContext, planned: Plan) -> None:
         run_experiment(context, generation)
     _label(context)
     _analyse(context)
+
+
+def _import(task: Task, progress: Progress) -> None:
+    """Imports the components of a task, which takes seconds where one needs torch."""
+    owners = task.owners()
+    names = listed({owner.plugin.name.removeprefix("harness_") for owner in owners})
+    with progress.doing(f"importing plugins and their libraries: {names}", after=0):
+        for owner in owners:
+            owner.load()
 
 
 def _check_remote_code(task: Task, allowed: bool) -> None:

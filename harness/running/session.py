@@ -24,7 +24,7 @@ from harness.contract import (
 from harness.errors import ModelError, Problem, TaskError
 from harness.running.directions import Directions
 from harness.running.interventions import DirectedIntervention
-from harness.running.progress import Tick
+from harness.running.progress import Progress, Tick
 from harness.running.reading.calibration import calibrated, calibrated_on_pair
 from harness.running.reading.edited import EditedModel
 from harness.running.usage import Usage
@@ -39,11 +39,12 @@ from harness.task.validate import marks
 class Session:
     """Loads the models and SAEs of a task, each once, and holds what the steps of a run share.
 
-    `cache` is the folder for downloaded data.
+    `cache` is the folder for downloaded data; what is being loaded is shown as `progress`.
     """
 
-    def __init__(self, task: Task, cache: Path) -> None:
+    def __init__(self, task: Task, cache: Path, progress: Progress | None = None) -> None:
         self.task = task
+        self._progress = progress or Progress()
         self.usage = Usage()
         self.data = TaskData(task.spec, cache)
         self.prompts = Prompts(task.spec, self.data, self._render)
@@ -61,7 +62,8 @@ class Session:
         Raises ModelError where it is not what `expect` says.
         """
         if name not in self.models:
-            model = self.usage.load(name, self.task.models[name].build().load)
+            with self._progress.doing(f"loading model {name}"):
+                model = self.usage.load(name, self.task.models[name].build().load)
             _check_expected(f"models.{name}", model.facts, self.task.spec.models[name].expect)
             self.models[name] = model
         return self.models[name]
@@ -73,7 +75,9 @@ class Session:
         """
         if name not in self.saes:
             spec, models = self.task.spec.saes[name], self.task.sae_models(name)
-            sae: Sae = self.task.saes[name].build().load(self.model(models[0]).device)
+            device = self.model(models[0]).device
+            with self._progress.doing(f"loading SAE {name}"):
+                sae: Sae = self.task.saes[name].build().load(device)
             _check_expected(f"saes.{name}", sae.facts, spec.expect)
             if what := unjoined(spec, sae.facts):
                 raise ModelError(f"saes.{name}: {what}")
@@ -119,10 +123,22 @@ class Session:
     def directed(
         self, entry: Entry[InterventionOptions], direction: Direction
     ) -> DirectedIntervention:
-        """An intervention along a direction, with the direction's SAE where its edits run one."""
-        sae = direction.sae if entry.options.on_sae else None
+        """An intervention along a direction, with the SAE that its edits run, if they run one.
+
+        Raises ModelError where the SAE that the intervention names reads another site.
+        """
+        if not entry.options.on_sae:
+            return DirectedIntervention(entry, direction)
+        own = entry.options.own_sae()
+        sae = own or direction.sae
         if sae is None:
             return DirectedIntervention(entry, direction)
+        if own is not None and not self.task.sae_site(own).same_place(direction.site):
+            raise ModelError(
+                f"{entry.name}: sae {own!r} reads {self.task.sae_site(own)}, but the direction "
+                f"lives at {direction.site}. Allowed: an SAE that reads where the edit acts. "
+                "Choose another SAE, or find the direction at that site"
+            )
         return DirectedIntervention(entry, direction, self.sae(sae), self.sae_fingerprint(sae))
 
     def _render(self, view: str, examples: Sequence[Example], prompt: Prompt) -> list[Tokens]:

@@ -35,11 +35,13 @@ class Origin:
     """Where a key was written."""
 
     file: Path | None
+    """None for what was given at a call: `given` says how."""
     line: int | None = None
+    given: str = COMMAND_LINE
 
     def __str__(self) -> str:
         if self.file is None:
-            return COMMAND_LINE
+            return self.given
         name = display(self.file)
         return name if self.line is None else f"{name}:{self.line}"
 
@@ -87,12 +89,47 @@ def read_source(file: Path, overrides: Sequence[str] = ()) -> Source:
     return Source(file, values, origins)
 
 
+def source_of(text: str, file: Path) -> Source:
+    """A task that is at hand as text, which extends no other; `file` is where it will be written.
+
+    Raises TaskError for text that is not TOML.
+    """
+    try:
+        values = tomllib.loads(text)
+    except ValueError as error:
+        raise TaskError([Problem(display(file), f"is not TOML: {error}.")]) from None
+    return Source(file, values, {path: Origin(file, line) for path, line in _lines(text)})
+
+
 def overridden(source: Source, values: Mapping[str, Any]) -> Source:
-    """A source with further values merged on top, which were given in Python."""
-    merged, origins = _merge(
-        source.values, source.origins, values, {(k,): Origin(None) for k in values}
-    )
+    """A source with further values merged on top, which were given in Python.
+
+    Paths among them are relative to the working folder, as those of `--set` are.
+    """
+    origins = {
+        at: Origin(None, given=_call(at[0], values[at[0]])) for at in _given(values, source.values)
+    }
+    merged, origins = _merge(source.values, source.origins, values, origins)
     return Source(source.file, merged, origins)
+
+
+def _given(
+    values: Mapping[str, Any], below: Mapping[str, Any], at: KeyPath = ()
+) -> Iterator[KeyPath]:
+    """The keys of values that are new or are replaced as a whole, through the tables that both
+    have."""
+    for key, value in values.items():
+        old = below.get(key)
+        if isinstance(value, Mapping) and isinstance(old, Mapping):
+            yield from _given(value, old, (*at, key))
+        else:
+            yield (*at, key)
+
+
+def _call(key: str, value: object) -> str:
+    """A keyword as Python wrote it: `load(…, seed=-1)`."""
+    shown = repr(value)
+    return f"load(…, {key}={shown if len(shown) <= 60 else shown[:59] + '…'})"
 
 
 def _read(file: Path, inside: tuple[Path, ...]) -> tuple[dict[str, Any], dict[KeyPath, Origin]]:
@@ -150,13 +187,40 @@ def _parent(base: object, file: Path, origin: Origin) -> Path:
     if isinstance(base, str):
         try:
             if base.isprintable():
-                beside = (file.parent / base).resolve()
-                bare = base.removesuffix(".toml")
-                return beside if beside.is_file() else builtin_tasks().get(bare, beside).resolve()
-            what = f"{base!r} is no path: it holds control characters."
+                found = _extended(base, file)
+                if len(found) == 1:
+                    return found[0]
+                name = Path(base).name
+                what = (
+                    f"{base!r} is a file beside this one and a built-in task. Write "
+                    f'"{base}.toml" for the file, "tasks/{base}" for the built-in task {name}.'
+                )
+            else:
+                what = f"{base!r} is no path: it holds control characters."
         except (ValueError, RuntimeError, OSError) as error:
             what = f"{base!r} is no path: {error}."
     raise TaskError([Problem(f"{origin}: extends", what)])
+
+
+def _extended(base: str, file: Path) -> list[Path]:
+    """The files that a task in `file` may mean: what lies beside it, or else a built-in task.
+
+    A name without `.toml` may mean both, but never the file that extends it: one's own
+    `refusal.toml` extends the built-in one by `extends = "refusal"`.
+    """
+    beside = (file.parent / base).resolve()
+    if beside.is_file():
+        return [beside]
+    named = (file.parent / f"{base}.toml").resolve()
+    own = [named] if base and named.is_file() and named != file else []
+    builtin = builtin_tasks().get(_builtin_name(base))
+    ours = [builtin.resolve()] if builtin is not None and builtin.resolve() not in own else []
+    return [*own, *ours] or [beside]
+
+
+def _builtin_name(text: str) -> str:
+    """A built-in task's name, out of what people write for it: `tasks/refusal.toml`."""
+    return text.removeprefix("tasks/").removesuffix(".toml")
 
 
 def leaves(value: Any, at: Parts = ()) -> Iterator[tuple[Parts, Any]]:
@@ -338,7 +402,7 @@ def find_task(text: str) -> Path:
     except OSError:
         pass  # a name too long for a file is no file
     names = builtin_tasks()
-    bare = text.removeprefix("tasks/").removesuffix(".toml")
+    bare = _builtin_name(text)
     if bare in names:
         return names[bare]
     if len(text) < 1000 and path.is_dir():

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import operator
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
+
+from harness.task.terms import AXES, ID, read_limit, read_term
 
 Bound = Literal["value", "low", "high"]
 OPERATORS: Mapping[str, Callable[[float, float], bool]] = {
@@ -19,9 +20,9 @@ OPERATORS: Mapping[str, Callable[[float, float], bool]] = {
     "!=": operator.ne,
 }
 _FORM = re.compile(
-    r"""\s*(?:(?P<bound>low|high)\(\s*)?
-    (?P<id>[A-Za-z_][\w.-]*(?:@\d+)?)
-    (?:\[(?P<axes>[^\]]*)\])?
+    rf"""\s*(?:(?P<bound>low|high)\(\s*)?
+    (?P<id>{ID})
+    (?P<axes>{AXES})?
     (?(bound)\s*\))
     \s*(?P<operator>>=|<=|==|!=|>|<)
     \s*(?P<limit>[^\s=]\S*)\s*""",
@@ -63,21 +64,7 @@ def parse(name: str, text: str) -> Gate:
             f"{text!r} is no condition. Write an id, axes in brackets, a comparison and a number, "
             f"such as {EXAMPLE!r}"
         )
-    try:
-        limit = float(found["limit"])
-    except ValueError:
-        limit = math.nan
-    if math.isnan(limit):
-        raise ValueError(f"{text!r}: {found['limit']!r} is no number to compare with")
-    axes: dict[str, str] = {}
-    for part in (found["axes"] or "").split(","):
-        key, equals, value = part.partition("=")
-        if not part.strip():
-            continue
-        if not equals or not key.strip() or not value.strip():
-            raise ValueError(f"{text!r}: {part.strip()!r} is no axis. Write axis=value")
-        if key.strip() in axes:
-            raise ValueError(f"{text!r}: the axis {key.strip()} stands there twice")
-        axes[key.strip()] = value.strip().strip("\"'")
+    limit = read_limit(text, found["limit"])
+    term = read_term(text, found["id"], found["axes"])
     bound: Bound = found["bound"] or "value"  # type: ignore[assignment]
-    return Gate(name, text, found["id"], axes, bound, found["operator"], limit)
+    return Gate(name, text, term.id, term.axes, bound, found["operator"], limit)

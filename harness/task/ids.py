@@ -1,7 +1,7 @@
 """Which ids of records a task can come to, as far as the source of its components tells.
 
 Ids stand in the source as text (`"fvu.pooled@1"`, `f"fvu.{name}@1"`), so that they are known
-without an import: `check` says where a gate is about a number that nothing measures.
+without an import: `check` says where a gate or a claim is about a number that nothing measures.
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ from pathlib import Path
 from harness.errors import suggestion
 from harness.registry import Owned
 from harness.task.gates import Gate
+from harness.task.terms import Term
 
 MEASURING = ("metric", "statistic", "direction", "evaluator", "analysis", "intervention")
 _SILENT = ("direction", "intervention", "statistic")
 """Kinds that need not give any record."""
 _OWN = Path(__file__).parents[1] / "running"
-_ID = re.compile(r"[\w.\0]*@\d+")
+# A version may be worked out, too; then at least the beginning of the name must be there.
+_ID = re.compile(r"[\w.\0]*@\d+|[A-Za-z_]\w*\.[\w.\0]*@\0")
 _GAP = "\0"
 
 
@@ -39,8 +41,11 @@ def measurable(owners: Iterable[Owned]) -> set[str] | None:
     return found
 
 
-def unmeasured(gate: Gate, found: Iterable[str]) -> str:
-    """Why none of the ids in `found` is the one that a gate is about; empty where one may be."""
+def unmeasured(
+    gate: Gate | Term, found: Iterable[str], so: str = "the gate would fail after the run"
+) -> str:
+    """Why none of the ids in `found` is the one that a gate, or a term, is about, and what comes
+    of that; empty where one may be."""
     wanted = gate.id if "@" in gate.id else f"{gate.id}@"
     if any(_may_be(wanted, one) for one in found):
         return ""
@@ -48,7 +53,7 @@ def unmeasured(gate: Gate, found: Iterable[str]) -> str:
     other = [one for one in sorted(found) if _may_be(f"{gate.id.partition('@')[0]}@", one)]
     hint = f" There is {other[0].replace(_GAP, '…')}." if other else suggestion(gate.id, names)
     return (
-        f"nothing in this task measures {gate.id}, so the gate would fail after the run.{hint} "
+        f"nothing in this task measures {gate.id}, so {so}.{hint} "
         "Write the id of a record, or add the metric, statistic or analysis that gives it."
     )
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from harness.contract import Place
 from harness.errors import Problem
-from harness.task.file import COMMAND_LINE, Source
+from harness.task.file import Source
 from harness.task.validate import KeyParts, marks
 
 
@@ -47,6 +47,6 @@ def locate(text: str, at: KeyParts, source: Source, *, hub: bool) -> str | Probl
         beside = True
     if hub and not beside and re.fullmatch(r"[\w-][\w.-]*(/[\w.-]+)?", text):
         return text
-    base = "the working folder" if str(origin) == COMMAND_LINE else str(folder)
+    base = str(folder) if origin.file else "the working folder"
     what = "no such file or folder" + (", and it is no hub id" if hub else "")
     return source.problem(at, f"{text!r}: {what}. Paths are relative to {base}.")

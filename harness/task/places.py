@@ -49,7 +49,8 @@ def place(
         stream: Stream, names: Iterable[str], sites: Iterable[str], axes: Axes
     ) -> Measured:
         model = models[spec.views[stream.view].model]
-        here = tuple(at_depth(parse_site(site), model) for site in sites)
+        # Two fractions of depth are one block in a model of few.
+        here = tuple(dict.fromkeys(at_depth(parse_site(site), model) for site in sites))
         return Measured(stream, tuple(saes[n] for n in names if n in saes), here, axes)
 
     def metric(own: MetricSpec) -> Measured:

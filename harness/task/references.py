@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from harness.contract import Ref
 from harness.errors import Problem, unknown
+from harness.task.causes import Misfit, merged
 from harness.task.components import Configured
 from harness.task.file import Source, tables
 from harness.task.spec import DemonstrationsSpec, EditSpec, PreflightSpec, TaskSpec
@@ -32,11 +33,16 @@ Named = tuple[type[BaseModel], Any, KeyParts]
 
 
 def unknown_references(source: Source, configured: Iterable[Configured]) -> Iterator[Problem]:
-    """References to entries that the task does not have.
+    """References to entries that the task does not have; a name that none has is one problem.
 
     They are looked up in the task as it was written, so that they are found whatever else is
     wrong. `configured` are the tables that configure a component: its options may refer, too.
     """
+    for one in merged(_unknown_references(source, configured)):
+        yield source.problem(one.at, one.what)
+
+
+def _unknown_references(source: Source, configured: Iterable[Configured]) -> Iterator[Misfit]:
     known = {table: {name for name, _ in tables(source.values, table)} for table in _NAMED}
     own = [(one.model, one.table.values, one.table.at) for one in configured if one.model]
     for model, values, at in [*own, *_core_tables(source)]:
@@ -46,7 +52,7 @@ def unknown_references(source: Source, configured: Iterable[Configured]) -> Iter
             for name in words(values.get(key) if isinstance(values, dict) else None):
                 if name not in known[mark.table]:
                     what = unknown(_NAMED[mark.table], name, known[mark.table])
-                    yield source.problem((*at, key), what)
+                    yield Misfit((*at, key), what, (mark.table, name))
 
 
 def unknown_names(task: Task) -> Iterator[Problem]:
@@ -54,6 +60,11 @@ def unknown_names(task: Task) -> Iterator[Problem]:
 
     Evaluators need no table of their own, so they are known only once the task is resolved.
     """
+    for one in merged(_unknown_names(task)):
+        yield task.source.problem(one.at, one.what)
+
+
+def _unknown_names(task: Task) -> Iterator[Misfit]:
     known: Mapping[str, tuple[str, Mapping[str, Any]]] = {
         "evaluators": ("evaluator", task.evaluators),
         "experiments": ("experiment", task.spec.experiments),
@@ -64,7 +75,7 @@ def unknown_names(task: Task) -> Iterator[Problem]:
         for at, table, word in _names(entry.options, ("analyses", name)):
             what, entries = known.get(table, ("", {word: None}))
             if word not in entries:
-                yield task.source.problem(at, unknown(what, word, entries))
+                yield Misfit(at, unknown(what, word, entries), (table, word))
 
 
 def _core_tables(source: Source) -> Iterator[Named]:

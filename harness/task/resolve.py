@@ -53,8 +53,10 @@ def resolve(source: Source, registry: Registry) -> Task:
         *unfound,
         *invalid,
         *(problem for one in [*written, *implied, *preflight] for problem in one.problems),
-        *unknown_references(source, written),
     ]
+    # What is not of its type is no name either, and is wrong once.
+    reported = {problem.where for problem in problems}
+    problems += [p for p in unknown_references(source, written) if p.where not in reported]
     problems += _unwritable(source, {problem.where for problem in problems})
     if spec is None or problems:
         raise TaskError(problems)

@@ -387,6 +387,31 @@ class GateSpec(Spec):
         return text
 
 
+class ClaimSpec(Spec):
+    """What the task expects before it runs: `[claims.NAME]`. It comes out as supported,
+    contradicted or undecided."""
+
+    text: str = Field(min_length=1)
+    """The claim in words."""
+    holds: str
+    """`id[axis=value, …] <= number`, with <=, <, >= or >; on the left also a difference
+    (`term - term`) or a ratio (`term / term`). Draws of a control are averaged."""
+    against: str | None = None
+    """A direction of the same experiment that is a control, or "null": then the number must also
+    be beyond what the control, or the record's null, has."""
+    source: str | None = None
+    """The place in the paper that says so."""
+    written: str | None = None
+    """When a run first knew it; a run writes this, and goes by its own memory, not by this."""
+
+    @model_validator(mode="after")
+    def _is_a_claim(self) -> ClaimSpec:
+        from harness.task.claims import parse
+
+        parse("", self.text, self.holds)
+        return self
+
+
 class BatchSpec(Spec):
     """Batch sizes. They change no number beyond rounding; out of memory halves them."""
 
@@ -443,3 +468,5 @@ class TaskSpec(Spec):
     """Analyses of what was found, in this order: each one sees what those before it found."""
     gates: dict[Name, GateSpec] = Field(default_factory=dict)
     """What must hold of the numbers."""
+    claims: dict[Name, ClaimSpec] = Field(default_factory=dict)
+    """What the task expects before it runs."""

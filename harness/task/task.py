@@ -26,6 +26,7 @@ from harness.contract import (
     SaeFacts,
     SaeOptions,
     Site,
+    StatisticOptions,
     Stream,
 )
 from harness.registry import Owned
@@ -34,13 +35,14 @@ from harness.task.origin import another_base, another_model
 from harness.task.places import Places, at_depth, models_of, place
 from harness.task.spec import TaskSpec
 from harness.task.validate import references
+from harness.text import sheet, sheet_html
 
 NO_EDIT = "none"
 """The `direction` of the arm whose model is left as it is."""
 _BESIDE = {"experiments": ("evaluators", "expect"), "data": ("expect", "on_bad_rows")}
 """Keys of entries that change no completion: who judges, what a plan goes by, and whether rows
 that are left out may be (a message advises that change, and the run goes on)."""
-_JUDGES = ("title", "source", "evaluators", "labels", "analyses", "gates")
+_JUDGES = ("title", "source", "evaluators", "labels", "analyses", "gates", "claims")
 """Tables and keys that change neither an activation nor a completion."""
 _SIZES = ("batch",)
 """Sizes of what is done at a time, which change no number beyond rounding."""
@@ -81,7 +83,7 @@ class Instance:
         return [{**self.axes, **axes} for axes in own]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Task:
     """A resolved task. Facts hold what configuration files and `expect` tell.
 
@@ -107,6 +109,17 @@ class Task:
     """The metrics of the preflight, with their default options."""
     model_facts: Mapping[str, ModelFacts] = field(default_factory=dict)
     facts_of_saes: Mapping[str, SaeFacts] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        """One screen: what it reads, measures and does."""
+        from harness.task import showing
+
+        return sheet(showing.title(self), showing.rows(self))
+
+    def _repr_html_(self) -> str:
+        from harness.task import showing
+
+        return sheet_html(showing.title(self), showing.rows(self))
 
     @cached_property
     def places(self) -> Places:
@@ -222,6 +235,19 @@ class Task:
         options = self.directions[name][0].options
         assert isinstance(options, DirectionOptions)
         return options
+
+    def statistic(self, name: str) -> tuple[StatisticOptions, ...]:
+        """The options of a statistic, for each combination of its sweep."""
+        found = (instance.options for instance in self.statistics.get(name, ()))
+        return tuple(options for options in found if isinstance(options, StatisticOptions))
+
+    def axes_of(self, pair: str) -> Axes:
+        """The axes that a pair gives all that is measured on it."""
+        return self.places.pairs[pair].axes
+
+    def width(self, view: str, site: Site) -> int | None:
+        """Numbers per token at a site of a view's model, where known."""
+        return self.model_facts[self.spec.views[view].model].width(site)
 
     def owners(self) -> list[Owned]:
         """Every component that the task uses."""

@@ -85,5 +85,12 @@ def _vectors(found: Found) -> None:
     features, weights = len(direction.features), len(direction.weights)
     what = f"{found.axes}: {features} features, {weights} weights"
     law(features == weights, "every feature has a weight", what)
+    origin = direction.origin
+    fine = origin is None or (
+        origin.dtype == np.float64
+        and origin.shape == vectors.shape[1:]
+        and bool(np.isfinite(origin).all())
+    )
+    law(fine, "an origin is finite float64 [d]", f"{found.axes}: {origin!r}")
     site = direction.site
     law(site.fraction is None, "a direction says its block", f"it lives at {site}")

@@ -2,83 +2,159 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from inspect import signature
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from harness.contract import Arm, Check, Direction, Edit, Intervention, Model, ModelFacts, Tokens
+from harness.contract import (
+    Arm,
+    Check,
+    Direction,
+    Edit,
+    Intervention,
+    Model,
+    ModelFacts,
+    PairedIntervention,
+    Sae,
+    SaeIntervention,
+    Tokens,
+)
+from harness.testing.support.edited_models import arm_laws, same_as_unedited, same_under_both
+from harness.testing.support.edits import (
+    Activations,
+    changes_nothing,
+    check_laws,
+    edit_laws,
+    same_bits,
+    stacked,
+)
 from harness.testing.support.laws import law, untried
-from harness.testing.support.models import logits_of
+from harness.testing.support.paired_edits import paired_identity, paired_laws
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 _ROWS, _POSITIONS = 3, 5
+_IDENTITY = "strength 0 is the identity"
+_CLOSED = "a gate that never opens changes nothing"
+_OPEN = "a gate that is always open is no gate"
+_MEASURES = "a check measures every position"
+_ALONE = ("parameters stack", _MEASURES, _CLOSED, _OPEN)
+"""Laws of edits that depend on nothing but the direction."""
+_BESIDE = ("each row has an arm", "padding of the other view is not read")
+_ON_MODEL = (
+    "edits fire and keep their promises",
+    "the arm without edits is untouched",
+    "nothing is left behind, also after an error",
+)
+
+AnyIntervention = Intervention | SaeIntervention | PairedIntervention
 
 
 def check_intervention(
-    intervention: Intervention,
+    intervention: AnyIntervention,
     direction: Direction,
     facts: ModelFacts,
     *,
-    identity: Intervention | None = None,
+    identity: AnyIntervention | None = None,
+    sae: Sae | None = None,
+    beside: Tensor | None = None,
+    closed: AnyIntervention | None = None,
+    opened: tuple[AnyIntervention, AnyIntervention] | None = None,
     model: Model | None = None,
     tokens: Sequence[Tokens] = (),
     seed: int = 0,
 ) -> None:
     """Raises AssertionError, naming the law, where an intervention breaks one.
 
-    `identity` is the same intervention at strength 0, if it has a strength. With a `model` (and
-    `tokens`, one prompt or more), which must fit `direction` and `facts`, it also runs there.
+    `identity` is the same intervention at strength 0, if it has a strength. `sae` is what a
+    `SaeIntervention` is given. `beside` is the other view's activations that a `PairedIntervention`
+    is given, Float[Tensor, "rows pos d_site"]: then its `arms` are tried. For an intervention with
+    a gate, `closed` is the same with a gate that never opens, and `opened` the same with a gate
+    that is always open, beside the intervention without a gate. With a `model` (and `tokens`, one
+    prompt or more), which must fit `direction` and `facts`, it also runs there.
 
     Laws: an arm has the name it was given · sites are the model's · parameters are finite float32 ·
     shape and dtype kept · does not modify its input · rows do not influence each other · positions
-    do not influence each other (a cached step edits one at a time) · parameters stack · an arm that
-    is not idle changes something · a check measures every position · strength 0 is the identity.
+    do not influence each other (a cached step edits one at a time) · parameters stack (what arms
+    share, such as the SAE, is held by `apply`, which is equal for all) · an arm that is not idle
+    changes something (or says that it is gated) · a check measures every position · strength 0 is
+    the identity · a gate that never opens changes nothing · a gate that is always open is no gate ·
+    each row has an arm (beside another view) · padding of the other view is not read.
     On a model: edits fire and keep their promises · the arm without edits is untouched · nothing
-    is left behind, also after an error.
+    is left behind, also after an error. Completions under a closed gate are those of the model.
     """
     if identity is None:
-        untried("no sample gives `identity`, it at strength 0", "strength 0 is the identity")
-    if model is None:
-        untried(
-            "no sample gives `model` and `tokens`, such as those of harness.testing.organism",
-            "edits fire and keep their promises",
-            "the arm without edits is untouched",
-            "nothing is left behind, also after an error",
-        )
+        untried("no sample gives `identity`, it at strength 0", _IDENTITY)
+    arm_of = partial(_arm, sae=sae, facts=facts)
+    if beside is not None:
+        untried("it is given another view's activations, batch by batch", *_ALONE, *_ON_MODEL)
+        _beside(intervention, identity, direction, facts, beside, seed)
+        return
+    untried("no sample gives `beside`, another view's activations", *_BESIDE)
     for dtype, kind in DTYPES.items():
         activations = partial(_activations, direction, facts, kind, seed)
-        arm = intervention.arm("edited", direction, facts, dtype)
-        _described(arm, facts)
-        other = intervention.arm("other", _another(direction, seed), facts, dtype)
+        arm = arm_of(intervention, direction, "edited", dtype)
+        _described(arm, facts, "edited")
+        other = arm_of(intervention, _another(direction, seed), "other", dtype)
         twins = zip(arm.edits, _twins(arm, other), strict=True)
-        changed = [_edit(edit, twin, activations(edit)) for edit, twin in twins]
+        changed = [edit_laws(edit, twin, activations(edit)) for edit, twin in twins]
         what = f"in {dtype} no edit changed an activation"
-        law(any(changed) or arm.idle, "an arm that is not idle changes something", what)
+        meant = arm.idle or arm.gated
+        law(any(changed) or meant, "an arm that is not idle changes something", what)
         if not arm.checks:
-            untried("its arms have no checks", "a check measures every position")
+            untried("its arms have no checks", _MEASURES)
         for check in arm.checks:
-            _check(check, activations(check))
+            check_laws(check, activations(check))
         if identity is not None:
-            _identity(identity.arm("idle", direction, facts, dtype), activations)
-    if model is not None:
-        if not tokens:
-            raise ValueError("check_intervention: a model needs tokens to run on. Pass a prompt")
-        arm = intervention.arm("edited", direction, model.facts, model.dtype)
-        _on_model(model, arm, tokens)
-        if identity is not None:
-            _idle_on_model(model, identity.arm("idle", direction, facts, model.dtype), tokens)
+            idle = arm_of(identity, direction, "idle", dtype)
+            law(idle.idle, _IDENTITY, "the arm does not say that it is idle")
+            changes_nothing(_IDENTITY, idle, partial(_infinite, activations))
+        gates = [arm_of(one, direction, "gate", dtype) for one in (closed, *(opened or ())) if one]
+        _gates(arm, gates, activations, closed=closed is not None, opened=opened is not None)
+    if model is None:
+        why = "no sample gives `model` and `tokens`, such as those of harness.testing.organism"
+        untried(why, *_ON_MODEL)
+        return
+    if not tokens:
+        raise ValueError("check_intervention: a model needs tokens to run on. Pass a prompt")
+    on_model = partial(_arm, sae=sae, facts=model.facts, direction=direction, dtype=model.dtype)
+    arm_laws(model, on_model(intervention, name="edited"), tokens)
+    if identity is not None:
+        same_as_unedited(_IDENTITY, model, on_model(identity, name="idle"), tokens)
+    if closed is not None:
+        receipt = same_as_unedited(_CLOSED, model, on_model(closed, name="closed"), tokens)
+        law(receipt.tokens > 0, _CLOSED, f"it was asked about no token: {receipt}")
+    if opened is not None:
+        arms = [on_model(one, name="open") for one in opened]
+        same_under_both(_OPEN, model, arms, tokens)
 
 
 # ── The arm ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def _described(arm: Arm, facts: ModelFacts) -> None:
-    law(arm.name == "edited", "an arm has the name it was given", f"it is {arm.name!r}")
+def _arm(
+    intervention: Any,
+    direction: Direction,
+    name: str,
+    dtype: str,
+    *,
+    sae: Sae | None,
+    facts: ModelFacts,
+) -> Arm:
+    """The arm of an intervention, which is given the SAE where it takes one."""
+    takes = "sae" in signature(intervention.arm).parameters
+    own = [sae] if takes and sae is not None else []
+    arm: Arm = intervention.arm(name, direction, facts, dtype, *own)
+    return arm
+
+
+def _described(arm: Arm, facts: ModelFacts, name: str) -> None:
+    law(arm.name == name, "an arm has the name it was given", f"it is {arm.name!r}")
     law(bool(arm.edits), "an arm edits something", "it has no edit")
     names = [check.name for check in arm.checks]
     law(len(names) == len(set(names)), "checks have names of their own", f"they are {names}")
@@ -88,9 +164,9 @@ def _described(arm: Arm, facts: ModelFacts) -> None:
         known = facts.layers is None or site.layer is None or 0 <= site.layer < facts.layers
         what = f"{site} in a model of {facts.layers} blocks"
         law(known and site.fraction is None, "sites are the model's", what)
-        for name, tensor in one.parameters.items():
+        for key, tensor in one.parameters.items():
             fine = tensor.dtype == torch.float32 and bool(torch.isfinite(tensor).all())
-            law(fine, "parameters are finite float32", f"{name!r} at {site} is {tensor}")
+            law(fine, "parameters are finite float32", f"{key!r} at {site} is {tensor}")
 
 
 def _another(direction: Direction, seed: int) -> Direction:
@@ -105,8 +181,8 @@ def _twins(arm: Arm, other: Arm) -> list[Edit]:
         [_call(edit) for edit in arm.edits] == [_call(edit) for edit in other.edits],
         "parameters stack",
         "two directions of the same shape give arms whose `apply` or parameter shapes differ, so "
-        "they cannot share a call. Make `apply` a module-level function and put what differs into "
-        "the parameters",
+        "they cannot share a call. Make `apply` a module-level function, or a frozen dataclass "
+        "that holds what all arms share, and put what differs into the parameters",
     )
     return list(other.edits)
 
@@ -130,101 +206,59 @@ def _activations(
     return x.to(kind)
 
 
-# ── One edit, one check ──────────────────────────────────────────────────────────────────────────
+def _infinite(activations: Activations, one: Edit | Check) -> Tensor:
+    """The activations with an infinity of either sign, which strength 0 must keep."""
+    x = activations(one)
+    x[1, 0, 0], x[1, 1, 0] = torch.inf, -torch.inf
+    return x
 
 
-def _edit(edit: Edit, twin: Edit, x: Tensor) -> bool:
-    """The laws of one edit; returns whether it changed x."""
-    where = f"at {edit.site} in {x.dtype}"
-    mine, theirs = (_stacked([one.parameters] * _ROWS) for one in (edit, twin))
-    given, parameters = x.clone(), {name: tensor.clone() for name, tensor in mine.items()}
-    out = edit.apply(x, mine)
-    became = f"{where}: {tuple(x.shape)} became {tuple(out.shape)} {out.dtype}"
-    law(out.shape == x.shape and out.dtype == x.dtype, "shape and dtype kept", became)
-    untouched = _bits(x, given) and all(torch.equal(mine[n], p) for n, p in parameters.items())
-    law(untouched, "does not modify its input", where)
-
-    rows = [edit.apply(x[i : i + 1], _stacked([edit.parameters])) for i in range(_ROWS)]
-    _close("rows do not influence each other", where, torch.cat(rows), out)
-    steps = [edit.apply(x[:, i : i + 1], mine) for i in range(_POSITIONS)]
-    _close("positions do not influence each other", where, torch.cat(steps, 1), out)
-
-    mixed = edit.apply(x, _stacked([edit.parameters, twin.parameters, edit.parameters]))
-    alone = twin.apply(x, theirs)
-    _close("parameters stack", where, mixed, torch.stack([out[0], alone[1], out[2]]))
-    return not _bits(out, x)
+# ── Gates ────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _check(check: Check, x: Tensor) -> None:
-    given = x.clone()
-    values = check.measure(x, _stacked([check.parameters] * _ROWS))
-    fine = values.shape == x.shape[:2] and bool(torch.isfinite(values).all())
-    what = f"{check.name!r} gave {tuple(values.shape)} for {tuple(x.shape)}: {values}"
-    law(fine, "a check measures every position", what)
-    law(_bits(x, given), "does not modify its input", f"the check {check.name!r}")
+def _gates(
+    arm: Arm, gates: Sequence[Arm], activations: Activations, *, closed: bool, opened: bool
+) -> None:
+    """The laws of gates. `gates`: the arm with a closed gate, then that with an open one and that
+    without, as far as they are given."""
+    if not closed:
+        what = "no sample gives `closed`, it with a gate that never opens"
+        untried(what if arm.gated else "its arms have no gate", _CLOSED)
+    if not opened:
+        what = "no sample gives `opened`, it with an open gate and without one"
+        untried(what if arm.gated else "its arms have no gate", _OPEN)
+    if closed:
+        law(gates[0].gated or gates[0].idle, _CLOSED, "the arm does not say that it is gated")
+        changes_nothing(_CLOSED, gates[0], activations)
+    if opened:
+        one, other = gates[-2:]
+        law(len(one.edits) == len(other.edits), _OPEN, "they have not as many edits")
+        for left, right in zip(one.edits, other.edits, strict=True):
+            x = activations(left)
+            law(left.site == right.site, _OPEN, f"they edit {left.site} and {right.site}")
+            out, expected = (e.apply(x, stacked([e.parameters] * len(x))) for e in (left, right))
+            law(same_bits(out, expected), _OPEN, f"at {left.site} in {x.dtype} a bit differs")
 
 
-def _identity(arm: Arm, activations: Callable[[Edit], Tensor]) -> None:
-    name = "strength 0 is the identity"
-    law(arm.idle, name, "the arm does not say that it is idle")
-    for edit in arm.edits:
-        x = activations(edit)
-        x[1, 0, 0], x[1, 1, 0] = torch.inf, -torch.inf
-        out = edit.apply(x, _stacked([edit.parameters] * _ROWS))
-        law(_bits(out, x), name, f"at {edit.site} in {x.dtype} a bit changed (also of -0.0 or inf)")
+# ── Beside another view ──────────────────────────────────────────────────────────────────────────
 
 
-# ── On a model ───────────────────────────────────────────────────────────────────────────────────
-
-
-def _on_model(model: Model, arm: Arm, tokens: Sequence[Tokens]) -> None:
-    first, second = ([replace(one, arm=index) for one in tokens] for index in (0, 1))
-    plain = logits_of(model, first)
-    with model.edited([Arm("none"), arm]) as receipts:
-        none, edited = logits_of(model, first), logits_of(model, second)
-    law(_bits(none, plain), "the arm without edits is untouched", "its logits changed")
-    law(_bits(logits_of(model, first), plain), "nothing is left behind", "logits differ after")
-    what = "the logits are those of the model as it is"
-    changed = not _bits(edited, plain)
-    law(changed or arm.idle, "an arm that is not idle changes something", what)
-    receipt = receipts[1]
-    law(receipt.fired > 0, "edits fire", f"the receipt is {receipt}")
-    law(not receipt.broken, "edits keep their promises", f"the receipt is {receipt}")
-    with suppress(_Interruption), model.edited([arm]):
-        raise _Interruption
-    after = logits_of(model, first)
-    law(_bits(after, plain), "nothing is left behind, also after an error", "logits differ")
-
-
-def _idle_on_model(model: Model, arm: Arm, tokens: Sequence[Tokens]) -> None:
-    first = [replace(one, arm=0) for one in tokens]
-    plain = logits_of(model, first)
-    with model.edited([arm]):
-        edited = logits_of(model, first)
-    law(_bits(edited, plain), "strength 0 is the identity", "the model's logits changed")
-
-
-class _Interruption(Exception):
-    pass
-
-
-# ── Small things ─────────────────────────────────────────────────────────────────────────────────
-
-
-def _stacked(rows: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    return {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
-
-
-def _bits(left: Tensor, right: Tensor) -> bool:
-    """Equal bit for bit: -0.0 is not 0.0, NaN is itself."""
-    if left.shape != right.shape or left.dtype != right.dtype:
-        return False
-    return torch.equal(left.contiguous().view(torch.uint8), right.contiguous().view(torch.uint8))
-
-
-def _close(name: str, where: str, left: Tensor, right: Tensor) -> None:
-    """Equal up to what another order of summation may change."""
-    scale = float(right.float().abs().max())
-    tolerance = max(1e-5, 4 * torch.finfo(right.dtype).eps) * scale
-    furthest = float((left.float() - right.float()).abs().max())
-    law(furthest <= tolerance, name, f"{where}: off by {furthest:.3g} of {scale:.3g}")
+def _beside(
+    intervention: Any,
+    identity: Any,
+    direction: Direction,
+    facts: ModelFacts,
+    beside: Tensor,
+    seed: int,
+) -> None:
+    for dtype, kind in DTYPES.items():
+        other = beside.to(kind)
+        arms = partial(intervention.arms, "edited", direction, facts, dtype)
+        for arm in arms(other):
+            _described(arm, facts, "edited")
+        noise = torch.randn(beside.shape, generator=torch.Generator().manual_seed(seed))
+        x = (beside.float() + noise).to(kind)
+        x[0, 0] = -0.0
+        paired_laws(arms, x, other)
+        if identity is not None:
+            paired_identity(partial(identity.arms, "idle", direction, facts, dtype), x, other)

@@ -11,7 +11,7 @@ import torch
 
 from harness.contract import Batch, Metric
 from harness.results.intervals import ONCE
-from harness.testing.support.batches import only, take
+from harness.testing.support.batches import elsewhere, only, take
 from harness.testing.support.laws import holds, untried
 from harness.testing.support.watched import watched
 
@@ -39,11 +39,14 @@ def check_metric(
     the reference) · split (sums of parts add up) · order (of tokens and of documents does not
     matter) · padding (a document without measured tokens changes nothing) · inputs (are not
     modified) · null (identical sides give the value that `MetricValue.null` states) · draws (do
-    not influence each other) · empty (no tokens give NaN).
+    not influence each other) · unselected (what is at measured tokens that no filter selects does
+    not matter, where a value does not say `unselected`) · empty (no tokens give NaN).
     """
     holds(bool(batches), "sums: no batch to check the metric on")
     if not any((value.null or {}).get("kind") == "identical" for value in metric.values):
         untried("it states no null for identical sides", "null")
+    if not any(len(batch.selected) < len(batch.document) for batch in batches):
+        untried("every measured token of its batches is selected", "unselected")
     generator = np.random.default_rng(seed)
     for batch in batches:
         holds(len(batch.documents) > 1, "split: a batch of one document cannot be split")
@@ -57,6 +60,7 @@ def check_metric(
             sums = [_sums(metric, part, side) for part in parts]
             added = {name: np.sum([part[name] for part in sums], axis=0) for name in sums[0]}
             _compare(metric, law, _value(metric, added), found, rtol)
+        _check_unselected(metric, batch, side, found, seed)
         _check_null(metric, batch, side)
         _check_draws(metric, batch, side, whole)
         _check_empty(metric, batch, side)
@@ -72,6 +76,22 @@ def _rearranged(batch: Batch, generator: np.random.Generator) -> Iterator[tuple[
     turned = generator.permutation(len(batch.documents)).tolist()
     yield "order", [take(batch, tokens, turned)]
     yield "padding", [replace(batch, documents=(*batch.documents, "nothing measured"))]
+
+
+def _check_unselected(
+    metric: Metric, batch: Batch, side: SideName, found: np.ndarray, seed: int
+) -> None:
+    """Other activations at unselected tokens change nothing that does not say it reads them."""
+    if len(batch.selected) == len(batch.document):
+        return
+    again = _value(metric, _sums(metric, elsewhere(batch, seed), side))
+    for value, one, other in zip(metric.values, again, found, strict=True):
+        same = value.unselected or np.isclose(one, other, rtol=1e-9, atol=0, equal_nan=True)
+        what = (
+            f"unselected: {value.id} is {other}, and {one} with other activations at tokens that "
+            "are measured and not selected. Leave them out, or say MetricValue(unselected=True)"
+        )
+        holds(bool(same), what)
 
 
 def _check_null(metric: Metric, batch: Batch, side: SideName) -> None:

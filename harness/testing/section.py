@@ -70,7 +70,14 @@ def hostile(results: Results) -> Results:
         problems=(HOSTILE,),
         warnings=(HOSTILE,),
         tables={name: [_poisoned(row) for row in rows] for name, rows in results.tables.items()},
-    )
+        claims=tuple(
+            replace(
+                one, name=HOSTILE, text=HOSTILE, holds=HOSTILE, n_of=HOSTILE, against=HOSTILE,
+                why=HOSTILE, source=HOSTILE, written=HOSTILE, method=HOSTILE,
+            )
+            for one in results.claims
+        ),
+    )  # fmt: skip
 
 
 def _poisoned(value: Any) -> Any:

@@ -33,7 +33,8 @@ class DifferenceInMeans(Sums[DifferenceInMeansOptions]):
     """Finds r = mean⁺ x − mean⁻ x, raw: its length is part of the result.
 
     mean⁺ and mean⁻ are over the tokens of each set of prompts (with `tokens = "last"` one a
-    prompt), x: Float[Tensor, "tokens d_site"], sums in float64; r: Float64 `[1, d_site]`.
+    prompt), x: Float[Tensor, "tokens d_site"], sums in float64; r: Float64 `[1, d_site]`. mean⁻ is
+    the direction's origin.
     Record: `direction.norm@1`, ‖r‖ in the units of the activation, in [0, ∞).
     Undefined: without prompts in either set, where the means are equal, and where they are not
     finite. Raises ModelError for a fraction of depth in a model of unknown depth.
@@ -90,7 +91,7 @@ class DifferenceInMeans(Sums[DifferenceInMeansOptions]):
             return Undefined(f"the activations at {site} are not finite"), None
         if norm <= ROUNDING * max(np.linalg.norm(positive), np.linalg.norm(negative)):
             return Undefined(f"both sets of prompts have the same mean at {site}"), 0.0
-        return Direction(site, vector[None], reference_norm=norm), norm
+        return Direction(site, vector[None], reference_norm=norm, origin=negative), norm
 
     def _row(self, state: State, name: str) -> dict[str, str | int | float | None]:
         tokens = states.count(state, f"{name}_tokens")

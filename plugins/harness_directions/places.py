@@ -1,4 +1,4 @@
-"""Sites of directions: which of them are the same, and where an SAE's decoder rows belong."""
+"""Sites of directions: as blocks of a model, and where an SAE's decoder rows belong."""
 
 from __future__ import annotations
 
@@ -28,11 +28,6 @@ def located(site: Site, *models: ModelFacts | None) -> Site:
     )
 
 
-def same_place(left: Site, right: Site) -> bool:
-    """Whether two sites hold the same activation: the output of a block enters the next one."""
-    return _plain(left) == _plain(right)
-
-
 def decoder_site(name: str, inputs: Inputs) -> Site | None:
     """Where an SAE's decoder rows live: where it writes, or else where it reads."""
     facts = inputs.saes[name].facts
@@ -52,11 +47,3 @@ def row_of(facts: SaeFacts, side: str | None) -> slice:
     if side is None:
         return slice(None)
     return facts.columns()[[one.side for one in facts.inputs].index(side)]
-
-
-def _plain(site: Site) -> Site:
-    if site.kind == "embed":
-        return Site("resid_pre", 0)
-    if site.kind == "resid_post" and site.layer is not None:
-        return Site("resid_pre", site.layer + 1)
-    return site

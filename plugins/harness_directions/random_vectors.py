@@ -37,4 +37,4 @@ class RandomVectors(Sums[RandomVectorsOptions]):
         reference = like.reference_norm
         if reference is None and len(lengths) == 1:
             reference = float(lengths[0, 0])
-        return Direction(like.site, vectors, reference_norm=reference)
+        return Direction(like.site, vectors, reference_norm=reference, origin=like.origin)

@@ -20,7 +20,7 @@ from harness.contract import (
 from harness.errors import ModelError, Problem, TaskError
 from harness_directions import latent_sums, nnls
 from harness_directions.options import RandomFeaturesOptions, SaeFeaturesOptions
-from harness_directions.places import decoder_rows, decoder_site, same_place
+from harness_directions.places import decoder_rows, decoder_site
 from harness_directions.states import Sums
 
 Chosen = TypeVar("Chosen", SaeFeaturesOptions, RandomFeaturesOptions)
@@ -49,7 +49,7 @@ class Rebuilt(Sums[Chosen]):
             )
             raise TaskError([Problem("target", what)])
         site = decoder_site(options.sae, inputs)
-        if site is not None and not same_place(site, target.site):
+        if site is not None and not site.same_place(target.site):
             raise ModelError(
                 f"sae {options.sae!r}: its decoder rows live at {site}, but the target "
                 f"{options.target!r} at {target.site}. Allowed: an SAE and a target of the same "
@@ -88,6 +88,7 @@ class Rebuilt(Sums[Chosen]):
             sae=options.sae,
             features=tuple(features),
             weights=tuple(float(weight) for weight in fit.weights),
+            origin=target.origin,
         )
         return direction, fit
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from harness.contract import Arm, Direction, Edit, ModelFacts, Site
 from harness.errors import ModelError
 from harness_interventions.fitting import site_of, vectors_of
-from harness_interventions.options import AdditionOptions
+from harness_interventions.options import AdditionOptions, Scale
 
 
 class Addition:
@@ -35,25 +35,34 @@ class Addition:
     def arm(self, name: str, direction: Direction, facts: ModelFacts, dtype: str) -> Arm:
         """One edit; it promises nothing, so there is no check."""
         site = site_of(name, direction, facts)
-        vectors = vectors_of(name, direction)
-        if len(vectors) != 1:
-            raise ModelError(
-                f"arm {name!r}: the direction has {len(vectors)} vectors, and which to add is "
-                "not said. Allowed: a direction of one vector. Use ablation, or another direction"
-            )
-        vector = vectors[0] * self._factor(name, direction)
+        vector = steering_vector(name, direction, self.options.scale)
         return adding(name, site, vector, self.options.coefficient)
 
-    def _factor(self, name: str, direction: Direction) -> float:
-        if self.options.scale == "as_fitted":
-            return 1.0
-        if direction.reference_norm is None:
-            raise ModelError(
-                f"arm {name!r}: scale = 'reference' needs the length of the direction that this "
-                "one rebuilds, and it has none. Allowed: directions that rebuild or imitate "
-                "another one. Write scale = 'as_fitted'"
-            )
-        return direction.reference_norm / float(np.linalg.norm(direction.vectors))
+
+def steering_vector(name: str, direction: Direction, scale: Scale) -> Float[np.ndarray, " d_site"]:
+    """The direction's one vector, at its own length or at that of what it rebuilds.
+
+    Raises ModelError for several vectors, and where the length that is asked for is not known.
+    """
+    vectors = vectors_of(name, direction)
+    if len(vectors) != 1:
+        raise ModelError(
+            f"arm {name!r}: the direction has {len(vectors)} vectors, and which to add is "
+            "not said. Allowed: a direction of one vector. Use ablation, or another direction"
+        )
+    return vectors[0] * _factor(name, direction, scale)
+
+
+def _factor(name: str, direction: Direction, scale: Scale) -> float:
+    if scale == "as_fitted":
+        return 1.0
+    if direction.reference_norm is None:
+        raise ModelError(
+            f"arm {name!r}: scale = 'reference' needs the length of the direction that this "
+            "one rebuilds, and it has none. Allowed: directions that rebuild or imitate "
+            "another one. Write scale = 'as_fitted'"
+        )
+    return direction.reference_norm / float(np.linalg.norm(direction.vectors))
 
 
 def adding(name: str, site: Site, vector: Float[np.ndarray, " d_site"], factor: float) -> Arm:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from harness.contract import Arm, Direction, Edit, ModelFacts, Sae
-from harness.contract.latents import Latents, offsets_of
 from harness.errors import ModelError
+from harness_interventions.chosen import encoded, inside, only
 from harness_interventions.fitting import site_of
 from harness_interventions.options import FeatureZeroingOptions
 
@@ -79,22 +79,9 @@ def zeroed(
     As x̂(z on S) − x̂(nothing), which is the same and holds for SAEs that scale their input too.
     """
     flat = x.reshape(-1, x.shape[-1])
-    latents = sae.encode(flat.to(torch.promote_types(x.dtype, torch.float32)))
-    row = latents.token // x.shape[1]
-    offset = torch.arange(len(features), device=features.device)[:, None] * latents.d_sae
-    inside = torch.isin(row * latents.d_sae + latents.indices, (offset + features).flatten())
-    active = _only(latents, inside)
-    removed = sae.reconstruct(active) - sae.reconstruct(_only(latents, inside & False))
+    latents = encoded(x, sae)
+    zeroed_ones = inside(latents, x.shape[1], features)
+    active = only(latents, zeroed_ones)
+    removed = sae.reconstruct(active) - sae.reconstruct(only(latents, zeroed_ones & False))
     touched = (active.counts > 0)[:, None]
     return torch.where(touched, flat - removed, flat).to(x.dtype).reshape(x.shape)
-
-
-def _only(latents: Latents, inside: Bool[Tensor, " nnz"]) -> Latents:
-    """Some of the active latents of every token."""
-    counts = torch.bincount(latents.token[inside], minlength=latents.tokens)
-    return replace(
-        latents,
-        offsets=offsets_of(counts),
-        indices=latents.indices[inside],
-        values=latents.values[inside],
-    )

@@ -53,3 +53,11 @@ def vectors_of(name: str, direction: Direction) -> Float[np.ndarray, "rank d_sit
             "somewhere. Return Undefined from the direction finder instead"
         )
     return vectors
+
+
+def behind(site: Site, facts: ModelFacts) -> Site | None:
+    """Where the next block reads what this one hands on; None where no block does."""
+    if site.kind != "resid_post" or site.layer is None:
+        return None
+    last = facts.layers is None or site.layer + 1 >= facts.layers
+    return None if last else Site("resid_pre", site.layer + 1)

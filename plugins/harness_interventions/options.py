@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from harness.contract import InterventionOptions, ViewRef
+from harness.contract import InterventionOptions, SaeRef, ViewRef
+
+Scale = Literal["as_fitted", "reference"]
+"""At which length a direction is added: its own, or that of the one that it rebuilds or imitates.
+"""
+Latent = Annotated[int, Field(ge=0, lt=2**24)]
+"""The index of a latent; edits hold it in float32, which is exact up to 16 million."""
 
 
 class AblationOptions(InterventionOptions):
@@ -24,7 +30,7 @@ class AdditionOptions(InterventionOptions):
 
     coefficient: float = Field(default=1.0, allow_inf_nan=False)
     """What the direction is multiplied with; negative to subtract it, 0 to change nothing."""
-    scale: Literal["as_fitted", "reference"] = "as_fitted"
+    scale: Scale = "as_fitted"
     """`as_fitted` adds the direction at its own length; `reference` at the length of the direction
     that it rebuilds or imitates.
     """
@@ -49,3 +55,68 @@ class FeatureZeroingOptions(InterventionOptions):
     """Options of `feature_zeroing`: it has none."""
 
     on_sae: ClassVar[bool] = True
+
+
+class ConditionalAdditionOptions(AdditionOptions):
+    """Options of `conditional_addition`."""
+
+    on_sae: ClassVar[bool] = True
+
+    sae: SaeRef | None = None
+    """The SAE whose latents open the gate; it must read the site where the direction lives.
+    Without it, the direction's own SAE.
+    """
+    latents: tuple[Latent, ...] = ()
+    """The latents of which any opens the gate. Without them, the direction's own features."""
+    threshold: float = Field(default=0.0, allow_inf_nan=False)
+    """The gate is open where |z_j| of one of the latents is above this, in the SAE's unit. 0 opens
+    it wherever one is active; a negative number opens it always.
+    """
+
+    @model_validator(mode="after")
+    def _of_one_sae(self) -> Self:
+        """The features of a direction are latents of its own SAE, not of another."""
+        if self.sae is not None and not self.latents:
+            raise ValueError("sae needs latents: which of its latents open the gate")
+        return self
+
+    def own_sae(self) -> str | None:
+        """The SAE of the gate, where it is not the direction's."""
+        return self.sae
+
+
+class LatentClampOptions(InterventionOptions):
+    """Options of `latent_clamp`."""
+
+    on_sae: ClassVar[bool] = True
+
+    value: float = Field(allow_inf_nan=False)
+    """What the direction's features are held at, in the SAE's unit; 0 switches them off. The
+    table `contexts` of a run shows how large they become by themselves.
+    """
+    where: Literal["everywhere", "active"] = "everywhere"
+    """`everywhere` holds them at every token; `active` only those that are active at a token."""
+    strength: float = Field(default=1.0, allow_inf_nan=False)
+    """How much of the way to `value` is gone: 1 all of it, 0 changes nothing."""
+
+
+class AffineEditingOptions(InterventionOptions):
+    """Options of `affine_editing`."""
+
+    coefficient: float = Field(default=0.0, allow_inf_nan=False)
+    """How many times the direction is added to the reference point: 0 is what the data without the
+    concept have on average, 1 what those with it have.
+    """
+    scale: Scale = "as_fitted"
+    """`as_fitted` adds the direction at its own length; `reference` at the length of the direction
+    that it rebuilds or imitates.
+    """
+
+
+class ProjectionOptions(InterventionOptions):
+    """Options of `projection`."""
+
+    mode: Literal["out", "onto"] = "out"
+    """`out` takes the span of the direction's vectors away; `onto` takes everything else away."""
+    strength: float = Field(default=1.0, allow_inf_nan=False)
+    """How much of the way to the projection is gone: 1 all of it, 0 changes nothing."""

@@ -11,13 +11,17 @@ _INTERVENTIONS = {
     "addition": "adds a direction at its own site, at every position",
     "pc_injection": "adds the principal components of a change, at their own lengths",
     "feature_zeroing": "takes an SAE's features out of the activations it reads, and nothing else",
+    "conditional_addition": "adds a direction only where a latent of an SAE is active",
+    "latent_clamp": "holds latents of an SAE at a value, and leaves everything else as it is",
+    "affine_editing": "sets what lies along a direction to what a reference point has there",
+    "projection": "projects activations onto a subspace, or out of it, at one site",
 }
 """By name: a summary. `pc_injection` is the class PcInjection in the module of its name."""
 
 
 @hookimpl
 def harness_components() -> Iterable[Component]:
-    """The interventions; all but the one that needs an SAE ship samples."""
+    """The interventions; each ships samples."""
     return tuple(
         Component(
             kind="intervention",
@@ -25,7 +29,7 @@ def harness_components() -> Iterable[Component]:
             summary=summary,
             load=f"harness_interventions.{name}:{name.title().replace('_', '')}",
             options=f"harness_interventions.options:{name.title().replace('_', '')}Options",
-            samples="" if name == "feature_zeroing" else f"harness_interventions.samples:{name}",
+            samples=f"harness_interventions.samples:{name}",
         )
         for name, summary in _INTERVENTIONS.items()
     )

@@ -132,8 +132,12 @@ class ExplainedRatio:
         self._bins = math.ceil((HIGHEST - LOWEST) / self._width)
         chosen = [f"explained_ratio.{name}@1" for name in options.variants]
         self.values = (
-            *(MetricValue(id, "ratio", "tokens", undefined[id]) for id in chosen),
-            MetricValue(SCALE, "ratio", "tokens", _EMPTY, _SAME),
+            *(
+                # The measured scale is that of all tokens, before any filter.
+                MetricValue(id, "ratio", "tokens", undefined[id], unselected=self._known is None)
+                for id in chosen
+            ),
+            MetricValue(SCALE, "ratio", "tokens", _EMPTY, _SAME, unselected=True),
         )
 
     def sums(self, batch: Batch, side: Side) -> Mapping[str, Float[Tensor, "documents ..."]]:

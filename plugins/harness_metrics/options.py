@@ -49,6 +49,12 @@ class CosineOptions(MetricOptions):
     """`share_below` counts the tokens whose cosine is smaller than this."""
 
 
+class DisplacementOptions(MetricOptions):
+    """How far activations moved, as a share of their length."""
+
+    on_sae: ClassVar[bool] = False
+
+
 class ExplainedRatioOptions(MetricOptions):
     """What an SAE fails to explain of the right side, over how far the sides are apart."""
 
@@ -129,3 +135,33 @@ class KlOptions(MetricOptions):
     ] = ("next_token", "next_token_reverse")
     """`next_token`: of the left side from the right one, KL(left ‖ right). `next_token_reverse`:
     KL(right ‖ left). `jensen_shannon`: of both from their mean; takes three times as long."""
+
+
+class CkaOptions(MetricOptions):
+    """Linear centered kernel alignment of both sides' activations."""
+
+    on_sae: ClassVar[bool] = False
+
+    variants: Annotated[tuple[Literal["linear", "debiased"], ...], *Chosen] = (
+        "linear",
+        "debiased",
+    )
+    """`linear`: the usual one, which few tokens make too large. `debiased`: without that."""
+
+
+class DeadShareOptions(MetricOptions):
+    """Share of an SAE's latents that are never active."""
+
+    paired: ClassVar[bool] = False
+
+
+class ActivationNormOptions(MetricOptions):
+    """Quantiles of the lengths of activations."""
+
+    paired: ClassVar[bool] = False
+    on_sae: ClassVar[bool] = False
+
+    variants: Annotated[
+        tuple[Literal["p01", "p05", "p25", "p50", "p75", "p95", "p99"], ...], *Chosen
+    ] = ("p05", "p50", "p95", "p99")
+    """Which quantiles, in percent: `p50` is the median."""

@@ -10,6 +10,7 @@ _METRICS = {
     "fvu": "fraction of variance that an SAE leaves unexplained",
     "l0": "mean number of active latents per token",
     "cosine": "cosines between both sides' activations, latents and reconstructions",
+    "displacement": "how far activations moved, as a share of their length, and how many did",
     "explained_ratio": (
         "what an SAE fails to explain of the right side, over how far the sides are apart"
     ),
@@ -17,6 +18,9 @@ _METRICS = {
     "latent_overlap": "overlap of both sides' largest latents, by token and over the data",
     "l1_divergence": "absolute differences between both sides' latents",
     "kl": "divergences between both sides' next-token distributions",
+    "cka": "linear centered kernel alignment of both sides' activations",
+    "dead_share": "share of an SAE's latents that are active nowhere in the data",
+    "activation_norm": "quantiles of the lengths of activations",
 }
 """By name: a summary. `explained_ratio` is the class ExplainedRatio in the module of its name."""
 

@@ -17,7 +17,11 @@ from torch import Tensor
 
 from harness.contract import Batch, Latents, Metric, SaeFacts, Side, Site, Target
 from harness.testing import array_batch, check_metric
+from harness_metrics.activation_norm import ActivationNorm
+from harness_metrics.cka import Cka
 from harness_metrics.cosine import Cosine
+from harness_metrics.dead_share import DeadShare
+from harness_metrics.displacement import Displacement
 from harness_metrics.explained_ratio import ExplainedRatio
 from harness_metrics.fvu import Fvu
 from harness_metrics.intersection_ratio import IntersectionRatio
@@ -26,7 +30,11 @@ from harness_metrics.l0 import L0
 from harness_metrics.l1_divergence import L1Divergence
 from harness_metrics.latent_overlap import LatentOverlap
 from harness_metrics.options import (
+    ActivationNormOptions,
+    CkaOptions,
     CosineOptions,
+    DeadShareOptions,
+    DisplacementOptions,
     ExplainedRatioOptions,
     FvuOptions,
     IntersectionRatioOptions,
@@ -57,6 +65,11 @@ def cosine(folder: Path) -> Samples:
     """Of activations, latents and reconstructions."""
     options = CosineOptions(variants=("raw", "latent", "recon"))
     yield _sample(Cosine(options, TARGET), _cosine)
+
+
+def displacement(folder: Path) -> Samples:
+    """By token, over all tokens, and how many moved at all."""
+    yield _sample(Displacement(DisplacementOptions(), Target(SITE)), _displacement)
 
 
 def explained_ratio(folder: Path) -> Samples:
@@ -90,6 +103,24 @@ def kl(folder: Path) -> Samples:
     yield _sample(Kl(options, Target(SITE)), _kl)
 
 
+def cka(folder: Path) -> Samples:
+    """With and without its bias."""
+    yield _sample(Cka(CkaOptions(), Target(SITE)), _cka)
+
+
+def dead_share(folder: Path) -> Samples:
+    """Both sides."""
+    for side in ("left", "right"):
+        yield _sample(DeadShare(DeadShareOptions(), TARGET), partial(_dead_share, side=side), side)
+
+
+def activation_norm(folder: Path) -> Samples:
+    """Quantiles of both sides, up to the bins of the histogram."""
+    metric = ActivationNorm(ActivationNormOptions(variants=("p25", "p50", "p95")), Target(SITE))
+    for side in ("left", "right"):
+        yield _sample(metric, partial(_activation_norm, side=side), side, rtol=0.0101)
+
+
 # ── Batches ──────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -117,11 +148,14 @@ class _SmallSae:
 
 
 def _sample(
-    metric: Metric, reference: Callable[[Batch], Sequence[float]], side: str = "pair"
+    metric: Metric,
+    reference: Callable[[Batch], Sequence[float]],
+    side: str = "pair",
+    rtol: float = 1e-6,
 ) -> partial[None]:
     """The check of a metric, on all tokens and on some."""
     batches = (_batch(0), _batch(1, selected=range(0, 40, 3)))
-    return partial(check_metric, metric, *batches, reference=reference, side=side)
+    return partial(check_metric, metric, *batches, reference=reference, side=side, rtol=rtol)
 
 
 def _batch(seed: int, selected: Sequence[int] | None = None) -> Batch:
@@ -191,6 +225,14 @@ def _cosine(batch: Batch) -> list[float]:
     return found
 
 
+def _displacement(batch: Batch) -> list[float]:
+    b, c = (_x(batch, _side(batch, name)) for name in ("left", "right"))
+    change, size = np.linalg.norm(c - b, axis=1), np.linalg.norm(b, axis=1)
+    kept = size > 0
+    pooled = math.sqrt(np.square(change).sum() / np.square(size).sum())
+    return [(change[kept] / size[kept]).mean(), pooled, float((b != c).any(1).mean())]
+
+
 def _explained_ratio(batch: Batch, norm: str) -> list[float]:
     b, c = (_side(batch, name).x(SITE).double().numpy() for name in ("left", "right"))
     power = 1.0 if norm == "msq" else 0.5
@@ -256,3 +298,35 @@ def _kl(batch: Batch) -> list[float]:
         (q * (log_q - log_p)).sum(1).mean(),
         shannon.mean(),
     ]
+
+
+def _cka(batch: Batch) -> list[float]:
+    """From the Gram matrices of all tokens."""
+    x, y = (_x(batch, _side(batch, name)) for name in ("left", "right"))
+    n = len(x)
+    center = np.eye(n) - 1 / n
+
+    def biased(k: np.ndarray, m: np.ndarray) -> float:
+        return float(np.trace(center @ k @ center @ m))
+
+    def unbiased(k: np.ndarray, m: np.ndarray) -> float:
+        k, m = k * (1 - np.eye(n)), m * (1 - np.eye(n))
+        rest = k.sum() * m.sum() / ((n - 1) * (n - 2)) - 2 * (k @ m).sum() / (n - 2)
+        return float((np.trace(k @ m) + rest) / (n * (n - 3)))
+
+    grams = x @ x.T, y @ y.T
+    return [
+        hsic(*grams) / math.sqrt(hsic(grams[0], grams[0]) * hsic(grams[1], grams[1]))
+        for hsic in (biased, unbiased)
+    ]
+
+
+def _dead_share(batch: Batch, side: str) -> list[float]:
+    latents = _side(batch, side).latents("sae").dense().numpy()
+    return [float((latents == 0).all(0).mean())]
+
+
+def _activation_norm(batch: Batch, side: str) -> list[float]:
+    lengths = np.linalg.norm(_x(batch, _side(batch, side)), axis=1)
+    shares = (0.25, 0.5, 0.95)
+    return [float(np.quantile(lengths, share, method="inverted_cdf")) for share in shares]

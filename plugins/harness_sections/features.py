@@ -168,7 +168,12 @@ def _figure(title: str, records: Sequence[Record]) -> Figure:
         title,
         f"{title}: {len(clusters)} clusters, {len(shown)} series.{more}",
         data,
-        {"barmode": "group", "xaxis": {"type": "category"}, "showlegend": len(shown) > 1},
+        {
+            "barmode": "group",
+            "xaxis": {"type": "category", "title": {"text": "cluster"}},
+            "yaxis": {"title": {"text": f"{title} ({records[0].unit})"}},
+            "showlegend": len(shown) > 1,
+        },
         rows,
         [record for mine in shown.values() for record in mine],
     )

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from harness.contract import Component, hookimpl
 
 _SECTIONS = {
-    "plain_answers": ("claims:Claims", "what the analyses conclude, in words"),
+    "claim_outcomes": ("claims:Claims", "what the task expected, and how that came out"),
+    "plain_answers": ("conclusions:Conclusions", "what the analyses conclude, in words"),
     "gate_outcomes": ("gates:Gates", "which conditions of the task hold"),
     "fine_tunes": (
         "fine_tunes.fine_tunes:FineTunes",

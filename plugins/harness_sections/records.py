@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.contract import JSON, Grid, Panel, Prose, Record, Results
+from harness.contract import JSON, Grid, Panel, Prose, Record, Results, Runs
 from harness.results import format_number, grouped
 from harness_sections.plain import PlainSection
+from harness_sections.several import numbers
 
 _MOST = 3000
 
@@ -24,6 +25,10 @@ class Records(PlainSection):
         by_id = grouped(results.records, lambda record: record.id)
         grids = [_grid(name, by_id[name]) for name in sorted(by_id)]
         return Panel("Every record", grids, order=90)
+
+    def panel_of_runs(self, runs: Runs) -> Panel | None:
+        """What differs most between runs, and every number by run."""
+        return numbers.panel(runs)
 
 
 def _grid(name: str, records: Sequence[Record]) -> Grid:

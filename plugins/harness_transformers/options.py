@@ -15,6 +15,7 @@ from harness.contract import (
     LocalPath,
     Location,
     ModelFacts,
+    ModelPlace,
     Needs,
     Options,
     Prompt,
@@ -114,6 +115,16 @@ class TransformersOptions(BackendOptions):
         if self.gguf is not None and extra:
             raise ValueError(f"{extra[0]} belongs to path; a GGUF file has none")
         return self
+
+    @classmethod
+    def at(cls, place: str, *, partial: bool = False) -> ModelPlace:
+        """A GGUF file, an adapter's folder, or else the folder or hub id of a model."""
+        path = Path(place).expanduser()
+        if path.suffix.lower() == ".gguf" and path.is_file():
+            return ModelPlace({"gguf": place})
+        if partial or ((path / ADAPTER).is_file() and not (path / "config.json").is_file()):
+            return ModelPlace({"adapter": place}, partial=True)
+        return ModelPlace({"path": place})
 
     @property
     def where(self) -> str:

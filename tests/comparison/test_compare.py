@@ -14,11 +14,11 @@ import pytest
 from rich.console import Console
 
 from harness.comparison.comparison import Comparison, compare, compare_folders
-from harness.comparison.samples import Run, Samples, load_samples
 from harness.comparison.terminal import as_json, show_comparison
 from harness.contract import Record
 from harness.errors import DataError, UsageError
 from harness.results import Results
+from harness.results.samples import Run, Samples, load_samples
 from harness.results.write import write_results
 
 Arms = Mapping[str, Mapping[str, Any]]
@@ -465,3 +465,18 @@ def test_the_frame_has_a_row_for_each_number_and_run() -> None:
     assert list(frame["difference"]) == [0] * 4
     assert frame.loc[2, ["axis_p", "axis_run"]].tolist() == [2, 3]
     assert frame.loc[0, "site"] == "resid_post.2"
+
+
+def test_numbers_that_differ_stand_before_what_the_runs_were_made_from() -> None:
+    other = replace(SECOND.results, provenance={"seed": 1})
+    lines = shown(compare([FIRST, replace(SECOND, results=other)])).splitlines()
+    assert lines[:2] == [f"run 1: {FIRST.name} (the baseline)", f"run 2: {SECOND.name}"]
+    assert lines[2] == (
+        "2 of 3 numbers differ; of 1 the difference has an interval, and in 0 it leaves out 0."
+    )
+    place = {
+        what: next(n for n, line in enumerate(lines) if what in line)
+        for what in ("Experiment e", "The same in all", "What they were made from", "seed")
+    }
+    assert sorted(place.values()) == list(place.values())
+    assert shown(compare([FIRST, FIRST])).splitlines()[2] == "No number differs, of 3."

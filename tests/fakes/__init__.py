@@ -35,6 +35,7 @@ COMPONENTS: dict[tuple[Kind, str], tuple[str, str]] = {
     ("statistic", "tally"): ("statistics:Tally", "statistics:TallyOptions"),
     ("direction", "probe"): ("directions:Probe", "directions:ProbeOptions"),
     ("intervention", "shift"): ("judged:Shift", "judged:ShiftOptions"),
+    ("intervention", "listen"): ("judged:Listen", "judged:ListenOptions"),
     ("evaluator", "polite"): ("judged:Polite", "judged:PoliteOptions"),
     ("evaluator", "quiz"): ("judged:Quiz", "judged:QuizOptions"),
     ("labels", "glossary"): ("findings:Glossary", "findings:GlossaryOptions"),

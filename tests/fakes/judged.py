@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -25,6 +27,8 @@ from harness.contract import (
     Outcome,
     Prompt,
     Record,
+    Sae,
+    SaeRef,
     Sampling,
     Score,
     Tools,
@@ -41,6 +45,8 @@ class ShiftOptions(InterventionOptions):
     """What the direction is multiplied with."""
     silent: bool = False
     """Whether it does nothing although it should."""
+    gated: bool = False
+    """Whether it may do nothing."""
     promise: float | None = None
     """The most that `drift`, which is 1, may measure."""
 
@@ -57,7 +63,8 @@ class Shift:
         vector = torch.tensor(direction.vectors[0] * self.options.strength, dtype=torch.float32)
         edit = Edit(direction.site, _add, {"add": vector * (not self.options.silent)})
         checks = (Check("drift", direction.site, _one, {}, self.options.promise),)
-        return Arm(name, (edit,), checks, idle=self.options.strength == 0)
+        idle, gated = self.options.strength == 0, self.options.gated
+        return Arm(name, (edit,), checks, idle=idle, gated=gated)
 
 
 def _add(x: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
@@ -66,6 +73,42 @@ def _add(x: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
 
 def _one(x: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
     return torch.ones(x.shape[:2])
+
+
+class ListenOptions(InterventionOptions):
+    """Options of `listen`."""
+
+    on_sae: ClassVar[bool] = True
+
+    sae: SaeRef = "mid"
+    """The SAE that it runs."""
+
+    def own_sae(self) -> str | None:
+        return self.sae
+
+
+class Listen:
+    """Adds the direction where the SAE's first latent is active."""
+
+    def __init__(self, options: ListenOptions) -> None:
+        self.options = options
+
+    def arm(
+        self, name: str, direction: Direction, facts: ModelFacts, dtype: str, sae: Sae | None
+    ) -> Arm:
+        assert sae is not None
+        vector = torch.tensor(direction.vectors[0], dtype=torch.float32)
+        edit = Edit(direction.site, _AddWhere(sae), {"add": vector})
+        return Arm(name, (edit,), gated=True)
+
+
+@dataclass(frozen=True)
+class _AddWhere:
+    sae: Sae
+
+    def __call__(self, x: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
+        first = self.sae.encode(x.reshape(-1, x.shape[-1])).dense()[:, 0].reshape(x.shape[:2])
+        return torch.where(first[..., None] > 0, _add(x, parameters), x)
 
 
 class PoliteOptions(EvaluatorOptions):

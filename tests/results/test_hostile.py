@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from harness.comparison.samples import load_samples
 from harness.errors import DataError
 from harness.planning.cost.earlier import earlier_completions
 from harness.results.read import load_results
+from harness.results.samples import load_samples
 from harness.results.tables import COMPLETIONS, SavedTables
 from harness.results.write import SCHEMA
 from harness.task.data import load_data

@@ -307,6 +307,18 @@ def test_a_direction_comes_back_as_it_was(tmp_path: Path, vectors: np.ndarray) -
     assert json.loads(metadata["axes"]) == {"k": 2}
 
 
+def test_the_origin_of_a_direction_lies_beside_its_vectors(tmp_path: Path) -> None:
+    origin = np.arange(3.0)
+    direction = Direction(Site("resid_post", 2), np.ones((1, 3)), origin=origin)
+    write_directions(tmp_path, {"d": [Found(direction)]})
+    from safetensors.numpy import load_file
+
+    (file,) = (tmp_path / "directions").iterdir()
+    tensors = load_file(file)
+    assert np.array_equal(tensors["origin"], origin)
+    assert tensors.keys() == {"vectors", "origin"}
+
+
 @pytest.mark.parametrize(
     "value",
     ["../../../up", "a/b", "/root", "x" * 300, "a\0b", ".."],

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from harness.errors import TaskError, UsageError
-from harness.task.file import dotted, find_task, read_source
+from harness.task.file import builtin_tasks, dotted, find_task, overridden, read_source
 
 
 def files(folder: Path, **texts: str) -> Path:
@@ -111,6 +111,71 @@ def test_a_loop_is_refused_and_its_chain_named(
     with pytest.raises(TaskError, match="circle") as caught:
         read_source(files(tmp_path, **written))
     assert chain.format(tmp_path, tmp_path) in str(caught.value)
+
+
+@pytest.mark.parametrize("base", ["refusal", "refusal.toml", "tasks/refusal", "tasks/refusal.toml"])
+def test_a_built_in_task_is_extended_by_name(tmp_path: Path, base: str) -> None:
+    """What it names lies where the built-in task lies, and keys come on top."""
+    file = files(tmp_path, mine=f'extends = "{base}"\nname = "mine"')
+    source = read_source(file)
+    assert source.values["name"] == "mine"
+    assert source.values["experiments"].keys() == {"bypass", "induce"}
+    assert source.origin(("models", "chat", "path")).file == builtin_tasks()["refusal"].resolve()
+
+
+def test_ones_own_task_may_be_called_like_the_one_it_extends(tmp_path: Path) -> None:
+    file = files(tmp_path, refusal='extends = "refusal"\ntitle = "Mine"')
+    assert read_source(file).values["title"] == "Mine"
+    assert "experiments" in read_source(file).values
+
+
+def test_what_lies_beside_a_task_comes_before_a_built_in_task(tmp_path: Path) -> None:
+    file = files(tmp_path, child='extends = "drift.toml"', drift='name = "beside"')
+    assert read_source(file).values == {"name": "beside"}
+    file = files(tmp_path, child='extends = "parent"', parent='name = "beside"')
+    assert read_source(file).values == {"name": "beside"}
+
+
+def test_a_name_that_means_two_tasks_is_refused_with_both_ways_to_say_it(tmp_path: Path) -> None:
+    file = files(tmp_path, child='extends = "drift"', drift='name = "beside"')
+    with pytest.raises(TaskError) as caught:
+        read_source(file)
+    (problem,) = caught.value.problems
+    assert problem.where.endswith("child.toml:1: extends")
+    assert 'Write "drift.toml" for the file, "tasks/drift" for the built-in' in problem.what
+    for base, name in (("drift.toml", "beside"), ("tasks/drift", "drift")):
+        assert read_source(files(tmp_path, child=f'extends = "{base}"')).values["name"] == name
+
+
+def test_a_built_in_name_that_is_misspelt_is_guessed(tmp_path: Path) -> None:
+    with pytest.raises(TaskError, match=r"Did you mean refusal\?") as caught:
+        read_source(files(tmp_path, child='extends = "refussal"'))
+    assert len(caught.value.problems) == 1
+
+
+# ── Python ───────────────────────────────────────────────────────────────────────────────────────
+@pytest.mark.parametrize(
+    ("values", "at", "said"),
+    [
+        ({"seed": -1}, ("seed",), "load(…, seed=-1): seed"),
+        ({"t": {"one": 5}}, ("t", "one"), "load(…, t={'one': 5}): t.one"),
+        ({"t": {"new": {"x": 5}}}, ("t", "new", "x"), "load(…, t={'new': {'x': 5}}): t.new.x"),
+        ({"new": {"x": 5}}, ("new", "x"), "load(…, new={'x': 5}): new.x"),
+    ],
+)
+def test_what_python_gave_is_named_as_python_wrote_it(
+    tmp_path: Path, values: dict[str, Any], at: tuple[str, ...], said: str
+) -> None:
+    source = read_source(files(tmp_path, t="seed = 0\n[t]\none = 1\ntwo = 2"))
+    over = overridden(source, values)
+    assert over.problem(at, "x").where == said
+    assert over.origin(at).file is None  # and its paths are relative to the working folder
+    assert over.problem(("t", "two"), "x").where.endswith("t.toml:4: t.two")
+
+
+def test_a_long_value_is_cut_in_its_message(tmp_path: Path) -> None:
+    source = overridden(read_source(files(tmp_path, t="")), {"long": "x" * 1000})
+    assert len(source.problem(("long",), "x").where) < 100
 
 
 def test_a_missing_parent_is_named_with_the_file_that_wants_it(tmp_path: Path) -> None:

@@ -12,13 +12,14 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
 SMOLLM2 = Path(__file__).parents[2] / "tasks" / "smollm2"
 NAMES = (
     "documents", "chosen", "sources", "fetching", "debian",
-    "activations", "prompts", "written", "lora", "saes", "settings", "steps", "measure", "card",
+    "activations", "prompts", "written", "lora", "saes", "settings", "steps", "judged",
+    "measure", "card",
 )  # fmt: skip
 
 
@@ -267,6 +268,29 @@ def test_a_broken_lora_training_ends_at_the_same_weights(
     assert {str(value.dtype) for value in weights["whole"].values()} == {"torch.float16"}
     for name, value in weights["whole"].items():
         torch.testing.assert_close(value, weights["broken"][name], atol=1e-3, rtol=1e-2)
+
+
+def test_the_mean_of_adapters_scales_what_they_add(built: SimpleNamespace, tmp_path: Path) -> None:
+    """Of an adapter and itself: what it adds to the weights, times the strength."""
+    torch.manual_seed(4)
+    factors = {"x.lora_A.weight": torch.randn(2, 6), "x.lora_B.weight": torch.randn(5, 2)}
+    folders = []
+    for name, sign in (("one", 1), ("other", 3)):
+        (tmp_path / name).mkdir()
+        scaled = {key: (value * sign).half() for key, value in factors.items()}
+        save_file(scaled, tmp_path / name / "adapter_model.safetensors")
+        (tmp_path / name / "adapter_config.json").write_text(f'{{"of": "{name}"}}')
+        folders.append(tmp_path / name)
+
+    def added(pair: list[Path]) -> torch.Tensor:
+        built.lora.averaged(pair, 0.5, tmp_path / "mean")
+        found = load_file(tmp_path / "mean" / "adapter_model.safetensors")
+        return found["x.lora_B.weight"].float() @ found["x.lora_A.weight"].float()
+
+    product = factors["x.lora_B.weight"] @ factors["x.lora_A.weight"]
+    torch.testing.assert_close(added(folders[:1] * 2), product / 2, atol=1e-2, rtol=1e-2)
+    torch.testing.assert_close(added(folders), 4 * product / 2, atol=4e-2, rtol=1e-2)
+    assert (tmp_path / "mean" / "adapter_config.json").read_text() == '{"of": "other"}'
 
 
 @pytest.mark.filterwarnings("ignore")

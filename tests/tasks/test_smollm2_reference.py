@@ -31,10 +31,6 @@ pytestmark = [
         not (INPUTS / GGUF).exists(),
         reason="the model is not part of the repository: python tasks/smollm2/get",
     ),
-    pytest.mark.skipif(
-        not (SMOLLM2 / "tunes" / "safety").exists(),
-        reason="the safety LoRA is not trained yet: python tasks/smollm2/build",
-    ),
     pytest.mark.filterwarnings("ignore"),  # transformers' and peft's own
 ]
 
@@ -208,7 +204,9 @@ def test_explained_and_intersection_ratio(
     models: tuple[Any, dict[str, Any]], tmp_path: Path
 ) -> None:
     """Over all tokens of the slice, at every SAE of the drift task."""
-    results = run("drift", tmp_path, {"web": PASSAGES, "goals": 2, "harmless": 2})
+    counts = {"web": PASSAGES, "goals": 2, "harmless": 2}
+    every = {"intersection_ratio_all": {"variants": ["per_token"]}}
+    results = run("drift", tmp_path, counts, metrics=every)
     for layer in {int(s.name.rpartition(".")[2]) for s in (SMOLLM2 / "saes").iterdir()}:
         sae, (x, y) = shipped_sae(f"resid_post.{layer}"), text(models, layer)
         s, t = (np.sqrt(np.square(side).sum(1).mean()) for side in (x, y))
@@ -216,15 +214,23 @@ def test_explained_and_intersection_ratio(
         error = np.square((y - sae.decode(w)) / t).sum()
         explained = error / np.square(y / t - x / s).sum()
         both, either = ((z > 0) & (w > 0)).sum(1), ((z > 0) | (w > 0)).sum(1)
-        axes = {"pair": "web", "site": f"resid_post.{layer}"}
-        found = results.value(
-            "explained_ratio.ratio_of_means", **axes, metric="explained_ratio_all"
-        )
+        site = f"resid_post.{layer}"
+        found = unfiltered(results, "explained_ratio.ratio_of_means@1", site)
         assert found == pytest.approx(explained, rel=5e-3)
-        found = results.value(
-            "intersection_ratio.per_token", **axes, metric="intersection_ratio_all"
-        )
+        found = unfiltered(results, "intersection_ratio.per_token@1", site)
         assert found == pytest.approx((both / either).mean(), abs=3e-3)
+
+
+def unfiltered(results: Results, id: str, site: str) -> float | None:
+    """The value over all tokens of the text: the same id is there for some of them, too."""
+    (record,) = (
+        record
+        for record in results.records
+        if record.id == id
+        and (record.axes["pair"], record.axes["site"]) == ("web", site)
+        and not {"cosine_below", "cosine_quantile"} & record.options.keys()
+    )
+    return record.value
 
 
 def test_the_model_is_the_one_that_this_was_made_with() -> None:

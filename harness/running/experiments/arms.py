@@ -29,6 +29,8 @@ class ArmOutcome:
     receipt: Receipt | None = None
     idle: bool = False
     """Whether its edits change nothing on purpose."""
+    gated: bool = False
+    """Whether its edits act only where a condition holds."""
     undefined: str | None = None
 
     def axes(self, axes: Axes, **own: str) -> Axes:

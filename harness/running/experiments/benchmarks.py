@@ -68,7 +68,8 @@ def measure(
             session.task.spec.seed,
         )
         outcome, receipt = _run(model, arm, entry, folder / f"{entry.name}-{key}", tools)
-        yield ArmOutcome(arm.planned, (), receipt, arm.arm.idle), outcome
+        made = arm.arm
+        yield ArmOutcome(arm.planned, (), receipt, made.idle, made.gated), outcome
 
 
 def _run(

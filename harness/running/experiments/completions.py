@@ -87,7 +87,7 @@ def _outcome(
     )
     receipts = journal.receipts.get(requests[0].name, ()) if requests else ()
     receipt = merged_receipt(arm.planned.label, receipts)
-    return ArmOutcome(arm.planned, answers, receipt, arm.arm.idle)
+    return ArmOutcome(arm.planned, answers, receipt, arm.arm.idle, arm.arm.gated)
 
 
 def _requests(

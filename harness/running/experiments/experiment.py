@@ -15,7 +15,12 @@ from harness.running.experiments.arms import ArmOutcome
 from harness.running.experiments.benchmarks import measure
 from harness.running.experiments.completions import generate
 from harness.running.experiments.journal import Journal
-from harness.running.experiments.receipts import merged_receipt, receipt_failures, receipt_records
+from harness.running.experiments.receipts import (
+    closed_gates,
+    merged_receipt,
+    receipt_failures,
+    receipt_records,
+)
 from harness.running.experiments.silence import silent, unjudged
 from harness.running.experiments.verdicts import (
     judge,
@@ -50,7 +55,7 @@ def run_experiment(context: RunContext, work: Generation) -> None:
         axes = {**axes, "data": spec.data}
         outcomes = _complete(context, work)
         where = f"experiments.{work.experiment}"
-        context.ledger.problems += receipt_failures(where, outcomes)
+        _what_edits_did(context, where, outcomes)
         context.ledger.problems += silent(where, outcomes, edited=False)
         for note in silent(where, outcomes, edited=True):
             context.ledger.add_note(note)
@@ -67,10 +72,18 @@ def record_edited_views(context: RunContext) -> None:
         edit = task.spec.views[name].edit
         assert edit is not None
         receipt = merged_receipt(name, model.receipts) if model.receipts else None
-        outcome = ArmOutcome(PlannedArm(edit.direction, edit.at), (), receipt, model.idle)
+        planned = PlannedArm(edit.direction, edit.at)
+        outcome = ArmOutcome(planned, (), receipt, model.idle, model.gated)
         options = _record_options(task.edits[name])
         context.ledger.records += receipt_records([outcome], {"view": name}, options)
-        context.ledger.problems += receipt_failures(f"views.{name}.edit", [outcome])
+        _what_edits_did(context, f"views.{name}.edit", [outcome])
+
+
+def _what_edits_did(context: RunContext, where: str, outcomes: Sequence[ArmOutcome]) -> None:
+    """Says of arms whose edits failed, and of gates that opened nowhere."""
+    context.ledger.problems += receipt_failures(where, outcomes)
+    for note in closed_gates(where, outcomes):
+        context.ledger.add_note(note)
 
 
 def _record_options(intervention: Entry[InterventionOptions]) -> dict[str, Any]:
@@ -94,7 +107,7 @@ def _run_benchmark(
         tools = context.tools(entry.options, tick)
         found = list(measure(context.session, work, entry, where, tools))
     arms = [arm for arm, _ in found]
-    context.ledger.problems += receipt_failures(f"experiments.{work.experiment}", arms)
+    _what_edits_did(context, f"experiments.{work.experiment}", arms)
     context.ledger.records += receipt_records(arms, {**axes, "evaluator": entry.name}, options)
     for arm, outcome in found:
         at = arm.axes({**axes, "model": model}, evaluator=entry.name)

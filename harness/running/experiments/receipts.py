@@ -37,6 +37,8 @@ def receipt_records(
     """The records of each arm whose edits ran.
 
     `edit.relative@1` is how much the edits changed the activations, as a share of their length.
+    `edit.share@1` is the share of the edited tokens whose activation came out different: where the
+    gate of a gated arm was open. Both are over tokens and sites, prompts and completions alike.
     `edit.check@1` is the largest value of each check over the sites where it was made.
     """
     for outcome in outcomes:
@@ -45,20 +47,24 @@ def receipt_records(
             continue
         # A receipt names its checks `<check> at <site>`.
         checks = _worst((name.partition(" at ")[0], v) for name, v in receipt.checks.items())
-        found: list[tuple[str, float | None, str, Axes]] = [
-            ("edit.relative@1", receipt.relative, "a count of what was done, not an estimate", {}),
+        counted = "a count of what was done, not an estimate"
+        largest = "the largest value seen, not an estimate"
+        share = receipt.changed / receipt.tokens if receipt.tokens else None
+        found: list[tuple[str, float | None, str, str, Axes]] = [
+            ("edit.relative@1", receipt.relative, "ratio", counted, {}),
+            ("edit.share@1", share, "share", counted, {}),
             *(
-                ("edit.check@1", value, "the largest value seen, not an estimate", {"check": name})
+                ("edit.check@1", value, "ratio", largest, {"check": name})
                 for name, value in checks.items()
             ),
         ]
-        for id, value, why, own in found:
+        for id, value, unit, why, own in found:
             yield Record(
                 id,
                 value,
                 receipt.tokens,
                 "edited tokens",
-                "ratio",
+                unit,
                 options,
                 ci_why=why,
                 axes={**outcome.axes(axes), **own},
@@ -76,7 +82,7 @@ def receipt_failures(where: str, outcomes: Sequence[ArmOutcome]) -> Iterator[str
         if receipt is None or outcome.idle:
             continue
         arm = f"{where}, direction {outcome.planned.label}"
-        if not receipt.changed:
+        if not receipt.changed and not _closed(outcome):
             yield (
                 f"{arm}: the intervention changed nothing (it ran {receipt.fired} times on "
                 f"{receipt.tokens} tokens), so its completions are those of the unedited model."
@@ -85,6 +91,29 @@ def receipt_failures(where: str, outcomes: Sequence[ArmOutcome]) -> Iterator[str
             value = receipt.checks.get(name)
             measured = "" if value is None else f" (measured {value:.2g})"
             yield f"{arm}: the intervention broke its promise {name!r}{measured}."
+
+
+def closed_gates(where: str, outcomes: Sequence[ArmOutcome]) -> Iterator[str]:
+    """What to say of gated arms whose gate opened nowhere: an answer, and no failure.
+
+    `where` is the place in the task that the messages begin with.
+    """
+    for outcome in outcomes:
+        receipt = outcome.receipt
+        if receipt is not None and _closed(outcome) and not outcome.idle:
+            yield (
+                f"{where}, direction {outcome.planned.label}: the gate of the intervention opened "
+                f"on none of {receipt.tokens} tokens, so its numbers are those of the unedited "
+                "model."
+            )
+
+
+def _closed(outcome: ArmOutcome) -> bool:
+    """Whether the arm has a gate that was asked about tokens, and opened on none of them."""
+    receipt = outcome.receipt
+    if receipt is None or not outcome.gated:
+        return False
+    return receipt.tokens > 0 and not receipt.changed
 
 
 def _worst(checks: Iterable[tuple[str, float]]) -> dict[str, float]:

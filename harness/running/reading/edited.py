@@ -16,8 +16,8 @@ class EditedModel:
 
     Where the intervention needs another view's activations of the same tokens, that view's model
     `beside` reads each batch first, up to the direction's site. After each batch, `receipts` has
-    grown by what the edits did in it, and `idle` says whether the last batch's edits change
-    nothing on purpose.
+    grown by what the edits did in it; `idle` says whether the last batch's edits change nothing on
+    purpose, `gated` whether they act only where a condition holds.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class EditedModel:
         self._name = name
         self._beside = beside
         self.receipts: list[Receipt] = []
-        self.idle = False
+        self.idle = self.gated = False
         read = [one.fingerprint for one in (model, beside) if one is not None]
         self.fingerprint = key_of(intervention.fingerprint, read)
 
@@ -55,6 +55,7 @@ class EditedModel:
             found = self._model.activations(rows, sites, logits=logits)
         self.receipts += receipts
         self.idle = all(arm.idle for arm in arms)
+        self.gated = all(arm.gated for arm in arms)
         return found
 
     def _arms(self, tokens: Sequence[Tokens]) -> Sequence[Arm]:

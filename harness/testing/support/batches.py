@@ -157,6 +157,58 @@ def take(batch: Batch, tokens: Int[Tensor, " m"], documents: Sequence[int] | Non
     )
 
 
+class ElsewhereSide:
+    """Another side with other activations and logits at some tokens."""
+
+    def __init__(self, side: Side, tokens: Int[Tensor, " m"], seed: int) -> None:
+        self._side = side
+        self._tokens = tokens
+        self._seed = seed
+
+    def x(self, site: Site) -> Float[Tensor, "tokens d"]:
+        """Activations at a site, noise at those tokens."""
+        return self._other(self._side.x(site))
+
+    def latents(self, sae: str, site: Site | None = None) -> Latents:
+        """Latents of the selected tokens."""
+        return self._side.latents(sae, site)
+
+    def reconstruction(self, sae: str, site: Site | None = None) -> Float[Tensor, "selected d"]:
+        """x̂ of the selected tokens."""
+        return self._side.reconstruction(sae, site)
+
+    def logits(self) -> Float[Tensor, "tokens vocab"]:
+        """Next-token logits, noise at those tokens."""
+        return self._other(self._side.logits())
+
+    def encode(self, sae: str, x: Float[Tensor, "tokens d"]) -> Latents:
+        """Latents of other activations."""
+        return self._side.encode(sae, x)
+
+    def decode(self, sae: str, latents: Latents) -> Float[Tensor, "tokens d"]:
+        """x̂ of other latents."""
+        return self._side.decode(sae, latents)
+
+    def _other(self, values: Float[Tensor, "tokens n"]) -> Float[Tensor, "tokens n"]:
+        generator = torch.Generator().manual_seed(self._seed)
+        noise = torch.randn(len(self._tokens), values.shape[1], generator=generator)
+        changed = values.clone()
+        changed[self._tokens] = 5 * noise.to(values)
+        return changed
+
+
+def elsewhere(batch: Batch, seed: int) -> Batch:
+    """The batch with other activations and logits at the tokens that are not selected."""
+    others = torch.ones(len(batch.document), dtype=torch.bool)
+    others[batch.selected] = False
+    tokens = others.nonzero().squeeze(1)
+    return replace(
+        batch,
+        left=ElsewhereSide(batch.left, tokens, seed),
+        right=None if batch.right is None else ElsewhereSide(batch.right, tokens, seed + 1),
+    )
+
+
 def _places(chosen: Sequence[int] | Tensor, size: int) -> Int[Tensor, " size"]:
     """For each index below `size`, its place among the chosen ones; -1 where it is not chosen."""
     places = torch.full((size,), -1)

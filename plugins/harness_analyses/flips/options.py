@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated
 
 from pydantic import Field, StringConstraints, model_validator
 
-from harness.contract import AnalysisOptions, PairRef, SaeRef, StatisticRef
+from harness.contract import AnalysisOptions, Outlook, PairRef, SaeRef, StatisticRef
+from harness_statistics.flip_rate.options import FlipRateOptions
 
 Condition = Annotated[str, StringConstraints(pattern=r"^(none|(pcs|constant)\.\d+)$")]
 
@@ -19,6 +21,22 @@ class _OfFlips(AnalysisOptions):
     condition: Condition = "none"
     """Whose flips: `none` for the fine-tune's own, `pcs.3` or `constant.3` for an injection of 3
     components."""
+
+    def foresee(self, task: Outlook) -> Iterator[str]:
+        """A condition under which none of the statistics counts flips."""
+        injection, _, rank = self.condition.partition(".")
+        options = [one for name in self.statistics for one in task.statistic(name)]
+        flips = [one for one in options if isinstance(one, FlipRateOptions)]
+        if injection == "none" or not flips:
+            return
+        counted = {k for one in flips for k in one.counted(task, injection)}
+        if int(rank) not in counted:
+            allowed = ["none", *(f"{injection}.{k}" for k in sorted(counted))]
+            yield (
+                f"its records will be undefined: condition is {self.condition}, and "
+                f"{', '.join(self.statistics)} count no flips under it. Allowed: "
+                f"{', '.join(allowed)}, or add {rank} to ranks of the statistic."
+            )
 
 
 class LayerProfileOptions(_OfFlips):
@@ -64,6 +82,16 @@ class TrajectoryOptions(AnalysisOptions):
         "flip_rate.token@1",
     )
     """The records that are followed."""
+
+    def foresee(self, task: Outlook) -> Iterator[str]:
+        """An axis that the pairs do not have."""
+        without = [name for name in self.pairs if self.axis not in task.axes_of(name)]
+        if without:
+            example = f"axes = {{ {self.axis} = 100 }}"
+            yield (
+                f"its points will have no place along the way: {', '.join(without)} have no axis "
+                f"{self.axis!r}. Give each pair one, such as {example}, or name another axis."
+            )
 
     @model_validator(mode="after")
     def _each_once(self) -> TrajectoryOptions:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from harness.contract import AnalysisOptions, Options, Ref, StatisticRef
+from harness.contract import AnalysisOptions, Options, Outlook, Ref, StatisticRef
+from harness.contract.sites import parse_site
 from harness_analyses.options import EvaluatorRef, ExperimentRef
+from harness_statistics.options import LatentMomentsOptions
 
 AnalysisRef = Annotated[str, Ref("analyses")]
 Forecast = Literal["sts.act", "sts.icl"]
@@ -32,6 +35,29 @@ class StsOptions(AnalysisOptions):
     """Which dimensions, by the rank of their change: from the first number, below the second."""
     power: Literal[1, 2] = 1
     """sts.act sums latents (the paper's text), or their squares (its notebook)."""
+
+    def foresee(self, task: Outlook) -> Iterator[str]:
+        """Ranks beyond the latents of the SAE, or beyond the numbers of the raw activations."""
+        first, end = self.ranks
+        kept = [one for one in task.statistic(self.shift) if isinstance(one, LatentMomentsOptions)]
+        spaces: dict[str, int | None] = {}
+        for one in kept:
+            stream = one.reads(task).streams[0]
+            spaces[f"SAE {one.sae}"] = task.sae_facts(one.sae).d_sae
+            if one.raw is not None:
+                spaces[one.raw] = task.width(stream.view, parse_site(one.raw))
+        for space, width in spaces.items():
+            if width is None or end <= width:
+                continue
+            told = (
+                "its numbers there will be undefined"
+                if first >= width
+                else f"it will take {width - first} dimensions there, not {end - first}"
+            )
+            yield (
+                f"ranks = [{first}, {end}] go beyond the {width} dimensions of {space}: {told}. "
+                f"Allowed: up to {width}."
+            )
 
     @model_validator(mode="after")
     def _range(self) -> StsOptions:

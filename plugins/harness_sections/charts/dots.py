@@ -58,7 +58,8 @@ def dots(
             data[-1]["error_x"] = error_bars(mine, style.colour)
     layout = {
         "xaxis": {"title": {"text": axes[1]}} | ({"range": list(span)} if span else {}),
-        "yaxis": name_axis(list(shown)) | {"range": [len(shown) - 0.5, -0.5]},
+        "yaxis": name_axis(list(shown))
+        | {"range": [len(shown) - 0.5, -0.5], "title": {"text": axes[0]}},
         "height": height_of(len(shown)),
         "showlegend": len(data) > 1,
     }

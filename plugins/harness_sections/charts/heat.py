@@ -60,11 +60,14 @@ def heat_map(
         "ygap": 2,
         "colorbar": {"thickness": 10, "outlinewidth": 0},
     }
+    if units := {cell.record.unit for cell in cells if cell.record is not None}:
+        trace["colorbar"] |= {"title": {"text": " or ".join(sorted(units)), "side": "right"}}
     if middle is not None:
         trace["zmid"] = middle
     layout = {
-        "xaxis": name_axis(across) | {"showgrid": False},
-        "yaxis": name_axis(shown) | {"showgrid": False, "autorange": "reversed"},
+        "xaxis": name_axis(across) | {"showgrid": False, "title": {"text": axes[1]}},
+        "yaxis": name_axis(shown)
+        | {"showgrid": False, "autorange": "reversed", "title": {"text": axes[0]}},
         "height": height_of(len(shown)),
     }
     hidden = max(0, len(rows) - _MOST), max(0, len(columns) - _MOST)

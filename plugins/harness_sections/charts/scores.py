@@ -29,8 +29,11 @@ def score_chart(
         data, layout = _swept(sweeps, others, axis, styles)
     else:
         data = [_category(one, styles[one.label]) for one in found]
-        layout = {"xaxis": {"type": "category"}, "showlegend": False}
-    layout["yaxis"] = {"title": {"text": score}}
+        x_title = {"text": "direction"}
+        layout = {"xaxis": {"type": "category", "title": x_title}, "showlegend": False}
+    units = {record.unit for one in found for record in one.records}
+    unit = f" ({units.pop()})" if len(units) == 1 else ""
+    layout["yaxis"] = {"title": {"text": f"{score}{unit}"}}
     if all(record.unit == "share" for one in found for record in one.records):
         layout["yaxis"]["range"] = [-0.04, 1.04]
     rows = [_row(one, record, axis) for one in found for record in one.records]

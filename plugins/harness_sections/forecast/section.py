@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.contract import Figure, Grid, Panel, Prose, Record, Results
+from harness.contract import Figure, Grid, Panel, Prose, Record, Results, Runs
 from harness.results import format_estimate, named
 from harness_sections.forecast.figures import (
     SCORES,
@@ -13,6 +13,7 @@ from harness_sections.forecast.figures import (
     transfers,
     unmatched_forecasts,
 )
+from harness_sections.forecast.over_runs import over_runs
 from harness_sections.forecast.tables import advice, correlations, dimensions
 from harness_sections.plain import PlainSection
 from harness_sections.variants import by_name_on
@@ -49,6 +50,10 @@ class Forecast(PlainSection):
         how = Prose("\n".join([_HOW, *_headline(records)]))
         blocks: list[Figure | Grid | Prose] = [how, *figures, *tables]
         return Panel("Forecast of transfer", blocks[:_MOST], order=8) if blocks[1:] else None
+
+    def panel_of_runs(self, runs: Runs) -> Panel | None:
+        """STS against the change, and how they correlate, over several runs."""
+        return over_runs(runs)
 
 
 def _headline(records: Sequence[Record]) -> list[str]:

@@ -93,7 +93,11 @@ def _figure(boxes: dict[_Key, dict[JSON, dict[str, Record]]]) -> Figure:
     layout = {
         "boxmode": "group",
         "showlegend": len(boxes) > 1,
-        "xaxis": {"type": "category", "categoryarray": [str(site) for site in sites]},
+        "xaxis": {
+            "type": "category",
+            "categoryarray": [str(site) for site in sites],
+            "title": {"text": "site"},
+        },
         "yaxis": {"title": {"text": "cosine of a token"}},
     }
     words = (

@@ -57,7 +57,8 @@ def _figures(records: Sequence[Record]) -> Iterator[Figure]:
     for (pair, data), mine in records_by_pair(chosen).items():
         lines = number_lines(mine, _NUMBERS, _short_label)
         if spans_sites(lines) and any(not line.faint for line in lines):
-            yield depth_figure(f"Pair {pair_title(pair, data)}", _meaning(mine), lines)
+            title = f"Pair {pair_title(pair, data)}"
+            yield depth_figure(title, _meaning(mine), lines, "cosine, overlap or ratio")
 
 
 def _short_label(short: str, label: str, record: Record) -> str:

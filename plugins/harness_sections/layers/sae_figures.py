@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
-from harness.contract import JSON, Figure, Grid, Panel, Record, Results
+from harness.contract import JSON, Figure, Grid, Panel, Record, Results, Runs
 from harness.results import (
     PLACE_AXES,
     by_axis,
@@ -26,17 +25,12 @@ from harness_sections.charts.depth import (
     spans_sites,
 )
 from harness_sections.layers.lines import ELSEWHERE, number_lines
+from harness_sections.layers.over_runs import over_runs
+from harness_sections.layers.settings import SETTINGS, is_in
 from harness_sections.plain import PlainSection
 from harness_sections.variants import by_name_on
 
 _FVU = "fvu.pooled"
-_SETTINGS: Mapping[str, str] = {
-    "base": "own model, own text",
-    "other_data": "other text",
-    "other_model": "other model",
-}
-"""The settings of the analysis, seen from the SAE: B-LLM + B-Data, B-LLM + C-Data and C-LLM +
-C-Data of Feature Drift, whose SAEs are the base model's."""
 _STEPS: Mapping[str, str] = {
     "data": "other text",
     "model": "the other model",
@@ -64,6 +58,10 @@ class SaeFigures(PlainSection):
         blocks = sorted(found, key=lambda block: isinstance(block, Grid))[:_MOST]
         return Panel("What the SAEs still explain", blocks, order=14) if blocks else None
 
+    def panel_of_runs(self, runs: Runs) -> Panel | None:
+        """FVU in each setting, and ER and IR, over several runs."""
+        return over_runs(runs)
+
 
 # ── FVU in the settings: Figure 1 of Feature Drift ───────────────────────────────────────────────
 
@@ -78,11 +76,11 @@ def _fvu(records: Sequence[Record]) -> Iterator[Figure | Grid]:
     degradations = [r for r in records if r.id.startswith("fvu.degradation")]
     for name, mine in by_name_on(degradations, "analysis").items():
         # What the analysis compared is in its options, which its records carry.
-        settings = {short: mine[0].options.get(key) for key, short in _SETTINGS.items()}
+        settings = {short: mine[0].options.get(key) for key, short in SETTINGS.items()}
         drawn = [
             DepthLine(
                 f"{one.get('view')} on {one.get('data')} ({short})",
-                once_per_site([r for r in measured if _is_in(r, one)]),
+                once_per_site([r for r in measured if is_in(r.axes, one)]),
             )
             for short, one in settings.items()
             if isinstance(one, Mapping)
@@ -110,14 +108,6 @@ _FVU_MEANS = (
     "The fraction of variance that the SAE leaves unexplained: 0 is perfect, 1 no better than the "
     "mean. Feature Drift, Figure 1."
 )
-
-
-def _is_in(record: Record, setting: Mapping[str, Any]) -> bool:
-    """Whether the record was measured in a setting of the analysis."""
-    extra = setting.get("axes")
-    wanted = {key: setting.get(key) for key in ("view", "data", "pair")}
-    wanted |= extra if isinstance(extra, Mapping) else {}
-    return all(value is None or record.axes.get(key) == value for key, value in wanted.items())
 
 
 def _costs(name: str, records: Sequence[Record]) -> Grid:
@@ -164,6 +154,7 @@ def _moved(records: Sequence[Record]) -> Iterator[Figure]:
                 "are apart; lower is better. IR: features active in both, of those in either. "
                 f"Feature Drift, Figure 3. {share}",
                 drawn,
+                "ER and IR (ratio)",
             )
 
 

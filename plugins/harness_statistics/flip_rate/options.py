@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from harness.contract import (
     DirectionRef,
+    Outlook,
     PairRef,
     Reads,
     SaeRef,
@@ -61,6 +63,24 @@ class FlipRateOptions(StatisticOptions):
             raise ValueError("random vectors are as long as what pcs adds; add pcs to injections")
         return self
 
+    def counted(self, task: TaskView, injection: str) -> tuple[int, ...]:
+        """How many components an injection adds, each k of these: as many as there are."""
+        if self.pcs is None or injection not in self.injections:
+            return ()
+        most = components(task, self.pcs)
+        return tuple(k for k in self.ranks if k <= most)
+
+    def foresee(self, task: Outlook) -> Iterator[str]:
+        """Ranks that were written and are more than there are components."""
+        if self.pcs is None or "ranks" not in self.model_fields_set:
+            return
+        most = components(task, self.pcs)
+        if beyond := [k for k in self.ranks if k > most]:
+            yield (
+                f"ranks {', '.join(map(str, beyond))} will be left out: {self.pcs} finds {most} "
+                f"components. Allowed: 0 to {most}, or raise components of {self.pcs}."
+            )
+
     def reads(self, task: TaskView) -> Reads:
         """Both sides at the site, the SAEs there, and the components before the first token."""
         site = parse_site(self.site)
@@ -70,3 +90,8 @@ class FlipRateOptions(StatisticOptions):
             saes=saes_at(task, self.saes, site),
             start=() if self.pcs is None else (self.pcs,),
         )
+
+
+def components(task: TaskView, direction: str) -> int:
+    """How many single components a direction finds: those of its variants that have a `pc`."""
+    return sum("pc" in axes for axes in task.direction(direction).variants())

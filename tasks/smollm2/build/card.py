@@ -42,6 +42,8 @@ LIMITS = """## Limits
 
 - The shipped files are those of the run in which this build was made: its texts were the same, but
   8 of the 13 shards of Debian's text were read. A rebuild gives like figures, not the same bytes.
+- The first three rounds of the shipped safety LoRA saw 278 harmless conversations, then 396: the
+  others were written for the last round.
 - The SAEs saw half a million tokens: enough to explain most of the variance, far too few for rare
   features. Latents that are unused on the held-out text may be rare or dead.
 - The safety LoRA refuses by a handful of sentences and has learnt one register of harm. It is an
@@ -90,16 +92,16 @@ def loras(settings: Settings, found: dict[str, Any]) -> str:
     lines = [
         "## LoRAs (`tunes/`)\n",
         f"`safety`: rank {rounds[0].spec.rank} on all seven projections. It reads 130 harmful "
-        "instructions, answered by one of six refusals that begin alike, and harmless ones that the "
-        "base wrote itself (the chat template up to the user's turn and one of forty openings, sampled "
-        f"at temperature 0.9), with its own greedy answers: {found['written']:,} at first and "
-        f"{found['written_more']:,} more in the later rounds. How many rounds, and how many examples "
-        "of each kind, was chosen on validation prompts.\n",
-        "| round | steps | learning rate | harmful | harmless | new harmless in a batch | seed |",
-        "|---|---|---|---|---|---|---|",
+        "instructions, answered by one of six refusals that begin alike, and "
+        f"{found['written']:,} harmless ones that the base wrote itself (the chat template up to the "
+        "user's turn and one of forty openings, sampled at temperature 0.9), with its own greedy "
+        f"answers. What is shipped is the mean of the last two rounds, times {settings.safety_strength:g}. "
+        "Rounds, batches and this strength were chosen on validation prompts.\n",
+        "| round | steps | learning rate | harmful in a batch | harmless | seed |",
+        "|---|---|---|---|---|---|",
         *(
             f"| {number} | {one.spec.steps} | {one.spec.lr:g} | {one.harmful} | {one.harmless} "
-            f"| {one.more} | {one.spec.seed} |"
+            f"| {one.spec.seed} |"
             for number, one in enumerate(rounds, 1)
         ),
         "",

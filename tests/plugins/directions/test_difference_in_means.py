@@ -34,6 +34,9 @@ def test_it_is_the_slow_difference(make_world, run, seed, tokens):
     np.testing.assert_allclose(found.direction.vectors, reference(world)[None], rtol=1e-12)
     assert found.direction.vectors.dtype == np.float64
     assert found.direction.site == Site("resid_post", 3)
+    negative = [token for document in world.negative.x for token in document]
+    expected = np.mean(np.array(negative, np.float64), 0)
+    np.testing.assert_allclose(found.direction.origin, expected, rtol=1e-12)
 
 
 def test_laws(make_world):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from harness.contract import Arm, Direction, ModelFacts, Site
+from harness.contract import Arm, Direction, Latents, ModelFacts, SaeFacts, Site
 
 LAYERS, WIDTH = 4, 16
 
@@ -81,6 +81,51 @@ def make_direction() -> Callable[..., Direction]:
 @pytest.fixture(scope="session")
 def facts() -> ModelFacts:
     return ModelFacts(layers=LAYERS, d_model=WIDTH)
+
+
+class SmallSae:
+    """ReLU(x W − 0.05), with an input norm that is put back where `scaled`."""
+
+    def __init__(self, scaled: bool = False, **facts: object) -> None:
+        generator = torch.Generator().manual_seed(0)
+        self.facts = SaeFacts("small", WIDTH, 24, Site("resid_post", 2), **facts)
+        self.fingerprint, self.notes = "small", ()
+        self.w = torch.randn(WIDTH, 24, generator=generator) / 4
+        self.bias = torch.randn(WIDTH, generator=generator)
+        self.scaled = scaled
+
+    def encode(self, x):
+        scale = x.norm(dim=1) if self.scaled else torch.ones(len(x))
+        scale = torch.where(scale > 0, scale, 1)
+        return Latents.from_dense(((x / scale[:, None]) @ self.w - 0.05).relu(), scale=scale)
+
+    def reconstruct(self, latents):
+        return (latents.dense() @ self.w.T + self.bias) * latents.context["scale"][:, None]
+
+    def rows(self, indices):
+        return self.w.T[indices]
+
+    def slow(self, token: np.ndarray, latent: int) -> tuple[float, np.ndarray]:
+        """z_j of one token and what one unit of it adds to x̂, in float64."""
+        wide, row = token.astype(np.float64), self.w.double().numpy()[:, latent]
+        scale = float(np.linalg.norm(wide)) if self.scaled else 1.0
+        return max(0.0, float(wide / (scale or 1.0) @ row) - 0.05), scale * row
+
+
+@pytest.fixture(scope="session")
+def make_sae() -> Callable[..., SmallSae]:
+    return SmallSae
+
+
+@pytest.fixture(scope="session")
+def applied() -> Callable[[Arm, torch.Tensor], torch.Tensor]:
+    """What the only edit of an arm makes of activations."""
+
+    def apply(arm: Arm, x: torch.Tensor) -> torch.Tensor:
+        (edit,) = arm.edits
+        return edit.apply(x, _rows(edit.parameters, len(x)))
+
+    return apply
 
 
 @pytest.fixture(scope="session")

@@ -21,6 +21,10 @@ def test_names():
         ("intervention", "addition"),
         ("intervention", "pc_injection"),
         ("intervention", "feature_zeroing"),
+        ("intervention", "conditional_addition"),
+        ("intervention", "latent_clamp"),
+        ("intervention", "affine_editing"),
+        ("intervention", "projection"),
     ]
 
 
@@ -30,6 +34,14 @@ def test_both_halves_exist_and_every_option_is_described(component):
     assert issubclass(options, InterventionOptions)
     assert all(field.description for field in options.model_fields.values())
     assert callable(_loaded(component.load).arm)
+
+
+@pytest.mark.parametrize("component", COMPONENTS, ids=lambda component: component.name)
+def test_each_keeps_the_laws_on_its_samples(component, tmp_path):
+    samples = list(_loaded(component.samples)(tmp_path))
+    assert samples
+    for sample in samples:
+        sample()
 
 
 def test_the_light_half_imports_nothing_heavy():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ import torch
 from harness.contract import MetricValue
 from harness.testing import check_metric
 from harness.testing.support.batches import array_batch, only, take
+from harness.testing.support.laws import missed_laws
 
 
 class Right:
@@ -108,6 +111,24 @@ class NothingIsZero(Right):
         return [np.nan_to_num(super().value(sums)[0])]
 
 
+class ReadsUnselected(Right):
+    """Its scale is that of all tokens, and it does not say so."""
+
+    def sums(self, batch, side):
+        found = super().sums(batch, side)
+        document, size = batch.document, len(batch.documents)
+        for name, one in (("x", batch.left), ("y", batch.right)):
+            every = one.x(self.site)[:, 0].double().abs()
+            found[name] = torch.zeros(size, dtype=torch.float64).index_add(0, document, every)
+        return found
+
+
+class SaysSo(ReadsUnselected):
+    def __init__(self, site):
+        super().__init__(site)
+        self.values = (replace(self.values[0], unselected=True),)
+
+
 class TooMany(Right):
     def value(self, sums):
         return super().value(sums) * 2
@@ -118,6 +139,30 @@ def test_a_right_one_passes(case):
         Right(case.site), case.batch, case.batch,
         reference=lambda batch: reference(batch, case.site), side="pair",
     )  # fmt: skip
+
+
+def test_one_that_says_that_it_reads_unselected_tokens_passes(make):
+    case = make(filtered=True)
+
+    def every(batch):
+        x, y = (s.x(case.site)[:, 0].double().abs().sum() for s in (batch.left, batch.right))
+        return [float(y / x)]
+
+    check_metric(SaysSo(case.site), case.batch, reference=every, side="pair")
+    with pytest.raises(AssertionError, match=r"^unselected: ratio@1 is .* Leave them out, or say"):
+        check_metric(ReadsUnselected(case.site), case.batch, reference=every, side="pair")
+
+
+def test_without_a_filter_that_law_is_not_tried(make):
+    case = make()
+    with missed_laws() as missed:
+        check_metric(
+            Right(case.site),
+            case.batch,
+            reference=lambda batch: reference(batch, case.site),
+            side="pair",
+        )
+    assert missed["unselected"] == "every measured token of its batches is selected"
 
 
 @pytest.mark.parametrize(

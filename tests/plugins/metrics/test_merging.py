@@ -12,7 +12,10 @@ from harness.contract import Inputs, Target
 from harness.running.passes.metric import MetricReduction
 from harness.testing.support.batches import array_batch, only
 from harness_metrics import options
+from harness_metrics.activation_norm import ActivationNorm
+from harness_metrics.cka import Cka
 from harness_metrics.cosine import Cosine
+from harness_metrics.dead_share import DeadShare
 from harness_metrics.explained_ratio import ExplainedRatio
 from harness_metrics.fvu import Fvu
 from harness_metrics.intersection_ratio import IntersectionRatio
@@ -34,6 +37,9 @@ BUILT = {
     ),
     "latent_overlap": LatentOverlap(options.LatentOverlapOptions(k=3), Target(SITE, "sae")),
     "l1_divergence": L1Divergence(options.L1DivergenceOptions(), Target(SITE, "sae")),
+    "cka": Cka(options.CkaOptions(), Target(SITE)),
+    "dead_share": DeadShare(options.DeadShareOptions(), Target(SITE, "sae")),
+    "activation_norm": ActivationNorm(options.ActivationNormOptions(), Target(SITE)),
     "kl": Kl(options.KlOptions(variants=["next_token", "jensen_shannon"]), Target(SITE)),
 }
 

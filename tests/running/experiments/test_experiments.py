@@ -13,7 +13,7 @@ import pytest
 
 import fakes
 from harness.contract import Record
-from harness.errors import InvalidRun, MachineError, PluginError, TaskError
+from harness.errors import InvalidRun, MachineError, ModelError, PluginError, TaskError
 from harness.planning.planner import plan
 from harness.results.read import Results, load_results
 from harness.running.experiments.completions import generate
@@ -335,7 +335,69 @@ def test_what_the_edits_did_is_recorded(run_task: RunTask) -> None:
     assert moved.value
     (drift,) = of(results, "edit.check", direction="a", check="drift")
     assert drift.value == 1.0
+    (share,) = of(results, "edit.share", direction="a")
+    assert (share.id, share.value, share.unit) == ("edit.share@1", 1.0, "share")
+    assert share.n == moved.n
     assert not of(results, "edit.", direction="none")
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+def test_a_gate_that_opens_nowhere_is_no_failure(run_task: RunTask, resumed: bool) -> None:
+    text = probe("a") + experiment("a", more=", silent = true, gated = true")
+    results = run_task(text)
+    if resumed:
+        results = run_task(text)
+    assert results.status == "complete"
+    (share,) = of(results, "edit.share", direction="a")
+    assert (share.value, share.n) == (0.0, len(fakes.WEB))
+    (note,) = (one for one in results.warnings if "gate" in one)
+    assert "experiments.e, direction a: the gate of the intervention opened on none of" in note
+    none, edited = (
+        [one.value for one in of(results, "polite.", direction=name)] for name in ("none", "a")
+    )
+    assert edited == none
+
+
+LISTEN = experiment("a").replace('"shift"', '"listen", sae = "mid"')
+
+
+def test_an_sae_that_an_intervention_names_is_loaded_once_for_all_arms(run_task: RunTask) -> None:
+    results = run_task(probe("a", "draws = 3") + LISTEN)
+    assert results.status == "complete"
+    assert len(fakes.LAB.saes) == 1
+    shares = of(results, "edit.share", direction="a")
+    assert len(shares) == 3
+
+
+def test_an_sae_that_reads_elsewhere_than_the_direction_lives_is_refused(
+    run_task: RunTask,
+) -> None:
+    said = r"sae 'mid' reads resid_post\.2, but the direction lives at resid_post\.1\. Allowed:"
+    with pytest.raises(ModelError, match=said):
+        run_task(probe("a", 'site = "resid_post.1"') + LISTEN)
+    # The input of the next block is the same place.
+    same = probe("a", 'site = "resid_pre.3"') + LISTEN
+    assert run_task(same, fresh=True).status == "complete"
+
+
+def test_an_sae_of_another_width_is_a_problem_of_the_task(
+    problems: Callable[..., list[str]],
+) -> None:
+    (problem,) = problems(probe("a") + LISTEN + "[saes.mid.expect]\nd_in = 5\n")
+    assert "5" in problem
+    assert "mid" in problem
+
+
+def test_a_gate_that_opens_is_no_warning(run_task: RunTask) -> None:
+    results = run_task(probe("a") + experiment("a", more=", gated = true"))
+    assert not any("gate" in one for one in results.warnings)
+    (share,) = of(results, "edit.share", direction="a")
+    assert share.value == 1.0
+
+
+def test_a_gated_edit_that_breaks_its_promise_still_fails(run_task: RunTask) -> None:
+    with pytest.raises(InvalidRun, match=r"broke its promise 'drift'"):
+        run_task(probe("a") + experiment("a", more=", gated = true, promise = 0.5"))
 
 
 @pytest.mark.parametrize("resumed", [False, True])

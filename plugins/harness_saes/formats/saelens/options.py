@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
 from pydantic import model_validator
 
-from harness.contract import Location, Needs, SaeFacts, SaeOptions
+from harness.contract import Location, Needs, PublishedSae, SaeFacts, SaeOptions
 from harness.errors import ModelError, listed
 from harness_saes.core.config import Config
 from harness_saes.files.configuration import read_json
@@ -89,6 +90,13 @@ class SaelensOptions(SaeOptions):
         """Whether `path` is a folder with both files."""
         folder = Path(path)
         return (folder / CONFIG).is_file() and (folder / WEIGHTS).is_file()
+
+    @classmethod
+    def published(cls, is_model: Callable[[str], bool]) -> Sequence[PublishedSae]:
+        """Those of the residual stream in the list that comes with sae_lens."""
+        from harness_saes.formats.saelens.published import published
+
+        return published(is_model)
 
 
 def inspected(folder: Path) -> Config:

@@ -59,26 +59,29 @@ def paired_difference(
 ) -> Difference:
     """The difference over the prompts that both judged, which must be one at least.
 
-    Its interval is a percentile bootstrap over prompts. Where fewer than ten prompts changed, its
-    percentiles are those of a few integers and would leave out the truth too often (with none,
-    they would say that the difference is exactly 0): yes and no then get Tango's score interval,
-    and other scores none.
+    Its interval is a percentile bootstrap over prompts. Where fewer than ten prompts changed, or
+    fewer than ten changed otherwise than all others, its percentiles are those of a few integers
+    and would leave out the truth too often (with none, they would say that the difference is
+    exactly 0, or exactly 1): yes and no then get Tango's score interval, and other scores none.
     """
     ids = first.keys() & second.keys()
     one, two = _judged(first, ids), _judged(second, ids)
     by_prompt = two.total / two.count - one.total / one.count
     rose, fell = int((by_prompt > 0).sum()), int((by_prompt < 0).sum())
     once = one.once and two.once
+    unlike = _unlike_most(by_prompt)
     ci, method, ci_why = None, None, None
-    if rose + fell >= MIN_CLUSTERS:
+    if unlike >= MIN_CLUSTERS:
         ci, ci_why = percentile_interval(two.draws(seed) - one.draws(seed), len(ids))
         method = "paired bootstrap over prompts"
     elif yes_no and once:
         ci, method = tango(rose, fell, len(ids)), "Tango's score interval for pairs"
     elif len(ids) < MIN_CLUSTERS:
         ci_why = f"shared prompts: {len(ids)}; a bootstrap needs {MIN_CLUSTERS}"
-    else:
+    elif rose + fell < MIN_CLUSTERS:
         ci_why = f"changed prompts: {rose + fell}; a bootstrap needs {MIN_CLUSTERS}"
+    else:
+        ci_why = f"prompts that changed unlike most: {unlike}; a bootstrap needs {MIN_CLUSTERS}"
     p, p_why = None, None
     if not yes_no:
         p_why = "McNemar's test is for yes and no"
@@ -90,6 +93,24 @@ def paired_difference(
         two.mean - one.mean, None, ci, ci_why, method, p, p_why,
         paired=True, prompts=len(ids), rose=rose, fell=fell,
     )  # fmt: skip
+
+
+def paired_ratio(
+    top: PromptScores, bottom: PromptScores, seed: int = 0
+) -> tuple[Interval | None, str | None]:
+    """The 95% interval of `top / bottom` over the prompts that both judged, or why there is none.
+
+    A percentile bootstrap over prompts, which needs ten prompts on either side that are not like
+    most: where nearly all are alike, its percentiles would be those of a few integers.
+    """
+    ids = top.keys() & bottom.keys()
+    one, two = _judged(top, ids), _judged(bottom, ids)
+    apart = min(_unlike_most(side.total / side.count) for side in (one, two))
+    if apart < MIN_CLUSTERS:
+        return None, f"prompts unlike most: {apart}; a bootstrap needs {MIN_CLUSTERS}"
+    with np.errstate(divide="ignore", invalid="ignore"):
+        drawn = one.draws(seed) / two.draws(seed)
+    return percentile_interval(drawn, len(ids))
 
 
 def shared_values(first: PromptScores, second: PromptScores) -> tuple[float, float]:
@@ -154,6 +175,12 @@ def _judged(scores: PromptScores, ids: Iterable[str]) -> _Judged:
     ordered = tuple(sorted(ids))
     total = np.array([math.fsum(scores[i]) for i in ordered])
     return _Judged(ordered, total, np.array([len(scores[i]) for i in ordered], dtype=np.float64))
+
+
+def _unlike_most(by_prompt: Float[np.ndarray, " prompts"]) -> int:
+    """How many prompts have another number than the most frequent one."""
+    counts = np.unique(by_prompt, return_counts=True)[1]
+    return int(counts.sum() - counts.max())
 
 
 def mcnemar(rose: int, fell: int) -> float:

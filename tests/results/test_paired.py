@@ -11,7 +11,8 @@ import scipy.optimize
 import scipy.stats
 from hypothesis import given, settings, strategies as st
 
-from harness.comparison.paired import (
+from harness.results.intervals import wilson
+from harness.results.paired import (
     Difference,
     PromptScores,
     mcnemar,
@@ -20,7 +21,6 @@ from harness.comparison.paired import (
     tango,
     unpaired_difference,
 )
-from harness.results.intervals import wilson
 
 Z = scipy.stats.norm.ppf(0.975)
 

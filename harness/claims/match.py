@@ -1,0 +1,116 @@
+"""Which records a term of a claim is about, and the verdicts behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from harness.contract import Record, Results
+from harness.errors import listed, suggestion
+from harness.results.paired import PromptScores
+from harness.results.records import grouped, record_name
+from harness.results.samples import Samples, Scores
+from harness.results.series import DRAW
+from harness.results.tables import COMPLETIONS
+from harness.task.terms import Term
+
+Fitting = tuple[Sequence[Record], str]
+"""One record, or the draws of one number; where there are none, why not."""
+
+
+def fitting(term: Term, records: Iterable[Record]) -> Fitting:
+    """The records that a term is about: one, or several that are draws of one number."""
+    records = [*records]
+    named = [record for record in records if term.id in (record.id, record_name(record))]
+    found = [record for record in named if term.fits(record.axes)]
+    if not named:
+        return [], f"no {term.id} was measured.{suggestion(term.id, map(record_name, records))}"
+    if not found:
+        return [], f"no {term.id} has these axes{_nearest(term, named)}"
+    varying = _varying(found)
+    if varying:
+        return [], (
+            f"{len(found)} records fit, which differ in {listed(varying)}, and a claim is about "
+            "one number. Name it in the condition"
+        )
+    return found, ""
+
+
+def control_term(term: Term, against: str, records: Iterable[Record]) -> Term:
+    """The term with a control in the place of its direction; axes that the control does not have,
+    such as the step of a sweep, are left out."""
+    its = [
+        record
+        for record in records
+        if term.id in (record.id, record_name(record)) and record.axes.get("direction") == against
+    ]
+    known = {key for record in its for key in record.axes}
+    axes = {key: value for key, value in term.axes.items() if key in known or not its}
+    return Term(term.id, {**axes, "direction": against})
+
+
+def _nearest(term: Term, named: Sequence[Record]) -> str:
+    for key, value in term.axes.items():
+        if not any(Term(term.id, {key: value}).fits(record.axes) for record in named):
+            known = {str(record.axes[key]) for record in named if key in record.axes}
+            return f": {key} is {listed(known)}" if known else f": it has no axis {key}"
+    return ""
+
+
+def _varying(records: Sequence[Record]) -> list[str]:
+    """On what records differ beside their draws: axes, options, ids."""
+    keys = {key for record in records for key in record.axes} - {DRAW}
+    found = [key for key in keys if len({str(record.axes.get(key)) for record in records}) > 1]
+    if len({str(record.options) for record in records}) > 1:
+        found.append("their options")
+    if len({record.id for record in records}) > 1:
+        found.append("their version")
+    if not found and len({str(record.axes.get(DRAW)) for record in records}) < len(records):
+        found.append("nothing that a condition can name")
+    return found
+
+
+class Verdicts:
+    """The score of each prompt behind a record, where completions were judged."""
+
+    def __init__(self, results: Results) -> None:
+        rows = results.tables.get(COMPLETIONS, ())
+        by_experiment = grouped(rows, lambda row: str(row.get("experiment")))
+        self._samples = Samples(by_experiment)
+        self._groups = grouped(results.records, _score)
+
+    def of(self, record: Record) -> Scores | None:
+        """The scores; None where there are none, or where verdicts leave open which they are.
+
+        A score is known by its numbers: its verdicts have the values of the record and of all
+        other arms.
+        """
+        if "experiment" not in record.axes or "evaluator" not in record.axes:
+            return None
+        names: set[str] | None = None
+        for other in self._groups[_score(record)]:
+            if other.value is not None:
+                mine = {*self._samples.scores(other)}
+                names = mine if names is None else names & mine
+        found = [self._samples.scores(record)[name] for name in sorted(names or ())]
+        return found[0] if found and all(one == found[0] for one in found) else None
+
+
+def _score(record: Record) -> tuple[str, ...]:
+    """Records that are one score of one evaluator, on several arms."""
+    axes = (str(record.axes.get("experiment")), str(record.axes.get("evaluator")))
+    return record.id, str(sorted(record.options.items())), *axes
+
+
+def together(scores: Sequence[Scores | None]) -> tuple[PromptScores, bool] | None:
+    """The scores of several draws, by prompt, and whether they are yes and no; None where some are
+    missing, or of other prompts."""
+    known = [one for one in scores if one is not None]
+    if not known or len(known) < len(scores):
+        return None
+    ids = known[0].by_prompt.keys()
+    if any(one.by_prompt.keys() != ids for one in known):
+        return None
+    found: Mapping[str, Sequence[float]] = {
+        prompt: [score for one in known for score in one.by_prompt[prompt]] for prompt in ids
+    }
+    return found, all(one.yes_no for one in known)

@@ -1,0 +1,115 @@
+"""`harness diff`: says what differs between two models, without a task file."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from harness.contract import Results
+    from harness.registry import Registry
+    from harness.task.draft.draft import Draft, Ingredients
+
+TASK = "diff.toml"
+"""The task that was run, in the folder of the run."""
+LINES = 12
+"""Lines of the answer, at most."""
+
+
+@click.command("diff")
+@click.argument("base")
+@click.argument("tuned", required=False)
+@click.option("--adapter", help="An adapter (LoRA) of BASE, in the place of TUNED.")
+@click.option("--data", help="A file with text of your own: jsonl, csv, parquet, txt, …")
+@click.option("--column", help="The column of that file that holds the text, if it isn't found.")
+@click.option(
+    "--sae",
+    "saes",
+    multiple=True,
+    metavar="SAE[@SITE]",
+    help="An SAE of BASE: a folder, a folder of them, or a release. May be repeated.",
+)
+@click.option("--limit", type=click.IntRange(1), help="At most so many texts; 200 without it.")
+@click.option("--out", type=click.Path(), help="The run's folder.")
+@click.option("--device", help="Where both models run, such as cuda:0.")
+@click.option("--dtype", help="What both models compute in, such as bfloat16.")
+@click.option("--fresh", is_flag=True, help="Start over instead of continuing an earlier run.")
+@click.pass_obj
+def command(
+    disabled: Sequence[str],
+    base: str,
+    tuned: str | None,
+    adapter: str | None,
+    data: str | None,
+    column: str | None,
+    saes: tuple[str, ...],
+    limit: int | None,
+    out: str | None,
+    device: str | None,
+    dtype: str | None,
+    fresh: bool,
+) -> None:
+    """Say what differs between two models: how far, at which depth, in which features.
+
+    BASE and TUNED are folders, GGUF files or hub ids; TUNED may be an adapter of BASE. SAEs are
+    looked for beside BASE and in the list of sae_lens. The task that is run is kept as diff.toml
+    in the run's folder: the start of one of your own.
+    """
+    from harness.registry import discover
+    from harness.task.draft.asked import Asked
+    from harness.task.draft.draft import drafted, found
+
+    every = {key: value for key, value in (("device", device), ("dtype", dtype)) if value}
+    asked = Asked(base, tuned, adapter, data, column, saes, limit, every)
+    registry = discover(disabled)
+    ingredients = found(registry, asked)
+    draft = drafted(ingredients)
+    _say(draft.notes)
+    folder = Path(out) if out else draft.folder
+    results = _run(draft, registry, folder, fresh)
+    for line in _answer(results, ingredients, folder):
+        click.echo(line)
+
+
+def _say(notes: Sequence[str]) -> None:
+    from harness.text import for_terminal
+
+    for note in notes:
+        click.echo(f"note: {for_terminal(note, 600)}", err=True)
+
+
+def _run(draft: Draft, registry: Registry, folder: Path, fresh: bool) -> Results:
+    """Runs the task of a draft in the ordinary way, and keeps its text in the run's folder."""
+    from harness.planning.planner import plan
+    from harness.results.folder import IDENTITY
+    from harness.running.progress import terminal_progress
+    from harness.running.provenance import command_line
+    from harness.running.runner import run
+    from harness.store.files import write_text
+    from harness.task.file import source_of
+    from harness.task.resolve import resolve
+
+    task = resolve(source_of(draft.toml, folder / TASK), registry)
+    progress = terminal_progress(sys.stderr)
+    try:
+        return run(
+            plan(task), registry, folder, fresh=fresh, command=command_line(), progress=progress
+        )
+    finally:
+        if (folder / IDENTITY).is_file():  # the folder is this run's
+            write_text(folder / TASK, draft.toml)
+
+
+def _answer(results: Results, of: Ingredients, folder: Path) -> Iterator[str]:
+    """The answer in lines of 80 columns, and where to read on."""
+    from harness.results.answer.lines import fitting
+    from harness.results.answer.two_models import two_models
+
+    yield from fitting(two_models(results), 80, LINES - 2)
+    if of.text.neutral:
+        yield "Next: the same command with --data FILE, on text that your model is for."
+    yield f"Next: see {folder / 'report.html'}, or change {TASK} beside it and harness eval it."

@@ -1,0 +1,9 @@
+"""What the files of a run's folder are called, for those who look for runs."""
+
+from __future__ import annotations
+
+RESULTS = "results.json"
+"""What a run has found; written at its end."""
+IDENTITY = ".task"
+"""Whose folder it is; written at the start of a run."""
+REPORT = "report.html"

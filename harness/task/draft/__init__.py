@@ -1,0 +1,1 @@
+"""Drafts a task from what a person names: two models, perhaps text and SAEs."""
