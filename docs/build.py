@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from generator import architecture, components, contract, metrics, schema, tasks
+from generator import architecture, components, contract, gallery, metrics, schema, tasks
 
 HERE = Path(__file__).parent
 PAGES: Mapping[str, Callable[[], str]] = {
@@ -20,6 +20,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "task.schema.json": schema.page,
     "metrics.md": metrics.page,
     "components.md": components.page,
+    "gallery.md": gallery.page,
     "architecture.md": architecture.page,
     "architecture.svg": architecture.picture,
 }

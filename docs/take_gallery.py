@@ -22,6 +22,7 @@ from harness.registry import discover
 
 HERE = Path(__file__).parent
 RUNS = HERE / "gallery"
+INPUTS = HERE.parent / "tasks" / "smollm2" / "inputs"  # may be a link
 TEXT = HERE / "generator" / "gallery.md"
 _FIGURE = re.compile(r"gallery/([\w-]+)/([\w.-]+\.svg)")
 
@@ -41,6 +42,7 @@ def take(run: Path) -> Path:
     if folder.resolve() != run.resolve():
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
+        text = text.replace(str(INPUTS.resolve()), "tasks/smollm2/inputs")
         text = re.sub(r'"[^"]*?/(?=tasks/smollm2/)', '"', text)
         (folder / "results.json").write_text(text, encoding="utf-8")
         if (run / "tables").is_dir():

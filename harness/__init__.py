@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from harness.comparison.comparison import Comparison
-    from harness.planning.steps import Plan
+    from harness.planning.plan import Plan
     from harness.report.notebook import NotebookResults
     from harness.task.task import Task
     from harness.version import __version__ as __version__

@@ -56,6 +56,7 @@ def build() -> Iterator[Mapping[str, Callable[[], str]]]:
         "task.schema.json",
         "metrics.md",
         "components.md",
+        "gallery.md",
         "architecture.md",
         "architecture.svg",
     ],

@@ -21,7 +21,7 @@ import harness
 from harness.comparison.comparison import Comparison
 from harness.contract import Record
 from harness.errors import DataError, TaskError
-from harness.planning.steps import Plan
+from harness.planning.plan import Plan
 from harness.results import Results, load_results
 from harness.results.write import write_results
 from harness.task.task import Task

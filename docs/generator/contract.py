@@ -28,6 +28,8 @@ FILES = (
     "findings",
     "section",
     "results",
+    "claims",
+    "several",
 )
 """The files of the contract, each a part of the page, in the order in which to read them."""
 TABLES = {

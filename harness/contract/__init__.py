@@ -89,11 +89,11 @@ from harness.contract.options import (
     StatisticRef as StatisticRef,
     ViewRef as ViewRef,
 )
-from harness.contract.outlook import Outlook as Outlook
 from harness.contract.reduction import (
     Batch as Batch,
     DirectionOptions as DirectionOptions,
     Inputs as Inputs,
+    Outlook as Outlook,
     Reads as Reads,
     Reduction as Reduction,
     ReductionOptions as ReductionOptions,

@@ -18,7 +18,7 @@ from harness.contract.values import Axes, Outcome, Record
 if TYPE_CHECKING:
     import numpy as np
 
-    from harness.contract.outlook import Outlook
+    from harness.contract.reduction import Outlook
 
 
 @dataclass(frozen=True)

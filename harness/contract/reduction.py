@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from harness.contract.latents import Latents
-    from harness.contract.outlook import Outlook
 
 
 @dataclass(frozen=True)
@@ -306,3 +305,17 @@ class Reduction(Protocol):
     def finish(self, state: State, inputs: Inputs) -> Outcome:
         """The outcome. Where nothing was measured, records and directions are undefined and say
         why; no error is raised, and no number made up."""
+
+
+@runtime_checkable
+class Outlook(TaskView, Protocol):
+    """The rest of the task, by names in it: what `foresee` is given."""
+
+    def statistic(self, name: str) -> Sequence[StatisticOptions]:
+        """The options of a statistic, for each combination of its sweep."""
+
+    def axes_of(self, pair: str) -> Axes:
+        """The axes that a pair gives all that is measured on it."""
+
+    def width(self, view: str, site: Site) -> int | None:
+        """Numbers per token at a site of a view's model, where known."""

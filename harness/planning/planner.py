@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 
 from harness.planning.measurements import filter_jobs, metric_jobs, threshold_jobs
+from harness.planning.plan import Plan
 from harness.planning.preflight import sae_jobs, sentinel_jobs, sink_jobs
 from harness.planning.reads import placed_reads
 from harness.planning.steps import (
@@ -19,7 +20,6 @@ from harness.planning.steps import (
     Job,
     MetricJob,
     Pass,
-    Plan,
     PlannedArm,
     ReductionJob,
     ThresholdJob,

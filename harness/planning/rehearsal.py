@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from harness.errors import DataError, ModelError, Problem
 from harness.planning.offline import NoTokenizer, is_here, offline_prompts
-from harness.planning.steps import Plan
+from harness.planning.plan import Plan
 from harness.task.causes import Misfit, merged
 
 

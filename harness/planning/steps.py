@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 from harness.contract import Axes, MetricOptions, Reads, Site, Stream, Target, Where
 from harness.task.contents import by_content
 from harness.task.task import Entry, Instance, Task
-from harness.text import sheet, sheet_html
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 SideName = Literal["left", "right", "pair", "difference"]
 
@@ -195,37 +194,6 @@ class Generation:
 
     experiment: str
     arms: tuple[PlannedArm, ...]
-
-
-@dataclass(frozen=True, repr=False)
-class Plan:
-    """All steps of a task, in the order in which they run."""
-
-    task: Task
-    preflight: Pass
-    passes: tuple[Pass, ...]
-    generations: tuple[Generation, ...]
-
-    @property
-    def table(self) -> pd.DataFrame:
-        """The steps as a DataFrame: a row for each entry of the task in each step."""
-        import pandas as pd
-
-        from harness.planning.table import COLUMNS, rows
-
-        return pd.DataFrame(rows(self), columns=list(COLUMNS))
-
-    def __repr__(self) -> str:
-        """One screen: the steps, and what each does."""
-        from harness.planning.table import summary
-
-        rows = [*summary(self), ("more", "plan.table; harness plan says what it costs")]
-        return sheet(f"Plan of {self.task.spec.name}", rows)
-
-    def _repr_html_(self) -> str:
-        from harness.planning.table import summary
-
-        return sheet_html(f"Plan of {self.task.spec.name}", summary(self))
 
 
 def state_key(instance: Instance) -> tuple[object, ...]:

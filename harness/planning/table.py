@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from harness.contract import Reads
 from harness.planning.steps import (
     FilterJob,
+    Generation,
     Job,
     MetricJob,
     Pass,
-    Plan,
     ReductionJob,
     SentinelJob,
     ThresholdJob,
 )
+from harness.task.task import Task
 
 Row = dict[str, Any]
 COLUMNS = ("step", "what", "name", "views", "data", "sites", "saes", "count")
@@ -23,13 +24,15 @@ COLUMNS = ("step", "what", "name", "views", "data", "sites", "saes", "count")
 views, data, sites and SAEs that it reads; and how many jobs, arms or directions these are."""
 
 
-def rows(plan: Plan) -> list[Row]:
+def rows(
+    task: Task, preflight: Pass, passes: Sequence[Pass], generations: Sequence[Generation]
+) -> list[Row]:
     """A row for each entry of the task in each step, in the order in which they run."""
-    found = [*_pass(plan, "preflight", plan.preflight)]
-    for number, work in enumerate(plan.passes, 1):
-        found += _pass(plan, f"pass {number}", work)
-    for generation in plan.generations:
-        spec = plan.task.spec.experiments[generation.experiment]
+    found = [*_pass(task, "preflight", preflight)]
+    for number, work in enumerate(passes, 1):
+        found += _pass(task, f"pass {number}", work)
+    for generation in generations:
+        spec = task.spec.experiments[generation.experiment]
         found.append(
             _row(
                 "completions" if spec.data is not None else "benchmarks",
@@ -40,21 +43,21 @@ def rows(plan: Plan) -> list[Row]:
                 count=len(generation.arms),
             )
         )
-    found += [_row("afterwards", "labels", name) for name in plan.task.labels]
-    found += [_row("afterwards", "analysis", name) for name in plan.task.analyses]
+    found += [_row("afterwards", "labels", name) for name in task.labels]
+    found += [_row("afterwards", "analysis", name) for name in task.analyses]
     return found
 
 
-def summary(plan: Plan) -> list[tuple[str, str]]:
+def summary(rows: Sequence[Row]) -> list[tuple[str, str]]:
     """The steps, with what each does in one line."""
     by_step: dict[str, list[str]] = {}
-    for row in rows(plan):
+    for row in rows:
         many = f" ×{row['count']}" if row["count"] > 1 else ""
         by_step.setdefault(row["step"], []).append(f"{row['name']}{many}")
     return [(step, ", ".join(dict.fromkeys(names))) for step, names in by_step.items()]
 
 
-def _pass(plan: Plan, step: str, work: Pass) -> Iterator[Row]:
+def _pass(task: Task, step: str, work: Pass) -> Iterator[Row]:
     grouped: dict[tuple[str, str], list[Job]] = {}
     for job in work.jobs:
         grouped.setdefault(_entry(job), []).append(job)
@@ -69,7 +72,7 @@ def _pass(plan: Plan, step: str, work: Pass) -> Iterator[Row]:
             data=[stream.data for one in reads for stream in one.streams],
             sites=[str(site) for one in reads for site in one.sites],
             saes=[
-                sae for job, one in zip(jobs, reads, strict=True) for sae in _saes(plan, job, one)
+                sae for job, one in zip(jobs, reads, strict=True) for sae in _saes(task, job, one)
             ],
             count=sum(len(job.instances) if isinstance(job, ReductionJob) else 1 for job in jobs),
         )
@@ -90,9 +93,9 @@ def _entry(job: Job) -> tuple[str, str]:
             return ("difference of models", job.pair)
 
 
-def _saes(plan: Plan, job: Job, reads: Reads) -> Iterator[str]:
+def _saes(task: Task, job: Job, reads: Reads) -> Iterator[str]:
     yield from reads.saes
-    yield from (sae for sae, _ in sorted(job.encoded(plan.task)))
+    yield from (sae for sae, _ in sorted(job.encoded(task)))
 
 
 def _row(

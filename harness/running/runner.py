@@ -11,9 +11,10 @@ from harness.contract import Results
 from harness.errors import InvalidRun, TaskError, UsageError, listed
 from harness.machine import machine_errors
 from harness.planning.foresight import remote_code
+from harness.planning.plan import Plan
 from harness.planning.planner import plan
 from harness.planning.rehearsal import unwritable
-from harness.planning.steps import Pass, Plan
+from harness.planning.steps import Pass
 from harness.registry import Registry
 from harness.report import write_report
 from harness.results.write import unique, write_arrays, write_directions, write_results

@@ -9,6 +9,8 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
 from importlib.machinery import PathFinder
 from pathlib import Path
 
@@ -78,23 +80,45 @@ def _of_component(owned: Owned) -> Iterator[str]:
 
 def _of_files(files: Iterable[Path]) -> Iterator[str]:
     for file in files:
-        tree = _tree(file)
-        made = [node for node in ast.walk(tree) if isinstance(node, ast.JoinedStr)]
-        pieces = {id(part) for node in made for part in node.values}
-        for node in ast.walk(tree):
-            if id(node) in pieces:
-                continue
-            if isinstance(node, ast.JoinedStr):
-                text = "".join(
-                    str(part.value) if isinstance(part, ast.Constant) else _GAP
-                    for part in node.values
-                )
-            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-                text = re.sub(r"\{\w*\}|%s", _GAP, node.value)
-            else:
-                continue
-            if _ID.fullmatch(text):
-                yield text if text[0] != "@" else _GAP + text
+        yield from _read(file).ids
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What is read of a file of source: the ids in it, and what it imports."""
+
+    ids: tuple[str, ...] = ()
+    imports: tuple[tuple[int, str, tuple[str, ...]], ...] = ()
+    """How many dots, the module behind them, and the names that are taken from it."""
+
+
+@cache  # components of a package share files, and no source changes meanwhile
+def _read(file: Path) -> _Source:
+    try:
+        nodes = [*ast.walk(ast.parse(file.read_text(encoding="utf-8")))]
+    except (OSError, ValueError, SyntaxError, RecursionError):
+        return _Source()
+    pieces = {id(part) for node in nodes if isinstance(node, ast.JoinedStr) for part in node.values}
+    ids: list[str] = []
+    imports: list[tuple[int, str, tuple[str, ...]]] = []
+    for node in nodes:
+        if isinstance(node, ast.ImportFrom):
+            imports.append((node.level, node.module or "", tuple(one.name for one in node.names)))
+        elif isinstance(node, ast.Import):
+            imports += [(0, one.name, ()) for one in node.names]
+        elif id(node) not in pieces and (text := _text(node)) and _ID.fullmatch(text):
+            ids.append(text if text[0] != "@" else _GAP + text)
+    return _Source(tuple(ids), tuple(imports))
+
+
+def _text(node: ast.AST) -> str:
+    """A text with gaps where something is put in; empty where the node is none."""
+    if isinstance(node, ast.JoinedStr):
+        parts = node.values
+        return "".join(str(p.value) if isinstance(p, ast.Constant) else _GAP for p in parts)
+    if isinstance(node, ast.Constant) and isinstance(node.value, str) and "@" in node.value:
+        return re.sub(r"\{\w*\}|%s", _GAP, node.value)
+    return ""
 
 
 def _reach(module: str, package: str, files: dict[Path, None]) -> None:
@@ -102,19 +126,12 @@ def _reach(module: str, package: str, files: dict[Path, None]) -> None:
     if file is None or file in files:
         return
     files[file] = None
-    for node in ast.walk(_tree(file)):
-        if isinstance(node, ast.ImportFrom):
-            base = node.module or ""
-            if node.level:
-                around = module.split(".")
-                around = around[: len(around) - node.level + (file.name == "__init__.py")]
-                base = ".".join([*around, *([base] if base else [])])
-            names = [base, *(f"{base}.{one.name}" for one in node.names)]
-        elif isinstance(node, ast.Import):
-            names = [one.name for one in node.names]
-        else:
-            continue
-        for name in names:
+    for level, base, taken in _read(file).imports:
+        if level:
+            around = module.split(".")
+            around = around[: len(around) - level + (file.name == "__init__.py")]
+            base = ".".join([*around, *([base] if base else [])])
+        for name in (base, *(f"{base}.{one}" for one in taken)):
             if name.partition(".")[0] == package:
                 _reach(name, package, files)
 
@@ -130,10 +147,3 @@ def _file(module: str) -> Path | None:
             return None
         path, origin = [*(spec.submodule_search_locations or ())], spec.origin
     return Path(origin) if origin and origin.endswith(".py") else None
-
-
-def _tree(file: Path) -> ast.AST:
-    try:
-        return ast.parse(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, SyntaxError, RecursionError):
-        return ast.Module([], [])

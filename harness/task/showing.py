@@ -2,35 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 
-from harness.task.task import Instance, Task
+from harness.task.spec import TaskSpec
 
 
-def title(task: Task) -> str:
+def title(spec: TaskSpec) -> str:
     """Its name, and the question that it asks."""
-    asked = f": {task.spec.title}" if task.spec.title else ""
-    return f"Task {task.spec.name}{asked}"
+    asked = f": {spec.title}" if spec.title else ""
+    return f"Task {spec.name}{asked}"
 
 
-def rows(task: Task) -> list[tuple[str, str]]:
-    """What each of its tables has, those that are empty left out."""
-    spec = task.spec
+def rows(
+    spec: TaskSpec,
+    blocks: Mapping[str, int | None],
+    sites: Mapping[str, object],
+    swept: Mapping[str, Mapping[str, int]],
+    file: object,
+) -> list[tuple[str, str]]:
+    """What each of its tables has, those that are empty left out.
+
+    `blocks` of each model and `sites` of each SAE, where they are known; `swept` says of each table
+    how many each of its entries is.
+    """
     found = [
         ("source", spec.source),
-        ("models", _all(f"{name} ({_depth(task, name)})" for name in spec.models)),
+        ("models", _all(f"{name} ({_depth(blocks.get(name))})" for name in spec.models)),
         ("views", _all(f"{name} of {view.model}" for name, view in spec.views.items())),
-        ("SAEs", _all(f"{name} at {_site(task, name)}" for name in spec.saes)),
+        ("SAEs", _all(f"{name} at {sites.get(name, 'an unknown site')}" for name in spec.saes)),
         ("data", _all(spec.data)),
         ("pairs", _all(f"{n}: {p.left} and {p.right} on {p.data}" for n, p in spec.pairs.items())),
         ("metrics", _all(spec.metrics)),
-        ("directions", _all(_swept(task.directions))),
-        ("statistics", _all(_swept(task.statistics))),
+        ("directions", _all(_swept(swept["directions"]))),
+        ("statistics", _all(_swept(swept["statistics"]))),
         ("experiments", _all(f"{n}: {e.view} on {e.data}" for n, e in spec.experiments.items())),
         ("analyses", _all(spec.analyses)),
         ("labels", _all(spec.labels)),
         ("gates", _all(spec.gates)),
-        ("file", str(task.source.file)),
+        ("written in", str(file)),
     ]
     return [(word, text) for word, text in found if text]
 
@@ -41,19 +50,11 @@ def _all(names: Iterable[str]) -> str:
     return ", ".join(many) if len(many) < 2 else f"{len(many)}: {', '.join(many)}"
 
 
-def _depth(task: Task, model: str) -> str:
-    facts = task.model_facts.get(model)
-    if facts is None or facts.layers is None:
-        return "blocks unknown"
-    return f"{facts.layers} blocks"
+def _depth(blocks: int | None) -> str:
+    return "blocks unknown" if blocks is None else f"{blocks} blocks"
 
 
-def _site(task: Task, sae: str) -> str:
-    target = task.places.saes.get(sae)
-    return "an unknown site" if target is None else str(target.site)
-
-
-def _swept(entries: Mapping[str, Sequence[Instance]]) -> Iterator[str]:
+def _swept(entries: Mapping[str, int]) -> Iterator[str]:
     """Entries with how many there are of each, where a sweep makes several."""
     for name, many in entries.items():
-        yield name if len(many) == 1 else f"{name} ×{len(many)}"
+        yield name if many == 1 else f"{name} ×{many}"

@@ -33,6 +33,7 @@ from harness.registry import Owned
 from harness.task.file import Source
 from harness.task.origin import another_base, another_model
 from harness.task.places import Places, at_depth, models_of, place
+from harness.task.showing import rows, title
 from harness.task.spec import TaskSpec
 from harness.task.validate import references
 from harness.text import sheet, sheet_html
@@ -112,14 +113,20 @@ class Task:
 
     def __repr__(self) -> str:
         """One screen: what it reads, measures and does."""
-        from harness.task import showing
-
-        return sheet(showing.title(self), showing.rows(self))
+        return sheet(title(self.spec), self._rows())
 
     def _repr_html_(self) -> str:
-        from harness.task import showing
+        return sheet_html(title(self.spec), self._rows())
 
-        return sheet_html(showing.title(self), showing.rows(self))
+    def _rows(self) -> list[tuple[str, str]]:
+        blocks = {name: facts.layers for name, facts in self.model_facts.items()}
+        sites = {name: target.site for name, target in self.places.saes.items()}
+        tables = {"directions": self.directions, "statistics": self.statistics}
+        swept = {
+            table: {name: len(many) for name, many in entries.items()}
+            for table, entries in tables.items()
+        }
+        return rows(self.spec, blocks, sites, swept, self.source.file)
 
     @cached_property
     def places(self) -> Places:

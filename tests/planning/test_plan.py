@@ -8,9 +8,10 @@ from collections.abc import Callable
 import pytest
 
 from harness.contract import Site, Target
+from harness.planning.plan import Plan
 from harness.planning.planner import plan
 from harness.planning.preflight import neighbours
-from harness.planning.steps import MetricJob, Plan, PlannedArm, ReductionJob, Rendering, SentinelJob
+from harness.planning.steps import MetricJob, PlannedArm, ReductionJob, Rendering, SentinelJob
 from harness.task.task import NO_EDIT, Task
 
 MakeTask = Callable[..., Task]

@@ -400,5 +400,5 @@ def test_a_record_without_a_name_is_shown_as_it_is(
     named = Record("polite.refused@1", 0.5, 4, "prompts", "share", ci_why="few", axes=axes)
     for records in ((replace(named, id=id),), (replace(named, id=id), named)):
         write_results(tmp_path, Results("complete", {"name": "t"}, {}, records))
-        code, out, err = said("report", tmp_path)
+        code, out, err = said("report", "-v", tmp_path)
         assert (code, "Traceback" in err, "Experiment e" in out) == (0, False, True)

@@ -95,7 +95,7 @@ def wrong(refusal: Task) -> Callable[..., list[str]]:
         claims = {"new": ClaimSpec(text="words", holds=holds, against=against)}
         spec = refusal.spec.model_copy(update={"claims": claims})
         found = unfit_claims(replace(refusal, spec=spec))
-        return [f"{'.'.join(map(str, at))}: {what}" for at, what in found]
+        return [f"{'.'.join(map(str, one.at))}: {one.what}" for one in found]
 
     return told
 

@@ -138,7 +138,7 @@ def test_check_says_it_before_anything_is_loaded(
     task = write(METRIC)
     code, out, _ = said("check", task, *(f"--set={one}" for one in (*OTHER, *ADAPTED)))
     assert code == 0
-    notes = [line for line in out.splitlines() if "note:" in line]
+    notes = [line for line in out.splitlines() if "note:" in line and "note: data." not in line]
     assert [note.split()[1] for note in notes] == ["saes.mid:", "models.chat:"]
     assert all("gemma-2-9b" in note and "/m/gemma-2-2b" in note for note in notes)
 

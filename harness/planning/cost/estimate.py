@@ -16,7 +16,8 @@ from harness.planning.cost.figures import Cost, Memory, Work
 from harness.planning.cost.lengths import CHARACTERS, PromptLengths
 from harness.planning.cost.network import Network, network
 from harness.planning.counts import Counts, forward_counts
-from harness.planning.steps import Generation, Job, MetricJob, Pass, Plan, Rendering, rendering
+from harness.planning.plan import Plan
+from harness.planning.steps import Generation, Job, MetricJob, Pass, Rendering, rendering
 from harness.task.prompts import view_spec
 from harness.task.task import Task
 from harness.task.validate import references

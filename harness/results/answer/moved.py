@@ -26,16 +26,18 @@ _MISSED = "explained_ratio.ratio_of_means"
 def moved_tokens(results: Results) -> Iterator[Sentence]:
     """A sentence for each pair: the share of tokens that a filter took as moved, by site.
 
-    Read from `filtered_share`, or from `cosine.share_below` where nothing was filtered.
+    Read from `filtered_share` under a limit of the cosine, or from `cosine.share_below` where there
+    is no such filter: other filters (a tenth of the tokens, no sinks) say nothing of movement.
     """
     told = set()
-    for name in ("filtered_share", "cosine.share_below"):
-        for key, mine in pair_records(results, name).items():
-            if key in told:
+    for name, limit in (("filtered_share", "cosine_below"), ("cosine.share_below", "below")):
+        for key, found in pair_records(results, name).items():
+            mine = [record for record in found if record.options.get(limit) is not None]
+            if key in told or not mine:
                 continue
             told.add(key)
-            where = token_condition(mine[0]) or f"cosine_below={mine[0].options.get('below')}"
-            alike = [r for r in mine if (token_condition(r) or where) == where]
+            where = f"cosine_below={mine[0].options[limit]}"
+            alike = [record for record in mine if record.options[limit] == mine[0].options[limit]]
             yield _share(pair_name(key), where, one_per_site(alike))
 
 

@@ -103,6 +103,17 @@ def test_moved_tokens_are_read_from_cosines_where_nothing_was_filtered(
     assert text == "`p`: 25% of the tokens moved (cosine_below=0.8), at resid_post.1."
 
 
+@pytest.mark.parametrize("options", [{"cosine_below": None}, {"cosine_quantile": 0.1}, {}])
+def test_another_filter_says_nothing_of_movement(
+    measured: Make, results: Of, options: dict[str, float | None]
+) -> None:
+    """A tenth of the tokens, or all that are no sinks: their share is no share that moved."""
+    share = measured("filtered_share", 0.1, 1, options=options)
+    assert said(moved_tokens(results(share))) == []
+    below = measured("cosine.share_below", 0.25, 1, 0.0, options={"below": 0.9})
+    assert one(moved_tokens(results(share, below))).startswith("`p`: 25% of the tokens moved")
+
+
 def kept(measured: Make, results: Of, shared: float, chance: float = 0.02) -> str:
     return one(
         features_kept(

@@ -420,6 +420,28 @@ intervention = { method = "feature_zeroing" }
     only(problems(HEAD + text), r"experiments\.e", "encodes what one model has", "ablation")
 
 
+def test_a_gate_needs_an_sae_of_one_model(problems) -> None:
+    text = """
+[directions.d]
+method = "feature"
+sae = "mid"
+index = 1
+[views.gated]
+model = "chat"
+edit = { direction = "d", method = "conditional_addition", sae = "both", latents = [1] }
+[experiments.e]
+view = "chat"
+data = "web"
+directions = ["d"]
+evaluators = ["polite"]
+intervention = { method = "conditional_addition", sae = "change", latents = [1] }
+"""
+    found = problems(HEAD + text)
+    assert len(found) == 2, found
+    only(found[:1], r"experiments\.e", "the SAE change reads more than that")
+    only(found[1:], r"views\.gated\.edit", "the SAE both reads more than that")
+
+
 def test_ablation_of_a_latent_is_planned_on_either_side(task) -> None:
     for side, view in (("left", "base"), ("right", "chat")):
         text = f"""
