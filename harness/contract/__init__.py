@@ -111,6 +111,7 @@ from harness.contract.sae import (
     Sae as Sae,
     SaeFacts as SaeFacts,
     SaeFormat as SaeFormat,
+    SaeInput as SaeInput,
     SaeOptions as SaeOptions,
 )
 from harness.contract.section import (

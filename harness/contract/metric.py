@@ -82,6 +82,9 @@ class MetricOptions(Options):
     """Whether it is measured once for each SAE. Otherwise once for each site."""
     on_logits: ClassVar[bool] = False
     """Whether it reads next-token logits instead: it is then measured once for each stream."""
+    latents_alone: ClassVar[bool] = False
+    """Whether it reads nothing but the latents of an SAE. An SAE of a pair has one set of latents
+    for both sides: such a metric is then measured once, any other one on each side."""
 
 
 @runtime_checkable

@@ -139,6 +139,9 @@ class ReductionOptions(Options):
     finish_only: ClassVar[frozenset[str]] = frozenset()
     """Names of options that `Reduction.finish` alone uses. A sweep over one of them reads the
     data once and finishes the same state once for each value."""
+    joined_saes: ClassVar[bool] = False
+    """Whether it can use an SAE that reads both sides of a pair, or several sites, at once
+    (`SaeFacts.inputs`). Otherwise `harness check` refuses one."""
 
     def reads(self, task: TaskView) -> Reads:
         """What the reduction needs. Called by every command that reads a task; imports no torch.
@@ -192,11 +195,17 @@ class Side(Protocol):
     def latents(self, sae: str, site: Site | None = None) -> Latents:
         """The latents of the selected tokens, at the SAE's own site or at `site`.
 
-        They are computed at the first call of any reduction and kept for the others.
+        They are computed at the first call of any reduction and kept for the others. Those of an
+        SAE of a pair are the same on both sides.
         """
 
     def reconstruction(self, sae: str, site: Site | None = None) -> Float[Tensor, "selected d"]:
-        """x̂ of the selected tokens, from `latents`; kept likewise."""
+        """x̂ of the selected tokens, from `latents`; kept likewise.
+
+        Of an SAE of a pair it is this side's part; of one of differences, what the other side and
+        the reconstructed difference make of this side. Of an SAE of several sites it is the part at
+        `site`, one of them, or at the first.
+        """
 
     def logits(self) -> Float[Tensor, "tokens vocab"]:
         """Next-token logits of the measured tokens, float32. Asked for in `Reads.logits` or
@@ -233,6 +242,10 @@ class Batch:
     """The token ids, which are the same on both sides."""
     position: Int[Tensor, " tokens"] = field(kw_only=True)
     """For each token, its place in its document, counted from 0."""
+    difference: Side | None = field(default=None, kw_only=True)
+    """Of a pair: the change of each token, right minus left, as a side. Its `x` is the change of
+    the activations, its `reconstruction` what an SAE of differences says of it; it has the latents
+    of such SAEs alone, and no logits."""
     copies: tuple[int, ...] = field(default=(), kw_only=True)
     """For each document, how many before it, also of earlier batches, have the very same ids; all
     of them have the id of the first. Empty where every document is the first."""

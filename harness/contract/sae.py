@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from harness.contract.backend import Needs
 from harness.contract.options import Options
@@ -19,6 +19,19 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from harness.contract.latents import Latents
+
+
+@dataclass(frozen=True)
+class SaeInput:
+    """One of the activations that an SAE of a pair, or of several sites, reads of each token."""
+
+    side: Literal["left", "right"] | None = None
+    """Which side of a pair; None where all inputs are of one model."""
+    site: Site | None = None
+    """Where in that model. None for an SAE of a pair, which reads the same site of both
+    (`SaeFacts.site`, or what the task says)."""
+    width: int | None = None
+    """How many numbers it has."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +62,37 @@ class SaeFacts:
     """Its id at Neuronpedia, `model/layer-source`, where labels can be looked up."""
     place: str | None = None
     """Where it reads, in the words of its files, where that is no site."""
+    inputs: tuple[SaeInput, ...] = ()
+    """What it reads where that is more than one site of one model: both sides of a pair, or
+    several sites. `d_in` is then the width of what they are joined to, which `encode` is given and
+    `reconstruct` and `rows` give back. Empty for every other SAE."""
+    join: Literal["concatenated", "difference"] = "concatenated"
+    """How inputs are joined: one after the other in their order, or the second minus the first."""
+    scales: tuple[float, ...] | None = None
+    """By input, what it is multiplied with before it is encoded: one number for all tokens. A row
+    of the decoder in the units of the activations, times this, is the row that was trained. None
+    where that is not known, as before loading."""
+    one_sided: bool = False
+    """Whether each latent writes to one input alone, so that the lengths of its decoder rows on
+    both sides of a pair cannot be compared."""
+
+    @property
+    def of_pair(self) -> bool:
+        """Whether it reads both sides of a pair at once."""
+        return any(one.side is not None for one in self.inputs)
+
+    def columns(self) -> tuple[slice, ...]:
+        """Where each input stands in what is joined, in order; none where a width is unknown.
+
+        Of a difference each input has all columns.
+        """
+        widths = [one.width for one in self.inputs]
+        if self.join == "difference":
+            return tuple(slice(0, width) for width in widths)
+        known = [width for width in widths if width is not None]
+        if len(known) < len(widths):
+            return ()
+        return tuple(slice(sum(known[:i]), sum(known[: i + 1])) for i in range(len(known)))
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from harness.contract import Axes, MetricOptions, Reads, Site, Stream, Target, Where
 from harness.planning.reads import editing_directions, filtered
@@ -24,8 +24,8 @@ def metric_jobs(task: Task) -> Iterator[MetricJob]:
     for name, entry in task.metrics.items():
         measured = task.places.metrics[name]
         for target in _targets(task, measured, entry.options):
-            for side in _sides(measured.stream, entry.options):
-                yield _metric_job(task, name, measured, target, side)
+            for place in sides_of(task, target, measured.stream, entry.options):
+                yield _metric_job(task, name, measured, place)
 
 
 def filter_jobs(task: Task, metrics: list[MetricJob]) -> Iterator[FilterJob]:
@@ -80,30 +80,73 @@ def sites_of(target: Target) -> tuple[Site, ...]:
     return (target.site,) if target.out is None else (target.site, target.out)
 
 
+@dataclass(frozen=True)
+class PlacedSide:
+    """Which side of a stream is measured at a target, and how its records say so."""
+
+    target: Target
+    side: SideName
+    axes: Axes = field(default_factory=dict)
+
+
+def sides_of(
+    task: Task, target: Target, stream: Stream, options: MetricOptions
+) -> Iterator[PlacedSide]:
+    """The sides of a stream that a metric measures at one place.
+
+    An SAE of a pair has one set of latents for both sides, which is measured once, and
+    reconstructs each side, or their difference; its records have the axis `side`. One of several
+    sites of a model reconstructs each of them.
+    """
+    name = target.sae
+    if name is not None and task.of_pair(name):
+        found: list[tuple[SideName, str]] = [("left", "left"), ("right", "right")]
+        if options.latents_alone:
+            found = [("pair", "both")]
+        elif task.sae_facts(name).join == "difference":
+            found = [("difference", "difference")]
+        for side, told in found:
+            yield PlacedSide(target, side, {"side": told})
+        return
+    sides: list[SideName] = ["left"] if stream.right is None else ["left", "right"]
+    sites = (target.site,) if name is None or options.latents_alone else task.sae_sites(name)
+    for site in sites if len(sites) > 1 else (target.site,):
+        compared: list[SideName] = ["pair"]
+        for side in compared if options.paired else sides:
+            yield PlacedSide(replace(target, site=site), side)
+
+
 def _targets(task: Task, measured: Measured, options: MetricOptions) -> list[Target]:
     """Where a metric measures: at SAEs, and, if it needs none, at the sites without one too."""
     if options.on_logits:
         return [Target(task.end(task.spec.views[measured.stream.view].model))]
     if options.on_sae:
         return list(measured.saes)
-    taken = {target.site for target in measured.saes}
-    return [*measured.saes, *(Target(site) for site in measured.sites if site not in taken)]
+    # What compares two sides' latents says nothing of an SAE that joins several activations.
+    own = [target for target in measured.saes if target.sae and not _joins(task, target.sae)]
+    bare = [
+        site
+        for target in measured.saes
+        if target.sae and _joins(task, target.sae)
+        for site in task.sae_sites(target.sae)
+    ]
+    taken = {target.site for target in own}
+    others = dict.fromkeys(site for site in (*bare, *measured.sites) if site not in taken)
+    return [*own, *map(Target, others)]
 
 
-def _sides(stream: Stream, options: MetricOptions) -> list[SideName]:
-    if options.paired:
-        return ["pair"]
-    return ["left"] if stream.right is None else ["left", "right"]
+def _joins(task: Task, sae: str) -> bool:
+    return task.of_pair(sae) or bool(task.sae_facts(sae).inputs)
 
 
-def _metric_job(
-    task: Task, name: str, measured: Measured, target: Target, side: SideName
-) -> MetricJob:
+def _metric_job(task: Task, name: str, measured: Measured, place: PlacedSide) -> MetricJob:
     stream, on_logits = measured.stream, task.metrics[name].options.on_logits
+    target, side = place.target, place.side
     view = {"left": stream.view, "right": stream.right}.get(side)
     axes = {
         **measured.axes,
         **({"view": view} if view else {}),
+        **place.axes,
         "data": stream.data,
         **({} if on_logits else place_axes(target)),
     }

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from harness.contract import Reads, Site, Stream, Target, Where
-from harness.planning.measurements import place_axes, sites_of
+from harness.planning.measurements import place_axes, sides_of, sites_of
 from harness.planning.reads import filtered
 from harness.planning.steps import FilterJob, MetricJob, SentinelJob
 from harness.task.spec import PreflightSpec
@@ -24,14 +24,25 @@ def sae_jobs(task: Task) -> Iterator[MetricJob]:
     if preflight is None:
         return
     for name, own in task.places.saes.items():
-        model = task.spec.saes[name].model
-        stream, where = _text(preflight, model), _where(preflight)
-        for site in (own.site, *neighbours(own.site, task.layers(model))):
-            target = _moved(own, site)
-            axes = {"model": model, "data": preflight.data, **place_axes(target)}
-            reads = Reads((filtered(stream, where, site),), sites_of(target), (name,))
+        models = task.sae_models(name)
+        stream, where = _text(preflight, models), _where(preflight)
+        # Of an SAE of several sites each is a place of its own, and none is another's neighbour.
+        around = (
+            () if len(task.sae_sites(name)) > 1 else neighbours(own.site, task.layers(models[0]))
+        )
+        for moved in (own.site, *around):
             for metric in (preflight.fvu, *preflight.also):
-                yield MetricJob(metric, target, "left", axes, reads, preflight=True)
+                options = task.preflight[metric].options
+                for place in sides_of(task, _moved(own, moved), stream, options):
+                    target, side = place.target, place.side
+                    axes = {**_read_by(models, side), **place.axes, "data": preflight.data}
+                    reads = Reads(
+                        (filtered(stream, where, target.site),), sites_of(target), (name,)
+                    )
+                    one = side if task.of_pair(name) else "left"
+                    yield MetricJob(
+                        metric, target, one, {**axes, **place_axes(target)}, reads, preflight=True
+                    )
 
 
 def sink_jobs(task: Task) -> Iterator[FilterJob]:
@@ -40,11 +51,13 @@ def sink_jobs(task: Task) -> Iterator[FilterJob]:
     # What `skip_first` alone leaves out depends on nothing but the lengths of the texts.
     if preflight is None or preflight.max_norm_ratio is None:
         return
-    places = [(task.spec.saes[name].model, own.site) for name, own in task.places.saes.items()]
-    for model, site in dict.fromkeys(places):
-        stream = _text(preflight, model)
+    places = [
+        (task.sae_models(name), site) for name in task.places.saes for site in task.sae_sites(name)
+    ]
+    for models, site in dict.fromkeys(places):
+        stream = _text(preflight, models)
         where = filtered(stream, _where(preflight), site).where
-        axes = {"model": model, "data": preflight.data, "site": str(site)}
+        axes = {**_read_by(models), "data": preflight.data, "site": str(site)}
         yield FilterJob(where, site, axes, Reads((stream,), (site,)))
 
 
@@ -69,8 +82,16 @@ def neighbours(site: Site, layers: int | None) -> tuple[Site, ...]:
     return tuple(Site(site.kind, n) for n in around if n >= 0 and (layers is None or n < layers))
 
 
-def _text(preflight: PreflightSpec, model: str) -> Stream:
-    return Stream("text", preflight_view(model), preflight.data)
+def _text(preflight: PreflightSpec, models: Sequence[str]) -> Stream:
+    """Plain text as the model of an SAE reads it, or as both models of its pair do."""
+    views = [preflight_view(model) for model in models]
+    return Stream("text", views[0], preflight.data, views[1] if len(views) > 1 else None)
+
+
+def _read_by(models: Sequence[str], side: str = "pair") -> dict[str, str]:
+    """The axis that says which model was read; both of a pair where nothing is of one of them."""
+    by_side = dict(zip(("left", "right"), models, strict=False))
+    return {"model": by_side.get(side) or ", ".join(models)}
 
 
 def _where(preflight: PreflightSpec) -> Where:

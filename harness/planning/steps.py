@@ -13,7 +13,7 @@ from harness.task.task import Entry, Instance, Task
 if TYPE_CHECKING:
     pass
 
-SideName = Literal["left", "right", "pair"]
+SideName = Literal["left", "right", "pair", "difference"]
 
 Encoded = frozenset[tuple[str, Site]]
 """SAEs, each with the site whose activations it encodes."""
@@ -80,7 +80,11 @@ class MetricJob(_Step):
         """The SAE of its target, where the metric measures an SAE."""
         sae = self.target.sae
         used = sae is not None and self._metric(task).options.on_sae
-        return frozenset([(sae, self.target.site)] if sae and used else [])
+        if not sae or not used:
+            return frozenset()
+        # One of several sites is encoded with all others, and counts as the first of them.
+        several = len(task.sae_sites(sae)) > 1
+        return frozenset([(sae, task.sae_site(sae) if several else self.target.site)])
 
     def identity(self, task: Task) -> object:
         """The metric with its version and options, and every field of the job."""

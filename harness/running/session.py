@@ -25,10 +25,11 @@ from harness.errors import ModelError, Problem, TaskError
 from harness.running.directions import Directions
 from harness.running.interventions import DirectedIntervention
 from harness.running.progress import Progress, Tick
-from harness.running.reading.calibration import calibrated
+from harness.running.reading.calibration import calibrated, calibrated_on_pair
 from harness.running.reading.edited import EditedModel
 from harness.running.usage import Usage
 from harness.store.keys import key_of
+from harness.task.joins import unjoined
 from harness.task.prompts import Prompts, TaskData, view_spec
 from harness.task.spec import EditSpec
 from harness.task.task import Entry, Task
@@ -73,19 +74,15 @@ class Session:
         Raises ModelError where it is not what `expect` says, or does not fit its model.
         """
         if name not in self.saes:
-            spec = self.task.spec.saes[name]
-            model = self.model(spec.model)
+            spec, models = self.task.spec.saes[name], self.task.sae_models(name)
+            device = self.model(models[0]).device
             with self._progress.doing(f"loading SAE {name}"):
-                sae: Sae = self.task.saes[name].build().load(model.device)
+                sae: Sae = self.task.saes[name].build().load(device)
             _check_expected(f"saes.{name}", sae.facts, spec.expect)
-            width = model.facts.width(self.task.sae_site(name))
-            if None not in (width, sae.facts.d_in) and width != sae.facts.d_in:
-                other = self.task.trained_elsewhere(name, sae.facts)
-                raise ModelError(
-                    f"saes.{name}: it reads {sae.facts.d_in} numbers per token, {spec.model} has "
-                    f"{width}. Choose an SAE that was trained on this model."
-                    + (f" Besides, {other}" if other else "")
-                )
+            if what := unjoined(spec, sae.facts):
+                raise ModelError(f"saes.{name}: {what}")
+            for model in models:
+                self._check_width(name, sae, model)
             self.saes[name] = self._calibrate(name, sae)
         return self.saes[name]
 
@@ -147,15 +144,34 @@ class Session:
     def _render(self, view: str, examples: Sequence[Example], prompt: Prompt) -> list[Tokens]:
         return self.view_model(view).render(examples, prompt)
 
+    def _check_width(self, name: str, sae: Sae, model: str) -> None:
+        """Raises ModelError where an SAE reads another width than one of its models has."""
+        task = self.task
+        for side in task.sides_on(name, model):
+            for site, reads in task.sae_reads(name, side, sae.facts):
+                width = self.model(model).facts.width(site)
+                if None in (width, reads) or width == reads:
+                    continue
+                other = task.trained_elsewhere(name, sae.facts)
+                raise ModelError(
+                    f"saes.{name}: it reads {reads} numbers per token, {model} has {width}. Choose "
+                    "an SAE that was trained on this model."
+                    + (f" Besides, {other}" if other else "")
+                )
+
     def _calibrate(self, name: str, sae: Sae) -> Sae:
         """Chooses the scale of an SAE whose files leave it open, by the text of the preflight."""
-        preflight, model = self.task.spec.preflight, self.task.spec.saes[name].model
+        preflight, models = self.task.spec.preflight, self.task.sae_models(name)
         if not isinstance(sae, Calibrated) or preflight is None:
             return sae
+        model = models[0]
         chunks = self.prompts.chunks((f"@{model}",), preflight.data, preflight.limit)
         tokens = [one for written in chunks for one in written.sides[0]]
         site, out = self.task.sae_site(name), self.task.sae_out(name)
         size = self.task.spec.batch.activations
+        if self.task.of_pair(name):
+            both = [self.model(one) for one in models]
+            return calibrated_on_pair(sae, both, tokens, site, size)
         return calibrated(sae, self.model(model), tokens, site, out, size)
 
     def _edit(self, view: str, model: str, spec: EditSpec) -> EditedModel:

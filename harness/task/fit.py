@@ -16,7 +16,9 @@ from harness.task.claimed import unfit_claims
 from harness.task.data import read_data
 from harness.task.gates import parse
 from harness.task.ids import measurable, unmeasured
-from harness.task.sizes import hidden_sizes, sae_width, site_depth
+from harness.task.joins import unjoined
+from harness.task.pair_saes import edit_sae, joined, joined_metric, two_models
+from harness.task.sizes import hidden_sizes, sae_width, sae_widths, site_depth
 from harness.task.spec import DirectionSpec, PairSpec, StatisticSpec
 from harness.task.task import NO_EDIT, Instance, Task
 from harness.task.validate import KeyParts, references
@@ -48,6 +50,7 @@ def _misfits(task: Task) -> Iterator[Misfit]:
     yield from _metrics(task, misplaced)
     yield from _reductions(task, misplaced)
     yield from _experiments(task)
+    yield from _edits(task)
     yield from _gates(task)
     yield from unfit_claims(task)
 
@@ -95,8 +98,18 @@ def _saes(task: Task) -> Iterator[Misfit]:
             missing = f"is missing, and the SAE's own metadata {_unplaced(task, name)}"
             yield Misfit((*at, "site"), missing)
             continue
-        site, trained = task.sae_site(name), task.sae_facts(name).site
-        theirs = task.at(trained, spec.model) if trained else site
+        models, facts = task.sae_models(name), task.sae_facts(name)
+        if what := unjoined(spec, facts):
+            yield Misfit((*at, "model" if spec.model else "pair"), what)
+            continue
+        yield from two_models(task, spec, at)
+        if spec.site and len(facts.inputs) > 1 and not facts.of_pair:
+            yield Misfit(
+                (*at, "site"),
+                f"the SAE reads {len(facts.inputs)} sites, which its files name. Remove site.",
+            )
+        site, trained = task.sae_site(name), facts.site
+        theirs = task.at(trained, models[0]) if trained else site
         known = site.fraction is None and theirs.fraction is None
         elsewhere = known and spec.check_site and site != theirs
         if elsewhere:
@@ -105,10 +118,19 @@ def _saes(task: Task) -> Iterator[Misfit]:
                 f"{site}, but the SAE says of itself that it was trained at {trained}. "
                 "Change the site; if the metadata are wrong, set check_site = false.",
             )
-        elif depth := list(site_depth(task, site, spec.model, (*at, "site"))):
+        elif depth := list(_depths(task, name, (*at, "site"))):
             yield from depth
         else:
-            yield from sae_width(task, name, spec.model, at)
+            for model in dict.fromkeys(models):
+                for side in task.sides_on(name, model):
+                    yield from sae_width(task, name, model, at, side)
+
+
+def _depths(task: Task, sae: str, at: KeyParts) -> Iterator[Misfit]:
+    """Each site that an SAE reads, held against each model that it was trained on."""
+    for model in dict.fromkeys(task.sae_models(sae)):
+        for site in task.sae_sites(sae):
+            yield from site_depth(task, site, model, at)
 
 
 def _unplaced(task: Task, sae: str) -> str:
@@ -134,8 +156,9 @@ def _pairs(task: Task, misplaced: Set[str]) -> Iterator[Misfit]:
         yield from _skipped(task, pair, at)
         yield from _expectation(task, pair, at)
         yield from hidden_sizes(task, models[0], models[-1], at)
+        yield from _written_places(task, models, pair.sites, at)
         saes = [sae for sae in pair.saes if sae not in misplaced]
-        yield from _written_places(task, models, pair.sites, saes, at)
+        yield from sae_widths(task, saes, (pair.left, pair.right), (*at, "saes"))
 
 
 def _span(pair: PairSpec, at: KeyParts) -> Iterator[Misfit]:
@@ -216,20 +239,21 @@ def _metrics(task: Task, misplaced: Set[str]) -> Iterator[Misfit]:
                 "there is nowhere to measure. Write saes = […] or sites = […] here or in the pair.",
                 nowhere,
             )
-        models = _models(task, (measured.stream.view, measured.stream.right))
+        known = [one.sae for one in measured.saes if one.sae and one.sae not in misplaced]
+        yield from joined_metric(task, entry, known, spec.pair is not None, at)
+        views = (measured.stream.view, measured.stream.right)
+        yield from _written_places(task, _models(task, views), spec.sites or (), at)
         saes = [sae for sae in spec.saes or () if sae not in misplaced]
-        yield from _written_places(task, models, spec.sites or (), saes, at)
+        yield from sae_widths(task, saes, views, (*at, "saes"))
 
 
 def _written_places(
-    task: Task, models: Iterable[str], sites: Sequence[str], saes: Sequence[str], at: KeyParts
+    task: Task, models: Iterable[str], sites: Sequence[str], at: KeyParts
 ) -> Iterator[Misfit]:
-    """The `sites` and `saes` of a table, held against each model that is read there."""
+    """The `sites` of a table, held against each model that is read there."""
     for model in models:
         for site in sites:
             yield from site_depth(task, parse_site(site), model, (*at, "sites"))
-        for sae in saes:
-            yield from sae_width(task, sae, model, (*at, "saes"))
 
 
 def _models(task: Task, views: Iterable[str | None]) -> list[str]:
@@ -257,6 +281,7 @@ def _reductions(task: Task, misplaced: Set[str]) -> Iterator[Misfit]:
                 yield from (Misfit((*at, one.where), one.what) for one in error.problems)
                 break
             yield from _reads(task, reads, at)
+            yield from joined(task, instance, reads, at)
             for other in (*reads.start, *reads.finish):
                 needs[at].append(("directions", other))
                 yield from _one_of(task, other, instance)
@@ -286,7 +311,8 @@ def _reads(task: Task, reads: Reads, at: KeyParts) -> Iterator[Misfit]:
         for site in reads.sites:
             yield from site_depth(task, site, model, (*at, "site"))
         for sae in reads.saes:
-            yield from sae_width(task, sae, model, at)
+            if not task.of_pair(sae):
+                yield from sae_width(task, sae, model, at)
 
 
 def _one_of(task: Task, direction: str, instance: Instance) -> Iterator[Misfit]:
@@ -320,9 +346,9 @@ def _experiments(task: Task) -> Iterator[Misfit]:
                 "completions are tokens that no other view has read. Use its constant variant, or "
                 "put the intervention into a view: views.NAME.edit.",
             )
-        sae = entry.options.own_sae() if entry is not None else None
-        if sae is not None:
-            yield from sae_width(task, sae, task.spec.views[experiment.view].model, at)
+        if entry is not None:
+            model = task.spec.views[experiment.view].model
+            yield from edit_sae(task, entry, experiment.directions, model, at)
         options = [task.evaluators[evaluator].options for evaluator in experiment.evaluators]
         judges = [one for one in options if not isinstance(one, BenchmarkOptions)]
         if judges and experiment.data is None:
@@ -331,6 +357,15 @@ def _experiments(task: Task) -> Iterator[Misfit]:
                 "is missing: these evaluators judge completions of prompts. "
                 f"Allowed: {listed(task.spec.data)}.",
             )
+
+
+def _edits(task: Task) -> Iterator[Misfit]:
+    """Edits of views that run an SAE which cannot be run on what they edit."""
+    for name, entry in task.edits.items():
+        edit = task.spec.views[name].edit
+        if edit is not None:
+            model, at = task.spec.views[name].model, ("views", name, "edit")
+            yield from edit_sae(task, entry, (edit.direction,), model, at)
 
 
 def _gates(task: Task) -> Iterator[Misfit]:

@@ -27,7 +27,8 @@ class Places:
     """Sites of models, with fractions of depth made blocks where the depth is known."""
 
     saes: Mapping[str, Target]
-    """By SAE, the site that it reads, and the one that it reconstructs where that is another.
+    """By SAE, the site that it reads, the first of several, and the one that it reconstructs where
+    that is another.
 
     An SAE of which neither the task nor its own metadata say where it belongs is missing."""
     pairs: Mapping[str, Measured]
@@ -70,6 +71,16 @@ def place(
     return Places(saes, pairs, {name: metric(own) for name, own in spec.metrics.items()})
 
 
+def models_of(spec: TaskSpec, sae: str) -> tuple[str, ...]:
+    """The models that an SAE was trained on: its model, or the left and the right one of a pair."""
+    own = spec.saes[sae]
+    if own.pair is None:
+        assert own.model is not None
+        return (own.model,)
+    pair = spec.pairs[own.pair]
+    return tuple(spec.views[view].model for view in (pair.left, pair.right))
+
+
 def at_depth(site: Site, model: ModelFacts) -> Site:
     """The block of a model at a fraction of its depth; the fraction, where its depth is unknown."""
     return site.at(model.layers) if model.layers else site
@@ -79,11 +90,13 @@ def _sae(
     name: str, spec: TaskSpec, models: Mapping[str, ModelFacts], facts: SaeFacts
 ) -> Target | None:
     own = spec.saes[name]
-    declared = parse_site(own.site) if own.site else facts.site
+    model = models[models_of(spec, name)[0]]
+    several = [one.site for one in facts.inputs if one.site is not None]
+    declared = parse_site(own.site) if own.site else next(iter(several), facts.site)
     if declared is None:
         return None
-    site = at_depth(declared, models[own.model])
-    out = at_depth(facts.site_out, models[own.model]) if facts.site_out else None
+    site = at_depth(declared, model)
+    out = at_depth(facts.site_out, model) if facts.site_out else None
     return Target(site, name, None if out == site else out)
 
 

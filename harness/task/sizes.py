@@ -6,7 +6,7 @@ models of one depth.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from harness.contract import Site
 from harness.task.causes import Misfit
@@ -15,20 +15,40 @@ from harness.task.validate import KeyParts
 from harness.text import for_terminal
 
 
-def sae_width(task: Task, sae: str, model: str, at: KeyParts) -> Iterator[Misfit]:
-    """An SAE that reads more or fewer numbers than a model has at the SAE's site."""
-    site, d_in = task.sae_site(sae), task.sae_facts(sae).d_in
-    width = task.model_facts[model].width(site)
+def sae_width(
+    task: Task, sae: str, model: str, at: KeyParts, side: str | None = None
+) -> Iterator[Misfit]:
+    """An SAE that reads more or fewer numbers than a model has at one of the SAE's sites.
+
+    Of an SAE of a pair, `model` is the one on `side`.
+    """
     which = "" if at[0] == "saes" else f" {sae}"
-    if d_in is not None and width is not None and d_in != width:
-        trained = task.sae_facts(sae).model
-        by = f" Its files name {for_terminal(trained)}." if trained else ""
-        yield Misfit(
-            at,
-            f"the SAE{which} reads {d_in} numbers per token, but {model} has {width} at {site}. "
-            f"Choose an SAE that was trained on this model.{by}",
-            ("width", frozenset((d_in, width))),
-        )
+    for site, d_in in task.sae_reads(sae, side):
+        width = task.model_facts[model].width(site)
+        if d_in is not None and width is not None and d_in != width:
+            trained = task.sae_facts(sae).model
+            by = f" Its files name {for_terminal(trained)}." if trained else ""
+            of = f" on the {side} side" if side else ""
+            yield Misfit(
+                at,
+                f"the SAE{which} reads {d_in} numbers per token{of}, but {model} has {width} at "
+                f"{site}. Choose an SAE that was trained on this model.{by}",
+                ("width", frozenset((d_in, width))),
+            )
+
+
+def sae_widths(
+    task: Task, saes: Iterable[str], views: Sequence[str | None], at: KeyParts
+) -> Iterator[Misfit]:
+    """SAEs held against the models of views; those of a pair against that of each side."""
+    models = [task.spec.views[view].model for view in views if view is not None]
+    for sae in saes:
+        if task.of_pair(sae):
+            for model, side in zip(models, ("left", "right"), strict=False):
+                yield from sae_width(task, sae, model, at, side)
+        else:
+            for model in dict.fromkeys(models):
+                yield from sae_width(task, sae, model, at)
 
 
 def hidden_sizes(task: Task, left: str, right: str, at: KeyParts) -> Iterator[Misfit]:

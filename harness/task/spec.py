@@ -140,14 +140,26 @@ class SaeSpec(PluginSpec):
 
     format: str | None = None
     """The format that loads it; without it, the one format that claims the files."""
-    model: ModelRef
+    model: ModelRef | None = None
     """The model whose activations it was trained on. Preflight measures it there."""
+    pair: PairRef | None = None
+    """In place of `model`, of an SAE that reads two models at once, such as a crosscoder or an SAE
+    of differences: the pair whose models it was trained on."""
     site: SiteName | None = None
     """Where it reads; without it, what its own metadata say. Checked against them."""
     check_site: bool = True
     """Whether a site that contradicts the SAE's own metadata is an error."""
     expect: ExpectSae = ExpectSae()
     """Facts to go by while the SAE cannot be read."""
+
+    @model_validator(mode="after")
+    def _model_or_pair(self) -> SaeSpec:
+        if (self.model is None) == (self.pair is None):
+            raise ValueError(
+                "give either model, whose activations it was trained on, or pair, for an SAE that "
+                "reads both models of a pair at once"
+            )
+        return self
 
 
 class PreflightSpec(Spec):

@@ -32,7 +32,7 @@ from harness.contract import (
 from harness.registry import Owned
 from harness.task.file import Source
 from harness.task.origin import another_base, another_model
-from harness.task.places import Places, at_depth, place
+from harness.task.places import Places, at_depth, models_of, place
 from harness.task.showing import rows, title
 from harness.task.spec import TaskSpec
 from harness.task.validate import references
@@ -153,8 +153,47 @@ class Task:
         return self.at(Site("resid_post", fraction=1.0), model)
 
     def sae_site(self, sae: str) -> Site:
-        """The site whose activations an SAE encodes; KeyError where nothing tells it."""
+        """The site whose activations an SAE encodes, the first of several; KeyError where nothing
+        tells it."""
         return self.places.saes[sae].site
+
+    def sae_sites(self, sae: str) -> tuple[Site, ...]:
+        """All sites whose activations an SAE encodes together: one, unless it joins several."""
+        model, own = self.sae_models(sae)[0], self.sae_site(sae)
+        joined = [one.site for one in self.sae_facts(sae).inputs if one.site is not None]
+        return tuple(dict.fromkeys([own, *(self.at(site, model) for site in joined)]))
+
+    def sae_models(self, sae: str) -> tuple[str, ...]:
+        """The models that an SAE was trained on: one, or the left and the right one of a pair."""
+        return models_of(self.spec, sae)
+
+    def sides_on(self, sae: str, model: str) -> tuple[str | None, ...]:
+        """Which sides of an SAE's pair a model is; None alone where it reads one model."""
+        if not self.of_pair(sae):
+            return (None,)
+        sides = zip(("left", "right"), self.sae_models(sae), strict=True)
+        return tuple(side for side, one in sides if one == model)
+
+    def sae_reads(
+        self, sae: str, side: str | None = None, facts: SaeFacts | None = None
+    ) -> list[tuple[Site, int | None]]:
+        """What an SAE reads of one side of a pair, or of its model: each site, and its width.
+
+        `facts` are those of the loaded SAE, which may know more than its files told.
+        """
+        facts, model = facts or self.sae_facts(sae), self.sae_models(sae)[0]
+        own = self.sae_site(sae)
+        if not facts.inputs:
+            return [(own, None if self.of_pair(sae) else facts.d_in)]
+        return [
+            (self.at(one.site, model) if one.site else own, one.width)
+            for one in facts.inputs
+            if one.side == side
+        ]
+
+    def of_pair(self, sae: str) -> bool:
+        """Whether an SAE reads both sides of a pair at once."""
+        return self.spec.saes[sae].pair is not None
 
     def sae_out(self, sae: str) -> Site | None:
         """The site that an SAE reconstructs, where it is not the one that it reads."""
@@ -167,8 +206,11 @@ class Task:
     def trained_elsewhere(self, sae: str, facts: SaeFacts | None = None) -> str | None:
         """A sentence that names both models where an SAE says that it was trained on another.
 
-        `facts` are those of the loaded SAE, which may tell more than its files did."""
+        `facts` are those of the loaded SAE, which may tell more than its files did. None of an SAE
+        of a pair, whose files name two models in no common form."""
         model = self.spec.saes[sae].model
+        if model is None:
+            return None
         told = (facts.model if facts else None) or self.sae_facts(sae).model
         return another_model(told, model, self.models[model].options.names())
 
@@ -261,7 +303,7 @@ def decisive(task: Task) -> dict[str, Any]:
 def _models(task: Task) -> Iterator[str]:
     """The models that are used by anything but a judge."""
     yield from (view.model for view in task.spec.views.values())
-    yield from (sae.model for sae in task.spec.saes.values())
+    yield from (model for sae in task.spec.saes for model in task.sae_models(sae))
     users: list[BaseModel] = [instance.options for instance in task.instances]
     for entries in (task.saes, task.metrics, task.interventions):
         users += [entry.options for entry in entries.values()]

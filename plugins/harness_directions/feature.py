@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from harness.contract import Direction, Found, Inputs, Outcome, State, Undefined
 from harness.errors import ModelError
-from harness_directions.options import FeatureOptions
-from harness_directions.places import decoder_rows, decoder_site
+from harness_directions.options import FeatureOptions, unplaced_row
+from harness_directions.places import decoder_rows, decoder_site, row_of
 from harness_directions.states import Sums
 
 
 class Feature(Sums[FeatureOptions]):
     """Takes v = scale · W_dec[index], in the space of the activations; Float64 `[1, d_out]`.
 
-    It lives where the SAE writes: at its site, or at `site_out` for a transcoder. Undefined where
-    the decoder row is 0. Raises ModelError for an index beyond the SAE's width, and for an SAE
-    whose site is not known.
+    It lives where the SAE writes: at its site, or at `site_out` for a transcoder. Of a crosscoder
+    it is the row of one side, in the units of that side's activations; an SAE of differences has
+    one row for both. Undefined where the decoder row is 0. Raises ModelError for an index beyond
+    the SAE's width, for an SAE whose site is not known, and where it is not clear which row is
+    meant.
     """
 
     def finish(self, state: State, inputs: Inputs) -> Outcome:
@@ -32,7 +34,9 @@ class Feature(Sums[FeatureOptions]):
                 f"sae {name!r}: its files do not say which site it reads. "
                 f"Allowed: any site. Write it in [saes.{name}], e.g. site = 'resid_post.15'"
             )
-        row = decoder_rows(sae, [index])
+        if problem := unplaced_row(sae.facts, name, self.options.side):
+            raise ModelError(f"sae {name!r}: {problem.where} {problem.what}")
+        row = decoder_rows(sae, [index])[:, row_of(sae.facts, self.options.side)]
         if not row.any():
             gone = Undefined(f"the decoder row of feature {index} of sae {name!r} is 0")
             return Outcome(directions=(Found(gone),))

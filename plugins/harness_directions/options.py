@@ -15,6 +15,7 @@ from harness.contract import (
     DirectionRef,
     PairRef,
     Reads,
+    SaeFacts,
     SaeRef,
     SiteName,
     Stream,
@@ -165,12 +166,15 @@ class RandomVectorsOptions(DirectionOptions):
 class FeatureOptions(DirectionOptions):
     """Options of `feature`."""
 
-    finish_only: ClassVar[frozenset[str]] = frozenset({"index", "scale"})
+    finish_only: ClassVar[frozenset[str]] = frozenset({"index", "scale", "side"})
+    joined_saes: ClassVar[bool] = True
 
     sae: SaeRef
     """The SAE."""
     index: int = Field(ge=0)
     """Which of its features, counted from 0."""
+    side: Literal["left", "right"] | None = None
+    """Of a crosscoder, the side whose decoder row is taken; every other SAE has one row."""
     scale: float = Field(default=1.0, allow_inf_nan=False)
     """What its decoder row is multiplied with; negative to point away from the feature."""
 
@@ -184,6 +188,8 @@ class FeatureOptions(DirectionOptions):
     def reads(self, task: TaskView) -> Reads:
         """No activations, only the SAE's decoder."""
         _check_latents(task, self.sae, "index", self.index, 0)
+        if problem := unplaced_row(task.sae_facts(self.sae), self.sae, self.side):
+            raise TaskError([problem])
         return Reads(saes=(self.sae,))
 
 
@@ -269,6 +275,27 @@ class MatchedFeaturesOptions(_Shifted):
     def variants(self) -> Sequence[Axes]:
         """One direction for each draw."""
         return tuple({"draw": draw} for draw in range(self.draws))
+
+
+def unplaced_row(facts: SaeFacts, sae: str, side: str | None) -> Problem | None:
+    """What is wrong where it is not clear which row of a feature is meant; None where it is."""
+    by_side = facts.of_pair and facts.join == "concatenated"
+    if by_side and side is None:
+        what = (
+            f"is missing: a feature of {sae} has a decoder row for each side of the pair. "
+            "Allowed: left, right."
+        )
+        return Problem("side", what)
+    if not by_side and side is not None and facts.d_in is not None:
+        what = f"is {side}, and a feature of {sae} has one decoder row. Remove side."
+        return Problem("side", what)
+    if facts.inputs and not facts.of_pair:
+        what = (
+            f"is {sae}, which reads {len(facts.inputs)} sites at once, and a direction lives at "
+            "one. Allowed: an SAE of one site, or of a pair."
+        )
+        return Problem("sae", what)
+    return None
 
 
 def _check_latents(task: TaskView, sae: str, option: str, value: int, first: int) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from harness.contract import Inputs, ModelFacts, Sae, Site
+from harness.contract import Inputs, ModelFacts, Sae, SaeFacts, Site
 from harness.errors import ModelError
 
 
@@ -40,3 +40,10 @@ def decoder_rows(sae: Sae, features: Sequence[int]) -> Float[np.ndarray, "k d"]:
     rows = sae.rows(torch.tensor(list(features), dtype=torch.int64))
     array: np.ndarray = rows.detach().cpu().double().numpy()
     return array
+
+
+def row_of(facts: SaeFacts, side: str | None) -> slice:
+    """The part of a decoder row that one side of a pair has; all of it where `side` is None."""
+    if side is None:
+        return slice(None)
+    return facts.columns()[[one.side for one in facts.inputs].index(side)]

@@ -33,6 +33,7 @@ class L0Options(MetricOptions):
     """Mean number of active latents per token."""
 
     paired: ClassVar[bool] = False
+    latents_alone: ClassVar[bool] = True
 
 
 class CosineOptions(MetricOptions):
@@ -91,6 +92,8 @@ class ExplainedRatioOptions(MetricOptions):
 class IntersectionRatioOptions(MetricOptions):
     """Latents active on both sides, out of those active on either."""
 
+    latents_alone: ClassVar[bool] = True
+
     variants: Annotated[tuple[Literal["per_token", "micro", "chance"], ...], *Chosen] = (
         "per_token",
         "micro",
@@ -102,6 +105,8 @@ class IntersectionRatioOptions(MetricOptions):
 
 class LatentOverlapOptions(MetricOptions):
     """Jaccard overlap of the largest latents of both sides."""
+
+    latents_alone: ClassVar[bool] = True
 
     variants: Annotated[tuple[Literal["topk", "topk_dataset"], ...], *Chosen] = (
         "topk",
@@ -115,6 +120,8 @@ class LatentOverlapOptions(MetricOptions):
 
 class L1DivergenceOptions(MetricOptions):
     """Sum of absolute differences between the latents of both sides."""
+
+    latents_alone: ClassVar[bool] = True
 
 
 class KlOptions(MetricOptions):

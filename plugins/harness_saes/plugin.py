@@ -22,6 +22,11 @@ _FORMATS = {
         "load:GemmaScope2",
         "gemma_scope_2.options:GemmaScope2Options",
     ),
+    "gemma_scope_2_crosscoder": (
+        "Gemma Scope 2's crosscoders: several blocks of one Gemma 3 (params_layer_N.safetensors)",
+        "gemma_scope_2.load_crosscoder:GemmaScope2Crosscoder",
+        "gemma_scope_2.crosscoder:GemmaScope2CrosscoderOptions",
+    ),
     "llama_scope": (
         "Llama Scope (hyperparams.json, checkpoints/final.safetensors), and its R1 one",
         "llama_scope.load:LlamaScope",
@@ -41,6 +46,21 @@ _FORMATS = {
         "dictionary_learning (config.json, ae.pt): all its classes, andyrdt's SAEs",
         "dictionary_learning.load:DictionaryLearning",
         "dictionary_learning.options:DictionaryLearningOptions",
+    ),
+    "crosscoder": (
+        "crosscoders of two models (config.json, model_final.pt or model.safetensors)",
+        "model_diffing.load:Crosscoder",
+        "model_diffing.options:CrosscoderOptions",
+    ),
+    "ckkissane": (
+        "ckkissane's crosscoders of two models (cfg.json, cc_weights.pt)",
+        "ckkissane.load:Ckkissane",
+        "ckkissane.options:CkkissaneOptions",
+    ),
+    "difference_sae": (
+        "SAEs of the difference between two models: BatchTopKSAE of the model-diffing fork",
+        "model_diffing.load:DifferenceSae",
+        "model_diffing.options:DifferenceSaeOptions",
     ),
     "openai": (
         "OpenAI's SAEs of GPT-2 small (.pt), versions 1, 4 and 5",

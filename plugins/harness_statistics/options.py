@@ -15,6 +15,7 @@ from harness.contract import (
     DirectionRef,
     PairRef,
     Reads,
+    SaeFacts,
     SaeRef,
     Site,
     SiteName,
@@ -76,6 +77,8 @@ class FeatureShiftOptions(StatisticOptions):
 class ContextsOptions(StatisticOptions):
     """Options of `contexts`."""
 
+    joined_saes: ClassVar[bool] = True
+
     sae: SaeRef
     """The SAE whose features are looked up."""
     view: ViewRef | None = None
@@ -130,6 +133,55 @@ class PcFeatureCosineOptions(StatisticOptions):
         """No activations: the SAEs' decoders, and the components."""
         saes = saes_at(task, self.saes, parse_site(self.site))
         return Reads(saes=saes, finish=(self.pcs,))
+
+
+class DecoderNormsOptions(StatisticOptions):
+    """Options of `decoder_norms`."""
+
+    joined_saes: ClassVar[bool] = True
+    finish_only: ClassVar[frozenset[str]] = frozenset({"one_sided", "shared", "table"})
+
+    sae: SaeRef
+    """The crosscoder."""
+    one_sided: float = Field(default=0.1, gt=0, lt=0.5)
+    """A latent belongs to the left side below this, to the right side above 1 minus this."""
+    shared: float = Field(default=0.1, gt=0, lt=0.5)
+    """A latent is shared where its number is no further than this from 0.5."""
+    table: int = Field(default=20, ge=1)
+    """How many latents the table shows at either end: the most one-sided ones."""
+
+    @model_validator(mode="after")
+    def _apart(self) -> DecoderNormsOptions:
+        if self.one_sided + self.shared > 0.5:
+            raise ValueError(
+                f"one_sided = {self.one_sided:g} and shared = {self.shared:g} overlap: their sum "
+                "must not be above 0.5"
+            )
+        return self
+
+    def reads(self, task: TaskView) -> Reads:
+        """No activations: the crosscoder's decoder."""
+        if problem := without_two_rows(task.sae_facts(self.sae), self.sae):
+            raise TaskError([problem])
+        return Reads(saes=(self.sae,))
+
+
+def without_two_rows(facts: SaeFacts, sae: str) -> Problem | None:
+    """What is wrong with an SAE whose latents have no two decoder rows that can be compared."""
+    if facts.one_sided:
+        return Problem(
+            "sae",
+            f"{sae} keeps the codes of both models apart (DECOUPLED): each latent writes to one "
+            "side alone. Allowed: a crosscoder with one code for both.",
+        )
+    known = facts.d_in is not None or facts.inputs
+    if known and not (facts.of_pair and facts.join == "concatenated"):
+        return Problem(
+            "sae",
+            f"{sae} has one decoder row for each latent. Allowed: a crosscoder, which has one for "
+            "each side of a pair.",
+        )
+    return None
 
 
 class LatentMomentsOptions(StatisticOptions):

@@ -23,6 +23,10 @@ _STATISTICS = {
         "how principal components of a change are aligned with an SAE's features",
         "pc_feature_cosine:PcFeatureCosine",
     ),
+    "decoder_norms": (
+        "how a crosscoder's latents are shared out between both models: norms and cosines of rows",
+        "decoder_norms:DecoderNorms",
+    ),
     "latent_moments": (
         "sums, squares and squared changes of every latent: what sts is made from",
         "moments:LatentMoments",

@@ -178,7 +178,6 @@ def test_a_value_of_another_type_is_one_problem_with_the_path_of_its_key(
     ("text", "path"),
     [
         ("[views.v]\nprompt = {}", "views.v.model"),
-        ("[saes.s]\nformat = 'fake'", "saes.s.model"),
         ("[directions.d]\nscale = 1", "directions.d.method"),
         ("[evaluators.polite]\nmethod = 'polite'\n[metrics.demanding]\nview='base'\ndata='web'\n"
          "saes = ['mid']", "metrics.demanding.level"),
@@ -189,6 +188,11 @@ def test_a_missing_key_is_named_at_the_line_of_its_table(
     problems: Problems, text: str, path: str
 ) -> None:
     only(problems(text), rf"task\.toml:\d+: {re.escape(path)}: is missing")
+
+
+def test_an_sae_without_a_model_or_a_pair_is_told_both(problems: Problems) -> None:
+    found = problems("[saes.s]\nformat = 'fake'")
+    only(found, r"task\.toml:\d+: saes\.s: give either model, .* or pair")
 
 
 def test_a_task_without_a_name_says_so(write: Write, registry: Registry) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from harness.contract import BenchmarkOptions, Site, Stream
@@ -158,12 +159,15 @@ class _Estimate:
             # The last block is the deepest site: logits go through all of them.
             end = [task.end(models[0])] if job.reads.logits and models else []
             for model in models:
-                needs = (*job.reads.sites, *map(task.sae_site, job.reads.saes), *end)
+                encoded = chain.from_iterable(map(task.sae_sites, job.reads.saes))
+                needs = (*job.reads.sites, *encoded, *end)
                 sites.setdefault(model, set()).update(needs)
             side = job.side if isinstance(job, MetricJob) else "pair"
             some = {"left": models[:1], "right": models[1:]}.get(side, models)
             for sae, site in job.encoded(task):
-                encoders.update({(model, stream.tokens, sae, site): None for model in some})
+                # An SAE of a pair reads both sides at once.
+                own = models[:1] if task.of_pair(sae) else some
+                encoders.update({(model, stream.tokens, sae, site): None for model in own})
         measured = {"last": len(lengths), "all": sum(lengths) - len(lengths)}
         encoding = dict.fromkeys(sites, 0.0)
         pieces = 0

@@ -15,7 +15,8 @@ from harness.results.intervals import DRAWS, ONCE, Sums
 class MetricReduction:
     """Adds up a metric's sums over batches; its values and intervals are made of them at the end.
 
-    `side` is the side of the stream that the metric measures, `pair` for both at once. Intervals
+    `side` is the side of the stream that the metric measures, `pair` for both at once,
+    `difference` for the change from left to right. Intervals
     are bootstraps over documents with `draws` draws. `options` become those of the records.
     Raises PluginError where the metric's sums are not what the contract says.
     """
@@ -23,7 +24,7 @@ class MetricReduction:
     def __init__(
         self,
         metric: Metric,
-        side: Literal["left", "right", "pair"],
+        side: Literal["left", "right", "pair", "difference"],
         options: Mapping[str, Any],
         *,
         draws: int = DRAWS,
@@ -42,7 +43,8 @@ class MetricReduction:
 
         Raises ValueError where the stream has no right side and the metric measures it.
         """
-        side = batch.right if self._side == "right" else batch.left
+        sides = {"right": batch.right, "difference": batch.difference}
+        side = sides.get(self._side, batch.left)
         if side is None or (self._side == "pair" and batch.right is None):
             raise ValueError(f"stream {batch.stream} has no right side")
         if not batch.documents:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 from harness.contract import Stream
@@ -125,7 +126,8 @@ def _reader(session: Session, uses: Sequence[_Use]) -> Reader:
     wanted = []
     for use in uses:
         job, reads, where = use.job.job, use.job.job.reads, use.stream.where
-        sites = (*reads.sites, *map(session.task.sae_site, reads.saes), where.site)
+        encoded = chain.from_iterable(map(session.task.sae_sites, reads.saes))
+        sites = (*reads.sites, *encoded, where.site)
         read = frozenset(site for site in sites if site is not None)
         wanted.append(Wanted(use.stream, read, job.encoded(session.task), reads.logits))
     saes = _saes(uses)

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from harness.contract import Calibrated, Model, Sae, Site, Stream, Tokens
+from harness.running.reading.joined import SideOf, joined
 from harness.running.reading.rows import measured, one_row
 from harness.running.reading.sides import Forward
 
@@ -35,12 +36,32 @@ def calibrated(
     return sae.calibrated(x, target[0] if target else None)
 
 
+def calibrated_on_pair(
+    sae: Calibrated, models: Sequence[Model], tokens: Sequence[Tokens], site: Site, size: int
+) -> Sae:
+    """The same of an SAE of a pair: both models, left and right, read the same prompts."""
+    assert isinstance(sae, Sae)
+    batches = [tokens[i : i + size] for i in range(0, len(tokens), size)]
+    masked = frozenset[int]().union(*(model.masked_ids for model in models))
+    sides = [
+        torch.cat([_at(model, some, [site], masked)[0] for some in batches]) for model in models
+    ]
+    parts: dict[SideOf | None, Tensor] = {"left": sides[0][:TOKENS], "right": sides[1][:TOKENS]}
+    return sae.calibrated(joined(sae.facts, parts))
+
+
 def _read(
     model: Model, tokens: Sequence[Tokens], sites: Sequence[Site], whole: bool
 ) -> list[Float[Tensor, "tokens d"]]:
     """The activations at each site, of no special token unless the sequence is kept whole."""
+    return _at(model, tokens, sites, frozenset[int]() if whole else model.masked_ids)
+
+
+def _at(
+    model: Model, tokens: Sequence[Tokens], sites: Sequence[Site], masked: frozenset[int]
+) -> list[Float[Tensor, "tokens d"]]:
+    """The activations at each site, of the tokens that are not masked."""
     rows = [one_row(prompt) for prompt in tokens]
     forward = Forward(model.activations([row.tokens for row in rows], sites), rows)
-    masked = frozenset[int]() if whole else model.masked_ids
     kept = measured(rows, Stream("text", "", ""), masked)
     return [forward.at(kept, site).float() for site in sites]

@@ -9,9 +9,10 @@ from itertools import chain
 
 import torch
 
-from harness.contract import Batch, Model, Sae, Site, Stream, Tokens, Where
+from harness.contract import Batch, Model, Sae, Side, Site, Stream, Tokens, Where
 from harness.errors import ModelError
 from harness.running.reading.filters import chosen, no_sink
+from harness.running.reading.joined import DifferenceSide, PairCode, PairSide, SelectedCode
 from harness.running.reading.rows import Measured, Row, aligned, check_aligned, measured, parts
 from harness.running.reading.sides import Forward, ModelSide, SelectedSide
 
@@ -137,30 +138,35 @@ class _ReadRows:
     other: Sequence[Row] | None
     forwards: Mapping[tuple[int, bool], Forward]
     sides: dict[_Key, ModelSide] = field(default_factory=dict)
+    codes: dict[_Key, PairCode] = field(default_factory=dict)
 
     def batch(self, stream: Stream) -> Batch:
         """The batch of a stream: its measured tokens on each side, and those its filter selects."""
         sources = self.reader.sources[stream]
         tokens, key = self._measured(stream, sources)
         sides = [self._whole_side(source, tokens, key) for source in sources]
+        code = self._code(sources, sides, key) if len(sides) > 1 else None
         selected = torch.arange(len(tokens.ids))
         if stream.where.selects:
-            left, right = (side.x(_filter_site(stream)) for side in sides)
-            selected = chosen(left, right, stream.where).nonzero().squeeze(1).cpu()
+            x, y = (side.x(_filter_site(stream)) for side in sides)
+            selected = chosen(x, y, stream.where).nonzero().squeeze(1).cpu()
             sides = [
                 self._selected_side(source, (*key, stream.where), whole, selected)
                 for source, whole in zip(sources, sides, strict=True)
             ]
+            code = code and self._selected_code(sources, (*key, stream.where), code, selected)
+        left, right, difference = _seen(sides, code, selected)
         copies = tuple(part.tokens.copies for _, part in parts(self.rows))
         return Batch(
             stream.name,
             tuple(part.tokens.example for _, part in parts(self.rows)),
             tokens.document,
             selected,
-            sides[0],
-            sides[1] if len(sides) > 1 else None,
+            left,
+            right,
             ids=tokens.ids,
             position=tokens.position,
+            difference=difference,
             copies=copies if any(copies) else (),
         )
 
@@ -201,11 +207,42 @@ class _ReadRows:
             self.sides[key] = SelectedSide(whole, selected, self.reader.needed[source.key].shared)
         return self.sides[key]
 
+    def _code(self, sources: Sequence[_Source], sides: Sequence[ModelSide], key: _Key) -> PairCode:
+        """What SAEs of a pair make of two sides, once for all streams of these sides."""
+        key = (*(source.key for source in sources), *key)
+        if key not in self.codes:
+            saes = self.reader.saes.items()
+            own = {name: sae for name, sae in saes if sae.facts.of_pair}
+            self.codes[key] = PairCode(sides[0], sides[1], own)
+        return self.codes[key]
+
+    def _selected_code(
+        self, sources: Sequence[_Source], key: _Key, whole: PairCode, selected: torch.Tensor
+    ) -> PairCode:
+        """The same with latents of the selected tokens alone."""
+        shared = self.reader.needed[sources[0].key].shared
+        key = (*(source.key for source in sources), *key)
+        if key not in self.codes:
+            self.codes[key] = SelectedCode(whole, selected, shared)
+        return self.codes[key]
+
     def _places(self, source: _Source, tokens: Measured) -> Measured:
         """The same tokens as places in the rows that the source has read."""
         if not source.own or self.other is None:
             return tokens
         return aligned(self.rows, self.other, tokens)
+
+
+def _seen(
+    sides: Sequence[ModelSide], code: PairCode | None, selected: torch.Tensor
+) -> tuple[Side, Side | None, Side | None]:
+    """The sides of a batch and their difference, with what SAEs of a pair say where it has any."""
+    if code is None:
+        return sides[0], None, None
+    if not code.saes:
+        return sides[0], sides[1], DifferenceSide(code)
+    left = PairSide(sides[0], "left", code, selected)
+    return left, PairSide(sides[1], "right", code, selected), DifferenceSide(code)
 
 
 def at_depth(stream: Stream, layers: int | None) -> Stream:

@@ -74,17 +74,26 @@ class ModelSide:
 
     def latents(self, sae: str, site: Site | None = None) -> Latents:
         """Latents of the selected tokens, encoded at the first call."""
-        key = self._key(sae, site)
+        key = self.key(sae, site)
         if key not in self._latents:
             self._latents[key] = self._encoded(*key)
         return self._latents[key]
 
     def reconstruction(self, sae: str, site: Site | None = None) -> Float[Tensor, "selected d"]:
         """x̂ of the selected tokens, decoded at the first call."""
-        key = self._key(sae, site)
+        key = self.key(sae, site)
         if key not in self._reconstructions:
             self._reconstructions[key] = self._decoded(*key)
-        return self._reconstructions[key]
+        whole, several = self._reconstructions[key], self._several(sae)
+        if not several:
+            return whole
+        place = several.index((site or several[0]).at(self._layers))
+        return whole[:, self._saes[sae].facts.columns()[place]]
+
+    def all_reconstructed(self, sae: str, site: Site) -> Float[Tensor, "selected d_in"]:
+        """x̂ of the selected tokens as the SAE gives it: of several sites, all of them joined."""
+        self.reconstruction(sae, site)
+        return self._reconstructions[self.key(sae, site)]
 
     def encode(self, sae: str, x: Float[Tensor, "tokens d_in"]) -> Latents:
         """Latents of other activations; made anew at every call."""
@@ -94,18 +103,32 @@ class ModelSide:
         """x̂ of other latents; made anew at every call."""
         return self._saes[sae].reconstruct(latents)
 
+    def key(self, sae: str, site: Site | None) -> tuple[str, Site]:
+        """An SAE with the block that it reads; of several sites, which are encoded together, with
+        the first of them."""
+        several = self._several(sae)
+        return sae, several[0] if several else (site or self._sae_sites[sae]).at(self._layers)
+
+    def _several(self, sae: str) -> list[Site]:
+        """The sites that an SAE of one model joins; none where it reads one."""
+        inputs = self._saes[sae].facts.inputs
+        sites = [one.site for one in inputs if one.side is None]
+        return [site.at(self._layers) for site in sites if site is not None]
+
+    def _read(self, sae: str, site: Site) -> Float[Tensor, "tokens d_in"]:
+        """What an SAE reads of all measured tokens."""
+        several = self._several(sae)
+        return torch.cat([self.x(one) for one in several], dim=1) if several else self.x(site)
+
     def _encoded(self, sae: str, site: Site) -> Latents:
         encoder = self._saes[sae]
         if not encoder.facts.needs_sequence:
-            return encoder.encode(self.x(site))
+            return encoder.encode(self._read(sae, site))
         documents = [encoder.encode(x.float()) for x in self._forward.documents(site)]
         return joined(documents).take(self._forward.places(self._tokens))
 
     def _decoded(self, sae: str, site: Site) -> Tensor:
         return self._saes[sae].reconstruct(self.latents(sae, site))
-
-    def _key(self, sae: str, site: Site | None) -> tuple[str, Site]:
-        return sae, (site or self._sae_sites[sae]).at(self._layers)
 
 
 class SelectedSide(ModelSide):
@@ -137,11 +160,11 @@ class SelectedSide(ModelSide):
         encoder = self._saes[sae]
         if (sae, site) in self._shared or encoder.facts.needs_sequence:
             return self._whole.latents(sae, site).take(self._selected)
-        x = self.x(site)
+        x = self._read(sae, site)
         return encoder.encode(x[self._selected.to(x.device)])
 
     def _decoded(self, sae: str, site: Site) -> Tensor:
         if (sae, site) in self._shared:
-            x_hat = self._whole.reconstruction(sae, site)
+            x_hat = self._whole.all_reconstructed(sae, site)
             return x_hat[self._selected.to(x_hat.device)]
         return super()._decoded(sae, site)

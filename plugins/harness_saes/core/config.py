@@ -67,7 +67,8 @@ class Config:
     @property
     def facts(self) -> SaeFacts:
         """Architecture, widths, sites and model, as the contract has them."""
-        same = {f.name: getattr(self, f.name) for f in fields(SaeFacts) if f.name != "signed"}
+        mine = {f.name for f in fields(Config)}
+        same = {f.name: getattr(self, f.name) for f in fields(SaeFacts) if f.name in mine}
         return SaeFacts(**same, signed=self.architecture == "abstopk")
 
     @classmethod

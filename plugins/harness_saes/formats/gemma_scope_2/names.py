@@ -102,5 +102,5 @@ def several_layers(where: str) -> ModelError:
     return ModelError(
         f"{where}: reads or writes several layers at once (a crosscoder or a cross-layer "
         "transcoder), which one site cannot give. Allowed: resid_post, attn_out, mlp_out and "
-        "transcoder."
+        'transcoder. A crosscoder is read by format = "gemma_scope_2_crosscoder".'
     )

@@ -1,0 +1,1 @@
+"""Crosscoders and difference SAEs of science-of-finetuning's fork of dictionary_learning."""
