@@ -28,10 +28,11 @@ def read_claims(specs: Mapping[str, ClaimSpec]) -> list[Claim]:
 def unfit_claims(task: Task) -> Iterator[Misfit]:
     """The key and the fault of every claim that could come to nothing but *unmeasured*.
 
-    A claim that the task inherited from what it extends is none: whoever changes what is measured
-    need not take out what the other task expected. It comes out as unmeasured, and says why.
+    A claim that the task inherited from what it extends is none, nor is one of the file where
+    `--set` changes what is measured: whoever does that need not take out what was expected of
+    something else. It comes out as unmeasured, and says why.
     """
-    claims = [one for one in read_claims(task.spec.claims) if not _inherited(task, one.name)]
+    claims = [one for one in read_claims(task.spec.claims) if not _of_another(task, one.name)]
     found = measurable(task.owners()) if claims else None
     for claim in claims:
         faults = [fault for term in claim.terms for fault in _faults(task, term, found)]
@@ -43,10 +44,13 @@ def unfit_claims(task: Task) -> Iterator[Misfit]:
             yield Misfit(("claims", claim.name, "against"), what)
 
 
-def _inherited(task: Task, name: str) -> bool:
-    """Whether the condition of a claim stands in another file than the task."""
+def _of_another(task: Task, name: str) -> bool:
+    """Whether the condition of a claim was written for another task than the one that runs."""
     file = task.source.origin(("claims", name, "holds")).file
-    return file is not None and file != task.source.file.resolve()
+    if file is None:
+        return False
+    set_by_hand = (path for path, one in task.source.origins.items() if one.file is None)
+    return file != task.source.file.resolve() or any(path[0] != "claims" for path in set_by_hand)
 
 
 def _faults(task: Task, term: Term, found: Iterable[str] | None) -> Iterator[str]:

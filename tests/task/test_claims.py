@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from fakes.tasks import only
+from harness.errors import TaskError
 from harness.registry import discover
 from harness.task.claimed import unfit_claims
 from harness.task.claims import allows, parse
@@ -183,3 +184,16 @@ def test_an_id_whose_version_the_source_works_out_is_known() -> None:
     assert found is not None
     assert not unmeasured(parse("c", "w", "sts.correlation.pearson > 0").left, found)
     assert unmeasured(parse("c", "w", "sts.correlations.pearson > 0").left, found)
+
+
+def test_who_changes_what_is_measured_need_not_take_claims_out() -> None:
+    """Claims of the file come out as unmeasured then; those that are given with it are held."""
+    fewer = [
+        f"directions.{name}.sweep={{ k = [8] }}" for name in ("chat_features", "base_features")
+    ]
+    task = load_for_command(discover(), "tasks/refusal.toml", fewer)
+    assert task.spec.claims
+    assert list(unfit_claims(task)) == []
+    other = ["seed=1", 'claims.x={ text = "words", holds = "nothing.here <= 1" }']
+    with pytest.raises(TaskError, match="nothing in this task measures nothing.here"):
+        load_for_command(discover(), "tasks/refusal.toml", other)
