@@ -37,8 +37,10 @@ def receipt_records(
     """The records of each arm whose edits ran.
 
     `edit.relative@1` is how much the edits changed the activations, as a share of their length.
-    `edit.share@1` is the share of the edited tokens whose activation came out different: where the
-    gate of a gated arm was open. Both are over tokens and sites, prompts and completions alike.
+    `edit.share@1`, of gated arms alone, is the share of the edited tokens whose activation came out
+    different: where the gate was open. (What an ungated edit leaves as it is, such as an ablation
+    of what is gone already, hangs on the rounding of a batch.) Both are over tokens and sites,
+    prompts and completions alike.
     `edit.check@1` is the largest value of each check over the sites where it was made.
     """
     for outcome in outcomes:
@@ -52,7 +54,7 @@ def receipt_records(
         share = receipt.changed / receipt.tokens if receipt.tokens else None
         found: list[tuple[str, float | None, str, str, Axes]] = [
             ("edit.relative@1", receipt.relative, "ratio", counted, {}),
-            ("edit.share@1", share, "share", counted, {}),
+            *([("edit.share@1", share, "share", counted, {})] if outcome.gated else []),
             *(
                 ("edit.check@1", value, "ratio", largest, {"check": name})
                 for name, value in checks.items()
