@@ -11,10 +11,10 @@ import numpy as np
 from scipy import special
 
 from harness.claims.more import rate_limits
-from harness.claims.mover import Interval, mover_difference, mover_ratio
 from harness.claims.redraw import Joined, Mean, Model, Pairs, Rate, Widened
 from harness.contract import Record
 from harness.results.intervals import wilson
+from harness.results.mover import Interval, mover_difference, mover_ratio
 from harness.results.paired import PromptScores, paired_difference, paired_ratio
 
 OWN = "interval of the record"

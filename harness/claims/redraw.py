@@ -118,7 +118,7 @@ class Widened:
 
 @dataclass(frozen=True)
 class Joined:
-    """A difference or a ratio of two independent numbers, by MOVER; see `harness.claims.mover`."""
+    """A difference or a ratio of two independent numbers, by MOVER; see `harness.results.mover`."""
 
     left: Model
     right: Model
@@ -133,7 +133,7 @@ class Joined:
             below = np.hypot(one.value - one.low, two.high - two.value)
             above = np.hypot(one.high - one.value, two.value - two.low)
             return Redrawn(value, value - below, value + above)
-        from harness.claims.mover import mover_ratio
+        from harness.results.mover import mover_ratio
 
         sides = zip(one.value, one.low, one.high, two.value, two.low, two.high, strict=True)
         found = [mover_ratio(a, (b, c), d, (e, f))[0] for a, b, c, d, e, f in sides]

@@ -112,6 +112,7 @@ def _is_sound(figure: Figure) -> bool:
         prepared(figure)
         return all(isinstance(record, Record) for record in figure.records)
     except Exception:
+        # Nothing is lost: where its section stands, `panels.shown` says what is wrong with it.
         return False
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from harness.contract import Record
+from harness.results.mover import mover_difference
 
 
 @dataclass(frozen=True)
@@ -25,17 +25,14 @@ class Difference:
 def difference(one: Record, other: Record) -> Difference | None:
     """`one - other`, with an interval from the two intervals; None where one of them has none.
 
-    With d = a - b, the low end is d - sqrt((a - a_low)² + (b_high - b)²), the high end
-    d + sqrt((a_high - a)² + (b - b_low)²). Right where the two are independent; too wide where both
+    By `mover_difference`. Right where the two are independent; too wide where both
     are of the same prompts and go up and down together, so it rather says too little than too much.
     Source: Newcombe 1998 (method 10) for shares, Zou and Donner 2008 for any numbers.
     """
     if one.value is None or other.value is None or one.ci is None or other.ci is None:
         return None
-    value = one.value - other.value
-    down = math.hypot(_gap(one.ci[0], one.value), _gap(other.value, other.ci[1]))
-    up = math.hypot(_gap(one.value, one.ci[1]), _gap(other.ci[0], other.value))
-    return Difference(value, value - down, value + up)
+    low, high = mover_difference(one.value, _around(one), other.value, _around(other))
+    return Difference(one.value - other.value, low, high)
 
 
 def apart_from(record: Record, number: float) -> bool | None:
@@ -43,5 +40,8 @@ def apart_from(record: Record, number: float) -> bool | None:
     return None if record.ci is None else not record.ci[0] <= number <= record.ci[1]
 
 
-def _gap(low: float, high: float) -> float:
-    return max(0.0, high - low)
+def _around(record: Record) -> tuple[float, float]:
+    """The record's interval, widened where it leaves out the record's own value."""
+    low, high = record.ci or (0.0, 0.0)
+    value = record.value or 0.0
+    return min(low, value), max(high, value)

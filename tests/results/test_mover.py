@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings, strategies as st
 
-from harness.claims.mover import mover_difference, mover_ratio
 from harness.results.intervals import wilson
+from harness.results.mover import mover_difference, mover_ratio
 
 NUMBER = st.floats(-3, 3).filter(lambda x: abs(x) > 1e-3)
 HALF = st.floats(0.001, 2)
