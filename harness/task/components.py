@@ -261,8 +261,15 @@ def _with_options(source: Source, owner: Found, table: Table) -> Configured:
     keys = table.core.model_fields
     values, unfound = located(model, table.values, table.at, source)
     own = {key: value for key, value in values.items() if key not in keys}
-    options, invalid = validated(model, own, source, table.at, tuple(keys))
-    return Configured(table, (*unfound, *invalid), owner, model, options)
+    try:
+        options, invalid = validated(model, own, source, table.at, tuple(keys))
+    except OSError as error:  # of a check of the options that looks at a file
+        # A name too long for any disk is among what was not found; it is said once.
+        what = f"{str(error.filename)!r}: {error.strerror or error}."
+        options, invalid = None, [] if unfound else [source.problem(table.at, what)]
+    said = {problem.where for problem in unfound}
+    rest = [problem for problem in invalid if problem.where not in said]
+    return Configured(table, (*unfound, *rest), owner, model, options)
 
 
 def _unfound(source: Source, owner: Owned, table: Table) -> tuple[Problem, ...]:

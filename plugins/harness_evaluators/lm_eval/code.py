@@ -10,6 +10,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from harness.store.folders import files_below
+
 _PYTHON = "tag:yaml.org,2002:python/"
 """How tags begin by which PyYAML builds objects, where its faster parser is missing."""
 _OWN_METRIC = re.compile(r"@register_metric\(\s*metric=\"([^\"]+)\"")
@@ -42,7 +44,8 @@ def code_of(folder: Path, tasks: Sequence[str]) -> list[str]:
     that is called with settings of the file. What lm-eval ships is installed, not a stranger's.
     Where a name is of no file in the folder, every file counts.
     """
-    files = {file: _config(file, frozenset()) for file in sorted(folder.rglob("*.yaml"))}
+    found = [file for file in files_below(folder) if file.suffix == ".yaml"]
+    files = {file: _config(file, frozenset()) for file in found}
     wanted, reached = set(tasks), dict[Path, _Config]()
     while more := {
         file: config

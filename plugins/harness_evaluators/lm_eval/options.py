@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from harness.contract import BenchmarkOptions, LocalPath
 from harness.errors import listed
+from harness.store.folders import files_below
 from harness_evaluators.lm_eval.code import code_of
 
 _DATA = re.compile(r"^(?P<split>[A-Za-z0-9]+)(?:[-_.].*)?\.(?P<kind>jsonl|json|parquet)$")
@@ -66,7 +67,7 @@ class LmEvalOptions(BenchmarkOptions):
         twice = [name for name in self.tasks if self.tasks.count(name) > 1]
         if twice:
             raise ValueError(f"tasks names {twice[0]} twice")
-        if not self.trust_remote_code and (found := self.code()):
+        if (found := self.code()) and not self.trust_remote_code:
             raise ValueError(
                 f"include_path has tasks that run code of their own ({listed(found, 3)}). Read "
                 "that code; if you trust it, set trust_remote_code = true and add "
@@ -94,7 +95,7 @@ class LmEvalOptions(BenchmarkOptions):
         if self.data_dir is None:
             return {}
         place = Path(self.data_dir)
-        files = sorted(place.rglob("*")) if place.is_dir() else [place]
+        files = files_below(place) if place.is_dir() else [place]
         found: dict[str, dict[str, list[str]]] = {}
         for file in files:
             match = _DATA.match(file.name)
