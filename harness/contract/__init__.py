@@ -87,6 +87,7 @@ from harness.contract.options import (
     ServerUrl as ServerUrl,
     SiteName as SiteName,
     StatisticRef as StatisticRef,
+    Transport as Transport,
     ViewRef as ViewRef,
 )
 from harness.contract.reduction import (

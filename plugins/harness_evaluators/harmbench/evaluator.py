@@ -45,7 +45,7 @@ class VerdictKey:
 
     protocol: int
     judge: str
-    """The model's fingerprint; of a server its address, its model and the tokenizer's files."""
+    """The model's fingerprint; of a server its model and the tokenizer's files, wherever it is."""
     limits: tuple[int, int | None]
     """`clip` and `context`."""
     question: Question
@@ -70,7 +70,8 @@ class HarmBench:
     et al. take it for a no: `invalid = "no"`.
 
     Each distinct question is asked once, also over arms, experiments and reruns: answers are kept
-    in `tools.cache` under a hash of template, behaviour, context, completion, limits and judge.
+    in `tools.cache` under a hash of template, behaviour, context, completion, limits and judge. Of a
+    server the name of its model counts, not its address: give another model another name.
     Raises DataError for a row without the text or column that is asked for, MachineError where a
     server cannot be reached, UsageError where it refuses, ModelError for a tokenizer that does not
     load; answers that were given by then are kept.
@@ -110,8 +111,7 @@ class HarmBench:
         given = self.options
         if given.model is not None:
             return tools.models[given.model].fingerprint
-        # The address too: another server may serve another model under the same name.
-        return f"{given.server} {given.server_model} {tokenizer_identity(str(given.tokenizer))}"
+        return f"{given.server_model} {tokenizer_identity(str(given.tokenizer))}"
 
     def _ask(
         self, missing: Sequence[Question], tools: Tools, keep: Callable[[int, Reply], None]
