@@ -136,8 +136,10 @@ from harness.contract.sites import (
     parse_site as parse_site,
 )
 from harness.contract.thoughts import (
+    KNOWN_MARKS as KNOWN_MARKS,
     Parted as Parted,
     ThoughtMarks as ThoughtMarks,
+    part_text as part_text,
 )
 from harness.contract.values import (
     JSON as JSON,

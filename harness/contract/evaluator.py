@@ -39,6 +39,10 @@ class Score:
     """The id of the record: `name.variant@version`."""
     unit: str = "share"
     """The unit of the record."""
+    partial: bool = False
+    """Whether it is only there for some completions, such as the quality of those that are no
+    refusals: None then also says that there is nothing to score, and counts as no invalid
+    verdict."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,8 @@ class Verdict:
 
     scores: Mapping[str, bool | float | None]
     """By name, a value for each of `Evaluator.scores`: yes or no, or a finite number; None where
-    it could not be told, which the record `invalid_verdicts` counts."""
+    it could not be told, which the record `invalid_verdicts` counts, or is not there (see
+    `Score.partial`)."""
     note: str = ""
     """A remark for people who read the samples, such as what a judge answered."""
 

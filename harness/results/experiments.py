@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from harness.contract import Record, Results
 from harness.results.records import count_range, grouped, record_name
 
-DETAILS = ("edit.", "invalid_verdicts")
+WRITTEN = "text."
+"""How the ids of records begin that say how completions are written: length, repetition."""
+DETAILS = ("edit.", "invalid_verdicts", WRITTEN)
 """How the ids of records begin that say how a number came to be; they have places of their own."""
 UNEDITED = "none"
 """What the contract calls the direction of the arm without an edit."""

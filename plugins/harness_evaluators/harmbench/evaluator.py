@@ -70,8 +70,8 @@ class HarmBench:
     et al. take it for a no: `invalid = "no"`.
 
     Each distinct question is asked once, also over arms, experiments and reruns: answers are kept
-    in `tools.cache` under a hash of template, behaviour, context, completion, limits and judge. Of a
-    server the name of its model counts, not its address: give another model another name.
+    in `tools.cache` under a hash of template, behaviour, context, completion, limits and judge:
+    of a server the name of its model, not its address, so give another model another name.
     Raises DataError for a row without the text or column that is asked for, MachineError where a
     server cannot be reached, UsageError where it refuses, ModelError for a tokenizer that does not
     load; answers that were given by then are kept.
