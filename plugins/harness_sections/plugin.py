@@ -19,6 +19,10 @@ _SECTIONS = {
         "STS against measured changes of accuracy, and the mixture that it advises",
     ),
     "score_figures": ("interventions:Interventions", "scores against a sweep, with intervals"),
+    "refusal_harm_quality": (
+        "quality:Quality",
+        "refusal, harm and quality of compliance side by side, with length and repetition",
+    ),
     "layer_profiles": (
         "layers.layer_profiles:LayerProfiles",
         "dense cosine beside sparse overlap, IR and ER, against depth, and how cosines are spread",
