@@ -20,7 +20,7 @@ _Prompt = TypeVar("_Prompt")
 
 @dataclass(frozen=True)
 class Endpoint(Generic[_Prompt]):
-    """One of the two ways in which such a server is asked."""
+    """One of the ways in which such a server is asked."""
 
     path: str
     content: Callable[[_Prompt], Mapping[str, Any]]
@@ -58,6 +58,10 @@ CHAT: Endpoint[str] = Endpoint(
     _chat_message,
 )
 """Answers a message."""
+TURNS: Endpoint[Sequence[Mapping[str, str]]] = Endpoint(
+    CHAT.path, lambda turns: {"messages": list(turns)}, _chat_message
+)
+"""Answers a conversation: turns with `role` and `content`, such as a system message before."""
 
 
 def ask_server(

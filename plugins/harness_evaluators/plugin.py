@@ -17,6 +17,16 @@ _EVALUATORS = {
         "harmbench.evaluator:HarmBench",
         "",
     ),
+    "strongreject": (
+        "refusal, harm and quality of compliance, by StrongREJECT's rubric and a judge",
+        "strongreject.rubric:StrongReject",
+        "",
+    ),
+    "strongreject_finetuned": (
+        "harm and quality of compliance, from the logits of StrongREJECT's own judge",
+        "strongreject.finetuned:StrongRejectFinetuned",
+        "",
+    ),
     "lm_eval": (
         "tasks and groups of lm-eval, such as MMLU-Pro, on an edited model",
         "lm_eval.benchmark:LmEval",

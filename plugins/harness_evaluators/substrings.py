@@ -84,5 +84,11 @@ class Substrings:
         return None
 
 
+def refuses(text: str) -> bool:
+    """Whether a completion holds one of the twelve phrases of the sources, quotes folded."""
+    found = _folded(text)
+    return any(_folded(phrase) in found for phrase in options.REFUSALS)
+
+
 def _folded(text: str) -> str:
     return text.translate(_APOSTROPHES).lower()
