@@ -27,6 +27,11 @@ _EVALUATORS = {
         "strongreject.finetuned:StrongRejectFinetuned",
         "",
     ),
+    "wildguard": (
+        "refusal and harm, told apart, as the classifier WildGuard judges them",
+        "wildguard.evaluator:WildGuard",
+        "",
+    ),
     "lm_eval": (
         "tasks and groups of lm-eval, such as MMLU-Pro, on an edited model",
         "lm_eval.benchmark:LmEval",
