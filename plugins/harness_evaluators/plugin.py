@@ -12,6 +12,11 @@ _EVALUATORS = {
         "substrings:Substrings",
         "harness_evaluators.samples:substrings",
     ),
+    "refusal_prefixes": (
+        "refusals by how a completion begins, as XSTest matches them",
+        "prefixes:RefusalPrefixes",
+        "",
+    ),
     "harmbench": (
         "harmful completions, as the HarmBench classifier judges them",
         "harmbench.evaluator:HarmBench",
@@ -30,6 +35,16 @@ _EVALUATORS = {
     "wildguard": (
         "refusal and harm, told apart, as the classifier WildGuard judges them",
         "wildguard.evaluator:WildGuard",
+        "",
+    ),
+    "xstest": (
+        "full compliance, full and partial refusal, as XSTest's classes",
+        "over_refusal.evaluator:XSTest",
+        "",
+    ),
+    "or_bench": (
+        "direct answer, direct and indirect refusal, as OR-Bench's classes",
+        "over_refusal.evaluator:OrBench",
         "",
     ),
     "lm_eval": (

@@ -16,7 +16,7 @@ from harness_sections.plain import PlainSection
 from harness_sections.variants import arm_label
 
 _COLUMNS: Mapping[str, tuple[str, ...]] = {
-    "refusal": ("refusal_score", "over_refusal"),
+    "refusal": ("refusal_score",),
     "harm": ("safety_score", "harm_score", "strongreject_score"),
     "quality": ("compliance_quality", "degenerate_share"),
 }
