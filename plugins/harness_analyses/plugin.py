@@ -11,6 +11,10 @@ _ANALYSES = {
         "how often two judges of the same completions agree, and where they do not",
         "agreement:Agreement",
     ),
+    "rejection_pair": (
+        "what is rejected of prompts that should be, and of prompts that should not: never one",
+        "rejection_pair:RejectionPair",
+    ),
     "clusters": (
         "flips and shifts by semantic cluster, and how far its labels can be trusted",
         "clusters.analysis:Clusters",
