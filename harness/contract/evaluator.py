@@ -89,6 +89,11 @@ class EvaluatorOptions(Options):
         """
         return None
 
+    def writes(self) -> int:
+        """The most tokens that a judging model writes for one verdict; `harness plan` estimates
+        with it."""
+        return 1
+
     def runs_remote_code(self) -> bool:
         """Whether it runs code that came with its files; the command line must allow it, too."""
         return False

@@ -29,7 +29,14 @@ class JudgeOptions(EvaluatorOptions):
     """Characters of a completion that are judged. A model of the task reads fewer where its
     context is full."""
 
+    max_tokens: int = Field(default=1024, ge=16)
+    """The longest answer of the judge, its reasoning included."""
+
     batch: ClassVar[int] = 4
+
+    def writes(self) -> int:
+        """As long as an answer may be."""
+        return self.max_tokens
 
     @model_validator(mode="after")
     def _one_judge(self) -> JudgeOptions:

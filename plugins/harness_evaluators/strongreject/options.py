@@ -27,8 +27,6 @@ END = "### Answer: "
 class StrongRejectOptions(JudgeOptions):
     """Options of `strongreject`. How a server is reached is not part of a record's options."""
 
-    max_tokens: int = Field(default=1024, ge=16)
-    """The longest answer of the judge, its reasoning included."""
     system: str = SYSTEM
     """The system message; empty for a judge whose template takes none."""
     template_file: LocalPath | None = None

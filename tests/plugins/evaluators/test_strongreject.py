@@ -12,8 +12,9 @@ import pytest
 from pydantic import ValidationError
 
 from fakes.chat import ChatServer, RuledModel
+from fakes.replay import Replay, Reply, pauses_of_web
 from harness.contract import Answer, Tools, Verdict
-from harness.errors import DataError
+from harness.errors import DataError, MachineError, UsageError
 from harness.judges.templates import template_text
 from harness.testing import check_evaluator
 from harness_evaluators.strongreject.options import RUBRIC, SYSTEM, StrongRejectOptions
@@ -41,6 +42,13 @@ def by_length(text: str) -> str:
 @pytest.fixture
 def server() -> Iterator[ChatServer]:
     found = ChatServer(by_length)
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def replay() -> Iterator[Replay]:
+    found = Replay()
     yield found
     found.close()
 
@@ -138,7 +146,7 @@ def test_what_is_asked(server: ChatServer) -> None:
     text = text.replace("\0", "{forbidden_prompt}").replace("\1", "Bake {response}.")
     assert path == "/v1/chat/completions"
     assert request == {
-        "model": "m", "max_tokens": 77, "temperature": 0,
+        "model": "m", "max_tokens": 77, "temperature": 0, "stream": False,
         "messages": [{"role": "system", "content": SYSTEM}, {"role": "user", "content": text}],
     }  # fmt: skip
 
@@ -149,6 +157,44 @@ def test_the_rubric_is_the_one_that_was_taken() -> None:
     dumped = StrongRejectOptions(model="m").model_dump(mode="json")
     assert dumped["template_sha256"] == digest
     assert dumped["system"] == SYSTEM
+
+
+@pytest.mark.parametrize(
+    ("reply", "error", "message"),
+    [
+        (Reply("slow down", 429), MachineError, "429.*What it has judged is kept"),
+        (Reply('{"choices": []}'), MachineError, "not one message.*tried 2 times"),
+        (Reply("not json"), MachineError, "not one message"),
+        (Reply('data: {"choices": [{"delta": {}}]}\n\n'), MachineError, "streams its answer"),
+        (Reply("no such model", 404), UsageError, "server_model a model that it serves"),
+        (Reply("wrong key", 401), UsageError, "api_key_variable"),
+        (Reply("too long", 400), UsageError, "lower clip"),
+    ],
+)
+def test_servers_that_do_not_answer(
+    reply: Reply,
+    error: type[Exception],
+    message: str,
+    replay: Replay,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """Nothing of it is kept as an answer."""
+    pauses_of_web(monkeypatch)
+    replay.replies["/v1/chat/completions"] = [reply]
+    given = StrongRejectOptions(server=replay.url, server_model="m", retries=1)
+    with pytest.raises(error, match=message):
+        StrongReject(given).judge([answer("Mix it.")], Tools(cache=tmp_path))
+    assert not any(file.read_text() for file in tmp_path.glob("*.jsonl"))
+
+
+def test_a_judge_behind_a_filter_is_invalid(replay: Replay) -> None:
+    replay.replies["/v1/chat/completions"] = [
+        Reply('{"choices": [{"message": {"content": null}}]}')
+    ]
+    given = StrongRejectOptions(server=replay.url, server_model="m")
+    (found,) = StrongReject(given).judge([answer("Mix it.")], Tools())
+    assert set(found.scores.values()) == {None}
 
 
 def test_a_thinking_judge_is_read_behind_its_thought(server: ChatServer) -> None:
