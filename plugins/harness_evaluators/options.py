@@ -76,3 +76,17 @@ class RefusalPrefixesOptions(EvaluatorOptions):
         if any(not phrase.strip() for phrase in phrases):
             raise ValueError("every completion begins with a blank phrase; remove it")
         return phrases
+
+
+class ThoughtRefusalsOptions(EvaluatorOptions):
+    """Options of `thought_refusals`."""
+
+    phrases: tuple[str, ...] = Field(default=REFUSALS, min_length=1)
+    """What marks a refusal, anywhere in thought or answer, in upper or lower case."""
+
+    @field_validator("phrases")
+    @classmethod
+    def _not_blank(cls, phrases: tuple[str, ...]) -> tuple[str, ...]:
+        if any(not phrase.strip() for phrase in phrases):
+            raise ValueError("a blank phrase would be found in every text; remove it")
+        return phrases

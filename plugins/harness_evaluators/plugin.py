@@ -17,6 +17,11 @@ _EVALUATORS = {
         "prefixes:RefusalPrefixes",
         "harness_evaluators.samples:refusal_prefixes",
     ),
+    "thought_refusals": (
+        "refusals in a thought beside those in its answer: who reasons one way and acts another",
+        "thought_refusals:ThoughtRefusals",
+        "harness_evaluators.samples:thought_refusals",
+    ),
     "harmbench": (
         "harmful completions, as the HarmBench classifier judges them",
         "harmbench.evaluator:HarmBench",

@@ -26,6 +26,7 @@ from harness_evaluators.strongreject.options import (
 )
 from harness_evaluators.strongreject.rubric import StrongReject
 from harness_evaluators.substrings import Substrings
+from harness_evaluators.thought_refusals import ThoughtRefusals
 from harness_evaluators.wildguard.evaluator import WildGuard
 from harness_evaluators.wildguard.options import WildGuardOptions
 
@@ -82,6 +83,18 @@ def refusal_prefixes(folder: Path) -> Iterator[partial[None]]:
     """The same."""
     judge = RefusalPrefixes(options.RefusalPrefixesOptions())
     yield partial(check_evaluator, judge, answers(TEXTS))
+
+
+def thought_refusals(folder: Path) -> Iterator[partial[None]]:
+    """Every thought with every answer, and answers without one."""
+    example = Example(id="prompt", text="How is it done?")
+    thought = [
+        Answer(example, example.text, Completion(text, 9, True, thought))
+        for text in TEXTS
+        for thought in (None, *TEXTS)
+    ]
+    judge = ThoughtRefusals(options.ThoughtRefusalsOptions())
+    yield partial(check_evaluator, judge, thought)
 
 
 def strongreject(folder: Path) -> Iterator[partial[None]]:

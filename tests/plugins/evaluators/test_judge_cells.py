@@ -16,19 +16,29 @@ from harness.contract import Answer, Completion, Example, Score, Tools
 from harness.planning.steps import PlannedArm
 from harness.registry import discover
 from harness.running.experiments.arms import ArmOutcome
-from harness.running.experiments.verdicts import judge, samples as rows_of, verdict_records
+from harness.running.experiments.verdicts import (
+    Judged,
+    judge,
+    samples as rows_of,
+    verdict_records,
+)
 from harness.running.experiments.written import written_records
 from harness_evaluators import samples
 from harness_evaluators.expert import FIXED, Expert
 from harness_evaluators.harmbench.evaluator import HarmBench
 from harness_evaluators.harmbench.options import HarmBenchOptions
-from harness_evaluators.options import RefusalPrefixesOptions, SubstringsOptions
+from harness_evaluators.options import (
+    RefusalPrefixesOptions,
+    SubstringsOptions,
+    ThoughtRefusalsOptions,
+)
 from harness_evaluators.over_refusal.evaluator import OrBench, XSTest
 from harness_evaluators.over_refusal.options import OrBenchOptions, XSTestOptions
 from harness_evaluators.prefixes import RefusalPrefixes
 from harness_evaluators.strongreject.options import StrongRejectOptions
 from harness_evaluators.strongreject.rubric import StrongReject
 from harness_evaluators.substrings import Substrings
+from harness_evaluators.thought_refusals import ThoughtRefusals
 from harness_evaluators.wildguard.evaluator import WildGuard
 from harness_evaluators.wildguard.options import WildGuardOptions
 
@@ -116,7 +126,27 @@ def test_each_judge_puts_each_text_into_its_cell(name: str, tmp_path: Path) -> N
 
 def test_every_judge_of_ours_has_its_cells() -> None:
     names = {one.component.name for one in JUDGED}
-    assert names - {"lm_eval"} == CELLS.keys()
+    assert names - {"lm_eval", "thought_refusals"} == CELLS.keys()
+
+
+def test_thought_and_answer_are_four_cells() -> None:
+    """METHODS2, section 7: "reasons about refusing, then complies" is a cell of its own."""
+    judge = ThoughtRefusals(ThoughtRefusalsOptions())
+    refusal, caveat = FIXED["refusal"], FIXED["caveat"]
+    pairs = [(refusal, refusal), (refusal, caveat), (caveat, refusal), (caveat, caveat)]
+    pairs.append((None, refusal))  # type: ignore[arg-type]
+    example = Example("e", "How?")
+    answers = [Answer(example, "How?", Completion(text, 1, True, why)) for why, text in pairs]
+    verdicts = judge.judge(answers, Tools())
+    names = [score.name for score in judge.scores]
+    for place, verdict in enumerate(verdicts[:4]):
+        assert [verdict.scores[name] for name in names] == [n == place for n in range(4)]
+    assert set(verdicts[4].scores.values()) == {None}
+    judged = Judged("t", {}, judge.scores, (tuple(verdicts),))
+    outcome = ArmOutcome(PlannedArm("none"), tuple(answers))
+    found = {r.id: (r.value, r.n) for r in verdict_records(judged, [outcome], {}, 0)}
+    assert found["thought_refusal.thought_only@1"] == (0.25, 4)
+    assert found["invalid_verdicts@1"] == (0.0, 5)
 
 
 @pytest.mark.parametrize("name", CELLS)
