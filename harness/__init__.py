@@ -50,12 +50,18 @@ def plan(task: Task) -> Plan:
 
 
 def run(
-    planned: Plan, folder: str | Path, *, fresh: bool = False, remote_code: bool = False
+    planned: Plan,
+    folder: str | Path,
+    *,
+    fresh: bool = False,
+    remote_code: bool = False,
+    cache: bool = True,
 ) -> NotebookResults:
     """Runs a plan into a folder and returns the results; continues what is unfinished there.
 
     `remote_code` allows models and evaluators for which the task asks for it to run code that
-    comes with their files.
+    comes with their files. Without `cache`, nothing that other runs have made is used, and nothing
+    is kept for them.
 
     Raises InvalidRun when a preflight, a sentinel or a receipt fails.
     """
@@ -64,8 +70,16 @@ def run(
     from harness.registry import discover
     from harness.report.notebook import NotebookResults
     from harness.running.runner import run as run_
+    from harness.store.cache import usual_cache
 
-    results = run_(planned, discover(), Path(folder), fresh=fresh, remote_code=remote_code)
+    results = run_(
+        planned,
+        discover(),
+        Path(folder),
+        fresh=fresh,
+        remote_code=remote_code,
+        cache=usual_cache() if cache else None,
+    )
     return NotebookResults.of(results)
 
 

@@ -65,6 +65,8 @@ def provenance(session: Session, registry: Registry, command: str) -> dict[str, 
         **({"left_out": left_out} if (left_out := session.prompts.left_out.counts()) else {}),
         "seed": task.spec.seed,
         "usage": session.usage.report(),
+        # What other runs had made, under a key of all that it depends on.
+        **({"from_cache": dict(session.taken)} if session.taken else {}),
         "command": command,
         "git": _git(task.source.file.resolve().parent),
     }
