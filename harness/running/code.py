@@ -5,15 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
 from harness.registry import Owned
+from harness.running.provenance import COMPUTING, installed
 from harness.store.keys import key_of
-
-LIBRARIES = ("numpy", "torch", "transformers")
-"""Installed packages of others that all models and SAEs are computed with."""
 
 
 def code_of(owners: Iterable[Owned]) -> str:
@@ -25,7 +22,7 @@ def code_of(owners: Iterable[Owned]) -> str:
     packages = {"harness", *(owner.component.load.partition(".")[0] for owner in owners)}
     return key_of(
         {name: _package(name.partition(":")[0]) for name in sorted(packages)},
-        {name: _version(name) for name in LIBRARIES},
+        {name: installed(name) for name in COMPUTING},
     )
 
 
@@ -41,11 +38,3 @@ def _package(name: str) -> str:
     for file in files:
         total.update(f"{file.name}\0".encode(errors="replace") + file.read_bytes() + b"\0")
     return total.hexdigest()
-
-
-@cache
-def _version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return ""
