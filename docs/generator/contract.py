@@ -15,9 +15,12 @@ from harness.authoring.conformance.kinds import BENCHMARK, KINDS, Asked
 FILES = (
     "options",
     "values",
+    "prompts",
     "thoughts",
     "sites",
+    "capabilities",
     "backend",
+    "writing",
     "sae",
     "latents",
     "reduction",

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
+from harness.contract.capabilities import WRITES, Capability
 from harness.contract.sites import parse_site
 
 
@@ -85,3 +86,7 @@ class Options(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False
     )
+
+    model_needs: ClassVar[frozenset[Capability]] = WRITES
+    """What the models that it names (fields of type `ModelRef`) must offer; `check` refuses others.
+    By default they are asked for completions."""
