@@ -21,6 +21,7 @@ FILES = (
     "capabilities",
     "backend",
     "writing",
+    "gradients",
     "sae",
     "latents",
     "reduction",

@@ -11,7 +11,8 @@ passes between them and the core: `backend`, `sae`, `reduction` (also statistics
 `metric`, `intervention`, `evaluator` (also benchmarks), `findings` (analyses and labels) and
 `section`. `component` has the hook, `options` the types of fields that name something else in
 the task, `values`, `prompts`, `sites`, `edits`, `thoughts` and `latents` what several kinds share.
-`capabilities` says what a model may offer; `writing` is for models that only answer prompts.
+`capabilities` says what a model may offer; `writing` is for models that only answer
+prompts, `gradients` for those that can be differentiated.
 
 Shapes are written as in jaxtyping: `Float[Tensor, "batch pos d_model"]`.
 """
@@ -65,6 +66,11 @@ from harness.contract.findings import (
     Label as Label,
     Labels as Labels,
     LabelsOptions as LabelsOptions,
+)
+from harness.contract.gradients import (
+    Differentiable as Differentiable,
+    Gradients as Gradients,
+    Scalar as Scalar,
 )
 from harness.contract.intervention import (
     Intervention as Intervention,

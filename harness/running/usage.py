@@ -7,19 +7,22 @@ import re
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from harness.contract import (
     Activations,
     Completion,
+    Differentiable,
+    Gradients,
     Keep,
     Model,
     OneByOne,
     Sampling,
+    Scalar,
     Site,
     Tokens,
 )
@@ -30,6 +33,9 @@ from harness.planning.counts import (
     elsewhere_counts,
     forward_counts,
 )
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class Usage:
@@ -140,6 +146,20 @@ class Counted:
         elif done:
             self._count(elsewhere_counts([c.tokens for c in done]))
         return done
+
+    def gradients(
+        self,
+        tokens: Sequence[Tokens],
+        scalar: Scalar,
+        sites: Sequence[Site],
+        *,
+        put: Mapping[Site, Tensor] | None = None,
+    ) -> Gradients:
+        """As the model's own: counted as one forward, though the way back takes as long again."""
+        found = cast(Differentiable, self._model).gradients(tokens, scalar, sites, put=put)
+        if tokens:
+            self._count(forward_counts([len(t.ids) for t in tokens]))
+        return found
 
 
 class CountedOneByOne(Counted):

@@ -24,8 +24,9 @@ from harness.contract import (
     Site,
     Tokens,
 )
+from harness.testing.support.gradients import LAWS as GRADIENTS, differentiates
 from harness.testing.support.laws import law, untried
-from harness.testing.support.models import logits_of, rows_of
+from harness.testing.support.models import close, logits_of, rows_of
 from harness.testing.support.offered import refuses, say_untried
 
 LIMIT = 1e-9
@@ -47,8 +48,11 @@ def check_backend(model: Model, examples: Sequence[Example], *, new_tokens: int 
     capture sees edits · rows have arms of their own · hooks are gone after an error · edited does
     not nest · receipts count what was done · checks look before edits · completions do not depend
     on the batch · greedy completions are the same again · completions run under the edits · a
-    thought that never ended has no answer · what is handed over one by one is the same · what is
-    not offered is refused.
+    thought that never ended has no answer · what is handed over one by one is the same · a
+    gradient lies beside its activation · padding has no gradient · values are those of the logits ·
+    gradients do not depend on the batch · what is put in is read · gradients are slopes · gradients
+    are taken under the edits · reading gradients leaves the model as it was · what is not offered
+    is refused.
     """
     tokens = model.render(examples, Prompt())
     again = model.render(examples, Prompt())
@@ -71,6 +75,10 @@ def check_backend(model: Model, examples: Sequence[Example], *, new_tokens: int 
         _receipts(model, tokens, site)
         if "generation" in offered:
             _generating_edited(model, tokens, site, sampling)
+    if {"activations", "logits"} <= offered:
+        differentiates(model, tokens, site)
+    else:
+        untried("the model does not offer activations and logits", *GRADIENTS)
     refuses(model, tokens)
     say_untried(offered)
 
@@ -87,19 +95,19 @@ def _reading(model: Model, tokens: Sequence[Tokens], site: Site, layers: int) ->
     law(right, "activations come in the model's dtype", f"{x.dtype} from {model.dtype}")
     together = _rows(whole, tokens, site)
     alone = [_rows(model.activations([t], [site]), [t], site)[0] for t in tokens]
-    _close("padding and batch change nothing", model, alone, together)
+    close("padding and batch change nothing", model, alone, together)
     back = list(reversed(tokens))
     turned = _rows(model.activations(back, [site]), back, site)
-    _close("the order of rows does not matter", model, together, turned[::-1])
+    close("the order of rows does not matter", model, together, turned[::-1])
     stream = [Site("embed")]
     for layer in range(layers):
         stream += [Site("resid_pre", layer), Site("resid_post", layer)]
     with_logits = "logits" in model.facts.capabilities
     more = model.activations(tokens, stream[::-1], logits=with_logits)
-    _close("asking for more changes nothing", model, together, _rows(more, tokens, site))
+    close("asking for more changes nothing", model, together, _rows(more, tokens, site))
     for left, entered in zip(stream[:-1:2], stream[1::2], strict=True):
         rows, others = _rows(more, tokens, left), _rows(more, tokens, entered)
-        _close("the residual stream is one stream", model, rows, others)
+        close("the residual stream is one stream", model, rows, others)
     if "logits" not in model.facts.capabilities:
         return
     logits = more.logits
@@ -132,7 +140,7 @@ def _editing(model: Model, tokens: Sequence[Tokens], site: Site) -> None:
         changed = _rows(model.activations(tokens, [site]), tokens, site)
         alone = logits_of(model, tokens)
     moved = [x + vectors[0].to(x) for x in before]
-    _close("capture sees edits", model, moved, changed)
+    close("capture sees edits", model, moved, changed)
     law(not torch.equal(plain, alone), "an edit acts", "logits are those of the untouched model")
 
     arms = [Arm("none"), *(_adding(f"v{i}", site, v) for i, v in enumerate(vectors))]
@@ -143,7 +151,7 @@ def _editing(model: Model, tokens: Sequence[Tokens], site: Site) -> None:
     expected = [
         x + added[t.arm].to(x) for t, x in zip(mixed, [*before, *before, *before], strict=True)
     ]
-    _close("rows have arms of their own", model, expected, together)
+    close("rows have arms of their own", model, expected, together)
 
     for where, apply in (("an error inside", _add), ("an error of an edit", _breaks)):
         arm = Arm("v", (Edit(site, apply, {"v": vectors[0]}),))
@@ -271,13 +279,3 @@ def _vector(model: Model, site: Site, seed: int) -> Tensor:
 
 def _rows(activations: Activations, tokens: Sequence[Tokens], site: Site) -> list[Tensor]:
     return rows_of(activations, activations.sites[site], tokens)
-
-
-def _close(name: str, model: Model, rows: Sequence[Tensor], others: Sequence[Tensor]) -> None:
-    tolerance = 1e-4 if model.dtype in ("float32", "float64") else 5e-2
-    for a, b in zip(rows, others, strict=True):
-        law(a.shape == b.shape, name, f"{tuple(a.shape)} and {tuple(b.shape)}")
-        gap = float((a.double() - b.double()).abs().max())
-        scale = float(a.double().abs().max())
-        what = f"differs by {gap:.3g} where the largest is {scale:.3g}"
-        law(gap <= tolerance * scale, name, what)
