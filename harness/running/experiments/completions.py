@@ -167,7 +167,11 @@ def _complete_each(
     journal: Journal,
     tick: Tick,
 ) -> None:
-    """Completions without edits, each in the journal as soon as it is there."""
+    """Completions without edits, each in the journal as soon as it is there.
+
+    They stay in the run's folder, and go into no cache that other runs share: what a server serves
+    under a name may be another model tomorrow.
+    """
 
     def keep(index: int, completion: Completion) -> None:
         one = requests[index]
