@@ -15,9 +15,13 @@ from harness.authoring.conformance.kinds import BENCHMARK, KINDS, Asked
 FILES = (
     "options",
     "values",
+    "prompts",
     "thoughts",
     "sites",
+    "capabilities",
     "backend",
+    "writing",
+    "gradients",
     "sae",
     "latents",
     "reduction",
