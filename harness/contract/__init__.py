@@ -10,7 +10,8 @@ Each kind of plugin has a file that holds both halves, as base class and as prot
 passes between them and the core: `backend`, `sae`, `reduction` (also statistics and directions),
 `metric`, `intervention`, `evaluator` (also benchmarks), `findings` (analyses and labels) and
 `section`. `component` has the hook, `options` the types of fields that name something else in
-the task, `values`, `sites`, `edits`, `thoughts` and `latents` what several kinds share.
+the task, `values`, `sites`, `edits`, `thoughts` and `latents` what several kinds share, and
+`version` the number of this contract.
 
 Shapes are written as in jaxtyping: `Float[Tensor, "batch pos d_model"]`.
 """
@@ -152,6 +153,7 @@ from harness.contract.values import (
     Tokens as Tokens,
     Undefined as Undefined,
 )
+from harness.contract.version import CONTRACT as CONTRACT
 
 if TYPE_CHECKING:
     from harness.contract.latents import Latents as Latents
