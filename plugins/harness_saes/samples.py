@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from harness.testing import check_sae_format
-from harness_saes.drawn import K, Arrays, D, N, doubles, drawn, each, largest, write_json
+from harness_saes.drawn import Arrays, D, K, N, doubles, drawn, each, largest, write_json
 from harness_saes.formats.gemma_scope import GemmaScopeOptions
 from harness_saes.formats.goodfire import GoodfireOptions
 from harness_saes.formats.load import GemmaScope, Goodfire, Openai, QwenScope, Sparsify

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 from harness.testing import check_sae_format
-from harness_saes.drawn import K, Arrays, D, N, doubles, drawn, each, write_json
+from harness_saes.drawn import Arrays, D, K, N, doubles, drawn, each, write_json
 from harness_saes.formats.llama_scope.load import LlamaScope
 from harness_saes.formats.llama_scope.options import LlamaScopeOptions
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from harness.testing import check_sae_format
-from harness_saes.drawn import K, Arrays, D, N, doubles, drawn, each, write_json
+from harness_saes.drawn import Arrays, D, K, N, doubles, drawn, each, write_json
 from harness_saes.formats.model_diffing.load import Crosscoder, DifferenceSae
 from harness_saes.formats.model_diffing.options import (
     CODES,

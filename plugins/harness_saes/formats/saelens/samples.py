@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from harness.testing import check_sae_format
-from harness_saes.drawn import K, Arrays, D, N, doubles, drawn, each, largest, write_json
+from harness_saes.drawn import Arrays, D, K, N, doubles, drawn, each, largest, write_json
 from harness_saes.formats.saelens.load import Saelens
 from harness_saes.formats.saelens.options import SaelensOptions
 
