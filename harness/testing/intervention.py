@@ -89,13 +89,15 @@ def check_intervention(
     is left behind, also after an error. Completions under a closed gate are those of the model.
     """
     if identity is None:
-        untried("no sample gives `identity`, it at strength 0", _IDENTITY)
+        untried("it has no strength, or no sample gives `identity`: it at strength 0", _IDENTITY)
     arm_of = partial(_arm, sae=sae, facts=facts)
     if beside is not None:
         untried("it is given another view's activations, batch by batch", *_ALONE, *_ON_MODEL)
         _beside(intervention, identity, direction, facts, beside, seed)
         return
-    untried("no sample gives `beside`, another view's activations", *_BESIDE)
+    untried(
+        "it reads no other view, or no sample gives `beside`: that view's activations", *_BESIDE
+    )
     for dtype, kind in DTYPES.items():
         activations = partial(_activations, direction, facts, kind, seed)
         arm = arm_of(intervention, direction, "edited", dtype)

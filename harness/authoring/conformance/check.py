@@ -37,17 +37,18 @@ class LawResult:
         return f"  {self.outcome}  {for_terminal(self.law, 200)}{why}"
 
 
-def check(components: Sequence[Owned]) -> Iterator[LawResult]:
+def check(components: Sequence[Owned], seed: int = 0) -> Iterator[LawResult]:
     """Tries all laws on some components and yields each result as it comes.
 
-    What a plugin imports is looked at once for each plugin, in a process of its own.
+    What a plugin imports is looked at once for each plugin, in a process of its own. `seed` is for
+    all that the laws of its kind draw.
     """
     imports: dict[str, Imports] = {}
     for owned in components:
         name = owned.plugin.name
         if name not in imports:
             imports[name] = imports_of(owned.plugin)
-        for law in (*declared_laws(owned, imports[name]), sampled_law(owned)):
+        for law in (*declared_laws(owned, imports[name]), sampled_law(owned, seed)):
             yield from _results(owned, law)
 
 
