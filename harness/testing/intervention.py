@@ -95,9 +95,7 @@ def check_intervention(
         untried("it is given another view's activations, batch by batch", *_ALONE, *_ON_MODEL)
         _beside(intervention, identity, direction, facts, beside, seed)
         return
-    untried(
-        "it reads no other view, or no sample gives `beside`: that view's activations", *_BESIDE
-    )
+    untried("it reads no other view, or no sample gives `beside`, its activations", *_BESIDE)
     for dtype, kind in DTYPES.items():
         activations = partial(_activations, direction, facts, kind, seed)
         arm = arm_of(intervention, direction, "edited", dtype)

@@ -17,7 +17,6 @@ from harness.authoring.conformance.lightness import Imports, imports_of
 from harness.authoring.conformance.sampled import sampled_law
 from harness.errors import HarnessError
 from harness.registry import Owned
-from harness.text import for_terminal
 
 Outcome = Literal["passed", "FAILED", "not tried"]
 
@@ -31,10 +30,6 @@ class LawResult:
     law: str
     why: str = ""
     """What is broken, or why there was nothing to try it on; and what to do."""
-
-    def __str__(self) -> str:
-        why = f": {for_terminal(self.why, 600)}" if self.why else ""
-        return f"  {self.outcome}  {for_terminal(self.law, 200)}{why}"
 
 
 def check(components: Sequence[Owned], seed: int = 0) -> Iterator[LawResult]:
