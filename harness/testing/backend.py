@@ -24,6 +24,7 @@ from harness.contract import (
 )
 from harness.testing.support.laws import law
 from harness.testing.support.models import logits_of, rows_of
+from harness.testing.support.steady import steady_laws
 
 LIMIT = 1e-9
 """A limit that the check of a promise is made to break."""
@@ -36,12 +37,13 @@ def check_backend(model: Model, examples: Sequence[Example], *, new_tokens: int 
     `new_tokens`. Numbers of two ways that must agree may
     differ by 1e-4 of the largest one in float32, by 5e-2 in a half precision.
 
-    Laws: rendering is deterministic · facts fit the activations · padding and batch change
-    nothing · the order of rows does not matter · asking for more changes nothing · the residual
-    stream is one stream · an arm without edits is bit-equal · an edit of nothing is bit-equal ·
-    capture sees edits · rows have arms of their own · hooks are gone after an error · edited does
-    not nest · receipts count what was done · checks look before edits · completions do not depend
-    on the batch · completions run under the edits · a thought that never ended has no answer.
+    Laws: rendering is deterministic · reading is deterministic · no hook is left on the model ·
+    facts fit the activations · padding and batch change nothing · the order of rows does not
+    matter · asking for more changes nothing · the residual stream is one stream · an arm without
+    edits is bit-equal · an edit of nothing is bit-equal · capture sees edits · rows have arms of
+    their own · hooks are gone after an error · edited does not nest · receipts count what was done
+    · checks look before edits · completions do not depend on the batch · completions run under the
+    edits · a thought that never ended has no answer.
     """
     tokens = model.render(examples, Prompt())
     again = model.render(examples, Prompt())
@@ -58,6 +60,7 @@ def check_backend(model: Model, examples: Sequence[Example], *, new_tokens: int 
     _editing(model, tokens, site)
     _receipts(model, tokens, site)
     _generating(model, tokens, site, Sampling(max_new_tokens=new_tokens))
+    steady_laws(model, tokens, site)
 
 
 # ── Reading ──────────────────────────────────────────────────────────────────────────────────────

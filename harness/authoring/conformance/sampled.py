@@ -35,7 +35,13 @@ def _tried(owned: Owned, seed: int) -> list[Part]:
             " Component.samples"
         )
     module, _, name = owned.component.samples.partition(":")
-    samples = getattr(importlib.import_module(module), name, None)
+    try:
+        samples = getattr(importlib.import_module(module), name, None)
+    except ImportError as error:
+        if not owned.component.extra:
+            raise
+        what = f"its samples need what is not installed: {error}. Install '{owned.component.extra}'"
+        raise NotTried(what) from error
     if samples is None:
         raise AssertionError(f"{owned.component.samples}: there is no such function")
     asked = asked_of(owned)
