@@ -53,9 +53,9 @@ def check_sae(
     _check_form(latents, len(x), facts.d_sae, facts.signed)
     kept = [tensor.clone() for tensor in _tensors(latents)]
     reconstruction = sae.reconstruct(latents)
-    _check_deterministic(sae, x, latents, reconstruction)
     same = map(torch.equal, [before, *kept], [x, *_tensors(latents)])
     holds(all(same), "inputs: encode or reconstruct modified what it was given")
+    _check_deterministic(sae, x, latents, reconstruction)
 
     dense, out = _dense(latents), _numpy(reconstruction)
     expected, expected_out = reference(x.double().cpu().numpy())

@@ -46,6 +46,10 @@ def check_reduction(
         same("finish is deterministic", again, expected, min(tolerance, _EXACT))
     for name, ordered in rearranged(batches):
         keeps(name, state_of(reduction, ordered, inputs))
+    name = "a document without measured tokens changes nothing"
+    padded = [_with_an_empty_one(batch, number) for number, batch in enumerate(batches)]
+    found = finished(reduction, state_of(reduction, padded, inputs), inputs)
+    same(name, _uncounted(found), _uncounted(expected), tolerance)
     parts = [state_of(reduction, [batch], inputs) for batch in batches]
     if not parts:
         untried(
@@ -96,8 +100,14 @@ def rearranged(batches: Sequence[Batch]) -> Iterator[tuple[str, list[Batch]]]:
     yield "any split into batches gives the same", single
     yield "the order of batches does not matter", list(batches)[::-1]
     yield "the order of documents does not matter", [_backwards(batch) for batch in batches]
-    name = "a document without measured tokens changes nothing"
-    yield name, [_with_an_empty_one(batch, number) for number, batch in enumerate(batches)]
+
+
+def _uncounted(outcome: Outcome) -> Outcome:
+    """Values and vectors alone: whether a document without tokens counts in `n`, in `clusters` and
+    in arrays, a plugin decides."""
+    records = tuple(replace(one, n=0, clusters=None) for one in outcome.records)
+    found = tuple(replace(one, records=()) for one in outcome.directions)
+    return Outcome(records=records, directions=found)
 
 
 def _with_an_empty_one(batch: Batch, number: int) -> Batch:
