@@ -102,7 +102,9 @@ def _check_form(latents: Latents, tokens: int, d_sae: int, signed: bool) -> None
 def _check_deterministic(sae: Sae, x: Tensor, latents: Latents, reconstruction: Tensor) -> None:
     """The same activations and the same latents give the same bits, and rows are rows."""
     indices = torch.arange(latents.d_sae, device=latents.indices.device)
-    rows, asked = sae.rows(indices), indices.clone()
+    asked = indices.clone()
+    rows = sae.rows(indices)
+    holds(torch.equal(indices, asked), "inputs: rows modified the indices that it was given")
     for _ in range(_AGAIN):
         again = sae.encode(x)
         same = map(torch.equal, _tensors(latents), _tensors(again))
@@ -110,7 +112,6 @@ def _check_deterministic(sae: Sae, x: Tensor, latents: Latents, reconstruction: 
         same_out = torch.equal(sae.reconstruct(latents), reconstruction)
         holds(same_out, "deterministic: reconstructions of the same latents differ")
         holds(torch.equal(sae.rows(indices), rows), "deterministic: rows of the decoder differ")
-    holds(torch.equal(indices, asked), "inputs: rows modified the indices that it was given")
 
 
 def _check_rows(sae: Sae, latents: Latents, out: np.ndarray, rtol: float) -> None:
