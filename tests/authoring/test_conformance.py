@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
@@ -19,8 +19,6 @@ from harness.authoring.conformance.check import LawResult, check
 from harness.authoring.conformance.sampled import laws_of
 from harness.authoring.conformance.table import laws
 from harness.authoring.listing import components
-from harness.authoring.new.create import files
-from harness.authoring.new.names import named
 from harness.cli.main import main
 from harness.contract import Kind
 from harness.errors import PluginError
@@ -31,36 +29,6 @@ Change = tuple[str, str, str]
 Install = Callable[..., str]
 
 BUILT_IN = [plugin.name for plugin in discover().plugins]
-
-
-@pytest.fixture
-def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
-    """Puts a package of `harness new` on the path, with some changes; returns its name."""
-    made: list[str] = []
-
-    def install(kind: Kind, name: str, *changes: Change) -> str:
-        names = named(kind, name, discover())
-        texts = {path.as_posix(): text for path, text in files(names)}
-        for file, old, new in changes:
-            path = f"{names.package}/{file}"
-            assert old in texts[path], f"{file} has no {old!r}"
-            texts[path] = texts[path].replace(old, new)
-        folder = tmp_path / "packages" / names.distribution
-        info = f"{names.package}-0.1.0.dist-info"
-        texts[f"{info}/METADATA"] = (
-            f"Metadata-Version: 2.1\nName: {names.distribution}\nVersion: 0.1.0\n"
-        )
-        texts[f"{info}/entry_points.txt"] = f"[harness]\n{names.package} = {names.package}.plugin\n"
-        for path, text in texts.items():
-            (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            (folder / path).write_text(text, encoding="utf-8")
-        monkeypatch.syspath_prepend(folder)
-        made.append(names.package)
-        return names.package
-
-    yield install
-    for name in [name for name in sys.modules if name.partition(".")[0] in made]:
-        del sys.modules[name]
 
 
 def results(package: str) -> list[LawResult]:
@@ -77,7 +45,8 @@ def failures(package: str) -> list[str]:
 TRUE_REASONS = re.compile(
     "it has no options|it is of a kind for which a task has no table|it states no null for "
     "identical sides|no sample gives batches; what reads no activations has none"
-    "|its arms have no (gate|checks)|it has no strength, or|it reads no other view, or|it is given another view's activations"
+    "|its arms have no (gate|checks)|it has no strength, or|it reads no other view, or"
+    "|it is given another view's activations"
     "|no sample has the table `completions`|no table of the samples has text that a model"
     "|it shows no figure of|it is lent no model with torch|[0-9]+ verdicts in 10 s"
 )
