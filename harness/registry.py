@@ -7,6 +7,7 @@ disabled or too old is a line in `harness plugins`, and fatal only to a task tha
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import itertools
 import os
 import re
@@ -17,6 +18,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, redirect_stdout
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from types import FrameType
 from typing import Any, Literal, get_args
 
@@ -24,12 +26,17 @@ import pluggy
 
 from harness import contract
 from harness.contract import Component, Kind, Options
+from harness.contract.version import misfit
 from harness.errors import HarnessError, PluginError, listed, unknown
 
 GROUP = "harness"
 DISTRIBUTION = "sae-harness"
 SLOWEST = 30.0
 """Seconds after which the import of a plugin, which must be light, is given up."""
+WRITTEN_FOR = "harness_contract"
+"""The name, in a plugin's module, of the version of the contract that it was written for."""
+FIRST = "1.0"
+"""The version that a plugin was written for that says none."""
 Status = Literal["ready", "disabled", "failed"]
 
 
@@ -42,7 +49,9 @@ class Plugin:
     version: str
     status: Status
     reason: str = ""
+    """Why it is not ready."""
     components: tuple[Component, ...] = ()
+    """What it provides; of one that has failed, as far as that is known."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +92,7 @@ class Registry:
             Owned(component, plugin)
             for plugin in self.plugins
             for component in plugin.components
-            if component.kind == kind
+            if component.kind == kind and plugin.status == "ready"
         ]
 
     def find(self, kind: Kind, name: str, *, ours: bool = False) -> Owned:
@@ -110,8 +119,16 @@ class Registry:
                 f"{what} {name!r} is offered by more than one plugin. "
                 f"Write one of: {listed(map(str, found))}."
             )
-        idle = [f"{p.name} ({p.status}: {p.reason})" for p in self.plugins if p.status != "ready"]
-        hint = f" Plugins that are not in use: {'; '.join(idle)}." if idle else ""
+        idle = [plugin for plugin in self.plugins if plugin.status != "ready"]
+        for one in idle:
+            provided = {(component.kind, component.name) for component in one.components}
+            if owner == one.name or (not owner and (kind, short) in provided):
+                raise PluginError(
+                    f"{what} {name!r} is of the plugin {one.name}, which is {one.status}: "
+                    f"{one.reason}."
+                )
+        hint = "; ".join(f"{one.name} ({one.status}: {one.reason})" for one in idle)
+        hint = f" Plugins that are not in use: {hint}." if hint else ""
         raise PluginError(unknown(what, name, {o.component.name for o in candidates}) + hint)
 
 
@@ -153,7 +170,7 @@ def _admit(manager: pluggy.PluginManager, point: EntryPoint, disabled: bool) -> 
         return plugin("disabled", "turned off by -p or HARNESS_DISABLE")
     # A stranger's plugin may raise anything at import, also an exit; one that is broken must not
     # stop the rest.
-    guard = _Guard(SLOWEST)
+    guard, module = _Guard(SLOWEST), None
     try:
         if reason := _unmet(point):
             return plugin("failed", reason)
@@ -168,8 +185,26 @@ def _admit(manager: pluggy.PluginManager, point: EntryPoint, disabled: bool) -> 
             raise
         if manager.has_plugin(point.name):
             manager.unregister(name=point.name)
-        return plugin("failed", _message_of(error))
-    return plugin("ready", "", components)
+        # What a later contract has is an error with this one; then that is the reason to give.
+        return plugin("failed", misfit(_written_for(module, point)) or _message_of(error))
+    reason = misfit(_written_for(module, point))
+    return plugin("failed" if reason else "ready", reason, components)
+
+
+def _written_for(module: object, point: EntryPoint) -> object:
+    """The contract that a plugin says it was written for; the first one where it says nothing.
+
+    Of a module that could not be imported it is read from the source.
+    """
+    if module is not None:
+        return getattr(module, WRITTEN_FOR, FIRST)
+    try:
+        found = importlib.util.find_spec(point.module)
+        text = Path(found.origin).read_text("utf-8") if found and found.origin else ""
+    except Exception:  # finding a module imports its package, which may raise anything
+        return FIRST
+    said = re.search(rf"^{WRITTEN_FOR}\b[^=\n]*=\s*[\"']([\d.]+)[\"']", text, re.MULTILINE)
+    return said[1] if said else FIRST
 
 
 def _components(manager: pluggy.PluginManager, module: object) -> tuple[Component, ...]:

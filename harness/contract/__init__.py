@@ -12,7 +12,8 @@ passes between them and the core: `backend`, `sae`, `reduction` (also statistics
 `section`. `component` has the hook, `options` the types of fields that name something else in
 the task, `values`, `prompts`, `sites`, `edits`, `thoughts` and `latents` what several kinds share.
 `capabilities` says what a model may offer; `writing` is for models that only answer
-prompts, `gradients` for those that can be differentiated.
+prompts, `gradients` for those that can be differentiated. `version` has the number of this
+contract.
 
 Shapes are written as in jaxtyping: `Float[Tensor, "batch pos d_model"]`.
 """
@@ -171,6 +172,7 @@ from harness.contract.values import (
     Tokens as Tokens,
     Undefined as Undefined,
 )
+from harness.contract.version import CONTRACT as CONTRACT
 from harness.contract.writing import (
     Keep as Keep,
     OneByOne as OneByOne,
