@@ -10,14 +10,9 @@ import importlib
 import itertools
 import os
 import re
-import signal
-import sys
-import threading
 from collections.abc import Iterable, Sequence
-from contextlib import ExitStack, redirect_stdout
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
-from types import FrameType
 from typing import Any, Literal, get_args
 
 import pluggy
@@ -25,11 +20,11 @@ import pluggy
 from harness import contract
 from harness.contract import Component, Kind, Options
 from harness.errors import HarnessError, PluginError, listed, unknown
+from harness.registry.guard import Guard, limited, message_of
+from harness.registry.local_code import LocalCode
 
 GROUP = "harness"
 DISTRIBUTION = "sae-harness"
-SLOWEST = 30.0
-"""Seconds after which the import of a plugin, which must be light, is given up."""
 Status = Literal["ready", "disabled", "failed"]
 
 
@@ -42,7 +37,11 @@ class Plugin:
     version: str
     status: Status
     reason: str = ""
+    """Why it is disabled or failed; of a file that is ready, what is slow about it."""
     components: tuple[Component, ...] = ()
+    code: LocalCode | None = None
+    """The file that it is, where it is no installed package; its version is then the file's
+    hash."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +84,21 @@ class Registry:
             for component in plugin.components
             if component.kind == kind
         ]
+
+    def plus(self, plugins: Sequence[Plugin]) -> Registry:
+        """With the plugins of a task's own files after those that are installed.
+
+        PluginError where two have one name.
+        """
+        known = {plugin.name: plugin for plugin in self.plugins}
+        for plugin in plugins:
+            if (other := known.setdefault(plugin.name, plugin)) is not plugin:
+                who = other.code.file if other.code else f"the installed {other.distribution}"
+                raise PluginError(
+                    f"plugin {plugin.name!r} is offered by {plugin.distribution} and by {who}. "
+                    "Names are unique: give the file another name."
+                )
+        return Registry((*self.plugins, *plugins), self.disabled)
 
     def find(self, kind: Kind, name: str, *, ours: bool = False) -> Owned:
         """The component of a kind that a task calls `name` or `plugin/name`.
@@ -137,9 +151,15 @@ def discover(
             )
     if missing := off - {point.name for point in points}:
         raise PluginError(unknown("plugin", min(missing), (point.name for point in points)))
+    manager = hooks()
+    return Registry(tuple(_admit(manager, point, point.name in off) for point in points), off)
+
+
+def hooks() -> pluggy.PluginManager:
+    """What plugins register with: it knows the hooks of the contract, and no plugin yet."""
     manager = pluggy.PluginManager(GROUP)
     manager.add_hookspecs(contract)
-    return Registry(tuple(_admit(manager, point, point.name in off) for point in points), off)
+    return manager
 
 
 def _admit(manager: pluggy.PluginManager, point: EntryPoint, disabled: bool) -> Plugin:
@@ -153,7 +173,7 @@ def _admit(manager: pluggy.PluginManager, point: EntryPoint, disabled: bool) -> 
         return plugin("disabled", "turned off by -p or HARNESS_DISABLE")
     # A stranger's plugin may raise anything at import, also an exit; one that is broken must not
     # stop the rest.
-    guard = _Guard(SLOWEST)
+    guard = limited()
     try:
         if reason := _unmet(point):
             return plugin("failed", reason)
@@ -162,17 +182,17 @@ def _admit(manager: pluggy.PluginManager, point: EntryPoint, disabled: bool) -> 
             manager.register(module, point.name)
             # The only thing that notices a misspelt hook.
             manager.check_pending()
-            components = _components(manager, module)
+            components = components_of(manager, module)
     except BaseException as error:
         if guard.interrupted:
             raise
         if manager.has_plugin(point.name):
             manager.unregister(name=point.name)
-        return plugin("failed", _message_of(error))
+        return plugin("failed", message_of(error))
     return plugin("ready", "", components)
 
 
-def _components(manager: pluggy.PluginManager, module: object) -> tuple[Component, ...]:
+def components_of(manager: pluggy.PluginManager, module: object) -> tuple[Component, ...]:
     """The components of one plugin: its hook is called without the others', so that it is known
     whose they are. Raises where they are not what the contract says."""
     others = [other for other in manager.get_plugins() if other is not module]
@@ -220,65 +240,14 @@ def _unmet(point: EntryPoint) -> str:
     return ""
 
 
-class _TooSlow(BaseException):
-    """A plugin has not been imported in time; no `except Exception` of its own may swallow it."""
-
-
-class _Guard:
-    """While a plugin's code is imported: what it prints goes to stderr, since stdout is ours; an
-    import that does not end is ended; and a KeyboardInterrupt is told from the user's own.
-
-    Outside the main thread, where there are no signals, only the first.
-    """
-
-    def __init__(self, seconds: float | None = None) -> None:
-        self.seconds = seconds
-        self.interrupted = False
-        """Whether the user wants to stop."""
-        self._undo = ExitStack()
-
-    def __enter__(self) -> _Guard:
-        self._undo.enter_context(redirect_stdout(sys.stderr))
-        if threading.current_thread() is threading.main_thread():
-            self._watch_signals()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._undo.close()
-
-    def _watch_signals(self) -> None:
-        usual = signal.getsignal(signal.SIGINT)
-
-        def interrupt(number: int, frame: FrameType | None) -> None:
-            self.interrupted = True
-            if callable(usual):
-                usual(number, frame)
-
-        def too_slow(number: int, frame: FrameType | None) -> None:
-            raise _TooSlow(f"importing it takes more than {self.seconds:g} s")
-
-        if callable(usual):
-            signal.signal(signal.SIGINT, interrupt)
-            self._undo.callback(signal.signal, signal.SIGINT, usual)
-        if self.seconds and hasattr(signal, "setitimer"):
-            before = signal.signal(signal.SIGALRM, too_slow)
-            self._undo.callback(signal.signal, signal.SIGALRM, before)
-            running = signal.setitimer(signal.ITIMER_REAL, self.seconds)
-            self._undo.callback(signal.setitimer, signal.ITIMER_REAL, *running)
-
-
-def _message_of(error: BaseException) -> str:
-    """What an error says, with its type, unless it is our own."""
-    if isinstance(error, _TooSlow):
-        return str(error)
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-
-
 def _resolve(owned: Owned, path: str) -> Any:
     module, _, attribute = path.partition(":")
-    guard = _Guard()
+    guard = Guard()
     try:
         with guard:
+            code = owned.plugin.code
+            if code is not None and module == code.module_name:
+                return getattr(code.module(), attribute)
             return getattr(importlib.import_module(module), attribute)
     except ImportError as error:
         needs = owned.component.extra
@@ -291,6 +260,6 @@ def _resolve(owned: Owned, path: str) -> Any:
         if guard.interrupted or isinstance(error, (OSError, MemoryError, HarnessError)):
             raise
         raise PluginError(
-            f"{owned}: {path} cannot be imported: {_message_of(error)}. Report it to the plugin's "
+            f"{owned}: {path} cannot be imported: {message_of(error)}. Report it to the plugin's "
             "author."
         ) from error
