@@ -8,6 +8,7 @@ from harness.registry.plugins import (
     Registry,
     Status,
     discover,
+    is_ours,
     normalized,
 )
 
@@ -19,5 +20,6 @@ __all__ = [
     "Registry",
     "Status",
     "discover",
+    "is_ours",
     "normalized",
 ]

@@ -22,6 +22,7 @@ from harness.contract import Component, Kind, Options
 from harness.errors import HarnessError, PluginError, listed, unknown
 from harness.registry.guard import Guard, limited, message_of
 from harness.registry.local_code import LocalCode
+from harness.registry.packages import Candidate, candidates_of
 
 GROUP = "harness"
 DISTRIBUTION = "sae-harness"
@@ -100,6 +101,12 @@ class Registry:
                 )
         return Registry((*self.plugins, *plugins), self.disabled)
 
+    def spelled(self, owned: Owned) -> str:
+        """How a task names a component: by its short name, where no other plugin has that too."""
+        name, kind = owned.component.name, owned.component.kind
+        alone = [one for one in self.of(kind) if one.component.name == name] == [owned]
+        return name if alone else str(owned)
+
     def find(self, kind: Kind, name: str, *, ours: bool = False) -> Owned:
         """The component of a kind that a task calls `name` or `plugin/name`.
 
@@ -113,7 +120,7 @@ class Registry:
             for owned in candidates
             if owned.component.name == short and owner in ("", owned.plugin.name)
         ]
-        own = [one for one in found if normalized(one.plugin.distribution) == DISTRIBUTION]
+        own = [one for one in found if is_ours(one)]
         if ours and len(own) == 1:
             return own[0]
         if len(found) == 1:
@@ -139,20 +146,18 @@ def discover(
     have a plugin of the same name, and where a disabled one does not exist.
     """
     off = frozenset(disabled) | frozenset(os.environ.get("HARNESS_DISABLE", "").split())
-    points = sorted(
-        entry_points(group=GROUP) if candidates is None else candidates,
-        key=lambda point: (point.name, _distribution(point)),
-    )
-    for one, other in itertools.pairwise(points):
-        if one.name == other.name:
+    found = candidates_of(entry_points(group=GROUP) if candidates is None else candidates)
+    names = [one.point.name for one in found]
+    for one, other in itertools.pairwise(found):
+        if one.point.name == other.point.name:
             raise PluginError(
-                f"plugin {one.name!r} is offered by {_distribution(one)} and by "
-                f"{_distribution(other)}. Names are unique: uninstall one of them."
+                f"plugin {one.point.name!r} is offered by {one.package} and by "
+                f"{other.package}. Names are unique: uninstall one of them."
             )
-    if missing := off - {point.name for point in points}:
-        raise PluginError(unknown("plugin", min(missing), (point.name for point in points)))
+    if missing := off - {*names}:
+        raise PluginError(unknown("plugin", min(missing), names))
     manager = hooks()
-    return Registry(tuple(_admit(manager, point, point.name in off) for point in points), off)
+    return Registry(tuple(_admit(manager, one, one.point.name in off) for one in found), off)
 
 
 def hooks() -> pluggy.PluginManager:
@@ -162,11 +167,11 @@ def hooks() -> pluggy.PluginManager:
     return manager
 
 
-def _admit(manager: pluggy.PluginManager, point: EntryPoint, disabled: bool) -> Plugin:
-    version = point.dist.version if point.dist else "unknown"
+def _admit(manager: pluggy.PluginManager, found: Candidate, disabled: bool) -> Plugin:
+    point = found.point
 
     def plugin(status: Status, reason: str = "", components: tuple[Component, ...] = ()) -> Plugin:
-        return Plugin(point.name, _distribution(point), version, status, reason, components)
+        return Plugin(point.name, found.package, found.version, status, reason, components)
 
     if disabled:
         manager.set_blocked(point.name)
@@ -175,7 +180,7 @@ def _admit(manager: pluggy.PluginManager, point: EntryPoint, disabled: bool) -> 
     # stop the rest.
     guard = limited()
     try:
-        if reason := _unmet(point):
+        if reason := _unmet(found.requires):
             return plugin("failed", reason)
         with guard:
             module = point.load()
@@ -213,18 +218,19 @@ def components_of(manager: pluggy.PluginManager, module: object) -> tuple[Compon
     return components
 
 
+def is_ours(owned: Owned) -> bool:
+    """Whether a component comes with the harness."""
+    return normalized(owned.plugin.distribution) == DISTRIBUTION
+
+
 def normalized(name: str) -> str:
     """The name of a distribution in its normal spelling: `Sae_Harness` is `sae-harness`."""
     return re.sub(r"[-_.]+", "-", name.lower())
 
 
-def _distribution(point: EntryPoint) -> str:
-    return str(point.dist.name) if point.dist else point.value
-
-
-def _unmet(point: EntryPoint) -> str:
-    """Why this plugin's requirement on us is not met; empty when it is."""
-    for text in (point.dist.requires if point.dist else None) or ():
+def _unmet(requires: Sequence[str]) -> str:
+    """Why a plugin's requirement on us is not met; empty when it is."""
+    for text in requires:
         # Packaging is imported for requirements that look like ours alone.
         if not normalized(text).startswith(DISTRIBUTION):
             continue
