@@ -41,6 +41,10 @@ def command(
     folders = [Path(run) for run in runs]
     if len(folders) == 1 and out is None:
         _one(folders[0], disabled, verbosity, trust_local_code)
+    elif verbose or quiet:
+        raise click.UsageError(
+            "-v and -q are for the report of one run. Leave them out, or name one run."
+        )
     else:
         _several(folders, disabled, out)
 
@@ -55,10 +59,10 @@ def _one(folder: Path, disabled: Sequence[str], verbosity: Verbosity, trusted: b
     from harness.task.trust import Trust
 
     results = load_results(folder)
-    local, notes = of_a_run(results.provenance, Trust(trusted))
+    registry, notes = of_a_run(results.provenance, discover(disabled), Trust(trusted))
     show_notes(notes)
     with machine_errors(folder):
-        page = write_report(folder, discover(disabled).plus(local), results)
+        page = write_report(folder, registry, results)
     show_results(results, verbosity, [("Report", page)])
 
 

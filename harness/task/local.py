@@ -44,15 +44,14 @@ def with_local_plugins(
 
 
 def of_a_run(
-    provenance: Mapping[str, Any], trust: Trust
-) -> tuple[tuple[Plugin, ...], tuple[str, ...]]:
-    """The plugins in files of their own that have something to show in the report of a run, and
-    for each that can't, why its part is left out.
+    provenance: Mapping[str, Any], registry: Registry, trust: Trust
+) -> tuple[Registry, tuple[str, ...]]:
+    """The registry with the plugins in files of their own that have something to show in the
+    report of a run, and for each that can't, why its part is left out.
 
     A run's numbers need no code any more, so nothing here is an error.
     """
     known = provenance.get("local_code")
-    plugins: list[Plugin] = []
     notes: list[str] = []
     for name, about in (known if isinstance(known, Mapping) else {}).items():
         try:
@@ -63,14 +62,14 @@ def of_a_run(
             if code.sha256 != about["sha256"]:
                 why = f"{code.file.name} has changed since the run."
             if not why:
-                plugins.append(admit(code))
+                registry = registry.plus([admit(code)])
         except PluginError as error:
             why = str(error)
         except (AttributeError, KeyError, TypeError):
             why = "results.json does not say which file it was."
         if why:
             notes.append(f"what plugin {name} shows is left out: {why}")
-    return tuple(plugins), tuple(notes)
+    return registry, tuple(notes)
 
 
 def _read(source: Source, number: int, text: str) -> LocalCode | Problem:

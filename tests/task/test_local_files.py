@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import fakes
 from fakes.local import GROWTH, MINE, PAIR, SECTION, ran
 from harness.planning.planner import plan
 from harness.planning.steps import MetricJob
@@ -95,6 +96,31 @@ def test_a_changed_file_repeats_what_depends_on_it_and_nothing_else(
     second = {one.id: one.value for one in load_results(Path("run")).records}
     assert second["growth@1"] == pytest.approx(first["growth@1"] + 1)
     assert second["gap.mean@1"] == first["gap.mean@1"]
+
+
+def test_another_run_uses_what_the_same_file_has_made(
+    mine: Callable[..., Path], said: Said, monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+    lab: fakes.Lab,
+) -> None:  # fmt: skip
+    """The cache that runs share has the file's hash in its keys."""
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
+    task = mine()
+    file = task.parent / "my_metric.py"
+
+    def value(out: str) -> tuple[float, int]:
+        before = len(lab.batches)
+        code, _, err = said("eval", task, "--out", out, "--trust-local-code")
+        assert code == 0, err
+        (found,) = [one for one in load_results(Path(out)).records if one.id == "growth@1"]
+        assert found.value is not None
+        return found.value, len(lab.batches) - before
+
+    first, work = value("one")
+    assert work
+    assert value("two") == (first, 0)
+    file.write_text(file.read_text().replace('[sums["r"] /', '[1 + sums["r"] /'))
+    changed, _ = value("three")
+    assert changed == pytest.approx(first + 1)
 
 
 def test_a_name_that_two_have_is_written_with_the_files(
