@@ -6,6 +6,7 @@ can. It is then held to the same contract as an installed plugin.
 
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import replace
 
@@ -16,7 +17,7 @@ from harness.registry.local_code import LocalCode
 from harness.registry.plugins import Plugin, components_of, hooks
 from harness.text import for_terminal
 
-SLOW = ("torch", "transformers", "sae_lens", "datasets", "lm_eval", "tensorflow", "jax")
+SLOW = re.compile("torch|transformers|sae_lens|datasets|lm_eval|tensorflow|jax")
 """What takes seconds to import."""
 
 
@@ -44,7 +45,7 @@ def admit(code: LocalCode) -> Plugin:
             f"{code.line_of(error)}: {said}. A plugin's file must run to its end at once, and have "
             "a function harness_components marked with @hookimpl. Mend it there."
         ) from error
-    slow = [name for name in SLOW if name in sys.modules and name not in known]
+    slow = sorted(name for name in {*sys.modules} - known if SLOW.fullmatch(name))
     note = ""
     if slow:
         note = (

@@ -82,7 +82,7 @@ def _local_code(plugins: Sequence[Plugin]) -> dict[str, Any]:
     """By name, each plugin in a file of its own: the file, its hash, and what it provides."""
     return {
         plugin.name: {
-            "file": str(plugin.code.file),
+            "path": str(plugin.code.file),
             "sha256": plugin.code.sha256,
             "components": [f"{one.kind}: {one.name}" for one in plugin.components],
         }

@@ -57,7 +57,7 @@ def of_a_run(
         try:
             if not any(text.startswith("section:") for text in about["components"]):
                 continue
-            code = read_local(Path(about["file"]))
+            code = read_local(Path(about["path"]))
             why = trust.refused(code)
             if code.sha256 != about["sha256"]:
                 why = f"{code.file.name} has changed since the run."

@@ -51,7 +51,7 @@ class Trust:
         if self.allowed:
             self._remember(code)
             return ""
-        known = any(entry["file"] == str(code.file) for entry in remembered)
+        known = any(entry["path"] == str(code.file) for entry in remembered)
         changed = " It has changed since it was trusted." if known else ""
         return (
             f"{code.file.name} is code that wants to run here, and nobody has allowed it."
@@ -70,7 +70,7 @@ class Trust:
             entries = list(Lines(self.memory).read())
         except OSError:
             return []
-        return [one for one in entries if {"sha256", "file"} <= one.keys()]
+        return [one for one in entries if {"sha256", "path"} <= one.keys()]
 
     def _remember(self, code: LocalCode) -> None:
         if self.memory is None:
@@ -80,5 +80,5 @@ class Trust:
             self.memory.touch(mode=0o600)
             self.memory.chmod(0o600)
             lines = Lines(self.memory)
-            lines.add({"sha256": code.sha256, "file": str(code.file)})
+            lines.add({"sha256": code.sha256, "path": str(code.file)})
             lines.close()

@@ -45,7 +45,7 @@ def test_it_runs_like_an_installed_one(
     results = load_results(Path("run"))
     (record,) = [one for one in results.records if one.id == "growth@1"]
     code_ = read_local(task.parent / "my_metric.py")
-    kept = {"file": str(code_.file), "sha256": code_.sha256, "components": ["metric: growth"]}
+    kept = {"path": str(code_.file), "sha256": code_.sha256, "components": ["metric: growth"]}
     assert results.provenance["local_code"] == {"my_metric": kept}
     used = results.provenance["plugins"]["my_metric"]
     assert used == {"distribution": "my_metric.py", "version": f"sha256:{code_.sha256}"}
