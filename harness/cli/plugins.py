@@ -7,20 +7,25 @@ from typing import TYPE_CHECKING
 
 import click
 
+from harness.cli.common import trust_option
 from harness.errors import PluginError, UsageError
 
 if TYPE_CHECKING:
-    from harness.registry import Owned
+    from harness.registry import Owned, Registry
 
 
 @click.command("plugins")
 @click.argument("words", nargs=-1, metavar="[[check] NAME]")
 @click.option("--seed", default=0, show_default=True, help="With check: for all that laws draw.")
+@trust_option
 @click.pass_obj
-def command(disabled: Sequence[str], words: tuple[str, ...], seed: int) -> None:
+def command(
+    disabled: Sequence[str], words: tuple[str, ...], seed: int, trust_local_code: bool
+) -> None:
     """List the plugins and what they provide, or show or check one of them.
 
-    NAME is a component (l0, or harness_metrics/l0), whose options are shown, a plugin or a kind.
+    NAME is a component (l0, or harness_metrics/l0), whose options are shown, a plugin or a kind,
+    or a file of Python with a plugin, which runs only if it is trusted.
     With `check`, the laws of the component, or of everything in the plugin, are tried: each has
     passed, has failed (then this ends with 2), or was not tried, with the reason.
     """
@@ -28,6 +33,9 @@ def command(disabled: Sequence[str], words: tuple[str, ...], seed: int) -> None:
     from harness.registry import discover
 
     registry = discover(disabled)
+    if words and words[-1].endswith(".py"):
+        registry, name = _with_file(registry, words[-1], trust_local_code)
+        words = (*words[:-1], name)
     match words:
         case ():
             click.echo(list_plugins(registry))
@@ -37,6 +45,21 @@ def command(disabled: Sequence[str], words: tuple[str, ...], seed: int) -> None:
             click.echo(show(registry, name))
         case _:
             raise UsageError("write harness plugins [NAME], or harness plugins check NAME.")
+
+
+def _with_file(registry: Registry, file: str, trusted: bool) -> tuple[Registry, str]:
+    """The registry with the plugin in a file, and its name. To name a file here is not to trust
+    it: a person may want to know what is in it, and then it must not run."""
+    from pathlib import Path
+
+    from harness.registry.local import admit
+    from harness.registry.local_code import read_local
+    from harness.task.trust import Trust
+
+    code = read_local(Path(file).expanduser())
+    if why := Trust(trusted).refused(code):
+        raise PluginError(f"{file}: {why}")
+    return registry.plus([admit(code)]), code.name
 
 
 def _check(components: Sequence[Owned], seed: int) -> None:
