@@ -34,6 +34,7 @@ FILES = (
     "results",
     "claims",
     "several",
+    "version",
 )
 """The files of the contract, each a part of the page, in the order in which to read them."""
 TABLES = {

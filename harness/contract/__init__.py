@@ -12,7 +12,8 @@ passes between them and the core: `backend`, `sae`, `reduction` (also statistics
 `section`. `component` has the hook, `options` the types of fields that name something else in
 the task, `values`, `prompts`, `sites`, `edits`, `thoughts` and `latents` what several kinds share.
 `capabilities` says what a model may offer; `writing` is for models that only answer
-prompts, `gradients` for those that can be differentiated.
+prompts, `gradients` for those that can be differentiated. `version` has the number of this
+contract.
 
 Shapes are written as in jaxtyping: `Float[Tensor, "batch pos d_model"]`.
 """
@@ -99,6 +100,7 @@ from harness.contract.options import (
     ServerUrl as ServerUrl,
     SiteName as SiteName,
     StatisticRef as StatisticRef,
+    Transport as Transport,
     ViewRef as ViewRef,
 )
 from harness.contract.prompts import (
@@ -151,8 +153,10 @@ from harness.contract.sites import (
     parse_site as parse_site,
 )
 from harness.contract.thoughts import (
+    KNOWN_MARKS as KNOWN_MARKS,
     Parted as Parted,
     ThoughtMarks as ThoughtMarks,
+    part_text as part_text,
 )
 from harness.contract.values import (
     JSON as JSON,
@@ -168,6 +172,7 @@ from harness.contract.values import (
     Tokens as Tokens,
     Undefined as Undefined,
 )
+from harness.contract.version import CONTRACT as CONTRACT
 from harness.contract.writing import (
     Keep as Keep,
     OneByOne as OneByOne,

@@ -40,6 +40,10 @@ class Score:
     """The id of the record: `name.variant@version`."""
     unit: str = "share"
     """The unit of the record."""
+    partial: bool = False
+    """Whether it is only there for some completions, such as the quality of those that are no
+    refusals: None then also says that there is nothing to score, and counts as no invalid
+    verdict."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,8 @@ class Verdict:
 
     scores: Mapping[str, bool | float | None]
     """By name, a value for each of `Evaluator.scores`: yes or no, or a finite number; None where
-    it could not be told, which the record `invalid_verdicts` counts."""
+    it could not be told, which the record `invalid_verdicts` counts, or is not there (see
+    `Score.partial`)."""
     note: str = ""
     """A remark for people who read the samples, such as what a judge answered."""
 
@@ -84,6 +89,11 @@ class EvaluatorOptions(Options):
         `harness plan` counts its tokens; None where that varies.
         """
         return None
+
+    def writes(self) -> int:
+        """The most tokens that a judging model writes for one verdict; `harness plan` estimates
+        with it."""
+        return 1
 
     def runs_remote_code(self) -> bool:
         """Whether it runs code that came with its files; the command line must allow it, too."""

@@ -17,7 +17,7 @@ _Prompt = TypeVar("_Prompt")
 
 @dataclass(frozen=True)
 class Endpoint(Generic[_Prompt]):
-    """One of the two ways in which such a server is asked."""
+    """One of the ways in which such a server is asked."""
 
     path: str
     content: Callable[[_Prompt], Mapping[str, Any]]
@@ -45,6 +45,19 @@ def _chat_message(body: bytes) -> str:
     return text if isinstance(text, str) else ""
 
 
+def _turn(body: bytes) -> str:
+    """The text of the one message; "" where a judge wrote none, as behind a filter."""
+    if body.lstrip().startswith(b"data:"):
+        raise Unusable("the server streams its answer; it must send it whole")
+    try:
+        (text,) = [choice["message"]["content"] for choice in json.loads(body)["choices"]]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        text = 0
+    if not (text is None or isinstance(text, str)):
+        raise Unusable("the answer is not one message")
+    return text or ""
+
+
 COMPLETIONS: Endpoint[str | list[int]] = Endpoint(
     "/v1/completions", lambda prompt: {"prompt": prompt}, _completion
 )
@@ -55,6 +68,11 @@ CHAT: Endpoint[str] = Endpoint(
     _chat_message,
 )
 """Answers a message."""
+TURNS: Endpoint[Sequence[Mapping[str, str]]] = Endpoint(
+    CHAT.path, lambda turns: {"messages": list(turns), "stream": False}, _turn
+)
+"""Answers a conversation: turns with `role` and `content`, such as a system message before. What
+is no answer at all is asked for again, so that it is never taken for one."""
 
 
 def ask_server(

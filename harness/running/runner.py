@@ -58,6 +58,7 @@ def run(
     the same, with their status.
     """
     progress = progress or Progress()
+    registry = registry.plus(planned.task.local)
     _check_remote_code(planned.task, remote_code)
     with progress.doing("writing one prompt of each view"):
         unwritten = list(unwritable(planned))

@@ -12,15 +12,17 @@ from harness.task.file import find_task, overridden, read_source, tables
 from harness.task.resolve import resolve
 from harness.task.spec import ModelSpec
 from harness.task.task import Task
+from harness.task.trust import Trust
 
 
-def load(task: str | Path, **overrides: Any) -> Task:
+def load(task: str | Path, trust: Trust | None = None, **overrides: Any) -> Task:
     """Loads a task from a file, or the built-in task of that name.
 
+    `trust` says which of the task's own files may run; without it, those that are remembered.
     `overrides` are top-level keys (`seed=1`), or tables that are merged into the task's.
     Raises TaskError with everything that is wrong with the task.
     """
-    return resolve(overridden(read_source(find_task(str(task))), overrides), discover())
+    return resolve(overridden(read_source(find_task(str(task))), overrides), discover(), trust)
 
 
 def load_for_command(
@@ -29,13 +31,14 @@ def load_for_command(
     overrides: Sequence[str] = (),
     limit: int | None = None,
     models: Mapping[str, str | None] | None = None,
+    trust: Trust | None = None,
 ) -> Task:
     """Loads a task as a command of the command line asks for it.
 
     `overrides` are texts such as `models.base.path=gpt2`. `limit` caps the rows of every data set.
     `models` are keys that every model gets whose backend has them, such as `device`; those whose
-    value is None are left as the task has them. Raises TaskError with everything that is wrong
-    with the task.
+    value is None are left as the task has them. `trust` says which of the task's own files may run.
+    Raises TaskError with everything that is wrong with the task.
     """
     file = find_task(name)
     source = read_source(file, overrides)
@@ -45,7 +48,7 @@ def load_for_command(
     ]
     if more:
         source = read_source(file, [*overrides, *more])
-    return resolve(source, registry)
+    return resolve(source, registry, trust)
 
 
 def _everywhere(

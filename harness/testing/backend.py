@@ -28,6 +28,7 @@ from harness.testing.support.gradients import LAWS as GRADIENTS, differentiates
 from harness.testing.support.laws import law, untried
 from harness.testing.support.models import close, logits_of, rows_of
 from harness.testing.support.offered import refuses, say_untried
+from harness.testing.support.steady import steady_laws
 
 LIMIT = 1e-9
 """A limit that the check of a promise is made to break."""
@@ -42,7 +43,8 @@ def check_backend(model: Model, examples: Sequence[Example], *, new_tokens: int 
 
     Laws about what a model does not offer (`ModelFacts.capabilities`) are not tried.
 
-    Laws: rendering is deterministic · facts fit the activations · padding and batch change
+    Laws: rendering is deterministic · reading is deterministic · no hook is left on the model ·
+    facts fit the activations · padding and batch change
     nothing · the order of rows does not matter · asking for more changes nothing · the residual
     stream is one stream · an arm without edits is bit-equal · an edit of nothing is bit-equal ·
     capture sees edits · rows have arms of their own · hooks are gone after an error · edited does
@@ -68,6 +70,7 @@ def check_backend(model: Model, examples: Sequence[Example], *, new_tokens: int 
         assert layers is not None, "facts fit the activations: facts.layers is None"
         site = Site("resid_post", layers // 2)
         _reading(model, tokens, site, layers)
+        steady_laws(model, tokens, site)
     if "generation" in offered:
         _generating(model, tokens, sampling)
     if {"activations", "logits", "edits"} <= offered:

@@ -10,6 +10,8 @@ from harness.errors import HarnessError
 from harness.testing.support.laws import law, untried
 
 _READ = (
+    "reading is deterministic",
+    "no hook is left on the model",
     "facts fit the activations",
     "padding and batch change nothing",
     "the order of rows does not matter",

@@ -26,7 +26,7 @@ class HarmBenchOptions(EvaluatorOptions):
 
     model: ModelRef | None = None
     """A model of the task that judges; or else `server`."""
-    server: ServerUrl | None = Field(default=None, exclude=True)
+    server: ServerUrl | None = None
     """Base URL of an OpenAI-compatible completions server, such as "http://localhost:8000"."""
     server_model: str | None = None
     """Server: the name under which it serves the classifier."""
