@@ -29,6 +29,7 @@ from harness.contract import (
     StatisticOptions,
     Stream,
 )
+from harness.contract.options import transport_fields
 from harness.registry import Owned, Plugin
 from harness.task.file import Source
 from harness.task.origin import another_base, another_model
@@ -297,7 +298,7 @@ def decisive(task: Task) -> dict[str, Any]:
     }
     judging = set(task.spec.models) - set(_models(task))
     values["models"] = {
-        key: _without(value, _left_out(task.models[key].options))
+        key: _without(value, transport_fields(type(task.models[key].options)))
         for key, value in values.get("models", {}).items()
         if key not in judging
     }
@@ -309,12 +310,8 @@ def decisive(task: Task) -> dict[str, Any]:
     return values
 
 
-def _left_out(options: BaseModel) -> set[str]:
-    """The options that change no number, such as the address of a server."""
-    return {name for name, field in type(options).model_fields.items() if field.exclude}
-
-
-def _without(table: Mapping[str, Any], keys: set[str]) -> dict[str, Any]:
+def _without(table: Mapping[str, Any], keys: frozenset[str]) -> dict[str, Any]:
+    """A table without some keys, such as those of where a server is."""
     return {key: value for key, value in table.items() if key not in keys}
 
 

@@ -18,13 +18,13 @@ from harness.contract import (
     Tokens,
     WritingModel,
 )
-from harness.errors import HarnessError, MachineError, ModelError
+from harness.errors import HarnessError, MachineError, ModelError, listed
 from harness.store.keys import key_of
 from harness.text import for_terminal
 from harness.web import Busy, Refused, Unreachable, Web, ask_each, key_in
 from harness_openai.options import OpenAIOptions
 from harness_openai.prompts import sent_of, written
-from harness_openai.protocol import Served, Streamed, path_of, read
+from harness_openai.protocol import Served, Streamed, model_names, path_of, read
 
 _PROTOCOL = 1
 """Raised when the same prompt comes to be asked in another way: old completions are then left."""
@@ -101,7 +101,7 @@ class ServedModel(WritingModel):
             try:
                 answer = web.post(url, content, _LARGEST, read, headers)
             except (Unreachable, Refused, Streamed) as error:
-                raise self._failure(error, path_of(sent)) from None
+                raise self._failure(error, path_of(sent), headers) from None
             return answer, self._completion(answer)
 
         def hand_over(index: int, found: tuple[Served, Completion]) -> None:
@@ -166,7 +166,9 @@ class ServedModel(WritingModel):
         self._withheld += answer.reason == "content_filter"
         self._uncounted += answer.tokens is None
 
-    def _failure(self, error: Exception, path: str) -> HarnessError:
+    def _failure(
+        self, error: Exception, path: str, headers: Mapping[str, str] | None
+    ) -> HarnessError:
         """What a failure means to a person."""
         options, where = self.options, self.options.where
         again = f"{KEPT}: run the same command again"
@@ -182,7 +184,22 @@ class ServedModel(WritingModel):
                 f"JSON answer. {KEPT}. Switch streaming off at the server or the proxy before it."
             )
         assert isinstance(error, Refused)
-        return ModelError(f"{where}: refused a request: {error}. {_advice(error, options, path)}")
+        names = self._served(headers) if error.status == 404 else []
+        advice = (
+            f"Allowed as server_model: {listed(names)}."
+            if names and options.server_model not in names
+            else _advice(error, options, path)
+        )
+        return ModelError(f"{where}: refused a request: {error}. {advice}")
+
+    def _served(self, headers: Mapping[str, str] | None) -> list[str]:
+        """The names of what the server serves; none where it does not tell."""
+        web = Web(timeout=min(10.0, self.options.timeout), retries=0)
+        try:
+            body = web.get(f"{self.options.server}/v1/models", _LARGEST, headers)
+        except (Unreachable, Refused):
+            return []
+        return [for_terminal(name, 100) for name in model_names(body)]
 
 
 def _advice(refused: Refused, options: OpenAIOptions, path: str) -> str:

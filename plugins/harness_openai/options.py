@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
@@ -18,6 +18,7 @@ from harness.contract import (
     Prompt,
     ServerUrl,
     Tokens,
+    Transport,
 )
 from harness.judges.options import Concurrency, KeyVariable, Retries, Timeout
 from harness_openai.prompts import written
@@ -45,7 +46,7 @@ class OpenAIOptions(BackendOptions):
     of no record and no key of what is remembered.
     """
 
-    server: ServerUrl = Field(exclude=True)
+    server: ServerUrl
     """Where the server is, such as "http://localhost:8000"; what stands before /v1."""
     server_model: str = Field(min_length=1)
     """The name under which it serves the model."""
@@ -62,13 +63,13 @@ class OpenAIOptions(BackendOptions):
     as reasoning_content or reasoning, need none."""
     log_probabilities: bool = False
     """Whether to ask for the log-probability of each completion; it stands in the samples."""
-    limit_key: Literal["max_tokens", "max_completion_tokens"] = Field("max_tokens", exclude=True)
+    limit_key: Annotated[Literal["max_tokens", "max_completion_tokens"], Transport()] = "max_tokens"
     """What its requests call the longest answer; some providers want max_completion_tokens."""
     api_key_variable: KeyVariable = None
     timeout: Timeout = 120.0
     retries: Retries = 6
     concurrency: Concurrency = Field(default=8, ge=1, le=256)
-    requests_per_minute: float | None = Field(default=None, gt=0, exclude=True)
+    requests_per_minute: Annotated[float | None, Field(gt=0), Transport()] = None
     """The most requests that are begun in a minute, repeated ones included."""
 
     @field_validator("request")

@@ -72,6 +72,15 @@ def read(body: bytes) -> Served:
     )
 
 
+def model_names(body: bytes) -> list[str]:
+    """The names in an answer of /v1/models; none where it is no such answer."""
+    try:
+        found = json.loads(body)["data"]
+        return [one["id"] for one in found if isinstance(one["id"], str)]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return []
+
+
 def _text(choice: Mapping[str, Any]) -> tuple[str, str | None]:
     """What was written, and the thought beside it. A refusal that stands apart is the answer."""
     message = choice.get("message")

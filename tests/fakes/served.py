@@ -28,6 +28,7 @@ class Served:
         self.asked: list[tuple[str, dict[str, str], dict[str, Any], float]] = []
         self.open = self.most = 0
         self.pause = 0.0
+        self.secretive = False
         self._lock = threading.Lock()
         self.stop = threading.Event()
         handler = type("Handler", (_Handler,), {"served": self})
@@ -123,6 +124,16 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
         finally:
             served.count(-1)
+
+    def do_GET(self) -> None:
+        served = self.served
+        if self.path != "/v1/models" or served.secretive:
+            self._error(404, "Not Found")
+        elif served.key is not None and self.headers["Authorization"] != f"Bearer {served.key}":
+            self._error(401, "Incorrect API key provided")
+        else:
+            data = [{"id": MODEL, "object": "model"}, {"id": "evil\x1b[2J"}]
+            self._send(200, json.dumps({"object": "list", "data": data}).encode())
 
     def _answer(self, content: dict[str, Any], mood: str | None) -> None:
         served = self.served

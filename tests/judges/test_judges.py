@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from fakes.replay import Replay, Reply, pauses_of_web
 from harness.contract import Completion, Options, Sampling, ServerUrl, Tokens
-from harness.errors import UsageError
+from harness.errors import MachineError, UsageError
 from harness.judges.answers import Answers, Reply as Answer
 from harness.judges.local import ELSEWHERE, ROWS, ask_model
 from harness.judges.options import Concurrency, KeyVariable, Retries, Timeout, check_server
@@ -225,6 +225,20 @@ def test_a_model_is_asked_in_batches_the_longest_first(
     assert [size for batch in model.batches for size in batch] == sorted(lengths, reverse=True)
     assert {len(batch) for batch in model.batches[:-1]} <= {expected}
     assert len(model.batches[0]) == min(expected, 40)
+
+
+def test_a_model_that_hands_over_each_answer_is_asked_at_once() -> None:
+    class Handing(Model):
+        def generate_each(self, tokens: Any, sampling: Sampling, keep: Any) -> None:
+            keep(1, self.generate(tokens[1:], sampling)[0])
+            raise MachineError("gone")
+
+    prompts = [Tokens(f"{n}", (n,), (0, 1), "") for n in range(9)]
+    model, found = Handing("cpu"), {}
+    with pytest.raises(MachineError, match="gone"):
+        ask_model(model, prompts, found.__setitem__, max_tokens=5)  # type: ignore[arg-type]
+    assert found == {1: "1"}
+    assert [len(batch) for batch in model.batches] == [8]
 
 
 # ── Answers ──────────────────────────────────────────────────────────────────────────────────────

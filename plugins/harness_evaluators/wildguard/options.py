@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 from pydantic import Field, computed_field
 
+from harness.contract import WRITES, Capability
 from harness.judges.judge_options import JudgeOptions
 from harness.judges.templates import sha256
 
@@ -17,6 +19,8 @@ class WildGuardOptions(JudgeOptions):
 
     max_tokens: int = Field(default=32, ge=16)
     """The longest answer; its three lines have about 20 tokens."""
+
+    model_needs: ClassVar[frozenset[Capability]] = WRITES | {"tokens"}  # its prompt is no chat
 
     def around(self) -> str:
         """The one prompt of the classifier; the line end at its end is part of it."""

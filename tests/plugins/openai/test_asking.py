@@ -267,11 +267,19 @@ def test_nobody_is_there(model: MakeModel) -> None:
         ask(model(server="http://127.0.0.1:9", retries=0))
 
 
-def test_a_model_that_is_not_served(model: MakeModel) -> None:
-    with pytest.raises(
-        ModelError, match=r"404 .*`other` does not exist.*server_model a model that"
-    ):
+def test_a_model_that_is_not_served(served: Served, model: MakeModel) -> None:
+    with pytest.raises(ModelError, match=r"404 .*`other` does not exist") as caught:
         ask(model(server_model="other"))
+    assert f"Allowed as server_model: {MODEL}, " in str(caught.value)
+    assert "\x1b" not in str(caught.value)
+    served.secretive = True
+    with pytest.raises(ModelError, match=r"404 .*`other` does not exist.*server_model a model"):
+        ask(model(server_model="other"))
+
+
+def test_an_address_that_is_another_one(served: Served, model: MakeModel) -> None:
+    with pytest.raises(ModelError, match="server must be the address before /v1/chat/completions"):
+        ask(model(server=f"{served.url}/elsewhere"))
 
 
 def test_an_alias_has_a_name_of_its_own(served: Served, model: MakeModel) -> None:

@@ -125,6 +125,9 @@ def test_where_the_server_is_changes_no_run(task: Path) -> None:
         ('[evaluators.own]\nmethod = "harmbench"\nmodel = "served"\n'
          '[experiments.judged]\nview = "chat"\ndata = "harmful"\nevaluators = ["own"]\n',
          "evaluators.own.model: harness_evaluators/harmbench needs tokens"),
+        ('[evaluators.guard]\nmethod = "wildguard"\nmodel = "served"\n'
+         '[experiments.judged]\nview = "chat"\ndata = "harmful"\nevaluators = ["guard"]\n',
+         "evaluators.guard.model: harness_evaluators/wildguard needs tokens"),
         ('[views.cut]\nmodel = "served"\nprompt = { max_tokens = 9 }\n'
          '[experiments.cut]\nview = "cut"\ndata = "harmful"\nevaluators = ["substrings"]\n',
          "views.cut.prompt: model acme/chat-7b at http://localhost:8000: max_tokens cuts"),
@@ -135,6 +138,28 @@ def test_check_refuses_what_needs_more(said: Said, task: Path, more: str, said_:
     code, _, complaint = said("check", task)
     assert code == 2
     assert complaint.count(said_) == 1, complaint
+
+
+def test_a_served_model_may_judge(served: Served, said: Said, task: Path, tmp_path: Path) -> None:
+    """It answers a rubric in a chat; its one answer here is no verdict, which is counted."""
+    text = task.read_text()
+    for old, new in (
+        ('evaluators = ["substrings", "harmbench"]', 'evaluators = ["rubric"]'),
+        ('[evaluators.harmbench]\nmodel = "judge"',
+         '[evaluators.rubric]\nmethod = "strongreject"\nmodel = "served"'),
+    ):  # fmt: skip
+        assert old in text
+        text = text.replace(old, new)
+    task.write_text(text)
+    out = tmp_path / "run"
+    code, _, complaint = said(
+        "eval", task, *at(served), "--set", "experiments.harmless=false", "--out", out
+    )
+    assert len(served.asked) > 12, complaint
+    asked = [one["messages"][-1]["content"] for one in served.contents]
+    assert any(REFUSAL in question for question in asked)
+    assert code == 3  # nothing could be judged
+    assert scores(out, "invalid_verdicts@1") == [(1.0, 12)]
 
 
 def test_a_plan_says_what_it_does_not_know(said: Said, task: Path) -> None:
