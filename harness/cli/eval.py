@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.cli.common import limit_option, no_cache_option, set_option
+from harness.cli.common import limit_option, no_cache_option, set_option, trust_option
 from harness.cli.verbosity import show_results, verbosity_of, verbosity_options
 from harness.errors import GateFailed, UsageError
 from harness.text import for_terminal
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     help="The run's folder; with several tasks, the folder of their folders.",
 )
 @set_option
+@trust_option
 @limit_option
 @click.option("--device", help="Where all models run, such as cuda:0.")
 @click.option("--dtype", help="What all models compute in, such as bfloat16.")
@@ -44,6 +45,7 @@ def command(
     tasks: tuple[str, ...],
     out: str | None,
     overrides: tuple[str, ...],
+    trust_local_code: bool,
     limit: int | None,
     device: str | None,
     dtype: str | None,
@@ -65,10 +67,14 @@ def command(
     with progress.doing(f"reading {for_terminal(', '.join(tasks), 200)}"):
         from harness.registry import discover
         from harness.task.load import load_for_command
+        from harness.task.trust import Trust
 
         registry = discover(disabled)
         models = {"device": device, "dtype": dtype}
-        loaded = [load_for_command(registry, name, overrides, limit, models) for name in tasks]
+        trust = Trust(trust_local_code)
+        loaded = [
+            load_for_command(registry, name, overrides, limit, models, trust) for name in tasks
+        ]
     names = [task.spec.name for task in loaded]
     if len(set(names)) < len(names):
         raise UsageError(f"two tasks are called {max(names, key=names.count)}: run them apart.")

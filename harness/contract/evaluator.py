@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import ClassVar, Protocol, runtime_checkable
 
 from harness.contract.backend import Model
+from harness.contract.capabilities import USUAL, Capability
 from harness.contract.options import Options
 from harness.contract.values import Completion, Example, Outcome
 
@@ -101,6 +102,9 @@ class EvaluatorOptions(Options):
 
 class BenchmarkOptions(EvaluatorOptions):
     """Base of a benchmark's options."""
+
+    subject_needs: ClassVar[frozenset[Capability]] = USUAL - {"edits"}
+    """What the model that is asked must offer. By default all of it, as it may ask for anything."""
 
     def forwards(self) -> int | None:
         """How many prompts the benchmark reads in each arm; None where that is not known.

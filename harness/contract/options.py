@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, ClassVar, get_args
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -22,6 +22,7 @@ from pydantic import (
     model_serializer,
 )
 
+from harness.contract.capabilities import WRITES, Capability
 from harness.contract.sites import parse_site
 
 
@@ -104,6 +105,10 @@ class Options(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False
     )
+
+    model_needs: ClassVar[frozenset[Capability]] = WRITES
+    """What the models that it names (fields of type `ModelRef`) must offer; `check` refuses others.
+    By default they are asked for completions."""
 
     @model_serializer(mode="wrap")
     def _what_counts(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:

@@ -25,7 +25,7 @@ _EVALUATORS = {
     "harmbench": (
         "harmful completions, as the HarmBench classifier judges them",
         "harmbench.evaluator:HarmBench",
-        "",
+        "harness_evaluators.harmbench.samples:samples",
     ),
     "strongreject": (
         "refusal, harm and quality of compliance, by StrongREJECT's rubric and a judge",
@@ -55,7 +55,7 @@ _EVALUATORS = {
     "lm_eval": (
         "tasks and groups of lm-eval, such as MMLU-Pro, on an edited model",
         "lm_eval.benchmark:LmEval",
-        "",
+        "harness_evaluators.lm_eval.samples:samples",
     ),
 }
 """By name: a summary, the class, and samples; its options are called as it is, with `Options`

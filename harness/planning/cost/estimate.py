@@ -84,6 +84,10 @@ class _Estimate:
     def _network(self, name: str) -> Network:
         if name not in self.networks:
             needs, facts = self.task.models[name].options.needs(), self.task.model_facts[name]
+            if "activations" not in facts.capabilities and facts.parameters is None:
+                self.notes.append(f"models.{name}: runs elsewhere: its time is not planned.")
+                self.networks[name] = Network(block=0.0)
+                return self.networks[name]
             found = network(f"models.{name}", facts, needs, self.default_bytes, self.notes)
             if isinstance(found, str):
                 self.unknown.append(found)

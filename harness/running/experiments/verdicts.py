@@ -133,7 +133,7 @@ def samples(judged: Sequence[Judged], outcomes: Sequence[ArmOutcome]) -> Iterato
 
     `copy_of`, only where an earlier example of the arm has the same prompt: the first one's id.
     `thought`, only of a reasoning model, and `unfinished`, only where its thought never ended:
-    such a row has no verdicts.
+    such a row has no verdicts. `log_probability`, only where the backend tells it.
     """
     for arm, outcome in enumerate(outcomes):
         first: dict[str, str] = {}
@@ -153,6 +153,11 @@ def samples(judged: Sequence[Judged], outcomes: Sequence[ArmOutcome]) -> Iterato
                 "completion": written.text,
                 "tokens": written.tokens,
                 "stopped": written.stopped,
+                **(
+                    {}
+                    if written.log_probability is None
+                    else {"log_probability": written.log_probability}
+                ),
                 **({} if written.finished else {"unfinished": True}),
                 "verdicts": {
                     name: {**verdict.scores, **({"note": verdict.note} if verdict.note else {})}
