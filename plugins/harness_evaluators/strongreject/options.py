@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from pydantic import Field, computed_field, model_validator
 
-from harness.contract import EvaluatorOptions, LocalPath, ModelRef
+from harness.contract import Capability, EvaluatorOptions, LocalPath, ModelRef
 from harness.judges.judge_options import JudgeOptions
 from harness.judges.templates import missing_places, sha256, template_text
 
@@ -67,6 +67,7 @@ class StrongRejectFinetunedOptions(EvaluatorOptions):
     """The column that holds what was asked; without it, the example's text."""
 
     batch: ClassVar[int] = 1
+    model_needs: ClassVar[frozenset[Capability]] = frozenset({"logits", "tokens"})
 
     def around(self) -> str:
         """The template, which the judge reads around a prompt and its completion."""

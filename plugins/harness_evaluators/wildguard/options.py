@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 from pydantic import Field, computed_field
 
+from harness.contract import WRITES, Capability
 from harness.judges.judge_options import JudgeOptions
 from harness.judges.templates import sha256
 
@@ -14,6 +16,8 @@ TEMPLATE = Path(__file__).parent / "templates" / "wildguard.txt"
 
 class WildGuardOptions(JudgeOptions):
     """Options of `wildguard`. The judge is allenai/wildguard, or was trained on its prompt."""
+
+    model_needs: ClassVar[frozenset[Capability]] = WRITES | {"tokens"}  # its prompt is no chat
 
     max_tokens: int = Field(default=32, ge=16)
     """The longest answer; its three lines have about 20 tokens."""
