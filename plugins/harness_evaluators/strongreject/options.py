@@ -89,6 +89,7 @@ class StrongRejectFinetunedOptions(EvaluatorOptions):
         if sha256(text) != self.expect_sha256:
             raise ValueError(
                 f"template_file has the sha256 {sha256(text)}, and not that of the text on which "
-                "the judge was trained. If another text is meant, write its hash as expect_sha256"
+                "the judge was trained; docs/judges.md says where that is. If another text is "
+                "meant, write its hash as expect_sha256"
             )
         return self

@@ -17,6 +17,8 @@ TEMPLATE = Path(__file__).parent / "templates" / "wildguard.txt"
 class WildGuardOptions(JudgeOptions):
     """Options of `wildguard`. The judge is allenai/wildguard, or was trained on its prompt."""
 
+    model_needs: ClassVar[frozenset[Capability]] = WRITES | {"tokens"}  # its prompt is no chat
+
     max_tokens: int = Field(default=32, ge=16)
     """The longest answer; its three lines have about 20 tokens."""
 

@@ -195,3 +195,12 @@ def test_samples_keep_the_laws(name: str, tmp_path: Path) -> None:
     assert calls
     for call in calls:
         call()
+
+
+def test_what_a_judging_model_must_offer() -> None:
+    """Who reads logits, or writes a prompt that is no chat, needs more than a server offers."""
+    needs = {one.component.name: one.options().model_needs for one in JUDGED}
+    for name in ("strongreject", "xstest", "or_bench"):
+        assert needs[name] == {"generation"}
+    assert needs["wildguard"] == {"generation", "tokens"}
+    assert needs["strongreject_finetuned"] == {"logits", "tokens"}
