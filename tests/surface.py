@@ -86,7 +86,10 @@ def default(cls: type, name: str) -> str:
     model = dict(getattr(cls, "model_fields", {})).get(name)
     if model is not None:
         return REQUIRED if model.is_required() else shown(model.get_default())
-    return shown(vars(cls)[name]) if name in vars(cls) and made is None else REQUIRED
+    if made is not None:
+        return REQUIRED
+    own = [shown(vars(base)[name]) for base in cls.__mro__ if name in vars(base)]
+    return own[0] if own else REQUIRED
 
 
 def shown(value: Any) -> str:
