@@ -94,6 +94,8 @@ def default(cls: type, name: str) -> str:
 
 def shown(value: Any) -> str:
     """A default as text, without what differs between two processes."""
+    if isinstance(value, (set, frozenset)):
+        return f"{{{', '.join(sorted(map(repr, value)))}}}"
     named = getattr(value, "__name__", None) if callable(value) else None
     return named or re.sub(r" at 0x\w+", "", repr(value))
 
