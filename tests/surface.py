@@ -86,11 +86,16 @@ def default(cls: type, name: str) -> str:
     model = dict(getattr(cls, "model_fields", {})).get(name)
     if model is not None:
         return REQUIRED if model.is_required() else shown(model.get_default())
-    return shown(vars(cls)[name]) if name in vars(cls) and made is None else REQUIRED
+    if made is not None:
+        return REQUIRED
+    own = [shown(vars(base)[name]) for base in cls.__mro__ if name in vars(base)]
+    return own[0] if own else REQUIRED
 
 
 def shown(value: Any) -> str:
     """A default as text, without what differs between two processes."""
+    if isinstance(value, (set, frozenset)):
+        return f"{{{', '.join(sorted(map(repr, value)))}}}"
     named = getattr(value, "__name__", None) if callable(value) else None
     return named or re.sub(r" at 0x\w+", "", repr(value))
 

@@ -179,6 +179,11 @@ def _experiments() -> Iterator[Record]:
         for id in ("score", "score.verbatim", "broken_share"):
             value = None if name == "other" and place % 3 == 0 else place / 20
             yield _record(id, value, arm, n_of="prompts", unit="share")
+        written = {name: one for name, one in arm.items() if name != "evaluator"}
+        for id, value in (("text.tokens", 20.0), ("text.distinct_4", 0.75)):
+            yield _record(id, value + place, written, n_of="prompts", unit="tokens")
+        for id in ("refusal_score.rubric", "safety_score", "compliance_quality.strongreject"):
+            yield _record(id, place / 20, arm, n_of="prompts", unit="share")
         yield _record("invalid_verdicts", 0.0, arm, n_of="prompts", unit="share")
         yield _record("edit.changed", 0.9, arm, unit="share")
     for name in ("rebuilt", "other"):

@@ -24,6 +24,7 @@ from harness_sections.layers.pair_tables import PairTables
 from harness_sections.layers.sae_figures import SaeFigures
 from harness_sections.measurements import Measurements
 from harness_sections.origin import Origin
+from harness_sections.quality import Quality
 from harness_sections.receipts import Receipts
 from harness_sections.records import Records
 
@@ -63,6 +64,11 @@ def forecast(folder: Path) -> Cases:
 def score_figures(folder: Path) -> Cases:
     """A sweep of two directions, with controls."""
     return _cases(Interventions(SectionOptions()))
+
+
+def refusal_harm_quality(folder: Path) -> Cases:
+    """Scores of every group, and of what was written."""
+    return _cases(Quality(SectionOptions()))
 
 
 def layer_profiles(folder: Path) -> Cases:

@@ -48,6 +48,7 @@ TRUE_REASONS = re.compile(
     "|its arms have no (gate|checks)|it has no strength, or|it reads no other view, or"
     "|it is given another view's activations"
     "|no sample has the table `completions`|no table of the samples has text that a model"
+    "|the model (has no method generate_each|offers everything|does not offer)"
     "|it shows no figure of|it is lent no model with torch|[0-9]+ verdicts in 10 s"
 )
 """Why a law is not tried on something of ours: there is nothing that it could be tried on."""
