@@ -11,10 +11,12 @@ import sys
 from dataclasses import replace
 
 from harness.contract import Component
+from harness.contract.version import misfit
 from harness.errors import PluginError
 from harness.registry.guard import limited, message_of
 from harness.registry.local_code import LocalCode
 from harness.registry.plugins import Plugin, components_of, hooks
+from harness.registry.written_for import written_for, written_in
 from harness.text import for_terminal
 
 SLOW = re.compile("torch|transformers|sae_lens|datasets|lm_eval|tensorflow|jax")
@@ -36,10 +38,14 @@ def admit(code: LocalCode) -> Plugin:
             manager.check_pending()
             found = components_of(manager, module)
             components = tuple(_in_file(code, component) for component in found)
+        if why := misfit(written_for(module)):
+            raise PluginError(why)
     except BaseException as error:  # it may raise anything, also an exit
         if guard.interrupted:
             raise
         sys.modules.pop(code.module_name, None)
+        if why := misfit(written_in(code.content.decode("utf-8", "replace"))):
+            raise PluginError(f"{code.file}: {why}.") from error
         said = for_terminal(message_of(error), 400).rstrip(".")
         raise PluginError(
             f"{code.line_of(error)}: {said}. A plugin's file must run to its end at once, and have "

@@ -7,6 +7,7 @@ disabled or too old is a line in `harness plugins`, and fatal only to a task tha
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import itertools
 import os
 import re
@@ -19,10 +20,12 @@ import pluggy
 
 from harness import contract
 from harness.contract import Component, Kind, Options
+from harness.contract.version import misfit
 from harness.errors import HarnessError, PluginError, listed, unknown
 from harness.registry.guard import Guard, limited, message_of
 from harness.registry.local_code import LocalCode
 from harness.registry.packages import Candidate, candidates_of
+from harness.registry.written_for import source_of, written_for, written_in
 
 GROUP = "harness"
 DISTRIBUTION = "sae-harness"
@@ -40,6 +43,7 @@ class Plugin:
     reason: str = ""
     """Why it is disabled or failed; of a file that is ready, what is slow about it."""
     components: tuple[Component, ...] = ()
+    """What it provides; of one that has failed, as far as that is known."""
     code: LocalCode | None = None
     """The file that it is, where it is no installed package; its version is then the file's
     hash."""
@@ -83,7 +87,7 @@ class Registry:
             Owned(component, plugin)
             for plugin in self.plugins
             for component in plugin.components
-            if component.kind == kind
+            if component.kind == kind and plugin.status == "ready"
         ]
 
     def plus(self, plugins: Sequence[Plugin]) -> Registry:
@@ -131,8 +135,16 @@ class Registry:
                 f"{what} {name!r} is offered by more than one plugin. "
                 f"Write one of: {listed(map(str, found))}."
             )
-        idle = [f"{p.name} ({p.status}: {p.reason})" for p in self.plugins if p.status != "ready"]
-        hint = f" Plugins that are not in use: {'; '.join(idle)}." if idle else ""
+        idle = [plugin for plugin in self.plugins if plugin.status != "ready"]
+        for one in idle:
+            provided = {(component.kind, component.name) for component in one.components}
+            if owner == one.name or (not owner and (kind, short) in provided):
+                raise PluginError(
+                    f"{what} {name!r} is of the plugin {one.name}, which is {one.status}: "
+                    f"{one.reason}."
+                )
+        hint = "; ".join(f"{one.name} ({one.status}: {one.reason})" for one in idle)
+        hint = f" Plugins that are not in use: {hint}." if hint else ""
         raise PluginError(unknown(what, name, {o.component.name for o in candidates}) + hint)
 
 
@@ -178,7 +190,7 @@ def _admit(manager: pluggy.PluginManager, found: Candidate, disabled: bool) -> P
         return plugin("disabled", "turned off by -p or HARNESS_DISABLE")
     # A stranger's plugin may raise anything at import, also an exit; one that is broken must not
     # stop the rest.
-    guard = limited()
+    guard, module = limited(), None
     try:
         if reason := _unmet(found.requires):
             return plugin("failed", reason)
@@ -193,8 +205,11 @@ def _admit(manager: pluggy.PluginManager, found: Candidate, disabled: bool) -> P
             raise
         if manager.has_plugin(point.name):
             manager.unregister(name=point.name)
-        return plugin("failed", message_of(error))
-    return plugin("ready", "", components)
+        # What a later contract has is an error with this one; then that is the reason to give.
+        said = written_for(module) if module is not None else written_in(source_of(point))
+        return plugin("failed", misfit(said) or message_of(error))
+    reason = misfit(written_for(module))
+    return plugin("failed" if reason else "ready", reason, components)
 
 
 def components_of(manager: pluggy.PluginManager, module: object) -> tuple[Component, ...]:

@@ -297,7 +297,9 @@ def decisive(task: Task) -> dict[str, Any]:
     }
     judging = set(task.spec.models) - set(_models(task))
     values["models"] = {
-        key: value for key, value in values.get("models", {}).items() if key not in judging
+        key: _without(value, _left_out(task.models[key].options))
+        for key, value in values.get("models", {}).items()
+        if key not in judging
     }
     for part, beside in _BESIDE.items():
         values[part] = {
@@ -305,6 +307,15 @@ def decisive(task: Task) -> dict[str, Any]:
             for key, table in values.get(part, {}).items()
         }
     return values
+
+
+def _left_out(options: BaseModel) -> set[str]:
+    """The options that change no number, such as the address of a server."""
+    return {name for name, field in type(options).model_fields.items() if field.exclude}
+
+
+def _without(table: Mapping[str, Any], keys: set[str]) -> dict[str, Any]:
+    return {key: value for key, value in table.items() if key not in keys}
 
 
 def _models(task: Task) -> Iterator[str]:

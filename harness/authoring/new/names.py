@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from harness import contract
-from harness.contract import Kind
+from harness.contract import CONTRACT, Kind
 from harness.errors import UsageError, unknown
 from harness.registry import Registry
 from harness.version import __version__
@@ -79,6 +79,8 @@ class Names:
     """Under which the package may be used, as SPDX writes it."""
     version: str = __version__
     """That of the harness."""
+    contract: str = CONTRACT
+    """That of the contract."""
 
 
 def named(kind: str, name: str, registry: Registry, license: License = "MIT") -> Names:
