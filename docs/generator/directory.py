@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import ast
+import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Mapping
+from importlib.metadata import EntryPoint
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated, Literal, get_args
 
 from jinja2 import Environment, StrictUndefined
@@ -15,6 +17,7 @@ from generator.installed import built_in
 from generator.markdown import code, joined, note, prose, table
 from harness.contract import Kind
 from harness.errors import unknown
+from harness.registry import GROUP, discover
 
 HERE = Path(__file__).parent
 ENTRIES = HERE.parent / "directory"
@@ -127,26 +130,29 @@ def _examples(folder: Path) -> str:
     rows = []
     for project in sorted(folder.glob("*/pyproject.toml")):
         about = tomllib.loads(project.read_text(encoding="utf-8"))["project"]
-        modules = about["entry-points"]["harness"].values()
-        provides = [one for module in modules for one in _declared(project.parent, module)]
-        where = f"../tests/thirdparty/{project.parent.name}"
-        rows.append(
-            (
-                f"[{about['name']}]({where})",
-                prose(about["description"]),
-                ", ".join(map(code, provides)),
-            )
-        )
+        provides = _declared(project.parent, about["entry-points"]["harness"])
+        link = f"[{about['name']}](../tests/thirdparty/{project.parent.name})"
+        rows.append((link, prose(about["description"]), ", ".join(map(code, provides))))
     return table(("package", "what it does", "provides"), rows)
 
 
-def _declared(project: Path, module: str) -> Iterator[str]:
-    """The components that a plugin's module lists, read from its source."""
-    stem = project / module.partition(":")[0].replace(".", "/")
-    file = stem.with_suffix(".py") if stem.with_suffix(".py").is_file() else stem / "__init__.py"
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Component":
-            given = dict(zip(("kind", "name"), node.args, strict=False))
-            given |= {word.arg: word.value for word in node.keywords if word.arg}
-            kind, name = (getattr(given.get(key), "value", "?") for key in ("kind", "name"))
-            yield f"{kind}: {name}"
+def _declared(project: Path, points: Mapping[str, str]) -> list[str]:
+    """The components that a package of this repository lists, asked of itself."""
+    known = {*sys.modules}
+    sys.path.insert(0, str(project))
+    try:
+        found = discover(candidates=[EntryPoint(*one, GROUP) for one in points.items()])
+    finally:
+        sys.path.remove(str(project))
+        for name in {*sys.modules} - known:
+            if _inside(sys.modules[name], project):
+                del sys.modules[name]
+    broken = [f"{one.name}: {one.reason}" for one in found.plugins if one.status != "ready"]
+    assert not broken, "; ".join(broken)
+    return [f"{one.kind}: {one.name}" for plugin in found.plugins for one in plugin.components]
+
+
+def _inside(module: ModuleType, project: Path) -> bool:
+    """Whether a module lies in a project."""
+    file = getattr(module, "__file__", None)
+    return file is not None and Path(file).is_relative_to(project)

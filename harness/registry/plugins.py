@@ -61,7 +61,7 @@ class Owned:
 
     def options(self) -> type[Options]:
         """The class of its options; imports no more than the plugin's options module."""
-        found = _resolve(self, self.component.options)
+        found = _resolve(self, self.component.options, limited())
         if not (isinstance(found, type) and issubclass(found, Options)):
             raise PluginError(
                 f"plugin {self.plugin.name}: the options of {self.component.kind} "
@@ -71,7 +71,7 @@ class Owned:
 
     def load(self) -> Any:
         """The class of the object itself; this is where heavy imports happen."""
-        return _resolve(self, self.component.load)
+        return _resolve(self, self.component.load, Guard())
 
 
 @dataclass(frozen=True)
@@ -261,9 +261,8 @@ def _unmet(requires: Sequence[str]) -> str:
     return ""
 
 
-def _resolve(owned: Owned, path: str) -> Any:
+def _resolve(owned: Owned, path: str, guard: Guard) -> Any:
     module, _, attribute = path.partition(":")
-    guard = Guard()
     try:
         with guard:
             code = owned.plugin.code
@@ -277,8 +276,10 @@ def _resolve(owned: Owned, path: str) -> Any:
     except AttributeError as error:
         raise PluginError(f"{owned}: {module} has no {attribute!r}.") from error
     except BaseException as error:  # a stranger's module may raise anything at import
-        # What the machine did to us is the machine's fault, not the plugin's.
-        if guard.interrupted or isinstance(error, (OSError, MemoryError, HarnessError)):
+        # What the machine did to us is the machine's fault, not the plugin's. A file that is not
+        # there is one of the plugin's own.
+        machine = isinstance(error, OSError) and not isinstance(error, FileNotFoundError)
+        if guard.interrupted or machine or isinstance(error, (MemoryError, HarnessError)):
             raise
         raise PluginError(
             f"{owned}: {path} cannot be imported: {message_of(error)}. Report it to the plugin's "
