@@ -18,6 +18,7 @@ FILES = (
     "thoughts",
     "sites",
     "backend",
+    "wrapping",
     "sae",
     "latents",
     "reduction",

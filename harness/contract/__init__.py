@@ -152,6 +152,7 @@ from harness.contract.values import (
     Tokens as Tokens,
     Undefined as Undefined,
 )
+from harness.contract.wrapping import Wrapping as Wrapping
 
 if TYPE_CHECKING:
     from harness.contract.latents import Latents as Latents
