@@ -19,6 +19,7 @@ FILES = (
     "sites",
     "backend",
     "wrapping",
+    "checkpoint",
     "sae",
     "latents",
     "reduction",

@@ -27,6 +27,7 @@ from harness.contract.backend import (
     Native as Native,
     Needs as Needs,
 )
+from harness.contract.checkpoint import Checkpoint as Checkpoint
 from harness.contract.claims import ClaimOutcome as ClaimOutcome, ClaimStatus as ClaimStatus
 from harness.contract.component import (
     Component as Component,
