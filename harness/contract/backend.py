@@ -131,7 +131,7 @@ class BackendOptions(Options):
         """
         return None
 
-    def checkpoint(self, folder: Path) -> Checkpoint:
+    def saved_in(self, folder: Path) -> Checkpoint:
         """A model that a training of this one has saved in `folder`, on its way.
 
         Called by every command that reads a task with a folder of checkpoints; reads no weight.

@@ -94,7 +94,7 @@ def _found(
     problems: list[Problem] = []
     for place in places:
         try:
-            one = options.checkpoint(place)
+            one = options.saved_in(place)
         except HarnessError as error:
             problems.append(source.problem(at, str(error)))
             continue

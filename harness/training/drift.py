@@ -4,7 +4,7 @@ the harness on one fixed set of texts, and one folder of results for all of them
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -26,7 +26,7 @@ from harness.running.preflight import sae_failures
 from harness.running.provenance import provenance
 from harness.running.session import Session
 from harness.task.fit import misfits
-from harness.training.asked import BACKEND, BASE, PAIR, Asked
+from harness.training.asked import BACKEND, BASE, PAIR, TUNED, Asked
 from harness.training.kept import Kept, axes_at
 from harness.training.sides import Sides, sides
 from harness.training.untouched import untouched
@@ -172,6 +172,22 @@ class Drift:
     def _told(self, found: Measured) -> list[str]:
         return [f"step {found.step}: {text}" for text in (*found.stops, *found.warnings)]
 
+    def _notes(self) -> Iterator[str]:
+        """What whoever reads the numbers must know of the models, the SAEs and the texts."""
+        session = self._session
+        dtypes = {name: session.models[name].dtype for name in (BASE, TUNED)}
+        if dtypes[BASE] != dtypes[TUNED]:
+            yield (
+                f"the base computes in {dtypes[BASE]}, the model in training in {dtypes[TUNED]}, "
+                "so a part of what is measured between them is rounding. Give both the same dtype."
+            )
+        for name, sae in session.saes.items():
+            other = session.task.trained_elsewhere(name, sae.facts)
+            yield from (
+                f"saes.{name}: {note}" for note in (*([other] if other else []), *sae.notes)
+            )
+        yield from session.prompts.left_out.notes()
+
     def _results(self) -> Results:
         kept, task = self._kept, self._session.task.resolved
         pairs = {"pairs": {**task["pairs"], **kept.pairs(task["pairs"][PAIR])}}
@@ -182,7 +198,7 @@ class Drift:
             provenance(self._session, self.registry, "harness.training"),
             kept.records(self._preflight),
             (),
-            tuple(kept.notes),
+            tuple(dict.fromkeys([*self._notes(), *kept.notes])),
             tables=kept.tables,
         )
 

@@ -167,7 +167,7 @@ class TransformersOptions(BackendOptions):
         base = told.get("base_model_name_or_path")
         return base if isinstance(base, str) else None
 
-    def checkpoint(self, folder: Path) -> Checkpoint:
+    def saved_in(self, folder: Path) -> Checkpoint:
         """An adapter on top of this model, or a whole model in its place, as a trainer saves them.
 
         A folder without a tokenizer is read with that of this model.

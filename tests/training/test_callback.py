@@ -167,6 +167,14 @@ def test_a_table_of_a_statistic_has_its_step(with_and_without: Any) -> None:
     assert 40 in {row["checkpoint"] for row in rows}
 
 
+def test_a_base_of_another_precision_is_told(tmp_path: Path) -> None:
+    second = base().to(torch.bfloat16)
+    trainer(base(), tmp_path, [drift(base=second, every=1)], max_steps=1).train()
+    results = harness.load_results(tmp_path / "drift")
+    assert any("the base computes in bfloat16" in text for text in results.warnings)
+    assert 0.99 < results.value("cosine.raw", checkpoint=0) < 1
+
+
 def test_trackers_are_told_one_number_for_each_metric(with_and_without: Any) -> None:
     told = [one for one in with_and_without["heard"].logs if "drift/cosine.raw/mid" in one]
     assert len(told) == 3
