@@ -21,6 +21,12 @@ limit_option = click.option(
     "--limit", type=click.IntRange(1), help="At most so many rows of every data set."
 )
 
+no_cache_option = click.option(
+    "--no-cache",
+    is_flag=True,
+    help="Use nothing that other runs have made, and keep nothing for them.",
+)
+
 
 def show_notes(notes: Sequence[str]) -> None:
     """Prints what is left out of several runs, each on one line on stderr."""

@@ -30,6 +30,7 @@ from harness.running.preflight import sae_failures
 from harness.running.progress import Progress
 from harness.running.provenance import provenance
 from harness.running.session import Session
+from harness.store.cache import Cache
 from harness.store.files import write_text
 from harness.store.notes import hearing
 from harness.task.file import plain
@@ -47,8 +48,11 @@ def run(
     remote_code: bool = False,
     command: str = "",
     progress: Progress | None = None,
+    cache: Cache | None = None,
 ) -> Results:
     """Runs a plan into `folder` and returns the results; an unfinished run there is continued.
+
+    What other runs have put into `cache` is not made again, and what this one makes is put there.
 
     Raises InvalidRun when a preflight, a sentinel or a receipt fails; the results are written all
     the same, with their status.
@@ -65,7 +69,8 @@ def run(
         hearing() as heard,
         run_folder(folder, planned.task, fresh),
     ):
-        session = Session(planned.task, folder / "work" / "downloads", progress)
+        cache = cache and cache.opened()
+        session = Session(planned.task, folder / "work" / "downloads", progress, cache)
         _import(planned.task, progress)
         session.usage.imported()
         planned = _learn(planned, session)
@@ -76,6 +81,12 @@ def run(
         write_text(folder / "task.toml", tomli_w.dumps(plain(resolved)))
         try:
             _measure(context, planned)
+            if cache is not None:
+                with cache.writing():
+                    cache.prune(cache.limit)
+            if session.taken:
+                taken = listed(f"{count} {what}" for what, count in session.taken.items())
+                progress.say(f"from the cache: {taken} (--no-cache makes all anew)")
         except InvalidRun as error:
             ledger.problems.append(str(error))
         results = Results(

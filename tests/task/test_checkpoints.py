@@ -227,8 +227,11 @@ def test_a_checkpoint_that_comes_later_is_the_same_run(
     assert task_hash(renamed) != task_hash(after)
 
 
-def test_it_adds_work_for_itself_alone(load: Callable[..., Task], tmp_path: Path) -> None:
+def test_it_adds_work_for_itself_alone(
+    load: Callable[..., Task], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The forwards of each model are counted; the numbers are those of a run that starts afresh."""
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
     text = PAIR + 'expect = "different"\n' + MEASURED + '[preflight]\ndata = "web"\n'
     for step in (20, 50):
         saved(tmp_path, step)
@@ -257,7 +260,9 @@ def test_it_adds_work_for_itself_alone(load: Callable[..., Task], tmp_path: Path
     assert not counted.get("ckpt.20")
     assert not counted.get("ckpt.50")
     assert not [text for text in grown.warnings if "remembered" in text]
+    monkeypatch.setenv("HARNESS_CACHE", "")
     fresh = run("run2")
+    assert all(read(fresh).values())
 
     def numbers(results: Any) -> dict[str, Any]:
         return {

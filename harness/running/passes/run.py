@@ -14,10 +14,10 @@ from pathlib import Path
 from harness.contract import Stream
 from harness.machine import give_back_memory
 from harness.planning.steps import Job, Pass, Rendering, rendering
-from harness.running.passes.finished import FinishedJobs
 from harness.running.passes.jobs import Finished, RunningJob, finish, start, stream_views
 from harness.running.passes.key import state_key
-from harness.running.passes.resume import DocumentsRead, resume
+from harness.running.passes.recall import keep, recalled
+from harness.running.passes.resume import resume
 from harness.running.passes.shards import BLOCK, batches, documents, shards
 from harness.running.progress import Tick
 from harness.running.reading.reader import Reader, Wanted, at_depth
@@ -51,22 +51,33 @@ def run_pass(
     `<saved>-<number of the rendering>`.
 
     Jobs are read in an order of their own, and renderings as the jobs need them, so that saved
-    states are found again in whatever order a task file has its tables.
+    states are found again in whatever order a task file has its tables. A job that the session's
+    cache knows is not read again.
     """
     running = [start(session, job) for job in work.jobs]
-    ordered = sorted(running, key=lambda one: repr(one.job.identity(session.task)))
-    before = ""
+    known = recalled(session, session.cache, running, work.limit)
+    open_jobs = [one for one in running if one not in known]
+    ordered = sorted(open_jobs, key=lambda one: repr(one.job.identity(session.task)))
+    before, digests = "", dict[Rendering, str]()
+    stores: list[PassStates] = []
     renderings = replace(work, jobs=tuple(one.job for one in ordered)).renderings()
+    for which in work.renderings():
+        if which not in renderings:
+            tick(session.data.count(which.data, work.limit) or 0)
     for number, which in enumerate(renderings):
         uses = _uses(session, ordered, which)
-        kept = saved.with_name(f"{saved.name}-{number}") if saved is not None else None
-        if _is_edited(session, uses):
-            kept = None
-        if session.task.folders and kept is not None:
-            read = _read_grown(session, uses, which, work.limit, tick, kept, before)
-        else:
-            read = _read(session, uses, which, work.limit, tick, kept, before)
-        before = key_of(before, read.digest)
+        store = None
+        if saved is not None and not _is_edited(session, uses):
+            key = state_key(session, _jobs(uses), _views(uses), which, work.limit, before)
+            store = PassStates(saved.with_name(f"{saved.name}-{number}"), str(key))
+            stores.append(store)
+        digests[which] = _read(session, uses, which, work.limit, tick, store)
+        before = key_of(before, digests[which])
+    keep(session, session.cache, ordered, work.limit, digests)
+    if session.task.folders and session.cache is not None:
+        # The next run has more checkpoints, and finds those of now in the cache, job by job.
+        for store in stores:
+            store.forget()
     for one in running:
         for found in finish(session, one):
             finished(one.job, found)
@@ -100,19 +111,13 @@ def _read(
     which: Rendering,
     limit: int | None,
     tick: Tick,
-    saved: Path | None,
-    before: str,
-) -> DocumentsRead:
-    """Reads one rendering into the states of its jobs; returns what was read.
-
-    `saved` is where the states are kept; `before` are the documents of earlier renderings.
-    """
-    store, jobs = None, _jobs(uses)
-    if saved is not None:
-        key = state_key(session, jobs, _views(uses), which, limit, before)
-        store = PassStates(saved, str(key))
+    store: PassStates | None,
+) -> str:
+    """Reads one rendering into the states of its jobs; returns a hash of its documents."""
     reader = _reader(session, uses)
-    others = _others(uses, which)
+    same = [use for use in uses if use.stream.same_tokenizer and use.stream.align == "tokens"]
+    others = [view for view in _views(same) if view != which.view]
+    jobs = _jobs(uses)
     rest, done, states = resume(store, lambda: documents(session, which, others, limit), tick)
     if states is not None:
         for job, its in zip(jobs, states, strict=True):
@@ -128,53 +133,7 @@ def _read(
         give_back_memory()
         if store:
             store.save(done.saved([job.states for job in jobs]))
-    return done
-
-
-def _read_grown(
-    session: Session,
-    uses: Sequence[_Use],
-    which: Rendering,
-    limit: int | None,
-    tick: Tick,
-    saved: Path,
-    before: str,
-) -> DocumentsRead:
-    """Reads one rendering as `_read` does, but for jobs that have read it in an earlier run.
-
-    The documents are rendered again and compared; where they have changed, all jobs read them.
-    """
-    keys: dict[RunningJob, str] = {}
-    for job in _jobs(uses):
-        views = _views([use for use in uses if use.job is job])
-        keys[job] = str(state_key(session, [job], views, which, limit, before))
-    finished = FinishedJobs(saved.with_name(f"{saved.name}-jobs"), keys)
-    known = finished.known(_jobs(uses))
-    new = [use for use in uses if use.job not in known]
-    if new:
-        read = _read(session, new, which, limit, tick, saved, before)
-    else:
-        read = DocumentsRead()
-        for document in documents(session, which, _others(uses, which), limit):
-            read.add([document])
-            tick(1)
-    stale = [job for job, its in known.items() if its.digest != read.digest]
-    for job in stale:
-        finished.forget(job)
-    if stale:
-        again = [use for use in uses if use.job in stale]
-        read = _read(session, again, which, limit, lambda done: None, None, before)
-    for job in known.keys() - set(stale):
-        job.states.update(known[job].states[0])
-    finished.save([job for job in _jobs(uses) if job not in known or job in stale], read)
-    PassStates(saved, "").forget()
-    return read
-
-
-def _others(uses: Sequence[_Use], which: Rendering) -> list[str]:
-    """The views that read the token ids of the rendering's own view."""
-    same = [use for use in uses if use.stream.same_tokenizer and use.stream.align == "tokens"]
-    return [view for view in _views(same) if view != which.view]
+    return done.digest
 
 
 def _reader(session: Session, uses: Sequence[_Use]) -> Reader:
