@@ -22,6 +22,8 @@ FILES = (
     "backend",
     "writing",
     "gradients",
+    "wrapping",
+    "checkpoint",
     "sae",
     "latents",
     "reduction",

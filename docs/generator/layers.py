@@ -38,7 +38,7 @@ LAYERS = (
         ("running", "several", "export", "testing"),
     ),
     Layer("help for authors of plugins", ("authoring",)),
-    Layer("two doors: Python, command line", (FACE, "cli")),
+    Layer("three doors: Python, command line, trainers", (FACE, "cli", "training")),
 )
 """From the bottom to the top."""
 

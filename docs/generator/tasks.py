@@ -15,6 +15,7 @@ from generator.markdown import anchor, code, joined, note, prose
 from generator.options import Links, hints, keys, models_in
 from harness.contract import Kind
 from harness.task import spec
+from harness.task.checkpoint_spec import CheckpointsSpec
 
 INTRODUCTION = Path(__file__).with_name("tasks.md")
 _WORDS: dict[Kind, str] = {
@@ -44,6 +45,8 @@ def _tables() -> Iterator[tuple[str, type[BaseModel]]]:
     seen: set[type[BaseModel]] = set()
     for name, annotation in hints(spec.TaskSpec).items():
         yield from _below(name, annotation, seen)
+        if name == "pairs":
+            yield "pairs.NAME with from", CheckpointsSpec
 
 
 def _below(

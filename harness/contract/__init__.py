@@ -35,6 +35,7 @@ from harness.contract.capabilities import (
     WRITES as WRITES,
     Capability as Capability,
 )
+from harness.contract.checkpoint import Checkpoint as Checkpoint
 from harness.contract.claims import ClaimOutcome as ClaimOutcome, ClaimStatus as ClaimStatus
 from harness.contract.component import (
     Component as Component,
@@ -173,6 +174,7 @@ from harness.contract.values import (
     Undefined as Undefined,
 )
 from harness.contract.version import CONTRACT as CONTRACT
+from harness.contract.wrapping import Wrapping as Wrapping
 from harness.contract.writing import (
     Keep as Keep,
     OneByOne as OneByOne,

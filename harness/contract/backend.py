@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from harness.contract.capabilities import USUAL, Capability
+from harness.contract.checkpoint import Checkpoint
 from harness.contract.edits import Arm, Receipt
 from harness.contract.options import Options
 from harness.contract.sites import Site
@@ -132,6 +134,16 @@ class BackendOptions(Options):
         Where that is another one than `names` has, `check` and a run say so.
         """
         return None
+
+    def saved_in(self, folder: Path) -> Checkpoint:
+        """A model that a training of this one has saved in `folder`, on its way.
+
+        Called by every command that reads a task with a folder of checkpoints; reads no weight.
+        ModelError where the folder holds no model, or the half of one.
+        """
+        found = type(self).at(str(folder))
+        own = self.model_dump(mode="json", exclude_unset=True) if found.partial else {}
+        return Checkpoint({**own, **found.keys})
 
     def runs_remote_code(self) -> bool:
         """Whether loading runs code that came with the model; the command line must allow it."""

@@ -18,7 +18,7 @@ from harness.results.folder import IDENTITY
 from harness.store.files import write_text
 from harness.store.notes import CHANGED, dropped
 from harness.task.moved import moved_hash
-from harness.task.task import Task, task_hash
+from harness.task.task import Task, task_hash, written_hash
 
 _HASH = re.compile("[0-9a-f]{64}")
 _FOLDERS = ("work", "samples", "tables", "directions", "arrays", "benchmarks")
@@ -109,7 +109,7 @@ def _foreign(path: Path) -> bool:
 def _claim(folder: Path, task: Task, fresh: bool) -> None:
     """Marks a folder as the task's, by its hash and by that of the task with its files moved."""
     identity = folder / IDENTITY
-    mine = [task_hash(task), moved_hash(task)]
+    mine = list(dict.fromkeys([task_hash(task), moved_hash(task), written_hash(task)]))
     if fresh:
         for path in folder.iterdir():
             if path.name not in (IDENTITY, ".lock"):
@@ -117,7 +117,7 @@ def _claim(folder: Path, task: Task, fresh: bool) -> None:
                 shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
     elif identity.exists():
         with identity.open("rb") as file:
-            found = file.read(200).decode("ascii", "replace").split()
+            found = file.read(400).decode("ascii", "replace").split()
         if not found or not all(map(_HASH.fullmatch, found)):
             dropped(identity, 1, "remembered line", f"{CHANGED}, so nothing says whose run this is")
         elif not {*found} & {*mine}:

@@ -163,6 +163,16 @@ def _swept(
         yield Configured(table, _unfound(source, owner, table))
 
 
+def configured(source: Source, registry: Registry, part: str, name: str) -> Configured | None:
+    """One entry of a table, as far as it is understood; None where there is no such entry."""
+    values = source.values.get(part)
+    if not isinstance(values, dict) or name not in values:
+        return None
+    core = next(one for key, one in (*TABLES.items(), *SWEPT.items()) if key == part)
+    table = Table(core, name, (part, name), values[name])
+    return _with_options(source, _component(source, registry, table), table)
+
+
 # ── Components that a task names without a table ─────────────────────────────────────────────────
 
 

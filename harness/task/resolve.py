@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from harness.contract import ModelFacts, SaeFacts
 from harness.errors import HarnessError, Problem, TaskError
 from harness.registry import Registry, normalized
+from harness.task.checkpoints import with_checkpoints
 from harness.task.components import (
     SWEPT,
     Configured,
@@ -25,6 +26,7 @@ from harness.task.components import (
     preflight_metrics,
 )
 from harness.task.data_spec import DataSpec
+from harness.task.fanned import fanned
 from harness.task.file import Source, leaves, tables
 from harness.task.fit import misfits
 from harness.task.local import with_local_plugins
@@ -47,6 +49,11 @@ def resolve(source: Source, registry: Registry, trust: Trust | None = None) -> T
     asked only when each of them is understood.
     """
     registry, local = with_local_plugins(source, registry, trust or Trust())
+    source, folders, amiss = with_checkpoints(source, registry)
+    if amiss:
+        raise TaskError(amiss)  # all else depends on which checkpoints there are
+    out = fanned(source, registry, folders)
+    source = out.source
     values, unfound = _with_data(source)
     spec, invalid = validated(TaskSpec, values, source)
     found = configured_tables(source, registry)
@@ -55,6 +62,7 @@ def resolve(source: Source, registry: Registry, trust: Trust | None = None) -> T
     preflight = [*preflight_metrics(source, registry, spec)] if spec else []
     problems = [
         *unmet_requirements(source, registry),
+        *out.problems,
         *unfound,
         *invalid,
         *(problem for one in [*written, *implied, *preflight] for problem in one.problems),
@@ -71,7 +79,10 @@ def resolve(source: Source, registry: Registry, trust: Trust | None = None) -> T
     resolved = _with_paths(source, values, written)
     if local:
         resolved["plugins"] = [str(plugin.code.file) for plugin in local if plugin.code]
-    task = Task(source, spec, resolved, preflight=entries(preflight), local=local, **parts)
+    task = Task(
+        source, spec, resolved, preflight=entries(preflight), local=local, folders=folders,
+        made_metrics=out.metrics, **parts,
+    )  # fmt: skip
     task, problems = _with_facts(task)
     problems = problems or [*misfits(task), *unknown_names(task)]
     if problems:

@@ -7,7 +7,8 @@ from typing import Any
 from harness.errors import PluginError
 from harness.registry import Registry
 from harness.task import spec
-from harness.task.spec import TaskSpec
+from harness.task.checkpoint_spec import CheckpointsSpec
+from harness.task.spec import PairSpec, TaskSpec
 from harness.task.tables import PluginSpec
 
 _TABLES: tuple[type[PluginSpec], ...] = (
@@ -38,6 +39,7 @@ def task_schema(registry: Registry) -> dict[str, Any]:
     # what is missing in the end, `harness check` says.
     schema.pop("required", None)
     definitions = schema.setdefault("$defs", {})
+    _add_folders(schema["properties"]["pairs"], definitions)
     core = list(definitions.values())
     for own in _TABLES:
         _add_options(definitions, registry, own)
@@ -51,6 +53,17 @@ def task_schema(registry: Registry) -> dict[str, Any]:
             described = {key: table[key] for key in ("description", "default") if key in table}
             schema["properties"][name] = {"anyOf": [table, {"const": False}], **described}
     return schema
+
+
+def _add_folders(pairs: dict[str, Any], definitions: dict[str, Any]) -> None:
+    """Lets an entry of `[pairs]` be a folder of checkpoints, which has no right side, too."""
+    folder = CheckpointsSpec.model_json_schema(ref_template="#/$defs/{model}")
+    definitions.update(folder.pop("$defs", {}))
+    folder["properties"].pop("right")
+    definitions["CheckpointsSpec"] = folder
+    both = [{"$ref": f"#/$defs/{one.__name__}"} for one in (PairSpec, CheckpointsSpec)]
+    for pattern in pairs["patternProperties"]:
+        pairs["patternProperties"][pattern] = {"anyOf": both}
 
 
 def _removable(entries: dict[str, Any], by_pattern: bool) -> dict[str, Any]:

@@ -32,6 +32,7 @@ from harness.contract import (
 from harness.contract.options import transport_fields
 from harness.registry import Owned, Plugin
 from harness.task.file import Source
+from harness.task.folders import Folder, folded
 from harness.task.origin import another_base, another_model
 from harness.task.places import Places, at_depth, models_of, place
 from harness.task.showing import rows, title
@@ -116,6 +117,10 @@ class Task:
     facts_of_saes: Mapping[str, SaeFacts] = field(default_factory=dict)
     local: tuple[Plugin, ...] = ()
     """The plugins in files of their own that it names."""
+    folders: tuple[Folder, ...] = ()
+    """Folders of checkpoints, which have become pairs."""
+    made_metrics: Mapping[str, str] = field(default_factory=dict)
+    """By metric that was made for a checkpoint, the one that the task wrote."""
 
     def __repr__(self) -> str:
         """One screen: what it reads, measures and does."""
@@ -285,9 +290,19 @@ def task_hash(task: Task) -> str:
 
     Left out are titles, expectations, sizes of batches, judges and what is made of their verdicts:
     a run with another judge, or with smaller batches after it ran out of memory, finds what is
-    there already, since its hash is the same.
+    there already, since its hash is the same. Which checkpoints there are is left out, too: a new
+    one is more work for the same run.
     """
-    text = json.dumps(decisive(task), sort_keys=True, default=str)
+    return _hash(folded(decisive(task), task.folders, task.made_metrics))
+
+
+def written_hash(task: Task) -> str:
+    """Hashes a task likewise, with each of its checkpoints: as a run writes it down."""
+    return _hash(decisive(task))
+
+
+def _hash(values: Mapping[str, Any]) -> str:
+    text = json.dumps(values, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -17,6 +17,7 @@ from transformers import (
 )
 from transformers.utils import logging as hf_logging
 
+from harness.contract import Native
 from harness.errors import MachineError, ModelError, listed
 from harness_transformers.adapter import MERGE, merged
 from harness_transformers.batches import out_of_memory
@@ -29,6 +30,7 @@ from harness_transformers.options import TransformersOptions
 from harness_transformers.source import Source, source
 from harness_transformers.template import BoundedTemplate, dated, is_dated
 from harness_transformers.thoughts import marks_of
+from harness_transformers.wrapped import WrappedModel
 
 _FAILURES = (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError, RuntimeError)
 """What transformers raises on files that it cannot use."""
@@ -88,6 +90,10 @@ class TransformersBackend:
             model.date = date
             model.origin = found.gguf.origin() if found.gguf is not None else {}
         return model
+
+    def wrap(self, native: Native, name: str) -> WrappedModel:
+        """A model that is in memory already, with its tokenizer; both are left as they are."""
+        return WrappedModel(native, self.options, name)
 
     def _tokenizer(self, found: Source) -> Any:
         options = self.options

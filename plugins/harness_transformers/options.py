@@ -11,6 +11,7 @@ from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from harness.contract import (
     BackendOptions,
+    Checkpoint,
     Example,
     LocalPath,
     Location,
@@ -23,6 +24,7 @@ from harness.contract import (
 )
 from harness.contract.capabilities import ALL
 from harness.errors import ModelError
+from harness_transformers.checkpoint import checkpoint
 from harness_transformers.config import facts_of, sizes
 from harness_transformers.files import (
     ADAPTER,
@@ -165,6 +167,14 @@ class TransformersOptions(BackendOptions):
         told = read_json(file, self.where) if file and file.is_file() else {}
         base = told.get("base_model_name_or_path")
         return base if isinstance(base, str) else None
+
+    def saved_in(self, folder: Path) -> Checkpoint:
+        """An adapter on top of this model, or a whole model in its place, as a trainer saves them.
+
+        A folder without a tokenizer is read with that of this model.
+        """
+        own = self.model_dump(mode="json", exclude_unset=True, exclude_none=True)
+        return checkpoint(own, folder, self.tokenizer or self.path or "", _has_tokenizer(folder))
 
     def runs_remote_code(self) -> bool:
         """Whether loading runs Python code that the model's repository brings."""

@@ -243,6 +243,16 @@ def test_a_task_with_a_mistake_is_refused(schema: dict[str, Any], change: str, w
     assert any(where in error for error in found), found
 
 
+def test_a_pair_may_be_a_folder_of_checkpoints(schema: dict[str, Any]) -> None:
+    head = 'name = "x"\n[pairs.p]\nleft = "a"\ndata = "d"\n'
+    folder = head + 'from = "run/checkpoint-*"\n'
+    for fine in ("", "every = 2\n", "limit = 3\n", 'prompt = { style = "chat" }\n'):
+        assert refused(schema, folder + fine) == []
+    for wrong in ("evry = 2\n", "limit = 0\n", 'right = "b"\n'):
+        assert refused(schema, folder + wrong)
+    assert refused(schema, head + 'right = "b"\nevery = 2\n')
+
+
 def test_definitions_of_a_plugin_never_replace_those_of_the_core(
     fake_dist: Callable[..., Path], schema: dict[str, Any]
 ) -> None:

@@ -59,6 +59,7 @@ def run_pass(
     open_jobs = [one for one in running if one not in known]
     ordered = sorted(open_jobs, key=lambda one: repr(one.job.identity(session.task)))
     before, digests = "", dict[Rendering, str]()
+    stores: list[PassStates] = []
     renderings = replace(work, jobs=tuple(one.job for one in ordered)).renderings()
     for which in work.renderings():
         if which not in renderings:
@@ -69,9 +70,14 @@ def run_pass(
         if saved is not None and not _is_edited(session, uses):
             key = state_key(session, _jobs(uses), _views(uses), which, work.limit, before)
             store = PassStates(saved.with_name(f"{saved.name}-{number}"), str(key))
+            stores.append(store)
         digests[which] = _read(session, uses, which, work.limit, tick, store)
         before = key_of(before, digests[which])
     keep(session, session.cache, ordered, work.limit, digests)
+    if session.task.folders and session.cache is not None:
+        # The next run has more checkpoints, and finds those of now in the cache, job by job.
+        for store in stores:
+            store.forget()
     for one in running:
         for found in finish(session, one):
             finished(one.job, found)
