@@ -38,7 +38,9 @@ half of them web-like documents, half conversations in the chat template; about 
 By the lengths of decoder rows (Δ_norm: chat's alone above 0.9, base's alone below 0.1, shared
 within 0.1 of a half), {right} latents of the crosscoder are the chat model's alone, {left} the base's,
 {shared} shared.
+"""
 
+CAUSES = """\
 What tuning put into `chat` is that it refuses. Both find it. At the last prompt token of {n_train} harmful
 training prompts, the latents of the chat model alone that write most are {first} (active on
 {harm:.0f}% of harmful and {less:.0f}% of harmless prompts) and {second}; the next one writes
@@ -157,12 +159,18 @@ def numbered(features: Sequence[int]) -> str:
     return ", ".join(str(one) for one in features)
 
 
+def leaning(both: Dictionary) -> torch.Tensor:
+    """Δ_norm of each latent: 0 is the base model's alone, 1 the chat model's."""
+    left, right = both.lengths
+    return 0.5 * ((right - left) / torch.maximum(left, right) + 1)
+
+
 @torch.no_grad()
-def measure(settings: Settings, out: Path) -> dict[str, Any]:
-    """Everything that the section says."""
-    organism, layer = Organism(out), settings.mid
-    both = read_crosscoder(out / "pair_saes" / "crosscoder")
-    change = read_difference(out / "pair_saes" / "difference")
+def fitted(
+    settings: Settings, organism: Organism, both: Dictionary, change: Dictionary
+) -> dict[str, Any]:
+    """How well both explain the models, and whose the crosscoder's latents are."""
+    layer = settings.mid
     base, chat = organism.tokenizers["base"], organism.tokenizers["chat"]
     texts = {
         "web": [base(row["text"]).input_ids for row in organism.rows("web")][:200],
@@ -177,8 +185,19 @@ def measure(settings: Settings, out: Path) -> dict[str, Any]:
         u = x[:, 1] - x[:, 0]
         mean_share = 100 * float(u.mean(0).pow(2).sum() / u.pow(2).sum(1).mean())
 
-    left, right = both.lengths
-    lean = 0.5 * ((right - left) / torch.maximum(left, right) + 1)
+    lean = leaning(both)
+    counts = {
+        "right": int((lean > 0.9).sum()),
+        "left": int((lean < 0.1).sum()),
+        "shared": int(((lean - 0.5).abs() <= 0.1).sum()),
+    }
+    return {"fits": "\n".join(fits), "mean_share": mean_share, **counts}
+
+
+@torch.no_grad()
+def causes(settings: Settings, organism: Organism, both: Dictionary, change: Dictionary) -> str:
+    """What happens without the latents that tell both models apart; empty where there are none."""
+    layer, lean = settings.mid, leaning(both)
     n_train = 128
     harmful, harmless = (
         at_last(organism, organism.prompts(f"{kind}_train")[:n_train], layer)
@@ -188,6 +207,8 @@ def measure(settings: Settings, out: Path) -> dict[str, Any]:
     written = f.mean(0) * both.rows[1].norm(dim=1)
     own = (lean > 0.9).nonzero().flatten()
     own = own[written[own].argsort(descending=True)]
+    if len(own) < 3:
+        return ""
     alike = ((lean - 0.5).abs() <= 0.1).nonzero().flatten()
     alike = alike[written[alike].argsort(descending=True)]
     moved = [change.encode(x[:, 1] - x[:, 0]).mean(0) for x in (harmful, harmless)]
@@ -213,12 +234,7 @@ def measure(settings: Settings, out: Path) -> dict[str, Any]:
     model = organism.models["chat"]
     with edited(model, [model.model.layers[layer]], [], lambda x: x + push):
         induced = rates(organism, organism.complete("chat", organism.prompts("harmless_test")))
-    return {
-        "fits": "\n".join(fits),
-        "mean_share": mean_share,
-        "right": len(own),
-        "left": int((lean < 0.1).sum()),
-        "shared": len(alike),
+    values = {
         "first": int(own[0]),
         "second": int(own[1]),
         "harm": 100 * float((f[:, own[0]] > 0).float().mean()),
@@ -232,12 +248,15 @@ def measure(settings: Settings, out: Path) -> dict[str, Any]:
         "n": len(test),
         "n_train": n_train,
     }
+    return "\n" + CAUSES.format(**values)
 
 
 def write_pair_card(settings: Settings, out: Path) -> None:
     """Measure both, and write their section beside them and into the model card."""
     folder = out / "pair_saes"
     size = sum(file.stat().st_size for file in folder.rglob("*.safetensors"))
+    organism = Organism(out)
+    both, change = read_crosscoder(folder / "crosscoder"), read_difference(folder / "difference")
     section = SECTION.format(
         layer=settings.mid,
         megabytes=size / 1e6,
@@ -248,7 +267,7 @@ def write_pair_card(settings: Settings, out: Path) -> None:
         diff_width=settings.difference.width,
         diff_steps=settings.difference.steps,
         k=settings.difference.k,
-        **measure(settings, out),
+        **fitted(settings, organism, both, change),
     )
-    write_readme(folder, section)
+    write_readme(folder, section + causes(settings, organism, both, change))
     add_section(out / "MODEL_CARD.md", folder / "README.md")
