@@ -9,6 +9,7 @@ The steps of the command line, as functions::
     results.frame                                   # the records, as a DataFrame
 
     harness.compare("runs/refusal", "runs/other").frame     # two runs, paired by prompts
+    harness.load_runs("runs/refusal", "runs/other").frame   # their records, one below the other
 
 Importing this imports nothing else.
 """
@@ -21,23 +22,27 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from harness.comparison.comparison import Comparison
+    from harness.contract import Runs
     from harness.planning.plan import Plan
     from harness.report.notebook import NotebookResults
     from harness.task.task import Task
     from harness.version import __version__ as __version__
 
-__all__ = ["compare", "load", "load_results", "plan", "run"]
+__all__ = ["compare", "load", "load_results", "load_runs", "plan", "run"]
 
 
-def load(task: str | Path, **overrides: Any) -> Task:
+def load(task: str | Path, *, trust_local_code: bool = False, **overrides: Any) -> Task:
     """Loads a task from a file, or the built-in task of that name.
 
+    `trust_local_code` allows the files of Python that the task names under `plugins` to run: they
+    can do anything that you can. It is remembered until they change.
     `overrides` are top-level keys (`seed=1`), or tables that are merged into the task's.
     Raises TaskError with everything that is wrong with the task.
     """
     from harness.task.load import load as load_
+    from harness.task.trust import Trust
 
-    return load_(task, **overrides)
+    return load_(task, Trust(trust_local_code), **overrides)
 
 
 def plan(task: Task) -> Plan:
@@ -48,12 +53,18 @@ def plan(task: Task) -> Plan:
 
 
 def run(
-    planned: Plan, folder: str | Path, *, fresh: bool = False, remote_code: bool = False
+    planned: Plan,
+    folder: str | Path,
+    *,
+    fresh: bool = False,
+    remote_code: bool = False,
+    cache: bool = True,
 ) -> NotebookResults:
     """Runs a plan into a folder and returns the results; continues what is unfinished there.
 
     `remote_code` allows models and evaluators for which the task asks for it to run code that
-    comes with their files.
+    comes with their files. Without `cache`, nothing that other runs have made is used, and nothing
+    is kept for them.
 
     Raises InvalidRun when a preflight, a sentinel or a receipt fails.
     """
@@ -62,8 +73,16 @@ def run(
     from harness.registry import discover
     from harness.report.notebook import NotebookResults
     from harness.running.runner import run as run_
+    from harness.store.cache import usual_cache
 
-    results = run_(planned, discover(), Path(folder), fresh=fresh, remote_code=remote_code)
+    results = run_(
+        planned,
+        discover(),
+        Path(folder),
+        fresh=fresh,
+        remote_code=remote_code,
+        cache=usual_cache() if cache else None,
+    )
     return NotebookResults.of(results)
 
 
@@ -73,6 +92,17 @@ def load_results(folder: str | Path) -> NotebookResults:
     from harness.results.read import load_results as load_results_
 
     return NotebookResults.of(load_results_(folder))
+
+
+def load_runs(*folders: str | Path) -> Runs:
+    """Several earlier runs at once; `load_runs(…).frame` has the records of all of them.
+
+    Folders without a run, invalid runs and runs that are given twice are left out. Raises DataError
+    where nothing is left.
+    """
+    from harness.several import load_runs as load_runs_
+
+    return load_runs_(*folders)
 
 
 def compare(*folders: str | Path, only: str = "", allow_invalid: bool = False) -> Comparison:

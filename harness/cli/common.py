@@ -17,8 +17,20 @@ set_option = click.option(
     metavar="KEY=VALUE",
     help="Change a key of the task, such as models.base.path=gpt2.",
 )
+trust_option = click.option(
+    "--trust-local-code",
+    is_flag=True,
+    help="Allow plugins in files of Python that the task names to run; remembered until they "
+    "change.",
+)
 limit_option = click.option(
     "--limit", type=click.IntRange(1), help="At most so many rows of every data set."
+)
+
+no_cache_option = click.option(
+    "--no-cache",
+    is_flag=True,
+    help="Use nothing that other runs have made, and keep nothing for them.",
 )
 
 

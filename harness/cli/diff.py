@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from harness.cli.common import no_cache_option
+
 if TYPE_CHECKING:
     from harness.contract import Results
     from harness.registry import Registry
+    from harness.store.cache import Cache
     from harness.task.draft.draft import Draft, Ingredients
 
 TASK = "diff.toml"
@@ -38,6 +42,7 @@ LINES = 12
 @click.option("--device", help="Where both models run, such as cuda:0.")
 @click.option("--dtype", help="What both models compute in, such as bfloat16.")
 @click.option("--fresh", is_flag=True, help="Start over instead of continuing an earlier run.")
+@no_cache_option
 @click.pass_obj
 def command(
     disabled: Sequence[str],
@@ -52,6 +57,7 @@ def command(
     device: str | None,
     dtype: str | None,
     fresh: bool,
+    no_cache: bool,
 ) -> None:
     """Say what differs between two models: how far, at which depth, in which features.
 
@@ -60,17 +66,20 @@ def command(
     in the run's folder: the start of one of your own.
     """
     from harness.registry import discover
+    from harness.store.cache import usual_cache
     from harness.task.draft.asked import Asked
     from harness.task.draft.draft import drafted, found
+    from harness.task.draft.names import in_full
 
     every = {key: value for key, value in (("device", device), ("dtype", dtype)) if value}
     asked = Asked(base, tuned, adapter, data, column, saes, limit, every)
     registry = discover(disabled)
     ingredients = found(registry, asked)
     draft = drafted(ingredients)
+    draft = replace(draft, toml=in_full(draft.toml, registry))
     _say(draft.notes)
     folder = Path(out) if out else draft.folder
-    results = _run(draft, registry, folder, fresh)
+    results = _run(draft, registry, folder, fresh, None if no_cache else usual_cache())
     for line in _answer(results, ingredients, folder):
         click.echo(line)
 
@@ -82,7 +91,9 @@ def _say(notes: Sequence[str]) -> None:
         click.echo(f"note: {for_terminal(note, 600)}", err=True)
 
 
-def _run(draft: Draft, registry: Registry, folder: Path, fresh: bool) -> Results:
+def _run(
+    draft: Draft, registry: Registry, folder: Path, fresh: bool, cache: Cache | None
+) -> Results:
     """Runs the task of a draft in the ordinary way, and keeps its text in the run's folder."""
     from harness.planning.planner import plan
     from harness.results.folder import IDENTITY
@@ -97,7 +108,13 @@ def _run(draft: Draft, registry: Registry, folder: Path, fresh: bool) -> Results
     progress = terminal_progress(sys.stderr)
     try:
         return run(
-            plan(task), registry, folder, fresh=fresh, command=command_line(), progress=progress
+            plan(task),
+            registry,
+            folder,
+            fresh=fresh,
+            command=command_line(),
+            progress=progress,
+            cache=cache,
         )
     finally:
         if (folder / IDENTITY).is_file():  # the folder is this run's

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.cli.common import limit_option, set_option
+from harness.cli.common import limit_option, no_cache_option, set_option, trust_option
 from harness.cli.verbosity import show_results, verbosity_of, verbosity_options
 from harness.errors import GateFailed, UsageError
 from harness.text import for_terminal
@@ -27,10 +27,12 @@ if TYPE_CHECKING:
     help="The run's folder; with several tasks, the folder of their folders.",
 )
 @set_option
+@trust_option
 @limit_option
 @click.option("--device", help="Where all models run, such as cuda:0.")
 @click.option("--dtype", help="What all models compute in, such as bfloat16.")
 @click.option("--fresh", is_flag=True, help="Start over instead of continuing an earlier run.")
+@no_cache_option
 @click.option(
     "--trust-remote-code",
     is_flag=True,
@@ -43,17 +45,20 @@ def command(
     tasks: tuple[str, ...],
     out: str | None,
     overrides: tuple[str, ...],
+    trust_local_code: bool,
     limit: int | None,
     device: str | None,
     dtype: str | None,
     fresh: bool,
+    no_cache: bool,
     trust_remote_code: bool,
     verbose: bool,
     quiet: bool,
 ) -> None:
     """Run experiments; the same command again continues one that was cut off.
 
-    Prints the answer of each on one screen.
+    Prints the answer of each on one screen. What an earlier run has made already, in whatever
+    folder, is taken from the cache (see `harness cache`).
     """
     verbosity = verbosity_of(verbose, quiet)
     from harness.running.progress import Progress, terminal_progress
@@ -62,10 +67,14 @@ def command(
     with progress.doing(f"reading {for_terminal(', '.join(tasks), 200)}"):
         from harness.registry import discover
         from harness.task.load import load_for_command
+        from harness.task.trust import Trust
 
         registry = discover(disabled)
         models = {"device": device, "dtype": dtype}
-        loaded = [load_for_command(registry, name, overrides, limit, models) for name in tasks]
+        trust = Trust(trust_local_code)
+        loaded = [
+            load_for_command(registry, name, overrides, limit, models, trust) for name in tasks
+        ]
     names = [task.spec.name for task in loaded]
     if len(set(names)) < len(names):
         raise UsageError(f"two tasks are called {max(names, key=names.count)}: run them apart.")
@@ -75,7 +84,9 @@ def command(
         from harness.report.page import FILE
         from harness.running.provenance import command_line
         from harness.running.runner import run
+        from harness.store.cache import usual_cache
 
+    cache = None if no_cache else usual_cache()
     failed = 0
     for task in loaded:
         folder = _folder(task, out, several=len(loaded) > 1)
@@ -87,6 +98,7 @@ def command(
             remote_code=trust_remote_code,
             command=command_line(),
             progress=progress,
+            cache=cache,
         )
         files = (("Report", folder / FILE), ("Results", folder / "results.json"))
         failed += show_results(results, verbosity, files)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import platform
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from harness.registry import Registry
+from harness.registry import Plugin, Registry
 from harness.running.session import Session
 from harness.version import __version__
 
@@ -27,6 +28,9 @@ PACKAGES = (
     "lm-eval",
 )
 
+COMPUTING = ("numpy", "torch", "transformers")
+"""Those with which models and SAEs are computed."""
+
 
 def provenance(session: Session, registry: Registry, command: str) -> dict[str, Any]:
     """Versions, hashes, seed, devices, usage and command of a run, as plain values.
@@ -39,11 +43,13 @@ def provenance(session: Session, registry: Registry, command: str) -> dict[str, 
         "harness": __version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "packages": {name: _version(name) for name in PACKAGES},
+        "packages": {name: installed(name) for name in PACKAGES},
         "plugins": {
             plugin.name: {"distribution": plugin.distribution, "version": plugin.version}
             for plugin in sorted(used, key=lambda plugin: plugin.name)
         },
+        # Plugins in files of their own: also those that this task names and does not use.
+        **({"local_code": local} if (local := _local_code(task.local)) else {}),
         "components": [f"{owned.component.kind}: {owned}" for owned in task.owners()],
         "disabled": sorted(registry.disabled),
         "models": {
@@ -65,8 +71,23 @@ def provenance(session: Session, registry: Registry, command: str) -> dict[str, 
         **({"left_out": left_out} if (left_out := session.prompts.left_out.counts()) else {}),
         "seed": task.spec.seed,
         "usage": session.usage.report(),
+        # What other runs had made, under a key of all that it depends on.
+        **({"from_cache": dict(session.taken)} if session.taken else {}),
         "command": command,
         "git": _git(task.source.file.resolve().parent),
+    }
+
+
+def _local_code(plugins: Sequence[Plugin]) -> dict[str, Any]:
+    """By name, each plugin in a file of its own: the file, its hash, and what it provides."""
+    return {
+        plugin.name: {
+            "path": str(plugin.code.file),
+            "sha256": plugin.code.sha256,
+            "components": [f"{one.kind}: {one.name}" for one in plugin.components],
+        }
+        for plugin in plugins
+        if plugin.code is not None
     }
 
 
@@ -76,7 +97,8 @@ def _arguments(session: Session) -> dict[str, Any]:
     return {name: dict(arguments) for name, arguments in given.items() if arguments}
 
 
-def _version(name: str) -> str | None:
+def installed(name: str) -> str | None:
+    """The version of a package, None where it is not there."""
     try:
         return version(name)
     except PackageNotFoundError:

@@ -30,6 +30,7 @@ from harness.running.preflight import sae_failures
 from harness.running.progress import Progress
 from harness.running.provenance import provenance
 from harness.running.session import Session
+from harness.store.cache import Cache
 from harness.store.files import write_text
 from harness.store.notes import hearing
 from harness.task.file import plain
@@ -47,13 +48,17 @@ def run(
     remote_code: bool = False,
     command: str = "",
     progress: Progress | None = None,
+    cache: Cache | None = None,
 ) -> Results:
     """Runs a plan into `folder` and returns the results; an unfinished run there is continued.
+
+    What other runs have put into `cache` is not made again, and what this one makes is put there.
 
     Raises InvalidRun when a preflight, a sentinel or a receipt fails; the results are written all
     the same, with their status.
     """
     progress = progress or Progress()
+    registry = registry.plus(planned.task.local)
     _check_remote_code(planned.task, remote_code)
     with progress.doing("writing one prompt of each view"):
         unwritten = list(unwritable(planned))
@@ -65,7 +70,8 @@ def run(
         hearing() as heard,
         run_folder(folder, planned.task, fresh),
     ):
-        session = Session(planned.task, folder / "work" / "downloads", progress)
+        cache = cache and cache.opened()
+        session = Session(planned.task, folder / "work" / "downloads", progress, cache)
         _import(planned.task, progress)
         session.usage.imported()
         planned = _learn(planned, session)
@@ -76,6 +82,12 @@ def run(
         write_text(folder / "task.toml", tomli_w.dumps(plain(resolved)))
         try:
             _measure(context, planned)
+            if cache is not None:
+                with cache.writing():
+                    cache.prune(cache.limit)
+            if session.taken:
+                taken = listed(f"{count} {what}" for what, count in session.taken.items())
+                progress.say(f"from the cache: {taken} (--no-cache makes all anew)")
         except InvalidRun as error:
             ledger.problems.append(str(error))
         results = Results(
@@ -145,7 +157,12 @@ def _check_remote_code(task: Task, allowed: bool) -> None:
 def _learn(planned: Plan, session: Session) -> Plan:
     """The plan made anew, once models are loaded whose configuration could not be read before."""
     task = planned.task
-    unread = [name for name, facts in task.model_facts.items() if facts.layers is None]
+    unread = [
+        name
+        for name, facts in task.model_facts.items()
+        # Of a model that shows no activations, nobody asks how many blocks it has.
+        if facts.layers is None and "activations" in facts.capabilities
+    ]
     if not unread:
         return planned
     facts = {**task.model_facts, **{name: session.model(name).facts for name in unread}}
