@@ -277,6 +277,71 @@ class MatchedFeaturesOptions(_Shifted):
         return tuple({"draw": draw} for draw in range(self.draws))
 
 
+class SidedFeaturesOptions(DirectionOptions):
+    """Options of `sided_features`."""
+
+    finish_only: ClassVar[frozenset[str]] = frozenset({"k", "side", "one_sided"})
+    joined_saes: ClassVar[bool] = True
+
+    pair: PairRef
+    """The pair that the crosscoder reads, on the text that counts."""
+    sae: SaeRef
+    """The crosscoder."""
+    side: Literal["left", "right"] = "right"
+    """Whose features: those of the right side are as a rule the tuned model's."""
+    k: int = Field(ge=1)
+    """How many."""
+    one_sided: float = Field(default=0.1, gt=0, lt=0.5)
+    """A latent belongs to the side above 1 minus this, as in `decoder_norms`."""
+    tokens: Where = "all"
+    """Which tokens of a prompt count: the last one or all."""
+
+    def reads(self, task: TaskView) -> Reads:
+        """Both sides of the pair, encoded together."""
+        if problem := without_two_rows(task.sae_facts(self.sae), self.sae):
+            raise TaskError([problem])
+        _check_latents(task, self.sae, "k", self.k, 1)
+        stream = replace(task.pair(self.pair), tokens=self.tokens)
+        return Reads(streams=(stream,), saes=(self.sae,))
+
+
+class SharedFeaturesOptions(SidedFeaturesOptions):
+    """Options of `shared_features`."""
+
+    finish_only: ClassVar[frozenset[str]] = SidedFeaturesOptions.finish_only | {"shared", "draws"}
+
+    shared: float = Field(default=0.1, gt=0, lt=0.5)
+    """A latent is shared where its number is no further than this from 0.5."""
+    draws: int = Field(default=5, ge=1)
+    """How many independent draws of them."""
+
+    @model_validator(mode="after")
+    def _apart(self) -> SharedFeaturesOptions:
+        if self.one_sided + self.shared > 0.5:
+            raise ValueError(
+                f"one_sided = {self.one_sided:g} and shared = {self.shared:g} overlap. Allowed: "
+                "two numbers whose sum is at most 0.5"
+            )
+        return self
+
+    def variants(self) -> Sequence[Axes]:
+        """One direction for each draw."""
+        return tuple({"draw": draw} for draw in range(self.draws))
+
+
+def without_two_rows(facts: SaeFacts, sae: str) -> Problem | None:
+    """What is wrong with an SAE whose latents have no decoder row on both sides of a pair."""
+    known = facts.d_in is not None or facts.inputs
+    joined = facts.of_pair and facts.join == "concatenated" and not facts.one_sided
+    if not known or joined:
+        return None
+    what = (
+        f"is {sae}, whose features have no decoder row for each side of a pair. Allowed: a "
+        "crosscoder with one code for both sides."
+    )
+    return Problem("sae", what)
+
+
 def unplaced_row(facts: SaeFacts, sae: str, side: str | None) -> Problem | None:
     """What is wrong where it is not clear which row of a feature is meant; None where it is."""
     by_side = facts.of_pair and facts.join == "concatenated"

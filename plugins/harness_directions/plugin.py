@@ -36,6 +36,14 @@ _FINDERS = {
         "control: features that are active as often as the most shifted ones",
         "shifted_features:MatchedFeatures",
     ),
+    "sided_features": (
+        "the features that a crosscoder writes to one model of a pair alone",
+        "sided_features:SidedFeatures",
+    ),
+    "shared_features": (
+        "control: features that a crosscoder writes to both models, and that write as much",
+        "sided_features:SharedFeatures",
+    ),
 }
 """By name: a summary, and the class; its options are called as it is, with `Options` behind."""
 

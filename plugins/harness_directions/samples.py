@@ -8,9 +8,21 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
 
-from harness.contract import Batch, Direction, Inputs, ModelFacts, Site
-from harness.testing import check_direction, small_batch, small_sae
+from harness.contract import (
+    Batch,
+    Direction,
+    Inputs,
+    Latents,
+    ModelFacts,
+    SaeFacts,
+    SaeInput,
+    Site,
+)
+from harness.testing import array_batch, check_direction, small_batch, small_sae
 from harness_directions import options
 from harness_directions.difference_in_means import DifferenceInMeans
 from harness_directions.feature import Feature
@@ -19,6 +31,7 @@ from harness_directions.random_features import RandomFeatures
 from harness_directions.random_vectors import RandomVectors
 from harness_directions.sae_features import SaeFeatures
 from harness_directions.shifted_features import MatchedFeatures, ShiftedFeatures
+from harness_directions.sided_features import SharedFeatures, SidedFeatures
 
 SITE = Site("resid_post", 1)
 D = 8
@@ -97,6 +110,24 @@ def matched_features(folder: Path) -> Samples:
     yield partial(check_direction, finder, _pairs(), _inputs(), variants=given.variants())
 
 
+def sided_features(folder: Path) -> Samples:
+    """Three of either side, of a crosscoder that scales its models alike or not."""
+    for side, scales in (("right", (1.0, 1.0)), ("left", (0.5, 2.0))):
+        given = options.SidedFeaturesOptions(pair="tuned", sae="both", side=side, k=3)
+        yield partial(check_direction, SidedFeatures(given), *_crosscoded(scales))
+
+
+def shared_features(folder: Path) -> Samples:
+    """Three draws of three."""
+    given = options.SharedFeaturesOptions(pair="tuned", sae="both", k=3, draws=3)
+    yield partial(
+        check_direction,
+        SharedFeatures(given),
+        *_crosscoded((1.0, 1.0)),
+        variants=given.variants(),
+    )
+
+
 # ── What they are given ──────────────────────────────────────────────────────────────────────────
 
 
@@ -123,3 +154,52 @@ def _inputs(**directions: Direction) -> Inputs:
         sae_sites={"sae": SITE},
         facts={"chat": ModelFacts(layers=4, d_model=D)},
     )
+
+
+def _crosscoded(scales: tuple[float, float]) -> tuple[list[Batch], Inputs]:
+    """Three batches of a pair, and a crosscoder: its latents are the same on both sides, so each
+    side has what both are joined to."""
+    sae = _Crosscoder(scales)
+    batches = []
+    for seed in range(3):
+        x = torch.randn(16, 2 * D, generator=torch.Generator().manual_seed(seed))
+        document = [0] * 7 + [1] * 3 + [2] * 6
+        names = [f"{seed}-{number}" for number in range(3)]
+        batches.append(
+            array_batch(
+                document,
+                {SITE: x},
+                {SITE: x},
+                saes={"both": sae},
+                selected=[0, 1, *range(3, 16)],
+                documents=names,
+            )
+        )
+    return batches, Inputs(saes={"both": sae}, sae_sites={"both": SITE})
+
+
+class _Crosscoder:
+    """Latents are positive coordinates; a third of the rows are of each side, a third of both."""
+
+    notes: tuple[str, ...] = ()
+
+    def __init__(self, scales: tuple[float, float]) -> None:
+        random = torch.Generator().manual_seed(9)
+        self._encoder = torch.randn(2 * D, 3 * D, generator=random)
+        rows = torch.randn(3 * D, 2, D, generator=random)
+        rows /= rows.norm(dim=2, keepdim=True) * torch.tensor(scales)[:, None]
+        rows[:D, 0] *= 0.01
+        rows[D : 2 * D, 1] *= 0.01
+        self._rows = rows.flatten(1)
+        sides = (SaeInput("left", width=D), SaeInput("right", width=D))
+        self.facts = SaeFacts("crosscoder", 2 * D, 3 * D, SITE, inputs=sides, scales=scales)
+        self.fingerprint = f"crosscoder scaled by {scales}"
+
+    def encode(self, x: Float[Tensor, "tokens d_in"]) -> Latents:
+        return Latents.from_dense((x @ self._encoder).relu())
+
+    def reconstruct(self, latents: Latents) -> Float[Tensor, "tokens d_in"]:
+        return latents.dense() @ self._rows
+
+    def rows(self, indices: Int[Tensor, " m"]) -> Float[Tensor, "m d_in"]:
+        return self._rows[indices]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import filecmp
+import importlib.util
 import json
 import os
 import subprocess
@@ -212,3 +213,44 @@ def test_the_planted_features_are_those_that_moved_most() -> None:
     assert len(set(top) & set(truth["features"])) >= 9
     moved = (after - before).norm(dim=1) > 0.5
     assert 0.05 <= float(moved.float().mean()) <= 0.15
+
+
+# ── SAEs of the pair, whose trainers are in no package index ─────────────────────────────────────
+
+
+def fork() -> bool:
+    """Whether the model-diffing fork of dictionary_learning is here; its namesake is another."""
+    spec = importlib.util.find_spec("dictionary_learning")
+    places = spec.submodule_search_locations if spec is not None else None
+    return any((Path(place) / "trainers" / "crosscoder.py").is_file() for place in places or ())
+
+
+@pytest.mark.skipif(fork(), reason="the fork is installed: the step would run")
+def test_without_their_library_the_step_says_how_to_get_it(tmp_path: Path) -> None:
+    command = [sys.executable, str(ORGANISM / "build"), "--out", str(tmp_path), "--small"]
+    done = subprocess.run(
+        [*command, "--only", "data", "pair_saes"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "needs the model-diffing fork of dictionary_learning" in done.stderr
+    assert "pip install nnsight" in done.stderr
+    assert "--only" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.iterdir()), "said before anything is built"
+
+
+@pytest.mark.skipif(not fork(), reason="needs the model-diffing fork (tasks/organism/build)")
+def test_small_saes_of_the_pair_explain_both_models(folder: Path) -> None:
+    root = folder / "organism"
+    build(root, "--small", "--only", "pair_saes")
+    assert "# SAEs of the pair" in (root / "pair_saes" / "README.md").read_text(encoding="utf-8")
+    for name in ("crosscoder", "difference"):
+        state = load_file(root / "pair_saes" / name / "model.safetensors")
+        assert all(bool(torch.isfinite(one.double()).all()) for one in state.values())
+    line = next(
+        one
+        for one in (root / "pair_saes" / "README.md").read_text(encoding="utf-8").splitlines()
+        if one.startswith("| conversations |")
+    )
+    left, right, _, change, _ = (float(cell) for cell in line.split("|")[2:-1])
+    assert max(left, right, change) < 0.6

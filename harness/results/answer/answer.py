@@ -14,6 +14,7 @@ from harness.results.answer.moved import features_kept, moved_tokens
 from harness.results.answer.rankings import rankings
 from harness.results.answer.sae_fit import sae_fit
 from harness.results.answer.sentence import Sentence, Template
+from harness.results.answer.sides import sides
 from harness.results.answer.words import concluded, gaps, validity
 
 TEMPLATES: tuple[Template, ...] = (
@@ -21,6 +22,7 @@ TEMPLATES: tuple[Template, ...] = (
     concluded,
     effects,
     rankings,
+    sides,
     degenerate,
     flips,
     injected_flips,

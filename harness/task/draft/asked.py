@@ -66,6 +66,16 @@ class DraftSae:
     release: str = ""
     """The collection that it belongs to; empty for one on this machine."""
 
+    @property
+    def of_pair(self) -> bool:
+        """Whether it reads both models at once, so that the task names their pair for it."""
+        return self.facts.of_pair
+
+    @property
+    def two_rows(self) -> bool:
+        """Whether each of its features has a decoder row for either model."""
+        return self.of_pair and self.facts.join == "concatenated" and not self.facts.one_sided
+
 
 @dataclass(frozen=True)
 class DraftText:

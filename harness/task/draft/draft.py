@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.errors import DataError
+from harness.errors import DataError, UsageError, listed
 from harness.registry import Registry
 from harness.task.draft.asked import Asked, DraftModel, DraftText, word
 from harness.task.draft.drift import drift
@@ -68,7 +68,13 @@ def drafted(of: Ingredients) -> Draft:
 def drafted_refusal(of: Ingredients, answered: DraftText) -> Draft:
     """The task that asks what makes the tuned model refuse; a pure function.
 
-    The text of the ingredients is what it refuses, `answered` what it does not."""
+    The text of the ingredients is what it refuses, `answered` what it does not. UsageError for an
+    SAE that reads both models: one model is asked alone."""
+    if joined := [sae.name for sae in of.saes.saes if sae.of_pair]:
+        raise UsageError(
+            f"--sae: {listed(joined)} reads both models at once, and for this question one is "
+            "asked alone. Allowed: SAEs of the base. Leave it out, or ask --question drift."
+        )
     name = word(f"{of.tuned.name}-refusal")
     made = refusal(of.base, of.tuned, of.saes.saes, of.text, answered)
     return Draft(made, tuple(_notes(of)), name)

@@ -65,7 +65,7 @@ def _fitting(registry: Registry, base: DraftModel, text: str) -> list[DraftSae]:
     """Those that `--sae` means; UsageError where they are of another width than the base."""
     found = _named(registry, base, text)
     for sae in found:
-        d_in, width = sae.facts.d_in, base.facts.width(sae.site) if sae.site else None
+        d_in, width = _own_width(sae.facts), base.facts.width(sae.site) if sae.site else None
         if None not in (d_in, width) and d_in != width:
             trained = f" Its files name {for_terminal(sae.facts.model)}." if sae.facts.model else ""
             raise UsageError(
@@ -158,7 +158,14 @@ def _fits(facts: SaeFacts, base: DraftModel) -> bool:
     """Whether an SAE may be of a model: its width is the model's, and its files name no other."""
     width = base.facts.width(facts.site) if facts.site else base.facts.d_model
     named = agree(facts.model, (*base.names, base.name))
-    return named and (None in (facts.d_in, width) or facts.d_in == width)
+    # One that reads two models may be of another pair: a person has to name it.
+    return named and not facts.of_pair and (None in (facts.d_in, width) or facts.d_in == width)
+
+
+def _own_width(facts: SaeFacts) -> int | None:
+    """How many numbers of the base an SAE reads per token: of a crosscoder, one side's alone."""
+    widths = [one.width for one in facts.inputs] or [facts.d_in]
+    return widths[0]
 
 
 def _left_out(found: Sequence[DraftSae], chosen: Sequence[DraftSae], place: Path) -> Iterator[str]:

@@ -11,6 +11,8 @@ from harness.task.draft.asked import DraftModel, DraftSae, DraftText
 
 _LONGEST = 512
 """Tokens of each text that are read."""
+PAIR = "change"
+"""What the pair of both models is called."""
 
 
 def filled(template: str, **values: Any) -> str:
@@ -66,4 +68,5 @@ def _prompts(text: DraftText, side: str | None) -> Mapping[str, Mapping[str, Any
 
 def _sae_keys(sae: DraftSae) -> Mapping[str, Any]:
     site = {"site": str(sae.site)} if sae.site is not None else {}
-    return {"format": sae.format, **sae.keys, **site, "model": "base"}
+    trained_on = {"pair": PAIR} if sae.of_pair else {"model": "base"}
+    return {"format": sae.format, **sae.keys, **site, **trained_on}

@@ -7,7 +7,18 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-STEPS = ("data", "tokenizer", "base", "chat", "saes", "labels", "tunes", "judge", "card")
+STEPS = (
+    "data",
+    "tokenizer",
+    "base",
+    "chat",
+    "saes",
+    "pair_saes",
+    "labels",
+    "tunes",
+    "judge",
+    "card",
+)
 
 
 def main() -> None:
@@ -44,6 +55,10 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     from steps import Build
 
+    if "pair_saes" in arguments.only:  # say what is missing before half an hour of training
+        from pair_saes import trainers
+
+        trainers()
     settings = replace(SMALL if arguments.small else FULL, compile=arguments.compile)
     build = Build(settings, (arguments.out or here).resolve())
     for step in STEPS:

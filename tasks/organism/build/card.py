@@ -24,6 +24,7 @@ what the papers report of large models. Nothing in the harness knows of them.
 | `tunes/` | fine-tunes of the base on one skill or one domain, and two planted ones |
 | `judge/` | answers the HarmBench classifier's prompt |
 | `saes/` | TopK SAEs (k = {sae_k}) on the base's residual stream, in sae-lens' format, fp16 |
+| `pair_saes/` | a crosscoder of base and chat, and an SAE of their difference, at the middle site |
 | `data/` | instructions, web-like text, conversations, nine question domains, an lm-eval group |
 | `build/` | the script that made all of it |
 

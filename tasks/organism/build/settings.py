@@ -16,6 +16,20 @@ class SaeSpec:
 
 
 @dataclass(frozen=True)
+class PairSaeSpec:
+    """A crosscoder or an SAE of differences: its width, its training, and what makes it sparse.
+
+    A crosscoder has a penalty `l1` on its latents, an SAE of differences `k` active ones a token.
+    """
+
+    width: int
+    steps: int
+    lr: float
+    l1: float = 0.0
+    k: int = 0
+
+
+@dataclass(frozen=True)
 class TuneSpec:
     """One fine-tune of the base, named after its text; `rank` is LoRA's, none trains all weights."""
 
@@ -32,7 +46,7 @@ class Settings:
 
     seed: int = 0
     compile: bool = False  # torch.compile the base: a third faster, needs a C++ compiler
-    minutes: int = 35  # what a build takes on two cores, for the card
+    minutes: int = 40  # what a build takes on two cores, for the card
     # model
     layers: int = 6
     d_model: int = 128
@@ -79,6 +93,10 @@ class Settings:
     sae_tokens: int = 300_000
     sae_batch: int = 1024
     sae_lr: float = 8e-4
+    # SAEs of the base and the chat model together, at `mid`
+    pair_sae_tokens: int = 300_000
+    crosscoder: PairSaeSpec = PairSaeSpec(1024, steps=1500, lr=1.5e-3, l1=0.1)
+    difference: PairSaeSpec = PairSaeSpec(1024, steps=800, lr=1.5e-3, k=32)
     # data files
     train_prompts: int = 320
     val_prompts: int = 64
@@ -116,6 +134,9 @@ SMALL = Settings(
     ),
     sae_tokens=60_000,
     sae_batch=512,
+    pair_sae_tokens=40_000,
+    crosscoder=PairSaeSpec(256, steps=250, lr=2e-3, l1=0.1),
+    difference=PairSaeSpec(256, steps=250, lr=2e-3, k=16),
     train_prompts=160,
     test_prompts=100,
     web_documents=400,

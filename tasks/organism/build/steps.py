@@ -75,6 +75,16 @@ class Build:
 
         train_saes(self.settings, self.world, self.vocabulary, self.model("base"), self.out)
 
+    def pair_saes(self) -> None:
+        """Train a crosscoder and an SAE of differences on the base and the chat model."""
+        from pair_card import write_pair_card
+        from pair_saes import train_pair_saes
+
+        models = [self.model("base"), self.model("chat")]
+        out = self.out / "pair_saes"
+        train_pair_saes(self.settings, self.world, self.vocabulary, models, out)
+        write_pair_card(self.settings, self.out)
+
     def labels(self) -> None:
         """Say of each SAE feature which kind of text it belongs to."""
         from labels import write_labels
@@ -107,5 +117,5 @@ class Build:
         from card import write_card
 
         write_card(self.settings, self.out)
-        for folder in ("tunes", "judge"):
+        for folder in ("pair_saes", "tunes", "judge"):
             add_section(self.out / "MODEL_CARD.md", self.out / folder / "README.md")

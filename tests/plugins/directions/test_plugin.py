@@ -25,6 +25,8 @@ def test_names():
         "principal_components",
         "shifted_features",
         "matched_features",
+        "sided_features",
+        "shared_features",
     ]
     assert {component.kind for component in COMPONENTS} == {"direction"}
 

@@ -364,3 +364,61 @@ def test_what_people_call_a_model(given: str, name: str) -> None:
 def test_any_name_becomes_a_word_of_the_language(name: str) -> None:
     written = f'name = "{word(name)}"'
     assert resolve(source_of(written, Path("t.toml")), Registry()).spec.name == word(name)
+
+
+# ── SAEs that read both models ───────────────────────────────────────────────────────────────────
+
+CROSSCODER = ORGANISM / "pair_saes" / "crosscoder"
+
+
+def test_a_crosscoder_is_of_the_pair_and_not_of_the_base(
+    real: Registry, task: Callable[[Draft], Task]
+) -> None:
+    draft = drafted(found(real, asked(saes=(str(CROSSCODER),))))
+    made = task(draft)
+    (sae,) = made.spec.saes.values()
+    assert (sae.pair, sae.model) == ("change", None)
+    assert {"fvu", "l0"} <= made.spec.metrics.keys()
+    assert not {"latent_overlap", "explained_ratio"} & made.spec.metrics.keys()
+    methods = {(one.method or name) for name, one in made.spec.statistics.items()}
+    assert methods == {"decoder_norms", "contexts"}
+
+
+def test_beside_one_of_the_base_each_is_measured_by_what_can(
+    real: Registry, task: Callable[[Draft], Task]
+) -> None:
+    both = (str(CROSSCODER), str(ORGANISM / "saes" / "resid_post.4"))
+    written = tomllib.loads(drafted(found(real, asked(saes=both))).toml)
+    of_pair, of_base = ([n for n, s in written["saes"].items() if key in s]
+                        for key in ("pair", "model"))  # fmt: skip
+    assert len(of_pair) == len(of_base) == 1
+    assert written["pairs"]["change"]["saes"] == [*of_pair, *of_base]
+    assert written["metrics"]["latent_overlap"]["saes"] == of_base
+    assert written["statistics"]["features"]["sweep"]["sae"] == of_base
+    assert written["statistics"]["sides"]["sweep"]["sae"] == of_pair
+    assert written["statistics"]["alignment"]["saes"] == of_base
+    task(drafted(found(real, asked(saes=both))))
+
+
+def test_a_crosscoder_beside_a_model_is_not_taken_unasked(tmp_path: Path, real: Registry) -> None:
+    """It may be of another pair: a person names it."""
+    (tmp_path / "saes").mkdir()
+    (tmp_path / "saes" / "one").symlink_to(CROSSCODER)
+    for name in ("base", "chat"):
+        (tmp_path / name).symlink_to(ORGANISM / name)
+    base = replace(models(real, asked())[0], folder=tmp_path / "base")
+    assert not saes(real, base, ()).saes
+
+
+def test_one_of_models_of_another_width_is_refused(real: Registry) -> None:
+    base = models(real, asked(ORGANISM / "chat"))[0]
+    wide = replace(base, facts=replace(base.facts, d_model=64))
+    with pytest.raises(UsageError, match=r"reads 128 numbers per token at .*has 64"):
+        saes(real, wide, (str(CROSSCODER),))
+
+
+def test_the_question_of_refusal_asks_one_model_alone(real: Registry) -> None:
+    read = prompts(str(ORGANISM / "data" / "harmful_val.jsonl"), None, "--data", 20)
+    of = replace(found(real, asked(saes=(str(CROSSCODER),))), text=read)
+    with pytest.raises(UsageError, match=r"reads both models at once.*--question drift"):
+        drafted_refusal(of, read)
