@@ -18,9 +18,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from harness.comparison.comparison import Comparison
+    from harness.contract import Observer
     from harness.planning.plan import Plan
     from harness.report.notebook import NotebookResults
     from harness.task.task import Task
@@ -48,12 +50,18 @@ def plan(task: Task) -> Plan:
 
 
 def run(
-    planned: Plan, folder: str | Path, *, fresh: bool = False, remote_code: bool = False
+    planned: Plan,
+    folder: str | Path,
+    *,
+    fresh: bool = False,
+    remote_code: bool = False,
+    observers: Sequence[Observer] = (),
 ) -> NotebookResults:
     """Runs a plan into a folder and returns the results; continues what is unfinished there.
 
     `remote_code` allows models and evaluators for which the task asks for it to run code that
-    comes with their files.
+    comes with their files. `observers` are told what happens, beside those of the task; what must
+    be said of them is among the warnings of the results, and not in the files of the run.
 
     Raises InvalidRun when a preflight, a sentinel or a receipt fails.
     """
@@ -63,7 +71,14 @@ def run(
     from harness.report.notebook import NotebookResults
     from harness.running.runner import run as run_
 
-    results = run_(planned, discover(), Path(folder), fresh=fresh, remote_code=remote_code)
+    results = run_(
+        planned,
+        discover(),
+        Path(folder),
+        fresh=fresh,
+        remote_code=remote_code,
+        observers=observers,
+    )
     return NotebookResults.of(results)
 
 

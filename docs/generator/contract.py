@@ -27,6 +27,7 @@ FILES = (
     "evaluator",
     "findings",
     "section",
+    "observer",
     "results",
     "claims",
     "several",

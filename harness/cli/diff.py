@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from harness.cli.common import observe_option, observed
+
 if TYPE_CHECKING:
     from harness.contract import Results
     from harness.registry import Registry
@@ -37,6 +39,7 @@ LINES = 12
 @click.option("--out", type=click.Path(), help="The run's folder.")
 @click.option("--device", help="Where both models run, such as cuda:0.")
 @click.option("--dtype", help="What both models compute in, such as bfloat16.")
+@observe_option
 @click.option("--fresh", is_flag=True, help="Start over instead of continuing an earlier run.")
 @click.pass_obj
 def command(
@@ -51,6 +54,7 @@ def command(
     out: str | None,
     device: str | None,
     dtype: str | None,
+    observers: tuple[str, ...],
     fresh: bool,
 ) -> None:
     """Say what differs between two models: how far, at which depth, in which features.
@@ -70,7 +74,7 @@ def command(
     draft = drafted(ingredients)
     _say(draft.notes)
     folder = Path(out) if out else draft.folder
-    results = _run(draft, registry, folder, fresh)
+    results = _run(draft, registry, folder, fresh, observed(registry, observers))
     for line in _answer(results, ingredients, folder):
         click.echo(line)
 
@@ -82,7 +86,9 @@ def _say(notes: Sequence[str]) -> None:
         click.echo(f"note: {for_terminal(note, 600)}", err=True)
 
 
-def _run(draft: Draft, registry: Registry, folder: Path, fresh: bool) -> Results:
+def _run(
+    draft: Draft, registry: Registry, folder: Path, fresh: bool, overrides: Sequence[str]
+) -> Results:
     """Runs the task of a draft in the ordinary way, and keeps its text in the run's folder."""
     from harness.planning.planner import plan
     from harness.results.folder import IDENTITY
@@ -90,10 +96,11 @@ def _run(draft: Draft, registry: Registry, folder: Path, fresh: bool) -> Results
     from harness.running.provenance import command_line
     from harness.running.runner import run
     from harness.store.files import write_text
-    from harness.task.file import source_of
+    from harness.task.file import source_of, with_overrides
     from harness.task.resolve import resolve
 
-    task = resolve(source_of(draft.toml, folder / TASK), registry)
+    source = with_overrides(source_of(draft.toml, folder / TASK), overrides)
+    task = resolve(source, registry)
     progress = terminal_progress(sys.stderr)
     try:
         return run(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.cli.common import limit_option, set_option
+from harness.cli.common import limit_option, observe_option, observed, set_option
 from harness.cli.verbosity import show_results, verbosity_of, verbosity_options
 from harness.errors import GateFailed, UsageError
 from harness.text import for_terminal
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 )
 @set_option
 @limit_option
+@observe_option
 @click.option("--device", help="Where all models run, such as cuda:0.")
 @click.option("--dtype", help="What all models compute in, such as bfloat16.")
 @click.option("--fresh", is_flag=True, help="Start over instead of continuing an earlier run.")
@@ -44,6 +45,7 @@ def command(
     out: str | None,
     overrides: tuple[str, ...],
     limit: int | None,
+    observers: tuple[str, ...],
     device: str | None,
     dtype: str | None,
     fresh: bool,
@@ -64,6 +66,7 @@ def command(
         from harness.task.load import load_for_command
 
         registry = discover(disabled)
+        overrides = (*observed(registry, observers), *overrides)
         models = {"device": device, "dtype": dtype}
         loaded = [load_for_command(registry, name, overrides, limit, models) for name in tasks]
     names = [task.spec.name for task in loaded]

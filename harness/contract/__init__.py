@@ -8,9 +8,10 @@ A plugin lists `Component`s; each has two halves:
 
 Each kind of plugin has a file that holds both halves, as base class and as protocol, and what
 passes between them and the core: `backend`, `sae`, `reduction` (also statistics and directions),
-`metric`, `intervention`, `evaluator` (also benchmarks), `findings` (analyses and labels) and
-`section`. `component` has the hook, `options` the types of fields that name something else in
-the task, `values`, `sites`, `edits`, `thoughts` and `latents` what several kinds share.
+`metric`, `intervention`, `evaluator` (also benchmarks), `findings` (analyses and labels),
+`section` and `observer`. `component` has the hook, `options` the types of fields that name
+something else in the task, `values`, `sites`, `edits`, `thoughts` and `latents` what several kinds
+share.
 
 Shapes are written as in jaxtyping: `Float[Tensor, "batch pos d_model"]`.
 """
@@ -71,6 +72,23 @@ from harness.contract.metric import (
     MetricOptions as MetricOptions,
     MetricValue as MetricValue,
     Target as Target,
+)
+from harness.contract.observer import (
+    EVENTS as EVENTS,
+    Artifact as Artifact,
+    Effort as Effort,
+    Event as Event,
+    Observer as Observer,
+    ObserverOptions as ObserverOptions,
+    Progress as Progress,
+    Records as Records,
+    RunFailed as RunFailed,
+    RunFinished as RunFinished,
+    RunStarted as RunStarted,
+    StageFinished as StageFinished,
+    StageStarted as StageStarted,
+    Stamp as Stamp,
+    Warned as Warned,
 )
 from harness.contract.options import (
     DataRef as DataRef,

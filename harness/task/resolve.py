@@ -64,6 +64,7 @@ def resolve(source: Source, registry: Registry) -> Task:
     parts |= {part: instances(found[part], part) for part in SWEPT}
     parts["evaluators"] |= entries(implied)
     resolved = _with_paths(source, values, written)
+    resolved.pop("observers", None)
     task = Task(source, spec, resolved, preflight=entries(preflight), **parts)
     task, problems = _with_facts(task)
     problems = problems or [*misfits(task), *unknown_names(task)]
