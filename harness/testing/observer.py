@@ -36,6 +36,8 @@ from harness.contract import (
 from harness.testing.evaluator import HOSTILE
 from harness.testing.support.laws import law, untried
 
+_TEXTS = tuple(text.encode("utf-8", "replace").decode() for text in HOSTILE)
+"""Hostile texts as a run tells them: lone surrogates are gone."""
 SECONDS = 120.0
 """How long an observer may take for the events of one small run."""
 
@@ -119,29 +121,27 @@ def run_of(folder: Path, resumed: bool = False) -> list[Event]:
 def hostile(folder: Path) -> list[Event]:
     """The same with hostile text wherever a model, a task or a data set may have put some."""
     found: list[Event] = []
-    for number, event in enumerate(run_of(folder)):
-        text = HOSTILE[number % len(HOSTILE)].encode("utf-8", "replace").decode()
+    for event in run_of(folder):
         match event:
             case RunStarted():
-                event = replace(event, title=text, task={"name": "small", "title": text, text: []})
+                texts = {f"title {number}": text for number, text in enumerate(_TEXTS)}
+                found.append(replace(event, title="\n".join(_TEXTS), task={"name": "x", **texts}))
             case StageStarted() | Progress() | StageFinished():
-                event = replace(event, stage=f"labels, {text}")
+                found += [replace(event, stage=f"labels, {text}") for text in _TEXTS]
             case Records():
-                event = replace(event, records=tuple(_poisoned(one) for one in event.records))
+                poisoned = tuple(_poisoned(record) for record in event.records)
+                found.append(replace(event, records=poisoned))
             case Warned():
-                event = replace(event, text=text)
-        found.append(event)
-        if isinstance(event, Warned):
-            found += [replace(event, text=one.encode("utf-8", "replace").decode())
-                      for one in HOSTILE]  # fmt: skip
+                found += [replace(event, text=text) for text in _TEXTS]
+            case _:
+                found.append(event)
     return found
 
 
 def _poisoned(record: Record) -> Record:
-    texts = [text.encode("utf-8", "replace").decode() for text in HOSTILE]
-    axes = {f"axis {text[:40]}": text for text in texts}
-    undefined = record.undefined and texts[0]
-    return replace(record, axes={**record.axes, **axes}, unit=texts[-1], undefined=undefined)
+    axes: dict[str, JSON] = {f"axis {text[:40]}": text for text in _TEXTS}
+    undefined = record.undefined and _TEXTS[2]
+    return replace(record, axes={**record.axes, **axes}, unit=_TEXTS[2], undefined=undefined)
 
 
 def _stamp(number: int) -> Stamp:

@@ -293,6 +293,29 @@ def test_a_library_that_is_missing_is_one_sentence(
     assert f"It needs: pip install 'sae-harness[{library}]'." in str(caught.value)
 
 
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_laws_are_not_tried_where_a_library_is_missing(
+    library: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from importlib.metadata import EntryPoint
+
+    from harness.authoring.conformance import check as conformance
+    from harness.authoring.conformance.lightness import Imports
+    from harness.registry import discover
+
+    monkeypatch.setitem(sys.modules, library, None)
+    monkeypatch.delitem(sys.modules, f"harness_observers.{library}_run", raising=False)
+    light = Imports({"declaring": [], "harness_observers.options": []})
+    monkeypatch.setattr(conformance, "imports_of", lambda plugin: light)
+    point = EntryPoint("harness_observers", "harness_observers.plugin", "harness")
+    owned = discover(candidates=[point]).find("observer", library)
+    results = {result.law: result for result in conformance.check([owned])}
+    for law in ("what it names can be loaded", "the laws of its kind"):
+        assert results[law].outcome == "not tried"
+        assert f"pip install 'sae-harness[{library}]'" in results[law].why
+    assert not [one for one in results.values() if one.outcome == "FAILED"]
+
+
 def test_declaring_them_imports_none_of_them() -> None:
     code = (
         "import sys, harness_observers.plugin, harness_observers.options;"
