@@ -9,6 +9,7 @@ The steps of the command line, as functions::
     results.frame                                   # the records, as a DataFrame
 
     harness.compare("runs/refusal", "runs/other").frame     # two runs, paired by prompts
+    harness.load_runs("runs/refusal", "runs/other").frame   # their records, one below the other
 
 Importing this imports nothing else.
 """
@@ -22,13 +23,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from harness.comparison.comparison import Comparison
-    from harness.contract import Observer
+    from harness.contract import Observer, Runs
     from harness.planning.plan import Plan
     from harness.report.notebook import NotebookResults
     from harness.task.task import Task
     from harness.version import __version__ as __version__
 
-__all__ = ["compare", "load", "load_results", "plan", "run"]
+__all__ = ["compare", "load", "load_results", "load_runs", "plan", "run"]
 
 
 def load(task: str | Path, **overrides: Any) -> Task:
@@ -56,12 +57,14 @@ def run(
     fresh: bool = False,
     remote_code: bool = False,
     observers: Sequence[Observer] = (),
+    cache: bool = True,
 ) -> NotebookResults:
     """Runs a plan into a folder and returns the results; continues what is unfinished there.
 
     `remote_code` allows models and evaluators for which the task asks for it to run code that
-    comes with their files. `observers` are told what happens, beside those of the task; what must
-    be said of them is among the warnings of the results, and not in the files of the run.
+    comes with their files. Without `cache`, nothing that other runs have made is used, and nothing
+    is kept for them. `observers` are told what happens, beside those of the task; what must be said
+    of them is among the warnings of the results, and not in the files of the run.
 
     Raises InvalidRun when a preflight, a sentinel or a receipt fails.
     """
@@ -70,6 +73,7 @@ def run(
     from harness.registry import discover
     from harness.report.notebook import NotebookResults
     from harness.running.runner import run as run_
+    from harness.store.cache import usual_cache
 
     results = run_(
         planned,
@@ -78,6 +82,7 @@ def run(
         fresh=fresh,
         remote_code=remote_code,
         observers=observers,
+        cache=usual_cache() if cache else None,
     )
     return NotebookResults.of(results)
 
@@ -88,6 +93,17 @@ def load_results(folder: str | Path) -> NotebookResults:
     from harness.results.read import load_results as load_results_
 
     return NotebookResults.of(load_results_(folder))
+
+
+def load_runs(*folders: str | Path) -> Runs:
+    """Several earlier runs at once; `load_runs(…).frame` has the records of all of them.
+
+    Folders without a run, invalid runs and runs that are given twice are left out. Raises DataError
+    where nothing is left.
+    """
+    from harness.several import load_runs as load_runs_
+
+    return load_runs_(*folders)
 
 
 def compare(*folders: str | Path, only: str = "", allow_invalid: bool = False) -> Comparison:

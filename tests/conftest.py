@@ -27,6 +27,9 @@ from harness.task.file import read_source  # noqa: E402
 from harness.task.resolve import resolve  # noqa: E402
 from harness.task.task import Task  # noqa: E402
 
+# No test finds what another, or the person who runs them, has made; nor does a fixture of a module.
+os.environ["HARNESS_CACHE"] = ""
+
 
 @pytest.fixture(autouse=True)
 def _clean(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -124,6 +124,7 @@ def _environment(folder: Path) -> dict[str, str]:
         "PATH": f"{commands}:{os.environ['PATH']}",
         "PYTHONPATH": os.pathsep.join(paths),
         "PYTHONDONTWRITEBYTECODE": "1",
+        "HARNESS_CACHE": str(folder / ".cache"),
         "HF_HUB_OFFLINE": "1",
     }
 

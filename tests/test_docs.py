@@ -257,6 +257,8 @@ def test_commands_that_are_named_exist(name: str) -> None:
         if words and not words[0].startswith("-"):
             command = cli.get_command(click.Context(cli), words[0])
             assert command is not None, f"{name}: {line}: no such command"
+        while isinstance(command, click.Group) and words[1:] and words[1] in command.commands:
+            command, words = command.commands[words[1]], words[1:]
         assert command is not None
         known = {option for one in command.params for option in (*one.opts, *one.secondary_opts)}
         known |= {"--help", "--version", "-h"}

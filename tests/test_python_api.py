@@ -63,7 +63,7 @@ def test_looking_at_the_functions_imports_nothing_either() -> None:
 
 
 def test_what_is_promised_is_there_and_described() -> None:
-    assert harness.__all__ == ["compare", "load", "load_results", "plan", "run"]
+    assert harness.__all__ == ["compare", "load", "load_results", "load_runs", "plan", "run"]
     for name in harness.__all__:
         function = getattr(harness, name)
         assert inspect.isfunction(function)

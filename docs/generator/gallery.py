@@ -62,7 +62,8 @@ def one(run: str, id: str, axes: Mapping[str, Any]) -> Record:
 def matching(run: str, id: str, axes: Mapping[str, Any]) -> list[Record]:
     """All records of a run with this id and these axes, and of the tokens that are asked for.
 
-    `cosine_below` and `cosine_quantile` name a filter; without them all tokens are meant.
+    `cosine_below` and `cosine_quantile` name a filter; without them all tokens are meant. None
+    stands for an axis that a record lacks.
     """
     wanted = {name: axes.get(name) for name in FILTERS}
     places = {key: value for key, value in axes.items() if key not in FILTERS}

@@ -45,7 +45,7 @@ LAYERS = (
 MOVED = ("latents", "sites")
 """Old names of modules that are now in the contract; they go with the next release."""
 
-RESERVED = ("compare", "load", "load_results", "plan", "run")
+RESERVED = ("compare", "load", "load_results", "load_runs", "plan", "run")
 """Functions of the Python face. A part that is called like one replaces it at its first import."""
 
 PUBLIC: Mapping[str, str] = {

@@ -30,6 +30,12 @@ limit_option = click.option(
     "--limit", type=click.IntRange(1), help="At most so many rows of every data set."
 )
 
+no_cache_option = click.option(
+    "--no-cache",
+    is_flag=True,
+    help="Use nothing that other runs have made, and keep nothing for them.",
+)
+
 
 def observed(registry: Registry, observers: Sequence[str]) -> list[str]:
     """The overrides of a task that add observers to it, each under its short name.

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.cli.common import observe_option, observed
+from harness.cli.common import no_cache_option, observe_option, observed
 
 if TYPE_CHECKING:
     from harness.contract import Results
     from harness.registry import Registry
+    from harness.store.cache import Cache
     from harness.task.draft.draft import Draft, Ingredients
 
 TASK = "diff.toml"
@@ -41,6 +42,7 @@ LINES = 12
 @click.option("--dtype", help="What both models compute in, such as bfloat16.")
 @observe_option
 @click.option("--fresh", is_flag=True, help="Start over instead of continuing an earlier run.")
+@no_cache_option
 @click.pass_obj
 def command(
     disabled: Sequence[str],
@@ -56,6 +58,7 @@ def command(
     dtype: str | None,
     observers: tuple[str, ...],
     fresh: bool,
+    no_cache: bool,
 ) -> None:
     """Say what differs between two models: how far, at which depth, in which features.
 
@@ -64,6 +67,7 @@ def command(
     in the run's folder: the start of one of your own.
     """
     from harness.registry import discover
+    from harness.store.cache import usual_cache
     from harness.task.draft.asked import Asked
     from harness.task.draft.draft import drafted, found
 
@@ -74,7 +78,8 @@ def command(
     draft = drafted(ingredients)
     _say(draft.notes)
     folder = Path(out) if out else draft.folder
-    results = _run(draft, registry, folder, fresh, observed(registry, observers))
+    cache = None if no_cache else usual_cache()
+    results = _run(draft, registry, folder, fresh, cache, observed(registry, observers))
     for line in _answer(results, ingredients, folder):
         click.echo(line)
 
@@ -87,7 +92,12 @@ def _say(notes: Sequence[str]) -> None:
 
 
 def _run(
-    draft: Draft, registry: Registry, folder: Path, fresh: bool, overrides: Sequence[str]
+    draft: Draft,
+    registry: Registry,
+    folder: Path,
+    fresh: bool,
+    cache: Cache | None,
+    overrides: Sequence[str],
 ) -> Results:
     """Runs the task of a draft in the ordinary way, and keeps its text in the run's folder."""
     from harness.planning.planner import plan
@@ -104,7 +114,13 @@ def _run(
     progress = terminal_progress(sys.stderr)
     try:
         return run(
-            plan(task), registry, folder, fresh=fresh, command=command_line(), progress=progress
+            plan(task),
+            registry,
+            folder,
+            fresh=fresh,
+            command=command_line(),
+            progress=progress,
+            cache=cache,
         )
     finally:
         if (folder / IDENTITY).is_file():  # the folder is this run's

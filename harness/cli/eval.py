@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.cli.common import limit_option, observe_option, observed, set_option
+from harness.cli.common import (
+    limit_option,
+    no_cache_option,
+    observe_option,
+    observed,
+    set_option,
+)
 from harness.cli.verbosity import show_results, verbosity_of, verbosity_options
 from harness.errors import GateFailed, UsageError
 from harness.text import for_terminal
@@ -32,6 +38,7 @@ if TYPE_CHECKING:
 @click.option("--device", help="Where all models run, such as cuda:0.")
 @click.option("--dtype", help="What all models compute in, such as bfloat16.")
 @click.option("--fresh", is_flag=True, help="Start over instead of continuing an earlier run.")
+@no_cache_option
 @click.option(
     "--trust-remote-code",
     is_flag=True,
@@ -49,13 +56,15 @@ def command(
     device: str | None,
     dtype: str | None,
     fresh: bool,
+    no_cache: bool,
     trust_remote_code: bool,
     verbose: bool,
     quiet: bool,
 ) -> None:
     """Run experiments; the same command again continues one that was cut off.
 
-    Prints the answer of each on one screen.
+    Prints the answer of each on one screen. What an earlier run has made already, in whatever
+    folder, is taken from the cache (see `harness cache`).
     """
     verbosity = verbosity_of(verbose, quiet)
     from harness.running.progress import Progress, terminal_progress
@@ -78,7 +87,9 @@ def command(
         from harness.report.page import FILE
         from harness.running.provenance import command_line
         from harness.running.runner import run
+        from harness.store.cache import usual_cache
 
+    cache = None if no_cache else usual_cache()
     failed = 0
     for task in loaded:
         folder = _folder(task, out, several=len(loaded) > 1)
@@ -90,6 +101,7 @@ def command(
             remote_code=trust_remote_code,
             command=command_line(),
             progress=progress,
+            cache=cache,
         )
         files = (("Report", folder / FILE), ("Results", folder / "results.json"))
         failed += show_results(results, verbosity, files)

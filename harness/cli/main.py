@@ -19,7 +19,7 @@ from harness.version import __version__
 INTERRUPTED = 130
 OUR_BUG = 70
 _COMMANDS = (
-    "check", "compare", "diff", "eval", "export", "gate", "init", "new", "plan", "plugins",
+    "cache", "check", "compare", "diff", "eval", "export", "gate", "init", "new", "plan", "plugins",
     "report", "runs", "schema", "tasks",
 )  # fmt: skip
 

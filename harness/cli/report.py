@@ -34,6 +34,10 @@ def command(
     folders = [Path(run) for run in runs]
     if len(folders) == 1 and out is None:
         _one(folders[0], disabled, verbosity)
+    elif verbose or quiet:
+        raise click.UsageError(
+            "-v and -q are for the report of one run. Leave them out, or name one run."
+        )
     else:
         _several(folders, disabled, out)
 

@@ -11,7 +11,7 @@ from harness.task.contents import by_content
 from harness.task.task import Entry, Instance, Task
 
 if TYPE_CHECKING:
-    pass
+    from harness.registry import Owned
 
 SideName = Literal["left", "right", "pair", "difference"]
 
@@ -29,6 +29,10 @@ class _Step:
     def identity(self, task: Task) -> object:
         """What its state depends on beside what is read: part of the key of a saved state."""
         return repr(self)
+
+    def owners(self, task: Task) -> tuple[Owned, ...]:
+        """The components of plugins that compute its state."""
+        return ()
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,10 @@ class ReductionJob(_Step):
     def identity(self, task: Task) -> object:
         """The state of its instances, and what they read."""
         return (state_key(self.instances[0]), repr(self.reads))
+
+    def owners(self, task: Task) -> tuple[Owned, ...]:
+        """The direction finder or statistic."""
+        return (self.instances[0].owner,)
 
 
 @dataclass(frozen=True)
@@ -91,6 +99,10 @@ class MetricJob(_Step):
         metric = self._metric(task)
         options = sorted(by_content(metric.options).items())
         return (str(metric.owner), metric.owner.plugin.version, repr(options), repr(self))
+
+    def owners(self, task: Task) -> tuple[Owned, ...]:
+        """The metric."""
+        return (self._metric(task).owner,)
 
     def _metric(self, task: Task) -> Entry[MetricOptions]:
         return (task.preflight if self.preflight else task.metrics)[self.entry]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import ceil, log10
 
 from harness.contract import Record
 
@@ -11,9 +12,10 @@ MIN_CLUSTERS = 10
 
 
 def format_number(value: float | None) -> str:
-    """The number with the digits that a reader needs: `0.58`, `0.003`, `30.5`, `12,345`.
+    """The number with the digits that a reader needs: `0.58`, `0.003`, `0.997`, `30.5`, `12,345`.
 
-    None is `undefined`.
+    Of a share or a cosine just below 1 the distance to 1 is what is read: 0.99973 is `0.9997`, and
+    only what is nearer than a millionth is `1.00`. None is `undefined`.
     """
     if value is None:
         return "undefined"
@@ -21,6 +23,8 @@ def format_number(value: float | None) -> str:
         return f"{value:,.0f}"
     if abs(value) >= 10 or (value == int(value) and value != 1):
         return f"{value:.4g}"
+    if 1e-6 <= 1 - abs(value) < 0.0050001:
+        return f"{value:.{ceil(-log10(1 - abs(value)) - 1e-6)}f}"
     return f"{value:.2f}" if abs(value) >= 0.005 else f"{value:.1g}"
 
 

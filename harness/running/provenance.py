@@ -27,6 +27,9 @@ PACKAGES = (
     "lm-eval",
 )
 
+COMPUTING = ("numpy", "torch", "transformers")
+"""Those with which models and SAEs are computed."""
+
 
 def provenance(session: Session, registry: Registry, command: str) -> dict[str, Any]:
     """Versions, hashes, seed, devices, usage and command of a run, as plain values.
@@ -39,7 +42,7 @@ def provenance(session: Session, registry: Registry, command: str) -> dict[str, 
         "harness": __version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "packages": {name: _version(name) for name in PACKAGES},
+        "packages": {name: installed(name) for name in PACKAGES},
         "plugins": {
             plugin.name: {"distribution": plugin.distribution, "version": plugin.version}
             for plugin in sorted(used, key=lambda plugin: plugin.name)
@@ -65,6 +68,8 @@ def provenance(session: Session, registry: Registry, command: str) -> dict[str, 
         **({"left_out": left_out} if (left_out := session.prompts.left_out.counts()) else {}),
         "seed": task.spec.seed,
         "usage": session.usage.report(),
+        # What other runs had made, under a key of all that it depends on.
+        **({"from_cache": dict(session.taken)} if session.taken else {}),
         "command": command,
         "git": _git(task.source.file.resolve().parent),
     }
@@ -76,7 +81,8 @@ def _arguments(session: Session) -> dict[str, Any]:
     return {name: dict(arguments) for name, arguments in given.items() if arguments}
 
 
-def _version(name: str) -> str | None:
+def installed(name: str) -> str | None:
+    """The version of a package, None where it is not there."""
     try:
         return version(name)
     except PackageNotFoundError:

@@ -34,6 +34,7 @@ from harness.running.preflight import sae_failures
 from harness.running.progress import Progress
 from harness.running.provenance import provenance
 from harness.running.session import Session
+from harness.store.cache import Cache
 from harness.store.files import write_text
 from harness.store.notes import hearing
 from harness.task.file import plain
@@ -51,10 +52,12 @@ def run(
     remote_code: bool = False,
     command: str = "",
     progress: Progress | None = None,
+    cache: Cache | None = None,
     observers: Sequence[Observer] = (),
 ) -> Results:
     """Runs a plan into `folder` and returns the results; an unfinished run there is continued.
 
+    What other runs have put into `cache` is not made again, and what this one makes is put there.
     `observers` are told what happens, beside those of the task. What must be said of observers
     themselves is among the warnings that are returned, and not in the files of the run.
 
@@ -73,7 +76,8 @@ def run(
         hearing() as heard,
         run_folder(folder, planned.task, fresh),
     ):
-        session = Session(planned.task, folder / "work" / "downloads", progress)
+        cache = cache and cache.opened()
+        session = Session(planned.task, folder / "work" / "downloads", progress, cache)
         seats = [*seats_of(planned.task, observers, progress)]
         audience = Audience(seats, session.usage.tokens, progress.say)
         with attended(audience), machine_errors(folder):
@@ -103,6 +107,7 @@ def _run(
     write_text(folder / "task.toml", tomli_w.dumps(plain(resolved)))
     try:
         _measure(context, planned)
+        _say_of_cache(context)
     except InvalidRun as error:
         ledger.problems.append(str(error))
     results = Results(
@@ -129,6 +134,17 @@ def _run(
         write_report(folder, registry, results)
     context.news.end(folder, results)
     return results
+
+
+def _say_of_cache(context: RunContext) -> None:
+    """Keeps the cache at its size, and says what of it was used."""
+    session, cache = context.session, context.session.cache
+    if cache is not None:
+        with cache.writing():
+            cache.prune(cache.limit)
+    if session.taken:
+        taken = listed(f"{count} {what}" for what, count in session.taken.items())
+        context.progress.say(f"from the cache: {taken} (--no-cache makes all anew)")
 
 
 def _measure(context: RunContext, planned: Plan) -> None:

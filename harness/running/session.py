@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -28,6 +29,7 @@ from harness.running.progress import Progress, Tick
 from harness.running.reading.calibration import calibrated, calibrated_on_pair
 from harness.running.reading.edited import EditedModel
 from harness.running.usage import Usage
+from harness.store.cache import Cache
 from harness.store.keys import key_of
 from harness.task.joins import unjoined
 from harness.task.prompts import Prompts, TaskData, view_spec
@@ -39,14 +41,24 @@ from harness.task.validate import marks
 class Session:
     """Loads the models and SAEs of a task, each once, and holds what the steps of a run share.
 
-    `cache` is the folder for downloaded data; what is being loaded is shown as `progress`.
+    `downloads` is the folder for downloaded data; what is being loaded is shown as `progress`;
+    `cache` is what other runs have made, where that may be used.
     """
 
-    def __init__(self, task: Task, cache: Path, progress: Progress | None = None) -> None:
+    def __init__(
+        self,
+        task: Task,
+        downloads: Path,
+        progress: Progress | None = None,
+        cache: Cache | None = None,
+    ) -> None:
         self.task = task
+        self.cache = cache
+        self.taken: Counter[str] = Counter()
+        """What was taken from the cache instead of being made: how many jobs and completions."""
         self._progress = progress or Progress()
         self.usage = Usage()
-        self.data = TaskData(task.spec, cache)
+        self.data = TaskData(task.spec, downloads)
         self.prompts = Prompts(task.spec, self.data, self._render)
         self.directions = Directions()
         self.models: dict[str, Model] = {}

@@ -10,8 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from harness.contract import Arm, Direction, Edit, ModelFacts, Sae
-from harness.errors import ModelError
-from harness_interventions.chosen import encoded, inside, only
+from harness_interventions.chosen import encoded, inside, latents_of, only
 from harness_interventions.fitting import site_of
 from harness_interventions.options import FeatureZeroingOptions
 
@@ -23,8 +22,8 @@ class FeatureZeroing:
     every other feature, stay as they are. x: Float[Tensor, "rows pos d_site"], encoded in float32
     and returned in its dtype; positions where no feature of S is active keep every bit.
 
-    Raises ModelError for a direction without features, for an SAE that writes elsewhere than it
-    reads, and for one that needs whole sequences.
+    Raises ModelError for a direction without features or beyond the SAE's width, for an SAE that
+    writes elsewhere than it reads, and for one that needs whole sequences.
     Source: METHODS section 3 (SAE as a Crystal Ball, Figure 1b).
     """
 
@@ -40,18 +39,7 @@ class FeatureZeroing:
         sae: Sae | None = None,
     ) -> Arm:
         """One edit; it promises nothing, so there is no check."""
-        if sae is None or not direction.features:
-            raise ModelError(
-                f"arm {name!r}: the direction is made of no SAE features, so there is nothing to "
-                "zero. Allowed: directions such as sae_features and feature. Use ablation for "
-                "other ones"
-            )
-        if sae.facts.needs_sequence or sae.facts.site_out not in (None, sae.facts.site):
-            raise ModelError(
-                f"arm {name!r}: sae {direction.sae!r} "
-                f"{'needs whole sequences' if sae.facts.needs_sequence else 'writes elsewhere'}. "
-                "Allowed: SAEs that rebuild each token where they read it. Use another SAE"
-            )
+        sae = latents_of(name, direction, sae, ())
         site = site_of(name, direction, facts)
         # Parameters are float32: whole numbers are exact in it up to 16 million.
         features = torch.tensor(direction.features, dtype=torch.float32)

@@ -87,6 +87,14 @@ def test_no_run_at_all_is_an_error(said: Said, tmp_path: Path) -> None:
     assert not (tmp_path / "x.html").exists()
 
 
+@pytest.mark.parametrize("flag", ["-v", "-q"])
+def test_what_is_of_one_run_is_refused_for_several(said: Said, tmp_path: Path, flag: str) -> None:
+    code, _, err = said("report", tmp_path / "a", tmp_path / "b", flag)
+    assert code == 2
+    assert "-v and -q are for the report of one run. Leave them out, or name one run." in err
+    assert not (tmp_path / "several.html").exists()
+
+
 def test_runs_are_listed_and_their_page_opens_reports(
     said: Said, made: Callable[..., Path], tmp_path: Path
 ) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from harness.contract import Results
 from harness.results.answer.profile import Profile, depth, percent, profiles, site_of
 from harness.results.answer.sentence import Sentence
+from harness.results.numbers import format_number
 from harness.results.records import grouped
 
 FEATURES = 3
@@ -71,7 +72,10 @@ def _text(row: Row, labels: Sequence[Row], *, named: bool) -> str:
     """What one feature did; the first one says at which site, and those after it are there, too."""
     went = "rose" if row["delta"] > 0 else "fell"
     where = f" at {row['site']}" if named else ""
-    often = f"{percent(row['frequency_left'])} to {percent(row['frequency_right'])} of tokens"
+    before, after = percent(row["frequency_left"]), percent(row["frequency_right"])
+    often = f"{before} to {after} of tokens"
+    if before == after:  # as often, and stronger or weaker
+        often = f"its mean by {format_number(abs(row['delta']))}, {before} of tokens in both"
     return f"Feature {row['feature']} {went}{where} ({often}){_meaning(labels)}"
 
 

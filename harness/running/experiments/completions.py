@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass, replace
+from itertools import chain
 
 from harness.contract import Answer, Completion, Example, Model, Sampling, Tokens
 from harness.planning.steps import Generation
 from harness.running.experiments.arms import ArmOutcome, ReadyArm, ready_arms
 from harness.running.experiments.journal import Journal, Made
 from harness.running.experiments.receipts import merged_receipt
+from harness.running.experiments.shelf import Shelf
 from harness.running.progress import Tick
 from harness.running.sameness import Sameness
 from harness.running.session import Session
@@ -64,11 +66,20 @@ def generate(session: Session, work: Generation, journal: Journal, tick: Tick) -
     arms = ready_arms(session, work)
     ready = [arm for arm in arms if isinstance(arm, ReadyArm)]
     requests = list(_requests(session.fingerprint(spec.view), sampling, ready, prompts))
-    journal.keep({name: [one.key for one in some] for name, some in _by_arm(requests)})
+    shelf = Shelf(session, work.experiment, sampling)
+    by_arm = _by_arm(requests)
+    known = journal.keep(
+        {name: [one.key for one in some] for name, some in by_arm},
+        chain.from_iterable(shelf.made(name) for name, _ in by_arm),
+    )
+    if known:
+        session.taken["completions"] += known
     missing = [one for one in requests if one.key not in journal.completions]
     tick(len(requests) - len(missing))
     for batch in _batches(missing, session.task.spec.batch.generation):
-        journal.add(_complete(model, ready, batch, sampling))
+        made = _complete(model, ready, batch, sampling)
+        journal.add(made)
+        shelf.keep(made)
         tick(len(batch))
     return [
         arm

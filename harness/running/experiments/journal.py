@@ -10,7 +10,7 @@ either all of that is used, or nothing of it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -44,21 +44,25 @@ class Journal:
         self._made = [made for batch in self._lines.entries(_batch) for made in batch]
         self._use(self._made)
 
-    def keep(self, wanted: Mapping[str, Collection[str]]) -> None:
+    def keep(self, wanted: Mapping[str, Collection[str]], others: Iterable[Made] = ()) -> int:
         """Uses only what belongs to these completions: their keys, by the key of their arm.
 
         What a batch made of an arm goes as a whole: where one of its completions is not wanted, or
         is there already, none of them is used, and neither is the receipt. What is left out stays
-        in the file.
+        in the file. `others` were made by other runs: those that fit, and are not in the file, are
+        added to it. Returns how many completions of others that were.
         """
         sets = {arm: set(keys) for arm, keys in wanted.items()}
-        fitting: list[Made] = []
         taken: set[str] = set()
-        for made in self._made:
-            if made.completions and made.completions.keys() <= sets.get(made.arm, set()) - taken:
-                fitting.append(made)
-                taken |= made.completions.keys()
-        self._use(fitting)
+
+        def fits(made: Made) -> bool:
+            keys = made.completions.keys()
+            if not keys or not keys <= sets.get(made.arm, set()) - taken:
+                return False
+            taken.update(keys)
+            return True
+
+        self._use([made for made in self._made if fits(made)])
         if lost := sum(len(made.completions) for made in self._made) - len(taken):
             dropped(
                 self._file,
@@ -66,6 +70,9 @@ class Journal:
                 "remembered completion",
                 "made, or shared a batch, with other prompts, edits, sampling or models",
             )
+        if new := [made for made in others if fits(made)]:
+            self.add(new)
+        return sum(len(made.completions) for made in new)
 
     def add(self, batch: Sequence[Made]) -> None:
         """Adds one batch. It is on disk when this returns: all of it or nothing."""
@@ -88,16 +95,18 @@ class Journal:
         self.receipts.setdefault(made.arm, []).append(made.receipt)
 
 
+def made_from(value: Any) -> Made:
+    """What a batch made, before `asdict`; TypeError, KeyError or AttributeError where it is
+    something else."""
+    return Made(
+        value["arm"],
+        {key: Completion(**its) for key, its in value["completions"].items()},
+        receipt_from(value["receipt"]),
+    )
+
+
 def _batch(value: Any) -> list[Made]:
-    """One line; raises TypeError, KeyError or AttributeError where it is something else."""
-    return [
-        Made(
-            one["arm"],
-            {key: Completion(**its) for key, its in one["completions"].items()},
-            receipt_from(one["receipt"]),
-        )
-        for one in value
-    ]
+    return [made_from(one) for one in value]
 
 
 def receipt_from(value: Any) -> Receipt:

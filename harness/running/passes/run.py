@@ -16,6 +16,7 @@ from harness.machine import give_back_memory
 from harness.planning.steps import Job, Pass, Rendering, rendering
 from harness.running.passes.jobs import Finished, RunningJob, finish, start, stream_views
 from harness.running.passes.key import state_key
+from harness.running.passes.recall import keep, recalled
 from harness.running.passes.resume import resume
 from harness.running.passes.shards import BLOCK, batches, documents, shards
 from harness.running.progress import Tick
@@ -50,19 +51,27 @@ def run_pass(
     `<saved>-<number of the rendering>`.
 
     Jobs are read in an order of their own, and renderings as the jobs need them, so that saved
-    states are found again in whatever order a task file has its tables.
+    states are found again in whatever order a task file has its tables. A job that the session's
+    cache knows is not read again.
     """
     running = [start(session, job) for job in work.jobs]
-    ordered = sorted(running, key=lambda one: repr(one.job.identity(session.task)))
-    before = ""
+    known = recalled(session, session.cache, running, work.limit)
+    open_jobs = [one for one in running if one not in known]
+    ordered = sorted(open_jobs, key=lambda one: repr(one.job.identity(session.task)))
+    before, digests = "", dict[Rendering, str]()
     renderings = replace(work, jobs=tuple(one.job for one in ordered)).renderings()
+    for which in work.renderings():
+        if which not in renderings:
+            tick(session.data.count(which.data, work.limit) or 0)
     for number, which in enumerate(renderings):
         uses = _uses(session, ordered, which)
         store = None
         if saved is not None and not _is_edited(session, uses):
             key = state_key(session, _jobs(uses), _views(uses), which, work.limit, before)
             store = PassStates(saved.with_name(f"{saved.name}-{number}"), str(key))
-        before = key_of(before, _read(session, uses, which, work.limit, tick, store))
+        digests[which] = _read(session, uses, which, work.limit, tick, store)
+        before = key_of(before, digests[which])
+    keep(session, session.cache, ordered, work.limit, digests)
     for one in running:
         for found in finish(session, one):
             finished(one.job, found)

@@ -145,6 +145,12 @@ def test_the_features_that_moved_most_come_first_and_say_which_way() -> None:
     assert "(1% to 4% of tokens)" in found[0]
 
 
+def test_a_feature_that_is_as_often_active_says_how_far_its_mean_moved() -> None:
+    same = {**row(1, -0.31), "frequency_left": 0.101, "frequency_right": 0.1}
+    found = features([same])
+    assert found == ["Feature 1 fell at resid_post.1 (its mean by 0.31, 10% of tokens in both)"]
+
+
 def test_they_are_those_where_the_change_enters() -> None:
     rows = [row(1, 0.9, "resid_post.0"), row(2, 0.1), row(3, 0.5, "resid_post.2")]
     assert features(rows)[0].startswith("Feature 2 rose at resid_post.1")
