@@ -74,12 +74,13 @@ def command(
     every = {key: value for key, value in (("device", device), ("dtype", dtype)) if value}
     asked = Asked(base, tuned, adapter, data, column, saes, limit, every)
     registry = discover(disabled)
+    overrides = observed(registry, observers)
     ingredients = found(registry, asked)
     draft = drafted(ingredients)
     _say(draft.notes)
     folder = Path(out) if out else draft.folder
     cache = None if no_cache else usual_cache()
-    results = _run(draft, registry, folder, fresh, cache, observed(registry, observers))
+    results = _run(draft, registry, folder, fresh, cache, overrides)
     for line in _answer(results, ingredients, folder):
         click.echo(line)
 

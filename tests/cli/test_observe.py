@@ -10,6 +10,7 @@ import pytest
 
 import fakes
 
+ORGANISM = Path(__file__).parents[2] / "tasks" / "organism"
 Said = Callable[..., tuple[int, str, str]]
 TASK = '[metrics.mean]\nview = "base"\ndata = "web"\nsites = ["embed"]\n'
 
@@ -67,6 +68,18 @@ def test_one_that_does_not_exist_is_a_mistake(said: Said, tiny: Path, name: str)
     assert "unknown observer" in err
     assert "Traceback" not in err
     assert not Path("runs").exists()
+
+
+def test_diff_knows_it_too(said: Said, fake_plugin: Path) -> None:
+    code, _, err = said("diff", "no", "where", "--observe", "witnes")
+    assert code == 2
+    assert "unknown observer 'witnes'" in err
+    models = [ORGANISM / name for name in ("base", "chat")]
+    words = ("--limit", "2", "--out", "run", "--observe", "witness")
+    code, _, err = said("diff", *models, *words)
+    assert code == 0, err
+    assert kinds()[-1] == "run_finished"
+    assert "witness" not in Path("run", "diff.toml").read_text(encoding="utf-8")
 
 
 def test_an_option_that_is_wrong_says_where(said: Said, tiny: Path) -> None:
