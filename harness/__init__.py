@@ -19,10 +19,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from harness.comparison.comparison import Comparison
-    from harness.contract import Runs
+    from harness.contract import Observer, Runs
     from harness.planning.plan import Plan
     from harness.report.notebook import NotebookResults
     from harness.task.task import Task
@@ -58,13 +59,15 @@ def run(
     *,
     fresh: bool = False,
     remote_code: bool = False,
+    observers: Sequence[Observer] = (),
     cache: bool = True,
 ) -> NotebookResults:
     """Runs a plan into a folder and returns the results; continues what is unfinished there.
 
     `remote_code` allows models and evaluators for which the task asks for it to run code that
     comes with their files. Without `cache`, nothing that other runs have made is used, and nothing
-    is kept for them.
+    is kept for them. `observers` are told what happens, beside those of the task; what must be said
+    of them is among the warnings of the results, and not in the files of the run.
 
     Raises InvalidRun when a preflight, a sentinel or a receipt fails.
     """
@@ -81,6 +84,7 @@ def run(
         Path(folder),
         fresh=fresh,
         remote_code=remote_code,
+        observers=observers,
         cache=usual_cache() if cache else None,
     )
     return NotebookResults.of(results)

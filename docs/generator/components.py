@@ -18,6 +18,7 @@ KINDS: dict[Kind, str] = {
     "evaluator": "Evaluators",
     "labels": "Labels",
     "analysis": "Analyses",
+    "observer": "Observers",
     "section": "Sections of the report",
 }
 INTRODUCTION = """\

@@ -33,6 +33,7 @@ FILES = (
     "evaluator",
     "findings",
     "section",
+    "observer",
     "results",
     "claims",
     "several",

@@ -9,6 +9,7 @@ import click
 
 if TYPE_CHECKING:
     from harness.contract import Results
+    from harness.registry import Registry
 
 set_option = click.option(
     "--set",
@@ -23,6 +24,14 @@ trust_option = click.option(
     help="Allow plugins in files of Python that the task names to run; remembered until they "
     "change.",
 )
+observe_option = click.option(
+    "--observe",
+    "observers",
+    multiple=True,
+    envvar="HARNESS_OBSERVE",
+    metavar="OBSERVER",
+    help="Tell an observer what happens, such as jsonl or wandb. May be repeated.",
+)
 limit_option = click.option(
     "--limit", type=click.IntRange(1), help="At most so many rows of every data set."
 )
@@ -32,6 +41,15 @@ no_cache_option = click.option(
     is_flag=True,
     help="Use nothing that other runs have made, and keep nothing for them.",
 )
+
+
+def observed(registry: Registry, observers: Sequence[str]) -> list[str]:
+    """The overrides of a task that add observers to it, each under its short name.
+
+    PluginError where there is no such observer.
+    """
+    found = [registry.find("observer", name) for name in observers]
+    return [f'observers."{one.component.name}".method="{one}"' for one in dict.fromkeys(found)]
 
 
 def show_notes(notes: Sequence[str]) -> None:

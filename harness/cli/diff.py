@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.cli.common import no_cache_option
+from harness.cli.common import no_cache_option, observe_option, observed
 
 if TYPE_CHECKING:
     from harness.contract import Results
@@ -41,6 +41,7 @@ LINES = 12
 @click.option("--out", type=click.Path(), help="The run's folder.")
 @click.option("--device", help="Where both models run, such as cuda:0.")
 @click.option("--dtype", help="What both models compute in, such as bfloat16.")
+@observe_option
 @click.option("--fresh", is_flag=True, help="Start over instead of continuing an earlier run.")
 @no_cache_option
 @click.pass_obj
@@ -56,6 +57,7 @@ def command(
     out: str | None,
     device: str | None,
     dtype: str | None,
+    observers: tuple[str, ...],
     fresh: bool,
     no_cache: bool,
 ) -> None:
@@ -74,12 +76,14 @@ def command(
     every = {key: value for key, value in (("device", device), ("dtype", dtype)) if value}
     asked = Asked(base, tuned, adapter, data, column, saes, limit, every)
     registry = discover(disabled)
+    overrides = observed(registry, observers)
     ingredients = found(registry, asked)
     draft = drafted(ingredients)
     draft = replace(draft, toml=in_full(draft.toml, registry))
     _say(draft.notes)
     folder = Path(out) if out else draft.folder
-    results = _run(draft, registry, folder, fresh, None if no_cache else usual_cache())
+    cache = None if no_cache else usual_cache()
+    results = _run(draft, registry, folder, fresh, cache, overrides)
     for line in _answer(results, ingredients, folder):
         click.echo(line)
 
@@ -92,7 +96,12 @@ def _say(notes: Sequence[str]) -> None:
 
 
 def _run(
-    draft: Draft, registry: Registry, folder: Path, fresh: bool, cache: Cache | None
+    draft: Draft,
+    registry: Registry,
+    folder: Path,
+    fresh: bool,
+    cache: Cache | None,
+    overrides: Sequence[str],
 ) -> Results:
     """Runs the task of a draft in the ordinary way, and keeps its text in the run's folder."""
     from harness.planning.planner import plan
@@ -101,10 +110,11 @@ def _run(
     from harness.running.provenance import command_line
     from harness.running.runner import run
     from harness.store.files import write_text
-    from harness.task.file import source_of
+    from harness.task.file import source_of, with_overrides
     from harness.task.resolve import resolve
 
-    task = resolve(source_of(draft.toml, folder / TASK), registry)
+    source = with_overrides(source_of(draft.toml, folder / TASK), overrides)
+    task = resolve(source, registry)
     progress = terminal_progress(sys.stderr)
     try:
         return run(

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.cli.common import limit_option, no_cache_option, set_option, trust_option
+from harness.cli.common import (
+    limit_option,
+    no_cache_option,
+    observe_option,
+    observed,
+    set_option,
+    trust_option,
+)
 from harness.cli.verbosity import show_results, verbosity_of, verbosity_options
 from harness.errors import GateFailed, UsageError
 from harness.text import for_terminal
@@ -29,6 +36,7 @@ if TYPE_CHECKING:
 @set_option
 @trust_option
 @limit_option
+@observe_option
 @click.option("--device", help="Where all models run, such as cuda:0.")
 @click.option("--dtype", help="What all models compute in, such as bfloat16.")
 @click.option("--fresh", is_flag=True, help="Start over instead of continuing an earlier run.")
@@ -47,6 +55,7 @@ def command(
     overrides: tuple[str, ...],
     trust_local_code: bool,
     limit: int | None,
+    observers: tuple[str, ...],
     device: str | None,
     dtype: str | None,
     fresh: bool,
@@ -70,6 +79,7 @@ def command(
         from harness.task.trust import Trust
 
         registry = discover(disabled)
+        overrides = (*observed(registry, observers), *overrides)
         models = {"device": device, "dtype": dtype}
         trust = Trust(trust_local_code)
         loaded = [

@@ -8,9 +8,10 @@ A plugin lists `Component`s; each has two halves:
 
 Each kind of plugin has a file that holds both halves, as base class and as protocol, and what
 passes between them and the core: `backend`, `sae`, `reduction` (also statistics and directions),
-`metric`, `intervention`, `evaluator` (also benchmarks), `findings` (analyses and labels) and
-`section`. `component` has the hook, `options` the types of fields that name something else in
-the task, `values`, `prompts`, `sites`, `edits`, `thoughts` and `latents` what several kinds share.
+`metric`, `intervention`, `evaluator` (also benchmarks), `findings` (analyses and labels),
+`section` and `observer`. `component` has the hook, `options` the types of fields that name
+something else in the task, `values`, `prompts`, `sites`, `edits`, `thoughts` and `latents` what
+several kinds share.
 `capabilities` says what a model may offer; `writing` is for models that only answer
 prompts, `gradients` for those that can be differentiated. `version` has the number of this
 contract.
@@ -85,6 +86,23 @@ from harness.contract.metric import (
     MetricOptions as MetricOptions,
     MetricValue as MetricValue,
     Target as Target,
+)
+from harness.contract.observer import (
+    EVENTS as EVENTS,
+    Artifact as Artifact,
+    Effort as Effort,
+    Event as Event,
+    Observer as Observer,
+    ObserverOptions as ObserverOptions,
+    Progress as Progress,
+    Records as Records,
+    RunFailed as RunFailed,
+    RunFinished as RunFinished,
+    RunStarted as RunStarted,
+    StageFinished as StageFinished,
+    StageStarted as StageStarted,
+    Stamp as Stamp,
+    Warned as Warned,
 )
 from harness.contract.options import (
     DataRef as DataRef,

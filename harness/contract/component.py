@@ -29,6 +29,7 @@ Kind = Literal[
     "labels",
     "analysis",
     "section",
+    "observer",
 ]
 """The kinds of component, as `Component.kind` names them."""
 

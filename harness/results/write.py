@@ -26,16 +26,20 @@ SCHEMA = 1
 def unique(records: Sequence[Record]) -> tuple[Record, ...]:
     """Records in order, identical ones once. Two that differ in their value alone are a bug."""
     seen: dict[str, Record] = {}
-    for record in map(_sound, records):
-        identity = [record.id, record.options, record.axes]
-        key = json.dumps(identity, sort_keys=True, default=str)
+    for record in map(sound, records):
+        key = identity_of(record)
         if key in seen and seen[key] != record:
             raise AssertionError(f"two records with one identity: {seen[key]} and {record}")
         seen[key] = record
     return tuple(seen.values())
 
 
-def _sound(record: Record) -> Record:
+def identity_of(record: Record) -> str:
+    """What tells a record from all others of its run, as a text: its id, options and axes."""
+    return json.dumps([record.id, record.options, record.axes], sort_keys=True, default=str)
+
+
+def sound(record: Record) -> Record:
     """The record, with what is no number made undefined: one bad value must not cost a run."""
     numbers = [n for n in (record.value, *(record.ci or ())) if n is not None]
     if any(not math.isfinite(number) for number in numbers):
@@ -78,7 +82,7 @@ def write_results(folder: Path, results: Results) -> None:
         "problems": list(results.problems),
         "warnings": list(results.warnings),
         "claims": [strict_json(asdict(claim)) for claim in results.claims],
-        "records": [strict_json(record_fields(_sound(record))) for record in results.records],
+        "records": [strict_json(record_fields(sound(record))) for record in results.records],
     }
     text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
     write_text(folder / "results.json", text + "\n")

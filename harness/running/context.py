@@ -9,6 +9,7 @@ from pathlib import Path
 
 from harness.contract import Findings, Options, Tools
 from harness.running.ledger import Ledger
+from harness.running.observers.news import News
 from harness.running.progress import Progress, Tick
 from harness.running.session import Session
 
@@ -21,12 +22,25 @@ class RunContext:
     ledger: Ledger
     folder: Path
     progress: Progress
+    news: News
 
     @contextmanager
     def stage(self, name: str, total: int) -> Iterator[Tick]:
-        """A stage of `total` things: shown as progress, and counted in the usage of the run."""
-        with self.session.usage.stage(name), self.progress.stage(name, total) as tick:
+        """A stage of `total` things: shown as progress, counted in the usage of the run, and told
+        to its observers, with what was found before it and in it."""
+        self.news.tell()
+        with (
+            self.session.usage.stage(name),
+            self.progress.stage(name, total) as shown,
+            self.news.audience.stage(name, total) as told,
+        ):
+
+            def tick(done: int) -> None:
+                shown(done)
+                told(done)
+
             yield tick
+        self.news.tell()
 
     def tools(self, options: Options, tick: Tick) -> Tools:
         """What a plugin with these options works with, and a folder for what judges have said."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import tomli_w
 
-from harness.contract import Results
+from harness.contract import Observer, Results
 from harness.errors import InvalidRun, TaskError, UsageError, listed
 from harness.machine import machine_errors
 from harness.planning.foresight import remote_code
@@ -25,6 +26,9 @@ from harness.running.experiments.experiment import record_edited_views, run_expe
 from harness.running.folder import run_folder
 from harness.running.labels import label_rows
 from harness.running.ledger import Ledger
+from harness.running.observers.audience import Audience, attended
+from harness.running.observers.news import News
+from harness.running.observers.seats import seats_of
 from harness.running.passes.run import run_pass
 from harness.running.preflight import sae_failures
 from harness.running.progress import Progress
@@ -49,10 +53,13 @@ def run(
     command: str = "",
     progress: Progress | None = None,
     cache: Cache | None = None,
+    observers: Sequence[Observer] = (),
 ) -> Results:
     """Runs a plan into `folder` and returns the results; an unfinished run there is continued.
 
     What other runs have put into `cache` is not made again, and what this one makes is put there.
+    `observers` are told what happens, beside those of the task. What must be said of observers
+    themselves is among the warnings that are returned, and not in the files of the run.
 
     Raises InvalidRun when a preflight, a sentinel or a receipt fails; the results are written all
     the same, with their status.
@@ -72,49 +79,73 @@ def run(
     ):
         cache = cache and cache.opened()
         session = Session(planned.task, folder / "work" / "downloads", progress, cache)
-        _import(planned.task, progress)
-        session.usage.imported()
-        planned = _learn(planned, session)
-        ledger = Ledger(planned.task)
-        context = RunContext(session, ledger, folder, progress)
-        memory = remember(folder, planned.task.resolved)
-        resolved = dated(planned.task.resolved, memory)
-        write_text(folder / "task.toml", tomli_w.dumps(plain(resolved)))
-        try:
-            _measure(context, planned)
-            if cache is not None:
-                with cache.writing():
-                    cache.prune(cache.limit)
-            if session.taken:
-                taken = listed(f"{count} {what}" for what, count in session.taken.items())
-                progress.say(f"from the cache: {taken} (--no-cache makes all anew)")
-        except InvalidRun as error:
-            ledger.problems.append(str(error))
-        results = Results(
-            "invalid" if ledger.problems else "complete",
-            resolved,
-            provenance(session, registry, command),
-            unique(ledger.records),
-            tuple(ledger.problems),
-            tuple(
-                [
-                    *_model_notes(session),
-                    *_sae_notes(session),
-                    *session.prompts.left_out.notes(),
-                    *_pair_notes(session),
-                    *heard,
-                    *ledger.warnings,
-                ]
-            ),
-            tables=ledger.tables,
-        )
-        results = come_out(results, memory)
-        write_results(folder, results)
-        with progress.doing("writing the report"):
-            write_report(folder, registry, results)
+        seats = [*seats_of(planned.task, observers, progress)]
+        audience = Audience(seats, session.usage.tokens, progress.say)
+        with attended(audience), machine_errors(folder):
+            news = News(audience, Ledger(planned.task))
+            context = RunContext(session, news.ledger, folder, progress, news)
+            results = _run(context, planned, registry, command, heard)
     if results.problems:
         raise InvalidRun("\n".join(results.problems))
+    return replace(results, warnings=(*results.warnings, *audience.notes))
+
+
+def _run(
+    context: RunContext, planned: Plan, registry: Registry, command: str, heard: Sequence[str]
+) -> Results:
+    """Runs a plan in a folder that is the run's own, and writes what comes out.
+
+    `heard` is what was noted, by the end, of remembered work that was not used.
+    """
+    session, ledger, folder = context.session, context.ledger, context.folder
+    context.news.begin(folder, (folder / "task.toml").is_file())
+    _import(planned.task, context.progress)
+    session.usage.imported()
+    planned = _learn(planned, session)
+    ledger.task = planned.task
+    memory = remember(folder, planned.task.resolved)
+    resolved = dated(planned.task.resolved, memory)
+    write_text(folder / "task.toml", tomli_w.dumps(plain(resolved)))
+    try:
+        _measure(context, planned)
+        _say_of_cache(context)
+    except InvalidRun as error:
+        ledger.problems.append(str(error))
+    results = Results(
+        "invalid" if ledger.problems else "complete",
+        resolved,
+        provenance(session, registry, command),
+        unique(ledger.records),
+        tuple(ledger.problems),
+        tuple(
+            [
+                *_model_notes(session),
+                *_sae_notes(session),
+                *session.prompts.left_out.notes(),
+                *_pair_notes(session),
+                *heard,
+                *ledger.warnings,
+            ]
+        ),
+        tables=ledger.tables,
+    )
+    results = come_out(results, memory)
+    write_results(folder, results)
+    with context.progress.doing("writing the report"):
+        write_report(folder, registry, results)
+    context.news.end(folder, results)
     return results
+
+
+def _say_of_cache(context: RunContext) -> None:
+    """Keeps the cache at its size, and says what of it was used."""
+    session, cache = context.session, context.session.cache
+    if cache is not None:
+        with cache.writing():
+            cache.prune(cache.limit)
+    if session.taken:
+        taken = listed(f"{count} {what}" for what, count in session.taken.items())
+        context.progress.say(f"from the cache: {taken} (--no-cache makes all anew)")
 
 
 def _measure(context: RunContext, planned: Plan) -> None:

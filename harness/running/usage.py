@@ -53,7 +53,7 @@ class Usage:
         """Counts memory from here on: call it once the components are imported."""
         # What earlier work left behind is freed now, and not while memory is counted.
         gc.collect()
-        self._imports = _resident() or 0
+        self._imports = resident() or 0
         _forget_peak()
         if cuda := _cuda():
             cuda.reset_peak_memory_stats()
@@ -75,11 +75,11 @@ class Usage:
         What loading leaves in memory beside the weights is code where it imported some
         (transformers imports a model's own when it is loaded), so it counts among the imports.
         """
-        modules, before = len(sys.modules), _resident() or 0
+        modules, before = len(sys.modules), resident() or 0
         model = load()
         if len(sys.modules) > modules:
             size = NUMBER_BYTES.get(model.dtype, 4) if model.device == "cpu" else 0
-            grown = (_resident() or 0) - before - size * (model.facts.parameters or 0)
+            grown = (resident() or 0) - before - size * (model.facts.parameters or 0)
             self._imports += max(0, grown)
         kind = CountedOneByOne if isinstance(model, OneByOne) else Counted
         return cast(Model, kind(model, lambda counts: self.add(name, counts)))
@@ -87,6 +87,11 @@ class Usage:
     def add(self, model: str, counts: Counts) -> None:
         """Adds work of a model to the present stage."""
         self._counts[self._stage, model] += counts
+
+    def tokens(self, stage: str | None = None) -> int:
+        """Tokens that models have read and written, in one stage or in all of them."""
+        counted = [n for (at, _), n in self._counts.items() if stage in (None, at)]
+        return sum(one.tokens + one.completion_tokens for one in counted)
 
     def report(self) -> dict[str, Any]:
         """Plain values for the provenance of the results.
@@ -188,7 +193,7 @@ def _status(key: str) -> int | None:
     return int(found[1]) * 1024 if found else None
 
 
-def _resident() -> int | None:
+def resident() -> int | None:
     """Bytes that the process holds now; where the system does not say, the most it ever held."""
     return _status("VmRSS") or _peak()
 

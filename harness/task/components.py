@@ -33,6 +33,7 @@ TABLES: Mapping[str, type[PluginSpec]] = {
     "evaluators": spec.EvaluatorSpec,
     "analyses": spec.AnalysisSpec,
     "labels": spec.LabelsSpec,
+    "observers": spec.ObserverSpec,
 }
 """The tables whose entries each configure one component, in the order of their problems."""
 SWEPT: Mapping[Swept, type[PluginSpec]] = {

@@ -75,6 +75,15 @@ def read_source(file: Path, overrides: Sequence[str] = ()) -> Source:
     UsageError for an override that is not KEY=VALUE.
     """
     values, origins = _read(file.resolve(), ())
+    return with_overrides(Source(file, values, origins), overrides)
+
+
+def with_overrides(source: Source, overrides: Sequence[str]) -> Source:
+    """A source with overrides (`KEY=VALUE`) on top, as `--set` gives them.
+
+    Raises UsageError for one that is not KEY=VALUE.
+    """
+    values, origins = dict(source.values), dict(source.origins)
     for override in overrides:
         key, separator, text = override.partition("=")
         if not separator or not re.fullmatch(_DOTTED, key.strip()):
@@ -86,7 +95,7 @@ def read_source(file: Path, overrides: Sequence[str] = ()) -> Source:
         if _too_deep(nested):
             raise UsageError(f"--set {dotted(path[:3])}: {TOO_DEEP}")
         values, origins = _merge(values, origins, nested, {path: Origin(None)})
-    return Source(file, values, origins)
+    return Source(source.file, values, origins)
 
 
 def source_of(text: str, file: Path) -> Source:

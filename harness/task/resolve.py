@@ -77,6 +77,7 @@ def resolve(source: Source, registry: Registry, trust: Trust | None = None) -> T
     parts |= {part: instances(found[part], part) for part in SWEPT}
     parts["evaluators"] |= entries(implied)
     resolved = _with_paths(source, values, written)
+    resolved.pop("observers", None)
     if local:
         resolved["plugins"] = [str(plugin.code.file) for plugin in local if plugin.code]
     task = Task(

@@ -38,6 +38,7 @@ def rows(
         ("experiments", _all(f"{n}: {e.view} on {e.data}" for n, e in spec.experiments.items())),
         ("analyses", _all(spec.analyses)),
         ("labels", _all(spec.labels)),
+        ("observers", _all(spec.observers)),
         ("gates", _all(spec.gates)),
         ("written in", str(file)),
     ]

@@ -370,6 +370,16 @@ class AnalysisSpec(PluginSpec):
     """The analysis; without it, the one called like the table."""
 
 
+class ObserverSpec(PluginSpec):
+    """Who is told what happens in the run: `[observers.NAME]`. Changes no number, so a run with
+    other observers is the same run; its results do not name them."""
+
+    kind = "observer"
+
+    method: str | None = None
+    """The observer; without it, the one called like the table."""
+
+
 class GateSpec(Spec):
     """What must hold of the numbers, or `harness eval` and `harness gate` end with 1:
     `[gates.NAME]`."""
@@ -469,6 +479,8 @@ class TaskSpec(Spec):
     """Judges with options of their own."""
     analyses: dict[Name, AnalysisSpec] = Field(default_factory=dict)
     """Analyses of what was found, in this order: each one sees what those before it found."""
+    observers: dict[Name, ObserverSpec] = Field(default_factory=dict)
+    """Who is told what happens; `--observe` adds one without a change to the task."""
     gates: dict[Name, GateSpec] = Field(default_factory=dict)
     """What must hold of the numbers."""
     claims: dict[Name, ClaimSpec] = Field(default_factory=dict)

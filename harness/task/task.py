@@ -21,6 +21,7 @@ from harness.contract import (
     LabelsOptions,
     MetricOptions,
     ModelFacts,
+    ObserverOptions,
     Options,
     ReductionOptions,
     SaeFacts,
@@ -107,6 +108,9 @@ class Task:
     labels: Mapping[str, Entry[LabelsOptions]] = field(default_factory=dict)
     evaluators: Mapping[str, Entry[EvaluatorOptions]] = field(default_factory=dict)
     analyses: Mapping[str, Entry[AnalysisOptions]] = field(default_factory=dict)
+    observers: Mapping[str, Entry[ObserverOptions]] = field(default_factory=dict)
+    """Who is told what happens. They are no part of `resolved`, nor of `owners`: whoever watches,
+    it is the same run."""
     interventions: Mapping[str, Entry[InterventionOptions]] = field(default_factory=dict)
     """By experiment."""
     edits: Mapping[str, Entry[InterventionOptions]] = field(default_factory=dict)
@@ -268,7 +272,7 @@ class Task:
         return self.model_facts[self.spec.views[view].model].width(site)
 
     def owners(self) -> list[Owned]:
-        """Every component that the task uses."""
+        """Every component that the numbers of the task may depend on."""
         tables: tuple[Mapping[str, Entry[Any]], ...] = (
             self.models,
             self.saes,

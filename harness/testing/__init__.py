@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from harness.testing.intervention import check_intervention as check_intervention
     from harness.testing.labels import check_labels as check_labels
     from harness.testing.metric import check_metric as check_metric
+    from harness.testing.observer import check_observer as check_observer
     from harness.testing.sae import check_sae as check_sae
     from harness.testing.sae_format import check_sae_format as check_sae_format
     from harness.testing.section import check_section as check_section

@@ -40,6 +40,13 @@ COMPONENTS: dict[tuple[Kind, str], tuple[str, str]] = {
     ("evaluator", "quiz"): ("judged:Quiz", "judged:QuizOptions"),
     ("labels", "glossary"): ("findings:Glossary", "findings:GlossaryOptions"),
     ("analysis", "peek"): ("findings:Peek", "findings:PeekOptions"),
+    ("observer", "witness"): ("observers:Witness", "observers:WitnessOptions"),
+    ("observer", "clumsy"): ("observers:Clumsy", "observers:WitnessOptions"),
+    ("observer", "broken"): ("observers:Broken", "observers:WitnessOptions"),
+    ("observer", "stuck"): ("observers:Stuck", "observers:WitnessOptions"),
+    ("observer", "slow"): ("observers:Slow", "observers:WitnessOptions"),
+    ("observer", "meddler"): ("observers:Meddler", "observers:WitnessOptions"),
+    ("observer", "absent"): ("no_such_module:Absent", "observers:WitnessOptions"),
 }
 
 

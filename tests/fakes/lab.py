@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from harness.contract import (
     Batch,
+    Event,
     Findings,
     Inputs,
 )
@@ -43,6 +45,12 @@ class Lab:
     """The features that sources of labels were asked for, with their SAE."""
     findings: list[Findings] = field(default_factory=list)
     """What analyses and sources of labels were given."""
+    seen: list[Event] = field(default_factory=list)
+    """What observers have seen."""
+    threads: set[str] = field(default_factory=set)
+    """The threads in which they did."""
+    release: threading.Event = field(default_factory=threading.Event)
+    """Lets an observer go on that hangs."""
 
     def forward(self) -> None:
         """Counts a forward pass, or raises `crash` instead."""
@@ -51,6 +59,7 @@ class Lab:
         self.forwards += 1
 
     def clear(self) -> None:
+        self.release.set()
         self.__dict__.update(Lab().__dict__)
 
     @property

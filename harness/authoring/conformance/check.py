@@ -57,7 +57,11 @@ def _results(owned: Owned, law: Law) -> Iterator[LawResult]:
         broken = str(error).removeprefix("law broken: ")
         yield LawResult(owned, "FAILED", law.name, broken or "it does not hold")
     except HarnessError as error:
-        yield LawResult(owned, "FAILED", law.name, str(error))
+        yield LawResult(owned, _absent(owned, error), law.name, str(error))
+    except ImportError as error:
+        needs = f". It needs: pip install '{owned.component.extra}'."
+        why = f"{type(error).__name__}: {error}{needs if owned.component.extra else ''}"
+        yield LawResult(owned, _absent(owned, error), law.name, why)
     except Exception as error:  # a stranger's code may raise anything
         yield LawResult(owned, "FAILED", law.name, f"{type(error).__name__}: {error}")
     else:
@@ -65,3 +69,10 @@ def _results(owned: Owned, law: Law) -> Iterator[LawResult]:
         for one in kept:
             outcome: Outcome = "not tried" if one.untried else "passed"
             yield LawResult(owned, outcome, f"{law.name}: {one.name}", one.untried)
+
+
+def _absent(owned: Owned, error: BaseException) -> Outcome:
+    """A law is not tried where a library is missing that the component names as its extra."""
+    cause = error if isinstance(error, ImportError) else error.__cause__
+    missing = isinstance(cause, ModuleNotFoundError) and owned.component.extra
+    return "not tried" if missing else "FAILED"

@@ -46,6 +46,7 @@ _ASKED = (
     Asked("evaluator", contract.EvaluatorOptions, (contract.Evaluator,), spec.EvaluatorSpec),
     Asked("labels", contract.LabelsOptions, (contract.Labels,), spec.LabelsSpec),
     Asked("analysis", contract.AnalysisOptions, (contract.Analysis,), spec.AnalysisSpec),
+    Asked("observer", contract.ObserverOptions, (contract.Observer,), spec.ObserverSpec),
     Asked("section", contract.SectionOptions, (contract.Section,), None),
 )
 KINDS = {asked.kind: asked for asked in _ASKED}

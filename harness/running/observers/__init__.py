@@ -1,0 +1,1 @@
+"""Tells observers what happens in a run, without waiting for them."""
