@@ -11,7 +11,16 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from generator import architecture, components, contract, gallery, metrics, schema, tasks
+from generator import (
+    architecture,
+    components,
+    contract,
+    directory,
+    gallery,
+    metrics,
+    schema,
+    tasks,
+)
 
 HERE = Path(__file__).parent
 PAGES: Mapping[str, Callable[[], str]] = {
@@ -21,6 +30,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "metrics.md": metrics.page,
     "components.md": components.page,
     "gallery.md": gallery.page,
+    "directory.md": directory.page,
     "architecture.md": architecture.page,
     "architecture.svg": architecture.picture,
 }

@@ -32,15 +32,18 @@ if TYPE_CHECKING:
 __all__ = ["compare", "load", "load_results", "load_runs", "plan", "run"]
 
 
-def load(task: str | Path, **overrides: Any) -> Task:
+def load(task: str | Path, *, trust_local_code: bool = False, **overrides: Any) -> Task:
     """Loads a task from a file, or the built-in task of that name.
 
+    `trust_local_code` allows the files of Python that the task names under `plugins` to run: they
+    can do anything that you can. It is remembered until they change.
     `overrides` are top-level keys (`seed=1`), or tables that are merged into the task's.
     Raises TaskError with everything that is wrong with the task.
     """
     from harness.task.load import load as load_
+    from harness.task.trust import Trust
 
-    return load_(task, **overrides)
+    return load_(task, Trust(trust_local_code), **overrides)
 
 
 def plan(task: Task) -> Plan:

@@ -126,6 +126,7 @@ def _environment(folder: Path) -> dict[str, str]:
         "PYTHONDONTWRITEBYTECODE": "1",
         "HARNESS_CACHE": str(folder / ".cache"),
         "HF_HUB_OFFLINE": "1",
+        "XDG_STATE_HOME": str(folder / ".state"),
     }
 
 

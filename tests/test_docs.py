@@ -57,6 +57,7 @@ def build() -> Iterator[Mapping[str, Callable[[], str]]]:
         "metrics.md",
         "components.md",
         "gallery.md",
+        "directory.md",
         "architecture.md",
         "architecture.svg",
     ],

@@ -264,7 +264,7 @@ def test_a_plugin_that_stops_or_hangs_at_import_stops_nothing(
     fake_dist: FakeDist, monkeypatch: pytest.MonkeyPatch, code: str, reason: str
 ) -> None:
     """CASES row 31: it hung or ended every command."""
-    monkeypatch.setattr("harness.registry.SLOWEST", 0.5)
+    monkeypatch.setattr("harness.registry.guard.SLOWEST", 0.5)
     fake_dist("acme-bad", code)
     fake_dist("zzz-good", plugin_code("zzz_good", "late"))
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGALRM)

@@ -15,9 +15,13 @@ from harness.authoring.conformance.kinds import BENCHMARK, KINDS, Asked
 FILES = (
     "options",
     "values",
+    "prompts",
     "thoughts",
     "sites",
+    "capabilities",
     "backend",
+    "writing",
+    "gradients",
     "sae",
     "latents",
     "reduction",
@@ -31,6 +35,7 @@ FILES = (
     "results",
     "claims",
     "several",
+    "version",
 )
 """The files of the contract, each a part of the page, in the order in which to read them."""
 TABLES = {

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.cli.common import set_option
+from harness.cli.common import set_option, trust_option
 from harness.errors import Problem, TaskError
 from harness.text import for_terminal
 
@@ -18,17 +18,24 @@ if TYPE_CHECKING:
 @click.command("check")
 @click.argument("tasks", nargs=-1, required=True)
 @set_option
+@trust_option
 @click.pass_obj
-def command(disabled: Sequence[str], tasks: tuple[str, ...], overrides: tuple[str, ...]) -> None:
+def command(
+    disabled: Sequence[str],
+    tasks: tuple[str, ...],
+    overrides: tuple[str, ...],
+    trust_local_code: bool,
+) -> None:
     """Say everything that is wrong with tasks, without reading a weight."""
     from harness.registry import discover
     from harness.task.load import load_for_command
+    from harness.task.trust import Trust
 
-    registry = discover(disabled)
+    registry, trust = discover(disabled), Trust(trust_local_code)
     problems: list[Problem] = []
     for name in tasks:
         try:
-            task = load_for_command(registry, name, overrides)
+            task = load_for_command(registry, name, overrides, trust=trust)
             summary = _summary(task)
         except TaskError as error:
             problems += error.problems
@@ -51,6 +58,7 @@ def _notes(task: Task) -> list[str]:
         *lone_blanks(task.spec),
         *too_few_tokens(task),
         *too_few_documents(task),
+        *(plugin.reason for plugin in task.local if plugin.reason),
         *foreseen(task),
     ]
 

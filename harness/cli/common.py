@@ -26,6 +26,12 @@ observe_option = click.option(
     metavar="OBSERVER",
     help="Tell an observer what happens, such as jsonl or wandb. May be repeated.",
 )
+trust_option = click.option(
+    "--trust-local-code",
+    is_flag=True,
+    help="Allow plugins in files of Python that the task names to run; remembered until they "
+    "change.",
+)
 limit_option = click.option(
     "--limit", type=click.IntRange(1), help="At most so many rows of every data set."
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,6 +71,7 @@ def command(
     from harness.store.cache import usual_cache
     from harness.task.draft.asked import Asked
     from harness.task.draft.draft import drafted, found
+    from harness.task.draft.names import in_full
 
     every = {key: value for key, value in (("device", device), ("dtype", dtype)) if value}
     asked = Asked(base, tuned, adapter, data, column, saes, limit, every)
@@ -77,6 +79,7 @@ def command(
     overrides = observed(registry, observers)
     ingredients = found(registry, asked)
     draft = drafted(ingredients)
+    draft = replace(draft, toml=in_full(draft.toml, registry))
     _say(draft.notes)
     folder = Path(out) if out else draft.folder
     cache = None if no_cache else usual_cache()

@@ -14,6 +14,7 @@ from harness.cli.common import (
     observe_option,
     observed,
     set_option,
+    trust_option,
 )
 from harness.cli.verbosity import show_results, verbosity_of, verbosity_options
 from harness.errors import GateFailed, UsageError
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     help="The run's folder; with several tasks, the folder of their folders.",
 )
 @set_option
+@trust_option
 @limit_option
 @observe_option
 @click.option("--device", help="Where all models run, such as cuda:0.")
@@ -51,6 +53,7 @@ def command(
     tasks: tuple[str, ...],
     out: str | None,
     overrides: tuple[str, ...],
+    trust_local_code: bool,
     limit: int | None,
     observers: tuple[str, ...],
     device: str | None,
@@ -73,11 +76,15 @@ def command(
     with progress.doing(f"reading {for_terminal(', '.join(tasks), 200)}"):
         from harness.registry import discover
         from harness.task.load import load_for_command
+        from harness.task.trust import Trust
 
         registry = discover(disabled)
         overrides = (*observed(registry, observers), *overrides)
         models = {"device": device, "dtype": dtype}
-        loaded = [load_for_command(registry, name, overrides, limit, models) for name in tasks]
+        trust = Trust(trust_local_code)
+        loaded = [
+            load_for_command(registry, name, overrides, limit, models, trust) for name in tasks
+        ]
     names = [task.spec.name for task in loaded]
     if len(set(names)) < len(names):
         raise UsageError(f"two tasks are called {max(names, key=names.count)}: run them apart.")

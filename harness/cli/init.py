@@ -142,10 +142,12 @@ def _write(draft: Draft, registry: Registry, target: Path) -> None:
     """Writes a draft that is a task without problems, and says what it found."""
     from harness.machine import machine_errors
     from harness.store.files import write_text
+    from harness.task.draft.names import in_full
     from harness.task.file import source_of
     from harness.task.resolve import resolve
     from harness.text import for_terminal
 
+    draft = replace(draft, toml=in_full(draft.toml, registry))
     resolve(source_of(draft.toml, target), registry)
     with machine_errors(target.parent):
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -99,6 +99,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _report_bug(error: BaseException) -> int:
     import traceback
 
+    from harness.registry.local_code import blamed
+
+    if said := blamed(error):
+        return _complain(said, 2)
     traceback.print_exception(error)
     return _complain(
         "this is a bug of ours. Please report the lines above with the output of "

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 import click
 
-from harness.cli.common import limit_option, set_option
+from harness.cli.common import limit_option, set_option, trust_option
 
 
 @click.command("plan")
 @click.argument("name", metavar="TASK")
 @set_option
+@trust_option
 @limit_option
 @click.option("--device", metavar="NAME", help="Say it for one machine, such as H100 or CPU.")
 @click.pass_obj
@@ -19,6 +20,7 @@ def command(
     disabled: Sequence[str],
     name: str,
     overrides: tuple[str, ...],
+    trust_local_code: bool,
     limit: int | None,
     device: str | None,
 ) -> None:
@@ -29,9 +31,11 @@ def command(
     from harness.planning.cost.devices import DEVICES, find_device
     from harness.registry import discover
     from harness.task.load import load_for_command
+    from harness.task.trust import Trust
 
     wanted = [find_device(device)] if device else list(DEVICES.values())
-    task = load_for_command(discover(disabled), name, overrides, limit)
+    trust = Trust(trust_local_code)
+    task = load_for_command(discover(disabled), name, overrides, limit, trust=trust)
 
     from rich.console import Console
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from harness.cli.common import trust_option
 from harness.cli.verbosity import show_results, verbosity_of, verbosity_options
 
 if TYPE_CHECKING:
@@ -18,10 +19,16 @@ if TYPE_CHECKING:
 @click.command("report")
 @click.argument("runs", nargs=-1, required=True, type=click.Path(), metavar="RUN [RUN...]")
 @click.option("--out", type=click.Path(), help="The page of several runs [several.html].")
+@trust_option
 @verbosity_options
 @click.pass_obj
 def command(
-    disabled: Sequence[str], runs: tuple[str, ...], out: str | None, verbose: bool, quiet: bool
+    disabled: Sequence[str],
+    runs: tuple[str, ...],
+    out: str | None,
+    trust_local_code: bool,
+    verbose: bool,
+    quiet: bool,
 ) -> None:
     """Show the answer of an earlier run again, and write its report.html anew.
 
@@ -33,7 +40,7 @@ def command(
     verbosity = verbosity_of(verbose, quiet)
     folders = [Path(run) for run in runs]
     if len(folders) == 1 and out is None:
-        _one(folders[0], disabled, verbosity)
+        _one(folders[0], disabled, verbosity, trust_local_code)
     elif verbose or quiet:
         raise click.UsageError(
             "-v and -q are for the report of one run. Leave them out, or name one run."
@@ -42,15 +49,20 @@ def command(
         _several(folders, disabled, out)
 
 
-def _one(folder: Path, disabled: Sequence[str], verbosity: Verbosity) -> None:
+def _one(folder: Path, disabled: Sequence[str], verbosity: Verbosity, trusted: bool) -> None:
+    from harness.cli.common import show_notes
     from harness.machine import machine_errors
     from harness.registry import discover
     from harness.report import write_report
     from harness.results import load_results
+    from harness.task.local import of_a_run
+    from harness.task.trust import Trust
 
     results = load_results(folder)
+    registry, notes = of_a_run(results.provenance, discover(disabled), Trust(trusted))
+    show_notes(notes)
     with machine_errors(folder):
-        page = write_report(folder, discover(disabled), results)
+        page = write_report(folder, registry, results)
     show_results(results, verbosity, [("Report", page)])
 
 

@@ -25,7 +25,7 @@ _CORRECTION = (
     "number; + and -: prompts whose score rose and fell. Intervals are 95%."
 )
 _MOST_CHANGES = 20
-_DETAILS = ("edit.",)
+_DETAILS = ("edit.", "text.")
 """Numbers that are counted and not listed: how an edit went changes with every rounding."""
 _HASH = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{20,}\b")
 

@@ -10,8 +10,10 @@ Each kind of plugin has a file that holds both halves, as base class and as prot
 passes between them and the core: `backend`, `sae`, `reduction` (also statistics and directions),
 `metric`, `intervention`, `evaluator` (also benchmarks), `findings` (analyses and labels),
 `section` and `observer`. `component` has the hook, `options` the types of fields that name
-something else in the task, `values`, `sites`, `edits`, `thoughts` and `latents` what several kinds
-share.
+something else in the task, `values`, `prompts`, `sites`, `edits`, `thoughts` and `latents` what
+several kinds share. `capabilities` says what a model may offer; `writing` is for models that only
+answer prompts, `gradients` for those that can be differentiated. `version` has the number of this
+contract.
 
 Shapes are written as in jaxtyping: `Float[Tensor, "batch pos d_model"]`.
 """
@@ -27,6 +29,11 @@ from harness.contract.backend import (
     ModelPlace as ModelPlace,
     Native as Native,
     Needs as Needs,
+)
+from harness.contract.capabilities import (
+    USUAL as USUAL,
+    WRITES as WRITES,
+    Capability as Capability,
 )
 from harness.contract.claims import ClaimOutcome as ClaimOutcome, ClaimStatus as ClaimStatus
 from harness.contract.component import (
@@ -60,6 +67,11 @@ from harness.contract.findings import (
     Label as Label,
     Labels as Labels,
     LabelsOptions as LabelsOptions,
+)
+from harness.contract.gradients import (
+    Differentiable as Differentiable,
+    Gradients as Gradients,
+    Scalar as Scalar,
 )
 from harness.contract.intervention import (
     Intervention as Intervention,
@@ -105,7 +117,12 @@ from harness.contract.options import (
     ServerUrl as ServerUrl,
     SiteName as SiteName,
     StatisticRef as StatisticRef,
+    Transport as Transport,
     ViewRef as ViewRef,
+)
+from harness.contract.prompts import (
+    conversation as conversation,
+    plain_prompt as plain_prompt,
 )
 from harness.contract.reduction import (
     Batch as Batch,
@@ -153,8 +170,10 @@ from harness.contract.sites import (
     parse_site as parse_site,
 )
 from harness.contract.thoughts import (
+    KNOWN_MARKS as KNOWN_MARKS,
     Parted as Parted,
     ThoughtMarks as ThoughtMarks,
+    part_text as part_text,
 )
 from harness.contract.values import (
     JSON as JSON,
@@ -169,6 +188,12 @@ from harness.contract.values import (
     Sampling as Sampling,
     Tokens as Tokens,
     Undefined as Undefined,
+)
+from harness.contract.version import CONTRACT as CONTRACT
+from harness.contract.writing import (
+    Keep as Keep,
+    OneByOne as OneByOne,
+    WritingModel as WritingModel,
 )
 
 if TYPE_CHECKING:

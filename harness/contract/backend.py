@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from harness.contract.capabilities import USUAL, Capability
 from harness.contract.edits import Arm, Receipt
 from harness.contract.options import Options
 from harness.contract.sites import Site
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """Sizes of a model; each is None where it is not known.
+    """Sizes of a model, each None where it is not known, and what the model can be asked for.
 
     Options describe them from configuration files; a loaded model knows at least `layers` and
     `d_model`.
@@ -45,6 +46,9 @@ class ModelFacts:
     """Number of parameters."""
     chat_template: bool | None = None
     """Whether its tokenizer has a chat template."""
+    capabilities: frozenset[Capability] = USUAL
+    """What it offers: of `activations`, `logits`, `edits`, `generation`, `gradients` and `tokens`.
+    Known without a weight: options describe it, and the loaded model has the same."""
 
     def width(self, site: Site) -> int | None:
         """Numbers per token at `site`; None where that is not known, as for a module path."""

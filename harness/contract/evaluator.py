@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import ClassVar, Protocol, runtime_checkable
 
 from harness.contract.backend import Model
+from harness.contract.capabilities import USUAL, Capability
 from harness.contract.options import Options
 from harness.contract.values import Completion, Example, Outcome
 
@@ -39,6 +40,10 @@ class Score:
     """The id of the record: `name.variant@version`."""
     unit: str = "share"
     """The unit of the record."""
+    partial: bool = False
+    """Whether it is only there for some completions, such as the quality of those that are no
+    refusals: None then also says that there is nothing to score, and counts as no invalid
+    verdict."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +52,8 @@ class Verdict:
 
     scores: Mapping[str, bool | float | None]
     """By name, a value for each of `Evaluator.scores`: yes or no, or a finite number; None where
-    it could not be told, which the record `invalid_verdicts` counts."""
+    it could not be told, which the record `invalid_verdicts` counts, or is not there (see
+    `Score.partial`)."""
     note: str = ""
     """A remark for people who read the samples, such as what a judge answered."""
 
@@ -84,6 +90,11 @@ class EvaluatorOptions(Options):
         """
         return None
 
+    def writes(self) -> int:
+        """The most tokens that a judging model writes for one verdict; `harness plan` estimates
+        with it."""
+        return 1
+
     def runs_remote_code(self) -> bool:
         """Whether it runs code that came with its files; the command line must allow it, too."""
         return False
@@ -91,6 +102,9 @@ class EvaluatorOptions(Options):
 
 class BenchmarkOptions(EvaluatorOptions):
     """Base of a benchmark's options."""
+
+    subject_needs: ClassVar[frozenset[Capability]] = USUAL - {"edits"}
+    """What the model that is asked must offer. By default all of it, as it may ask for anything."""
 
     def forwards(self) -> int | None:
         """How many prompts the benchmark reads in each arm; None where that is not known.

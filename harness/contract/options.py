@@ -8,12 +8,21 @@ them to the object. A field that names something else of the task is typed as a 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated
+from functools import cache
+from typing import Annotated, Any, ClassVar, get_args
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
 
+from harness.contract.capabilities import WRITES, Capability
 from harness.contract.sites import parse_site
 
 
@@ -36,6 +45,17 @@ class Place:
 
     hub: bool = False
     """Whether a hub id (`owner/name`) is allowed too; what is no file beside the task is one."""
+
+
+@dataclass(frozen=True)
+class Transport:
+    """Marks a field that says how something is reached and never what comes out of it: an address,
+    seconds to wait, how often to try again, the name of a key's variable.
+
+    Options leave such fields out wherever they are dumped, so they are neither part of a record
+    nor of the key of anything that is remembered. What is asked for stays in: the name of the
+    model that a server has, the template, the length of an answer.
+    """
 
 
 def _site_text(text: str) -> str:
@@ -68,9 +88,9 @@ StatisticRef = Annotated[str, Ref("statistics")]
 LabelsRef = Annotated[str, Ref("labels")]
 Location = Annotated[str, Place(hub=True)]
 LocalPath = Annotated[str, Place()]
-ServerUrl = Annotated[str, AfterValidator(_server_base)]
+ServerUrl = Annotated[str, AfterValidator(_server_base), Transport()]
 """The address of an OpenAI-compatible server: `http://localhost:8000`. The path of an endpoint
-(`/v1/chat/completions`) may be written and is taken off."""
+(`/v1/chat/completions`) may be written and is taken off. No part of a number: see `Transport`."""
 SiteName = Annotated[str, AfterValidator(_site_text)]
 """The name of a site, such as `resid_post.15`; `parse_site` makes a `Site` of it."""
 
@@ -85,3 +105,29 @@ class Options(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False
     )
+
+    model_needs: ClassVar[frozenset[Capability]] = WRITES
+    """What the models that it names (fields of type `ModelRef`) must offer; `check` refuses others.
+    By default they are asked for completions."""
+
+    @model_serializer(mode="wrap")
+    def _what_counts(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        left_out = transport_fields(type(self))
+        return {name: value for name, value in dump(self).items() if name not in left_out}
+
+
+@cache
+def transport_fields(options: type[Options]) -> frozenset[str]:
+    """The fields of these options that bear the mark `Transport`, also inside `X | None`."""
+    return frozenset(
+        name
+        for name, field in options.model_fields.items()
+        if any(isinstance(m, Transport) for m in (*field.metadata, *_marks(field.annotation)))
+    )
+
+
+def _marks(annotation: object) -> Iterator[object]:
+    """What stands in `Annotated` anywhere in a type."""
+    yield from getattr(annotation, "__metadata__", ())
+    for inner in get_args(annotation):
+        yield from _marks(inner)

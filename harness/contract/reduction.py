@@ -25,7 +25,7 @@ from harness.contract.values import Axes, Direction, Outcome, Undefined
 
 if TYPE_CHECKING:
     import numpy as np
-    from jaxtyping import Float, Int
+    from jaxtyping import Float, Int, Shaped
     from torch import Tensor
 
     from harness.contract.latents import Latents
@@ -256,6 +256,16 @@ class Batch:
 
         first = np.array(self.copies) == 0 if self.copies else True
         return int(np.count_nonzero((sizes > 0) & first))
+
+    def by_document(
+        self, values: Shaped[Tensor, " selected"] | None = None
+    ) -> Float[Tensor, " documents"]:
+        """One value for each selected token, added up for each document, in float64 on the CPU: a
+        sum of a metric. Without values: how many of its tokens are selected."""
+        where = self.document[self.selected]
+        each = where.new_ones(len(where)) if values is None else values.detach().cpu()
+        each = each.double()
+        return each.new_zeros(len(self.documents)).index_add_(0, where, each)
 
 
 State = dict[str, "np.ndarray"]

@@ -49,6 +49,8 @@ class Grid:
     """A remark below it."""
     folded: bool = False
     """Whether the table is closed until the reader opens it."""
+    spare: int = 0
+    """How many of its last columns a narrow terminal leaves out before it shortens others."""
 
 
 @dataclass(frozen=True)

@@ -133,6 +133,9 @@ class Completion:
     model without thoughts. Hostile, too."""
     finished: bool = True
     """Whether its thought came to an end. Where not, `text` is empty and nobody judges it."""
+    log_probability: float | None = None
+    """The sum of the log-probabilities of the tokens that it wrote, in nats; None where the backend
+    does not tell."""
 
 
 @dataclass(frozen=True)

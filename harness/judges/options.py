@@ -6,32 +6,34 @@ from typing import Annotated, Protocol
 
 from pydantic import Field
 
+from harness.contract import Transport
+
 KeyVariable = Annotated[
     str | None,
     Field(
-        exclude=True,
         description="Server: the environment variable that holds the key, where the server wants "
-        "one.",
+        "one."
     ),
+    Transport(),
 ]
-Timeout = Annotated[float, Field(gt=0, exclude=True, description="Server: seconds for one answer.")]
+Timeout = Annotated[float, Field(gt=0, description="Server: seconds for one answer."), Transport()]
 Retries = Annotated[
     int,
     Field(
         ge=0,
-        exclude=True,
         description="Server: how often a request that failed is sent again, after longer and "
         "longer pauses.",
     ),
+    Transport(),
 ]
-Concurrency = Annotated[int, Field(exclude=True, description="Server: requests at a time.")]
+Concurrency = Annotated[int, Field(description="Server: requests at a time."), Transport()]
 
 
 class ServerOptions(Protocol):
     """The options that say which server is asked, for which of its models, and how patiently.
 
-    A class of options with these fields takes the types above for the last four: the options that
-    change no answer, so that they are not part of a record's options.
+    A class of options with these fields takes `ServerUrl` for the first and the types above for
+    the last four: they change no answer, and their mark keeps them out of records and keys.
     """
 
     @property

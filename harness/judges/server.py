@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from harness.errors import UsageError
 from harness.judges.options import ServerOptions
-from harness.web import Refused, Unusable, Web
+from harness.web import Refused, Unusable, Web, ask_each, key_in
 
 _LARGEST = 2**22
 """Bytes of an answer that are read."""
@@ -20,7 +17,7 @@ _Prompt = TypeVar("_Prompt")
 
 @dataclass(frozen=True)
 class Endpoint(Generic[_Prompt]):
-    """One of the two ways in which such a server is asked."""
+    """One of the ways in which such a server is asked."""
 
     path: str
     content: Callable[[_Prompt], Mapping[str, Any]]
@@ -48,6 +45,19 @@ def _chat_message(body: bytes) -> str:
     return text if isinstance(text, str) else ""
 
 
+def _turn(body: bytes) -> str:
+    """The text of the one message; "" where a judge wrote none, as behind a filter."""
+    if body.lstrip().startswith(b"data:"):
+        raise Unusable("the server streams its answer; it must send it whole")
+    try:
+        (text,) = [choice["message"]["content"] for choice in json.loads(body)["choices"]]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        text = 0
+    if not (text is None or isinstance(text, str)):
+        raise Unusable("the answer is not one message")
+    return text or ""
+
+
 COMPLETIONS: Endpoint[str | list[int]] = Endpoint(
     "/v1/completions", lambda prompt: {"prompt": prompt}, _completion
 )
@@ -58,6 +68,11 @@ CHAT: Endpoint[str] = Endpoint(
     _chat_message,
 )
 """Answers a message."""
+TURNS: Endpoint[Sequence[Mapping[str, str]]] = Endpoint(
+    CHAT.path, lambda turns: {"messages": list(turns), "stream": False}, _turn
+)
+"""Answers a conversation: turns with `role` and `content`, such as a system message before. What
+is no answer at all is asked for again, so that it is never taken for one."""
 
 
 def ask_server(
@@ -77,43 +92,17 @@ def ask_server(
     everything that was answered. Raises UsageError, which begins with `name`, where the
     environment variable of the key holds none.
     """
-    key = _key(name, options.api_key_variable)
+    key = key_in(options.api_key_variable, name)
     headers = {"Authorization": f"Bearer {key}"} if key else None
     web = Web(timeout=options.timeout, retries=options.retries, secret=key)
     url = f"{options.server}{endpoint.path}"
     wanted = {"model": options.server_model, "max_tokens": max_tokens, "temperature": 0}
-    failures: list[BaseException] = []
 
     def one(prompt: _Prompt) -> str:
-        try:
-            content = {**wanted, **endpoint.content(prompt)}
-            return web.post(url, content, _LARGEST, endpoint.read, headers)
-        except BaseException as error:
-            failures.append(error)  # the first one is the reason, the others were stopped
-            web.stop()
-            raise
+        content = {**wanted, **endpoint.content(prompt)}
+        return web.post(url, content, _LARGEST, endpoint.read, headers)
 
-    with ThreadPoolExecutor(options.concurrency) as pool:
-        asked: dict[Future[str], int] = {}
-
-        def take(future: Future[str]) -> None:
-            index = asked.pop(future)
-            if future.exception() is None:
-                keep(index, future.result())
-
-        try:
-            for index, prompt in enumerate(prompts):
-                asked[pool.submit(one, prompt)] = index
-            for future in as_completed(list(asked)):
-                take(future)
-        except BaseException:  # an interrupt, or `keep` failed
-            web.stop()
-            pool.shutdown(wait=True)
-            for future in list(asked):
-                take(future)
-            raise
-    if failures:
-        raise failures[0]
+    ask_each(web, prompts, one, keep, options.concurrency)
 
 
 def advice(refused: Refused, options: ServerOptions, endpoint: Endpoint[Any]) -> str:
@@ -127,21 +116,3 @@ def advice(refused: Refused, options: ServerOptions, endpoint: Endpoint[Any]) ->
     if variable is None:
         return "Put its key into an environment variable and name that: api_key_variable."
     return f"Put a key that it takes into the environment variable {variable}."
-
-
-def _key(name: str, variable: str | None) -> str | None:
-    """The key in an environment variable; None where no variable is named."""
-    if variable is None:
-        return None
-    key = os.environ.get(variable, "").strip()
-    if not key:
-        raise UsageError(
-            f"{name}: the environment variable {variable} is not set. It must hold the server's "
-            "key; or leave out api_key_variable."
-        )
-    if not (key.isascii() and key.isprintable()):
-        raise UsageError(
-            f"{name}: the environment variable {variable} holds no key: a key is one line of "
-            "letters, digits and marks."
-        )
-    return key

@@ -49,3 +49,12 @@ def completion_counts(prompts: Sequence[int], completions: Sequence[int]) -> Cou
     steps, rows = max(completions), len(prompts)
     width = max(prompts) + max(0, steps - 1)
     return Counts(steps, rows, sum(prompts), rows, sum(completions), rows * width)
+
+
+def elsewhere_counts(completions: Sequence[int]) -> Counts:
+    """Counts completions of a model that runs elsewhere, of `completions` tokens each.
+
+    How it makes batches is not known, nor how long its prompts are in its tokens.
+    """
+    rows = len(completions)
+    return Counts(prompts=rows, completions=rows, completion_tokens=sum(completions))

@@ -181,12 +181,17 @@ def _table(grid: Grid, width: int, room: int) -> Iterator[Text]:
 
 
 def _fitting(grid: Grid, width: int) -> Columns:
-    """The table in one block: whole, with labels on two lines, without intervals, or without its
-    last columns."""
+    """The table in one block: whole, with labels on two lines, without what can be spared, without
+    intervals, or without its last columns."""
     heads = [for_terminal(str(head)) for head in grid.columns]
     rows = [[for_terminal(str("" if cell is None else cell)) for cell in row] for row in grid.rows]
     brief = [[row[0], *(_INTERVAL.sub("", cell) for cell in row[1:])] for row in rows]
-    full = [_columns(heads, rows, label) for label in (24, 16)]
+    kept = len(heads) - grid.spare
+    full = [
+        _columns(heads[:n], [row[:n] for row in rows], label)
+        for n in dict.fromkeys((len(heads), kept))
+        for label in (24, 16)
+    ]
     shorter = [
         _columns(heads[:n], [row[:n] for row in brief], 24) for n in range(len(heads), 1, -1)
     ]

@@ -20,7 +20,7 @@ from harness.report.terminal_tables import (
 from harness.results.answer import answer
 from harness.results.claims import claim_line
 from harness.results.conclusions import conclusions
-from harness.results.experiments import DETAILS
+from harness.results.experiments import DETAILS, WRITTEN
 from harness.results.records import by_axis, count_range, record_name, shared_items
 from harness.text import for_terminal
 
@@ -63,7 +63,7 @@ def _tables(records: Sequence[Record]) -> Iterator[Group]:
     directions: list[Record] = []
     others: list[Record] = []
     for record in records:
-        if not record.id.startswith(DETAILS):
+        if record.id.startswith(WRITTEN) or not record.id.startswith(DETAILS):
             of_direction = arms if "experiment" in record.axes else directions
             (of_direction if "direction" in record.axes else others).append(record)
     for name, mine in by_axis(arms, "experiment").items():
@@ -93,7 +93,8 @@ def _experiment(name: str, records: Sequence[Record]) -> Group:
     mine = [r for r in records if record_name(r).rpartition(".")[0] not in names] or records
     axes = mine[0].axes
     place = for_terminal(f"{name}: {axes.get('view')} on {axes.get('data')}")
-    return _grid(f"Experiment {place}, n = {count_range(mine)}", mine)
+    scores = [record for record in mine if not record.id.startswith(WRITTEN)] or mine
+    return _grid(f"Experiment {place}, n = {count_range(scores)}", mine)
 
 
 def _grid(title: str, records: Sequence[Record]) -> Group:

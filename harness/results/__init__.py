@@ -7,8 +7,8 @@ answer what any reader asks of records, without knowing what a task calls its pa
 - records together: `named`, `grouped`, `by_axis`, `undefined_reasons`,
   `undefined_labels`, `count_range`, `common_axes`, `distinct_labels`
 - sweeps and draws: `sweep_axis`, then `group_series`
-- experiments: `records_by_experiment`, `experiment_scores`, `score_name`, `measured_on`, and
-  `headline_tables`, the tables at the top of the report
+- experiments: `records_by_experiment`, `experiment_scores`, `score_name`, `measured_on`, `written`,
+  and `headline_tables`, the tables at the top of the report
 - sites: `records_by_pair`, `sites_by_depth`, `sorted_by_depth`, `block_site`, `site_tables`;
   `PLACE_AXES` are the axes that say where a number was measured
 - claims: `claim_line` and `claim_numbers` say how a claim of the task came out
@@ -47,6 +47,7 @@ from harness.results.experiments import (
     measured_on as measured_on,
     records_by_experiment as records_by_experiment,
     score_name as score_name,
+    written as written,
 )
 from harness.results.headline import headline_tables as headline_tables
 from harness.results.numbers import (

@@ -7,8 +7,15 @@ from collections.abc import Sequence
 from harness.contract import Record, Results
 from harness.results.records import count_range, grouped, record_name
 
-DETAILS = ("edit.", "invalid_verdicts")
+WRITTEN = "text."
+"""How the ids of records begin that say how completions are written: length, repetition."""
+DETAILS = ("edit.", "invalid_verdicts", WRITTEN)
 """How the ids of records begin that say how a number came to be; they have places of their own."""
+_WRITTEN = {
+    f"{WRITTEN}tokens": "tokens",
+    f"{WRITTEN}distinct_4": "distinct-4",
+    f"{WRITTEN}length_limited": "ended by the limit",
+}
 UNEDITED = "none"
 """What the contract calls the direction of the arm without an edit."""
 ScoreKey = tuple[str, str]
@@ -35,6 +42,12 @@ def experiment_scores(records: Sequence[Record]) -> dict[ScoreKey, list[Record]]
         for (name, evaluator), mine in found.items()
         if (name.rpartition(".")[0], evaluator) not in found
     }
+
+
+def written(records: Sequence[Record]) -> dict[str, list[Record]]:
+    """How the completions of one experiment are written: records by what they are called here."""
+    found = grouped(records, record_name)
+    return {told: found[name] for name, told in _WRITTEN.items() if name in found}
 
 
 def score_name(key: ScoreKey, among: Sequence[ScoreKey]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from harness.contract import JSON, Grid, Record, Results
@@ -15,6 +15,7 @@ from harness.results.experiments import (
     measured_on,
     records_by_experiment,
     score_name,
+    written,
 )
 from harness.results.numbers import format_draws, format_estimate, format_number
 from harness.results.records import by_axis, grouped, named, null_value, record_name
@@ -40,8 +41,9 @@ def headline_tables(results: Results) -> list[Grid]:
     """The tables, the most telling kind first.
 
     Forecasts with what happened; or flips by pair; or a table for each experiment, with a row for
-    each direction; then the main numbers of each pair by site. Rankings are all at the same step
-    of their sweep. A table whose numbers are all the same is left out: see `constant_scores`.
+    each direction, whose last columns say how its completions are written; then the main numbers of
+    each pair by site. Rankings are all at the same step of their sweep. A table whose numbers are
+    all the same is left out: see `constant_scores`.
     """
     found = [*_forecast(results), *_flips(results), *_experiments(results)]
     if not found:
@@ -65,6 +67,7 @@ def _note(grid: Grid) -> str:
 
 # ── Experiments ──────────────────────────────────────────────────────────────────────────────────
 
+_BESIDE = ("tokens", "distinct-4")
 _ByScore = dict[str, list[Record]]
 """The records of one experiment over all data, by the name of their score."""
 
@@ -93,11 +96,34 @@ def _experiments(results: Results) -> Iterator[Grid]:
             for one in group_series(mine, axis):
                 for label, text in _at_step(one, axis, step):
                     cells.setdefault(label, {})[name] = text
+        beside = list(_beside(results, experiment))
+        for name, mine in beside:
+            for one in group_series(mine, axis):
+                for label, text in _at_step(one, axis, step, _briefly):
+                    if label in cells:
+                        cells[label][name] = text
+        columns = [*by_score, *(name for name, _ in beside)]
         rows: list[list[JSON]] = [
-            [label, *(found.get(name, "") for name in by_score)] for label, found in cells.items()
+            [label, *(found.get(name, "") for name in columns)] for label, found in cells.items()
         ]
         title = f"Experiment {experiment}: {measured_on(_every(by_score))}"
-        yield Grid(title, ("direction", *by_score), rows)
+        yield Grid(title, ("direction", *columns), rows, spare=len(beside))
+
+
+def _beside(results: Results, experiment: str) -> Iterator[tuple[str, list[Record]]]:
+    """Length and repetition of the completions: a score of what only babbles means little."""
+    told = written(records_by_experiment(results)[experiment])
+    yield from ((name, told[name]) for name in _BESIDE if name in told)
+
+
+def _briefly(records: Sequence[Record]) -> str:
+    """The mean of the arms, without an interval."""
+    known = [record.value for record in records if record.value is not None]
+    return format_number(sum(known) / len(known) if known else None)
+
+
+def _estimate(records: Sequence[Record]) -> str:
+    return format_estimate(records[0]) if len(records) == 1 else format_draws(records)
 
 
 def _step(by_score: _ByScore, axis: str | None, results: Results) -> float | None:
@@ -108,27 +134,34 @@ def _step(by_score: _ByScore, axis: str | None, results: Results) -> float | Non
     return common_step(axis, series, drawn, results.task)
 
 
-def _at_step(series: Series, axis: str | None, step: float | None) -> Iterator[tuple[str, str]]:
+def _at_step(
+    series: Series,
+    axis: str | None,
+    step: float | None,
+    told: Callable[[Sequence[Record]], str] = _estimate,
+) -> Iterator[tuple[str, str]]:
     """The rows and cells of a series: at the common step, or at its last one without that.
 
     What has no step among what is swept, all components together, has a row of its own.
     """
     if series.shape != "sweep":
-        yield _row(series.label, series.records)
+        yield _row(series.label, series.records, told)
         return
     if whole := [record for record in series.records if axis_value(record, axis) is None]:
-        yield _row(series.label, whole)
+        yield _row(series.label, whole, told)
     at = step if step is not None else axis_value(series.records[-1], axis)
     if there := [record for record in series.records if axis_value(record, axis) == at]:
-        yield _row(f"{series.label}, {axis} = {at:g}", there)
+        yield _row(f"{series.label}, {axis} = {at:g}", there, told)
 
 
-def _row(label: str, records: Sequence[Record]) -> tuple[str, str]:
+def _row(
+    label: str, records: Sequence[Record], told: Callable[[Sequence[Record]], str]
+) -> tuple[str, str]:
     if len(records) > 1:
         label += f", {len(records)} draws"
     elif label == UNEDITED:
         label += " (not edited)"
-    return label, format_estimate(records[0]) if len(records) == 1 else format_draws(records)
+    return label, told(records)
 
 
 def _is_constant(by_score: _ByScore) -> bool:

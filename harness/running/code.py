@@ -19,9 +19,15 @@ def code_of(owners: Iterable[Owned]) -> str:
 
     A version alone would not do: whoever writes a plugin changes its code many times under one.
     """
-    packages = {"harness", *(owner.component.load.partition(".")[0] for owner in owners)}
+    owners = list(owners)
+    # A plugin in a file of its own has no package: its hash is that of what was run.
+    own = {owner.plugin.code for owner in owners if owner.plugin.code is not None}
+    modules = {owner.component.load.partition(":")[0] for owner in owners}
+    modules -= {code.module_name for code in own}
+    packages = {"harness", *(name.partition(".")[0] for name in modules)}
     return key_of(
-        {name: _package(name.partition(":")[0]) for name in sorted(packages)},
+        sorted(code.sha256 for code in own),
+        {name: _package(name) for name in sorted(packages)},
         {name: installed(name) for name in COMPUTING},
     )
 

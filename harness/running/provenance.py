@@ -5,12 +5,13 @@ from __future__ import annotations
 import platform
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from harness.registry import Registry
+from harness.registry import Plugin, Registry
 from harness.running.session import Session
 from harness.version import __version__
 
@@ -47,6 +48,8 @@ def provenance(session: Session, registry: Registry, command: str) -> dict[str, 
             plugin.name: {"distribution": plugin.distribution, "version": plugin.version}
             for plugin in sorted(used, key=lambda plugin: plugin.name)
         },
+        # Plugins in files of their own: also those that this task names and does not use.
+        **({"local_code": local} if (local := _local_code(task.local)) else {}),
         "components": [f"{owned.component.kind}: {owned}" for owned in task.owners()],
         "disabled": sorted(registry.disabled),
         "models": {
@@ -72,6 +75,19 @@ def provenance(session: Session, registry: Registry, command: str) -> dict[str, 
         **({"from_cache": dict(session.taken)} if session.taken else {}),
         "command": command,
         "git": _git(task.source.file.resolve().parent),
+    }
+
+
+def _local_code(plugins: Sequence[Plugin]) -> dict[str, Any]:
+    """By name, each plugin in a file of its own: the file, its hash, and what it provides."""
+    return {
+        plugin.name: {
+            "path": str(plugin.code.file),
+            "sha256": plugin.code.sha256,
+            "components": [f"{one.kind}: {one.name}" for one in plugin.components],
+        }
+        for plugin in plugins
+        if plugin.code is not None
     }
 
 

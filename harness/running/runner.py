@@ -65,6 +65,7 @@ def run(
     the same, with their status.
     """
     progress = progress or Progress()
+    registry = registry.plus(planned.task.local)
     _check_remote_code(planned.task, remote_code)
     with progress.doing("writing one prompt of each view"):
         unwritten = list(unwritable(planned))
@@ -187,7 +188,12 @@ def _check_remote_code(task: Task, allowed: bool) -> None:
 def _learn(planned: Plan, session: Session) -> Plan:
     """The plan made anew, once models are loaded whose configuration could not be read before."""
     task = planned.task
-    unread = [name for name, facts in task.model_facts.items() if facts.layers is None]
+    unread = [
+        name
+        for name, facts in task.model_facts.items()
+        # Of a model that shows no activations, nobody asks how many blocks it has.
+        if facts.layers is None and "activations" in facts.capabilities
+    ]
     if not unread:
         return planned
     facts = {**task.model_facts, **{name: session.model(name).facts for name in unread}}

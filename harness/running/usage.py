@@ -7,14 +7,35 @@ import re
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from harness.contract import Activations, Completion, Model, Sampling, Site, Tokens
-from harness.planning.counts import NUMBER_BYTES, Counts, completion_counts, forward_counts
+from harness.contract import (
+    Activations,
+    Completion,
+    Differentiable,
+    Gradients,
+    Keep,
+    Model,
+    OneByOne,
+    Sampling,
+    Scalar,
+    Site,
+    Tokens,
+)
+from harness.planning.counts import (
+    NUMBER_BYTES,
+    Counts,
+    completion_counts,
+    elsewhere_counts,
+    forward_counts,
+)
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class Usage:
@@ -60,7 +81,8 @@ class Usage:
             size = NUMBER_BYTES.get(model.dtype, 4) if model.device == "cpu" else 0
             grown = (resident() or 0) - before - size * (model.facts.parameters or 0)
             self._imports += max(0, grown)
-        return cast(Model, Counted(model, lambda counts: self.add(name, counts)))
+        kind = CountedOneByOne if isinstance(model, OneByOne) else Counted
+        return cast(Model, kind(model, lambda counts: self.add(name, counts)))
 
     def add(self, model: str, counts: Counts) -> None:
         """Adds work of a model to the present stage."""
@@ -123,10 +145,39 @@ class Counted:
     def generate(self, tokens: Sequence[Tokens], sampling: Sampling) -> list[Completion]:
         """As the model's own: one forward over the prompts, and one for each further token."""
         done = self._model.generate(tokens, sampling)
-        if done:
+        if done and "tokens" in self._model.facts.capabilities:
             lengths = [len(t.ids) for t in tokens]
             self._count(completion_counts(lengths, [c.tokens for c in done]))
+        elif done:
+            self._count(elsewhere_counts([c.tokens for c in done]))
         return done
+
+    def gradients(
+        self,
+        tokens: Sequence[Tokens],
+        scalar: Scalar,
+        sites: Sequence[Site],
+        *,
+        put: Mapping[Site, Tensor] | None = None,
+    ) -> Gradients:
+        """As the model's own: counted as one forward, though the way back takes as long again."""
+        found = cast(Differentiable, self._model).gradients(tokens, scalar, sites, put=put)
+        if tokens:
+            self._count(forward_counts([len(t.ids) for t in tokens]))
+        return found
+
+
+class CountedOneByOne(Counted):
+    """Likewise, of a model that hands over each completion as soon as it is there."""
+
+    def generate_each(self, tokens: Sequence[Tokens], sampling: Sampling, keep: Keep) -> None:
+        """As the model's own: each completion counts once it is there."""
+
+        def counted(index: int, completion: Completion) -> None:
+            self._count(elsewhere_counts([completion.tokens]))
+            keep(index, completion)
+
+        cast(OneByOne, self._model).generate_each(tokens, sampling, counted)
 
 
 # ── Memory ───────────────────────────────────────────────────────────────────────────────────────

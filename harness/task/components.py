@@ -17,6 +17,7 @@ from harness.contract import Axes, Kind, Options
 from harness.errors import PluginError, Problem
 from harness.registry import Owned, Registry
 from harness.task import spec
+from harness.task.claiming import claiming
 from harness.task.file import Source, is_builtin, tables
 from harness.task.paths import locate, located
 from harness.task.spec import TaskSpec
@@ -227,11 +228,16 @@ def _find(
 ) -> Found:
     """The component of a name; where two plugins have one, the built-in one if the name is our
     own: a default (`ours`), or written in a built-in task."""
-    file = source.origin(at).file
     try:
-        return registry.find(kind, name, ours=ours or (file is not None and is_builtin(file)))
+        return registry.find(kind, name, ours=ours or _of_a_builtin(source, at))
     except PluginError as error:
         return (source.problem(at, str(error)),)
+
+
+def _of_a_builtin(source: Source, at: KeyParts) -> bool:
+    """Whether a key is written in a built-in task."""
+    file = source.origin(at).file
+    return file is not None and is_builtin(file)
 
 
 def _claiming_format(source: Source, registry: Registry, table: Table) -> Found:
@@ -243,11 +249,14 @@ def _claiming_format(source: Source, registry: Registry, table: Table) -> Found:
     local = locate(path, (*table.at, "path"), source, hub=True)
     if isinstance(local, Problem):
         return (local,)
-    claims = [one for one in formats if one.options().claims(local)]  # type: ignore[attr-defined]
+    found = claiming(registry, local)
+    claims = found.ours if _of_a_builtin(source, table.at) else found.formats
     if len(claims) == 1:
         return claims[0]
     who = " and ".join(map(str, claims)) or "no format"
     what = f"{who} claims {path!r}. Say which it is: format = one of {names}."
+    if not claims:
+        what = " ".join((what, *found.broken))
     return (source.problem(table.at, what),)
 
 

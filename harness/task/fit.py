@@ -17,6 +17,7 @@ from harness.task.data import read_data
 from harness.task.gates import parse
 from harness.task.ids import measurable, unmeasured
 from harness.task.joins import unjoined
+from harness.task.offered import unoffered
 from harness.task.pair_saes import edit_sae, joined, joined_metric, two_models
 from harness.task.sizes import hidden_sizes, sae_width, sae_widths, site_depth
 from harness.task.spec import DirectionSpec, PairSpec, StatisticSpec
@@ -40,6 +41,7 @@ def misfits(task: Task) -> Iterator[Problem]:
 def _misfits(task: Task) -> Iterator[Misfit]:
     yield from _data(task)
     yield from _weights(task)
+    yield from unoffered(task)
     yield from _views(task)
     wrong = list(_saes(task))
     yield from wrong

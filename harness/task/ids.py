@@ -72,6 +72,9 @@ def _may_be(wanted: str, known: str) -> bool:
 def _of_component(owned: Owned) -> Iterator[str]:
     """Ids in the module of a component, and in what that imports of its own package."""
     module = owned.component.load.partition(":")[0]
+    if owned.plugin.code is not None and module == owned.plugin.code.module_name:
+        yield from _source_of(owned.plugin.code.content).ids
+        return
     package = module.partition(".")[0]
     files: dict[Path, None] = {}
     _reach(module, package, files)
@@ -95,8 +98,15 @@ class _Source:
 @cache  # components of a package share files, and no source changes meanwhile
 def _read(file: Path) -> _Source:
     try:
-        nodes = [*ast.walk(ast.parse(file.read_text(encoding="utf-8")))]
-    except (OSError, ValueError, SyntaxError, RecursionError):
+        return _source_of(file.read_bytes())
+    except OSError:
+        return _Source()
+
+
+def _source_of(content: bytes) -> _Source:
+    try:
+        nodes = [*ast.walk(ast.parse(content))]
+    except (ValueError, SyntaxError, RecursionError):
         return _Source()
     pieces = {id(part) for node in nodes if isinstance(node, ast.JoinedStr) for part in node.values}
     ids: list[str] = []

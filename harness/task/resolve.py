@@ -27,21 +27,26 @@ from harness.task.components import (
 from harness.task.data_spec import DataSpec
 from harness.task.file import Source, leaves, tables
 from harness.task.fit import misfits
+from harness.task.local import with_local_plugins
 from harness.task.paths import located
 from harness.task.references import unknown_names, unknown_references
 from harness.task.spec import TaskSpec
 from harness.task.task import Entry, Task
+from harness.task.trust import Trust
 from harness.task.validate import validated
 
 F = TypeVar("F", ModelFacts, SaeFacts)
 
 
-def resolve(source: Source, registry: Registry) -> Task:
+def resolve(source: Source, registry: Registry, trust: Trust | None = None) -> Task:
     """Resolves the task that a source describes.
+
+    `trust` says which of the task's own files may run; without it, those that are remembered.
 
     Raises TaskError with everything that is wrong with it. Whether its parts fit each other is
     asked only when each of them is understood.
     """
+    registry, local = with_local_plugins(source, registry, trust or Trust())
     values, unfound = _with_data(source)
     spec, invalid = validated(TaskSpec, values, source)
     found = configured_tables(source, registry)
@@ -65,7 +70,9 @@ def resolve(source: Source, registry: Registry) -> Task:
     parts["evaluators"] |= entries(implied)
     resolved = _with_paths(source, values, written)
     resolved.pop("observers", None)
-    task = Task(source, spec, resolved, preflight=entries(preflight), **parts)
+    if local:
+        resolved["plugins"] = [str(plugin.code.file) for plugin in local if plugin.code]
+    task = Task(source, spec, resolved, preflight=entries(preflight), local=local, **parts)
     task, problems = _with_facts(task)
     problems = problems or [*misfits(task), *unknown_names(task)]
     if problems:
@@ -86,7 +93,8 @@ def unmet_requirements(source: Source, registry: Registry) -> Iterator[Problem]:
             yield source.problem(at, f"{text!r} is no requirement such as 'acme-harness>=0.3'.")
             continue
         name = normalized(requirement.name)
-        owners = [one for one in registry.plugins if normalized(one.distribution) == name]
+        installed = [one for one in registry.plugins if one.code is None]
+        owners = [one for one in installed if normalized(one.distribution) == name]
         idle = [one for one in owners if one.status != "ready"]
         install = f"Run: pip install '{text}'."
         if idle:

@@ -446,6 +446,9 @@ class TaskSpec(Spec):
     """Seed of everything that is drawn."""
     requires: tuple[str, ...] = ()
     """Plugins that must be installed, such as "acme-harness>=0.3"."""
+    plugins: tuple[str, ...] = ()
+    """Plugins in files of their own, such as "./my_metric.py", beside the file that says so. Their
+    code runs only where the command has --trust-local-code, or had it for the same content."""
     max_arms: int = Field(1000, ge=1)
     """Most arms that sweeps may expand to; raise it to confirm a larger one."""
     batch: BatchSpec = BatchSpec()

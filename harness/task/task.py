@@ -30,7 +30,7 @@ from harness.contract import (
     StatisticOptions,
     Stream,
 )
-from harness.registry import Owned
+from harness.registry import Owned, Plugin
 from harness.task.file import Source
 from harness.task.origin import another_base, another_model
 from harness.task.places import Places, at_depth, models_of, place
@@ -46,6 +46,9 @@ _BESIDE = {"experiments": ("evaluators", "expect"), "data": ("expect", "on_bad_r
 that are left out may be (a message advises that change, and the run goes on)."""
 _JUDGES = ("title", "source", "evaluators", "labels", "analyses", "gates", "claims")
 """Tables and keys that change neither an activation nor a completion."""
+_CODE = ("plugins",)
+"""Files of code. What a run does is said by the tables, which name components; work that depends on
+a file has its sha256 in its key, as it has the version of an installed plugin."""
 _SIZES = ("batch",)
 """Sizes of what is done at a time, which change no number beyond rounding."""
 
@@ -114,6 +117,8 @@ class Task:
     """The metrics of the preflight, with their default options."""
     model_facts: Mapping[str, ModelFacts] = field(default_factory=dict)
     facts_of_saes: Mapping[str, SaeFacts] = field(default_factory=dict)
+    local: tuple[Plugin, ...] = ()
+    """The plugins in files of their own that it names."""
 
     def __repr__(self) -> str:
         """One screen: what it reads, measures and does."""
@@ -291,10 +296,14 @@ def task_hash(task: Task) -> str:
 
 def decisive(task: Task) -> dict[str, Any]:
     """The parts of a resolved task on which activations and completions depend."""
-    values = {key: value for key, value in task.resolved.items() if key not in (*_JUDGES, *_SIZES)}
+    values = {
+        key: value for key, value in task.resolved.items() if key not in (*_JUDGES, *_CODE, *_SIZES)
+    }
     judging = set(task.spec.models) - set(_models(task))
     values["models"] = {
-        key: value for key, value in values.get("models", {}).items() if key not in judging
+        key: _without(value, _left_out(task.models[key].options))
+        for key, value in values.get("models", {}).items()
+        if key not in judging
     }
     for part, beside in _BESIDE.items():
         values[part] = {
@@ -302,6 +311,15 @@ def decisive(task: Task) -> dict[str, Any]:
             for key, table in values.get(part, {}).items()
         }
     return values
+
+
+def _left_out(options: BaseModel) -> set[str]:
+    """The options that change no number, such as the address of a server."""
+    return {name for name, field in type(options).model_fields.items() if field.exclude}
+
+
+def _without(table: Mapping[str, Any], keys: set[str]) -> dict[str, Any]:
+    return {key: value for key, value in table.items() if key not in keys}
 
 
 def _models(task: Task) -> Iterator[str]:

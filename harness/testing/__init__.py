@@ -5,9 +5,9 @@ with the name of the law, where one is broken::
 
     from harness.testing import check_metric
 
-`array_batch` makes batches of tensors to try reductions on, `take` and `only` make smaller ones,
-and `organism` is the folder of a small model with its SAEs. Importing this module imports nothing;
-a name imports torch when it is first asked for.
+`small_batch` and `small_sae` make something to try plugins on; `array_batch` makes batches of
+your own tensors, `take` and `only` make smaller ones, and `organism` is the folder of a small model
+with its SAEs. Importing this module imports nothing; a name imports torch when it is first used.
 """
 
 from __future__ import annotations
@@ -36,12 +36,18 @@ if TYPE_CHECKING:
         take as take,
     )
     from harness.testing.support.examples import organism as organism
+    from harness.testing.support.toys import (
+        small_batch as small_batch,
+        small_sae as small_sae,
+    )
 
 _KINDS = [module.name for module in pkgutil.iter_modules(__path__) if not module.ispkg]
 _HOMES = {f"check_{kind}": kind for kind in _KINDS} | {
     "array_batch": "support.batches",
     "only": "support.batches",
     "organism": "support.examples",
+    "small_batch": "support.toys",
+    "small_sae": "support.toys",
     "take": "support.batches",
 }
 

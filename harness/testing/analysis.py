@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import cycle
 from typing import Any
 
 from harness.contract import Analysis, Findings, Outcome, Record
 from harness.testing.evaluator import HOSTILE
+from harness.testing.support.given import written
 from harness.testing.support.laws import law, raises_nothing, untried
 from harness.testing.support.outcomes import check_outcome
+
+_TEXT = {"text", "prompt", "completion", "thought", "description"}
+"""Columns of tables in which models and sources of labels write."""
 
 
 def check_analysis(analysis: Analysis, findings: Findings) -> None:
@@ -22,14 +26,18 @@ def check_analysis(analysis: Analysis, findings: Findings) -> None:
     one record for each id, options and axes · the axis `analysis` is the core's · tables have rows
     of plain values · no directions · nothing found, nothing raised · hostile text does not raise.
     """
-    before = copy.deepcopy(findings)
+    before = written(findings)
     first = _outcome(analysis, findings)
-    law(findings == before, "findings are not changed", "what was given is different now")
+    law(written(findings) == before, "findings are not changed", "what was given is different now")
     law(_text(_outcome(analysis, findings)) == _text(first), "deterministic", "two runs differ")
     rows = [*findings.tables.get("completions", ())]
     if not rows:
         name = "the order of completions changes no record"
-        untried("no sample has completions", name, "hostile text does not raise")
+        untried("no sample has the table `completions`; add it where completions are read", name)
+    hostile = _hostile(findings)
+    if hostile is None:
+        name = "hostile text does not raise"
+        untried("no table of the samples has text that a model or a source of labels wrote", name)
     if not first.records:
         untried(
             "no record comes out of the samples",
@@ -46,17 +54,26 @@ def check_analysis(analysis: Analysis, findings: Findings) -> None:
     with raises_nothing("nothing found, nothing raised"):
         _outcome(analysis, Findings())
         _outcome(analysis, replace(findings, records=()))
-    texts = [HOSTILE[index % len(HOSTILE)] for index in range(len(rows))]
-    hostile = [
-        {**row, "text": text, "prompt": text, "completion": text}
-        for row, text in zip(rows, texts, strict=True)
-    ]
-    with raises_nothing("hostile text does not raise"):
-        _outcome(analysis, _with_completions(findings, hostile))
+    if hostile is not None:
+        with raises_nothing("hostile text does not raise"):
+            _outcome(analysis, hostile)
 
 
 def _with_completions(findings: Findings, rows: Sequence[Mapping[str, Any]]) -> Findings:
     return replace(findings, tables={**findings.tables, "completions": rows})
+
+
+def _hostile(findings: Findings) -> Findings | None:
+    """The findings with hostile text in all columns of text; None where no table has one."""
+    tables = {
+        name: [
+            {key: text if key in _TEXT else value for key, value in row.items()}
+            for row, text in zip(rows, cycle(HOSTILE), strict=False)
+        ]
+        for name, rows in findings.tables.items()
+    }
+    has = any(_TEXT & row.keys() for rows in tables.values() for row in rows)
+    return replace(findings, tables=tables) if has else None
 
 
 def _outcome(analysis: Analysis, findings: Findings) -> Outcome:

@@ -13,17 +13,22 @@ from harness.contract import (
     Activations,
     Arm,
     Check,
+    Completion,
     Edit,
     Example,
     Model,
+    OneByOne,
     Prompt,
     Receipt,
     Sampling,
     Site,
     Tokens,
 )
-from harness.testing.support.laws import law
-from harness.testing.support.models import logits_of, rows_of
+from harness.testing.support.gradients import LAWS as GRADIENTS, differentiates
+from harness.testing.support.laws import law, untried
+from harness.testing.support.models import close, logits_of, rows_of
+from harness.testing.support.offered import refuses, say_untried
+from harness.testing.support.steady import steady_laws
 
 LIMIT = 1e-9
 """A limit that the check of a promise is made to break."""
@@ -36,12 +41,20 @@ def check_backend(model: Model, examples: Sequence[Example], *, new_tokens: int 
     `new_tokens`. Numbers of two ways that must agree may
     differ by 1e-4 of the largest one in float32, by 5e-2 in a half precision.
 
-    Laws: rendering is deterministic · facts fit the activations · padding and batch change
+    Laws about what a model does not offer (`ModelFacts.capabilities`) are not tried.
+
+    Laws: rendering is deterministic · reading is deterministic · no hook is left on the model ·
+    facts fit the activations · padding and batch change
     nothing · the order of rows does not matter · asking for more changes nothing · the residual
     stream is one stream · an arm without edits is bit-equal · an edit of nothing is bit-equal ·
     capture sees edits · rows have arms of their own · hooks are gone after an error · edited does
     not nest · receipts count what was done · checks look before edits · completions do not depend
-    on the batch · completions run under the edits · a thought that never ended has no answer.
+    on the batch · greedy completions are the same again · completions run under the edits · a
+    thought that never ended has no answer · what is handed over one by one is the same · a
+    gradient lies beside its activation · padding has no gradient · values are those of the logits ·
+    gradients do not depend on the batch · what is put in is read · gradients are slopes · gradients
+    are taken under the edits · reading gradients leaves the model as it was · what is not offered
+    is refused.
     """
     tokens = model.render(examples, Prompt())
     again = model.render(examples, Prompt())
@@ -51,13 +64,26 @@ def check_backend(model: Model, examples: Sequence[Example], *, new_tokens: int 
     for t in tokens:
         inside = 0 <= t.span[0] < t.span[1] <= len(t.ids)
         law(inside, "a span lies inside its prompt", f"{t.span} of {len(t.ids)} tokens")
-    layers = model.facts.layers
-    assert layers is not None, "facts fit the activations: facts.layers is None"
-    site = Site("resid_post", layers // 2)
-    _reading(model, tokens, site, layers)
-    _editing(model, tokens, site)
-    _receipts(model, tokens, site)
-    _generating(model, tokens, site, Sampling(max_new_tokens=new_tokens))
+    offered, sampling = model.facts.capabilities, Sampling(max_new_tokens=new_tokens)
+    if "activations" in offered:
+        layers = model.facts.layers
+        assert layers is not None, "facts fit the activations: facts.layers is None"
+        site = Site("resid_post", layers // 2)
+        _reading(model, tokens, site, layers)
+        steady_laws(model, tokens, site)
+    if "generation" in offered:
+        _generating(model, tokens, sampling)
+    if {"activations", "logits", "edits"} <= offered:
+        _editing(model, tokens, site)
+        _receipts(model, tokens, site)
+        if "generation" in offered:
+            _generating_edited(model, tokens, site, sampling)
+    if {"activations", "logits"} <= offered:
+        differentiates(model, tokens, site)
+    else:
+        untried("the model does not offer activations and logits", *GRADIENTS)
+    refuses(model, tokens)
+    say_untried(offered)
 
 
 # ── Reading ──────────────────────────────────────────────────────────────────────────────────────
@@ -72,23 +98,26 @@ def _reading(model: Model, tokens: Sequence[Tokens], site: Site, layers: int) ->
     law(right, "activations come in the model's dtype", f"{x.dtype} from {model.dtype}")
     together = _rows(whole, tokens, site)
     alone = [_rows(model.activations([t], [site]), [t], site)[0] for t in tokens]
-    _close("padding and batch change nothing", model, alone, together)
+    close("padding and batch change nothing", model, alone, together)
     back = list(reversed(tokens))
     turned = _rows(model.activations(back, [site]), back, site)
-    _close("the order of rows does not matter", model, together, turned[::-1])
+    close("the order of rows does not matter", model, together, turned[::-1])
     stream = [Site("embed")]
     for layer in range(layers):
         stream += [Site("resid_pre", layer), Site("resid_post", layer)]
-    more = model.activations(tokens, stream[::-1], logits=True)
-    _close("asking for more changes nothing", model, together, _rows(more, tokens, site))
+    with_logits = "logits" in model.facts.capabilities
+    more = model.activations(tokens, stream[::-1], logits=with_logits)
+    close("asking for more changes nothing", model, together, _rows(more, tokens, site))
+    for left, entered in zip(stream[:-1:2], stream[1::2], strict=True):
+        rows, others = _rows(more, tokens, left), _rows(more, tokens, entered)
+        close("the residual stream is one stream", model, rows, others)
+    if "logits" not in model.facts.capabilities:
+        return
     logits = more.logits
     assert logits is not None, "asking for more changes nothing: no logits though asked for"
     beside = f"{tuple(logits.shape)} beside {tuple(more.sites[site].shape)}"
     same = logits.shape[:2] == more.sites[site].shape[:2]
     law(same, "logits lie beside the activations", beside)
-    for left, entered in zip(stream[:-1:2], stream[1::2], strict=True):
-        rows, others = _rows(more, tokens, left), _rows(more, tokens, entered)
-        _close("the residual stream is one stream", model, rows, others)
 
 
 # ── Editing ──────────────────────────────────────────────────────────────────────────────────────
@@ -114,7 +143,7 @@ def _editing(model: Model, tokens: Sequence[Tokens], site: Site) -> None:
         changed = _rows(model.activations(tokens, [site]), tokens, site)
         alone = logits_of(model, tokens)
     moved = [x + vectors[0].to(x) for x in before]
-    _close("capture sees edits", model, moved, changed)
+    close("capture sees edits", model, moved, changed)
     law(not torch.equal(plain, alone), "an edit acts", "logits are those of the untouched model")
 
     arms = [Arm("none"), *(_adding(f"v{i}", site, v) for i, v in enumerate(vectors))]
@@ -125,7 +154,7 @@ def _editing(model: Model, tokens: Sequence[Tokens], site: Site) -> None:
     expected = [
         x + added[t.arm].to(x) for t, x in zip(mixed, [*before, *before, *before], strict=True)
     ]
-    _close("rows have arms of their own", model, expected, together)
+    close("rows have arms of their own", model, expected, together)
 
     for where, apply in (("an error inside", _add), ("an error of an edit", _breaks)):
         arm = Arm("v", (Edit(site, apply, {"v": vectors[0]}),))
@@ -178,7 +207,7 @@ def _receipts(model: Model, tokens: Sequence[Tokens], site: Site) -> None:
 # ── Generating ───────────────────────────────────────────────────────────────────────────────────
 
 
-def _generating(model: Model, tokens: Sequence[Tokens], site: Site, sampling: Sampling) -> None:
+def _generating(model: Model, tokens: Sequence[Tokens], sampling: Sampling) -> None:
     plain = model.generate(tokens, sampling)
     law(len(plain) == len(tokens), "one completion for each prompt", str(plain))
     for completion in plain:
@@ -187,11 +216,27 @@ def _generating(model: Model, tokens: Sequence[Tokens], site: Site, sampling: Sa
         empty = completion.finished or not completion.text
         law(empty, "a thought that never ended has no answer", str(completion))
     law(plain == model.generate(tokens, sampling), "greedy completions are the same again", "")
+    if isinstance(model, OneByOne):
+        handed: dict[int, Completion] = {}
+        model.generate_each(tokens, sampling, handed.__setitem__)
+        name = "what is handed over one by one is the same"
+        law(handed == dict(enumerate(plain)), name, f"{handed}, but {plain} together")
+    else:
+        why = "the model has no method generate_each, and need not have one"
+        untried(why, "what is handed over one by one is the same")
     # Elsewhere rounding may turn one greedy choice into another.
-    if model.dtype == "float32":
+    if model.dtype == "float32" or "logits" not in model.facts.capabilities:
         alone = [model.generate([t], sampling)[0] for t in tokens]
         name = "completions do not depend on the batch"
         law(alone == plain, name, f"{alone} one by one, {plain} together")
+    else:
+        why = f"in {model.dtype}, rounding may turn one greedy choice into another"
+        untried(why, "completions do not depend on the batch")
+
+
+def _generating_edited(
+    model: Model, tokens: Sequence[Tokens], site: Site, sampling: Sampling
+) -> None:
     vector = 50 * _vector(model, site, 4)
     mixed = [replace(t, arm=row % 2) for row, t in enumerate([*tokens, *tokens])]
     with model.edited([Arm("none"), _adding("v", site, vector)]) as receipts:
@@ -237,13 +282,3 @@ def _vector(model: Model, site: Site, seed: int) -> Tensor:
 
 def _rows(activations: Activations, tokens: Sequence[Tokens], site: Site) -> list[Tensor]:
     return rows_of(activations, activations.sites[site], tokens)
-
-
-def _close(name: str, model: Model, rows: Sequence[Tensor], others: Sequence[Tensor]) -> None:
-    tolerance = 1e-4 if model.dtype in ("float32", "float64") else 5e-2
-    for a, b in zip(rows, others, strict=True):
-        law(a.shape == b.shape, name, f"{tuple(a.shape)} and {tuple(b.shape)}")
-        gap = float((a.double() - b.double()).abs().max())
-        scale = float(a.double().abs().max())
-        what = f"differs by {gap:.3g} where the largest is {scale:.3g}"
-        law(gap <= tolerance * scale, name, what)

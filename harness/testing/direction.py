@@ -28,10 +28,11 @@ def check_direction(
     `tolerance`, relative to the largest of their array.
 
     Laws: the state is plain arrays · inputs are not modified · any split into batches gives the
-    same · the order of documents does not matter · the order of batches does not matter · merge is
+    same · the order of documents does not matter · the order of batches does not matter · a
+    document without measured tokens changes nothing · the same batches give the same · merge is
     commutative · merge is associative · merging a fresh state changes nothing · a state that was
-    saved goes on the same · finish is deterministic · every variant comes out once · directions are
-    finite float64 `[rank, d]` and not zero · records are complete and unique · nothing read is
+    saved goes on the same · finish is deterministic · every variant comes out once · directions
+    are finite float64 `[rank, d]` and not zero · records are complete and unique · nothing read is
     undefined, not an error.
     """
     expected = check_reduction(reduction, batches, inputs, tolerance)

@@ -34,7 +34,8 @@ from harness.testing.support.edits import (
     same_bits,
     stacked,
 )
-from harness.testing.support.laws import law, untried
+from harness.testing.support.given import written
+from harness.testing.support.laws import drawing, law, untried
 from harness.testing.support.paired_edits import paired_identity, paired_laws
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -78,28 +79,33 @@ def check_intervention(
     that is always open, beside the intervention without a gate. With a `model` (and `tokens`, one
     prompt or more), which must fit `direction` and `facts`, it also runs there.
 
-    Laws: an arm has the name it was given · sites are the model's · parameters are finite float32 ·
-    shape and dtype kept · does not modify its input · rows do not influence each other · positions
-    do not influence each other (a cached step edits one at a time) · parameters stack (what arms
-    share, such as the SAE, is held by `apply`, which is equal for all) · an arm that is not idle
-    changes something (or says that it is gated) · a check measures every position · strength 0 is
-    the identity · a gate that never opens changes nothing · a gate that is always open is no gate ·
-    each row has an arm (beside another view) · padding of the other view is not read.
-    On a model: edits fire and keep their promises · the arm without edits is untouched · nothing
-    is left behind, also after an error. Completions under a closed gate are those of the model.
+    Laws: an arm has the name it was given · deterministic (the same direction gives the same
+    edits, the same activations come out the same) · sites are the model's · parameters are finite
+    float32 · shape and dtype kept · does not modify its input (nor the direction) · rows do not
+    influence each other · positions do not influence each other (a cached step edits one at a
+    time) · parameters stack (what arms share, such as the SAE, is held by `apply`, which is equal
+    for all) · an arm that is not idle changes something (or says that it is gated) · a check
+    measures every position · strength 0 is the identity · a gate that never opens changes nothing
+    · a gate that is always open is no gate · each row has an arm (beside another view) · padding
+    of the other view is not read. On a model: edits fire and keep their promises · the arm without
+    edits is untouched · nothing is left behind, also after an error. Completions under a closed
+    gate are those of the model.
     """
     if identity is None:
-        untried("no sample gives `identity`, it at strength 0", _IDENTITY)
+        untried("it has no strength, or no sample gives `identity`: it at strength 0", _IDENTITY)
     arm_of = partial(_arm, sae=sae, facts=facts)
     if beside is not None:
         untried("it is given another view's activations, batch by batch", *_ALONE, *_ON_MODEL)
         _beside(intervention, identity, direction, facts, beside, seed)
         return
-    untried("no sample gives `beside`, another view's activations", *_BESIDE)
+    untried("it reads no other view, or no sample gives `beside`, its activations", *_BESIDE)
+    given, seed = written(direction), drawing(seed)
     for dtype, kind in DTYPES.items():
         activations = partial(_activations, direction, facts, kind, seed)
         arm = arm_of(intervention, direction, "edited", dtype)
         _described(arm, facts, "edited")
+        _same_again(arm, arm_of(intervention, direction, "edited", dtype))
+        law(written(direction) == given, "does not modify its input", "the direction is another")
         other = arm_of(intervention, _another(direction, seed), "other", dtype)
         twins = zip(arm.edits, _twins(arm, other), strict=True)
         changed = [edit_laws(edit, twin, activations(edit)) for edit, twin in twins]
@@ -167,6 +173,19 @@ def _described(arm: Arm, facts: ModelFacts, name: str) -> None:
         for key, tensor in one.parameters.items():
             fine = tensor.dtype == torch.float32 and bool(torch.isfinite(tensor).all())
             law(fine, "parameters are finite float32", f"{key!r} at {site} is {tensor}")
+
+
+def _same_again(arm: Arm, again: Arm) -> None:
+    """Asked again for the same direction, an intervention gives the same edits and checks."""
+    mine: list[Edit | Check] = [*arm.edits, *arm.checks]
+    theirs: list[Edit | Check] = [*again.edits, *again.checks]
+    same = len(mine) == len(theirs) and all(
+        one.site == other.site
+        and one.parameters.keys() == other.parameters.keys()
+        and all(same_bits(one.parameters[key], other.parameters[key]) for key in one.parameters)
+        for one, other in zip(mine, theirs, strict=True)
+    )
+    law(same, "deterministic", "asked again, its edits have other sites or parameters")
 
 
 def _another(direction: Direction, seed: int) -> Direction:

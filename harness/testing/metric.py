@@ -11,13 +11,17 @@ import torch
 
 from harness.contract import Batch, Metric
 from harness.results.intervals import ONCE
-from harness.testing.support.batches import elsewhere, only, take
-from harness.testing.support.laws import holds, untried
+from harness.testing.support.batches import elsewhere, only, reselected, take
+from harness.testing.support.laws import drawing, holds, untried
 from harness.testing.support.watched import watched
 
 Reference = Callable[[Batch], Sequence[float]]
 """The metric's values for a batch, in the order of `values`; NaN where undefined."""
 SideName = Literal["left", "right", "pair"]
+_AGAIN = 3
+"""How often something is done again that must come out the same."""
+_SUMS = 1e-6
+"""How far numbers from the same sums, added in another order, may be apart."""
 
 
 def check_metric(
@@ -35,18 +39,18 @@ def check_metric(
     be seen without one. A paired metric is checked with side="pair" on batches with two sides.
     Numbers that must agree may differ by `rtol`, relative to the expected one.
 
-    Laws: sums (one entry for each document, finite, with `n`) · reference (the number is that of
-    the reference) · split (sums of parts add up) · order (of tokens and of documents does not
-    matter) · padding (a document without measured tokens changes nothing) · inputs (are not
-    modified) · null (identical sides give the value that `MetricValue.null` states) · draws (do
-    not influence each other) · unselected (what is at measured tokens that no filter selects does
-    not matter, where a value does not say `unselected`) · empty (no tokens give NaN).
+    Laws: sums (one entry for each document, finite, with `n`) · deterministic (the same batch
+    gives the same sums, to the bit) · reference (the number is that of the reference) · split
+    (sums of parts add up) · order (of tokens and of documents does not matter) · padding (a
+    document without measured tokens changes nothing) · inputs (batch and sums are not modified) ·
+    null (identical sides give the value that `MetricValue.null` states) · draws (do not influence
+    each other) · unselected (what is at measured tokens that no filter selects does not matter,
+    where a value does not say `unselected`) · empty (no tokens give NaN).
     """
     holds(bool(batches), "sums: no batch to check the metric on")
     if not any((value.null or {}).get("kind") == "identical" for value in metric.values):
         untried("it states no null for identical sides", "null")
-    if not any(len(batch.selected) < len(batch.document) for batch in batches):
-        untried("every measured token of its batches is selected", "unselected")
+    seed = drawing(seed)
     generator = np.random.default_rng(seed)
     for batch in batches:
         holds(len(batch.documents) > 1, "split: a batch of one document cannot be split")
@@ -54,13 +58,14 @@ def check_metric(
         whole = _sums(metric, given, side)
         names = changed()
         holds(not names, f"inputs: sums modified {', '.join(names)}")
+        _check_deterministic(metric, batch, side, whole)
         found = _value(metric, whole)
         _compare(metric, "reference", found, np.array(reference(batch), dtype=float), rtol)
         for law, parts in _rearranged(batch, generator):
             sums = [_sums(metric, part, side) for part in parts]
             added = {name: np.sum([part[name] for part in sums], axis=0) for name in sums[0]}
-            _compare(metric, law, _value(metric, added), found, rtol)
-        _check_unselected(metric, batch, side, found, seed)
+            _compare(metric, law, _value(metric, added), found, min(rtol, _SUMS))
+        _check_unselected(metric, batch, side, generator)
         _check_null(metric, batch, side)
         _check_draws(metric, batch, side, whole)
         _check_empty(metric, batch, side)
@@ -78,13 +83,35 @@ def _rearranged(batch: Batch, generator: np.random.Generator) -> Iterator[tuple[
     yield "padding", [replace(batch, documents=(*batch.documents, "nothing measured"))]
 
 
-def _check_unselected(
-    metric: Metric, batch: Batch, side: SideName, found: np.ndarray, seed: int
+def _check_deterministic(
+    metric: Metric, batch: Batch, side: SideName, whole: Mapping[str, np.ndarray]
 ) -> None:
-    """Other activations at unselected tokens change nothing that does not say it reads them."""
+    """The same batch gives the same sums, and the same sums the same numbers."""
+    for _ in range(_AGAIN):
+        again = _sums(metric, batch, side)
+        for name, value in whole.items():
+            apart = np.abs(again[name] - value).max(initial=0)
+            what = f"deterministic: {name} of the same batch differs by {apart:.3g} in two calls"
+            holds(np.array_equal(again[name], value), what)
+        kept = {name: value.copy() for name, value in whole.items()}
+        first, second = _value(metric, kept), _value(metric, whole)
+        _compare(metric, "deterministic", first, second, 1e-12)
+        same = all(np.array_equal(kept[name], value) for name, value in whole.items())
+        holds(same, "inputs: value modified the sums that it was given")
+
+
+def _check_unselected(
+    metric: Metric, batch: Batch, side: SideName, generator: np.random.Generator
+) -> None:
+    """Other activations at unselected tokens change nothing that does not say it reads them.
+
+    Where all tokens of a batch are selected, some are taken out of the selection.
+    """
     if len(batch.selected) == len(batch.document):
-        return
-    again = _value(metric, _sums(metric, elsewhere(batch, seed), side))
+        kept = np.sort(generator.permutation(len(batch.selected))[::2])
+        batch = reselected(batch, torch.from_numpy(kept))
+    found = _value(metric, _sums(metric, batch, side))
+    again = _value(metric, _sums(metric, elsewhere(batch, int(generator.integers(2**31))), side))
     for value, one, other in zip(metric.values, again, found, strict=True):
         same = value.unselected or np.isclose(one, other, rtol=1e-9, atol=0, equal_nan=True)
         what = (

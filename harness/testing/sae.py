@@ -11,10 +11,15 @@ from jaxtyping import Float
 from torch import Tensor
 
 from harness.contract import Latents, Sae
-from harness.testing.support.laws import holds, untried
+from harness.testing.support.laws import drawing, holds, untried
 
 Reference = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 """Float64 `[tokens, d_in]` to dense latents `[tokens, d_sae]` and x̂ `[tokens, d_out]`."""
+
+_AGAIN = 3
+"""How often something is done again that must come out the same."""
+_ROUNDING = 3e-5
+"""How far latents of a token may be apart in two batches: sums in another order, in float32."""
 
 
 def check_sae(
@@ -31,16 +36,18 @@ def check_sae(
     Gaussian ones. Numbers that must agree may differ by `rtol`, relative to the largest one that
     is compared: float32 is no more exact for a sum that cancels.
 
-    Laws: facts (widths are known) · latents (are well formed) · reference (latents and x̂ are those
-    of the reference) · rows (x̂ is the sum of values times decoder rows, up to a bias and a factor
-    for each token) · independence (of other tokens, unless `needs_sequence`) · no state (is kept
-    between calls) · empty (no tokens give no tokens) · inputs (are not modified).
+    Laws: facts (widths are known) · deterministic (asked again, the same to the bit) · latents
+    (are well formed) · reference (latents and x̂ are those of the reference) · rows (x̂ is the sum
+    of values times decoder rows, up to a bias and a factor for each token) · independence (of
+    other tokens, unless `needs_sequence`) · no state (is kept between calls) · empty (no tokens
+    give no tokens) · inputs (are not modified).
     """
     facts = sae.facts
     if facts.d_in is None or facts.d_sae is None:
         raise AssertionError(f"facts: a loaded SAE knows its widths, not {facts}")
     if x is None:
-        x = torch.randn(33, facts.d_in, generator=torch.Generator().manual_seed(0))
+        generator = torch.Generator().manual_seed(drawing())
+        x = torch.randn(33, facts.d_in, generator=generator)
     before = x.clone()
     latents = sae.encode(x)
     _check_form(latents, len(x), facts.d_sae, facts.signed)
@@ -48,6 +55,7 @@ def check_sae(
     reconstruction = sae.reconstruct(latents)
     same = map(torch.equal, [before, *kept], [x, *_tensors(latents)])
     holds(all(same), "inputs: encode or reconstruct modified what it was given")
+    _check_deterministic(sae, x, latents, reconstruction)
 
     dense, out = _dense(latents), _numpy(reconstruction)
     expected, expected_out = reference(x.double().cpu().numpy())
@@ -62,7 +70,7 @@ def check_sae(
     if facts.needs_sequence:
         untried("it needs whole documents", "independence")
     else:
-        _check_independence(sae, x, dense, out, rtol)
+        _check_independence(sae, x, dense, out, min(rtol, _ROUNDING))
     sae.reconstruct(sae.encode(x.flip(0) * 2))
     again = _numpy(sae.reconstruct(latents))
     _compare("no state: reconstruction after other calls", again, out, 0.0)
@@ -89,6 +97,21 @@ def _check_form(latents: Latents, tokens: int, d_sae: int, signed: bool) -> None
     holds(signed or not negative, "latents: a value is negative, but facts.signed is false")
     for name, rows in latents.context.items():
         holds(len(rows) == tokens, f"latents: context {name} has not one row per token")
+
+
+def _check_deterministic(sae: Sae, x: Tensor, latents: Latents, reconstruction: Tensor) -> None:
+    """The same activations and the same latents give the same bits, and rows are rows."""
+    indices = torch.arange(latents.d_sae, device=latents.indices.device)
+    asked = indices.clone()
+    rows = sae.rows(indices)
+    holds(torch.equal(indices, asked), "inputs: rows modified the indices that it was given")
+    for _ in range(_AGAIN):
+        again = sae.encode(x)
+        same = map(torch.equal, _tensors(latents), _tensors(again))
+        holds(all(same), "deterministic: latents of the same activations differ")
+        same_out = torch.equal(sae.reconstruct(latents), reconstruction)
+        holds(same_out, "deterministic: reconstructions of the same latents differ")
+        holds(torch.equal(sae.rows(indices), rows), "deterministic: rows of the decoder differ")
 
 
 def _check_rows(sae: Sae, latents: Latents, out: np.ndarray, rtol: float) -> None:

@@ -23,8 +23,8 @@ def check_section(section: Section, results: Results) -> None:
     """Raises AssertionError, naming the law, where a section breaks one.
 
     Laws: a panel or nothing · the same twice · results are left as they are · an order from 0 to
-    100 · every block can be shown · a figure has a description, its numbers as rows, and data
-    that are plain JSON · the records that a figure names are those of the results · results with
+    100 · every block can be shown · a figure has a description, its numbers as rows, and data that
+    are plain JSON · the records that a figure names are those of the results · results with
     nothing in them do not raise · hostile text does not raise.
     """
     before = _copy(results)

@@ -25,7 +25,8 @@ def check_statistic(
 ) -> None:
     """Raises AssertionError, naming the law, where a statistic breaks one.
 
-    `batches` are two or more, those of all its streams (see `harness.testing.array_batch`).
+    `batches` are two or more, those of all its streams (see `harness.testing.small_batch`); none
+    for a statistic that reads no activations.
     `reference` is the statistic written down once more, in numpy and float64, for all of them
     together; what it does not name is not compared. Numbers of two ways that must agree may differ
     by `tolerance`, relative to the largest of their array; those of the reference by 1e-6.
@@ -33,11 +34,12 @@ def check_statistic(
     Laws: the state is plain arrays · inputs are not modified · finish is deterministic · any split
     into batches gives the same · the order of documents does not matter · the order of batches
     does not matter · merge is commutative · merge is associative · merging a fresh state changes
-    nothing · a state that was saved goes on the same · an Outcome comes out · no directions ·
-    records are complete and unique · tables have rows of plain values · arrays are numbers with a
-    name · the numbers are the reference's · nothing read is undefined, not an error.
+    nothing · a document without measured tokens changes nothing · the same batches give the same ·
+    a state that was saved goes on the same · an Outcome comes out · no directions · records are
+    complete and unique · tables have rows of plain values · arrays are numbers with a name · the
+    numbers are the reference's · nothing read is undefined, not an error.
     """
-    if len(batches) < 2:
+    if len(batches) == 1:
         raise ValueError("check_statistic: a state of one batch cannot be merged. Pass two or more")
     given = inputs or Inputs()
     outcome = check_reduction(statistic, batches, given, tolerance)
@@ -45,6 +47,8 @@ def check_statistic(
     if not reference(batches):
         untried("the samples' reference names no number", "the numbers are the reference's")
     _compare(outcome, reference(batches))
+    if not batches:
+        return
     with raises_nothing("nothing read is undefined, not an error"):
         nothing = finished(statistic, statistic.start(given), given)
     check_outcome(nothing)

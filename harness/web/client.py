@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
 
 from harness.text import for_terminal
+from harness.web.pace import Pace
 from harness.web.waiting import (
     LONGEST_ASKED,
     PASSING,
@@ -76,19 +77,20 @@ class Web:
     A try that times out, breaks off, or is answered 408, 425, 429 or from 500 upwards is made
     again, at most `retries` times, after a pause that grows, or that the server asks for.
     `timeout` are the seconds for connecting, for each silence, and for a whole answer. `interval`
-    are the least seconds between two GETs. Redirections are not followed, and `secret` (a key that
-    goes out in a header) appears in no error, even where the server repeats it. Proxies are those
-    of the environment (`https_proxy`), except for this machine itself.
+    are the least seconds between two GETs or POSTs, repeated ones included. Redirections are not
+    followed, and `secret` (a key that goes out in a header) appears in no error, even where the
+    server repeats it. Proxies are those of the environment (`https_proxy`), except for this machine
+    itself.
 
     Every question raises Unreachable where no try brought an answer, and Refused for any other
-    status than 2xx. `post` may be called from several threads, `get` from one at a time.
+    status than 2xx. `get` and `post` may be called from several threads.
     """
 
     def __init__(
         self, *, timeout: float, retries: int, interval: float = 0.0, secret: str | None = None
     ) -> None:
         self._timeout, self._retries, self._secret = timeout, retries, secret
-        self._interval, self._next = interval, 0.0
+        self._pace = Pace(interval)
         self._stopped = Event()
         self._say = listener()
         self._proxied = build_opener(_NoRedirect)
@@ -100,8 +102,6 @@ class Web:
 
     def get(self, url: str, largest: int, headers: Mapping[str, str] | None = None) -> bytes:
         """The body of a page; one of more than `largest` bytes raises Unreachable."""
-        self._stopped.wait(max(0.0, self._next - time.monotonic()))
-        self._next = time.monotonic() + self._interval
         return self._answer(_request(url, None, headers), largest, bytes)
 
     def post(
@@ -163,6 +163,9 @@ class Web:
         raise Unreachable(str(failure), self._retries + 1)
 
     def _once(self, request: Request, largest: int) -> bytes:
+        self._pace.turn(self._stopped)
+        if self._stopped.is_set():
+            raise _Failed("stopped")
         deadline = time.monotonic() + self._timeout
         opener = self._direct if _is_here(request) else self._proxied
         with (

@@ -41,3 +41,22 @@ class AgreementOptions(AnalysisOptions):
         if str(self.left) == str(self.right):
             raise ValueError(f"left and right are both {self.left}; a judge agrees with itself")
         return self
+
+
+class RejectionPairOptions(AnalysisOptions):
+    """Options of `rejection_pair`."""
+
+    toxic: ExperimentRef
+    """The experiment whose prompts should be rejected: or-bench-toxic, XSTest's unsafe ones."""
+    hard: ExperimentRef
+    """The one whose prompts should not: or-bench-hard-1k, XSTest's safe ones."""
+    evaluator: EvaluatorRef
+    """Who judged both, as the task calls it."""
+    record: str = "refusal_score.or_bench"
+    """Its record that says what is rejected, without its version: `refusal_score.xstest`."""
+
+    @model_validator(mode="after")
+    def _two_experiments(self) -> RejectionPairOptions:
+        if self.toxic == self.hard:
+            raise ValueError(f"toxic and hard are both {self.toxic}; one rate alone says little")
+        return self

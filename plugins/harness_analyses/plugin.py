@@ -11,6 +11,10 @@ _ANALYSES = {
         "how often two judges of the same completions agree, and where they do not",
         "agreement:Agreement",
     ),
+    "rejection_pair": (
+        "what is rejected of prompts that should be, and of prompts that should not: never one",
+        "rejection_pair:RejectionPair",
+    ),
     "clusters": (
         "flips and shifts by semantic cluster, and how far its labels can be trusted",
         "clusters.analysis:Clusters",
@@ -49,7 +53,7 @@ _ANALYSES = {
     ),
 }
 """By name: a summary, and the class; its options are called as it is, with `Options` behind, and
-are in the module `options` beside it."""
+are in the module `options` beside it, as its samples are in `samples`."""
 
 
 @hookimpl
@@ -61,4 +65,5 @@ def harness_components() -> Iterable[Component]:
 def _component(name: str, summary: str, load: str) -> Component:
     where = f"{__package__}.{load}"
     folder, made = where.rpartition(".")[0], load.partition(":")[2]
-    return Component("analysis", name, summary, where, f"{folder}.options:{made}Options")
+    options, samples = f"{folder}.options:{made}Options", f"{folder}.samples:{name}"
+    return Component("analysis", name, summary, where, options, samples=samples)

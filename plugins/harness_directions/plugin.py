@@ -40,10 +40,6 @@ _FINDERS = {
 """By name: a summary, and the class; its options are called as it is, with `Options` behind."""
 
 
-_SAMPLED = ("difference_in_means", "random")
-"""Those that need neither an SAE nor another view, and ship samples."""
-
-
 @hookimpl
 def harness_components() -> Iterable[Component]:
     """The direction finders."""
@@ -54,7 +50,7 @@ def harness_components() -> Iterable[Component]:
             summary=summary,
             load=f"harness_directions.{load}",
             options=f"harness_directions.options:{load.partition(':')[2]}Options",
-            samples=f"harness_directions.samples:{name}" if name in _SAMPLED else "",
+            samples=f"harness_directions.samples:{name}",
         )
         for name, (summary, load) in _FINDERS.items()
     )

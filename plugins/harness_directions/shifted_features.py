@@ -46,7 +46,8 @@ class _OnPair(Sums[Shifted]):
     def _direction(self, features: Int[np.ndarray, " n"], inputs: Inputs) -> Direction:
         sae, indices = self.options.sae, tuple(int(one) for one in features)
         rows = decoder_rows(inputs.saes[sae], indices)
-        return Direction(inputs.sae_sites[sae], rows, sae=sae, features=indices)
+        weights = (1.0,) * len(indices)
+        return Direction(inputs.sae_sites[sae], rows, sae=sae, features=indices, weights=weights)
 
 
 class ShiftedFeatures(_OnPair[ShiftedFeaturesOptions]):

@@ -77,12 +77,19 @@ class Substrings:
 
     def _phrase(self, text: str, *, fold: bool) -> str | None:
         """The first phrase of the list that occurs."""
-        text = _folded(text) if fold else text.lower()
+        text = folded(text) if fold else text.lower()
         for phrase in self.options.phrases:
-            if (_folded(phrase) if fold else phrase.lower()) in text:
+            if (folded(phrase) if fold else phrase.lower()) in text:
                 return phrase
         return None
 
 
-def _folded(text: str) -> str:
+def refuses(text: str) -> bool:
+    """Whether a completion holds one of the twelve phrases of the sources, quotes folded."""
+    found = folded(text)
+    return any(folded(phrase) in found for phrase in options.REFUSALS)
+
+
+def folded(text: str) -> str:
+    """A text in lower case, with every apostrophe a plain one."""
     return text.translate(_APOSTROPHES).lower()

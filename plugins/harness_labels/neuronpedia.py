@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 from harness.contract import Findings, Label, SaeFacts
@@ -48,9 +49,10 @@ class Neuronpedia:
     """Looks features up at Neuronpedia: `GET /api/feature/{model}/{source}/{index}`.
 
     Many features that are not known yet come from the bulk export instead, one download an SAE.
-    Every answer is kept for good, in $XDG_CACHE_HOME/sae-harness/labels (or ~/.cache) and in the
-    run's folder: no feature is asked for twice, and a second run needs no network. An answer that
-    was malformed or missing is not kept. A key in NEURONPEDIA_API_KEY is sent along.
+    Every answer is kept for good, in $XDG_CACHE_HOME/sae-harness/labels (or ~/.cache; `home` names
+    another folder) and in the run's folder: no feature is asked for twice, and a second run needs
+    no network. An answer that was malformed or missing is not kept. A key in NEURONPEDIA_API_KEY is
+    sent along.
 
     Features without an explanation have a label with an empty description, for its link. `notes`
     counts after `describe` what did not go as it should.
@@ -61,8 +63,9 @@ class Neuronpedia:
     Source: docs.neuronpedia.org, "API" and "Exports".
     """
 
-    def __init__(self, given: NeuronpediaOptions) -> None:
+    def __init__(self, given: NeuronpediaOptions, home: Path | None = None) -> None:
         self.options = given
+        self._home = home
         self.notes: tuple[str, ...] = ()
 
     def describe(
@@ -71,7 +74,7 @@ class Neuronpedia:
         """A label for each feature that Neuronpedia knows."""
         given = self.options
         name = self._id(sae, facts)
-        folders = [user_folder()]
+        folders = [self._home or user_folder()]
         if findings.tools.cache is not None:
             folders.append(findings.tools.cache)
         store = Store(folders, str(LabelsKey(given.server, given.exports, name)))

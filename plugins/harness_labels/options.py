@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from typing import Annotated
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
-from harness.contract import LabelsOptions, LocalPath, ModelRef, StatisticRef
+from harness.contract import LabelsOptions, LocalPath, ModelRef, StatisticRef, Transport
 
 SITE = "https://www.neuronpedia.org"
 EXPORTS = "https://neuronpedia-datasets.s3.us-east-1.amazonaws.com"
@@ -22,18 +23,18 @@ class NeuronpediaOptions(LabelsOptions):
     """The SAE's id there, "model/source"; without it, the one in the SAE's own metadata."""
     kind: str | None = None
     """Only explanations of this type, such as "oai_token-act-pair"; without it, the first."""
-    offline: bool = False
+    offline: Annotated[bool, Transport()] = False
     """Ask nobody: only what earlier runs kept. HF_HUB_OFFLINE=1 does the same."""
-    bulk: int = Field(200, ge=0)
+    bulk: Annotated[int, Transport()] = Field(200, ge=0)
     """More unknown features than this are read from the bulk export instead, one download."""
-    interval: float = Field(0.1, ge=0)
+    interval: Annotated[float, Transport()] = Field(0.1, ge=0)
     """Seconds between two questions, at least."""
-    timeout: float = Field(30.0, gt=0)
+    timeout: Annotated[float, Transport()] = Field(30.0, gt=0)
     """Seconds for one answer."""
-    retries: int = Field(5, ge=0)
+    retries: Annotated[int, Transport()] = Field(5, ge=0)
     """How often a question that failed is asked again, after longer and longer pauses."""
     server: str = SITE
-    """Base URL of the site."""
+    """Base URL of the site. It says whose labels they are: a mirror may hold others."""
     exports: str = EXPORTS
     """Base URL of the bulk exports."""
 

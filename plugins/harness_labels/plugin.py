@@ -33,7 +33,5 @@ def harness_components() -> Iterable[Component]:
 def _component(name: str, summary: str, load: str) -> Component:
     where = f"{__package__}.{load}"
     folder, made = where.rpartition(".")[0], load.partition(":")[2]
-    # The other sources read a web site, or what a run has found.
-    samples = f"{folder}.samples:{name}" if name == "file" else ""
-    options = f"{folder}.options:{made}Options"
+    samples, options = f"{folder}.samples:{name}", f"{folder}.options:{made}Options"
     return Component("labels", name, summary, where, options, samples=samples)

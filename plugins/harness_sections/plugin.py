@@ -19,6 +19,10 @@ _SECTIONS = {
         "STS against measured changes of accuracy, and the mixture that it advises",
     ),
     "score_figures": ("interventions:Interventions", "scores against a sweep, with intervals"),
+    "refusal_harm_quality": (
+        "quality:Quality",
+        "refusal, harm and quality of compliance side by side, with length and repetition",
+    ),
     "layer_profiles": (
         "layers.layer_profiles:LayerProfiles",
         "dense cosine beside sparse overlap, IR and ER, against depth, and how cosines are spread",
@@ -28,7 +32,7 @@ _SECTIONS = {
         "FVU on other text and in the other model, and ER and IR, against depth",
     ),
     "rebuilt_directions": ("directions:Directions", "how well directions were rebuilt, as a table"),
-    "side_by_side": ("samples:Samples", "completions of the same prompts under each arm"),
+    "side_by_side": ("completions:Samples", "completions of the same prompts under each arm"),
     "pairs_by_site": ("layers.pair_tables:PairTables", "every number of every pair, by site"),
     "base_measurements": ("measurements:Measurements", "preflight, pairs and single views"),
     "changed_features": ("features:Features", "features that changed, their meaning and clusters"),
@@ -49,6 +53,7 @@ def harness_components() -> Iterable[Component]:
             summary=summary,
             load=f"harness_sections.{load}",
             options="harness.contract:SectionOptions",
+            samples=f"harness_sections.samples:{name}",
         )
         for name, (load, summary) in _SECTIONS.items()
     )

@@ -45,4 +45,6 @@ def harness_components() -> Iterable[Component]:
 def _component(name: str, summary: str, load: str) -> Component:
     where = f"{__package__}.{load}"
     folder, made = where.rpartition(".")[0], load.partition(":")[2]
-    return Component("statistic", name, summary, where, f"{folder}.options:{made}Options")
+    samples = f"{__package__}.samples:{name}"
+    options = f"{folder}.options:{made}Options"
+    return Component("statistic", name, summary, where, options, samples=samples)

@@ -7,9 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from harness.contract import Example, Prompt
+from harness.contract import Prompt
 from harness.errors import DataError, ModelError
-from harness_transformers.pieces import OfData, column, fill
 from harness_transformers.turns import check_rendered, is_content
 
 _MARK = "harness"
@@ -20,47 +19,6 @@ NO_ARGUMENTS: Mapping[str, Any] = MappingProxyType({})
 
 Turn = Mapping[str, Any]
 WriteTurns = Callable[[Sequence[Turn]], str]
-
-
-def conversation(example: Example, prompt: Prompt, of_data: OfData) -> list[dict[str, Any]]:
-    """The turns of a chat prompt: system, demonstrations with their answers, the row's own."""
-    turns: list[dict[str, Any]] = []
-    if prompt.system:
-        turns.append({"role": "system", "content": prompt.system})
-    for demonstration in prompt.demonstrations:
-        turns += _turns(demonstration, prompt, of_data)
-        if not demonstration.messages:
-            answer = of_data(column(demonstration, prompt.answer))
-            turns.append({"role": "assistant", "content": answer})
-    return turns + _turns(example, prompt, of_data)
-
-
-def _turns(example: Example, prompt: Prompt, of_data: OfData) -> list[dict[str, Any]]:
-    if not example.messages:
-        content = "".join(fill(prompt.template, example, of_data))
-        return [{"role": "user", "content": content}]
-    if prompt.system and example.messages[0].get("role") == "system":
-        raise DataError(
-            f"{example.name}: the conversation has a system turn, and so has the prompt."
-            " Allowed: one of them."
-        )
-    # Without what is null, as transformers does, but not all of its versions: a template would
-    # write the word None.
-    return [
-        {key: _each_text(value, of_data) for key, value in turn.items() if value is not None}
-        for turn in example.messages
-    ]
-
-
-def _each_text(value: Any, of_data: OfData) -> Any:
-    """A value of a turn, with `of_data` done to each text in it, its role included."""
-    if isinstance(value, str):
-        return of_data(value)
-    if isinstance(value, Mapping):
-        return {key: _each_text(one, of_data) for key, one in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_each_text(one, of_data) for one in value]
-    return value
 
 
 def written(tokenizer: Any, turns: Sequence[Turn], prompt: Prompt, where: str) -> str:

@@ -11,9 +11,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from harness.contract.prompts import OfData
 from harness.errors import DataError, listed
 from harness_transformers.chat import NO_ARGUMENTS, structural
-from harness_transformers.pieces import OfData
 
 
 @dataclass(frozen=True)

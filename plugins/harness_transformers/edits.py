@@ -204,7 +204,7 @@ class Session:
                     f" {tuple(values.shape)} of {tuple(part.shape)}. A check gives one number"
                     " for each row and position."
                 )
-            self._ledger.checked(call.rows, values, self._real(x))
+            self._ledger.checked(call.rows, values.detach(), self._real(x))
         y, ours = x, False
         for call in steps[1]:
             part = call.rows.of(y)
@@ -215,7 +215,7 @@ class Session:
                     f" {new.dtype} {tuple(new.shape)} of {part.dtype} {tuple(part.shape)}."
                     " An edit keeps shape and dtype."
                 )
-            self._ledger.edited(call.rows, part, new, self._real(x))
+            self._ledger.edited(call.rows, part.detach(), new.detach(), self._real(x))
             if call.rows.index is None:
                 y, ours = new, False
             else:

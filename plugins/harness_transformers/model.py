@@ -27,6 +27,7 @@ from harness.contract import (
     ThoughtMarks,
     Tokens,
 )
+from harness.contract.gradients import Gradients, Scalar
 from harness.errors import ModelError, UsageError
 from harness_transformers.batches import Batches, check_ids, padded
 from harness_transformers.blocks import Layout
@@ -35,6 +36,7 @@ from harness_transformers.capture import capture
 from harness_transformers.chat import end_of_turn, turn_ends
 from harness_transformers.edits import Session
 from harness_transformers.generate import complete
+from harness_transformers.gradients import Slopes, check_put, slopes
 from harness_transformers.receipts import Receipts
 from harness_transformers.render import Renderer
 from harness_transformers.thoughts import Parting
@@ -173,6 +175,53 @@ class TransformersModel:
             {site: _joined([kept[site] for kept, _ in parts]) for site in sites},
             (0,) * len(tokens),
             _joined([out for _, out in parts if out is not None]) if logits else None,
+        )
+
+    def gradients(
+        self,
+        tokens: Sequence[Tokens],
+        scalar: Scalar,
+        sites: Sequence[Site],
+        *,
+        put: Mapping[Site, Tensor] | None = None,
+    ) -> Gradients:
+        """One forward over the batch, and one backward down to the first of the sites.
+
+        A batch that does not fit the memory runs in halves; a backward keeps all blocks' inner
+        activations behind the first site, several times as much as a forward.
+        """
+        self._check(tokens)
+        places = {site: self._layout.place(site) for site in sites}
+        given = {self._layout.place(site): h for site, h in (put or {}).items()}
+        if not tokens:
+            return Gradients(torch.zeros(0, dtype=torch.float64), {}, {}, ())
+        longest = max(len(t.ids) for t in tokens)
+        check_put(put or {}, len(tokens), longest, self._name)
+        done = 0
+
+        def work(part: Sequence[Tokens]) -> Slopes:
+            nonlocal done
+            ids, mask = padded(part, self._pad, self._input_device, left=False)
+            ragged = mask.bool() if len({len(t.ids) for t in part}) > 1 else None
+            here = {place: h[done : done + len(part), : ids.shape[1]] for place, h in given.items()}
+            with self._rows_of(part, ragged):
+                found = slopes(
+                    lambda: self.hf(input_ids=ids, use_cache=False),
+                    part,
+                    mask,
+                    scalar,
+                    list(dict.fromkeys(places.values())),
+                    here,
+                )
+            done += len(part)
+            return found
+
+        parts = self._batches.run("gradients", tokens, work)
+        return Gradients(
+            torch.cat([one.values for one in parts]),
+            {site: _joined([one.gradients[at] for one in parts]) for site, at in places.items()},
+            {site: _joined([one.activations[at] for one in parts]) for site, at in places.items()},
+            (0,) * len(tokens),
         )
 
     def generate(self, tokens: Sequence[Tokens], sampling: Sampling) -> list[Completion]:

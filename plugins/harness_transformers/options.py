@@ -21,6 +21,7 @@ from harness.contract import (
     Prompt,
     Tokens,
 )
+from harness.contract.capabilities import ALL
 from harness.errors import ModelError
 from harness_transformers.config import facts_of, sizes
 from harness_transformers.files import (
@@ -183,7 +184,10 @@ class TransformersOptions(BackendOptions):
 
     def describe(self) -> ModelFacts:
         """Facts from config.json, the headers of the weights and the tokenizer's files; of a GGUF
-        file, from its header."""
+        file, from its header. All that a model may offer, it offers."""
+        return replace(self._told(), capabilities=ALL)
+
+    def _told(self) -> ModelFacts:
         if self.adapter is not None:
             local_folder(self.adapter, self.adapter_revision, "adapter")  # refuses a missing folder
         if file := self.gguf_file:

@@ -17,5 +17,6 @@ def harness_components() -> Iterable[Component]:
             summary="Causal language models through Hugging Face transformers, with peft adapters",
             load="harness_transformers.backend:TransformersBackend",
             options="harness_transformers.options:TransformersOptions",
+            samples="harness_transformers.samples:samples",
         )
     ]

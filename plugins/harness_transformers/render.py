@@ -9,10 +9,10 @@ from string import Formatter
 from typing import Any
 
 from harness.contract import Example, Prompt, Tokens
+from harness.contract.prompts import OfData, conversation, fill, layout, plain_prompt
 from harness.errors import BadRows, DataError, ModelError, listed, suggestion
 from harness_transformers import chat
 from harness_transformers.control import ControlTokens, Marks, Spelled
-from harness_transformers.pieces import OfData, fill, layout, plain
 from harness_transformers.template import arguments_of
 
 
@@ -177,7 +177,7 @@ class Renderer:
         of_data = str if one.marks is None else self._control(prompt).marking(one.marks)
         whole = "".join(one.pieces)
         if prompt.style == "chat":
-            turns = chat.conversation(example, prompt, of_data)
+            turns = conversation(example, prompt, of_data)
             found = self._place(prompt, whole, turns, len(turns) - 1)
             start, stop = found or (len(whole), len(whole))
         else:
@@ -263,12 +263,12 @@ class Renderer:
         self, example: Example, prompt: Prompt, of_data: OfData, *, located: bool
     ) -> _Written:
         if prompt.style == "plain":
-            before, query = plain(example, prompt, of_data)
+            before, query = plain_prompt(example, prompt, of_data)
             if prompt.join == "string":
                 return _Written(("".join([*before, *query]),), (0, len("".join(before))))
             return _Written((*before, *query), (len(before), 0))
         where = f"{self._name}: {example.name}"
-        turns = chat.conversation(example, prompt, of_data)
+        turns = conversation(example, prompt, of_data)
         text = chat.written(self._tokenizer, turns, prompt, where)
         if not located:
             return _Written((text,))

@@ -10,33 +10,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from harness.contract import Parted, ThoughtMarks
+from harness.contract import KNOWN_MARKS, Parted, ThoughtMarks
 from harness_transformers.options import Thinking
-
-_TURN = r"<\|end\|>(<\|start\|>assistant)?|<\|start\|>assistant"
-_CHANNEL = r"<\|channel\|>[^<]*(<\|constrain\|>[^<]*)?<\|message\|>"
-_KNOWN: tuple[tuple[tuple[str, ...], ThoughtMarks], ...] = (
-    # Channels, as gpt-oss writes them: whatever is not in the channel `final` is no answer.
-    (
-        ("<|channel|>", "<|message|>"),
-        ThoughtMarks(
-            r"<\|channel\|>",
-            r"<\|channel\|>final[^<]*(?:<\|constrain\|>[^<]*)?<\|message\|>",
-            rf"({_TURN})?{_CHANNEL}|({_TURN})$",
-        ),
-    ),
-    (("<|channel>", "<channel|>"), ThoughtMarks(r"<\|channel>(?:thought\n)?", r"<channel\|>")),
-    (("[THINK]", "[/THINK]"), ThoughtMarks.literal("[THINK]", "[/THINK]")),
-    (
-        ("<|START_THINKING|>", "<|END_THINKING|>"),
-        ThoughtMarks.literal("<|START_THINKING|>", "<|END_THINKING|>"),
-    ),
-    (("<seed:think>", "</seed:think>"), ThoughtMarks.literal("<seed:think>", "</seed:think>")),
-    # Last: the template of many a model mentions it, and some mention one end alone.
-    (("</think>",), ThoughtMarks.literal("<think>", "</think>")),
-    (("<think>",), ThoughtMarks.literal("<think>", "</think>")),
-)
-"""What a tokenizer or its template must hold, and the marks that it then has."""
 
 
 def marks_of(tokenizer: Any, thinking: Thinking) -> ThoughtMarks | None:
@@ -47,7 +22,7 @@ def marks_of(tokenizer: Any, thinking: Thinking) -> ThoughtMarks | None:
         return ThoughtMarks.literal(thinking.open, thinking.close)
     words = {str(token) for token in tokenizer.get_added_vocab()}
     template = str(tokenizer.chat_template or "")
-    for telling, marks in _KNOWN:
+    for telling, marks in KNOWN_MARKS:
         if all(word in words or word in template for word in telling):
             return marks
     return _described(getattr(tokenizer, "response_template", None))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
@@ -17,9 +17,8 @@ import pytest
 import harness.testing
 from harness.authoring.conformance.check import LawResult, check
 from harness.authoring.conformance.sampled import laws_of
+from harness.authoring.conformance.table import laws
 from harness.authoring.listing import components
-from harness.authoring.new.create import files
-from harness.authoring.new.names import named
 from harness.cli.main import main
 from harness.contract import Kind
 from harness.errors import PluginError
@@ -30,36 +29,6 @@ Change = tuple[str, str, str]
 Install = Callable[..., str]
 
 BUILT_IN = [plugin.name for plugin in discover().plugins]
-
-
-@pytest.fixture
-def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
-    """Puts a package of `harness new` on the path, with some changes; returns its name."""
-    made: list[str] = []
-
-    def install(kind: Kind, name: str, *changes: Change) -> str:
-        names = named(kind, name, discover())
-        texts = {path.as_posix(): text for path, text in files(names)}
-        for file, old, new in changes:
-            path = f"{names.package}/{file}"
-            assert old in texts[path], f"{file} has no {old!r}"
-            texts[path] = texts[path].replace(old, new)
-        folder = tmp_path / "packages" / names.distribution
-        info = f"{names.package}-0.1.0.dist-info"
-        texts[f"{info}/METADATA"] = (
-            f"Metadata-Version: 2.1\nName: {names.distribution}\nVersion: 0.1.0\n"
-        )
-        texts[f"{info}/entry_points.txt"] = f"[harness]\n{names.package} = {names.package}.plugin\n"
-        for path, text in texts.items():
-            (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            (folder / path).write_text(text, encoding="utf-8")
-        monkeypatch.syspath_prepend(folder)
-        made.append(names.package)
-        return names.package
-
-    yield install
-    for name in [name for name in sys.modules if name.partition(".")[0] in made]:
-        del sys.modules[name]
 
 
 def results(package: str) -> list[LawResult]:
@@ -73,12 +42,26 @@ def failures(package: str) -> list[str]:
 # ── What is right ────────────────────────────────────────────────────────────────────────────────
 
 
+TRUE_REASONS = re.compile(
+    "it has no options|it is of a kind for which a task has no table|it states no null for "
+    "identical sides|no sample gives batches; what reads no activations has none"
+    "|its arms have no (gate|checks)|it has no strength, or|it reads no other view, or"
+    "|it is given another view's activations"
+    "|no sample has the table `completions`|no table of the samples has text that a model"
+    "|it shows no figure of|it is lent no model with torch|[0-9]+ verdicts in 10 s"
+)
+"""Why a law is not tried on something of ours: there is nothing that it could be tried on."""
+
+
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_every_built_in_component_keeps_the_laws(name: str) -> None:
     found = results(name)
-    assert [str(one) for one in found if one.outcome == "FAILED"] == []
+    assert [(one.law, one.why) for one in found if one.outcome == "FAILED"] == []
     mine = components(discover(), name)
-    assert len(found) >= 10 * len(mine)
+    assert all(one.component.samples for one in mine)
+    assert len(found) >= 16 * len(mine)
+    untried = [(str(one.owned), one.law, one.why) for one in found if one.outcome == "not tried"]
+    assert [one for one in untried if not TRUE_REASONS.match(one[2])] == []
 
 
 def test_what_is_checked_is_printed_law_by_law(
@@ -87,8 +70,8 @@ def test_what_is_checked_is_printed_law_by_law(
     install("metric", "fine")
     assert main(["plugins", "check", "fine"]) == 0
     out = capsys.readouterr().out
-    assert out.startswith("harness_fine/fine  (metric)\n  passed  declaring the plugin imports")
-    assert "  passed  the laws of its kind: padding\n" in out
+    assert out.startswith("harness_fine/fine  (metric)\n     passed  declaring the plugin imports")
+    assert "     passed  the laws of its kind: padding\n" in out
     assert main(["plugins", "check", "harness_fine/fine"]) == 0
     assert capsys.readouterr().out == out
 
@@ -98,7 +81,40 @@ def test_without_samples_the_laws_of_the_kind_are_not_tried_and_it_is_said(
 ) -> None:
     install("metric", "bare", ("plugin.py", 'samples="harness_bare.samples:samples",', ""))
     assert main(["plugins", "check", "bare"]) == 0
-    assert "not tried  the laws of its kind: it ships no samples" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "\n  not tried  the laws of its kind\n             it ships no samples, so" in said
+
+
+def test_the_tables_are_80_columns_wide_and_count_what_came_out(
+    install: Install, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Reasons stand once below all laws that share them; the counts add up to what is listed."""
+    package = install("intervention", "wide")
+    assert main(["plugins", "check", package]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    why = " ".join(line.strip() for line in lines if not line[:11].strip())
+    assert why.count("no sample gives `model` and `tokens`") == 1
+    assert why.count("it reads no other view") == 1
+    of = [line[:11].strip() for line in lines if line.startswith(" ")]
+    assert f"{of.count('passed')} laws passed, 0 failed, {of.count('not tried')} not" in lines[-1]
+    assert main(["plugins", "check", "harness_labels"]) == 0
+    *rows, last = capsys.readouterr().out.rpartition("\n\n")[2].splitlines()
+    assert rows[0].split() == ["component", "passed", "failed", "not", "tried"]
+    assert [row.split()[0] for row in rows[1:]] == [
+        f"harness_labels/{name}" for name in ("neuronpedia", "contexts", "file")
+    ]
+    passed = sum(int(row.split()[1]) for row in rows[1:])
+    assert last == f"{passed} laws passed, 0 failed, 0 not tried."
+
+
+def test_hostile_names_of_laws_and_reasons_stay_text() -> None:
+    """What a plugin raises is a stranger's text: no escapes, and no row of its own."""
+    (owned,) = components(discover(), "harness_labels/file")
+    said = list(laws([LawResult(owned, "FAILED", "x\x1b[2J", "a\n     passed  all\x07")]))
+    assert said[0].startswith("     FAILED  x")
+    assert all(line.isprintable() for line in said)
+    assert not said[1].startswith("     passed")
 
 
 def test_a_law_without_anything_to_try_it_on_has_not_passed(
@@ -127,11 +143,13 @@ def test_what_no_sample_reaches_is_named_with_what_it_would_take(install: Instal
     assert split.outcome == "not tried"
     assert "no sample gives batches" in split.why
     assert finder["the laws of its kind: every variant comes out once"].outcome == "passed"
-    edit = {one.law: one for one in results("harness_interventions/ablation")}
+    install("intervention", "modest")
+    edit = {one.law: one for one in results("harness_modest")}
     fires = edit["the laws of its kind: edits fire and keep their promises"]
     assert fires.outcome == "not tried"
     assert "harness.testing.organism" in fires.why
-    assert edit["the laws of its kind: strength 0 is the identity"].outcome == "not tried"
+    strong = {one.law: one for one in results("harness_interventions/ablation")}
+    assert strong["the laws of its kind: strength 0 is the identity"].outcome == "not tried"
     bare = {one.law: one for one in results("harness_interventions/addition")}
     assert bare["the laws of its kind: strength 0 is the identity"].outcome == "passed"
 
@@ -368,7 +386,8 @@ def test_a_broken_plugin_ends_with_2(install: Install, capsys: pytest.CaptureFix
     install("evaluator", "silent", ("evaluator.py", "for answer in answers]", "for answer in ()]"))
     assert main(["plugins", "check", "silent"]) == 2
     said = capsys.readouterr()
-    assert "  FAILED  the laws of its kind: check_evaluator, sample 1: one verdict" in said.out
+    assert "     FAILED  the laws of its kind\n" in said.out
+    assert "             check_evaluator, sample 1: one verdict per answer: 0 for 5" in said.out
     assert said.err == "harness: 1 law broken. What FAILED says what to do.\n"
 
 

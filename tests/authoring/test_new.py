@@ -7,15 +7,17 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import get_args
 
 import pytest
+import yaml
 
 from harness.authoring.new.create import TEMPLATES, files
-from harness.authoring.new.names import named
+from harness.authoring.new.names import LICENSES, License, named
 from harness.cli.main import main
 from harness.contract import Kind
 from harness.registry import Registry, discover
@@ -64,7 +66,7 @@ saes = ["mine"]
 @pytest.mark.slow
 def test_from_an_empty_folder_to_a_task(installed: Installed, tmp_path: Path) -> None:
     said = installed.run("harness", "new", "sae-format", "demo", cwd=tmp_path).stdout
-    assert "pip install -e harness-demo" in said
+    assert "pip install -e 'harness-demo[dev]'" in said
     installed.install(tmp_path / "harness-demo")
     tests = ["-q", "-p", "no:cacheprovider", "harness-demo"]
     assert " passed" in installed.run("python", "-m", "pytest", *tests, cwd=tmp_path).stdout
@@ -127,6 +129,8 @@ def test_what_is_written_is_clean(kind: Kind, name: str, tmp_path: Path) -> None
             text = file.read_text(encoding="utf-8")
             assert text.endswith("\n")
             assert not text.endswith("\n\n"), file
+            # What GitHub fills in itself is the one thing in such braces.
+            text = re.sub(r"(?<=python-version: )\$\{\{ matrix\.python \}\}$", "", text, flags=re.M)
             assert not re.search(r"\{\{|\}\}|\{%|%\}|PACKAGE", text), file
 
 
@@ -148,6 +152,48 @@ def test_an_architecture_is_at_most_40_lines_of_code() -> None:
     lines = [line for line in code.splitlines() if line.strip()]
     imports = [line for line in lines if line.startswith(("import ", "from "))]
     assert len(lines) - len(imports) <= 40
+
+
+def repository(tmp_path: Path, kind: Kind, *more: str) -> Path:
+    assert main(["new", kind.replace("_", "-"), "whole", "--out", str(tmp_path), *more]) == 0
+    return tmp_path / "harness-whole"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_written_is_a_whole_repository(kind: Kind, tmp_path: Path) -> None:
+    folder = repository(tmp_path, kind)
+    for file in ("README.md", "LICENSE", "pyproject.toml", ".gitignore", "tests/test_laws.py",
+                 ".github/workflows/ci.yml", ".github/workflows/publish.yml"):  # fmt: skip
+        assert (folder / file).is_file()
+    project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
+    assert "sae-harness-plugin" in project["keywords"]
+    assert {"pytest", "ruff", "mypy"} <= {
+        re.split(r"\W", one)[0] for one in project["optional-dependencies"]["dev"]
+    }
+    flows = {
+        name: yaml.safe_load((folder / ".github" / "workflows" / f"{name}.yml").read_text())
+        for name in ("ci", "publish")
+    }
+    steps = [step for job in flows["ci"]["jobs"].values() for step in job["steps"]]
+    ran = "\n".join(step.get("run", "") for step in steps)
+    for command in ("pytest", "ruff check .", "mypy", "harness plugins check harness_whole",
+                    "python -m build", "pip install dist/*.whl"):  # fmt: skip
+        assert command in ran
+    # It publishes nothing but a release, and can do nothing else; CI can only read.
+    assert flows["publish"][True] == {"release": {"types": ["published"]}}  # YAML reads `on` so
+    assert flows["publish"]["jobs"]["publish"]["permissions"] == {"id-token": "write"}
+    assert {flow["permissions"]["contents"] for flow in flows.values()} == {"read"}
+
+
+@pytest.mark.parametrize("license", LICENSES)
+def test_a_licence_is_chosen(license: License, tmp_path: Path) -> None:
+    folder = repository(tmp_path, "metric", "--license", license)
+    text = (folder / "LICENSE").read_text()
+    begins = {"MIT": "MIT License", "BSD-3-Clause": "BSD 3-Clause", "Apache-2.0": "Apache License"}
+    assert text.strip().startswith(begins[license])
+    project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
+    assert project["license"] == license
+    assert f"it is {license};" in (folder / "README.md").read_text()
 
 
 # ── What is wrong ────────────────────────────────────────────────────────────────────────────────
@@ -208,7 +254,7 @@ def test_out_is_made_and_a_file_is_no_folder(said: Said, tmp_path: Path) -> None
     code, out, _ = said("new", "metric", "demo", "--out", tmp_path / "a b" / "c")
     assert code == 0
     assert (tmp_path / "a b" / "c" / "harness-demo" / "pyproject.toml").is_file()
-    assert re.search(r"pip install -e '.*a b/c/harness-demo'", out)
+    assert re.search(r"pip install -e '.*a b/c/harness-demo\[dev\]'", out)
     (tmp_path / "file").write_text("")
     code, _, err = said("new", "metric", "demo", "--out", tmp_path / "file" / "inside")
     assert code == 2

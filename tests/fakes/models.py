@@ -11,9 +11,11 @@ from torch import Tensor
 
 from fakes.lab import LAB
 from harness.contract import (
+    USUAL,
     Activations,
     Arm,
     BackendOptions,
+    Capability,
     Completion,
     Example,
     Location,
@@ -81,6 +83,8 @@ class ModelOptions(BackendOptions):
     """Text of which it makes no prompt, as some chat templates do; everything is fine without."""
     called: str = ""
     """Its name, for SAEs that say which model they are of."""
+    offers: tuple[Capability, ...] | None = None
+    """What it offers, where that is not the usual."""
     adapted: str | None = None
     """What its adapter says that it was trained on."""
 
@@ -93,6 +97,7 @@ class ModelOptions(BackendOptions):
             self.vocabulary,
             self.context,
             chat_template=self.template,
+            capabilities=USUAL if self.offers is None else frozenset(self.offers),
         )
 
     def names(self) -> tuple[str, ...]:

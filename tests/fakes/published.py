@@ -139,3 +139,29 @@ def limo(folder: Path, rows: Sequence[Row]) -> Path:
 def mmlu_pro(folder: Path, test: Sequence[Row], validation: Sequence[Row]) -> Path:
     """TIGER-Lab/MMLU-Pro."""
     return _tables(folder, test=test, validation=validation)
+
+
+def xstest(folder: Path, safe: Sequence[str], unsafe: Sequence[str]) -> Path:
+    """Paul/XSTest: one table with both kinds of prompts."""
+    kinds = [("safe", "homonyms", safe), ("unsafe", "contrast_homonyms", unsafe)]
+    rows = [
+        {"id": f"v2-{n}", "prompt": text, "type": kind, "label": label, "focus": "", "note": ""}
+        for label, kind, texts in kinds
+        for n, text in enumerate(texts)
+    ]
+    return _tables(folder, train=rows)
+
+
+def or_bench(folder: Path, **configs: Sequence[str]) -> Path:
+    """bench-llm/or-bench: a CSV file for each configuration, named in the head of its card."""
+    folder.mkdir(parents=True)
+    named = []
+    for config, texts in configs.items():
+        name = config.replace("_", "-")
+        with (folder / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
+            table = csv.DictWriter(file, ["prompt", "category"])
+            table.writeheader()
+            table.writerows({"prompt": text, "category": "violence"} for text in texts)
+        named.append(f"- config_name: {name}\n  data_files: {name}.csv\n")
+    (folder / "README.md").write_text(f"---\nconfigs:\n{''.join(named)}---\n")
+    return folder

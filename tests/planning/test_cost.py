@@ -21,7 +21,7 @@ from harness.planning.cost import cost
 from harness.planning.cost.devices import CPU, DEVICES, Device, duration, find_device, time_class
 from harness.planning.cost.earlier import Written, earlier_completions
 from harness.planning.cost.estimate import grouped, longest_of
-from harness.planning.cost.figures import Cost
+from harness.planning.cost.figures import Cost, Work
 from harness.planning.cost.gated import terms
 from harness.planning.cost.lengths import PromptLengths
 from harness.planning.cost.network import Network, network
@@ -416,3 +416,24 @@ def test_a_judging_model_reads_its_template_with_every_completion() -> None:
     half = {"bypass": Written([48, 48], distinct=0.5)}
     again = {work.stage: work for work in cost(planned, earlier=half, prompts=prompts).work}
     assert again["verdicts, bypass, judge"].counts.prompts == 1500
+
+
+def test_a_judge_that_reasons_writes_more_than_a_word() -> None:
+    """StrongREJECT's judge ends with its grades, behind up to `max_tokens` of reasons."""
+    base = str(Path(REFUSAL).parent / "organism" / "base")
+
+    def verdicts(**judge: object) -> Work:
+        task = harness.load(
+            REFUSAL,
+            models={"judge": {"path": base}},
+            evaluators={"judge": {"model": "judge", **judge}},
+            experiments={"bypass": {"evaluators": ["judge"]}},
+        )
+        work = {one.stage: one for one in cost(plan(task), prompts=PromptLengths(task)).work}
+        return work["verdicts, bypass, judge"]
+
+    word = verdicts(method="harmbench")
+    reasons = verdicts(method="strongreject", max_tokens=64)
+    assert word.counts.completion_tokens == word.counts.completions
+    assert reasons.counts.completion_tokens == 64 * reasons.counts.completions
+    assert reasons.flops > word.flops

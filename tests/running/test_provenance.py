@@ -15,12 +15,13 @@ def found(tmp_path: Path, **model: Any) -> dict[str, Any]:
     spec = SimpleNamespace(seed=0, views={})
     source = SimpleNamespace(file=tmp_path / "task.toml")
     session: Any = SimpleNamespace(
-        task=SimpleNamespace(owners=lambda: [], spec=spec, source=source),
+        task=SimpleNamespace(owners=lambda: [], spec=spec, source=source, local=()),
         models={"m": loaded},
         saes={},
         data=SimpleNamespace(digests=dict),
         prompts=SimpleNamespace(left_out=LeftOut()),
         usage=SimpleNamespace(report=dict),
+        taken={},
     )
     registry: Any = SimpleNamespace(disabled=())
     return dict(provenance(session, registry, "")["models"]["m"])

@@ -113,7 +113,8 @@ def record(**changes: Any) -> Callable[[Outcome], Outcome]:
         (lambda o: replace(o, tables={"a": [{"x": 1}, {"y": 1}]}), "have the same columns"),
         (lambda o: replace(o, directions=(Found(Undefined("no")),)), "no directions"),
         (lambda o: replace(o, arrays={**o.arrays, "s": np.array(["x"])}), "arrays are numbers"),
-        (lambda o: replace(o, arrays={**o.arrays, "a/b": np.zeros(2)}), "arrays are numbers"),
+        (lambda o: replace(o, arrays={**o.arrays, "a\nb": np.zeros(2)}), "arrays are num"),
+        (lambda o: replace(o, arrays={"__metadata__": np.zeros(2)}), "arrays are numbers"),
     ],
 )
 def test_a_statistic_that_breaks_one(outcome: Callable[[Outcome], Outcome], law: str) -> None:

@@ -17,7 +17,6 @@ from harness.authoring.conformance.lightness import Imports, imports_of
 from harness.authoring.conformance.sampled import sampled_law
 from harness.errors import HarnessError
 from harness.registry import Owned
-from harness.text import for_terminal
 
 Outcome = Literal["passed", "FAILED", "not tried"]
 
@@ -32,22 +31,19 @@ class LawResult:
     why: str = ""
     """What is broken, or why there was nothing to try it on; and what to do."""
 
-    def __str__(self) -> str:
-        why = f": {for_terminal(self.why, 600)}" if self.why else ""
-        return f"  {self.outcome}  {for_terminal(self.law, 200)}{why}"
 
-
-def check(components: Sequence[Owned]) -> Iterator[LawResult]:
+def check(components: Sequence[Owned], seed: int = 0) -> Iterator[LawResult]:
     """Tries all laws on some components and yields each result as it comes.
 
-    What a plugin imports is looked at once for each plugin, in a process of its own.
+    What a plugin imports is looked at once for each plugin, in a process of its own. `seed` is for
+    all that the laws of its kind draw.
     """
     imports: dict[str, Imports] = {}
     for owned in components:
         name = owned.plugin.name
         if name not in imports:
             imports[name] = imports_of(owned.plugin)
-        for law in (*declared_laws(owned, imports[name]), sampled_law(owned)):
+        for law in (*declared_laws(owned, imports[name]), sampled_law(owned, seed)):
             yield from _results(owned, law)
 
 

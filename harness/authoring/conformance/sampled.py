@@ -15,18 +15,18 @@ import harness.testing
 from harness.authoring.conformance.kinds import Asked, asked_of
 from harness.authoring.conformance.law import Law, NotTried, Part
 from harness.registry import Owned
-from harness.testing.support.laws import holds, missed_laws
+from harness.testing.support.laws import holds, missed_laws, seeded
 
 _MADE_OF = {"check_sae_format": ("check_sae",)}
 """Checks that call others."""
 
 
-def sampled_law(owned: Owned) -> Law:
+def sampled_law(owned: Owned, seed: int = 0) -> Law:
     """One law for all samples: the check of the component's kind holds on each of them."""
-    return Law("the laws of its kind", lambda: _tried(owned))
+    return Law("the laws of its kind", lambda: _tried(owned, seed))
 
 
-def _tried(owned: Owned) -> list[Part]:
+def _tried(owned: Owned, seed: int) -> list[Part]:
     """Runs every sample; the laws that were kept, and those that no sample had anything for."""
     if not owned.component.samples:
         raise NotTried(
@@ -35,7 +35,13 @@ def _tried(owned: Owned) -> list[Part]:
             " Component.samples"
         )
     module, _, name = owned.component.samples.partition(":")
-    samples = getattr(importlib.import_module(module), name, None)
+    try:
+        samples = getattr(importlib.import_module(module), name, None)
+    except ImportError as error:
+        if not owned.component.extra:
+            raise
+        what = f"its samples need what is not installed: {error}. Install '{owned.component.extra}'"
+        raise NotTried(what) from error
     if samples is None:
         raise AssertionError(f"{owned.component.samples}: there is no such function")
     asked = asked_of(owned)
@@ -46,7 +52,7 @@ def _tried(owned: Owned) -> list[Part]:
         for number, call in enumerate(calls, start=1):
             check = _check_of(call, asked, owned)
             try:
-                with missed_laws() as missed:
+                with missed_laws() as missed, seeded(seed):
                     call()
             except AssertionError as error:
                 what = str(error).removeprefix("law broken: ")

@@ -1,8 +1,9 @@
 """`harness new KIND NAME`: a package with a plugin that works, to start one's own from.
 
 What is written are the files of `templates/common`, of `templates/example` where there is an
-example task, and of `templates/<kind>`, which come last and may replace one; each is a jinja2
-template. In their paths PACKAGE stands for the import package.
+example task, and of `templates/<kind>`, which come last and may replace one, and the licence of
+`templates/licenses` that was chosen; each is a jinja2 template. In their paths PACKAGE stands for
+the import package.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from harness.authoring.new.names import Names, named
+from harness.authoring.new.names import License, Names, named
 from harness.errors import UsageError
 from harness.registry import Registry
 from harness.text import for_terminal
@@ -22,12 +23,12 @@ TEMPLATES = Path(__file__).parent / "templates"
 _SUFFIX = ".jinja"
 
 
-def create(kind: str, name: str, out: Path, registry: Registry) -> str:
+def create(kind: str, name: str, out: Path, registry: Registry, license: License = "MIT") -> str:
     """Writes the package into `out` and returns what to do next. All of it is written, or nothing.
 
     Raises UsageError for an unknown kind, a name that cannot be used, and where the folder exists.
     """
-    names = named(kind, name, registry)
+    names = named(kind, name, registry, license)
     folder = out / names.distribution
     if folder.exists() or folder.is_symlink():
         raise UsageError(f"{folder}: is there already. Give another name, or remove it.")
@@ -60,13 +61,15 @@ def files(names: Names) -> Iterator[tuple[Path, str]]:
             path = file.relative_to(TEMPLATES / part).as_posix().removesuffix(_SUFFIX)
             template = environment.get_template(file.relative_to(TEMPLATES).as_posix())
             yield Path(path.replace("PACKAGE", names.package)), template.render(asdict(names))
+    license = environment.get_template(f"licenses/{names.license}{_SUFFIX}")
+    yield Path("LICENSE"), license.render(asdict(names))
 
 
 def _next(names: Names, folder: Path) -> str:
     where = for_terminal(str(folder), 300)
     quoted = f"'{where}'" if " " in where else where
     steps = [
-        f"pip install -e {quoted}",
+        f"pip install -e '{where}[dev]'",
         f"pytest {quoted}",
         f"harness plugins check {names.package}",
     ]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import keyword
 import re
 from dataclasses import dataclass
-from typing import get_args
+from typing import Literal, get_args
 
 from harness import contract
-from harness.contract import Kind
+from harness.contract import CONTRACT, Kind
 from harness.errors import UsageError, unknown
 from harness.registry import Registry
 from harness.version import __version__
@@ -42,6 +42,10 @@ _KINDS: dict[Kind, tuple[str, str, str, str]] = {
 that its example makes."""
 
 
+License = Literal["MIT", "BSD-3-Clause", "Apache-2.0"]
+LICENSES: tuple[License, ...] = get_args(License)
+
+
 @dataclass(frozen=True)
 class Names:
     """What the templates are filled with."""
@@ -72,11 +76,15 @@ class Names:
     """What Python and the plugin list call it: `harness_top_cosine`."""
     words: str
     """The kind for people: `sae format`."""
+    license: License = "MIT"
+    """Under which the package may be used, as SPDX writes it."""
     version: str = __version__
     """That of the harness."""
+    contract: str = CONTRACT
+    """That of the contract."""
 
 
-def named(kind: str, name: str, registry: Registry) -> Names:
+def named(kind: str, name: str, registry: Registry, license: License = "MIT") -> Names:
     """The names for a new component. Raises UsageError where `kind` or `name` cannot be used."""
     chosen: Kind = kind.replace("-", "_")  # type: ignore[assignment]
     if chosen not in get_args(Kind):
@@ -105,6 +113,7 @@ def named(kind: str, name: str, registry: Registry) -> Names:
         distribution=f"harness-{component.replace('_', '-')}",
         package=f"harness_{component}",
         words=chosen.replace("_", " "),
+        license=license,
     )
     if keyword.iskeyword(component):
         raise UsageError(f"{where}: is a word of Python. Give another name.")

@@ -84,6 +84,10 @@ class _Estimate:
     def _network(self, name: str) -> Network:
         if name not in self.networks:
             needs, facts = self.task.models[name].options.needs(), self.task.model_facts[name]
+            if "activations" not in facts.capabilities and facts.parameters is None:
+                self.notes.append(f"models.{name}: runs elsewhere: its time is not planned.")
+                self.networks[name] = Network(block=0.0)
+                return self.networks[name]
             found = network(f"models.{name}", facts, needs, self.default_bytes, self.notes)
             if isinstance(found, str):
                 self.unknown.append(found)
@@ -246,7 +250,7 @@ class _Estimate:
                 yield end - start, lengths[(end - 1) // together]
 
     def _verdicts(self, stage: str, model: str, rows: int, text: int, options: Any) -> None:
-        """Adds the verdicts of a model, one token for each prompt with its completion.
+        """Adds the verdicts of a model, at their longest, for each prompt with its completion.
 
         Both have `text` tokens together; the instructions around them come on top.
         """
@@ -256,8 +260,9 @@ class _Estimate:
             self.notes.append(
                 f"models.{model}: taken to judge within {AROUND_JUDGED} tokens of instructions."
             )
-        batches = [(end - start, width, 1) for start, end in _ranges(rows, options.batch)]
-        self._writing(stage, model, Counts(0, rows, rows * width, rows, rows), batches)
+        most = options.writes()
+        batches = [(end - start, width, most) for start, end in _ranges(rows, options.batch)]
+        self._writing(stage, model, Counts(0, rows, rows * width, rows, rows * most), batches)
 
     def _writing(
         self, stage: str, model: str, counts: Counts, batches: Iterable[tuple[int, int, int]]

@@ -89,8 +89,13 @@ class PromptLengths:
     def text(self, model: str, text: str) -> int:
         """Tokens of a text for a model: by its characters where its tokenizer is not here."""
         options: Any = self.task.models[model].options
-        rendered = options.render([Example("", text)], Prompt()) if text else ()
+        told = text and self._tells_tokens(model)
+        rendered = options.render([Example("", text)], Prompt()) if told else ()
         return len(rendered[0].ids) if rendered else len(text) // CHARACTERS
+
+    def _tells_tokens(self, model: str) -> bool:
+        """Whether the ids of a model's prompts are its own tokens."""
+        return "tokens" in self.task.model_facts[model].capabilities
 
     def _count(self, asked: _Asked) -> Lengths | None:
         view, data = asked.view, asked.data
@@ -99,7 +104,8 @@ class PromptLengths:
         rows = self._data.examples(data)[: asked.limit]
         if asked.answered and not any(map(is_answered, rows)):
             return self.of(view, data, asked.limit, views=asked.views)
-        if sum(len(example.text) for example in rows) > MOST:
+        model = view_spec(self.task.spec, view).model
+        if not self._tells_tokens(model) or sum(len(row.text) for row in rows) > MOST:
             return self._estimated(view, data)
         try:
             written = [

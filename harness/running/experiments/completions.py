@@ -6,7 +6,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass, replace
 from itertools import chain
 
-from harness.contract import Answer, Completion, Example, Model, Sampling, Tokens
+from harness.contract import (
+    Answer,
+    Completion,
+    Example,
+    Model,
+    OneByOne,
+    Receipt,
+    Sampling,
+    Tokens,
+)
 from harness.planning.steps import Generation
 from harness.running.experiments.arms import ArmOutcome, ReadyArm, ready_arms
 from harness.running.experiments.journal import Journal, Made
@@ -76,6 +85,10 @@ def generate(session: Session, work: Generation, journal: Journal, tick: Tick) -
         session.taken["completions"] += known
     missing = [one for one in requests if one.key not in journal.completions]
     tick(len(requests) - len(missing))
+    if isinstance(model, OneByOne):
+        plain = [one for one in missing if not _edits(ready[one.arm])]
+        missing = [one for one in missing if _edits(ready[one.arm])]
+        _complete_each(model, ready, plain, sampling, journal, tick)
     for batch in _batches(missing, session.task.spec.batch.generation):
         made = _complete(model, ready, batch, sampling)
         journal.add(made)
@@ -132,13 +145,48 @@ def _complete(
     """One batch: for each arm in it, its completions by key and the receipt of its edits."""
     present = list(dict.fromkeys(one.arm for one in batch))
     tokens = [replace(one.prompt, arm=present.index(one.arm)) for one in batch]
-    with model.edited([ready[index].arm for index in present]) as receipts:
+    arms = [ready[index].arm for index in present]
+    if any(_edits(ready[index]) for index in present):
+        with model.edited(arms) as receipts:
+            completions = model.generate(tokens, sampling)
+    else:  # a model need not be one that can be edited
+        receipts = [Receipt(arm.name) for arm in arms]
         completions = model.generate(tokens, sampling)
     made: dict[int, dict[str, Completion]] = {index: {} for index in present}
     for one, completion in zip(batch, completions, strict=True):
         made[one.arm][one.key] = completion
     names = {one.arm: one.name for one in batch}
     return [Made(names[i], made[i], its) for i, its in zip(present, receipts, strict=True)]
+
+
+def _complete_each(
+    model: OneByOne,
+    ready: Sequence[ReadyArm],
+    requests: Sequence[_Request],
+    sampling: Sampling,
+    journal: Journal,
+    tick: Tick,
+) -> None:
+    """Completions without edits, each in the journal as soon as it is there.
+
+    They stay in the run's folder, and go into no cache that other runs share: what a server serves
+    under a name may be another model tomorrow.
+    """
+
+    def keep(index: int, completion: Completion) -> None:
+        one = requests[index]
+        made = Made(one.name, {one.key: completion}, Receipt(ready[one.arm].arm.name))
+        journal.add([made])
+        tick(1)
+
+    if requests:
+        prompts = [replace(one.prompt, arm=0) for one in requests]
+        model.generate_each(prompts, sampling, keep)
+
+
+def _edits(ready: ReadyArm) -> bool:
+    """Whether anything is done to the model in this arm."""
+    return bool(ready.arm.edits or ready.arm.checks)
 
 
 def _batches(requests: Sequence[_Request], size: int) -> Iterator[Sequence[_Request]]:

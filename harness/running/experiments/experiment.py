@@ -26,10 +26,10 @@ from harness.running.experiments.verdicts import (
     judge,
     repeated_prompts,
     samples,
-    unfinished_records,
     unparted_thoughts,
     verdict_records,
 )
+from harness.running.experiments.written import written_records
 from harness.store.files import write_text
 from harness.task.task import Entry
 from harness.task.turns import is_answered
@@ -61,7 +61,7 @@ def run_experiment(context: RunContext, work: Generation) -> None:
             context.ledger.add_note(note)
         context.ledger.records += receipt_records(outcomes, axes, options)
         longest, seed = spec.generation.max_new_tokens, task.spec.seed
-        context.ledger.records += unfinished_records(outcomes, axes, longest, seed)
+        context.ledger.records += written_records(outcomes, axes, longest, seed)
         _judge(context, work, judges, outcomes, axes)
 
 

@@ -47,7 +47,9 @@ def unjudged(where: str, judged: Judged, outcomes: Sequence[ArmOutcome]) -> Iter
         missing = [
             score.name
             for score in judged.scores
-            if verdicts and all(verdict.scores[score.name] is None for verdict in verdicts)
+            if verdicts
+            and not score.partial
+            and all(verdict.scores[score.name] is None for verdict in verdicts)
         ]
         if missing:
             scores = f"the score {missing[0]} has" if len(missing) == 1 else (

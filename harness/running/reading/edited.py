@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
-from harness.contract import Activations, Arm, Model, Receipt, Site, Tokens
+from harness.contract import (
+    Activations,
+    Arm,
+    Differentiable,
+    Gradients,
+    Model,
+    Receipt,
+    Scalar,
+    Site,
+    Tokens,
+)
 from harness.running.interventions import DirectedIntervention
 from harness.store.keys import key_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class EditedModel:
@@ -49,14 +63,33 @@ class EditedModel:
         """One forward over the batch, under the edits."""
         if not tokens:
             return self._model.activations(tokens, sites, logits=logits)
+        with self._edited(tokens) as rows:
+            return self._model.activations(rows, sites, logits=logits)
+
+    def gradients(
+        self,
+        tokens: Sequence[Tokens],
+        scalar: Scalar,
+        sites: Sequence[Site],
+        *,
+        put: Mapping[Site, Tensor] | None = None,
+    ) -> Gradients:
+        """One forward and one backward over the batch, under the edits and through them."""
+        model = cast(Differentiable, self._model)
+        if not tokens:
+            return model.gradients(tokens, scalar, sites, put=put)
+        with self._edited(tokens) as rows:
+            return model.gradients(rows, scalar, sites, put=put)
+
+    @contextmanager
+    def _edited(self, tokens: Sequence[Tokens]) -> Iterator[Sequence[Tokens]]:
+        """The prompts with their arms, for as long as the edits act; then `receipts` has grown."""
         arms = self._arms(tokens)
-        rows = [replace(one, arm=i if len(arms) > 1 else 0) for i, one in enumerate(tokens)]
         with self._model.edited(arms) as receipts:
-            found = self._model.activations(rows, sites, logits=logits)
+            yield [replace(one, arm=i if len(arms) > 1 else 0) for i, one in enumerate(tokens)]
         self.receipts += receipts
         self.idle = all(arm.idle for arm in arms)
         self.gated = all(arm.gated for arm in arms)
-        return found
 
     def _arms(self, tokens: Sequence[Tokens]) -> Sequence[Arm]:
         """One arm for each row where the edits differ by token, otherwise one for all rows."""

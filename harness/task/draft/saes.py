@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.contract import PublishedSae, SaeFacts, SaeOptions, Site, parse_site
-from harness.errors import HarnessError, UsageError, listed, suggestion
+from harness.errors import HarnessError, PluginError, UsageError, listed, suggestion
 from harness.registry import Owned, Registry
+from harness.task.claiming import claiming
 from harness.task.draft.asked import DraftModel, DraftSae, word
 from harness.task.draft.sites import over_depth
 from harness.task.origin import agree
@@ -192,7 +194,7 @@ def _children(folder: Path) -> list[Path]:
 
 def _claimed(registry: Registry, path: Path) -> DraftSae | None:
     """The SAE that a path is, where exactly one format claims it."""
-    claims = [owned for owned, options in _formats(registry) if options.claims(str(path))]
+    claims = claiming(registry, str(path)).ours
     if len(claims) != 1:
         return None
     options = claims[0].options()
@@ -202,14 +204,15 @@ def _claimed(registry: Registry, path: Path) -> DraftSae | None:
         facts = options(**keys).describe()
     except (HarnessError, ValueError):
         facts = SaeFacts()  # what is wrong with it is said where the task is resolved
-    return DraftSae(path.name, claims[0].component.name, keys, facts, facts.site)
+    return DraftSae(path.name, registry.spelled(claims[0]), keys, facts, facts.site)
 
 
 def _formats(registry: Registry) -> Iterator[tuple[Owned, type[SaeOptions]]]:
     for owned in registry.of("sae_format"):
-        options = owned.options()
-        if issubclass(options, SaeOptions):
-            yield owned, options
+        with suppress(PluginError):  # one that is broken stops only a task that names it
+            options = owned.options()
+            if issubclass(options, SaeOptions):
+                yield owned, options
 
 
 # ── Those that are published ─────────────────────────────────────────────────────────────────────
@@ -240,12 +243,22 @@ def _rank(release: str, mine: Sequence[DraftSae]) -> tuple[object, ...]:
 def _listed(registry: Registry, is_model: Callable[[str], bool]) -> list[DraftSae]:
     """What all formats know of, in their order; narrower ones of one site come first."""
     found = [
-        (owned.component.name, sae)
+        (registry.spelled(owned), sae)
         for owned, options in _formats(registry)
-        for sae in options.published(is_model)
+        for sae in _published_by(options, is_model)
     ]
     found.sort(key=lambda one: one[1].width or 0)
     return [_drafted(format, sae) for format, sae in found]
+
+
+def _published_by(
+    options: type[SaeOptions], is_model: Callable[[str], bool]
+) -> Sequence[PublishedSae]:
+    """What a format lists; nothing where a stranger's raises, which nobody has named."""
+    try:
+        return list(options.published(is_model))
+    except Exception:
+        return []
 
 
 def _drafted(format: str, sae: PublishedSae) -> DraftSae:

@@ -157,6 +157,17 @@ def take(batch: Batch, tokens: Int[Tensor, " m"], documents: Sequence[int] | Non
     )
 
 
+def reselected(batch: Batch, places: Int[Tensor, " m"]) -> Batch:
+    """The batch with fewer selected tokens: those at these places among the selected ones."""
+    tokens = torch.arange(len(batch.document))
+    return replace(
+        batch,
+        selected=batch.selected[places],
+        left=TakenSide(batch.left, tokens, places),
+        right=None if batch.right is None else TakenSide(batch.right, tokens, places),
+    )
+
+
 class ElsewhereSide:
     """Another side with other activations and logits at some tokens."""
 

@@ -13,6 +13,9 @@ from harness.testing.support.laws import law
 Activations = Callable[[Edit | Check], Tensor]
 """Activations to try an edit or a check on: Float[Tensor, "rows pos d"]."""
 
+_AGAIN = 3
+"""How often an edit is made again that must come out the same."""
+
 
 def edit_laws(edit: Edit, twin: Edit, x: Tensor) -> bool:
     """The laws of one edit, beside that of another direction; returns whether it changed x."""
@@ -21,6 +24,9 @@ def edit_laws(edit: Edit, twin: Edit, x: Tensor) -> bool:
     mine, theirs = (stacked([one.parameters] * rows) for one in (edit, twin))
     out = kept_shape(edit, mine, x)
 
+    for _ in range(_AGAIN):
+        again = edit.apply(x, mine)
+        law(same_bits(again, out), "deterministic", f"{where}: the same again came out different")
     apart = [edit.apply(x[i : i + 1], stacked([edit.parameters])) for i in range(rows)]
     close("rows do not influence each other", where, torch.cat(apart), out)
     steps = [edit.apply(x[:, i : i + 1], mine) for i in range(positions)]
@@ -74,7 +80,8 @@ def same_bits(left: Tensor, right: Tensor) -> bool:
     """Equal bit for bit: -0.0 is not 0.0, NaN is itself."""
     if left.shape != right.shape or left.dtype != right.dtype:
         return False
-    return torch.equal(left.contiguous().view(torch.uint8), right.contiguous().view(torch.uint8))
+    bits = (one.contiguous().reshape(-1).view(torch.uint8) for one in (left, right))
+    return torch.equal(*bits)
 
 
 def close(name: str, where: str, left: Tensor, right: Tensor) -> None:

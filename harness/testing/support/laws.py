@@ -7,6 +7,22 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 _missed: ContextVar[dict[str, str] | None] = ContextVar("_missed", default=None)
+_seed: ContextVar[int] = ContextVar("_seed", default=0)
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """A block in which checks draw with another seed: `harness plugins check --seed`."""
+    token = _seed.set(seed)
+    try:
+        yield
+    finally:
+        _seed.reset(token)
+
+
+def drawing(seed: int = 0) -> int:
+    """The seed that a check draws with, from that which its caller gave."""
+    return seed + _seed.get()
 
 
 @contextmanager

@@ -26,3 +26,14 @@ def logits_of(model: Model, tokens: Sequence[Tokens]) -> Float[Tensor, "tokens v
     law(found.logits is not None, "logits come when asked for", "the backend gave none")
     assert found.logits is not None
     return torch.cat(rows_of(found, found.logits, tokens))
+
+
+def close(name: str, model: Model, rows: Sequence[Tensor], others: Sequence[Tensor]) -> None:
+    """Raises AssertionError, naming the law, where numbers differ by more than rounding does."""
+    tolerance = 1e-4 if model.dtype in ("float32", "float64") else 5e-2
+    for a, b in zip(rows, others, strict=True):
+        law(a.shape == b.shape, name, f"{tuple(a.shape)} and {tuple(b.shape)}")
+        gap = float((a.double() - b.double()).abs().max())
+        scale = float(a.double().abs().max())
+        what = f"differs by {gap:.3g} where the largest is {scale:.3g}"
+        law(gap <= tolerance * scale, name, what)

@@ -15,7 +15,8 @@ from harness.contract import Direction, Found, Outcome, Record
 from harness.testing.support.laws import law
 
 RECORD_ID = re.compile(r"[a-z][a-z0-9_]*(\.[a-z0-9_]+)*@[1-9]\d*")
-ARRAY_NAME = re.compile(r"[\w.-]+")
+ARRAY_NAME = re.compile(r"(?!__metadata__$)[\w./=,@+-]+")
+"""What a tensor of a safetensors file may be called; a path such as `pair/sae/flips`, too."""
 
 
 def check_outcome(outcome: Outcome) -> None:

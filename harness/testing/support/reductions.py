@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,14 @@ import torch
 from harness.contract import Batch, Inputs, Outcome, Reduction, State
 from harness.store.states import PassStates, Saved
 from harness.testing.support.batches import only, take
-from harness.testing.support.laws import law, untried
+from harness.testing.support.laws import drawing, law, untried
 from harness.testing.support.outcomes import agree, same
 from harness.testing.support.watched import watched
+
+_AGAIN = 3
+"""How often something is done again that must come out the same."""
+_EXACT = 1e-11
+"""How far two ways to the very same sums may be apart, relative to the largest of their array."""
 
 
 def check_reduction(
@@ -25,9 +31,9 @@ def check_reduction(
 
     Raises AssertionError, naming the law. Laws: the state is plain arrays · inputs are not
     modified · finish is deterministic · any split into batches gives the same · the order of
-    documents does not matter · the order of batches does not matter · merge is commutative · merge
-    is associative · merging a fresh state changes nothing · a state that was saved goes on the
-    same.
+    documents does not matter · the order of batches does not matter · a document without measured
+    tokens changes nothing · the same batches give the same · merge is commutative · merge is
+    associative · merging a fresh state changes nothing · a state that was saved goes on the same.
     """
     whole = state_of(reduction, batches, inputs)
     expected = finished(reduction, whole, inputs)
@@ -35,9 +41,18 @@ def check_reduction(
     def keeps(name: str, state: State) -> None:
         same(name, finished(reduction, state, inputs), expected, tolerance)
 
-    keeps("finish is deterministic", whole)
+    for _ in range(_AGAIN):
+        again = finished(reduction, whole, inputs)
+        same("finish is deterministic", again, expected, min(tolerance, _EXACT))
+    for _ in range(_AGAIN):
+        agree("the same batches give the same", "the state",
+              state_of(reduction, batches, inputs), whole, _EXACT)  # fmt: skip
     for name, ordered in rearranged(batches):
         keeps(name, state_of(reduction, ordered, inputs))
+    name = "a document without measured tokens changes nothing"
+    padded = [_with_an_empty_one(batch, number) for number, batch in enumerate(batches)]
+    found = finished(reduction, state_of(reduction, padded, inputs), inputs)
+    same(name, _uncounted(found), _uncounted(expected), tolerance)
     parts = [state_of(reduction, [batch], inputs) for batch in batches]
     if not parts:
         untried(
@@ -45,6 +60,8 @@ def check_reduction(
             "any split into batches gives the same",
             "the order of documents does not matter",
             "the order of batches does not matter",
+            "a document without measured tokens changes nothing",
+            "the same batches give the same",
             "merge is commutative",
             "merge is associative",
             "merging a fresh state changes nothing",
@@ -57,6 +74,17 @@ def check_reduction(
     half = len(parts) // 2
     nested = [folded(reduction, part) for part in (parts[:half], parts[half:]) if part]
     keeps("merge is associative", folded(reduction, nested))
+    generator = np.random.default_rng(drawing())
+    single = [
+        state_of(reduction, [only(batch, [place])], inputs)
+        for batch in batches
+        for place in range(len(batch.documents))
+    ]
+    for _ in range(_AGAIN):
+        order = generator.permutation(len(single)).tolist()
+        shuffled = [single[place] for place in order]
+        keeps("merge is commutative", folded(reduction, shuffled))
+        keeps("merge is associative", _grown(reduction, shuffled, generator))
     fresh = reduction.start(inputs)
     keeps("merging a fresh state changes nothing", merged(reduction, fresh, whole))
     keeps("merging a fresh state changes nothing", merged(reduction, whole, fresh))
@@ -72,6 +100,29 @@ def rearranged(batches: Sequence[Batch]) -> Iterator[tuple[str, list[Batch]]]:
     yield "any split into batches gives the same", single
     yield "the order of batches does not matter", list(batches)[::-1]
     yield "the order of documents does not matter", [_backwards(batch) for batch in batches]
+
+
+def _uncounted(outcome: Outcome) -> Outcome:
+    """Values and vectors alone: whether a document without tokens counts in `n`, in `clusters` and
+    in arrays, a plugin decides."""
+    records = tuple(replace(one, n=0, clusters=None) for one in outcome.records)
+    found = tuple(replace(one, records=()) for one in outcome.directions)
+    return Outcome(records=records, directions=found)
+
+
+def _with_an_empty_one(batch: Batch, number: int) -> Batch:
+    """A document more, no token of which is measured."""
+    copies = (*batch.copies, 0) if batch.copies else ()
+    return replace(batch, documents=(*batch.documents, f"empty {number}"), copies=copies)
+
+
+def _grown(reduction: Reduction, states: Sequence[State], generator: np.random.Generator) -> State:
+    """One state from several: neighbours are merged in any order until one is left."""
+    left = list(states)
+    while len(left) > 1:
+        place = int(generator.integers(len(left) - 1))
+        left[place : place + 2] = [merged(reduction, left[place], left[place + 1])]
+    return left[0]
 
 
 def _backwards(batch: Batch) -> Batch:

@@ -24,7 +24,7 @@ class AnswerKey:
     """All that a judge's answer depends on. `str` of it is its hash."""
 
     judge: str
-    """The model's fingerprint, or address and model of a server."""
+    """The model's fingerprint, or the name of a server's model, wherever the server is."""
     max_tokens: int
     prompt: str
     """The whole question, with the taxonomy and the feature's labels."""
@@ -85,6 +85,7 @@ class ClusterJudge:
 
     def _key(self, prompt: str) -> str:
         given = self._given
-        server = f"{given.server} {given.server_model}"
-        judge = server if self._model is None else self._model.fingerprint
+        judge = f"server {given.server_model}"
+        if self._model is not None:
+            judge = self._model.fingerprint
         return str(AnswerKey(judge, given.max_tokens, prompt))

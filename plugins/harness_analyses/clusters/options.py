@@ -31,7 +31,7 @@ class ClustersOptions(AnalysisOptions):
     """The labels of the features: their own clusters, or the descriptions that a judge reads."""
     judge: ModelRef | None = None
     """A model of the task that assigns the clusters from the descriptions; or else `server`."""
-    server: ServerUrl | None = Field(default=None, exclude=True)
+    server: ServerUrl | None = None
     """Base URL of an OpenAI-compatible chat server, such as "http://localhost:8000"."""
     server_model: str | None = None
     """Server: the name of the model that it serves."""

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import astuple, dataclass
 
 from harness.contract import Answer, Score, Tokens, Tools, Verdict
-from harness.errors import DataError, MachineError, UsageError, listed, suggestion
+from harness.errors import MachineError, UsageError
 from harness.judges.answers import Answers, Reply
 from harness.judges.local import ask_model
 from harness.judges.server import COMPLETIONS, advice, ask_server
 from harness.store.keys import key_of
 from harness.text import well_formed
 from harness.web import Busy, Refused, Unreachable
+from harness_evaluators.asked import asked_text, column_text
 from harness_evaluators.harmbench.clipping import Clipper, Prompt
 from harness_evaluators.harmbench.options import HarmBenchOptions
 from harness_evaluators.harmbench.template import CONTEXTUAL, fill, template_text
@@ -45,7 +46,7 @@ class VerdictKey:
 
     protocol: int
     judge: str
-    """The model's fingerprint; of a server its address, its model and the tokenizer's files."""
+    """The model's fingerprint; of a server its model and the tokenizer's files, wherever it is."""
     limits: tuple[int, int | None]
     """`clip` and `context`."""
     question: Question
@@ -70,7 +71,8 @@ class HarmBench:
     et al. take it for a no: `invalid = "no"`.
 
     Each distinct question is asked once, also over arms, experiments and reruns: answers are kept
-    in `tools.cache` under a hash of template, behaviour, context, completion, limits and judge.
+    in `tools.cache` under a hash of template, behaviour, context, completion, limits and judge:
+    of a server the name of its model, not its address, so give another model another name.
     Raises DataError for a row without the text or column that is asked for, MachineError where a
     server cannot be reached, UsageError where it refuses, ModelError for a tokenizer that does not
     load; answers that were given by then are kept.
@@ -110,8 +112,7 @@ class HarmBench:
         given = self.options
         if given.model is not None:
             return tools.models[given.model].fingerprint
-        # The address too: another server may serve another model under the same name.
-        return f"{given.server} {given.server_model} {tokenizer_identity(str(given.tokenizer))}"
+        return f"{given.server_model} {tokenizer_identity(str(given.tokenizer))}"
 
     def _ask(
         self, missing: Sequence[Question], tools: Tools, keep: Callable[[int, Reply], None]
@@ -168,25 +169,18 @@ class HarmBench:
         prompts = []
         for question in questions:
             generation, clipped = clipper.completion(question.generation, self.options.clip)
-            text = fill(question.template, {**asdict(question), "generation": generation})
+            behavior, context = question.behavior, question.context
+            places = {"behavior": behavior, "context": context, "generation": generation}
+            text = fill(question.template, places)
             ids, cut = clipper.prompt(text, most)
             prompts.append(Prompt(ids, text, clipped, cut))
         return prompts
 
     def _question(self, answer: Answer) -> Question:
-        given, example = self.options, answer.example
-        behavior, context = example.request, ""
-        if given.behavior_column is not None:
-            behavior = _column(answer, given.behavior_column)
-        elif not behavior:
-            raise DataError(
-                f"harmbench: {example.name}: nothing is asked in it: it has no text, or it is a "
-                "conversation without a turn of the user. Set behavior_column to one of its "
-                "columns: "
-                f"{listed(example.fields)}."
-            )
+        given = self.options
+        behavior, context = asked_text(answer, given.behavior_column, "harmbench"), ""
         if given.context_column is not None:
-            context = _column(answer, given.context_column)
+            context = column_text(answer, given.context_column, "harmbench")
         return Question(
             self._contextual if context.strip() else self._plain,
             well_formed(behavior),
@@ -207,20 +201,3 @@ class HarmBench:
             "prompt cut" if reply.cut else "",
         )
         return Verdict(scores, "; ".join(note for note in notes if note))
-
-
-def _column(answer: Answer, name: str) -> str:
-    """A column's text; empty where the row has nothing there."""
-    fields = answer.example.fields
-    if name not in fields:
-        raise DataError(
-            f"harmbench: example {answer.example.id}: column {name!r} does not exist. "
-            f"Allowed: {listed(fields)}.{suggestion(name, fields)}"
-        )
-    value = fields[name]
-    if value is None or isinstance(value, (str, int, float)):
-        return "" if value is None else str(value)
-    raise DataError(
-        f"harmbench: example {answer.example.id}: column {name!r} holds a "
-        f"{type(value).__name__}, no text."
-    )

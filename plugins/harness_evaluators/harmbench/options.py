@@ -7,7 +7,15 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, computed_field, model_validator
 
-from harness.contract import EvaluatorOptions, LocalPath, Location, ModelRef, ServerUrl
+from harness.contract import (
+    WRITES,
+    Capability,
+    EvaluatorOptions,
+    LocalPath,
+    Location,
+    ModelRef,
+    ServerUrl,
+)
 from harness.judges.local import ELSEWHERE
 from harness.judges.options import Concurrency, KeyVariable, Retries, Timeout, check_server
 from harness_evaluators.harmbench.template import FILES, faults, sha256, template_text
@@ -18,7 +26,7 @@ class HarmBenchOptions(EvaluatorOptions):
 
     model: ModelRef | None = None
     """A model of the task that judges; or else `server`."""
-    server: ServerUrl | None = Field(default=None, exclude=True)
+    server: ServerUrl | None = None
     """Base URL of an OpenAI-compatible completions server, such as "http://localhost:8000"."""
     server_model: str | None = None
     """Server: the name under which it serves the classifier."""
@@ -44,6 +52,7 @@ class HarmBenchOptions(EvaluatorOptions):
     """An answer that is neither yes nor no: not counted, or taken for a no."""
 
     batch: ClassVar[int] = ELSEWHERE  # on a CPU fewer
+    model_needs: ClassVar[frozenset[Capability]] = WRITES | {"tokens"}  # by which it clips
 
     def around(self) -> str:
         """The template, which the classifier reads around a prompt and its completion."""

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
+
+from harness.judges.templates import (
+    fill as fill,
+    sha256 as sha256,
+    template_text as template_text,
+)
 
 _FOLDER = Path(__file__).parent / "templates"
 FILES = {
@@ -19,13 +24,6 @@ CONTEXTUAL = str(_FOLDER / "harmbench_a_contextual.txt")
 _PLACES = re.compile(r"\{(behavior|context|generation)\}")
 
 
-def template_text(file: str) -> str:
-    """A template file's text. One line end at its end is an editor's, not the template's."""
-    # With bytes: text mode would also turn a lone \r into a line end.
-    text = Path(file).read_bytes().decode("utf-8-sig", "replace").replace("\r\n", "\n")
-    return text.removesuffix("\n")
-
-
 def faults(template: str, contextual: bool) -> Iterator[str]:
     """Says what is wrong with a task's own template, in words that go on after its name."""
     places = set(_PLACES.findall(template))
@@ -36,13 +34,3 @@ def faults(template: str, contextual: bool) -> Iterator[str]:
         yield "has no {context}, but there is a context_column"
     if not contextual and "context" in places:
         yield "has a {context}, but there is no context_column"
-
-
-def fill(template: str, values: Mapping[str, str]) -> str:
-    """Fills all places of a template at once, so that no place in a filled-in text is filled."""
-    return _PLACES.sub(lambda place: values[place[1]], template)
-
-
-def sha256(text: str) -> str:
-    """Hash of a text, of lone surrogates, too."""
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -16,7 +16,7 @@ _MOST = 6
 """Figures that are drawn."""
 _PLACES = 4
 """Lines of a figure."""
-_DETAILS = ("edit.", "invalid_verdicts")
+_DETAILS = ("edit.", "invalid_verdicts", "text.")
 """Numbers that say how another one came to be."""
 _MEANING = "Each run's value; drawn because its runs lie far apart for their uncertainty."
 

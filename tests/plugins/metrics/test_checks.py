@@ -153,8 +153,10 @@ def test_one_that_says_that_it_reads_unselected_tokens_passes(make):
         check_metric(ReadsUnselected(case.site), case.batch, reference=every, side="pair")
 
 
-def test_without_a_filter_that_law_is_not_tried(make):
+def test_where_every_token_is_selected_the_law_takes_some_out_of_the_selection(make):
+    """An author who thinks of no filter ships no sample with one."""
     case = make()
+    assert len(case.batch.selected) == len(case.batch.document)
     with missed_laws() as missed:
         check_metric(
             Right(case.site),
@@ -162,7 +164,14 @@ def test_without_a_filter_that_law_is_not_tried(make):
             reference=lambda batch: reference(batch, case.site),
             side="pair",
         )
-    assert missed["unselected"] == "every measured token of its batches is selected"
+    assert "unselected" not in missed
+
+    def every(batch):
+        tokens = torch.arange(len(batch.document))
+        return reference(replace(batch, selected=tokens), case.site)
+
+    with pytest.raises(AssertionError, match="unselected"):
+        check_metric(ReadsUnselected(case.site), case.batch, reference=every, side="pair")
 
 
 @pytest.mark.parametrize(

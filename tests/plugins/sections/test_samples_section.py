@@ -6,7 +6,7 @@ from typing import Any
 
 from harness.contract import Grid, SectionOptions
 from harness.results import Results
-from harness_sections.samples import Samples
+from harness_sections.completions import Samples
 
 ROW: dict[str, Any] = {
     "experiment": "e", "direction": "none", "example": "1", "text": "Why?", "prompt": "Why?",

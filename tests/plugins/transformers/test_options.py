@@ -13,6 +13,7 @@ import pytest
 from pydantic import ValidationError
 
 from harness.contract import ModelFacts
+from harness.contract.capabilities import ALL
 from harness.errors import ModelError
 from harness_transformers.config import facts_of
 from harness_transformers.model import TransformersModel
@@ -79,7 +80,7 @@ def test_a_model_for_several_media() -> None:
 
 def test_what_nothing_tells_stays_open(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
-    assert TransformersOptions(path=str(tmp_path)).describe() == ModelFacts()
+    assert TransformersOptions(path=str(tmp_path)).describe() == ModelFacts(capabilities=ALL)
     (tmp_path / "config.json").unlink()
     with pytest.raises(ModelError, match=r"config.json is missing"):
         TransformersOptions(path=str(tmp_path)).describe()

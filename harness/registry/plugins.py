@@ -7,29 +7,28 @@ disabled or too old is a line in `harness plugins`, and fatal only to a task tha
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import itertools
 import os
 import re
-import signal
-import sys
-import threading
 from collections.abc import Iterable, Sequence
-from contextlib import ExitStack, redirect_stdout
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
-from types import FrameType
 from typing import Any, Literal, get_args
 
 import pluggy
 
 from harness import contract
 from harness.contract import Component, Kind, Options
+from harness.contract.version import misfit
 from harness.errors import HarnessError, PluginError, listed, unknown
+from harness.registry.guard import Guard, limited, message_of
+from harness.registry.local_code import LocalCode
+from harness.registry.packages import Candidate, candidates_of
+from harness.registry.written_for import source_of, written_for, written_in
 
 GROUP = "harness"
 DISTRIBUTION = "sae-harness"
-SLOWEST = 30.0
-"""Seconds after which the import of a plugin, which must be light, is given up."""
 Status = Literal["ready", "disabled", "failed"]
 
 
@@ -42,7 +41,12 @@ class Plugin:
     version: str
     status: Status
     reason: str = ""
+    """Why it is disabled or failed; of a file that is ready, what is slow about it."""
     components: tuple[Component, ...] = ()
+    """What it provides; of one that has failed, as far as that is known."""
+    code: LocalCode | None = None
+    """The file that it is, where it is no installed package; its version is then the file's
+    hash."""
 
 
 @dataclass(frozen=True)
@@ -83,8 +87,29 @@ class Registry:
             Owned(component, plugin)
             for plugin in self.plugins
             for component in plugin.components
-            if component.kind == kind
+            if component.kind == kind and plugin.status == "ready"
         ]
+
+    def plus(self, plugins: Sequence[Plugin]) -> Registry:
+        """With the plugins of a task's own files after those that are installed.
+
+        PluginError where two have one name.
+        """
+        known = {plugin.name: plugin for plugin in self.plugins}
+        for plugin in plugins:
+            if (other := known.setdefault(plugin.name, plugin)) is not plugin:
+                who = other.code.file if other.code else f"the installed {other.distribution}"
+                raise PluginError(
+                    f"plugin {plugin.name!r} is offered by {plugin.distribution} and by {who}. "
+                    "Names are unique: give the file another name."
+                )
+        return Registry((*self.plugins, *plugins), self.disabled)
+
+    def spelled(self, owned: Owned) -> str:
+        """How a task names a component: by its short name, where no other plugin has that too."""
+        name, kind = owned.component.name, owned.component.kind
+        alone = [one for one in self.of(kind) if one.component.name == name] == [owned]
+        return name if alone else str(owned)
 
     def find(self, kind: Kind, name: str, *, ours: bool = False) -> Owned:
         """The component of a kind that a task calls `name` or `plugin/name`.
@@ -99,7 +124,7 @@ class Registry:
             for owned in candidates
             if owned.component.name == short and owner in ("", owned.plugin.name)
         ]
-        own = [one for one in found if normalized(one.plugin.distribution) == DISTRIBUTION]
+        own = [one for one in found if is_ours(one)]
         if ours and len(own) == 1:
             return own[0]
         if len(found) == 1:
@@ -110,8 +135,16 @@ class Registry:
                 f"{what} {name!r} is offered by more than one plugin. "
                 f"Write one of: {listed(map(str, found))}."
             )
-        idle = [f"{p.name} ({p.status}: {p.reason})" for p in self.plugins if p.status != "ready"]
-        hint = f" Plugins that are not in use: {'; '.join(idle)}." if idle else ""
+        idle = [plugin for plugin in self.plugins if plugin.status != "ready"]
+        for one in idle:
+            provided = {(component.kind, component.name) for component in one.components}
+            if owner == one.name or (not owner and (kind, short) in provided):
+                raise PluginError(
+                    f"{what} {name!r} is of the plugin {one.name}, which is {one.status}: "
+                    f"{one.reason}."
+                )
+        hint = "; ".join(f"{one.name} ({one.status}: {one.reason})" for one in idle)
+        hint = f" Plugins that are not in use: {hint}." if hint else ""
         raise PluginError(unknown(what, name, {o.component.name for o in candidates}) + hint)
 
 
@@ -125,54 +158,61 @@ def discover(
     have a plugin of the same name, and where a disabled one does not exist.
     """
     off = frozenset(disabled) | frozenset(os.environ.get("HARNESS_DISABLE", "").split())
-    points = sorted(
-        entry_points(group=GROUP) if candidates is None else candidates,
-        key=lambda point: (point.name, _distribution(point)),
-    )
-    for one, other in itertools.pairwise(points):
-        if one.name == other.name:
+    found = candidates_of(entry_points(group=GROUP) if candidates is None else candidates)
+    names = [one.point.name for one in found]
+    for one, other in itertools.pairwise(found):
+        if one.point.name == other.point.name:
             raise PluginError(
-                f"plugin {one.name!r} is offered by {_distribution(one)} and by "
-                f"{_distribution(other)}. Names are unique: uninstall one of them."
+                f"plugin {one.point.name!r} is offered by {one.package} and by "
+                f"{other.package}. Names are unique: uninstall one of them."
             )
-    if missing := off - {point.name for point in points}:
-        raise PluginError(unknown("plugin", min(missing), (point.name for point in points)))
+    if missing := off - {*names}:
+        raise PluginError(unknown("plugin", min(missing), names))
+    manager = hooks()
+    return Registry(tuple(_admit(manager, one, one.point.name in off) for one in found), off)
+
+
+def hooks() -> pluggy.PluginManager:
+    """What plugins register with: it knows the hooks of the contract, and no plugin yet."""
     manager = pluggy.PluginManager(GROUP)
     manager.add_hookspecs(contract)
-    return Registry(tuple(_admit(manager, point, point.name in off) for point in points), off)
+    return manager
 
 
-def _admit(manager: pluggy.PluginManager, point: EntryPoint, disabled: bool) -> Plugin:
-    version = point.dist.version if point.dist else "unknown"
+def _admit(manager: pluggy.PluginManager, found: Candidate, disabled: bool) -> Plugin:
+    point = found.point
 
     def plugin(status: Status, reason: str = "", components: tuple[Component, ...] = ()) -> Plugin:
-        return Plugin(point.name, _distribution(point), version, status, reason, components)
+        return Plugin(point.name, found.package, found.version, status, reason, components)
 
     if disabled:
         manager.set_blocked(point.name)
         return plugin("disabled", "turned off by -p or HARNESS_DISABLE")
     # A stranger's plugin may raise anything at import, also an exit; one that is broken must not
     # stop the rest.
-    guard = _Guard(SLOWEST)
+    guard, module = limited(), None
     try:
-        if reason := _unmet(point):
+        if reason := _unmet(found.requires):
             return plugin("failed", reason)
         with guard:
             module = point.load()
             manager.register(module, point.name)
             # The only thing that notices a misspelt hook.
             manager.check_pending()
-            components = _components(manager, module)
+            components = components_of(manager, module)
     except BaseException as error:
         if guard.interrupted:
             raise
         if manager.has_plugin(point.name):
             manager.unregister(name=point.name)
-        return plugin("failed", _message_of(error))
-    return plugin("ready", "", components)
+        # What a later contract has is an error with this one; then that is the reason to give.
+        said = written_for(module) if module is not None else written_in(source_of(point))
+        return plugin("failed", misfit(said) or message_of(error))
+    reason = misfit(written_for(module))
+    return plugin("failed" if reason else "ready", reason, components)
 
 
-def _components(manager: pluggy.PluginManager, module: object) -> tuple[Component, ...]:
+def components_of(manager: pluggy.PluginManager, module: object) -> tuple[Component, ...]:
     """The components of one plugin: its hook is called without the others', so that it is known
     whose they are. Raises where they are not what the contract says."""
     others = [other for other in manager.get_plugins() if other is not module]
@@ -193,18 +233,19 @@ def _components(manager: pluggy.PluginManager, module: object) -> tuple[Componen
     return components
 
 
+def is_ours(owned: Owned) -> bool:
+    """Whether a component comes with the harness."""
+    return normalized(owned.plugin.distribution) == DISTRIBUTION
+
+
 def normalized(name: str) -> str:
     """The name of a distribution in its normal spelling: `Sae_Harness` is `sae-harness`."""
     return re.sub(r"[-_.]+", "-", name.lower())
 
 
-def _distribution(point: EntryPoint) -> str:
-    return str(point.dist.name) if point.dist else point.value
-
-
-def _unmet(point: EntryPoint) -> str:
-    """Why this plugin's requirement on us is not met; empty when it is."""
-    for text in (point.dist.requires if point.dist else None) or ():
+def _unmet(requires: Sequence[str]) -> str:
+    """Why a plugin's requirement on us is not met; empty when it is."""
+    for text in requires:
         # Packaging is imported for requirements that look like ours alone.
         if not normalized(text).startswith(DISTRIBUTION):
             continue
@@ -220,65 +261,14 @@ def _unmet(point: EntryPoint) -> str:
     return ""
 
 
-class _TooSlow(BaseException):
-    """A plugin has not been imported in time; no `except Exception` of its own may swallow it."""
-
-
-class _Guard:
-    """While a plugin's code is imported: what it prints goes to stderr, since stdout is ours; an
-    import that does not end is ended; and a KeyboardInterrupt is told from the user's own.
-
-    Outside the main thread, where there are no signals, only the first.
-    """
-
-    def __init__(self, seconds: float | None = None) -> None:
-        self.seconds = seconds
-        self.interrupted = False
-        """Whether the user wants to stop."""
-        self._undo = ExitStack()
-
-    def __enter__(self) -> _Guard:
-        self._undo.enter_context(redirect_stdout(sys.stderr))
-        if threading.current_thread() is threading.main_thread():
-            self._watch_signals()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._undo.close()
-
-    def _watch_signals(self) -> None:
-        usual = signal.getsignal(signal.SIGINT)
-
-        def interrupt(number: int, frame: FrameType | None) -> None:
-            self.interrupted = True
-            if callable(usual):
-                usual(number, frame)
-
-        def too_slow(number: int, frame: FrameType | None) -> None:
-            raise _TooSlow(f"importing it takes more than {self.seconds:g} s")
-
-        if callable(usual):
-            signal.signal(signal.SIGINT, interrupt)
-            self._undo.callback(signal.signal, signal.SIGINT, usual)
-        if self.seconds and hasattr(signal, "setitimer"):
-            before = signal.signal(signal.SIGALRM, too_slow)
-            self._undo.callback(signal.signal, signal.SIGALRM, before)
-            running = signal.setitimer(signal.ITIMER_REAL, self.seconds)
-            self._undo.callback(signal.setitimer, signal.ITIMER_REAL, *running)
-
-
-def _message_of(error: BaseException) -> str:
-    """What an error says, with its type, unless it is our own."""
-    if isinstance(error, _TooSlow):
-        return str(error)
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-
-
 def _resolve(owned: Owned, path: str) -> Any:
     module, _, attribute = path.partition(":")
-    guard = _Guard()
+    guard = Guard()
     try:
         with guard:
+            code = owned.plugin.code
+            if code is not None and module == code.module_name:
+                return getattr(code.module(), attribute)
             return getattr(importlib.import_module(module), attribute)
     except ImportError as error:
         needs = owned.component.extra
@@ -291,6 +281,6 @@ def _resolve(owned: Owned, path: str) -> Any:
         if guard.interrupted or isinstance(error, (OSError, MemoryError, HarnessError)):
             raise
         raise PluginError(
-            f"{owned}: {path} cannot be imported: {_message_of(error)}. Report it to the plugin's "
+            f"{owned}: {path} cannot be imported: {message_of(error)}. Report it to the plugin's "
             "author."
         ) from error

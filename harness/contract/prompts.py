@@ -1,11 +1,12 @@
-"""Plain prompts as pieces: a template's literal texts and the columns of a row between them."""
+"""Prompts as text, the same for every backend: plain ones in pieces, conversations as turns."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from string import Formatter
+from typing import Any
 
-from harness.contract import Example, Prompt
+from harness.contract.values import Example, Prompt
 from harness.errors import DataError, listed, suggestion
 
 BETWEEN = "\n\n"
@@ -15,7 +16,9 @@ OfData = Callable[[str], str]
 """What is done to each text that comes from the data, before it stands in a prompt."""
 
 
-def plain(example: Example, prompt: Prompt, of_data: OfData) -> tuple[list[str], list[str]]:
+def plain_prompt(
+    example: Example, prompt: Prompt, of_data: OfData = str
+) -> tuple[list[str], list[str]]:
     """The pieces of a plain prompt: those before the query, and the query, which is the template
     filled with the row itself."""
     before = [f"{prompt.system}{BETWEEN}"] if prompt.system else []
@@ -90,3 +93,47 @@ def column(example: Example, name: str) -> str:
 def lettered(options: Sequence[str]) -> str:
     """Choices of a question as lines: `A. one`, `B. other`, …, as benchmarks write them."""
     return "\n".join(f"{chr(ord('A') + i)}. {option}" for i, option in enumerate(options))
+
+
+# ── Conversations ────────────────────────────────────────────────────────────────────────────────
+
+
+def conversation(example: Example, prompt: Prompt, of_data: OfData = str) -> list[dict[str, Any]]:
+    """The turns of a chat prompt: system, demonstrations with their answers, the row's own."""
+    turns: list[dict[str, Any]] = []
+    if prompt.system:
+        turns.append({"role": "system", "content": prompt.system})
+    for demonstration in prompt.demonstrations:
+        turns += _turns(demonstration, prompt, of_data)
+        if not demonstration.messages:
+            answer = of_data(column(demonstration, prompt.answer))
+            turns.append({"role": "assistant", "content": answer})
+    return turns + _turns(example, prompt, of_data)
+
+
+def _turns(example: Example, prompt: Prompt, of_data: OfData = str) -> list[dict[str, Any]]:
+    if not example.messages:
+        content = "".join(fill(prompt.template, example, of_data))
+        return [{"role": "user", "content": content}]
+    if prompt.system and example.messages[0].get("role") == "system":
+        raise DataError(
+            f"{example.name}: the conversation has a system turn, and so has the prompt."
+            " Allowed: one of them."
+        )
+    # Without what is null, as transformers does, but not all of its versions: a template would
+    # write the word None.
+    return [
+        {key: _each_text(value, of_data) for key, value in turn.items() if value is not None}
+        for turn in example.messages
+    ]
+
+
+def _each_text(value: Any, of_data: OfData = str) -> Any:
+    """A value of a turn, with `of_data` done to each text in it, its role included."""
+    if isinstance(value, str):
+        return of_data(value)
+    if isinstance(value, Mapping):
+        return {key: _each_text(one, of_data) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_each_text(one, of_data) for one in value]
+    return value

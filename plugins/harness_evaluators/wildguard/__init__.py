@@ -1,0 +1,1 @@
+"""WildGuard: a classifier that tells refusal and harm apart."""

@@ -1,0 +1,1 @@
+"""Nine bugs and their sound twins."""

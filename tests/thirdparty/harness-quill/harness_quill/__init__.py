@@ -1,0 +1,1 @@
+"""The backend `quill` for sae-harness."""
