@@ -41,12 +41,12 @@ def misfits(task: Task) -> Iterator[Problem]:
 def _misfits(task: Task) -> Iterator[Misfit]:
     yield from _data(task)
     yield from _weights(task)
-    yield from unoffered(task)
     yield from _views(task)
     wrong = list(_saes(task))
     yield from wrong
     if task.spec.saes.keys() - task.places.saes.keys():
         return  # reported by _saes; everything below needs the sites of SAEs
+    yield from unoffered(task)
     misplaced = frozenset(str(one.at[1]) for one in wrong)
     yield from _pairs(task, misplaced)
     yield from _metrics(task, misplaced)

@@ -67,7 +67,10 @@ def test_a_recipe_checks_without_a_network(
 
 
 def run(recipe: str, hub: str, names: tuple[str, str], folder: Path, url: str) -> Results:
-    data = "\n".join(f'data.{name} = {{ hub = "{folder}/{hub}" }}' for name in names)
+    sizes = {"safe": SAFE, "unsafe": UNSAFE, "hard": SAFE, "toxic": UNSAFE}
+    data = "\n".join(
+        f'data.{name} = {{ hub = "{folder}/{hub}", limit = {len(sizes[name])} }}' for name in names
+    )
     text = OVER.format(
         recipe=RECIPES / recipe, chat=TASKS / "organism" / "chat", url=url, data=data,
         first=names[0], second=names[1],

@@ -291,7 +291,7 @@ def test_what_an_earlier_version_was_answered_counts_where_it_has_its_hash(
     """Keys are the hash of judge and prompt. CASES row 10: the first lines had no hash of
     themselves, so nobody can tell whether a letter of them was changed."""
     table = rows("a")
-    asked = f"{replay.url} m 64\0{question(table[0], NAMES)}"
+    asked = f"server m 64\0{question(table[0], NAMES)}"
     key = hashlib.sha256(asked.encode()).hexdigest()
     file = tmp_path / "clusters" / "answers.jsonl"
     file.parent.mkdir()
