@@ -1,4 +1,4 @@
-"""What the laws are tried on: completions that two judges have judged."""
+"""What the laws are tried on: completions that two judges have judged, and rates of two kinds."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from harness.contract import Findings
+from harness.contract import Findings, Record
 from harness.testing import check_analysis
 from harness_analyses.agreement import Agreement
-from harness_analyses.options import AgreementOptions
+from harness_analyses.options import AgreementOptions, RejectionPairOptions
+from harness_analyses.rejection_pair import RejectionPair
 
 VERDICTS = ((True, True), (True, False), (False, False), (None, True), (True, 0.5))
 
@@ -25,6 +26,25 @@ def agreement(folder: Path) -> Iterator[partial[None]]:
         analysis = Agreement(AgreementOptions.model_validate({**judges, **more}))
         rows = [_row(number) for number in range(80)]
         yield partial(check_analysis, analysis, Findings(tables={"completions": rows}, seed=1))
+
+
+def rejection_pair(folder: Path) -> Iterator[partial[None]]:
+    """Rates of three arms, one of which has one kind of prompts alone, and no rates at all."""
+    options = RejectionPairOptions(
+        toxic="unsafe", hard="safe", evaluator="judge", record="refusal_score.or_bench"
+    )
+    rates = {("unsafe", "none"): 0.9, ("safe", "none"): 0.2, ("unsafe", "v"): 0.1, ("safe", "v"): 0,
+             ("unsafe", "alone"): 0.5}  # fmt: skip
+    records = tuple(
+        Record(
+            "refusal_score.or_bench@1", rate, 20, "prompts", "share", ci=(0.0, 1.0),
+            axes={"experiment": experiment, "data": experiment, "evaluator": "judge",
+                  "direction": direction},
+        )
+        for (experiment, direction), rate in rates.items()
+    )  # fmt: skip
+    for found in (records, ()):
+        yield partial(check_analysis, RejectionPair(options), Findings(records=found, seed=1))
 
 
 def _row(number: int) -> dict[str, Any]:
