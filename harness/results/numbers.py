@@ -24,7 +24,7 @@ def format_number(value: float | None) -> str:
     if abs(value) >= 10 or (value == int(value) and value != 1):
         return f"{value:.4g}"
     if 1e-6 <= 1 - abs(value) < 0.0050001:
-        return f"{value:.{ceil(-log10(1 - abs(value)) - 1e-6)}f}"
+        return f"{value:.{ceil(-log10(1 - abs(value)) - 1e-6)}f}".rstrip("0")
     return f"{value:.2f}" if abs(value) >= 0.005 else f"{value:.1g}"
 
 
