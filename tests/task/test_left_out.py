@@ -59,7 +59,9 @@ def test_completions_of_the_rows_that_are_left(run_task: RunTask, tmp_path: Path
     lines = (tmp_path / "run/samples/e.jsonl").read_text().splitlines()
     assert {json.loads(line)["text"] for line in lines} == set(GOOD)
     rates = [one for one in results.records if one.axes.get("experiment") == "e" and one.n]
-    assert {one.n for one in rates if one.n_of == "prompts"} == {len(GOOD)}
+    # Of a text of fewer than four tokens nothing can be said of its fours.
+    every = [one for one in rates if one.n_of == "prompts" and one.id != "text.distinct_4@1"]
+    assert {one.n for one in every} == {len(GOOD)}
     (note,) = [note for note in results.warnings if "left out" in note]
     assert note.startswith("data.web: 2 rows are left out for views.chat")
     assert "(row 2 of web.jsonl): refused" in note
