@@ -24,12 +24,10 @@ from harness.testing import organism
 from installed import ROOT, build_wheel
 
 HERE = Path(__file__).parent
-PACKAGES = {"harness-quill": 1, "lantern-harness": 8}
+PACKAGES = {"harness-quill": 1, "lantern-harness": 8, "lookout-harness": 1}
 """By distribution, how many components it has."""
 ACME = {"sae_format", "metric"}
 """Kinds that acme-harness has."""
-LATER: set[str] = {"observer"}
-"""Kinds whose package is still to come."""
 
 TASK = """
 name = "lantern"
@@ -84,6 +82,8 @@ sae = "mid"
 [analyses.range_of]
 method = "range_of"
 record = "effective_dimensions@1"
+[observers.lookout]
+every = 0
 """
 QUILL = """
 name = "quill"
@@ -111,7 +111,7 @@ Run = Callable[..., str]
 
 @pytest.fixture(scope="module")
 def target(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder into which pip has installed both wheels, and nothing else."""
+    """A folder into which pip has installed the wheels, and nothing else."""
     made = tmp_path_factory.mktemp("target")
     wheels = [build_wheel(HERE / name, made.parent / name) for name in PACKAGES]
     quiet = ["--quiet", "--disable-pip-version-check", "--no-compile", "--no-index", "--no-deps"]
@@ -143,7 +143,7 @@ def test_every_kind_has_a_strangers_package() -> None:
         file.read_text("utf-8") for name in PACKAGES for file in (HERE / name).glob("*/plugin.py")
     )
     ours = {kind for kind in get_args(Kind) if f'"{kind}"' in declared} | ACME
-    assert set(get_args(Kind)) - LATER == ours
+    assert set(get_args(Kind)) == ours
 
 
 @pytest.mark.slow
@@ -181,6 +181,11 @@ def test_a_task_uses_everything_of_a_strangers_package(run: Run, tmp_path: Path)
     page = (tmp_path / "run" / "report.html").read_text("utf-8")
     assert "Lantern" in page
     assert "feature 1" in page
+    status = json.loads((tmp_path / "run" / "lookout.json").read_text("ascii"))
+    assert (status["name"], status["status"], status["missed"]) == ("lantern", "complete", 0)
+    assert status["records"] == len(results["records"])
+    assert any(one["stage"].startswith("activations") for one in status["finished"])
+    assert "[observers" not in (tmp_path / "run" / "task.toml").read_text("utf-8")
     versions = results["provenance"]["plugins"]
     assert versions["lantern_harness"] == {"distribution": "lantern-harness", "version": "0.2.0"}
 

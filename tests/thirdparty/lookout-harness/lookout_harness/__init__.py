@@ -1,0 +1,1 @@
+"""The observer `lookout` for sae-harness."""
