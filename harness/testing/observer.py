@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
+from functools import partial
 from io import StringIO
 from pathlib import Path
 from typing import Any, ClassVar
@@ -90,11 +91,15 @@ def check_observer(
 
 
 def run_of(folder: Path, resumed: bool = False) -> list[Event]:
-    """The events of a small run in a folder, which is made with what the run would write there."""
+    """The events of a small run in a folder, which is made with what the run would write there.
+
+    A run that was `resumed` has a name of its own, and comes an hour later.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("results.json", "report.html"):
         (folder / name).write_text("<p>{}</p>", encoding="utf-8")
     stage, effort = "activations, pass 1 of 1", Effort(2.5, 1000, 400.0, 2**30)
+    at = partial(_stamp_of, "d4e5f6", 3600.0) if resumed else _stamp
     axes: dict[str, JSON] = {"pair": "both", "site": "resid_post.3", "k": 4}
     records = (
         Record("l0@1", 30.5, 100, "tokens", "latents", ci=(29.0, 32.0), axes=axes),
@@ -102,19 +107,17 @@ def run_of(folder: Path, resumed: bool = False) -> list[Event]:
         Record("fvu.pooled@1", None, 0, "tokens", "ratio", undefined="nothing was measured"),
     )
     return [
-        RunStarted(
-            _stamp(0), "small", "A question?", str(folder), resumed, {"name": "small"}, "1.0"
-        ),
-        StageStarted(_stamp(1), stage, 20),
-        Progress(_stamp(2), stage, 10, 20, effort),
-        Progress(replace(_stamp(3), worker="node-1/0", shard=7), stage, 15, None),
-        StageFinished(_stamp(4), stage, 20, 20, effort),
-        Records(_stamp(5), records[:2]),
-        Records(_stamp(6), records[2:]),
-        Warned(_stamp(7), "saes.mid: it was trained on another model."),
-        Artifact(_stamp(8), "results", str(folder / "results.json"), "application/json"),
-        Artifact(_stamp(9), "report", str(folder / "report.html"), "text/html"),
-        RunFinished(_stamp(10), "complete", (), effort),
+        RunStarted(at(0), "small", "A question?", str(folder), resumed, {"name": "small"}, "1.0"),
+        StageStarted(at(1), stage, 20),
+        Progress(at(2), stage, 10, 20, effort),
+        Progress(replace(at(3), worker="node-1/0", shard=7), stage, 15, None),
+        StageFinished(at(4), stage, 20, 20, effort),
+        Records(at(5), records[:2]),
+        Records(at(6), records[2:]),
+        Warned(at(7), "saes.mid: it was trained on another model."),
+        Artifact(at(8), "results", str(folder / "results.json"), "application/json"),
+        Artifact(at(9), "report", str(folder / "report.html"), "text/html"),
+        RunFinished(at(10), "complete", (), effort),
     ]
 
 
@@ -144,8 +147,12 @@ def _poisoned(record: Record) -> Record:
     return replace(record, axes={**record.axes, **axes}, unit=_TEXTS[2], undefined=undefined)
 
 
+def _stamp_of(run: str, later: float, number: int) -> Stamp:
+    return Stamp(run, number, 1_700_000_000.0 + later + number)
+
+
 def _stamp(number: int) -> Stamp:
-    return Stamp("a1b2c3", number, 1_700_000_000.0 + number)
+    return _stamp_of("a1b2c3", 0.0, number)
 
 
 def _see(

@@ -82,7 +82,8 @@ def test_an_estimate_has_its_interval(value: Any, ci: Any, expected: str) -> Non
 @pytest.mark.parametrize(
     ("value", "expected"),
     [(0.0, "0"), (1.0, "1.00"), (1e-9, "1e-09"), (0.9997343, "0.9997"), (-0.9973, "-0.997"),
-     (0.9999, "0.9999"), (0.995, "0.995"), (0.9949, "0.99"), (0.99903, "0.999"), (0.99999, "0.99999"),
+     (0.9999, "0.9999"), (0.995, "0.995"), (0.9949, "0.99"), (0.99903, "0.999"),
+     (0.99999, "0.99999"),
      (1 - 1e-9, "1.00"), (1.003, "1.00")],
 )  # fmt: skip
 def test_a_number_is_short(value: float, expected: str) -> None:
