@@ -56,10 +56,13 @@ def _changed(cache: Cache, what: str, change: Callable[[], list[CacheEntry]]) ->
 
 
 def _show(cache: Cache) -> None:
+    from harness.cli.common import show_notes
     from harness.machine import machine_errors
+    from harness.store.notes import hearing
     from harness.text import for_terminal
 
-    with machine_errors(cache.folder):
+    with machine_errors(cache.folder), hearing() as notes:
+        cache.opened()
         entries = cache.entries()
     click.echo(for_terminal(str(cache.folder), 1000))
     for kind in sorted({one.kind for one in entries}):
@@ -69,6 +72,7 @@ def _show(cache: Cache) -> None:
             f"  last used {_day(max(one.used for one in mine))}"
         )
     click.echo(f"{_size(entries)} of at most {_bytes(cache.limit)}")
+    show_notes(notes)
 
 
 def _cache() -> Cache:

@@ -89,14 +89,15 @@ def command(
     if len(set(names)) < len(names):
         raise UsageError(f"two tasks are called {max(names, key=names.count)}: run them apart.")
 
+    from harness.store.cache import usual_cache
+
+    cache = None if no_cache else usual_cache()
     with progress.doing("importing torch", after=0):  # which takes seconds
         from harness.planning.planner import plan
         from harness.report.page import FILE
         from harness.running.provenance import command_line
         from harness.running.runner import run
-        from harness.store.cache import usual_cache
 
-    cache = None if no_cache else usual_cache()
     failed = 0
     for task in loaded:
         folder = _folder(task, out, several=len(loaded) > 1)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from harness.cli.common import show_notes
 from harness.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ def show_results(results: Results, verbosity: Verbosity, files: Sequence[tuple[s
     if verbosity == "line":
         gates = f"{len(checked) - failed} of {len(checked)} gates passed" if checked else ""
         click.echo(one_line(results, console.width, gates, str(files[0][1])))
+        show_notes(results.warnings)  # on stderr: who asked for a tracker must hear that it is gone
     elif verbosity == "all":
         show(results, console)
         for line in named:

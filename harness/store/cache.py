@@ -134,12 +134,17 @@ def usual_cache() -> Cache | None:
     """The cache that the environment names, by default in the person's folder for caches; None
     where it is turned off.
 
-    Raises UsageError for a limit that is no size.
+    Raises UsageError for a limit that is no size, and for a place that is no folder.
     """
     folder = os.environ.get(FOLDER)
     if folder == "":
         return None
     place = Path(folder).expanduser() if folder else _usual_folder()
+    if place.exists() and not place.is_dir():
+        raise UsageError(
+            f"{FOLDER}: {place} is a file. Allowed: a folder, or a place for a new one; empty, "
+            "nothing is kept. Name another, or unset it."
+        )
     return Cache(place.absolute(), size_of(os.environ.get(LIMIT) or USUAL_LIMIT, LIMIT))
 
 

@@ -87,7 +87,7 @@ def _found(
     if not places:
         what = (
             f"no folder fits {spec.from_!r}. Allowed: a pattern of folders such as "
-            f"'run/checkpoint-*', relative to {source.file.parent}."
+            f"'run/checkpoint-*'. Paths are relative to {source.file.parent.absolute()}."
         )
         return [], [source.problem(at, what)]
     found: list[_Found] = []

@@ -329,6 +329,37 @@ def test_the_command_shows_prunes_and_verifies(
     assert "HARNESS_CACHE_LIMIT: 'lots' is no size" in said("cache")[2]
 
 
+def test_a_place_that_is_no_cache_is_said(
+    said: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+) -> None:  # fmt: skip
+    file = tmp_path / "file"
+    file.write_text("mine")
+    monkeypatch.setenv("HARNESS_CACHE", str(file))
+    for words in (("cache",), ("cache", "prune"), ("eval", "drift")):
+        code, out, err = said(*words)
+        assert (code, out) == (2, "")
+        assert f"HARNESS_CACHE: {file} is a file. Allowed: a folder" in err
+    assert file.read_text() == "mine"
+    later = tmp_path / "later"
+    later.mkdir()
+    (later / "cache-format").write_text("99\n")
+    monkeypatch.setenv("HARNESS_CACHE", str(later))
+    assert "of a later version of the harness" in said("cache")[2]
+
+
+def test_a_quiet_run_says_its_warnings_where_no_line_is_counted(
+    write: Callable[..., Path], fake_plugin: Path, cache: Cache, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    cache.folder.mkdir()
+    (cache.folder / "cache-format").write_text("99\n")
+    monkeypatch.setenv("HARNESS_CACHE", str(cache.folder))
+    assert main(["eval", "-q", str(write(EVERYTHING)), "--out", str(tmp_path / "o")]) == 0
+    out, err = capfd.readouterr()
+    assert len(out.splitlines()) == 1
+    assert "of a later version of the harness" in err
+
+
 def test_eval_uses_it_unless_told_not_to(
     write: Callable[..., Path], fake_plugin: Path, cache: Cache, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str],
