@@ -10,6 +10,7 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 HERE = Path(__file__).parent
 if str(HERE) not in sys.path:
@@ -26,6 +27,14 @@ from harness.running.session import Session  # noqa: E402
 from harness.task.file import read_source  # noqa: E402
 from harness.task.resolve import resolve  # noqa: E402
 from harness.task.task import Task  # noqa: E402
+
+# Every run of the suite tries the same examples, however busy the machine is: what fails somewhere
+# fails here.
+settings.register_profile(
+    "same", derandomize=True, database=None, deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)  # fmt: skip
+settings.load_profile("same")
 
 # No test finds what another, or the person who runs them, has made; nor does a fixture of a module.
 os.environ["HARNESS_CACHE"] = ""
