@@ -52,11 +52,11 @@ class WritingModel:
 
     def render(self, examples: Sequence[Example], prompt: Prompt) -> list[Tokens]:
         """One prompt for each example; see `Model.render`."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must write `render`")
 
     def generate(self, tokens: Sequence[Tokens], sampling: Sampling) -> list[Completion]:
         """One completion for each prompt; see `Model.generate`."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must write `generate`")
 
     def activations(
         self, tokens: Sequence[Tokens], sites: Sequence[Site], *, logits: bool = False

@@ -13,6 +13,7 @@ from harness.contract import Kind
 from harness.errors import HarnessError, PluginError, TaskError
 from harness.registry import Owned, Registry, discover, is_ours
 from harness.task.draft.names import in_full
+from harness.task.draft.saes import _listed
 from harness.task.file import builtin_tasks, source_of
 from harness.task.load import load_for_command
 from harness.task.resolve import resolve
@@ -107,6 +108,24 @@ def test_init_and_diff_write_names_in_full(said: Said, shared: Registry, tmp_pat
     assert {one["format"].partition("/")[0] for one in written["saes"].values()} == {"harness_saes"}
     task = load_for_command(shared, "task.toml")
     assert all(map(is_ours, task.owners()))
+
+
+def test_a_format_that_cannot_say_what_is_published_is_told(
+    said: Said, shared: Registry, alone: Registry
+) -> None:
+    """Else nobody would know why a release is not there."""
+    ours, no_notes = _listed(alone, lambda name: True)
+    found, notes = _listed(shared, lambda name: True)
+    assert ours
+    assert no_notes == ()
+    assert [sae.release for sae in found] == [sae.release for sae in ours]
+    assert len(notes) == len(alone.of("sae_format"))
+    why = "cannot say which SAEs are published: RuntimeError: no network."
+    assert any(note.startswith(f"acme_same/saelens {why}") for note in notes)
+    models = ("--base", organism() / "base", "--tuned", organism() / "chat")
+    code, _, err = said("init", *models, "--sae", "no-such-release")
+    assert code == 2
+    assert why in err
 
 
 REFUSAL = """

@@ -15,6 +15,7 @@ from pathlib import Path
 from harness.contract import PublishedSae, SaeFacts, SaeOptions, Site, parse_site
 from harness.errors import HarnessError, PluginError, UsageError, listed, suggestion
 from harness.registry import Owned, Registry
+from harness.registry.guard import message_of
 from harness.task.claiming import claiming
 from harness.task.draft.asked import DraftModel, DraftSae, word
 from harness.task.draft.sites import over_depth
@@ -52,6 +53,7 @@ def saes(registry: Registry, base: DraftModel, wanted: Sequence[str]) -> FoundSa
         (),
         (
             *beside.notes,
+            *published.notes,
             f"no SAEs are known for {base.name}{why}: what needs none is measured, and no "
             "features. Name some with --sae.",
         ),
@@ -117,10 +119,10 @@ def _at(sae: DraftSae, site: Site) -> DraftSae:
 
 
 def _of_release(registry: Registry, base: DraftModel, release: str, text: str) -> list[DraftSae]:
-    named = _listed(registry, _is(base))
+    named, notes = _listed(registry, _is(base))
     found = [sae for sae in named if sae.release == release]
     if not found:  # the base may lie in a folder whose name says nothing
-        found = [sae for sae in _listed(registry, lambda name: True) if sae.release == release]
+        found = [sae for sae in _listed(registry, lambda name: True)[0] if sae.release == release]
     if found:
         return found
     known = sorted({sae.release for sae in named})
@@ -128,7 +130,7 @@ def _of_release(registry: Registry, base: DraftModel, release: str, text: str) -
     raise UsageError(
         f"--sae {text}: no such file or folder, and no release of that name.{have} Allowed: a "
         "folder with an SAE, a folder of such folders, or a release, and @site behind it."
-        f"{suggestion(release, known)}"
+        f"{suggestion(release, known)}{''.join(f' {note}' for note in notes)}"
     )
 
 
@@ -227,9 +229,9 @@ def _formats(registry: Registry) -> Iterator[tuple[Owned, type[SaeOptions]]]:
 
 def _published(registry: Registry, base: DraftModel) -> FoundSaes:
     """Those of the best release of the base, a handful over its depth."""
-    found = _listed(registry, _is(base))
+    found, notes = _listed(registry, _is(base))
     if not found:
-        return FoundSaes()
+        return FoundSaes((), notes)
     releases: dict[str, list[DraftSae]] = {}
     for sae in found:
         releases.setdefault(sae.release, []).append(sae)
@@ -237,7 +239,7 @@ def _published(registry: Registry, base: DraftModel) -> FoundSaes:
     chosen = _chosen(releases[best], base)
     note = f"SAEs of the release {best}, which sae_lens would load by that name"
     more = f"; others: {listed(others, 6)}. Choose with --sae RELEASE@SITE" if others else ""
-    return FoundSaes(tuple(_with_names(chosen)), (f"{note}{more}.",))
+    return FoundSaes(tuple(_with_names(chosen)), (f"{note}{more}.", *notes))
 
 
 def _rank(release: str, mine: Sequence[DraftSae]) -> tuple[object, ...]:
@@ -247,25 +249,23 @@ def _rank(release: str, mine: Sequence[DraftSae]) -> tuple[object, ...]:
     return "canonical" not in release, -len(sites), not labelled, len(mine), release
 
 
-def _listed(registry: Registry, is_model: Callable[[str], bool]) -> list[DraftSae]:
-    """What all formats know of, in their order; narrower ones of one site come first."""
-    found = [
-        (registry.spelled(owned), sae)
-        for owned, options in _formats(registry)
-        for sae in _published_by(options, is_model)
-    ]
+def _listed(
+    registry: Registry, is_model: Callable[[str], bool]
+) -> tuple[list[DraftSae], tuple[str, ...]]:
+    """What all formats know of, in their order, narrower ones of one site first; and which formats
+    could not say what they know of. One that raises, a stranger's perhaps, stops no other."""
+    found: list[tuple[str, PublishedSae]] = []
+    notes: list[str] = []
+    for owned, options in _formats(registry):
+        try:
+            found += [(registry.spelled(owned), sae) for sae in options.published(is_model)]
+        except Exception as error:  # it may raise anything
+            notes.append(
+                f"{owned} cannot say which SAEs are published: "
+                f"{for_terminal(message_of(error), 200).rstrip('.')}. Its own are not looked at."
+            )
     found.sort(key=lambda one: one[1].width or 0)
-    return [_drafted(format, sae) for format, sae in found]
-
-
-def _published_by(
-    options: type[SaeOptions], is_model: Callable[[str], bool]
-) -> Sequence[PublishedSae]:
-    """What a format lists; nothing where a stranger's raises, which nobody has named."""
-    try:
-        return list(options.published(is_model))
-    except Exception:
-        return []
+    return [_drafted(format, sae) for format, sae in found], tuple(notes)
 
 
 def _drafted(format: str, sae: PublishedSae) -> DraftSae:
