@@ -35,9 +35,14 @@ def trackio(folder: Path) -> Iterator[partial[None]]:
 
 def mlflow(folder: Path) -> Iterator[partial[None]]:
     """A run in a database in the folder."""
+    from mlflow.tracking import MlflowClient
+
     from harness_observers.mlflow_run import Mlflow
 
     options = MlflowOptions(uri=f"sqlite:///{folder}/mlflow.db")
+    # Else MLflow puts the artifacts of a database into `mlruns`, wherever this was called.
+    client = MlflowClient(tracking_uri=options.uri)
+    client.create_experiment(options.project, artifact_location=(folder / "artifacts").as_uri())
     yield partial(check_observer, Mlflow, options, folder)
 
 
