@@ -15,7 +15,7 @@ from pathlib import Path
 from harness.errors import UsageError
 from harness.machine import machine_errors
 from harness.results.folder import IDENTITY
-from harness.store.files import write_text
+from harness.store.files import remove_partial, write_text
 from harness.store.notes import CHANGED, dropped
 from harness.task.moved import moved_hash
 from harness.task.task import Task, task_hash, written_hash
@@ -58,6 +58,8 @@ def run_folder(folder: Path, task: Task, fresh: bool) -> Iterator[Path]:
                 f"{folder}: another run is using it. Wait for it, or name another with --out."
             ) from error
         _claim(folder, task, fresh)
+        with machine_errors(folder):
+            remove_partial(folder)
         yield folder
     finally:
         os.close(lock)

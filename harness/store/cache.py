@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import UsageError
-from harness.store.files import write_text
+from harness.store.files import remove_partial, write_text
 from harness.store.notes import note
 
 FOLDER, LIMIT = "HARNESS_CACHE", "HARNESS_CACHE_LIMIT"
@@ -27,8 +27,9 @@ FORMAT = 1
 KINDS = ("passes", "completions")
 """What is kept, a folder each. Nothing else in the folder is ever looked at or removed."""
 _MARK = "cache-format"
-_ENTRY = re.compile(r"\.?[0-9a-f]{32}(\.[01]|\.json)(\.partial)?")
-"""The names of entries, and of what a crash left of one."""
+_ENTRY = re.compile(r"[0-9a-f]{32}(\.[01]|\.json)")
+"""The names of entries."""
+_HOUR = 3600.0
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)i?B?", re.IGNORECASE)
 
 
@@ -111,6 +112,8 @@ class Cache:
 
     def prune(self, most: int) -> list[CacheEntry]:
         """Removes entries until at most so many bytes are left; returns what was removed."""
+        for kind in KINDS:
+            remove_partial(self.folder / kind, _HOUR)
         entries = self.entries()
         total, removed = sum(one.size for one in entries), []
         for one in entries:

@@ -142,6 +142,7 @@ class FakeModel:
         self.masked_ids = frozenset({PAD, BOS, EOS, *map(token, options.special)})
         self.forwards: list[tuple[tuple[str, ...], tuple[Site, ...]]] = []
         self._arms: Sequence[Arm] = ()
+        self._generated: list[tuple[str, str]] = []
         torch_random = torch.Generator().manual_seed(0)
         self._embeddings = torch.randint(
             -4, 5, (VOCABULARY, options.width), generator=torch_random
@@ -217,7 +218,9 @@ class FakeModel:
         if LAB.crash_at is not None and len(LAB.generations) + 1 >= LAB.crash_at:
             raise LAB.crash
         arms = self._arms or (Arm("none", idle=True),)
-        LAB.generations.append([(t.example, arms[t.arm].name) for t in tokens])
+        batch = [(t.example, arms[t.arm].name) for t in tokens]
+        LAB.generations.append(batch)
+        self._generated += batch  # its own: two runs may write at once
         return [self._complete(one, arms[one.arm]) for one in tokens]
 
     def _complete(self, prompt: Tokens, arm: Arm) -> Completion:
@@ -234,7 +237,7 @@ class FakeModel:
 
     @contextmanager
     def edited(self, arms: Sequence[Arm]) -> Iterator[Sequence[Receipt]]:
-        before = len(LAB.generations)
+        before = len(self._generated)
         self._arms = arms
         receipts = Receipts(lambda: self._receipts(arms, before))
         try:
@@ -245,7 +248,7 @@ class FakeModel:
         receipts.now = lambda: final
 
     def _receipts(self, arms: Sequence[Arm], before: int) -> list[Receipt]:
-        rows = [row for batch in LAB.generations[before:] for row in batch]
+        rows = self._generated[before:]
         return [self._receipt(arm, sum(name == arm.name for _, name in rows)) for arm in arms]
 
     def _receipt(self, arm: Arm, rows: int) -> Receipt:

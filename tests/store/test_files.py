@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +14,7 @@ import pytest
 
 from harness.contract import Arrays, Direction, Found, Site
 from harness.results.write import write_arrays, write_directions
-from harness.store.files import whole, write_text
+from harness.store.files import remove_partial, whole, write_text
 from harness.store.states import PassStates, Saved
 
 
@@ -52,11 +55,49 @@ def test_a_file_that_others_could_not_read_can_be_read_when_it_is_written_anew(
     assert file.stat().st_mode == reference.stat().st_mode
 
 
-def test_what_a_crash_left_decides_nothing(tmp_path: Path) -> None:
-    (tmp_path / ".a.txt.partial").touch(0o600)
-    write_text(tmp_path / "a.txt", "new")
-    (tmp_path / "reference").touch()
-    assert len(set(modes(tmp_path).values())) == 1
+def test_what_a_crash_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    left = tmp_path / "work" / ".a.txt.0123abcd.partial"
+    others = [left.with_name(name) for name in (".b.partial", "c.0123abcd.partial", "d.txt")]
+    for file in (left, *others):
+        write_text(file, "half")
+    remove_partial(tmp_path, older=60)
+    assert left.exists()  # somebody may be writing it
+    os.utime(left, (0, 0))
+    remove_partial(tmp_path, older=60)
+    assert not left.exists()
+    left.touch()
+    remove_partial(tmp_path)
+    assert not left.exists()
+    assert all(map(Path.exists, others))
+
+
+def test_many_may_write_one_file_while_its_folder_comes_and_goes(tmp_path: Path) -> None:
+    file = tmp_path / "deep" / "a.txt"
+    texts = [str(number) * 10_000 for number in range(4)]
+    done = threading.Event()
+    seen: list[str] = []
+
+    def remove() -> None:
+        while not done.is_set():
+            with suppress(OSError):
+                file.parent.rmdir()
+            with suppress(OSError):
+                seen.append(file.read_text())
+                file.unlink()
+
+    def write(text: str) -> None:
+        for _ in range(50):
+            write_text(file, text)
+
+    remover = threading.Thread(target=remove)
+    remover.start()
+    with ThreadPoolExecutor(4) as pool:
+        for made in [pool.submit(write, text) for text in texts]:
+            made.result()
+    done.set()
+    remover.join()
+    assert set(seen) <= {*texts}  # whole, always
+    assert seen
 
 
 def test_a_file_system_without_permissions_costs_no_file(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -16,9 +17,10 @@ def merged_receipt(arm: str, receipts: Sequence[Receipt]) -> Receipt:
     """One receipt for several batches of the same arm.
 
     Counts are summed, `relative` is weighted by tokens, and of each check the worst value counts.
+    The order of the batches does not matter, not even in the last bit.
     """
     tokens = sum(receipt.tokens for receipt in receipts)
-    weighted = sum((r.relative or 0.0) * r.tokens for r in receipts)
+    weighted = math.fsum((r.relative or 0.0) * r.tokens for r in receipts)
     checks = _worst(check for receipt in receipts for check in receipt.checks.items())
     return Receipt(
         arm=arm,
@@ -27,7 +29,7 @@ def merged_receipt(arm: str, receipts: Sequence[Receipt]) -> Receipt:
         changed=sum(receipt.changed for receipt in receipts),
         relative=weighted / tokens if tokens else None,
         checks=dict(sorted(checks.items())),
-        broken=tuple(dict.fromkeys(name for receipt in receipts for name in receipt.broken)),
+        broken=tuple(sorted({name for receipt in receipts for name in receipt.broken})),
     )
 
 
