@@ -19,6 +19,7 @@ KINDS: dict[Kind, str] = {
     "labels": "Labels",
     "analysis": "Analyses",
     "observer": "Observers",
+    "executor": "Executors",
     "section": "Sections of the report",
 }
 INTRODUCTION = """\

@@ -34,6 +34,7 @@ FILES = (
     "findings",
     "section",
     "observer",
+    "executor",
     "results",
     "claims",
     "several",

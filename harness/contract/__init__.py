@@ -9,9 +9,9 @@ A plugin lists `Component`s; each has two halves:
 Each kind of plugin has a file that holds both halves, as base class and as protocol, and what
 passes between them and the core: `backend`, `sae`, `reduction` (also statistics and directions),
 `metric`, `intervention`, `evaluator` (also benchmarks), `findings` (analyses and labels),
-`section` and `observer`. `component` has the hook, `options` the types of fields that name
-something else in the task, `values`, `prompts`, `sites`, `edits`, `thoughts` and `latents` what
-several kinds share.
+`section`, `observer` and `executor`. `component` has the hook, `options` the types of fields that
+name something else in the task, `values`, `prompts`, `sites`, `edits`, `thoughts` and `latents`
+what several kinds share.
 `capabilities` says what a model may offer; `writing` is for models that only answer
 prompts, `gradients` for those that can be differentiated. `version` has the number of this
 contract.
@@ -60,6 +60,15 @@ from harness.contract.evaluator import (
     Score as Score,
     Tools as Tools,
     Verdict as Verdict,
+)
+from harness.contract.executor import (
+    Crew as Crew,
+    Executor as Executor,
+    ExecutorOptions as ExecutorOptions,
+    Outfit as Outfit,
+    Reply as Reply,
+    Worker as Worker,
+    start_worker as start_worker,
 )
 from harness.contract.findings import (
     Analysis as Analysis,

@@ -30,6 +30,7 @@ Kind = Literal[
     "analysis",
     "section",
     "observer",
+    "executor",
 ]
 """The kinds of component, as `Component.kind` names them."""
 

@@ -113,6 +113,7 @@ def configured_tables(source: Source, registry: Registry) -> dict[str, list[Conf
     return {
         **{part: each(_entries(source, part, core)) for part, core in TABLES.items()},
         **swept,
+        "executor": each(_alone(source, "executor", spec.ExecutorSpec)),
         "interventions": each(
             _inside(source, "experiments", "intervention", spec.InterventionSpec)
         ),
@@ -123,6 +124,12 @@ def configured_tables(source: Source, registry: Registry) -> dict[str, list[Conf
 def _entries(source: Source, part: str, core: type[PluginSpec]) -> Iterator[Table]:
     for name, values in tables(source.values, part):
         yield Table(core, name, (part, name), values)
+
+
+def _alone(source: Source, part: str, core: type[PluginSpec]) -> Iterator[Table]:
+    """A part of a task that is one table, where it is there."""
+    if part in source.values:
+        yield Table(core, part, (part,), source.values[part])
 
 
 def _inside(source: Source, part: str, key: str, core: type[PluginSpec]) -> Iterator[Table]:

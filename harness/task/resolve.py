@@ -76,8 +76,10 @@ def resolve(source: Source, registry: Registry, trust: Trust | None = None) -> T
     parts: dict[str, Any] = {part: entries(many) for part, many in found.items()}
     parts |= {part: instances(found[part], part) for part in SWEPT}
     parts["evaluators"] |= entries(implied)
+    parts["executor"] = parts["executor"].get("executor")
     resolved = _with_paths(source, values, written)
-    resolved.pop("observers", None)
+    for who in ("observers", "executor"):
+        resolved.pop(who, None)
     if local:
         resolved["plugins"] = [str(plugin.code.file) for plugin in local if plugin.code]
     task = Task(

@@ -22,6 +22,8 @@ _TABLES: tuple[type[PluginSpec], ...] = (
     spec.EvaluatorSpec,
     spec.LabelsSpec,
     spec.AnalysisSpec,
+    spec.ObserverSpec,
+    spec.ExecutorSpec,
 )
 """The tables that hold a component's options, in the order in which their options are defined."""
 

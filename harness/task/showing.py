@@ -39,6 +39,7 @@ def rows(
         ("analyses", _all(spec.analyses)),
         ("labels", _all(spec.labels)),
         ("observers", _all(spec.observers)),
+        ("executor", spec.executor.method if spec.executor else ""),
         ("gates", _all(spec.gates)),
         ("written in", str(file)),
     ]

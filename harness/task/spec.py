@@ -380,6 +380,16 @@ class ObserverSpec(PluginSpec):
     """The observer; without it, the one called like the table."""
 
 
+class ExecutorSpec(PluginSpec):
+    """Who computes the parts of the run, and where: `[executor]`. Changes no number, so a run with
+    another executor is the same run; without it, this process computes everything."""
+
+    kind = "executor"
+
+    method: str = "local"
+    """The executor."""
+
+
 class GateSpec(Spec):
     """What must hold of the numbers, or `harness eval` and `harness gate` end with 1:
     `[gates.NAME]`."""
@@ -481,6 +491,8 @@ class TaskSpec(Spec):
     """Analyses of what was found, in this order: each one sees what those before it found."""
     observers: dict[Name, ObserverSpec] = Field(default_factory=dict)
     """Who is told what happens; `--observe` adds one without a change to the task."""
+    executor: ExecutorSpec | None = None
+    """Who computes the parts of the run."""
     gates: dict[Name, GateSpec] = Field(default_factory=dict)
     """What must hold of the numbers."""
     claims: dict[Name, ClaimSpec] = Field(default_factory=dict)

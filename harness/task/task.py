@@ -17,6 +17,7 @@ from harness.contract import (
     BackendOptions,
     DirectionOptions,
     EvaluatorOptions,
+    ExecutorOptions,
     InterventionOptions,
     LabelsOptions,
     MetricOptions,
@@ -111,6 +112,9 @@ class Task:
     observers: Mapping[str, Entry[ObserverOptions]] = field(default_factory=dict)
     """Who is told what happens. They are no part of `resolved`, nor of `owners`: whoever watches,
     it is the same run."""
+    executor: Entry[ExecutorOptions] | None = None
+    """Who computes the parts of the run; None: the process that was started. No part of `resolved`,
+    nor of `owners`, either."""
     interventions: Mapping[str, Entry[InterventionOptions]] = field(default_factory=dict)
     """By experiment."""
     edits: Mapping[str, Entry[InterventionOptions]] = field(default_factory=dict)

@@ -47,6 +47,7 @@ _ASKED = (
     Asked("labels", contract.LabelsOptions, (contract.Labels,), spec.LabelsSpec),
     Asked("analysis", contract.AnalysisOptions, (contract.Analysis,), spec.AnalysisSpec),
     Asked("observer", contract.ObserverOptions, (contract.Observer,), spec.ObserverSpec),
+    Asked("executor", contract.ExecutorOptions, (contract.Executor,), spec.ExecutorSpec),
     Asked("section", contract.SectionOptions, (contract.Section,), None),
 )
 KINDS = {asked.kind: asked for asked in _ASKED}

@@ -1,0 +1,1 @@
+"""Who computes the parts of a run: processes of this machine, Ray, SLURM."""
