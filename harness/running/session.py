@@ -68,6 +68,10 @@ class Session:
         self.edited: dict[str, EditedModel] = {}
         """By view: the models of edited views that were read."""
 
+    def say(self, text: str) -> None:
+        """Shows one line to whoever started the run."""
+        self._progress.say(text)
+
     def model(self, name: str) -> Model:
         """A model of the task.
 

@@ -21,7 +21,7 @@ from harness.registry import Registry, discover
 from harness.running.directions import Directions
 from harness.running.ledger import Ledger
 from harness.running.passes.jobs import Finished
-from harness.running.passes.run import run_pass
+from harness.running.passes.run import run_pass_alone
 from harness.running.preflight import sae_failures
 from harness.running.provenance import provenance
 from harness.running.session import Session
@@ -153,7 +153,7 @@ class Drift:
         session.directions = Directions()
         ledger = _Found(session.task)
         for work in passes:
-            run_pass(session, work, ledger.add_job, lambda done: None)
+            run_pass_alone(session, work, ledger.add_job, lambda done: None)
         return ledger
 
     def _held(self, step: int, records: Sequence[Record], first: Collection[int]) -> Measured:

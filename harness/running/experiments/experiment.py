@@ -129,7 +129,7 @@ def _complete(context: RunContext, work: Generation) -> list[ArmOutcome]:
         closing(Journal(context.folder / "work" / f"{work.experiment}.jsonl")) as journal,
         context.stage(f"completions, {work.experiment}", len(work.arms) * len(rows)) as tick,
     ):
-        return generate(context.session, work, journal, tick)
+        return generate(context.session, context.team, work, journal, tick)
 
 
 def _judge(
