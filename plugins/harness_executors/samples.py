@@ -6,12 +6,21 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
+from harness.testing import check_executor
+from harness_executors.local import AHEAD, Local
+from harness_executors.options import LocalOptions
+
 Samples = Iterator[partial[None]]
 
 
 def local(folder: Path) -> Samples:
-    """None yet."""
-    yield from ()
+    """The head alone, and with one and two others: they share whatever there is."""
+    for workers in (1, 2, 3):
+        place = folder / str(workers)
+        place.mkdir()
+        # The head's own part and, for each of the others, one that it has and those that lie ready.
+        ahead = 1 + (workers - 1) * (1 + AHEAD)
+        yield partial(check_executor, Local, LocalOptions(workers=workers), place, ahead=ahead)
 
 
 def ray(folder: Path) -> Samples:
