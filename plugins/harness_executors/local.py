@@ -23,7 +23,13 @@ from harness_executors.local_share import (
 from harness_executors.options import LocalOptions
 
 AHEAD = 2
-"""How many parts lie ready for each process beside the head, while the head computes one."""
+"""How many parts lie ready for each process beside the head, next to the one that it is at: the
+head is at a part, too, and makes no new ones meanwhile."""
+
+
+def most_taken(workers: int) -> int:
+    """How many parts may have been taken whose replies were not used."""
+    return 1 + (workers - 1) * (1 + AHEAD)
 
 
 class Local:
@@ -95,11 +101,11 @@ class Several:
         """
         desk, call = self._desk, self._desk.begin()
         jobs = (Job(call, shared, number, part) for number, part in zip(count(), parts))
-        ahead = AHEAD * len(self._minders)
+        most = most_taken(self.size)
         try:
             while True:
                 yield from desk.collect()
-                if desk.waiting < ahead and (job := next(jobs, None)) is not None:
+                if desk.open < most and (job := next(jobs, None)) is not None:
                     desk.lay(job)
                 elif (mine := desk.take_home()) is not None:
                     content = self._here.work(shared, mine.content)

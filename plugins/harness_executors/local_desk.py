@@ -66,12 +66,6 @@ class Desk:
             self._turn.notify_all()
 
     @property
-    def waiting(self) -> int:
-        """How many parts nobody has taken."""
-        with self._turn:
-            return len(self._waiting)
-
-    @property
     def open(self) -> int:
         """How many parts have no reply that was collected."""
         with self._turn:

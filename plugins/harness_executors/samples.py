@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from harness.testing import check_executor
-from harness_executors.local import AHEAD, Local
+from harness_executors.local import Local, most_taken
 from harness_executors.options import LocalOptions
 
 Samples = Iterator[partial[None]]
@@ -18,8 +18,7 @@ def local(folder: Path) -> Samples:
     for workers in (1, 2, 3):
         place = folder / str(workers)
         place.mkdir()
-        # The head's own part and, for each of the others, one that it has and those that lie ready.
-        ahead = 1 + (workers - 1) * (1 + AHEAD)
+        ahead = most_taken(workers)
         yield partial(check_executor, Local, LocalOptions(workers=workers), place, ahead=ahead)
 
 
