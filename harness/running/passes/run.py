@@ -15,6 +15,7 @@ from harness.planning.plan import Plan
 from harness.planning.steps import Job, Pass, Rendering
 from harness.running.passes.jobs import Finished, RunningJob, finish, start
 from harness.running.passes.key import state_key
+from harness.running.passes.parked import Parked
 from harness.running.passes.read import ReadShards, ShardRead, Use, uses_of, views_of
 from harness.running.passes.recall import keep, recalled
 from harness.running.passes.resume import resume
@@ -111,23 +112,39 @@ def _read(
         for job, its in zip(jobs, states, strict=True):
             job.states.update(its)
     size = BLOCK if which.pack is not None else session.task.spec.batch.shard
+    parked = Parked(store)
     given: dict[int, Shard] = {}
+    found: dict[int, ShardRead] = {}
+    asked: list[int] = []
+    merged = 0
 
     def parts() -> Iterator[Shard]:
         for number, shard in enumerate(shards(rest, size)):
             given[number] = shard
+            if (known := parked.take(shard)) is not None:
+                found[number] = ShardRead(known, {})
+                tick(len(shard))
+                continue
+            asked.append(number)
             yield shard
 
-    found: dict[int, ShardRead] = {}
-    merged = 0
-    for number, read in team.map(step, parts(), tick):
-        found[number] = read
+    def merge() -> None:
+        nonlocal merged
         while merged in found:
             _add(session, jobs, found.pop(merged))
             done.add(given.pop(merged))
             merged += 1
             if store:
                 store.save(done.saved([job.states for job in jobs]))
+
+    for part, read in team.map(step, parts(), tick):
+        number = asked[part]
+        found[number] = read
+        if number > merged:
+            parked.put(given[number], read.states)
+        merge()
+    merge()
+    parked.empty()
     return done.digest
 
 

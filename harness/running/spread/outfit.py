@@ -26,7 +26,7 @@ def outfit_text(planned: Plan, registry: Registry, downloads: Path) -> str:
         {
             "maker": MAKER,
             "task": plain(task.resolved),
-            "file": str(task.source.file.absolute()),
+            "source": str(task.source.file.absolute()),
             "disabled": sorted(registry.disabled),
             # The head runs the code that a task names only where somebody trusts it.
             "trusted": sorted(one.code.sha256 for one in task.local if one.code is not None),
@@ -39,7 +39,7 @@ def outfit_text(planned: Plan, registry: Registry, downloads: Path) -> str:
 
 def fresh_task(about: Mapping[str, Any], registry: Registry) -> Task:
     """The task of an outfit, read and resolved in this process. TaskError as ever."""
-    source = Source(Path(about["file"]), about["task"])
+    source = Source(Path(about["source"]), about["task"])
     return resolve(source, registry, TrustThese(hashes=frozenset(about["trusted"])))
 
 

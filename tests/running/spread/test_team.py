@@ -124,6 +124,24 @@ def test_a_run_that_was_cut_off_goes_on_with_other_workers(made: Made, tmp_path:
     assert total_forwards() - before < forwards * 3 // 4
 
 
+@pytest.mark.parametrize("at", range(8, 27, 3))
+@pytest.mark.parametrize("seed", range(2))
+def test_a_crash_costs_the_part_at_hand_and_nothing_that_was_done_before_its_turn(
+    made: Made, tmp_path: Path, at: int, seed: int
+) -> None:
+    whole = made(UNEDITED)
+    forwards = total_forwards()
+    fakes.LAB.clear()
+    fakes.LAB.crash_at_forward = at
+    with pytest.raises(WorkerBug):
+        made(UNEDITED + DESK, f"executor.seed={seed}")
+    done = fakes.LAB.forwards
+    fakes.LAB.clear()
+    assert same(whole, made(UNEDITED + DESK, f"executor.seed={seed + 7}", again=True))
+    assert done + fakes.LAB.forwards <= forwards + 6  # a shard is at most three batches, two models
+    assert not list(tmp_path.rglob("*.shard-*"))
+
+
 def test_parts_are_told_to_observers(made: Made) -> None:
     made(EVERYTHING + DESK + "[observers.witness]\n")
     told = [one for one in fakes.LAB.seen if isinstance(one, ShardFinished)]
