@@ -28,8 +28,11 @@ def code_of(owners: Iterable[Owned]) -> str:
     return key_of(
         sorted(code.sha256 for code in own),
         {name: _package(name) for name in sorted(packages)},
-        {name: installed(name) for name in COMPUTING},
+        {name: _version(name) for name in COMPUTING},
     )
+
+
+_version = cache(installed)
 
 
 @cache
