@@ -24,7 +24,7 @@ def code_of(owners: Iterable[Owned]) -> str:
     return key_of(
         sorted(own.values()),
         {name: _package(name) for name in sorted(packages)},
-        {name: installed(name) for name in COMPUTING},
+        {name: _version(name) for name in COMPUTING},
     )
 
 
@@ -34,7 +34,7 @@ def versions_of(owners: Iterable[Owned]) -> dict[str, str]:
     own, packages = _sources(owners)
     return {
         "python": ".".join(platform.python_version_tuple()[:2]),
-        **{name: _public(installed(name)) for name in COMPUTING},
+        **{name: _public(_version(name)) for name in COMPUTING},
         **{f"the source of {name}": _package(name)[:12] for name in sorted(packages)},
         **{f"the file {name}": sha256[:12] for name, sha256 in sorted(own.items())},
     }
@@ -65,6 +65,9 @@ def _sources(owners: Iterable[Owned]) -> tuple[dict[str, str], set[str]]:
 def _public(version: str | None) -> str:
     """A version without what says how it was built: `2.13.0` of `2.13.0+cpu`."""
     return (version or "not installed").partition("+")[0]
+
+
+_version = cache(installed)
 
 
 @cache

@@ -128,13 +128,16 @@ class Session:
     def tools(self, options: Options, cache: Path, tick: Tick) -> Tools:
         """What a judge, a source of labels or an analysis works with: the models that its options
         name, a folder for what it keeps, the seed, and `tick` to say how far it is."""
-        names = [
+        models = {name: self.model(name) for name in self.models_named(options)}
+        return Tools(models, cache, self.task.spec.seed, tick)
+
+    def models_named(self, options: Options) -> list[str]:
+        """The models of the task that options name."""
+        return [
             getattr(options, key)
             for key, mark in marks(type(options))
             if isinstance(mark, Ref) and mark.table == "models" and getattr(options, key)
         ]
-        models = {name: self.model(name) for name in names}
-        return Tools(models, cache, self.task.spec.seed, tick)
 
     def directed(
         self, entry: Entry[InterventionOptions], direction: Direction

@@ -37,6 +37,7 @@ COMPONENTS: dict[tuple[Kind, str], tuple[str, str]] = {
     ("intervention", "shift"): ("judged:Shift", "judged:ShiftOptions"),
     ("intervention", "listen"): ("judged:Listen", "judged:ListenOptions"),
     ("evaluator", "polite"): ("judged:Polite", "judged:PoliteOptions"),
+    ("evaluator", "panel"): ("judged:Panel", "judged:PanelOptions"),
     ("evaluator", "quiz"): ("judged:Quiz", "judged:QuizOptions"),
     ("labels", "glossary"): ("findings:Glossary", "findings:GlossaryOptions"),
     ("analysis", "peek"): ("findings:Peek", "findings:PeekOptions"),

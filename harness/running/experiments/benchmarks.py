@@ -12,6 +12,7 @@ from harness.contract import Benchmark, BenchmarkOptions, Model, Outcome, Receip
 from harness.errors import PluginError
 from harness.planning.steps import Generation
 from harness.running.experiments.arms import ArmOutcome, ReadyArm, ready_arms
+from harness.running.experiments.arms_kept import ArmsKept, Measured
 from harness.running.experiments.receipts import merged_receipt
 from harness.running.experiments.sealed import Sealed
 from harness.running.session import Session
@@ -48,40 +49,49 @@ def measure(
     """What one benchmark finds in each arm; a defined one has a folder of its own in `folder`.
 
     The name of an arm's folder has a hash of all that the answers depend on in it (edits, model,
-    options, seed), so that a rerun finds what was answered before, and nothing else. Raises
-    PluginError where the benchmark gives anything but records and tables.
+    options, seed), so that a rerun finds what was answered before, and nothing else. An arm that
+    another run has measured is taken from the cache, and has no folder. Raises PluginError
+    where the benchmark gives anything but records and tables.
     """
     spec = session.task.spec.experiments[work.experiment]
     model = session.view_model(spec.view)
+    others = ArmsKept(session, work.experiment, entry)
     ready = ready_arms(session, work)
     keys = iter(apart(arm.key for arm in ready if isinstance(arm, ReadyArm)))
     for arm in ready:
         if isinstance(arm, ArmOutcome):
             yield arm, Outcome()
             continue
+        name = next(keys)
         key = BenchmarkKey(
-            next(keys),
+            name,
             session.fingerprint(spec.view),
             str(entry.owner),
             entry.owner.plugin.version,
             by_content(entry.options),
             session.task.spec.seed,
         )
-        outcome, receipt = _run(model, arm, entry, folder / f"{entry.name}-{key}", tools)
+        found = others.find(name, arm.planned.label)
+        if found is not None:
+            session.taken["benchmark arms"] += 1
+            tools.tick(entry.options.forwards() or 0)
+        else:
+            found = _run(model, arm, entry, folder / f"{entry.name}-{key}", tools)
+            if found.receipt is not None or not _edits(arm):
+                others.keep(name, found)
         made = arm.arm
-        yield ArmOutcome(arm.planned, (), receipt, made.idle, made.gated), outcome
+        yield ArmOutcome(arm.planned, (), found.receipt, made.idle, made.gated), found.outcome
 
 
 def _run(
     model: Model, arm: ReadyArm, entry: Entry[BenchmarkOptions], where: Path, tools: Tools
-) -> tuple[Outcome, Receipt | None]:
+) -> Measured:
     """Runs one arm, and once more where answers of earlier receipts turned out not to count."""
     benchmark: Benchmark = entry.build()
     kept = Sealed(where)
-    edits = arm.arm.edits or arm.arm.checks
     for _ in range(2):
         nothing = nullcontext[Sequence[Receipt]](())
-        with model.edited([arm.arm]) if edits else nothing as receipts:
+        with model.edited([arm.arm]) if _edits(arm) else nothing as receipts:
             outcome = benchmark.run(model, where, replace(tools, kept=_keeping(kept, receipts)))
         if not isinstance(outcome, Outcome) or outcome.directions:
             raise PluginError(
@@ -93,10 +103,15 @@ def _run(
         dropped(where, len(kept.receipts), "remembered receipt", "made with other answers")
         kept.empty()
     if not receipts:
-        return outcome, None
+        return Measured(outcome, None)
     receipt = merged_receipt(arm.planned.label, kept.receipts)
     # An earlier run may have answered everything, and was cut off before its receipt was kept.
-    return outcome, None if kept.begun and not receipt.fired else receipt
+    return Measured(outcome, None if kept.begun and not receipt.fired else receipt)
+
+
+def _edits(arm: ReadyArm) -> bool:
+    """Whether anything is done to the model in this arm."""
+    return bool(arm.arm.edits or arm.arm.checks)
 
 
 def _keeping(kept: Sealed, receipts: Sequence[Receipt]) -> Callable[[], None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from typing import Any
@@ -15,6 +16,7 @@ from harness.running.experiments.arms import ArmOutcome
 from harness.running.experiments.benchmarks import measure
 from harness.running.experiments.completions import generate
 from harness.running.experiments.journal import Journal
+from harness.running.experiments.known import known_verdicts
 from harness.running.experiments.receipts import (
     closed_gates,
     merged_receipt,
@@ -145,7 +147,11 @@ def _judge(
     answers = sum(finished)
     for entry in judges:
         with context.stage(f"verdicts, {work.experiment}, {entry.name}", answers) as tick:
-            judged.append(judge(entry, outcomes, context.tools(entry.options, tick)))
+            tools = context.tools(entry.options, tick)
+            folder = context.folder / "work" / "judged" / work.experiment
+            with closing(known_verdicts(context.session, entry, tools, folder)) as known:
+                judged.append(judge(entry, outcomes, known, tools))
+                context.session.taken += Counter(verdicts=known.taken)
         seed = context.session.task.spec.seed
         context.ledger.records += verdict_records(judged[-1], outcomes, axes, seed)
         where = f"experiments.{work.experiment}"
