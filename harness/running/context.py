@@ -50,7 +50,7 @@ class RunContext:
 
     def tools(self, options: Options, tick: Tick) -> Tools:
         """What a plugin with these options works with, and a folder for what judges have said."""
-        return self.session.tools(options, self.folder / "work" / "verdicts", tick)
+        return self.session.tools(options, tick)
 
     def findings(self, options: Options) -> Findings:
         """What the run has found so far, for an analysis or a source of labels."""

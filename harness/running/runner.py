@@ -78,7 +78,8 @@ def run(
         run_folder(folder, planned.task, fresh),
     ):
         cache = cache and cache.opened()
-        session = Session(planned.task, folder / "work" / "downloads", progress, cache)
+        work = folder / "work"
+        session = Session(planned.task, work / "downloads", work / "verdicts", progress, cache)
         seats = [*seats_of(planned.task, observers, progress)]
         audience = Audience(seats, session.usage.tokens, progress.say)
         with attended(audience), machine_errors(folder):

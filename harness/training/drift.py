@@ -128,7 +128,8 @@ class Drift:
         """A session in which the models in memory stand for those of the task, and the plan."""
         found: Sides = self._sides
         task = self.asked.task(self.folder, found.tables(self.backend), self.registry)
-        session = Session(task, self.folder / "work" / "downloads")
+        work = self.folder / "work"
+        session = Session(task, work / "downloads", work / "verdicts")
         owner = next(iter(task.models.values()))
         backend = owner.build()
         if not isinstance(backend, Wrapping):

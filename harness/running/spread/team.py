@@ -40,6 +40,13 @@ class Team:
         self._plan = planned
         self._told = told
 
+    spreads = False
+    """Whether parts may be done by several."""
+
+    def alone(self) -> Team:
+        """This process, for what is not worth to be spread."""
+        return Team(self._session, self._plan, self._told)
+
     def __enter__(self) -> Team:
         return self
 
@@ -81,6 +88,8 @@ class SpreadTeam(Team):
 
     `together` says whether this process is one of the workers: it then does alone what is one part.
     """
+
+    spreads = True
 
     def __init__(
         self,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
 import time
+import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -120,9 +122,11 @@ def distant(task: Task, about: Mapping[str, Any], downloads: Path) -> Worker:
         )
     for owner in task.owners():
         owner.load()
+    own = Path(tempfile.mkdtemp(prefix="harness-worker-"))
     if not downloads.is_dir():  # it is another machine, which does not have the folder of the run
-        downloads = Path(tempfile.mkdtemp(prefix="harness-"))
-    session = Session(task, downloads, Progress())
+        downloads = own / "downloads"
+    session = Session(task, downloads, own / "verdicts", Progress())
+    weakref.finalize(session, shutil.rmtree, own, ignore_errors=True)
     planned = learned(plan(task), session)
     if signature(planned) != about["plan"]:
         raise PluginError(

@@ -53,7 +53,8 @@ generation = 2
 activations = 2
 shard = 8
 """
-    + fakes.EXPERIMENT
+    + fakes.EXPERIMENT.replace('["polite"]', '["polite", "panel", "quiz"]')
+    + '[evaluators.panel]\nmodel = "base"\n'
 )
 EVERYTHING = UNEDITED + EDITED
 DESK = '[executor]\nmethod = "desk"\nworkers = 3\n'
@@ -145,9 +146,11 @@ def test_a_crash_costs_the_part_at_hand_and_nothing_that_was_done_before_its_tur
 def test_parts_are_told_to_observers(made: Made) -> None:
     made(EVERYTHING + DESK + "[observers.witness]\n")
     told = [one for one in fakes.LAB.seen if isinstance(one, ShardFinished)]
-    assert {(one.stamp.worker, one.stamp.shard) for one in told} == {*fakes.LAB.parts}
+    by = [(one.stamp.worker, one.stamp.shard) for one in told]
+    assert {one for one in by if one[0] is not None} == {*fakes.LAB.parts}
     assert all(one.effort.seconds is not None for one in told)
-    assert {one.stage.partition(",")[0] for one in told} >= {"activations", "completions"}
+    spread = {one.stage.partition(",")[0] for one in told if one.stamp.worker is not None}
+    assert spread == {"preflight", "activations", "completions", "verdicts", "benchmark"}
     fakes.LAB.clear()
     made(EVERYTHING + "[observers.witness]\n")
     alone = [one for one in fakes.LAB.seen if isinstance(one, ShardFinished)]
@@ -200,6 +203,7 @@ def test_other_models_in_a_worker_are_refused(made: Made, monkeypatch: pytest.Mo
 
 
 def test_no_worker_is_started_where_nothing_is_left_to_do(made: Made) -> None:
-    made(UNEDITED)
-    made(UNEDITED + DESK, again=True)
+    text = UNEDITED.replace(', "quiz"', "")  # which finds its answers by itself, wherever it runs
+    made(text)
+    made(text + DESK, again=True)
     assert fakes.LAB.crews == 0
