@@ -45,6 +45,8 @@ class Seen:
     """Whether it waits, runs, or will begin again."""
     reason: str = ""
     """Why it waits, in SLURM's words."""
+    final: bool = False
+    """Whether it cannot begin again, now that it has ended."""
 
 
 class Refused(Exception):
@@ -209,7 +211,8 @@ def submit_all(cluster: Cluster, count: int) -> tuple[list[str], str]:
 
 def _seen(state: str, reason: str = "") -> Seen:
     word = (state.split() or ["GONE"])[0].strip("+")  # CANCELLED by 1000
-    return Seen(word, word not in ENDED and word != "GONE", reason.strip())
+    final = word in ("COMPLETED", "CANCELLED")
+    return Seen(word, word not in ENDED and word != "GONE", reason.strip(), final)
 
 
 def _ask(*command: str) -> subprocess.CompletedProcess[str]:

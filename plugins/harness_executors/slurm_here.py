@@ -46,7 +46,7 @@ class LocalCluster:
 
     def look(self, jobs: Collection[str]) -> Mapping[str, Seen]:
         """Whether the processes are still there."""
-        runs, ended = Seen("RUNNING", True), Seen("ENDED", False)
+        runs, ended = Seen("RUNNING", True), Seen("ENDED", False, final=True)
         return {job: runs if self._alive(job) else ended for job in jobs}
 
     def cancel(self, jobs: Collection[str]) -> None:

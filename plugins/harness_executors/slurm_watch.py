@@ -143,7 +143,7 @@ class Watch:
             if seen.alive:
                 self._jobs[job] = ""
                 self._waits(job, seen)
-            elif self._jobs[job]:
+            elif self._jobs[job] or seen.final:
                 ended.append(self._ended(job, seen.state))
             else:  # SLURM may be about to put it back into its queue: it is asked once more
                 self._jobs[job] = seen.state
