@@ -56,20 +56,19 @@ class Slurm:
         spool.open(outfit.text)
         watch = Watch(cluster, spool, kind, options.ask_every, outfit.say)
         watch.adopt()
-        losses, done = Losses(spool, watch, options.ask_every, outfit.say), False
+        losses = Losses(spool, watch, options.ask_every, outfit.say)
+        crew, done = SlurmCrew(options.workers, spool, watch, losses), False
         try:
-            yield SlurmCrew(options.workers, spool, watch, losses)
+            yield crew
             done = True
         finally:
             left = len(watch.jobs)
             watch.end_all()
-            if done:
+            crew.leave()
+            if done or not spool.replied():
                 spool.remove(losses.jobs)
-            else:
-                outfit.say(
-                    f"slurm: {left} jobs were ended; {len(spool.replied())} replies that nobody "
-                    "has taken are kept. The same command goes on from there."
-                )
+            if left and not done:
+                outfit.say(f"slurm: {left} jobs were ended. The same command goes on from here.")
 
 
 @dataclass
@@ -95,28 +94,44 @@ class SlurmCrew:
         self._spool = spool
         self._watch = watch
         self._losses = losses
-        self._order = max((one.order for one in spool.waiting()), default=-1) + 1
+        self._given: _Call | None = None
+        self._order = 0
 
     @property
     def size(self) -> int:
         """How many workers there are."""
         return self._workers
 
+    def leave(self) -> None:
+        """Drops a call that the head has stopped, perhaps because of the reply that it was given.
+
+        What was taken of it before, the head has. Where nobody has stopped it (the head waited, and
+        was interrupted), its replies are kept for the next head.
+        """
+        if self._given is not None:
+            self._spool.finish(self._given.name)
+            self._given = None
+
+    def _stop(self) -> None:
+        """Has nothing more computed of a call that the head has stopped."""
+        self._watch.end([job for job in self._watch.jobs if self._spool.computing(job)])
+        self.leave()
+
     def compute(self, shared: bytes, parts: Iterable[bytes]) -> Iterator[Reply]:
         """Has every part computed; see `Crew`.
 
         Replies stay on disk as long as the call lasts: where the head is gone, until the next one
-        makes the same call. One that closes the generator has done with the call: nothing of it
-        is kept, since one of the replies may be why.
+        makes the same call. A head that closes the generator has done with the call.
         """
+        if self._given is not None:
+            self._stop()
         call = _Call(hash_of(shared, digits=16))
         self._spool.begin(call.name, shared)
         try:
             yield from self._replies(call, enumerate(parts))
         except GeneratorExit:
-            if self._spool.folder.exists():
-                self._watch.end([job for job in self._watch.jobs if self._spool.computing(job)])
-                self._spool.finish(call.name)
+            if self._given is call:  # neither was the block left, nor another call begun
+                self._stop()
             raise
         self._spool.finish(call.name)
 
@@ -164,7 +179,9 @@ class SlurmCrew:
             return
         del call.parts[key]
         for number in call.numbers.pop(key):
+            self._given = call
             yield Reply(number, worker, content)
+            self._given = None
 
     def _known(self) -> set[str]:
         """Keys of parts that wait, are being computed, or have a reply."""

@@ -133,22 +133,19 @@ class Spool:
     # What the head does.
 
     def open(self, outfit: str) -> None:
-        """Makes the folder. What parts have cost an earlier run is forgotten: somebody has seen to
-        it since."""
+        """Makes the folder."""
         for folder in (self._todo, self._replies, self.logs):
             folder.mkdir(parents=True, exist_ok=True)
         if not (self.folder / "outfit").exists():
             write_text(self.folder / "outfit", outfit)
-        for ticket in self.waiting():
-            self._move(self._todo / str(ticket), self._todo / str(replace(ticket, tries=0)))
 
     def begin(self, call: str, shared: bytes) -> None:
-        """Says what the parts of a call share. Parts of other calls are computed no more."""
+        """Says what the parts of a call share. No part waits yet: what an earlier head has left
+        there, this one may not ask for, and how often it was tried counts no more."""
         if not (self.folder / "shared" / call).exists():
             write_sealed(self.folder / "shared" / call, shared)
         for ticket in self.waiting():
-            if ticket.call != call:
-                (self._todo / str(ticket)).unlink(missing_ok=True)
+            (self._todo / str(ticket)).unlink(missing_ok=True)
 
     def put(self, ticket: Ticket, part: bytes) -> None:
         """Has a part wait for a job."""

@@ -93,15 +93,17 @@ def test_a_job_that_dies_is_replaced_and_its_log_kept(tmp_path: Path) -> None:
 
 
 def test_a_part_that_ends_three_jobs_ends_the_run_and_the_rest_is_kept(tmp_path: Path) -> None:
-    said: list[str] = []
-    parts = [maker.part(0, die="always"), maker.part(1), maker.part(2)]
+    parts = [maker.part(0), maker.part(1), maker.part(2, die="always")]
     with (
         pytest.raises(MachineError, match=r"3 jobs ended over one part.*log is"),
-        slurm().crew(maker.outfit(tmp_path, said)) as crew,
+        slurm().crew(maker.outfit(tmp_path, [])) as crew,
     ):
         list(crew.compute(maker.shared(tmp_path), parts))
-    assert maker.done(tmp_path).count(0) == 3
-    assert "The same command goes on" in said[-1]
+    assert maker.done(tmp_path) == [0, 1, 2, 2, 2]
+    with slurm().crew(maker.outfit(tmp_path, [])) as crew:
+        replies = list(crew.compute(maker.shared(tmp_path), [*parts[:2], maker.part(3)]))
+    assert sorted(reply.part for reply in replies) == [0, 1, 2]
+    assert maker.done(tmp_path)[5:] == [3]
 
 
 def test_a_python_without_the_harness_is_told(
@@ -169,7 +171,9 @@ def test_what_was_replied_after_the_head_was_killed_is_taken(tmp_path: Path) -> 
     assert sorted(maker.done(tmp_path)) == [0, 1, 2]
 
 
-def test_an_interrupt_ends_the_jobs_and_keeps_what_was_replied(tmp_path: Path) -> None:
+def test_an_error_of_the_head_ends_the_jobs_and_drops_the_reply_it_may_be_of(
+    tmp_path: Path,
+) -> None:
     said: list[str] = []
 
     def stop() -> None:
@@ -181,11 +185,12 @@ def test_an_interrupt_ends_the_jobs_and_keeps_what_was_replied(tmp_path: Path) -
 
     with pytest.raises(KeyboardInterrupt):
         stop()
-    assert "The same command goes on" in said[-1]
+    assert "jobs were ended. The same command goes on" in said[-1]
     started = [line.split()[1] for line in (tmp_path / "done").read_text().splitlines()]
     for process in started:
         with pytest.raises(ProcessLookupError):
             os.kill(int(process), 0)
+    assert not (tmp_path / "executor").exists()
 
 
 def test_options_are_lines_that_begin_no_other() -> None:

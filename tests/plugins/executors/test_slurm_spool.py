@@ -88,10 +88,8 @@ def test_bytes_that_are_not_those_that_were_written_are_noticed(spool: Spool) ->
             spool.reply(ticket(0).key)
 
 
-def test_a_new_head_forgets_tries_and_parts_of_other_calls(spool: Spool) -> None:
+def test_what_an_earlier_head_has_left_waiting_is_not_computed(spool: Spool) -> None:
     spool.put(ticket(0, 2), b"part")
-    spool.open("an outfit")
-    assert spool.waiting() == [ticket(0)]
     spool.begin("f" * 16, b"other")
     assert spool.waiting() == []
     assert spool.shared("f" * 16) == b"other"
