@@ -68,7 +68,7 @@ class Slurm:
             if done or not spool.replied():
                 spool.remove(losses.jobs)
             if left and not done:
-                outfit.say(f"slurm: {left} jobs were ended. The same command goes on from here.")
+                outfit.say("slurm: its jobs were ended. The same command goes on from here.")
 
 
 @dataclass
