@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar
 from pydantic import AfterValidator, Field
 
 from harness.contract import ExecutorOptions, Transport
+from harness_executors.local_share import may_have_devices
 
 
 def _ray_address(text: str) -> str:
@@ -28,9 +29,18 @@ def _ray_amount(amount: float | None) -> float | None:
 
 
 class LocalOptions(ExecutorOptions):
-    """Processes of this machine. The process that was started is one of them."""
+    """Processes of this machine. The process that was started is one of them.
+
+    Without `workers` there is one for each CUDA device that is visible, or one where there is none.
+    """
 
     local: ClassVar[bool] = True
+
+    def size(self) -> int | None:
+        """How many workers there will be; None where there may be devices, which torch counts."""
+        if self.workers is not None:
+            return self.workers
+        return None if may_have_devices() else 1
 
 
 class RayOptions(ExecutorOptions):

@@ -13,6 +13,11 @@ from harness_executors.ray_connection import connected
 from harness_executors.ray_crew import RayCrew
 
 
+def most_taken(workers: int) -> int:
+    """How many parts may have been taken whose replies were not used: two for each worker."""
+    return 2 * workers
+
+
 class Ray:
     """Workers are actors that stay until the end of the run, and keep their models.
 
