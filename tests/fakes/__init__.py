@@ -47,6 +47,7 @@ COMPONENTS: dict[tuple[Kind, str], tuple[str, str]] = {
     ("observer", "stuck"): ("observers:Stuck", "observers:WitnessOptions"),
     ("observer", "slow"): ("observers:Slow", "observers:WitnessOptions"),
     ("observer", "meddler"): ("observers:Meddler", "observers:WitnessOptions"),
+    ("executor", "desk"): ("executors:Desk", "executors:DeskOptions"),
     ("observer", "absent"): ("no_such_module:Absent", "observers:WitnessOptions"),
 }
 

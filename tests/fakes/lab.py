@@ -53,6 +53,10 @@ class Lab:
     """What analyses and sources of labels were given."""
     seen: list[Event] = field(default_factory=list)
     """What observers have seen."""
+    parts: list[tuple[str, int]] = field(default_factory=list)
+    """The parts that workers have computed, each with its worker."""
+    crews: int = 0
+    """How often workers were started."""
     threads: set[str] = field(default_factory=set)
     """The threads in which they did."""
     release: threading.Event = field(default_factory=threading.Event)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from harness.contract import JSON, Answer, Evaluator, Record, Score, Tools, Verdict
-from harness.errors import PluginError
+from harness.contract import JSON, Evaluator, Record, Score, Verdict
 from harness.running.experiments.arms import ArmOutcome
+from harness.running.experiments.judging import CHUNK, SPREAD, JudgeAnswers
 from harness.running.experiments.known import Known
 from harness.running.experiments.over_prompts import mean_over_prompts
+from harness.running.progress import Tick
+from harness.running.spread.team import Team
 from harness.task.task import Entry
 
 _THOUGHT = re.compile(
@@ -20,8 +22,6 @@ _THOUGHT = re.compile(
 )
 """Ends of thoughts, as models write them."""
 
-CHUNK = 256
-"""Answers that are judged at a time: at most as many are asked again after a crash."""
 _NOT_THERE = "it is there for no completion"
 
 
@@ -36,8 +36,10 @@ class Judged:
     """None of a completion without an answer: its thought was cut off."""
 
 
-def judge(entry: Entry[Any], outcomes: Sequence[ArmOutcome], known: Known, tools: Tools) -> Judged:
-    """Lets one evaluator judge all answers of an experiment, `CHUNK` of those that are not known
+def judge(
+    team: Team, entry: Entry[Any], outcomes: Sequence[ArmOutcome], known: Known, tick: Tick
+) -> Judged:
+    """Lets one evaluator judge all answers of an experiment, a chunk of those that are not known
     at a time; each chunk is kept as it comes.
 
     Equal answers are judged once. Completions whose thought never ended have no answer, and it is
@@ -49,48 +51,19 @@ def judge(entry: Entry[Any], outcomes: Sequence[ArmOutcome], known: Known, tools
     times, by_key = Counter(keys), dict(zip(keys, answers, strict=True))
     known.take(by_key)
     missing = [key for key in by_key if key not in known]
-    tools.tick(len(keys) - sum(times[key] for key in missing))
-    for start in range(0, len(missing), CHUNK):
-        chunk = missing[start : start + CHUNK]
-        told = _Told(tools.tick)
-        asked = [by_key[key] for key in chunk]
-        found = verdicts_on(entry, evaluator, asked, replace(tools, tick=told))
-        known.add(dict(zip(chunk, found, strict=True)))
-        tools.tick(sum(times[key] for key in chunk) - told.count)
+    tick(len(keys) - sum(times[key] for key in missing))
+    size = SPREAD if team.spreads else CHUNK
+    chunks = [missing[start : start + size] for start in range(0, len(missing), size)]
+    asked = ([by_key[key] for key in chunk] for chunk in chunks)
+    for number, found in team.map(JudgeAnswers(entry.name), asked, tick):
+        known.add(dict(zip(chunks[number], found, strict=True)))
+        tick(sum(times[key] - 1 for key in chunks[number]))
     verdicts = iter([known[key] for key in keys])
     by_arm = tuple(
         tuple(next(verdicts) if one.completion.finished else None for one in outcome.answers)
         for outcome in outcomes
     )
     return Judged(entry.name, entry.options.model_dump(mode="json"), evaluator.scores, by_arm)
-
-
-def verdicts_on(
-    entry: Entry[Any], evaluator: Evaluator, answers: Sequence[Answer], tools: Tools
-) -> list[Verdict]:
-    """One verdict for each of these answers, whatever others there are.
-
-    Raises PluginError where the evaluator, which `entry` has built, gives more or fewer.
-    """
-    found = list(evaluator.judge(answers, tools))
-    if len(found) != len(answers):
-        raise PluginError(
-            f"evaluators.{entry.name}: {entry.owner} gave {len(found)} verdicts on {len(answers)} "
-            "completions. It must give one for each. Report it to the plugin's author."
-        )
-    return found
-
-
-class _Told:
-    """A tick that counts what it was told."""
-
-    def __init__(self, tick: Callable[[int], None]) -> None:
-        self._tick = tick
-        self.count = 0
-
-    def __call__(self, done: int) -> None:
-        self.count += done
-        self._tick(done)
 
 
 def verdict_records(
