@@ -295,7 +295,8 @@ def job(
 
     def job(names: dict[str, str], given: Direction) -> tuple[Session, RunningJob]:
         file = write(TASK.substitute(names), head="")
-        session = Session(resolve(read_source(file), registry), tmp_path / "downloads")
+        task = resolve(read_source(file), registry)
+        session = Session(task, tmp_path / "downloads", tmp_path / "replies")
         (work,) = [
             one
             for level in plan(session.task).passes
