@@ -6,7 +6,14 @@ from collections.abc import Sequence
 
 import click
 
-from harness.cli.common import limit_option, set_option, trust_option
+from harness.cli.common import (
+    asked_executor,
+    executor_option,
+    limit_option,
+    set_option,
+    trust_option,
+    workers_option,
+)
 
 
 @click.command("plan")
@@ -14,6 +21,8 @@ from harness.cli.common import limit_option, set_option, trust_option
 @set_option
 @trust_option
 @limit_option
+@executor_option
+@workers_option
 @click.option("--device", metavar="NAME", help="Say it for one machine, such as H100 or CPU.")
 @click.pass_obj
 def command(
@@ -22,6 +31,8 @@ def command(
     overrides: tuple[str, ...],
     trust_local_code: bool,
     limit: int | None,
+    executor: str | None,
+    workers: int | None,
     device: str | None,
 ) -> None:
     """Say what a task will cost: passes, tokens, FLOPs, memory, downloads, time.
@@ -30,12 +41,16 @@ def command(
     """
     from harness.planning.cost.devices import DEVICES, find_device
     from harness.registry import discover
-    from harness.task.load import load_for_command
+    from harness.settings.apply import personal
     from harness.task.trust import Trust
 
     wanted = [find_device(device)] if device else list(DEVICES.values())
-    trust = Trust(trust_local_code)
-    task = load_for_command(discover(disabled), name, overrides, limit, trust=trust)
+    person, trust = personal(), Trust(trust_local_code)
+    _, also = person.cache()
+    asked = asked_executor(executor, workers)
+    task = person.load(
+        discover(disabled), name, asked, overrides, limit, trust=trust, also=also
+    )
 
     from rich.console import Console
 
