@@ -37,7 +37,8 @@ def command(
 ) -> None:
     """Say what a task will cost: passes, tokens, FLOPs, memory, downloads, time.
 
-    From configuration files, headers, `expect` and local data alone; no weight is read.
+    From configuration files, headers, `expect` and local data alone; no weight is read. With
+    --workers also what it costs on several: time, memory of each, traffic, and what they repeat.
     """
     from harness.planning.cost.devices import DEVICES, find_device
     from harness.registry import discover
@@ -48,9 +49,7 @@ def command(
     person, trust = personal(), Trust(trust_local_code)
     _, also = person.cache()
     asked = asked_executor(executor, workers)
-    task = person.load(
-        discover(disabled), name, asked, overrides, limit, trust=trust, also=also
-    )
+    task = person.load(discover(disabled), name, asked, overrides, limit, trust=trust, also=also)
 
     from rich.console import Console
 
@@ -64,4 +63,16 @@ def command(
     planned, prompts = plan(task), PromptLengths(task)
     earlier = earlier_completions(default_folder(task))
     costs = {one.name: cost(planned, one.name, earlier=earlier, prompts=prompts) for one in wanted}
-    show_cost(task, costs, Console(), wanted[0] if device else None)
+    console = Console()
+    show_cost(task, costs, console, wanted[0] if device else None)
+    if task.executor is not None:
+        from harness.planning.cost.machine import this_machine
+        from harness.planning.cost.spread import Team
+        from harness.planning.cost.spread_terminal import show_spread, show_unknown_team
+
+        options = task.executor.options
+        name = task.executor.owner.component.name
+        if (many := options.size()) is None:
+            show_unknown_team(name, console)
+        else:
+            show_spread(costs, Team(many, options.local), name, this_machine(), console)
