@@ -349,10 +349,12 @@ def longest_of(lengths: Sequence[int], rows: int) -> int:
 def _rows(lengths: Sequence[int], which: Rendering) -> tuple[int, ...]:
     """The rows that a rendering reads: as many prompts as its budget wants, packed where it is."""
     kept: list[int] = []
+    total = 0
     for length in lengths:
-        if which.budget is not None and sum(kept) >= which.budget:
+        if which.budget is not None and total >= which.budget:
             break
         kept.append(length)
+        total += length
     if which.pack is None:
         return tuple(kept)
     rows = [0]
