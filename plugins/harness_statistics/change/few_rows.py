@@ -26,6 +26,8 @@ _NO_ROOM = (
     "principal components say no more of the change than random rows do: it has many directions"
 )
 _NULL = {"kind": "random rows", "value": 0.0}
+_SHOWN = 1e-6
+"""A row that says less than this share of the change is rounding, and not in the table."""
 _LEAST = 1e-12
 """What random rows leave of a change below which nothing is left to say."""
 
@@ -147,7 +149,7 @@ class FewRows:
         return [
             {**axes, "feature": int(feature), "share": float(shares[feature])}
             for feature in order
-            if shares[feature] > _LEAST
+            if shares[feature] > _SHOWN
         ]
 
 
