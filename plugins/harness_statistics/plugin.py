@@ -27,6 +27,10 @@ _STATISTICS = {
         "how a crosscoder's latents are shared out between both models: norms and cosines of rows",
         "decoder_norms:DecoderNorms",
     ),
+    "mean_difference": (
+        "how a fine-tune moves the first tokens of any text: the mean change, and its null",
+        "mean_difference.mean_difference:MeanDifference",
+    ),
     "latent_moments": (
         "sums, squares and squared changes of every latent: what sts is made from",
         "moments:LatentMoments",
