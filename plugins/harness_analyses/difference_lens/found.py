@@ -25,6 +25,8 @@ class Found:
     """By source; one whose vector is 0 is left out."""
     permuted: tuple[Reading, ...]
     halves: tuple[tuple[Reading, Reading], ...]
+    resampled: Mapping[str, tuple[Reading, ...]]
+    """Of the difference and its opposite, in each draw of documents; empty where none are drawn."""
     why: str | None
     """Why the difference was not read."""
 
@@ -32,7 +34,7 @@ class Found:
 def read(reader: Reader, given: Sequence[Vectors]) -> tuple[Found, ...]:
     """Reads all vectors of all positions, at once."""
     every = [vector for one in given for vector in _vectors(one)]
-    opposite = [one.named[DIFFERENCE] for one in given if DIFFERENCE in one.named]
+    opposite = [vector for one in given for vector in _opposite(one)]
     readings = iter(reader.read(torch.stack(every)) if every else [])
     inverse = iter(reader.read_inverse(torch.stack(opposite)) if opposite else [])
     return tuple(_found(one, readings, inverse) for one in given)
@@ -41,13 +43,29 @@ def read(reader: Reader, given: Sequence[Vectors]) -> tuple[Found, ...]:
 def _vectors(given: Vectors) -> list[Float[Tensor, " d"]]:
     """All that is read of a position, in the order in which `_found` takes it."""
     parts = [half for pair in given.halves for half in pair]
-    return [*given.named.values(), *given.permuted, *parts]
+    return [*given.named.values(), *given.permuted, *parts, *given.resampled]
+
+
+def _opposite(given: Vectors) -> list[Float[Tensor, " d"]]:
+    """All whose opposite is read, likewise."""
+    return [given.named[DIFFERENCE], *given.resampled] if DIFFERENCE in given.named else []
 
 
 def _found(given: Vectors, readings: Iterator[Reading], inverse: Iterator[Reading]) -> Found:
     sources = {name: next(readings) for name in given.named}
     drawn = tuple(next(readings) for _ in given.permuted)
     split = tuple((next(readings), next(readings)) for _ in given.halves)
+    again = {DIFFERENCE: tuple(next(readings) for _ in given.resampled)}
     if DIFFERENCE in sources:
         sources[INVERSE] = next(inverse)
-    return Found(given.position, given.tokens, given.documents, sources, drawn, split, given.why)
+        again[INVERSE] = tuple(next(inverse) for _ in given.resampled)
+    return Found(
+        given.position,
+        given.tokens,
+        given.documents,
+        sources,
+        drawn,
+        split,
+        again,
+        given.why,
+    )

@@ -59,7 +59,10 @@ def ranks(scores: Float[Tensor, " vocab"], asked: Sequence[Tokens]) -> tuple[int
     if not asked:
         return ()
     rising = scores.sort().values
-    best = torch.stack([scores[tokens].max() for tokens in asked])
+    sizes = torch.tensor([len(tokens) for tokens in asked])
+    owner = torch.arange(len(asked)).repeat_interleave(sizes)
+    each, none = scores[torch.cat(list(asked))], scores.new_full((len(asked),), -torch.inf)
+    best = none.scatter_reduce(0, owner, each, "amax")
     higher = len(scores) - torch.searchsorted(rising, best, right=True)
     return tuple((higher + 1).tolist())
 

@@ -17,8 +17,8 @@ class LogitLens(DifferenceReading):
     δ_p comes from the statistic `mean_difference`; Norm and W_U are the final norm and the
     unembedding of `model`, as it applies them itself (with its soft-cap, where it has one: ranks
     stay). δ_p is made as long as activations usually are, so that the norm's epsilon is small
-    beside it. Sources: `difference` δ_p; `inverse` softmax(−W_U · Norm(δ_p)); `left` and `right`,
-    the means of both sides: what the text itself says.
+    beside it. Sources: `difference` δ_p; `inverse` softmax(−W_U · Norm(δ_p)), what the fine-tune
+    takes away; `left` and `right`, the means of both sides: what the text itself says.
 
     | record | what | null |
     |---|---|---|

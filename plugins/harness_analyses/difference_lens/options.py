@@ -61,11 +61,16 @@ class LogitLensOptions(ReadingOptions):
     """Lists of differences with permuted labels that stand beside each list."""
     splits: int = Field(10, ge=1, le=1000)
     """How often the text is halved to see whether both halves give the same list."""
+    resamples: int = Field(100, ge=0, le=10_000)
+    """Draws of documents for the intervals of words; 0 makes none."""
 
 
 class PatchscopeOptions(ReadingOptions):
-    """Options of `patchscope`. Its cost: (4 + draws + 2 · splits) · positions · scales · prompts
-    forwards over a short prompt."""
+    """Options of `patchscope`.
+
+    Its cost: (4 + draws + 2 · splits + resamples) · positions · scales · prompts
+    forwards over a short prompt.
+    """
 
     scales: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)] = _SCALES
     """The strengths that are tried, in units of the usual length of an activation."""
@@ -79,6 +84,9 @@ class PatchscopeOptions(ReadingOptions):
     """Differences with permuted labels that are read likewise."""
     splits: int = Field(1, ge=1, le=1000)
     """How often the text is halved to see whether both halves give the same list."""
+    resamples: int = Field(0, ge=0, le=10_000)
+    """Draws of documents for the intervals of words; 0 makes none. Each is searched anew for its
+    strength, so an interval, which needs 100 or so, costs more than all else."""
 
     @model_validator(mode="after")
     def _in_order(self) -> PatchscopeOptions:

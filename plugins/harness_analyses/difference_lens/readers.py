@@ -86,7 +86,8 @@ class PatchscopeReader:
         union = sorted({token for said, _ in spoken for token in said.ids})
         rows = self._head.rows(union)
         place = {token: row for row, token in enumerate(union)}
-        alike = [coherence(rows[[place[token] for token in said.ids]]) for said, _ in spoken]
+        # In one order, so that the same tokens are exactly as alike at every strength.
+        alike = [coherence(rows[[place[one] for one in sorted(said.ids)]]) for said, _ in spoken]
         count, found = len(self._scales), []
         for begin in range(0, len(spoken), count):
             tried = zip(

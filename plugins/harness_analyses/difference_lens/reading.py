@@ -16,7 +16,7 @@ from harness_analyses.difference_lens.options import LogitLensOptions, Patchscop
 from harness_analyses.difference_lens.readers import Reader
 from harness_analyses.difference_lens.records import Report
 from harness_analyses.difference_lens.tables import scale_rows, sentence, token_rows
-from harness_analyses.difference_lens.variants import Variant, variants, vectors
+from harness_analyses.difference_lens.variants import Chance, Variant, variants, vectors
 from harness_analyses.difference_lens.words import Word, with_random_words, words_of
 from harness_statistics.records import number
 
@@ -91,7 +91,7 @@ class DifferenceReading(ABC):
             return _Read(variant, why=why)
         reader = self.reader(model, head, site, asked)
         each = [
-            vectors(means, at, given.draws, given.splits, seed)
+            vectors(means, at, Chance(given.draws, given.splits, given.resamples, seed))
             for at in range(len(means.positions))
         ]
         return _Read(variant, read(reader, each), head.vocabulary)
@@ -103,7 +103,13 @@ class DifferenceReading(ABC):
             yield self._nothing(one.why, one.variant.axes)
             return
         report = Report(
-            self.prefix, one.variant.axes, words, self.options.top, one.vocabulary, self._told()
+            self.prefix,
+            one.variant.axes,
+            words,
+            self.options.top,
+            one.vocabulary,
+            len(one.variant.means.count),
+            self._told(),
         )
         yield from report.of_words(one.found)
         for at, found in enumerate(one.found):
@@ -117,7 +123,7 @@ class DifferenceReading(ABC):
 
     def _told(self) -> dict[str, Any]:
         """The options that the meaning of a number depends on."""
-        left_out = {"difference", "words", "draws", "splits"}
+        left_out = {"difference", "words", "draws", "splits", "resamples"}
         return self.options.model_dump(mode="json", exclude=left_out)
 
     def _nothing(self, why: str, axes: Mapping[str, Any]) -> Record:

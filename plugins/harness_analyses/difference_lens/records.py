@@ -7,14 +7,17 @@ from dataclasses import dataclass
 from statistics import fmean, median
 from typing import Any
 
+import numpy as np
+
 from harness.contract import Axes, Record
+from harness.results.intervals import percentile_interval
 from harness_analyses.difference_lens.found import Found
 from harness_analyses.difference_lens.lists import Reading, TokenList, overlap
 from harness_analyses.difference_lens.variants import DIFFERENCE, INVERSE, LEFT, RIGHT
 from harness_analyses.difference_lens.words import Word, chance_of_rank
 from harness_statistics.records import number
 
-_EXACT = "a property of two models and a text; its null says what chance gives"
+_EXACT = "no documents were drawn for it; its null says what chance gives"
 _PERMUTED, _RANDOM = "labels permuted", "random words"
 Null = Mapping[str, Any] | None
 
@@ -29,13 +32,15 @@ class Report:
     words: Sequence[Word]
     top: int
     vocabulary: int
+    groups: int
+    """How many groups of documents draws are made of."""
     options: Mapping[str, Any]
 
     def of_words(self, found: Sequence[Found]) -> Iterator[Record]:
         """Ranks and hits of the words, at each position and over all of them."""
         if not self.words:
             return
-        for source in (DIFFERENCE, LEFT, RIGHT):
+        for source in (DIFFERENCE, INVERSE, LEFT, RIGHT):
             for one in found:
                 yield from self._ranks(one, source)
             yield from self._over_positions(found, source)
@@ -78,23 +83,27 @@ class Report:
 
     def _ranks(self, one: Found, source: str) -> Iterator[Record]:
         reading, why = one.sources.get(source), _why(one, source)
+        again = one.resampled.get(source, ())
         for at, word in enumerate(self.words):
             many, rank = len(word.tokens), None if reading is None else reading.ranks[at]
             chance = {"kind": _RANDOM, "value": (self.vocabulary + 1) / (many + 1)}
             if rank is not None:
                 chance["p"] = chance_of_rank(rank, many, self.vocabulary)
+            drawn = [float(draw.ranks[at]) for draw in again]
             yield self._record(
-                "rank", rank, why, one, chance, "rank", source=source, word=word.text
+                "rank", rank, why, one, chance, "rank", drawn, source=source, word=word.text
             )
         hits = [] if reading is None else self._hits(reading)
         null = _null(_RANDOM, hits[1:], hits[0]) if hits else None
-        yield self._record(
-            "hits", hits[0] if hits else None, why, one, null, "share", source=source
-        )
+        drawn = [self._share(self._own(draw)) for draw in again]
+        share = hits[0] if hits else None
+        yield self._record("hits", share, why, one, null, "share", drawn, source=source)
 
     def _over_positions(self, found: Sequence[Found], source: str) -> Iterator[Record]:
         """The best over positions: of every set of random words the best is taken likewise."""
-        readings = [one.sources[source] for one in found if source in one.sources]
+        there = [one for one in found if source in one.sources]
+        readings = [one.sources[source] for one in there]
+        again = list(zip(*(one.resampled.get(source, ()) for one in there), strict=False))
         total, why = _together(found), None if readings else _why(found[0], source)
         best = [min(ranks) for ranks in zip(*map(self._best, readings), strict=True)]
         null: Null = None
@@ -103,12 +112,14 @@ class Report:
             p = (1 + as_good) / len(best)
             null = {"kind": _RANDOM, "value": float(median(best[1:])), "p": p}
         first = best[0] if best else None
-        yield self._record("best_rank", first, why, total, null, "rank", source=source)
+        drawn = [float(min(min(self._own(one)) for one in draw)) for draw in again]
+        yield self._record("best_rank", first, why, total, null, "rank", drawn, source=source)
         for name, over in (("hits_best", max), ("hits_mean", fmean)):
             hits = [float(over(shares)) for shares in zip(*map(self._hits, readings), strict=True)]
             null = _null(_RANDOM, hits[1:], hits[0]) if hits else None
             share = hits[0] if hits else None
-            yield self._record(name, share, why, total, null, "share", source=source)
+            drawn = [float(over([self._share(self._own(one)) for one in draw])) for draw in again]
+            yield self._record(name, share, why, total, null, "share", drawn, source=source)
 
     def _best(self, reading: Reading) -> list[int]:
         """The best rank of the words, then that of each set of random words."""
@@ -116,7 +127,14 @@ class Report:
 
     def _hits(self, reading: Reading) -> list[float]:
         """The share of the words in the list, then that of each set of random words."""
-        return [fmean(rank <= self.top for rank in ranks) for ranks in self._sets(reading)]
+        return [self._share(ranks) for ranks in self._sets(reading)]
+
+    def _share(self, ranks: Sequence[int]) -> float:
+        return sum(rank <= self.top for rank in ranks) / len(ranks)
+
+    def _own(self, reading: Reading) -> tuple[int, ...]:
+        """The ranks of the words themselves."""
+        return reading.ranks[: len(self.words)]
 
     def _sets(self, reading: Reading) -> list[tuple[int, ...]]:
         size, ranks = len(self.words), reading.ranks
@@ -130,14 +148,20 @@ class Report:
         one: Found,
         null: Null,
         unit: str,
+        drawn: Sequence[float] = (),
         **axes: str,
     ) -> Record:
         place = {} if one.position < 0 else {"position": one.position}
+        ci, ci_why = None, _EXACT
+        if drawn and why is None:
+            ci, told = percentile_interval(np.array(drawn), self.groups)
+            ci_why = told or ""
         return number(
             f"{self.prefix}.{name}@1",
             None if value is None else float(value),
             why,
-            ci_why=_EXACT,
+            ci=ci,
+            ci_why=ci_why,
             n=one.tokens,
             n_of="tokens",
             unit=unit,
@@ -152,7 +176,7 @@ def _together(found: Sequence[Found]) -> Found:
     """All positions as one, without its own readings."""
     tokens = sum(one.tokens for one in found)
     documents = max((one.documents for one in found), default=0)
-    return Found(-1, tokens, documents, {}, (), (), None)
+    return Found(-1, tokens, documents, {}, (), (), {}, None)
 
 
 def _why(one: Found, source: str) -> str | None:

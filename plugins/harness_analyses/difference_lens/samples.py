@@ -22,7 +22,9 @@ _GIVEN = {"difference": "first", "model": "tuned", "words": ("light", "nowhere")
 
 def logit_lens(folder: Path) -> Iterator[partial[None]]:
     """Two texts, and two models that are the same."""
-    analysis = LogitLens(LogitLensOptions.model_validate({**_GIVEN, "draws": 5, "splits": 2}))
+    analysis = LogitLens(
+        LogitLensOptions.model_validate({**_GIVEN, "draws": 5, "splits": 1, "resamples": 12})
+    )
     for shift in (1.0, 0.0):
         yield partial(check_analysis, analysis, _findings(shift))
 

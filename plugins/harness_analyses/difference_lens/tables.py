@@ -8,7 +8,7 @@ from typing import Any
 from harness.contract import Model, Record
 from harness.text import for_terminal, well_formed
 from harness_analyses.difference_lens.found import Found
-from harness_analyses.difference_lens.variants import DIFFERENCE, Variant
+from harness_analyses.difference_lens.variants import DIFFERENCE, INVERSE, Variant
 from harness_analyses.difference_lens.words import Word
 
 Row = dict[str, Any]
@@ -62,15 +62,8 @@ def sentence(
     read = [one for one in found if one.why is None]
     if not read:
         return f"{where}: nothing to read, {found[0].why}"
-    best = [
-        r for r in records
-        if r.id.endswith(".best_rank@1") and r.axes.get("source") == DIFFERENCE and r.value
-    ]  # fmt: skip
-    if best:
-        null = best[0].null or {}
-        chance = f" (labels permuted {null['value']:.0f}, p = {null['p']:.2g})" if null else ""
-        rank = f"{best[0].value:.0f}{chance}"
-        return f"{where}: the best rank of the words in the mean difference is {rank}"
+    if ranks := _best_ranks(records):
+        return f"{where}: {ranks}"
     halves = [r.value for r in records if r.id.endswith(".split_half@1") and r.value is not None]
     nulls = [
         r.null["value"] for r in records if r.id.endswith(".split_half@1") and r.null is not None
@@ -79,6 +72,19 @@ def sentence(
     agree = f"halves of the text share {_mean(halves):.2f} of the list" if halves else "no halves"
     chance = f" (labels permuted {_mean(nulls):.2f})" if nulls else ""
     return f"{where}: {agree}{chance}; at position {read[0].position} it begins {said}"
+
+
+def _best_ranks(records: Sequence[Record]) -> str:
+    """The best rank of the words in the difference and in its opposite; empty without words."""
+    said = []
+    for source, what in ((DIFFERENCE, "the mean difference"), (INVERSE, "its opposite")):
+        for record in records:
+            if record.id.endswith(".best_rank@1") and record.axes.get("source") == source:
+                null, value = record.null, record.value
+                if value is not None and null is not None:
+                    chance = f"random words {null['value']:.0f}, p = {null['p']:.2g}"
+                    said.append(f"{value:.0f} in {what} ({chance})")
+    return f"the best rank of the words is {', '.join(said)}" if said else ""
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -16,6 +16,7 @@ from harness_statistics.mean_difference.means import (
     Means,
     Place,
     balanced_signs,
+    group_weights,
     halves,
     means_in,
     permuted,
@@ -57,6 +58,8 @@ class Vectors:
     """Differences with permuted labels; those that are nothing but rounding are left out."""
     halves: tuple[tuple[Float[Tensor, " d"], Float[Tensor, " d"]], ...]
     """Differences of two halves of the text; pairs of which one is 0 are left out."""
+    resampled: Float[Tensor, "draws d"]
+    """Differences of documents drawn with replacement; none where one of them has no direction."""
     why: str | None = None
     """Why there is no difference to read."""
 
@@ -71,14 +74,27 @@ def variants(findings: Findings, statistic: str) -> list[Variant]:
     ]
 
 
-def vectors(means: Means, at: int, draws: int, splits: int, seed: int) -> Vectors:
+@dataclass(frozen=True)
+class Chance:
+    """How often chance is asked."""
+
+    draws: int
+    """Permutations of labels."""
+    splits: int
+    """Halves of the text."""
+    resamples: int
+    """Bootstraps over groups of documents."""
+    seed: int
+
+
+def vectors(means: Means, at: int, chance: Chance) -> Vectors:
     """The vectors of the `at`-th position, and what they could be by chance."""
     position, tokens = int(means.positions[at]), int(means.tokens[at])
     width = means.change.shape[-1]
     none = torch.zeros(0, width)
     if not tokens:
         why = f"no document has a measured token at position {position}"
-        return Vectors(position, 0, 0, {}, none, (), why)
+        return Vectors(position, 0, 0, {}, none, (), none, why)
     usual = means.usual_norm() or float(np.linalg.norm(means.right_mean(at)))
     raw = {
         DIFFERENCE: means.difference(at),
@@ -90,12 +106,15 @@ def vectors(means: Means, at: int, draws: int, splits: int, seed: int) -> Vector
     drawn: Sequence[np.ndarray] = ()
     parts: list[tuple[np.ndarray, np.ndarray]] = []
     if len(by_group) > 1:
-        signs = balanced_signs(len(by_group), max(draws, splits), seed)
-        drawn = list(permuted(by_group, signs[:draws]))
-        parts = list(zip(*halves(by_group, signs[:splits]), strict=True))
+        signs = balanced_signs(len(by_group), max(chance.draws, chance.splits), chance.seed)
+        drawn = list(permuted(by_group, signs[: chance.draws]))
+        parts = list(zip(*halves(by_group, signs[: chance.splits]), strict=True))
     least = _ROUNDING * float(np.linalg.norm(raw[DIFFERENCE]))
     lengthened = [one for v in drawn if (one := _long(v, usual, least)) is not None]
     pairs = [(_long(one, usual, least), _long(other, usual, least)) for one, other in parts]
+    weights = group_weights(len(means.count), chance.resamples, chance.seed)
+    again = [_long(v, usual, least) for v in means.resampled(at, weights)]
+    whole = [one for one in again if one is not None]
     same = "the sides are the same: the mean difference is exactly 0, and has no direction"
     return Vectors(
         position,
@@ -104,6 +123,7 @@ def vectors(means: Means, at: int, draws: int, splits: int, seed: int) -> Vector
         named,
         torch.stack(lengthened) if lengthened else none,
         tuple((one, other) for one, other in pairs if one is not None and other is not None),
+        torch.stack(whole) if whole and len(whole) == len(again) else none,
         None if DIFFERENCE in named else same,
     )
 
@@ -117,6 +137,6 @@ def _long(
     not small beside a small difference.
     """
     size = float(np.linalg.norm(vector))
-    if size <= least or not length:
+    if not size > least or not length:  # NaN, too, has no direction
         return None
     return torch.tensor(vector / size * length, dtype=torch.float32)

@@ -73,6 +73,14 @@ class Means:
         """s: the mean of ‖x_right‖ from the last of the positions on; None without a token."""
         return float(self.norm[0] / self.norm_count[0]) if self.norm_count[0] else None
 
+    def resampled(
+        self, at: int, weights: Int[np.ndarray, "draws groups"]
+    ) -> Float[np.ndarray, "draws d"]:
+        """δ at the `at`-th position of groups drawn so often; NaN where none has a token there."""
+        tokens = weights @ self.count[:, at]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.asarray(weights @ self.change[:, at] / tokens[:, None])
+
     def by_group(self, at: int) -> Float[np.ndarray, "present d"]:
         """δ of each group of documents that has a token at the `at`-th position."""
         present = self.count[:, at] > 0
@@ -114,6 +122,13 @@ def permuted(
 ) -> Float[np.ndarray, "draws d"]:
     """δ with the labels of the two models exchanged in half of the groups: Σ s_g δ_g / Σ |s_g|."""
     return np.asarray(signs @ by_group / np.abs(signs).sum(1, keepdims=True))
+
+
+def group_weights(groups: int, draws: int, seed: int) -> Int[np.ndarray, "draws groups"]:
+    """How often each group is in each draw of a bootstrap over groups: as many as there are,
+    drawn with replacement. The same at all positions, so that what is drawn belongs together."""
+    rng = np.random.default_rng([seed, groups, 1])
+    return rng.multinomial(groups, np.full(groups, 1 / groups), size=draws)
 
 
 def halves(
