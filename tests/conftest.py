@@ -97,7 +97,7 @@ def problems(task: Callable[..., Task]) -> Callable[..., list[str]]:
 @pytest.fixture
 def session(task: Callable[..., Task], tmp_path: Path) -> Callable[..., Session]:
     def session(text: str = "", *overrides: str) -> Session:
-        return Session(task(text, *overrides), tmp_path / "cache")
+        return Session(task(text, *overrides), tmp_path / "cache", tmp_path / "verdicts")
 
     return session
 

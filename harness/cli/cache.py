@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 @click.group("cache", invoke_without_command=True)
 @click.pass_context
 def command(context: click.Context) -> None:
-    """Show what runs have kept for other runs: passes over activations, and completions.
+    """Show what runs have kept for other runs: passes over activations, completions, verdicts of
+    models that judge, arms of benchmarks, and published labels.
 
     Nothing that an earlier run has made is made again, in whatever folder or task: an entry is
     found by all that it depends on (models, SAEs, prompts, options, code), never by a name. The

@@ -108,6 +108,7 @@ from harness.contract.observer import (
     RunFailed as RunFailed,
     RunFinished as RunFinished,
     RunStarted as RunStarted,
+    ShardFinished as ShardFinished,
     StageFinished as StageFinished,
     StageStarted as StageStarted,
     Stamp as Stamp,

@@ -24,11 +24,18 @@ FOLDER, LIMIT = "HARNESS_CACHE", "HARNESS_CACHE_LIMIT"
 USUAL_LIMIT = "10GB"
 FORMAT = 1
 """The form of the entries. A folder of a later one is left alone."""
-KINDS = ("passes", "completions")
-"""What is kept, a folder each. Nothing else in the folder is ever looked at or removed."""
+_VALUE = re.compile(r"[0-9a-f]{32}\.json")
+KINDS = {
+    "passes": re.compile(r"[0-9a-f]{32}\.[01]"),
+    "completions": _VALUE,
+    "verdicts": _VALUE,
+    "benchmarks": _VALUE,
+    "labels": re.compile(r"[\w.-]+\.jsonl", re.ASCII),
+}
+"""What is kept, a folder each, with the names of its files: those of labels are what a source has
+published of an SAE, and are kept by that source. Nothing else in the folder is ever looked at or
+removed."""
 _MARK = "cache-format"
-_ENTRY = re.compile(r"[0-9a-f]{32}(\.[01]|\.json)")
-"""The names of entries."""
 _HOUR = 3600.0
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)i?B?", re.IGNORECASE)
 
@@ -104,7 +111,7 @@ class Cache:
         found = []
         walks = [(kind, one) for kind in KINDS for one in os.walk(self.folder / kind)]
         for kind, (place, _, files) in walks:
-            for file in (Path(place, name) for name in files if _ENTRY.fullmatch(name)):
+            for file in (Path(place, name) for name in files if KINDS[kind].fullmatch(name)):
                 with suppress(OSError):  # another run has removed it
                     about = file.stat()
                     found.append(CacheEntry(file, kind, about.st_size, about.st_mtime))

@@ -19,6 +19,11 @@ class ReadyArm:
     arm: Arm
     key: str
 
+    @property
+    def edits(self) -> bool:
+        """Whether anything is done to the model."""
+        return bool(self.arm.edits or self.arm.checks)
+
 
 @dataclass(frozen=True)
 class ArmOutcome:
@@ -48,10 +53,11 @@ def ready_arms(session: Session, work: Generation) -> list[ReadyArm | ArmOutcome
 
     Raises ModelError where an intervention makes no sense on the experiment's model.
     """
-    return [_arm(session, work, planned) for planned in work.arms]
+    return [ready_arm(session, work, planned) for planned in work.arms]
 
 
-def _arm(session: Session, work: Generation, planned: PlannedArm) -> ReadyArm | ArmOutcome:
+def ready_arm(session: Session, work: Generation, planned: PlannedArm) -> ReadyArm | ArmOutcome:
+    """One arm, likewise."""
     if planned.direction == NO_EDIT:
         return ReadyArm(planned, Arm(planned.label, idle=True), key_of("no edit"))
     direction = session.directions.variant(planned.direction, planned.axes)
