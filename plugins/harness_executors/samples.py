@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness.testing import check_executor
 from harness_executors.local import Local, most_taken
-from harness_executors.options import LocalOptions, SlurmOptions
+from harness_executors.options import LocalOptions, RayOptions, SlurmOptions
 
 Samples = Iterator[partial[None]]
 
@@ -23,8 +23,11 @@ def local(folder: Path) -> Samples:
 
 
 def ray(folder: Path) -> Samples:
-    """None yet."""
-    yield from ()
+    """Two workers on a cluster of their own, with half a CPU each: they fit on every machine."""
+    from harness_executors.ray_cluster import Ray, most_taken
+
+    options = RayOptions(address="local", workers=2, cpus=0.5, gpus=0)
+    yield partial(check_executor, Ray, options, folder, ahead=most_taken(2))
 
 
 def slurm(folder: Path) -> Samples:
