@@ -54,7 +54,7 @@ class Local:
             return
         if not hasattr(os, "killpg"):
             raise UsageError(
-                f"executor.workers: {workers}. On this system `local` has one process. Allowed "
+                f"executor.workers: {workers} processes cannot be started on this system. Allowed "
                 "is 1; leave `workers` out, or use Linux or macOS."
             )
         given = shares(devices, workers, threads_here())

@@ -429,7 +429,7 @@ def test_a_system_that_starts_no_children_has_one_worker(
         assert len(office.done(crew, errands(3))) == 3
     executor = Local(LocalOptions(workers=2))
     with (
-        pytest.raises(UsageError, match=r"executor\.workers: 2\. On this"),
+        pytest.raises(UsageError, match=r"executor\.workers: 2 processes cannot be"),
         executor.crew(office.outfit),
     ):
         pass
