@@ -84,7 +84,7 @@ def seen(outfit: Outfit, workers: int, until: Callable[[set[int]], bool]) -> lis
     found: dict[int, dict[str, Any]] = {}
 
     def parts() -> Iterator[bytes]:
-        for _ in range(600):
+        for _ in range(2400):
             if until(set(found)):
                 return
             yield b""
