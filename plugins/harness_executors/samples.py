@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness.testing import check_executor
 from harness_executors.local import Local, most_taken
-from harness_executors.options import LocalOptions, RayOptions
+from harness_executors.options import LocalOptions, RayOptions, SlurmOptions
 
 Samples = Iterator[partial[None]]
 
@@ -31,5 +31,8 @@ def ray(folder: Path) -> Samples:
 
 
 def slurm(folder: Path) -> Samples:
-    """None yet."""
-    yield from ()
+    """Jobs as processes of this machine: on a cluster, the commands of SLURM are called instead."""
+    from harness_executors.slurm_jobs import Slurm, most_taken
+
+    options = SlurmOptions(workers=2, cluster="local", gpus=0, ask_every=0.2)
+    yield partial(check_executor, Slurm, options, folder, ahead=most_taken(2))
