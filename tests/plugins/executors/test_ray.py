@@ -20,6 +20,7 @@ import pytest
 
 from harness.contract import Crew, Executor, Outfit, Reply
 from harness.errors import MachineError, UsageError
+from harness.testing import check_executor
 from harness_executors.options import RayOptions
 
 ray = pytest.importorskip("ray")
@@ -30,7 +31,7 @@ if str(HERE) not in sys.path:
 
 from ray_worker import part  # noqa: E402
 
-from harness_executors.ray_cluster import Ray  # noqa: E402
+from harness_executors.ray_cluster import Ray, most_taken  # noqa: E402
 
 ROOT = HERE.parents[2]
 STORE = 100 * 2**20
@@ -299,6 +300,31 @@ def test_a_place_that_no_node_has(start: Callable[..., Any]) -> None:
     assert "CPU 1, GPU 1" in text
     assert "CPU 2 (" in text
     assert "GPU 0 (0 free)" in text
+
+
+def test_devices_are_shared_out_where_a_node_has_any(
+    start: Callable[..., Any], nodes: Nodes
+) -> None:
+    """Ray believes what it is told; there need be no device."""
+    given = [part(n, sleep=0.05) for n in range(30)]
+    node = nodes.cluster.add_node(num_cpus=1, num_gpus=2, object_store_memory=STORE)
+    try:
+        with start(cpus=0.5) as (crew, _):  # a device each, as the cluster has some
+            assert crew.size == 2
+            replies = list(crew.compute(b"", given))
+        assert {one["devices"] for one in told(replies).values()} == {"0", "1"}
+        with start(workers=1, gpus=0) as (crew, _):
+            replies = list(crew.compute(b"", given))
+        assert {one["devices"] for one in told(replies).values()} == {""}
+    finally:
+        nodes.cluster.remove_node(node)
+
+
+@pytest.mark.slow
+def test_the_laws_of_executors(nodes: Nodes, tmp_path: Path) -> None:
+    nodes.add()
+    options = RayOptions(address=nodes.address, workers=2)
+    check_executor(Ray, options, tmp_path, ahead=most_taken(2))
 
 
 def test_a_place_that_is_taken_is_waited_for_and_said(
