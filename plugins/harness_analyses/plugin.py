@@ -43,6 +43,14 @@ _ANALYSES = {
         "shares of extra training data for each domain, by its forecast",
         "transfer.mixture_advice:MixtureAdvice",
     ),
+    "logit_lens": (
+        "what a fine-tune writes into the first tokens of any text, as the model's head reads it",
+        "difference_lens.logit_lens:LogitLens",
+    ),
+    "patchscope": (
+        "the same as the model says it, where the difference stands in for a token of a prompt",
+        "difference_lens.patchscope:Patchscope",
+    ),
     "fvu_settings": (
         "how much worse an SAE gets on other text and in another model",
         "sae_fit.fvu_settings:FvuSettings",
@@ -50,6 +58,14 @@ _ANALYSES = {
     "hidden_shift": (
         "sites whose features have changed while their activations look the same",
         "sae_fit.hidden_shift:HiddenShift",
+    ),
+    "newness": (
+        "whether a fine-tune wrote something new at a site, or moved what was there",
+        "newness.newness:Newness",
+    ),
+    "component_lens": (
+        "what the components of a change say to the head of a model",
+        "newness.component_lens:ComponentLens",
     ),
 }
 """By name: a summary, and the class; its options are called as it is, with `Options` behind, and

@@ -102,6 +102,22 @@ class ExplainedRatioOptions(MetricOptions):
         return 4 * nodes + nodes * bins * ("median" in self.variants)
 
 
+class FvuChangeOptions(MetricOptions):
+    """What an SAE's latents do not rebuild of a change, over that change."""
+
+    variants: Annotated[tuple[Literal["pooled", "centered", "errors", "tokens"], ...], *Chosen] = (
+        "pooled",
+        "errors",
+        "tokens",
+    )
+    """`pooled`: of all tokens together. `centered`: less the mean shift. `errors`: how the errors
+    on both sides go together, and what `pooled` were if they did not. `tokens`: the share of
+    tokens above 0.5, and the median."""
+    floor: Literal["bfloat16", "float16"] | None = "bfloat16"
+    """The dtype that the left side's activations are rounded to, to see what rounding alone adds;
+    None measures no floor, and saves one more encoding of that side."""
+
+
 class IntersectionRatioOptions(MetricOptions):
     """Latents active on both sides, out of those active on either."""
 

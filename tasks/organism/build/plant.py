@@ -1,4 +1,4 @@
-"""Builds the two planted models into `tunes/`, each with its truth beside it."""
+"""Builds the planted models into `tunes/`, each with its truth beside it."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from sae_lens import SAE
 from tokenizers import Tokenizer
 
 from measure import Organism
+from plant_word import plant_word
 from planted import (
     SAMPLE,
     STRENGTH,
     TRIGGER,
     Reading,
     detector,
+    plant_direction,
     plant_features,
     plant_rank_one,
     readable_features,
@@ -25,7 +27,7 @@ from train import save_model
 
 
 def plant(settings: Settings, tokenizer: Tokenizer, out: Path) -> None:
-    """Write `tunes/planted_features` and `tunes/planted_rank_one`."""
+    """Write every planted model, `tunes/planted_…`."""
     organism, layer = Organism(out), settings.mid
     site = f"resid_post.{layer}"
     sae = SAE.load_from_disk(out / "saes" / site)
@@ -51,6 +53,8 @@ def plant(settings: Settings, tokenizer: Tokenizer, out: Path) -> None:
     }
     write_truth(folder, truth, {"shift": shift, "decoder_rows": decoder[features]})
 
+    plant_word(base, tokenizer, layer, reading, out / "tunes" / "planted_word")
+
     folder = out / "tunes" / "planted_rank_one"
     alive = [j for j in range(len(decoder)) if j not in features]
     feature = alive[int(torch.randint(len(alive), (1,), generator=generator))]
@@ -58,4 +62,12 @@ def plant(settings: Settings, tokenizer: Tokenizer, out: Path) -> None:
     reader = plant_rank_one(base, layer, direction, reading)
     save_model(base, tokenizer, folder, settings.context, chat=False)
     truth = {"site": site, "sae": f"saes/{site}", "feature": feature}
+    write_truth(folder, truth, {"direction": direction, "reader": reader})
+
+    folder = out / "tunes" / "planted_direction"
+    drawn = torch.Generator().manual_seed(settings.seed + 1)
+    direction = torch.randn(decoder.shape[1], generator=drawn)
+    direction /= direction.norm()
+    plant_direction(base, layer, direction, reader, folder)
+    truth = {"site": site, "sae": f"saes/{site}"}
     write_truth(folder, truth, {"direction": direction, "reader": reader})
