@@ -60,6 +60,8 @@ class Session:
         """What was taken from the cache instead of being made: how many jobs and completions."""
         self.replies = replies
         self._evaluators: dict[str, Any] = {}
+        self.workers: Counter[str] = Counter()
+        """How many parts were computed by each worker, where there are several."""
         self._progress = progress or Progress()
         self.usage = Usage()
         self.data = TaskData(task.spec, downloads)

@@ -54,8 +54,8 @@ class Local:
             return
         if not hasattr(os, "killpg"):
             raise UsageError(
-                f"executor.workers: {workers}. On this system `local` has one process. Allowed is 1; "
-                "leave `workers` out, or use Linux or macOS."
+                f"executor.workers: {workers} processes cannot be started on this system. Allowed "
+                "is 1; leave `workers` out, or use Linux or macOS."
             )
         given = shares(devices, workers, threads_here())
         with kept_to(given[0], devices) as able:

@@ -133,8 +133,8 @@ def test_what_set_wrote_belongs_to_the_command(
 @pytest.mark.parametrize(
     ("method", "workers", "said"),
     [
-        ("faar", None, "--executor: executor.method: unknown executor 'faar'. Allowed: far, local. "
-         "Did you mean far?"),
+        ("faar", None, "--executor: executor.method: unknown executor 'faar'. "
+         "Allowed: desk, far, local. Did you mean far?"),
         (None, 0, "--workers: executor.workers: input should be greater than or equal to 1"),
         (None, 9999, "--workers: executor.workers: input should be less than or equal to 4096"),
     ],
