@@ -38,6 +38,7 @@ settings.load_profile("same")
 
 # No test finds what another, or the person who runs them, has made; nor does a fixture of a module.
 os.environ["HARNESS_CACHE"] = ""
+os.environ["HARNESS_CONFIG"] = ""
 
 
 @pytest.fixture(autouse=True)
@@ -97,7 +98,7 @@ def problems(task: Callable[..., Task]) -> Callable[..., list[str]]:
 @pytest.fixture
 def session(task: Callable[..., Task], tmp_path: Path) -> Callable[..., Session]:
     def session(text: str = "", *overrides: str) -> Session:
-        return Session(task(text, *overrides), tmp_path / "cache")
+        return Session(task(text, *overrides), tmp_path / "cache", tmp_path / "verdicts")
 
     return session
 

@@ -52,11 +52,13 @@ from harness.contract.edits import (
     Receipt as Receipt,
 )
 from harness.contract.evaluator import (
+    ANSWERS as ANSWERS,
     Answer as Answer,
     Benchmark as Benchmark,
     BenchmarkOptions as BenchmarkOptions,
     Evaluator as Evaluator,
     EvaluatorOptions as EvaluatorOptions,
+    PartedBenchmark as PartedBenchmark,
     Score as Score,
     Tools as Tools,
     Verdict as Verdict,
@@ -108,6 +110,7 @@ from harness.contract.observer import (
     RunFailed as RunFailed,
     RunFinished as RunFinished,
     RunStarted as RunStarted,
+    ShardFinished as ShardFinished,
     StageFinished as StageFinished,
     StageStarted as StageStarted,
     Stamp as Stamp,

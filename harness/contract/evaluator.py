@@ -13,7 +13,7 @@ from typing import ClassVar, Protocol, runtime_checkable
 
 from harness.contract.backend import Model
 from harness.contract.capabilities import USUAL, Capability
-from harness.contract.options import Options
+from harness.contract.options import Options, reached_elsewhere
 from harness.contract.values import Completion, Example, Outcome
 
 
@@ -82,6 +82,9 @@ class EvaluatorOptions(Options):
 
     batch: ClassVar[int] = 32
     """How many completions a judging model reads at once; `harness plan` estimates with it."""
+    libraries: ClassVar[tuple[str, ...]] = ()
+    """Packages that have a part in its numbers, beside numpy, torch and transformers, such as
+    `("lm-eval",)`: with another version of one of them, nothing of an earlier run is used."""
 
     def around(self) -> str | None:
         """The text that a judging model reads beside a prompt and its completion.
@@ -98,6 +101,13 @@ class EvaluatorOptions(Options):
     def runs_remote_code(self) -> bool:
         """Whether it runs code that came with its files; the command line must allow it, too."""
         return False
+
+    def asks_elsewhere(self) -> bool:
+        """Whether a part of what it finds is decided outside of this machine: by a server, or by
+        data that are looked up by name. What stands there under a name may be another thing
+        tomorrow, so that no other run is given what this one found. By default, where the task
+        writes a field that is marked `Transport`."""
+        return reached_elsewhere(self)
 
 
 class BenchmarkOptions(EvaluatorOptions):
@@ -122,10 +132,11 @@ class Evaluator(Protocol):
     """The scores that every verdict has."""
 
     def judge(self, answers: Sequence[Answer], tools: Tools) -> list[Verdict]:
-        """One verdict for each answer, in order. Called once for an experiment, with all arms'.
+        """One verdict for each answer, in order. Called with some of an experiment's answers at a
+        time: those of any arms, and of equal ones one.
 
-        The verdict on an answer does not depend on the others, or on their order. No text makes it
-        raise; MachineError where a judge cannot be reached.
+        The verdict on an answer does not depend on the others, on their order, or on what was
+        judged before. No text makes it raise; MachineError where a judge cannot be reached.
         """
 
 
@@ -139,3 +150,25 @@ class Benchmark(Protocol):
         All that it asks the model, the arm's edits act on. `folder` belongs to this arm, model and
         direction alone; a run that goes on after it was cut off finds there what was written.
         """
+
+
+ANSWERS = "answers"
+"""The folder, inside that of an arm, in which a `PartedBenchmark` keeps answers."""
+
+
+@runtime_checkable
+class PartedBenchmark(Benchmark, Protocol):
+    """A benchmark whose questions several workers can ask, each of them a part.
+
+    The files that `ask` leaves in `answers/` of its folder are put into `answers/` of the arm's.
+    Once those of all parts are there, `run` finds them and asks the model nothing.
+    """
+
+    def parts(self, folder: Path, tools: Tools) -> Sequence[str]:
+        """The names of the parts; no two have a question in common. `folder` is empty, for whatever
+        is needed to find out, and stays as long as this object. Called outside of `Model.edited`.
+        """
+
+    def ask(self, part: str, model: Model, folder: Path, tools: Tools) -> None:
+        """Asks the questions of one part, inside `Model.edited`. Called after `parts`; `folder` is
+        empty."""

@@ -119,6 +119,19 @@ class Progress(Event):
 
 
 @dataclass(frozen=True)
+class ShardFinished(Event):
+    """A part of a stage was computed: a shard of documents, a batch of completions. `stamp.worker`
+    says by whom, `stamp.shard` is its number in the work at hand. Dropped first, as `Progress`."""
+
+    kind: ClassVar[str] = "shard_finished"
+
+    stage: str
+    """The name of the stage."""
+    effort: Effort = Effort()
+    """What it took; `memory` is that of the process that computed it."""
+
+
+@dataclass(frozen=True)
 class StageFinished(Event):
     """A stage has ended. Also where an error ended it: `RunFailed` then follows."""
 
@@ -202,6 +215,7 @@ EVENTS: tuple[type[Event], ...] = (
     RunStarted,
     StageStarted,
     Progress,
+    ShardFinished,
     StageFinished,
     Records,
     Warned,

@@ -126,6 +126,11 @@ def transport_fields(options: type[Options]) -> frozenset[str]:
     )
 
 
+def reached_elsewhere(options: Options) -> bool:
+    """Whether a field that bears the mark `Transport` was written in the task."""
+    return bool(transport_fields(type(options)) & options.model_fields_set)
+
+
 def _marks(annotation: object) -> Iterator[object]:
     """What stands in `Annotated` anywhere in a type."""
     yield from getattr(annotation, "__metadata__", ())

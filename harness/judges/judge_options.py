@@ -7,7 +7,14 @@ from typing import ClassVar
 from pydantic import Field, model_validator
 
 from harness.contract import EvaluatorOptions, ModelRef, ServerUrl
-from harness.judges.options import Concurrency, KeyVariable, Retries, Timeout, check_server
+from harness.judges.options import (
+    Concurrency,
+    KeyVariable,
+    PerMinute,
+    Retries,
+    Timeout,
+    check_server,
+)
 
 
 class JudgeOptions(EvaluatorOptions):
@@ -23,6 +30,7 @@ class JudgeOptions(EvaluatorOptions):
     timeout: Timeout = 120.0
     retries: Retries = 6
     concurrency: Concurrency = Field(default=8, ge=1, le=256)
+    requests_per_minute: PerMinute = None
     behavior_column: str | None = None
     """The column that holds what was asked; without it, the example's text."""
     clip: int = Field(default=20_000, ge=100)

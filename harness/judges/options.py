@@ -28,12 +28,22 @@ Retries = Annotated[
 ]
 Concurrency = Annotated[int, Field(description="Server: requests at a time."), Transport()]
 
+PerMinute = Annotated[
+    float | None,
+    Field(
+        gt=0,
+        description="Server: the most requests that are begun in a minute, repeated ones included.",
+    ),
+    Transport(),
+]
+
 
 class ServerOptions(Protocol):
     """The options that say which server is asked, for which of its models, and how patiently.
 
     A class of options with these fields takes `ServerUrl` for the first and the types above for
-    the last four: they change no answer, and their mark keeps them out of records and keys.
+    the last four: they change no answer, and their mark keeps them out of records and keys. It may
+    have `requests_per_minute: PerMinute = None`, too.
     """
 
     @property
@@ -77,6 +87,7 @@ def check_server(options: ServerOptions, *needed: str) -> None:
         if missing:
             raise ValueError(f"server needs {missing[0]}")
         return
-    for name in (*needed, "api_key_variable", "timeout", "retries", "concurrency"):
+    transport = ("api_key_variable", "timeout", "retries", "concurrency", "requests_per_minute")
+    for name in (*needed, *transport):
         if name in options.model_fields_set:
             raise ValueError(f"{name} belongs to server, and there is none")

@@ -86,7 +86,8 @@ def ask_server(
 ) -> None:
     """Asks for the most likely text of at most `max_tokens` tokens after each prompt.
 
-    Sends `options.concurrency` requests at a time and calls `keep(index, text)`, in this thread,
+    Sends `options.concurrency` requests at a time, begins no more in a minute than its
+    `requests_per_minute`, where it has one, and calls `keep(index, text)`, in this thread,
     for each answer as soon as it is there. The first request that fails for good ends the others;
     its error (`harness.web.Unreachable` or `Refused`) is raised after `keep` was called for
     everything that was answered. Raises UsageError, which begins with `name`, where the
@@ -94,7 +95,9 @@ def ask_server(
     """
     key = key_in(options.api_key_variable, name)
     headers = {"Authorization": f"Bearer {key}"} if key else None
-    web = Web(timeout=options.timeout, retries=options.retries, secret=key)
+    most = getattr(options, "requests_per_minute", None)
+    pause = 60 / most if most else 0.0
+    web = Web(timeout=options.timeout, retries=options.retries, interval=pause, secret=key)
     url = f"{options.server}{endpoint.path}"
     wanted = {"model": options.server_model, "max_tokens": max_tokens, "temperature": 0}
 

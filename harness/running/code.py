@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+import platform
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,17 +20,54 @@ def code_of(owners: Iterable[Owned]) -> str:
 
     A version alone would not do: whoever writes a plugin changes its code many times under one.
     """
+    own, packages = _sources(owners)
+    return key_of(
+        sorted(own.values()),
+        {name: _package(name) for name in sorted(packages)},
+        {name: _version(name) for name in COMPUTING},
+    )
+
+
+def versions_of(owners: Iterable[Owned]) -> dict[str, str]:
+    """The same by name, to be compared with another process: libraries by their version, packages
+    and files of plugins by a hash of their source."""
+    own, packages = _sources(owners)
+    return {
+        "python": ".".join(platform.python_version_tuple()[:2]),
+        **{name: _public(_version(name)) for name in COMPUTING},
+        **{f"the source of {name}": _package(name)[:12] for name in sorted(packages)},
+        **{f"the file {name}": sha256[:12] for name, sha256 in sorted(own.items())},
+    }
+
+
+def other_versions(there: Mapping[str, str], owners: Iterable[Owned]) -> list[str]:
+    """What of `versions_of` another process is not the same in this one, in words."""
+    here = versions_of(owners)
+    return [
+        f"{name}: {here.get(name, 'not there')} in the worker, {version} at the head of the run"
+        for name, version in there.items()
+        if here.get(name) != version
+    ]
+
+
+def _sources(owners: Iterable[Owned]) -> tuple[dict[str, str], set[str]]:
+    """The hashes of plugins that are files of their own, by name, and the packages of the others;
+    ours is always one."""
     owners = list(owners)
     # A plugin in a file of its own has no package: its hash is that of what was run.
     own = {owner.plugin.code for owner in owners if owner.plugin.code is not None}
     modules = {owner.component.load.partition(":")[0] for owner in owners}
     modules -= {code.module_name for code in own}
     packages = {"harness", *(name.partition(".")[0] for name in modules)}
-    return key_of(
-        sorted(code.sha256 for code in own),
-        {name: _package(name) for name in sorted(packages)},
-        {name: installed(name) for name in COMPUTING},
-    )
+    return {code.name: code.sha256 for code in own}, packages
+
+
+def _public(version: str | None) -> str:
+    """A version without what says how it was built: `2.13.0` of `2.13.0+cpu`."""
+    return (version or "not installed").partition("+")[0]
+
+
+_version = cache(installed)
 
 
 @cache

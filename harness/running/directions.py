@@ -62,12 +62,16 @@ class Directions:
         return next((found.direction for found in variants if found.axes == axes), None)
 
 
-def direction_hash(direction: Direction | Undefined) -> str:
-    """A hash of all that an edit may take from a direction: its fields, but for `missing`."""
+def direction_hash(direction: Direction | Undefined, sae: str = "") -> str:
+    """A hash of all that an edit may take from a direction: its fields, but for `missing`.
+
+    `sae` stands for the SAE of its features, in the place of what the task calls that.
+    """
     if isinstance(direction, Undefined):
         return f"undefined: {direction.reason}"
     others = {**vars(direction), "site": str(direction.site), "vectors": direction.vectors.shape}
     del others["missing"], others["origin"]
+    others["sae"] = None if direction.sae is None else sae
     digest = hashlib.sha256(direction.vectors.astype("<f8").tobytes())
     if direction.origin is not None:
         digest.update(b"origin" + direction.origin.astype("<f8").tobytes())

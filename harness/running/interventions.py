@@ -31,8 +31,14 @@ class DirectedIntervention:
     def fingerprint(self) -> str:
         """A hash of everything that the edits depend on, beside the model that they edit."""
         owner = self.entry.owner
-        what = [str(owner), owner.plugin.version, by_content(self.entry.options)]
+        # The one SAE that its options may name is that of `sae_key`.
+        options = by_content(self.entry.options, named=self._named)
+        what = [str(owner), owner.plugin.version, options]
         return key_of(what, direction_hash(self.direction), self.sae_key)
+
+    def _named(self, table: str, name: str) -> str | None:
+        own = table == "saes" and name == self.entry.options.own_sae()
+        return f"sae {self.sae_key}" if own else None
 
     def arm(self, name: str, model: Model) -> Arm:
         """The edits of a model, under this name. Raises ModelError where they make no sense."""

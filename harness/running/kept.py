@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
+from typing import Any
 
-from harness.running.experiments import shelf
+from harness.running.cached_values import WRONG
+from harness.running.experiments import arms_kept, known, shelf
+from harness.running.experiments.arms_kept import measured_from
 from harness.running.experiments.journal import made_from
+from harness.running.experiments.known import verdicts_from
 from harness.running.passes import recall
 from harness.store.cache import Cache, CacheEntry
 from harness.store.entry import read_entry
+from harness.store.lines import Lines
 from harness.store.states import PassStates
 
 
 def unsound(cache: Cache) -> list[CacheEntry]:
     """The entries that do not fit their hash, or are none of ours; they are removed."""
-    checks = {recall.KIND: _states, shelf.KIND: _completions}
+    checks: dict[str, Callable[[CacheEntry], bool]] = {
+        recall.KIND: _states,
+        shelf.KIND: partial(_value, made_from),
+        known.KIND: partial(_value, verdicts_from),
+        arms_kept.KIND: partial(_value, measured_from),
+        "labels": _lines,
+    }
     found = [one for one in cache.entries() if not checks.get(one.kind, _nothing)(one)]
     for one in found:
         with suppress(FileNotFoundError):
@@ -28,11 +41,15 @@ def _states(entry: CacheEntry) -> bool:
     return number == "0" and PassStates(file.with_name(key), key).load() is not None
 
 
-def _completions(entry: CacheEntry) -> bool:
+def _value(read: Callable[[Any], object], entry: CacheEntry) -> bool:
     value = read_entry(entry.file, entry.file.stem)
-    with suppress(AttributeError, LookupError, TypeError, ValueError):
-        return value is not None and bool(made_from(value).completions)
+    with suppress(*WRONG):
+        return value is not None and read(value) is not None
     return False
+
+
+def _lines(entry: CacheEntry) -> bool:
+    return Lines(entry.file).whole()
 
 
 def _nothing(entry: CacheEntry) -> bool:

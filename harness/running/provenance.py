@@ -73,6 +73,8 @@ def provenance(session: Session, registry: Registry, command: str) -> dict[str, 
         "usage": session.usage.report(),
         # What other runs had made, under a key of all that it depends on.
         **({"from_cache": dict(session.taken)} if session.taken else {}),
+        # Which keys of a person's configuration file decided something of this run.
+        **({"settings": task.settings.plain()} if task.settings else {}),
         "command": command,
         "git": _git(task.source.file.resolve().parent),
     }

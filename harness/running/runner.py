@@ -13,7 +13,6 @@ from harness.errors import InvalidRun, TaskError, UsageError, listed
 from harness.machine import machine_errors
 from harness.planning.foresight import remote_code
 from harness.planning.plan import Plan
-from harness.planning.planner import plan
 from harness.planning.rehearsal import unwritable
 from harness.planning.steps import Pass
 from harness.registry import Registry
@@ -25,6 +24,7 @@ from harness.running.context import RunContext
 from harness.running.experiments.experiment import record_edited_views, run_experiment
 from harness.running.folder import run_folder
 from harness.running.labels import label_rows
+from harness.running.learned import learned
 from harness.running.ledger import Ledger
 from harness.running.observers.audience import Audience, attended
 from harness.running.observers.news import News
@@ -34,11 +34,11 @@ from harness.running.preflight import sae_failures
 from harness.running.progress import Progress
 from harness.running.provenance import provenance
 from harness.running.session import Session
+from harness.running.spread.team import Team, team_of
 from harness.store.cache import Cache
 from harness.store.files import write_text
 from harness.store.notes import hearing
 from harness.task.file import plain
-from harness.task.fit import misfits
 from harness.task.task import Task
 from harness.web import telling
 
@@ -78,12 +78,14 @@ def run(
         run_folder(folder, planned.task, fresh),
     ):
         cache = cache and cache.opened()
-        session = Session(planned.task, folder / "work" / "downloads", progress, cache)
+        work = folder / "work"
+        session = Session(planned.task, work / "downloads", work / "verdicts", progress, cache)
         seats = [*seats_of(planned.task, observers, progress)]
         audience = Audience(seats, session.usage.tokens, progress.say)
         with attended(audience), machine_errors(folder):
             news = News(audience, Ledger(planned.task))
-            context = RunContext(session, news.ledger, folder, progress, news)
+            team = Team(session, planned)
+            context = RunContext(session, news.ledger, folder, progress, news, team)
             results = _run(context, planned, registry, command, heard)
     if results.problems:
         raise InvalidRun("\n".join(results.problems))
@@ -101,13 +103,14 @@ def _run(
     context.news.begin(folder, (folder / "task.toml").is_file())
     _import(planned.task, context.progress)
     session.usage.imported()
-    planned = _learn(planned, session)
+    planned = learned(planned, session)
     ledger.task = planned.task
     memory = remember(folder, planned.task.resolved)
     resolved = dated(planned.task.resolved, memory)
     write_text(folder / "task.toml", tomli_w.dumps(plain(resolved)))
     try:
-        _measure(context, planned)
+        with team_of(session, planned, registry, folder, context.told) as team:
+            _measure(replace(context, team=team), planned)
         _say_of_cache(context)
     except InvalidRun as error:
         ledger.problems.append(str(error))
@@ -154,12 +157,12 @@ def _measure(context: RunContext, planned: Plan) -> None:
     Raises InvalidRun where what comes next would measure something else than the task says.
     """
     session, ledger = context.session, context.ledger
-    _run_pass(context, planned.preflight, "preflight")
+    _run_pass(context, planned.preflight, 0, "preflight")
     ledger.problems += sae_failures(planned.task, ledger.preflight)
     if ledger.problems:
         return
     for number, work in enumerate(planned.passes, 1):
-        _run_pass(context, work, f"activations, pass {number} of {len(planned.passes)}")
+        _run_pass(context, work, number, f"activations, pass {number} of {len(planned.passes)}")
     record_edited_views(context)
     write_directions(context.folder, session.directions.found)
     write_arrays(context.folder, session.directions.arrays)
@@ -185,32 +188,14 @@ def _check_remote_code(task: Task, allowed: bool) -> None:
         raise UsageError(wanted[0])
 
 
-def _learn(planned: Plan, session: Session) -> Plan:
-    """The plan made anew, once models are loaded whose configuration could not be read before."""
-    task = planned.task
-    unread = [
-        name
-        for name, facts in task.model_facts.items()
-        # Of a model that shows no activations, nobody asks how many blocks it has.
-        if facts.layers is None and "activations" in facts.capabilities
-    ]
-    if not unread:
-        return planned
-    facts = {**task.model_facts, **{name: session.model(name).facts for name in unread}}
-    task = replace(task, model_facts=facts)
-    if problems := list(misfits(task)):
-        raise TaskError(problems)
-    session.task = task
-    return plan(task)
-
-
-def _run_pass(context: RunContext, work: Pass, name: str) -> None:
+def _run_pass(context: RunContext, work: Pass, number: int, name: str) -> None:
     counts = [context.session.data.count(one.data, work.limit) for one in work.renderings()]
     total = sum(counts) if all(counts) else 0
     file = name.partition(" of ")[0].replace(", pass ", "-")
     saved = context.folder / "work" / "passes" / file
     with context.stage(name, total) as tick:
-        run_pass(context.session, work, context.ledger.add_job, tick, saved)
+        add = context.ledger.add_job
+        run_pass(context.session, context.team, work, number, add, tick, saved)
 
 
 def _label(context: RunContext) -> None:

@@ -41,7 +41,8 @@ from harness.task.validate import marks
 class Session:
     """Loads the models and SAEs of a task, each once, and holds what the steps of a run share.
 
-    `downloads` is the folder for downloaded data; what is being loaded is shown as `progress`;
+    `downloads` is the folder for downloaded data, `replies` the one where judges that are asked in
+    words keep what they said; what is being loaded is shown as `progress`;
     `cache` is what other runs have made, where that may be used.
     """
 
@@ -49,6 +50,7 @@ class Session:
         self,
         task: Task,
         downloads: Path,
+        replies: Path,
         progress: Progress | None = None,
         cache: Cache | None = None,
     ) -> None:
@@ -56,6 +58,8 @@ class Session:
         self.cache = cache
         self.taken: Counter[str] = Counter()
         """What was taken from the cache instead of being made: how many jobs and completions."""
+        self.replies = replies
+        self._evaluators: dict[str, Any] = {}
         self._progress = progress or Progress()
         self.usage = Usage()
         self.data = TaskData(task.spec, downloads)
@@ -67,6 +71,10 @@ class Session:
         self.saes: dict[str, Sae] = {}
         self.edited: dict[str, EditedModel] = {}
         """By view: the models of edited views that were read."""
+
+    def say(self, text: str) -> None:
+        """Shows one line to whoever started the run."""
+        self._progress.say(text)
 
     def model(self, name: str) -> Model:
         """A model of the task.
@@ -121,16 +129,25 @@ class Session:
         owner = self.task.saes[name].owner
         return key_of(self.sae(name).fingerprint, str(owner), owner.plugin.version)
 
-    def tools(self, options: Options, cache: Path, tick: Tick) -> Tools:
+    def tools(self, options: Options, tick: Tick) -> Tools:
         """What a judge, a source of labels or an analysis works with: the models that its options
         name, a folder for what it keeps, the seed, and `tick` to say how far it is."""
-        names = [
+        models = {name: self.model(name) for name in self.models_named(options)}
+        return Tools(models, self.replies, self.task.spec.seed, tick)
+
+    def evaluator(self, name: str) -> Any:
+        """The object of an evaluator, made once: a benchmark's data take long to read."""
+        if name not in self._evaluators:
+            self._evaluators[name] = self.task.evaluators[name].build()
+        return self._evaluators[name]
+
+    def models_named(self, options: Options) -> list[str]:
+        """The models of the task that options name."""
+        return [
             getattr(options, key)
             for key, mark in marks(type(options))
             if isinstance(mark, Ref) and mark.table == "models" and getattr(options, key)
         ]
-        models = {name: self.model(name) for name in names}
-        return Tools(models, cache, self.task.spec.seed, tick)
 
     def directed(
         self, entry: Entry[InterventionOptions], direction: Direction

@@ -88,6 +88,19 @@ class Usage:
         """Adds work of a model to the present stage."""
         self._counts[self._stage, model] += counts
 
+    @property
+    def now(self) -> str:
+        """The stage that goes on; empty between stages."""
+        return self._stage
+
+    def take(self) -> dict[str, Counts]:
+        """What each model did since the last call, in whatever stage; nothing of it stays here."""
+        found: dict[str, Counts] = {}
+        for (_, model), counts in self._counts.items():
+            found[model] = found.get(model, Counts()) + counts
+        self._counts.clear()
+        return found
+
     def tokens(self, stage: str | None = None) -> int:
         """Tokens that models have read and written, in one stage or in all of them."""
         counted = [n for (at, _), n in self._counts.items() if stage in (None, at)]

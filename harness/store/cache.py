@@ -24,11 +24,18 @@ FOLDER, LIMIT = "HARNESS_CACHE", "HARNESS_CACHE_LIMIT"
 USUAL_LIMIT = "10GB"
 FORMAT = 1
 """The form of the entries. A folder of a later one is left alone."""
-KINDS = ("passes", "completions")
-"""What is kept, a folder each. Nothing else in the folder is ever looked at or removed."""
+_VALUE = re.compile(r"[0-9a-f]{32}\.json")
+KINDS = {
+    "passes": re.compile(r"[0-9a-f]{32}\.[01]"),
+    "completions": _VALUE,
+    "verdicts": _VALUE,
+    "benchmarks": _VALUE,
+    "labels": re.compile(r"[\w.-]+\.jsonl", re.ASCII),
+}
+"""What is kept, a folder each, with the names of its files: those of labels are what a source has
+published of an SAE, and are kept by that source. Nothing else in the folder is ever looked at or
+removed."""
 _MARK = "cache-format"
-_ENTRY = re.compile(r"[0-9a-f]{32}(\.[01]|\.json)")
-"""The names of entries."""
 _HOUR = 3600.0
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)i?B?", re.IGNORECASE)
 
@@ -104,7 +111,7 @@ class Cache:
         found = []
         walks = [(kind, one) for kind in KINDS for one in os.walk(self.folder / kind)]
         for kind, (place, _, files) in walks:
-            for file in (Path(place, name) for name in files if _ENTRY.fullmatch(name)):
+            for file in (Path(place, name) for name in files if KINDS[kind].fullmatch(name)):
                 with suppress(OSError):  # another run has removed it
                     about = file.stat()
                     found.append(CacheEntry(file, kind, about.st_size, about.st_mtime))
@@ -133,22 +140,23 @@ class Cache:
                     Path(place).rmdir()
 
 
-def usual_cache() -> Cache | None:
-    """The cache that the environment names, by default in the person's folder for caches; None
-    where it is turned off.
+def usual_cache(folder: Path | None = None, limit: str | None = None) -> Cache | None:
+    """The cache that the environment names; without that the one in `folder`, by default in the
+    person's folder for caches; None where it is turned off. `limit` is its size where the
+    environment has none.
 
     Raises UsageError for a limit that is no size, and for a place that is no folder.
     """
-    folder = os.environ.get(FOLDER)
-    if folder == "":
+    named = os.environ.get(FOLDER)
+    if named == "":
         return None
-    place = Path(folder).expanduser() if folder else _usual_folder()
+    place = Path(named).expanduser() if named else folder or _usual_folder()
     if place.exists() and not place.is_dir():
         raise UsageError(
             f"{FOLDER}: {place} is a file. Allowed: a folder, or a place for a new one; empty, "
             "nothing is kept. Name another, or unset it."
         )
-    return Cache(place.absolute(), size_of(os.environ.get(LIMIT) or USUAL_LIMIT, LIMIT))
+    return Cache(place.absolute(), size_of(os.environ.get(LIMIT) or limit or USUAL_LIMIT, LIMIT))
 
 
 def size_of(text: str, where: str) -> int:

@@ -58,6 +58,19 @@ class Lines:
         """Those of the values that are objects."""
         return (value for value in self.values() if isinstance(value, dict))
 
+    def whole(self) -> bool:
+        """Whether every line fits its hash."""
+        if self._file is None or not self._file.exists():
+            return True
+        try:
+            with self._file.open("rb") as lines:
+                for line in lines:
+                    if line.strip():
+                        _value(line)
+        except (OSError, AttributeError, LookupError, TypeError, ValueError, RecursionError):
+            return False
+        return True
+
     def add(self, *values: Any) -> None:
         """Appends values, a line each; they are on disk when this returns."""
         if self._file is None or not values:

@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 
 import numpy as np
@@ -39,8 +40,9 @@ class PassStates:
     """
 
     def __init__(self, base: Path, key: str) -> None:
+        self.base = base
+        self.key = key
         self._files = (base.with_name(f"{base.name}.0"), base.with_name(f"{base.name}.1"))
-        self._key = key
         self._next = 0
 
     def load(self) -> Saved | None:
@@ -64,7 +66,7 @@ class PassStates:
                     arrays[str(len(names))] = np.asarray(array, order="C")
                     names.append([str(job), category, name])
         about = {
-            "key": self._key,
+            "key": self.key,
             "documents": str(saved.documents),
             "digest": saved.digest,
             "jobs": str(len(saved.states)),
@@ -83,6 +85,10 @@ class PassStates:
         for file in files:
             file.unlink()
 
+    def beside(self, pattern: str) -> list[Path]:
+        """The files whose names begin with that of these two, a dot, and a pattern."""
+        return sorted(self.base.parent.glob(f"{escape(self.base.name)}.{pattern}"))
+
     def _fitting(self, file: Path) -> Saved | None:
         """What a file has, or None and a note of why it is not used."""
         if not file.exists():
@@ -100,7 +106,7 @@ class PassStates:
                 about = content.metadata() or {}
         except (OSError, SafetensorError, ValueError):
             about = {}
-        other = "key" in about and about["key"] != self._key
+        other = "key" in about and about["key"] != self.key
         return "made with other models, SAEs, prompts or options" if other else CHANGED
 
     def _read(self, file: Path) -> Saved | None:
@@ -110,7 +116,7 @@ class PassStates:
             with safe_open(file, "np") as content:
                 about: dict[str, str] = content.metadata() or {}
                 checksum = about.pop("checksum", None)
-                if about.get("key") != self._key:
+                if about.get("key") != self.key:
                     return None
                 names = json.loads(about["names"])
                 arrays = {str(i): content.get_tensor(str(i)) for i in range(len(names))}

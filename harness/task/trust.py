@@ -82,3 +82,21 @@ class Trust:
             lines = Lines(self.memory)
             lines.add({"sha256": code.sha256, "path": str(code.file)})
             lines.close()
+
+
+@dataclass(frozen=True)
+class TrustThese(Trust):
+    """Of a worker of a run: what the head of the run has run already may run here, too."""
+
+    memory: Path | None = None
+    hashes: frozenset[str] = frozenset()
+    """The sha256 of each of its files."""
+
+    def refused(self, code: LocalCode) -> str:
+        """As above; nothing is remembered."""
+        if code.sha256 in self.hashes:
+            return ""
+        return (
+            f"{code.file.name} is not the file of this name that the head of the run has run. All "
+            "processes of a run need the same. Copy it."
+        )

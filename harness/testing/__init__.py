@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from harness.testing.benchmark import check_benchmark as check_benchmark
     from harness.testing.direction import check_direction as check_direction
     from harness.testing.evaluator import check_evaluator as check_evaluator
+    from harness.testing.executor import check_executor as check_executor
     from harness.testing.intervention import check_intervention as check_intervention
     from harness.testing.labels import check_labels as check_labels
     from harness.testing.metric import check_metric as check_metric

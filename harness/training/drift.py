@@ -21,7 +21,7 @@ from harness.registry import Registry, discover
 from harness.running.directions import Directions
 from harness.running.ledger import Ledger
 from harness.running.passes.jobs import Finished
-from harness.running.passes.run import run_pass
+from harness.running.passes.run import run_pass_alone
 from harness.running.preflight import sae_failures
 from harness.running.provenance import provenance
 from harness.running.session import Session
@@ -128,7 +128,8 @@ class Drift:
         """A session in which the models in memory stand for those of the task, and the plan."""
         found: Sides = self._sides
         task = self.asked.task(self.folder, found.tables(self.backend), self.registry)
-        session = Session(task, self.folder / "work" / "downloads")
+        work = self.folder / "work"
+        session = Session(task, work / "downloads", work / "verdicts")
         owner = next(iter(task.models.values()))
         backend = owner.build()
         if not isinstance(backend, Wrapping):
@@ -153,7 +154,7 @@ class Drift:
         session.directions = Directions()
         ledger = _Found(session.task)
         for work in passes:
-            run_pass(session, work, ledger.add_job, lambda done: None)
+            run_pass_alone(session, work, ledger.add_job, lambda done: None)
         return ledger
 
     def _held(self, step: int, records: Sequence[Record], first: Collection[int]) -> Measured:

@@ -43,6 +43,14 @@ _ANALYSES = {
         "shares of extra training data for each domain, by its forecast",
         "transfer.mixture_advice:MixtureAdvice",
     ),
+    "logit_lens": (
+        "what a fine-tune writes into the first tokens of any text, as the model's head reads it",
+        "difference_lens.logit_lens:LogitLens",
+    ),
+    "patchscope": (
+        "the same as the model says it, where the difference stands in for a token of a prompt",
+        "difference_lens.patchscope:Patchscope",
+    ),
     "fvu_settings": (
         "how much worse an SAE gets on other text and in another model",
         "sae_fit.fvu_settings:FvuSettings",

@@ -49,10 +49,10 @@ class Neuronpedia:
     """Looks features up at Neuronpedia: `GET /api/feature/{model}/{source}/{index}`.
 
     Many features that are not known yet come from the bulk export instead, one download an SAE.
-    Every answer is kept for good, in $XDG_CACHE_HOME/sae-harness/labels (or ~/.cache; `home` names
-    another folder) and in the run's folder: no feature is asked for twice, and a second run needs
-    no network. An answer that was malformed or missing is not kept. A key in NEURONPEDIA_API_KEY is
-    sent along.
+    Every answer is kept for good, in the run's folder and in the folder `labels` of $HARNESS_CACHE,
+    or else of sae-harness in $XDG_CACHE_HOME or ~/.cache (`home` names another folder): no feature
+    is asked for twice, and a second run needs no network. An answer that was malformed or missing
+    is not kept. A key in NEURONPEDIA_API_KEY is sent along.
 
     Features without an explanation have a label with an empty description, for its link. `notes`
     counts after `describe` what did not go as it should.

@@ -8,6 +8,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
+from harness.store.cache import FOLDER
 from harness.store.lines import Lines
 from harness_labels.neuronpedia_pages import Page
 
@@ -16,7 +17,10 @@ _WHOLE = "whole export"
 
 
 def user_folder() -> Path:
-    """Where all runs of a person keep labels: $XDG_CACHE_HOME or ~/.cache, in sae-harness."""
+    """Where all runs of a person keep labels: in $HARNESS_CACHE, or else in sae-harness in
+    $XDG_CACHE_HOME or ~/.cache. There `harness cache` shows, verifies and prunes them."""
+    if own := os.environ.get(FOLDER, "").strip():
+        return Path(own).expanduser() / "labels"
     base = os.environ.get("XDG_CACHE_HOME", "").strip()
     return (Path(base) if base else Path.home() / ".cache") / "sae-harness" / "labels"
 
@@ -42,6 +46,9 @@ class Store:
                     self.whole = True
                 else:
                     found[entry[0]] = entry[1]
+            if found:
+                with suppress(OSError):
+                    os.utime(file)  # what was not used for the longest time goes first
             self._in[file] = set(found)
             self._pages = {**found, **self._pages}
 

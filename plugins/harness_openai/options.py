@@ -20,7 +20,7 @@ from harness.contract import (
     Tokens,
     Transport,
 )
-from harness.judges.options import Concurrency, KeyVariable, Retries, Timeout
+from harness.judges.options import Concurrency, KeyVariable, PerMinute, Retries, Timeout
 from harness_openai.prompts import written
 
 OURS = frozenset(
@@ -69,8 +69,7 @@ class OpenAIOptions(BackendOptions):
     timeout: Timeout = 120.0
     retries: Retries = 6
     concurrency: Concurrency = Field(default=8, ge=1, le=256)
-    requests_per_minute: Annotated[float | None, Field(gt=0), Transport()] = None
-    """The most requests that are begun in a minute, repeated ones included."""
+    requests_per_minute: PerMinute = None
 
     @field_validator("request")
     @classmethod

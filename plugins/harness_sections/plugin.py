@@ -39,6 +39,10 @@ _SECTIONS = {
     "side_by_side": ("completions:Samples", "completions of the same prompts under each arm"),
     "pairs_by_site": ("layers.pair_tables:PairTables", "every number of every pair, by site"),
     "base_measurements": ("measurements:Measurements", "preflight, pairs and single views"),
+    "first_tokens": (
+        "difference_lens:DifferenceLens",
+        "what fine-tuning left in the first tokens of unrelated text, as tokens, with nulls",
+    ),
     "changed_features": ("features:Features", "features that changed, their meaning and clusters"),
     "findings": ("analyses:Analyses", "numbers and tables of the task's analyses"),
     "edit_receipts": ("receipts:Receipts", "what the edits did to the activations"),

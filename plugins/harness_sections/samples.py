@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from harness.contract import Results, Section, SectionOptions
+from harness.contract import Record, Results, Section, SectionOptions
 from harness.testing import check_section
 from harness_sections.analyses import Analyses
 from harness_sections.claims import Claims
 from harness_sections.completions import Samples
 from harness_sections.conclusions import Conclusions
+from harness_sections.difference_lens import DifferenceLens
 from harness_sections.directions import Directions
 from harness_sections.example_run import example_run
 from harness_sections.features import Features
@@ -110,6 +112,23 @@ def base_measurements(folder: Path) -> Cases:
 def changed_features(folder: Path) -> Cases:
     """Eight features, four of them with labels."""
     return _cases(Features(SectionOptions()))
+
+
+def first_tokens(folder: Path) -> Cases:
+    """Two positions of a logit lens, in a run of other things."""
+    section, place = DifferenceLens(SectionOptions()), {"pair": "p", "site": "resid_post.4"}
+    rows = [
+        {**place, "position": at, "source": source, "place": 1 + n, "token": f" word{n}", "id": n,
+         "probability": 0.5, "scale": None, "word": "word0" if n == 0 else None}
+        for at in (1, 2) for source in ("difference", "left") for n in range(3)
+    ]  # fmt: skip
+    axes = {**place, "source": "difference", "analysis": "lens"}
+    null = {"kind": "random words", "value": 300.0, "p": 0.01}
+    best = Record("logit_lens.best_rank@1", 1.0, 9, "tokens", "rank", null=null, axes=axes)
+    run = example_run()
+    more = replace(run, records=(*run.records, best), tables={**run.tables, "lens.tokens": rows})
+    yield partial(check_section, section, more)
+    yield from _cases(section)
 
 
 def findings(folder: Path) -> Cases:

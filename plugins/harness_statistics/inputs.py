@@ -30,3 +30,10 @@ def components(inputs: Inputs, name: str, site: Site, what: str) -> Direction | 
             "Allowed: components of the same site. Give both the same site, or the same sweep"
         )
     return found
+
+
+def block(site: Site, inputs: Inputs) -> Site:
+    """The site with a fraction of depth made a block; a fraction where no model tells its depth."""
+    depths = (facts.layers for facts in inputs.facts.values() if facts.layers)
+    layers = next(depths, None)
+    return site if layers is None else site.at(layers)

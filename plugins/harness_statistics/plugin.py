@@ -39,6 +39,10 @@ _STATISTICS = {
         "which latents carry a change: how many, woken ones, and by crossing a threshold",
         "change.change_latents:ChangeLatents",
     ),
+    "mean_difference": (
+        "how a fine-tune moves the first tokens of any text: the mean change, and its null",
+        "mean_difference.mean_difference:MeanDifference",
+    ),
     "latent_moments": (
         "sums, squares and squared changes of every latent: what sts is made from",
         "moments:LatentMoments",

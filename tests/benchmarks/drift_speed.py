@@ -146,7 +146,7 @@ class Harness:
             models={name: {"device": device, "dtype": "float32"} for name in ("base", "chat")},
         )
         self.planned = harness.plan(task)
-        self.session = Session(task, folder / "cache")
+        self.session = Session(task, folder / "cache", folder / "verdicts")
         for name in task.spec.saes:
             self.session.sae(name)
         self.session.model("chat")

@@ -37,6 +37,7 @@ COMPONENTS: dict[tuple[Kind, str], tuple[str, str]] = {
     ("intervention", "shift"): ("judged:Shift", "judged:ShiftOptions"),
     ("intervention", "listen"): ("judged:Listen", "judged:ListenOptions"),
     ("evaluator", "polite"): ("judged:Polite", "judged:PoliteOptions"),
+    ("evaluator", "panel"): ("judged:Panel", "judged:PanelOptions"),
     ("evaluator", "quiz"): ("judged:Quiz", "judged:QuizOptions"),
     ("labels", "glossary"): ("findings:Glossary", "findings:GlossaryOptions"),
     ("analysis", "peek"): ("findings:Peek", "findings:PeekOptions"),
@@ -46,6 +47,7 @@ COMPONENTS: dict[tuple[Kind, str], tuple[str, str]] = {
     ("observer", "stuck"): ("observers:Stuck", "observers:WitnessOptions"),
     ("observer", "slow"): ("observers:Slow", "observers:WitnessOptions"),
     ("observer", "meddler"): ("observers:Meddler", "observers:WitnessOptions"),
+    ("executor", "desk"): ("executors:Desk", "executors:DeskOptions"),
     ("observer", "absent"): ("no_such_module:Absent", "observers:WitnessOptions"),
 }
 

@@ -11,6 +11,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from fakes.lab import LAB
 from harness.contract import (
     Answer,
     Arm,
@@ -24,6 +25,7 @@ from harness.contract import (
     InterventionOptions,
     Model,
     ModelFacts,
+    ModelRef,
     Outcome,
     Prompt,
     Record,
@@ -31,6 +33,7 @@ from harness.contract import (
     SaeRef,
     Sampling,
     Score,
+    ServerUrl,
     Tools,
     Undefined,
     Verdict,
@@ -137,6 +140,40 @@ class Polite:
         if self.options.shrug in text:
             return Verdict({"refused": None, "length": None}, "no idea")
         return Verdict({"refused": text.startswith("No"), "length": float(len(text))})
+
+
+class PanelOptions(EvaluatorOptions):
+    """Options of `panel`."""
+
+    model: ModelRef | None = None
+    """The model that judges."""
+    server: ServerUrl | None = None
+    """Or where there is one."""
+    strict: int = 1
+    """How strict it is."""
+    peeks: bool = False
+    """Whether a verdict depends on the answers beside, which no judge may do."""
+
+
+class Panel:
+    """A judge that is a model: how much it likes a completion, and whether at all."""
+
+    scores = (Score("liked", "panel.liked@1", "points"), Score("any", "panel.any@1"))
+
+    def __init__(self, options: PanelOptions) -> None:
+        self.options = options
+
+    def judge(self, answers: Sequence[Answer], tools: Tools) -> list[Verdict]:
+        if len(LAB.chunks) + 1 == LAB.crash_at_chunk:
+            raise LAB.crash
+        LAB.chunks.append(len(answers))
+        LAB.judged += [answer.completion.text for answer in answers]
+        crowd = len(answers) if self.options.peeks else 0
+        return [self._verdict(answer, crowd) for answer in answers]
+
+    def _verdict(self, answer: Answer, crowd: int) -> Verdict:
+        points = len(answer.completion.text) / (3 + self.options.strict) + crowd
+        return Verdict({"liked": points, "any": points > 2}, f"<b>\u202e {points}")
 
 
 class QuizOptions(BenchmarkOptions):

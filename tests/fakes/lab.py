@@ -35,6 +35,12 @@ class Lab:
     crash_at: int | None = None
     """The batch of completions before which `crash` is raised."""
     crash: BaseException = field(default_factory=lambda: RuntimeError("the power went off"))
+    judged: list[str] = field(default_factory=list)
+    """The completions that judges were shown which are models."""
+    chunks: list[int] = field(default_factory=list)
+    """How many each time."""
+    crash_at_chunk: int | None = None
+    """The chunk before which `crash` is raised."""
     forwards: int = 0
     """Forward passes of all models."""
     crash_at_forward: int | None = None
@@ -47,6 +53,10 @@ class Lab:
     """What analyses and sources of labels were given."""
     seen: list[Event] = field(default_factory=list)
     """What observers have seen."""
+    parts: list[tuple[str, int]] = field(default_factory=list)
+    """The parts that workers have computed, each with its worker."""
+    crews: int = 0
+    """How often workers were started."""
     threads: set[str] = field(default_factory=set)
     """The threads in which they did."""
     release: threading.Event = field(default_factory=threading.Event)

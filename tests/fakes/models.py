@@ -142,7 +142,7 @@ class FakeModel:
         self.masked_ids = frozenset({PAD, BOS, EOS, *map(token, options.special)})
         self.forwards: list[tuple[tuple[str, ...], tuple[Site, ...]]] = []
         self._arms: Sequence[Arm] = ()
-        self._generated: list[tuple[str, str]] = []
+        self._edited_rows: list[tuple[str, str]] = []
         torch_random = torch.Generator().manual_seed(0)
         self._embeddings = torch.randint(
             -4, 5, (VOCABULARY, options.width), generator=torch_random
@@ -176,6 +176,7 @@ class FakeModel:
         self, tokens: Sequence[Tokens], sites: Sequence[Site], *, logits: bool = False
     ) -> Activations:
         LAB.forward()
+        self._edited_rows += [(t.example, self._arms[t.arm].name) for t in tokens if self._arms]
         self.forwards.append((tuple(t.example for t in tokens), tuple(sites)))
         longest = max(len(t.ids) for t in tokens)
         assert longest <= (self.options.context or longest), "a row is longer than the context"
@@ -220,7 +221,7 @@ class FakeModel:
         arms = self._arms or (Arm("none", idle=True),)
         batch = [(t.example, arms[t.arm].name) for t in tokens]
         LAB.generations.append(batch)
-        self._generated += batch  # its own: two runs may write at once
+        self._edited_rows += batch  # its own: two runs may write at once
         return [self._complete(one, arms[one.arm]) for one in tokens]
 
     def _complete(self, prompt: Tokens, arm: Arm) -> Completion:
@@ -237,7 +238,7 @@ class FakeModel:
 
     @contextmanager
     def edited(self, arms: Sequence[Arm]) -> Iterator[Sequence[Receipt]]:
-        before = len(self._generated)
+        before = len(self._edited_rows)
         self._arms = arms
         receipts = Receipts(lambda: self._receipts(arms, before))
         try:
@@ -248,7 +249,7 @@ class FakeModel:
         receipts.now = lambda: final
 
     def _receipts(self, arms: Sequence[Arm], before: int) -> list[Receipt]:
-        rows = self._generated[before:]
+        rows = self._edited_rows[before:]
         return [self._receipt(arm, sum(name == arm.name for _, name in rows)) for arm in arms]
 
     def _receipt(self, arm: Arm, rows: int) -> Receipt:

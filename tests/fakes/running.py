@@ -16,6 +16,7 @@ from harness.planning.steps import Job, MetricJob
 from harness.running.passes.jobs import Finished
 from harness.running.passes.run import run_pass
 from harness.running.session import Session
+from harness.running.spread.team import Team
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ def passed(session: Session, level: int = 0, saved: Path | None = None) -> list[
     def finished(job: Job, its: Finished) -> None:
         found.extend(Found(job, outcome, its.domain) for outcome in its.outcomes)
 
-    run_pass(session, work, finished, lambda done: None, saved)
+    run_pass(session, Team(session, made), work, level + 1, finished, lambda done: None, saved)
     return found
 
 

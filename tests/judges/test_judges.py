@@ -17,7 +17,14 @@ from harness.contract import Completion, Options, Sampling, ServerUrl, Tokens
 from harness.errors import MachineError, UsageError
 from harness.judges.answers import Answers, Reply as Answer
 from harness.judges.local import ELSEWHERE, ROWS, ask_model
-from harness.judges.options import Concurrency, KeyVariable, Retries, Timeout, check_server
+from harness.judges.options import (
+    Concurrency,
+    KeyVariable,
+    PerMinute,
+    Retries,
+    Timeout,
+    check_server,
+)
 from harness.judges.server import CHAT, COMPLETIONS, Endpoint, advice, ask_server
 from harness.store.lines import Lines
 from harness.store.notes import hearing
@@ -37,6 +44,7 @@ class Given(Options):
     timeout: Timeout = 2.0
     retries: Retries = 2
     concurrency: Concurrency = Field(default=1, ge=1)
+    requests_per_minute: PerMinute = None
 
     @model_validator(mode="after")
     def _server(self) -> Given:
@@ -131,6 +139,15 @@ def test_each_answer_goes_to_its_question(replay: Replay) -> None:
     found = asked(replay, CHAT, prompts, *replies, concurrency=7)
     assert found == dict.fromkeys(range(30), "same")
     assert sorted(sent["messages"][0]["content"] for sent in replay.sent) == sorted(prompts)
+
+
+def test_no_more_requests_are_begun_in_a_minute_than_agreed(replay: Replay) -> None:
+    begun = time.monotonic()
+    asked(replay, CHAT, list("abcdef"), chat("x"), concurrency=6, requests_per_minute=600)
+    assert time.monotonic() - begun > 0.45
+    begun = time.monotonic()
+    asked(replay, CHAT, list("abcdef"), chat("x"), concurrency=6)
+    assert time.monotonic() - begun < 0.45
 
 
 @pytest.mark.parametrize(("status", "error"), [(400, Refused), (503, Unreachable)])

@@ -263,7 +263,7 @@ def test_prompts_are_counted_exactly() -> None:
     from harness.running.session import Session
 
     task = harness.load(REFUSAL)
-    prompts, session = PromptLengths(task), Session(task, Path())
+    prompts, session = PromptLengths(task), Session(task, Path(), Path())
     for view in ("base", "chat", "base_text", "@base"):
         data = "web" if "text" in view or view == "@base" else "harmful_test"
         found = prompts.of(view, data)

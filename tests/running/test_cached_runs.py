@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 from collections.abc import Callable
@@ -11,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import fakes
-from fakes.running import total_forwards
+from fakes.cached import EVERYTHING, PAIR, Cached, made, same
 from harness.cli.main import main
 from harness.planning.planner import plan
 from harness.registry import Registry
@@ -24,62 +23,6 @@ from harness.running.runner import run
 from harness.running.session import Session
 from harness.store.cache import Cache, CacheEntry
 from harness.task.task import Task
-
-PAIR = """
-[pairs.p]
-left = "base"
-right = "chat"
-data = "web"
-saes = ["mid"]
-sites = ["embed"]
-[metrics.gap]
-pair = "p"
-[metrics.active]
-pair = "p"
-[metrics.low]
-method = "match"
-pair = "p"
-where = { cosine_below = 0.997 }
-"""
-BATCH = """
-[batch]
-generation = 2
-activations = 2
-shard = 8
-"""
-EVERYTHING = PAIR + fakes.EXPERIMENT + BATCH
-GIB = 2**30
-Cached = Callable[..., Results]
-
-
-@pytest.fixture
-def cache(tmp_path: Path) -> Cache:
-    return Cache(tmp_path / "cache", GIB)
-
-
-@pytest.fixture
-def cached(task: Callable[..., Task], registry: Registry, tmp_path: Path, cache: Cache) -> Cached:
-    """Runs a task into a folder of its own, with the cache or without; the lab is emptied first."""
-    number = iter(range(100))
-
-    def cached(text: str = EVERYTHING, *overrides: str, use: Cache | None = cache) -> Results:
-        fakes.LAB.clear()
-        folder = tmp_path / f"run{next(number)}"
-        return run(plan(task(text, *overrides)), registry, folder, cache=use)
-
-    return cached
-
-
-def made() -> tuple[int, int]:
-    """Forward passes and completions since the last run began."""
-    return total_forwards(), len(fakes.LAB.generated)
-
-
-def same(left: Results, right: Results) -> bool:
-    """Whether the records are equal to the bit."""
-    return json.dumps([vars(one) for one in left.records], default=str) == json.dumps(
-        [vars(one) for one in right.records], default=str
-    )
 
 
 def test_the_second_run_makes_nothing_and_says_the_same(cached: Cached) -> None:
@@ -291,13 +234,13 @@ def test_jobs_on_an_edited_view_are_done_in_every_run(
     made = session(PAIR)
     made.cache = cache
     jobs = [start(made, job) for job in plan(made.task).passes[0].jobs]
-    assert all(recall._place(made, cache, job, None) for job in jobs)
+    assert all(recall._kept(made, cache, job) for job in jobs)
     monkeypatch.setattr(Task, "edited_by", lambda self, view: ("d",) if view == "chat" else ())
     read = [{*stream_views(stream)} for job in jobs for stream in job.job.reads.streams]
     assert {"base", "chat"} in read
     for job in jobs:
         views = {view for stream in job.job.reads.streams for view in stream_views(stream)}
-        assert (recall._place(made, cache, job, None) is None) == ("chat" in views)
+        assert (recall._kept(made, cache, job) is None) == ("chat" in views)
 
 
 # ── The command ──────────────────────────────────────────────────────────────────────────────────

@@ -184,7 +184,7 @@ def test_a_judge_of_the_task_is_counted(session: Callable[..., Session], tmp_pat
 def test_every_forward_of_a_real_model_is_counted(tmp_path: Path) -> None:
     """Against a hook on the model itself, with several lengths in a batch."""
     task = harness.load(str(builtin_tasks()["refusal"]))
-    running = Session(task, tmp_path)
+    running = Session(task, tmp_path, tmp_path)
     model: Any = running.model("chat")
     seen: list[int] = []
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from harness.contract import Answer, Arm, Axes, Receipt, Undefined
+from harness.errors import ModelError
 from harness.planning.steps import Generation, PlannedArm
 from harness.running.session import Session
 from harness.store.keys import key_of
@@ -18,6 +19,11 @@ class ReadyArm:
     planned: PlannedArm
     arm: Arm
     key: str
+
+    @property
+    def edits(self) -> bool:
+        """Whether anything is done to the model."""
+        return bool(self.arm.edits or self.arm.checks)
 
 
 @dataclass(frozen=True)
@@ -48,10 +54,11 @@ def ready_arms(session: Session, work: Generation) -> list[ReadyArm | ArmOutcome
 
     Raises ModelError where an intervention makes no sense on the experiment's model.
     """
-    return [_arm(session, work, planned) for planned in work.arms]
+    return [ready_arm(session, work, planned) for planned in work.arms]
 
 
-def _arm(session: Session, work: Generation, planned: PlannedArm) -> ReadyArm | ArmOutcome:
+def ready_arm(session: Session, work: Generation, planned: PlannedArm) -> ReadyArm | ArmOutcome:
+    """One arm, likewise."""
     if planned.direction == NO_EDIT:
         return ReadyArm(planned, Arm(planned.label, idle=True), key_of("no edit"))
     direction = session.directions.variant(planned.direction, planned.axes)
@@ -61,3 +68,19 @@ def _arm(session: Session, work: Generation, planned: PlannedArm) -> ReadyArm | 
     model = session.view_model(session.task.spec.experiments[work.experiment].view)
     made = session.directed(entry, direction)
     return ReadyArm(planned, made.arm(planned.label, model), made.fingerprint)
+
+
+def matching_arm(session: Session, work: Generation, place: int, edits: str) -> ReadyArm:
+    """The arm at a place of the plan, whose edits have this hash at the head of the run.
+
+    Raises ModelError where they come out otherwise in this process.
+    """
+    planned = work.arms[place]
+    arm = ready_arm(session, work, planned)
+    if not isinstance(arm, ReadyArm) or arm.key != edits:
+        raise ModelError(
+            f"experiments.{work.experiment}: the edits of {planned.label} come out otherwise in "
+            "this process than at the head of the run. All workers need the same models and SAEs. "
+            "Copy them, or name a folder that all machines share."
+        )
+    return arm

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
-from dataclasses import astuple, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.contract import Benchmark, BenchmarkOptions, Model, Outcome, Receipt, Tools
-from harness.errors import PluginError
+from harness.contract import BenchmarkOptions, OneByOne, Outcome
 from harness.planning.steps import Generation
 from harness.running.experiments.arms import ArmOutcome, ReadyArm, ready_arms
-from harness.running.experiments.receipts import merged_receipt
-from harness.running.experiments.sealed import Sealed
+from harness.running.experiments.arms_kept import ArmsKept, Measured
+from harness.running.experiments.benchmark_arm import ArmAsked, MeasureArms
+from harness.running.experiments.benchmark_parts import ask_parts
+from harness.running.progress import Tick
 from harness.running.session import Session
+from harness.running.spread.team import Team
 from harness.store.keys import apart, key_of
-from harness.store.notes import dropped
 from harness.task.contents import by_content
 from harness.task.task import Entry
 
@@ -43,67 +43,75 @@ class BenchmarkKey:
 
 
 def measure(
-    session: Session, work: Generation, entry: Entry[BenchmarkOptions], folder: Path, tools: Tools
-) -> Iterator[tuple[ArmOutcome, Outcome]]:
-    """What one benchmark finds in each arm; a defined one has a folder of its own in `folder`.
+    session: Session,
+    team: Team,
+    work: Generation,
+    entry: Entry[BenchmarkOptions],
+    folder: Path,
+    tick: Tick,
+) -> list[tuple[ArmOutcome, Outcome]]:
+    """What one benchmark finds in each arm, in order; a defined one has a folder of its own in
+    `folder`.
 
     The name of an arm's folder has a hash of all that the answers depend on in it (edits, model,
-    options, seed), so that a rerun finds what was answered before, and nothing else. Raises
-    PluginError where the benchmark gives anything but records and tables.
+    options, seed), so that a rerun finds what was answered before, and nothing else. An arm that
+    another run has measured is taken from the cache, and has no folder. Raises PluginError
+    where the benchmark gives anything but records and tables.
     """
-    spec = session.task.spec.experiments[work.experiment]
-    model = session.view_model(spec.view)
-    ready = ready_arms(session, work)
-    keys = iter(apart(arm.key for arm in ready if isinstance(arm, ReadyArm)))
-    for arm in ready:
-        if isinstance(arm, ArmOutcome):
-            yield arm, Outcome()
+    view = session.task.spec.experiments[work.experiment].view
+    others = ArmsKept(session, work.experiment, entry)
+    arms = ready_arms(session, work)
+    ready = {place: arm for place, arm in enumerate(arms) if isinstance(arm, ReadyArm)}
+    names = dict(zip(ready, apart(arm.key for arm in ready.values()), strict=True))
+    forwards = entry.options.forwards() or 0
+    found: dict[int, Measured] = {}
+    asked: list[ArmAsked] = []
+    for place, arm in ready.items():
+        if (kept := others.find(names[place], arm.planned.label)) is not None:
+            found[place] = kept
+            session.taken["benchmark arms"] += 1
+            tick(forwards)
             continue
         key = BenchmarkKey(
-            next(keys),
-            session.fingerprint(spec.view),
+            names[place],
+            session.fingerprint(view),
             str(entry.owner),
             entry.owner.plugin.version,
             by_content(entry.options),
             session.task.spec.seed,
         )
-        outcome, receipt = _run(model, arm, entry, folder / f"{entry.name}-{key}", tools)
-        made = arm.arm
-        yield ArmOutcome(arm.planned, (), receipt, made.idle, made.gated), outcome
+        asked.append(ArmAsked(place, arm.key, f"{entry.name}-{key}", forwards))
+    if isinstance(session.view_model(view), OneByOne):
+        team = team.alone()  # the head asks a server, several questions at a time
+    if team.spreads and asked:
+        told = ask_parts(session, team, work.experiment, entry, folder, asked, tick)
+        if told:
+            team, tick = team.alone(), _after(tick, told)
+    step = MeasureArms(work.experiment, entry.name, str(folder.absolute()))
+    for number, measured in team.map(step, asked, tick):
+        place = asked[number].place
+        found[place] = measured
+        if measured.receipt is not None or not ready[place].edits:
+            others.keep(names[place], measured)
+    return [
+        (arm, Outcome())
+        if isinstance(arm, ArmOutcome)
+        else (
+            ArmOutcome(arm.planned, (), found[place].receipt, arm.arm.idle, arm.arm.gated),
+            found[place].outcome,
+        )
+        for place, arm in enumerate(arms)
+    ]
 
 
-def _run(
-    model: Model, arm: ReadyArm, entry: Entry[BenchmarkOptions], where: Path, tools: Tools
-) -> tuple[Outcome, Receipt | None]:
-    """Runs one arm, and once more where answers of earlier receipts turned out not to count."""
-    benchmark: Benchmark = entry.build()
-    kept = Sealed(where)
-    edits = arm.arm.edits or arm.arm.checks
-    for _ in range(2):
-        nothing = nullcontext[Sequence[Receipt]](())
-        with model.edited([arm.arm]) if edits else nothing as receipts:
-            outcome = benchmark.run(model, where, replace(tools, kept=_keeping(kept, receipts)))
-        if not isinstance(outcome, Outcome) or outcome.directions:
-            raise PluginError(
-                f"evaluators.{entry.name}: {entry.owner} must give an Outcome of records and "
-                "tables. Report it to the plugin's author."
-            )
-        if not receipts or kept.add(receipts[0]):
-            break
-        dropped(where, len(kept.receipts), "remembered receipt", "made with other answers")
-        kept.empty()
-    if not receipts:
-        return outcome, None
-    receipt = merged_receipt(arm.planned.label, kept.receipts)
-    # An earlier run may have answered everything, and was cut off before its receipt was kept.
-    return outcome, None if kept.begun and not receipt.fired else receipt
+def _after(tick: Tick, told: int) -> Tick:
+    """Tells `tick` what is beyond `told`: the answers to that much are found again now."""
+    found = 0
 
+    def beyond(done: int) -> None:
+        nonlocal found
+        before, found = found, found + done
+        if (more := found - max(told, before)) > 0:
+            tick(more)
 
-def _keeping(kept: Sealed, receipts: Sequence[Receipt]) -> Callable[[], None]:
-    """Keeps what the edits did until now, as far as their receipts can be read that early."""
-
-    def keep() -> None:
-        if receipts and (so_far := receipts[0]).fired:
-            kept.add(so_far)
-
-    return keep
+    return beyond

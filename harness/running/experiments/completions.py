@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
 from itertools import chain
 
@@ -10,7 +10,6 @@ from harness.contract import (
     Answer,
     Completion,
     Example,
-    Model,
     OneByOne,
     Receipt,
     Sampling,
@@ -18,12 +17,14 @@ from harness.contract import (
 )
 from harness.planning.steps import Generation
 from harness.running.experiments.arms import ArmOutcome, ReadyArm, ready_arms
+from harness.running.experiments.batch import Request, WriteBatches, sampling_of
 from harness.running.experiments.journal import Journal, Made
 from harness.running.experiments.receipts import merged_receipt
 from harness.running.experiments.shelf import Shelf
 from harness.running.progress import Tick
 from harness.running.sameness import Sameness
 from harness.running.session import Session
+from harness.running.spread.team import Team
 from harness.store.keys import apart, key_of
 
 
@@ -45,18 +46,9 @@ class CompletionKey:
         return key_of(*astuple(self))
 
 
-@dataclass(frozen=True)
-class _Request:
-    """One completion to make: of a prompt, under an arm given by its index."""
-
-    arm: int
-    name: str
-    """The key of the arm, in which equal arms are told apart."""
-    prompt: Tokens
-    key: str
-
-
-def generate(session: Session, work: Generation, journal: Journal, tick: Tick) -> list[ArmOutcome]:
+def generate(
+    session: Session, team: Team, work: Generation, journal: Journal, tick: Tick
+) -> list[ArmOutcome]:
     """Makes the completions of every arm that is defined; those in the journal are not made again.
 
     Returns one outcome for each arm, in order, with the receipts of earlier runs in it. `tick`
@@ -71,9 +63,9 @@ def generate(session: Session, work: Generation, journal: Journal, tick: Tick) -
     for example, prompt in zip(rows, prompts, strict=True):
         seen.see(example, prompt)
     seen.check()
-    sampling = Sampling(**spec.generation.model_dump(), seed=session.task.spec.seed)
+    sampling = sampling_of(session, work.experiment)
     arms = ready_arms(session, work)
-    ready = [arm for arm in arms if isinstance(arm, ReadyArm)]
+    ready = {place: arm for place, arm in enumerate(arms) if isinstance(arm, ReadyArm)}
     requests = list(_requests(session.fingerprint(spec.view), sampling, ready, prompts))
     shelf = Shelf(session, work.experiment, sampling)
     by_arm = _by_arm(requests)
@@ -86,24 +78,23 @@ def generate(session: Session, work: Generation, journal: Journal, tick: Tick) -
     missing = [one for one in requests if one.key not in journal.completions]
     tick(len(requests) - len(missing))
     if isinstance(model, OneByOne):
-        plain = [one for one in missing if not _edits(ready[one.arm])]
-        missing = [one for one in missing if _edits(ready[one.arm])]
+        plain = [one for one in missing if not ready[one.arm].edits]
+        missing = [one for one in missing if ready[one.arm].edits]
         _complete_each(model, ready, plain, sampling, journal, tick)
-    for batch in _batches(missing, session.task.spec.batch.generation):
-        made = _complete(model, ready, batch, sampling)
+    size = session.task.spec.batch.generation
+    for _, made in team.map(WriteBatches(work.experiment), _batches(missing, size), tick):
         journal.add(made)
         shelf.keep(made)
-        tick(len(batch))
     return [
         arm
         if isinstance(arm, ArmOutcome)
-        else _outcome(arm, [one for one in requests if ready[one.arm] is arm], rows, journal)
-        for arm in arms
+        else _outcome(arm, [one for one in requests if one.arm == place], rows, journal)
+        for place, arm in enumerate(arms)
     ]
 
 
 def _outcome(
-    arm: ReadyArm, requests: Sequence[_Request], examples: Sequence[Example], journal: Journal
+    arm: ReadyArm, requests: Sequence[Request], examples: Sequence[Example], journal: Journal
 ) -> ArmOutcome:
     answers = tuple(
         Answer(example, one.prompt.text, journal.completions[one.key])
@@ -115,54 +106,35 @@ def _outcome(
 
 
 def _requests(
-    model: str, sampling: Sampling, ready: Sequence[ReadyArm], prompts: Sequence[Tokens]
-) -> Iterator[_Request]:
+    model: str, sampling: Sampling, ready: Mapping[int, ReadyArm], prompts: Sequence[Tokens]
+) -> Iterator[Request]:
     """Every completion of every arm, each under a key of its own: also of equal arms and prompts.
 
     `model` is a hash of the model and its backend. Luck goes by the row beside the prompt, so that
     the row counts where completions are drawn.
     """
     drawn = sampling.temperature > 0
-    for index, name in enumerate(apart(arm.key for arm in ready)):
+    names = apart(arm.key for arm in ready.values())
+    for (place, arm), name in zip(ready.items(), names, strict=True):
         keys = apart(
             str(CompletionKey(model, sampling, name, one.ids, one.example if drawn else None))
             for one in prompts
         )
         for prompt, key in zip(prompts, keys, strict=True):
-            yield _Request(index, name, prompt, key)
+            yield Request(place, arm.key, name, prompt, key)
 
 
-def _by_arm(requests: Sequence[_Request]) -> list[tuple[str, list[_Request]]]:
-    found: dict[str, list[_Request]] = {}
+def _by_arm(requests: Sequence[Request]) -> list[tuple[str, list[Request]]]:
+    found: dict[str, list[Request]] = {}
     for one in requests:
         found.setdefault(one.name, []).append(one)
     return list(found.items())
 
 
-def _complete(
-    model: Model, ready: Sequence[ReadyArm], batch: Sequence[_Request], sampling: Sampling
-) -> list[Made]:
-    """One batch: for each arm in it, its completions by key and the receipt of its edits."""
-    present = list(dict.fromkeys(one.arm for one in batch))
-    tokens = [replace(one.prompt, arm=present.index(one.arm)) for one in batch]
-    arms = [ready[index].arm for index in present]
-    if any(_edits(ready[index]) for index in present):
-        with model.edited(arms) as receipts:
-            completions = model.generate(tokens, sampling)
-    else:  # a model need not be one that can be edited
-        receipts = [Receipt(arm.name) for arm in arms]
-        completions = model.generate(tokens, sampling)
-    made: dict[int, dict[str, Completion]] = {index: {} for index in present}
-    for one, completion in zip(batch, completions, strict=True):
-        made[one.arm][one.key] = completion
-    names = {one.arm: one.name for one in batch}
-    return [Made(names[i], made[i], its) for i, its in zip(present, receipts, strict=True)]
-
-
 def _complete_each(
     model: OneByOne,
-    ready: Sequence[ReadyArm],
-    requests: Sequence[_Request],
+    ready: Mapping[int, ReadyArm],
+    requests: Sequence[Request],
     sampling: Sampling,
     journal: Journal,
     tick: Tick,
@@ -184,12 +156,7 @@ def _complete_each(
         model.generate_each(prompts, sampling, keep)
 
 
-def _edits(ready: ReadyArm) -> bool:
-    """Whether anything is done to the model in this arm."""
-    return bool(ready.arm.edits or ready.arm.checks)
-
-
-def _batches(requests: Sequence[_Request], size: int) -> Iterator[Sequence[_Request]]:
+def _batches(requests: Sequence[Request], size: int) -> Iterator[Sequence[Request]]:
     """Batches of at most `size`: the arm without edits by itself, prompts of like length
     together."""
     ordered = sorted(requests, key=lambda one: (one.arm > 0, len(one.prompt.ids), one.arm))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from typing import Any
@@ -15,6 +16,8 @@ from harness.running.experiments.arms import ArmOutcome
 from harness.running.experiments.benchmarks import measure
 from harness.running.experiments.completions import generate
 from harness.running.experiments.journal import Journal
+from harness.running.experiments.judging import worth_spreading
+from harness.running.experiments.known import known_verdicts
 from harness.running.experiments.receipts import (
     closed_gates,
     merged_receipt,
@@ -104,8 +107,7 @@ def _run_benchmark(
     forwards = (entry.options.forwards() or 0) * len(work.arms)
     with context.stage(f"benchmark, {work.experiment}, {entry.name}", forwards) as tick:
         where = context.folder / "benchmarks" / work.experiment
-        tools = context.tools(entry.options, tick)
-        found = list(measure(context.session, work, entry, where, tools))
+        found = measure(context.session, context.team, work, entry, where, tick)
     arms = [arm for arm, _ in found]
     _what_edits_did(context, f"experiments.{work.experiment}", arms)
     context.ledger.records += receipt_records(arms, {**axes, "evaluator": entry.name}, options)
@@ -129,7 +131,7 @@ def _complete(context: RunContext, work: Generation) -> list[ArmOutcome]:
         closing(Journal(context.folder / "work" / f"{work.experiment}.jsonl")) as journal,
         context.stage(f"completions, {work.experiment}", len(work.arms) * len(rows)) as tick,
     ):
-        return generate(context.session, work, journal, tick)
+        return generate(context.session, context.team, work, journal, tick)
 
 
 def _judge(
@@ -145,7 +147,14 @@ def _judge(
     answers = sum(finished)
     for entry in judges:
         with context.stage(f"verdicts, {work.experiment}, {entry.name}", answers) as tick:
-            judged.append(judge(entry, outcomes, context.tools(entry.options, tick)))
+            tools = context.tools(entry.options, tick)
+            folder = context.folder / "work" / "judged" / work.experiment
+            with closing(known_verdicts(context.session, entry, tools, folder)) as known:
+                team = context.team
+                if not worth_spreading(context.session, entry.options):
+                    team = team.alone()
+                judged.append(judge(team, entry, outcomes, known, tick))
+                context.session.taken += Counter(verdicts=known.taken)
         seed = context.session.task.spec.seed
         context.ledger.records += verdict_records(judged[-1], outcomes, axes, seed)
         where = f"experiments.{work.experiment}"

@@ -7,10 +7,10 @@ from dataclasses import asdict
 
 from harness.contract import Sampling
 from harness.registry import Owned
+from harness.running.cached_values import CachedValues
 from harness.running.code import code_of
 from harness.running.experiments.journal import Made, made_from
 from harness.running.session import Session
-from harness.store.entry import read_entry, write_entry
 from harness.store.keys import key_of
 from harness.task.prompts import view_spec
 
@@ -26,39 +26,22 @@ class Shelf:
 
     def __init__(self, session: Session, experiment: str, sampling: Sampling) -> None:
         view = session.task.spec.experiments[experiment].view
-        self._cache = session.cache
-        code = code_of(_owners(session, experiment)) if self._cache else ""
+        self._cached = CachedValues(session.cache, KIND)
+        code = code_of(_owners(session, experiment)) if session.cache else ""
         self._made_by = (session.fingerprint(view), repr(sampling), code)
 
     def made(self, arm: str) -> Iterator[Made]:
         """What other runs made of an arm, by its key, in an order of its own."""
-        if self._cache is None:
-            return
-        folder = self._cache.place(KIND, key_of(self._made_by, arm))
-        for file in sorted(folder.glob("*.json")) if folder.is_dir() else ():
-            with self._cache.reading(file):
-                value = read_entry(file, file.stem)
-            try:
-                made = None if value is None else made_from(value)
-            except (AttributeError, LookupError, TypeError, ValueError):
-                made = None
-            if made is None:
-                with self._cache.writing() as writes:
-                    if writes:
-                        file.unlink(missing_ok=True)  # noted where it was read
-            elif made.arm == arm:
+        for file, made in self._cached.all(key_of(self._made_by, arm), made_from):
+            if made.arm == arm:
+                self._cached.used(file)
                 yield made
 
     def keep(self, batch: Iterable[Made]) -> None:
         """Puts into the cache what a batch made."""
         for made in batch:
-            if self._cache is None:
-                return
-            name = key_of(sorted(made.completions))
-            place = self._cache.place(KIND, key_of(self._made_by, made.arm), f"{name}.json")
-            with self._cache.writing() as writes:
-                if writes:
-                    write_entry(place, name, asdict(made))
+            folder, name = key_of(self._made_by, made.arm), key_of(sorted(made.completions))
+            self._cached.put_into(folder, name, asdict(made))
 
 
 def _owners(session: Session, experiment: str) -> list[Owned]:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.contract import JSON, Evaluator, Record, Score, Tools, Verdict
-from harness.errors import PluginError
+from harness.contract import JSON, Evaluator, Record, Score, Verdict
 from harness.running.experiments.arms import ArmOutcome
+from harness.running.experiments.judging import CHUNK, SPREAD, JudgeAnswers
+from harness.running.experiments.known import Known
 from harness.running.experiments.over_prompts import mean_over_prompts
+from harness.running.progress import Tick
+from harness.running.spread.team import Team
 from harness.task.task import Entry
 
 _THOUGHT = re.compile(
@@ -32,21 +36,29 @@ class Judged:
     """None of a completion without an answer: its thought was cut off."""
 
 
-def judge(entry: Entry[Any], outcomes: Sequence[ArmOutcome], tools: Tools) -> Judged:
-    """Lets one evaluator judge all answers of an experiment, in one call.
+def judge(
+    team: Team, entry: Entry[Any], outcomes: Sequence[ArmOutcome], known: Known, tick: Tick
+) -> Judged:
+    """Lets one evaluator judge all answers of an experiment, a chunk of those that are not known
+    at a time; each chunk is kept as it comes.
 
-    Completions whose thought never ended have no answer, and it is not shown them. Raises
-    PluginError where it does not give one verdict for each.
+    Equal answers are judged once. Completions whose thought never ended have no answer, and it is
+    not shown them. Raises PluginError where it does not give one verdict for each.
     """
     evaluator: Evaluator = entry.build()
     answers = [one for outcome in outcomes for one in outcome.answers if one.completion.finished]
-    found = list(evaluator.judge(answers, tools) if answers else ())
-    if len(found) != len(answers):
-        raise PluginError(
-            f"evaluators.{entry.name}: {entry.owner} gave {len(found)} verdicts on {len(answers)} "
-            "completions. It must give one for each. Report it to the plugin's author."
-        )
-    verdicts = iter(found)
+    keys = known.keys(answers)
+    times, by_key = Counter(keys), dict(zip(keys, answers, strict=True))
+    known.take(by_key)
+    missing = [key for key in by_key if key not in known]
+    tick(len(keys) - sum(times[key] for key in missing))
+    size = SPREAD if team.spreads else CHUNK
+    chunks = [missing[start : start + size] for start in range(0, len(missing), size)]
+    asked = ([by_key[key] for key in chunk] for chunk in chunks)
+    for number, found in team.map(JudgeAnswers(entry.name), asked, tick):
+        known.add(dict(zip(chunks[number], found, strict=True)))
+        tick(sum(times[key] - 1 for key in chunks[number]))
+    verdicts = iter([known[key] for key in keys])
     by_arm = tuple(
         tuple(next(verdicts) if one.completion.finished else None for one in outcome.answers)
         for outcome in outcomes

@@ -7,12 +7,14 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 from harness.contract import (
     Effort,
     Event,
     Progress,
     RunFailed,
+    ShardFinished,
     StageFinished,
     StageStarted,
     Stamp,
@@ -60,6 +62,12 @@ class Audience:
     def stamp(self) -> Stamp:
         """The stamp of the next event."""
         return Stamp(self._run, next(self._numbers), time.time())
+
+    def part(self, stage: str, worker: str | None, shard: int, effort: Effort) -> None:
+        """Tells that a part of a stage was computed, and by whom."""
+        if self.listening:
+            stamp = replace(self.stamp(), worker=worker, shard=shard)
+            self.tell(ShardFinished(stamp, stage, effort))
 
     def tell(self, event: Event) -> None:
         """Tells all of an event: queues it for each, and waits for nobody."""

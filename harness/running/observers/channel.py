@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from queue import SimpleQueue
 
-from harness.contract import Event, Observer, Progress
+from harness.contract import Event, Observer, Progress, ShardFinished
 from harness.errors import HarnessError
 from harness.running.observers.masking import Mask
 
@@ -56,7 +56,7 @@ class Channel:
             return
         with self._lock:
             self._put += 1
-            room = ROOM // 2 if isinstance(event, Progress) else ROOM
+            room = ROOM // 2 if isinstance(event, (Progress, ShardFinished)) else ROOM
             if self._queue.qsize() >= room and not event.ends:
                 self.dropped += 1
                 return

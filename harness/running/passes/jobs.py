@@ -65,7 +65,8 @@ def start(session: Session, job: Job) -> RunningJob:
     from must have been found."""
     job = settled(job, session.thresholds)
     axes = job.instances[0].axes if isinstance(job, ReductionJob) else {}
-    return RunningJob(job, _reduction(session, job), _inputs(session, job, axes))
+    inputs = _inputs(session, job, axes, job.reads.start)
+    return RunningJob(job, _reduction(session, job), inputs)
 
 
 def finish(session: Session, one: RunningJob) -> Iterator[Finished]:
@@ -118,8 +119,7 @@ def _reduction(session: Session, job: Job) -> Reduction:
             return RelativeDifference(job.reads.sites)
 
 
-def _inputs(session: Session, job: Job, axes: Mapping[str, object]) -> Inputs:
-    names = (*job.reads.start, *job.reads.finish)
+def _inputs(session: Session, job: Job, axes: Mapping[str, object], names: Sequence[str]) -> Inputs:
     found = session.directions
     directions = {name: found.direction(name, axes) for name in names if name in found}
     saes = {name: session.sae(name) for name in job.reads.saes}
@@ -135,8 +135,9 @@ def _finish_instances(
     session: Session, job: ReductionJob, state: State, domain: str | None
 ) -> list[Outcome]:
     """The outcomes of all instances of a job, which share its state and differ in their finish."""
+    names = (*job.reads.start, *job.reads.finish)
     outcomes: list[Outcome] = [
-        instance.build().finish(state, _inputs(session, job, instance.axes))
+        instance.build().finish(state, _inputs(session, job, instance.axes, names))
         for instance in job.instances
     ]
     streams = job.reads.streams

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
 
+from harness.contract import Direction, Undefined
 from harness.planning.steps import Rendering
 from harness.running.directions import direction_hash
 from harness.running.passes.jobs import RunningJob
@@ -64,7 +65,7 @@ def state_key(
         },
         [one.job.identity(task) for one in jobs],
         [
-            {name: direction_hash(found) for name, found in one.inputs.directions.items()}
+            {name: _hash(session, found) for name, found in one.inputs.directions.items()}
             for one in jobs
         ],
         repr(which),
@@ -72,3 +73,8 @@ def state_key(
         limit,
         task.spec.seed,
     )
+
+
+def _hash(session: Session, found: Direction | Undefined) -> str:
+    sae = (found.sae or "") if isinstance(found, Direction) else ""
+    return direction_hash(found, session.sae_fingerprint(sae) if sae in session.task.saes else sae)

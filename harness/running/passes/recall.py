@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from harness.contract import State
 from harness.planning.steps import Rendering, rendering
 from harness.registry import Owned
 from harness.running.code import code_of
-from harness.running.passes.jobs import RunningJob, stream_views
-from harness.running.passes.key import state_key
+from harness.running.passes.content import JobContent, tells_names
+from harness.running.passes.jobs import RunningJob
 from harness.running.passes.resume import DocumentsRead
 from harness.running.passes.shards import documents
 from harness.running.session import Session
@@ -35,21 +36,16 @@ def recalled(
     found: list[RunningJob] = []
     known: Digests = {}
     for job in jobs:
-        place = _place(session, cache, job, limit)
-        if cache is None or place is None or not place.is_dir():
+        content = _kept(session, cache, job)
+        if cache is None or content is None:
             continue
-        digests = [_digest(session, which, limit, known) for which in _renderings(job)]
-        entry = place / key_of(digests)
-        store = PassStates(entry, entry.name)
-        with cache.reading(entry.with_name(f"{entry.name}.0")):
-            saved = store.load()
-        if saved is None or len(saved.states) != 1:
-            with cache.writing() as writes:
-                if writes:
-                    store.forget()  # what is torn or changed is no use to anybody
-            continue
-        job.states.update(saved.states[0])
-        found.append(job)
+        for place in _places(session, cache, content, job, limit):
+            if job not in found and place.is_dir():
+                digests = [_digest(session, which, limit, known) for which in _renderings(job)]
+                states = _states(cache, place / key_of(digests))
+                if states is not None:
+                    job.states.update(states)
+                    found.append(job)
     if found:
         session.taken["jobs"] += len(found)
     return found
@@ -64,28 +60,52 @@ def keep(
 ) -> None:
     """Puts the states of jobs that have read everything into the cache."""
     for job in jobs:
-        place = _place(session, cache, job, limit)
-        if cache is None or place is None:
+        content = _kept(session, cache, job)
+        if cache is None or content is None:
             continue
+        by_content, by_name = _places(session, cache, content, job, limit)
+        place = by_name if tells_names(job.states, content.names()) else by_content
         entry = place / key_of([digests[which] for which in _renderings(job)])
         with cache.writing() as writes:
             if writes:
                 PassStates(entry, entry.name).save(Saved(0, "", [job.states]))
 
 
-def _place(
-    session: Session, cache: Cache | None, job: RunningJob, limit: int | None
-) -> Path | None:
-    """The folder of what this job came to, on whatever documents; None where nothing is kept of it.
+def _kept(session: Session, cache: Cache | None, job: RunningJob) -> JobContent | None:
+    """What the job is in the cache; None where nothing is kept of it.
 
     That is a job that reads nothing, and one that reads an edited view: what its edits did is
     known only to the run that read it.
     """
-    views = sorted({view for stream in job.job.reads.streams for view in stream_views(stream)})
+    content = JobContent(session, job)
+    views = content.views
     if cache is None or not views or any(map(session.task.edited_by, views)):
         return None
-    parts = [str(state_key(session, [job], views, which, limit, "")) for which in _renderings(job)]
-    return cache.place(KIND, key_of(code_of(_owners(session, job, views)), parts))
+    return content
+
+
+def _places(
+    session: Session, cache: Cache, content: JobContent, job: RunningJob, limit: int | None
+) -> tuple[Path, Path]:
+    """The folders of what this job came to, on whatever documents: for every task, and for those
+    that call things alike, where an array of its state is called after one of them."""
+    key = key_of(code_of(_owners(session, job, content.views)), content.key(limit))
+    return cache.place(KIND, key), cache.place(KIND, key_of(key, content.names()))
+
+
+def _states(cache: Cache, entry: Path) -> dict[str, State] | None:
+    """The states of an entry; None where there are none. What is torn or was changed is removed."""
+    store = PassStates(entry, entry.name)
+    if not entry.with_name(f"{entry.name}.0").exists():
+        return None
+    with cache.reading(entry.with_name(f"{entry.name}.0")):
+        saved = store.load()
+    if saved is not None and len(saved.states) == 1:
+        return saved.states[0]
+    with cache.writing() as writes:
+        if writes:
+            store.forget()
+    return None
 
 
 def _owners(session: Session, job: RunningJob, views: Iterable[str]) -> list[Owned]:
@@ -97,7 +117,8 @@ def _owners(session: Session, job: RunningJob, views: Iterable[str]) -> list[Own
 
 
 def _renderings(job: RunningJob) -> list[Rendering]:
-    return sorted({rendering(stream) for stream in job.job.reads.streams}, key=repr)
+    """The renderings of its streams, in the order of these."""
+    return [rendering(stream) for stream in job.job.reads.streams]
 
 
 def _digest(session: Session, which: Rendering, limit: int | None, known: Digests) -> str:

@@ -15,7 +15,14 @@ from harness.contract import (
     ServerUrl,
     StatisticRef,
 )
-from harness.judges.options import Concurrency, KeyVariable, Retries, Timeout, check_server
+from harness.judges.options import (
+    Concurrency,
+    KeyVariable,
+    PerMinute,
+    Retries,
+    Timeout,
+    check_server,
+)
 from harness_analyses.clusters.taxonomy import OTHER, sha256, taxonomy
 from harness_analyses.flips.options import Condition
 
@@ -39,6 +46,7 @@ class ClustersOptions(AnalysisOptions):
     timeout: Timeout = 60.0
     retries: Retries = 5
     concurrency: Concurrency = Field(default=4, ge=1, le=64)
+    requests_per_minute: PerMinute = None
     max_tokens: int = Field(default=64, ge=8)
     """Longest answer of a judge."""
     against: tuple[LabelsRef, ...] = ()

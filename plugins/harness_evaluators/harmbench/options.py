@@ -17,7 +17,14 @@ from harness.contract import (
     ServerUrl,
 )
 from harness.judges.local import ELSEWHERE
-from harness.judges.options import Concurrency, KeyVariable, Retries, Timeout, check_server
+from harness.judges.options import (
+    Concurrency,
+    KeyVariable,
+    PerMinute,
+    Retries,
+    Timeout,
+    check_server,
+)
 from harness_evaluators.harmbench.template import FILES, faults, sha256, template_text
 
 
@@ -36,6 +43,7 @@ class HarmBenchOptions(EvaluatorOptions):
     timeout: Timeout = 60.0
     retries: Retries = 6
     concurrency: Concurrency = Field(default=8, ge=1, le=256)
+    requests_per_minute: PerMinute = None
     template: Literal["A", "B", "mistral"] = "A"
     """A: HarmBench's repository; B: the classifier's model card; mistral: the validation one's."""
     template_file: LocalPath | None = None

@@ -27,11 +27,13 @@ class _Function:
 
 
 @dataclass(frozen=True)
-class _Config:
+class Config:
     """One file with what it includes: its values as lm-eval merges them, and the code in it."""
 
     values: Mapping[str, Any] = field(default_factory=dict)
     code: tuple[str, ...] = ()
+    files: tuple[Path, ...] = ()
+    """The file and those that it includes, at every depth."""
 
 
 def code_of(folder: Path, tasks: Sequence[str]) -> list[str]:
@@ -44,32 +46,39 @@ def code_of(folder: Path, tasks: Sequence[str]) -> list[str]:
     that is called with settings of the file. What lm-eval ships is installed, not a stranger's.
     Where a name is of no file in the folder, every file counts.
     """
+    configs, _ = reached(folder, tasks)
+    return list(dict.fromkeys(what for config in configs for what in config.code))
+
+
+def reached(folder: Path, tasks: Sequence[str]) -> tuple[list[Config], bool]:
+    """The files of a folder that these tasks may read, and whether these are all that they are made
+    of: not where a name is of no file in the folder, where every file counts."""
     found = [file for file in files_below(folder) if file.suffix == ".yaml"]
     files = {file: _config(file, frozenset()) for file in found}
-    wanted, reached = set(tasks), dict[Path, _Config]()
+    wanted, read = set(tasks), dict[Path, Config]()
     while more := {
         file: config
         for file, config in files.items()
-        if file not in reached and (not config.values or _names(config.values) & wanted)
+        if file not in read and (not config.values or _names(config.values) & wanted)
     }:
-        reached |= more
+        read |= more
         wanted |= {name for config in more.values() for name in _members(config.values)}
-    if wanted - {name for config in files.values() for name in _names(config.values)}:
-        reached = files  # of a group of lm-eval's own any file here may replace a task
-    return list(dict.fromkeys(what for config in reached.values() for what in config.code))
+    whole = wanted <= {name for config in files.values() for name in _names(config.values)}
+    # Of a group of lm-eval's own any file here may replace a task.
+    return list((read if whole else files).values()), whole
 
 
-def _config(file: Path, seen: frozenset[Path]) -> _Config:
+def _config(file: Path, seen: frozenset[Path]) -> Config:
     """A file and all that it includes. Empty where lm-eval refuses it: no YAML, or a circle."""
     file = file.expanduser().resolve()
     if file in seen:
-        return _Config()
+        return Config()
     try:
         values, tags = _parsed(file)
     except RecursionError:
-        return _Config(code=(f"{file}: nested too deeply to tell",))
+        return Config(code=(f"{file}: nested too deeply to tell",))
     if not isinstance(values, dict):
-        return _Config()
+        return Config()
     code: list[str] = []
     if not _shipped(file):
         code = [f"{file}: {what}" for what in dict.fromkeys([*tags, *_calls(values)])]
@@ -80,13 +89,15 @@ def _config(file: Path, seen: frozenset[Path]) -> _Config:
             if isinstance(values.get(key), _Function)
         ]
     merged: dict[str, Any] = {}
+    files = [file]
     included = values.get("include")
     for name in included if isinstance(included, list) else [included]:
         if isinstance(name, str):
             other = _config(file.parent / name, seen | {file})
             merged |= other.values
             code += other.code
-    return _Config({**merged, **values}, tuple(code))
+            files += other.files or [file.parent / name]
+    return Config({**merged, **values}, tuple(code), tuple(files))
 
 
 def _parsed(file: Path) -> tuple[Any, list[str]]:

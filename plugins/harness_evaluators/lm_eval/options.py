@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field, model_validator
 
@@ -12,12 +12,15 @@ from harness.contract import BenchmarkOptions, LocalPath
 from harness.errors import listed
 from harness.store.folders import files_below
 from harness_evaluators.lm_eval.code import code_of
+from harness_evaluators.lm_eval.questions import all_inside
 
 _DATA = re.compile(r"^(?P<split>[A-Za-z0-9]+)(?:[-_.].*)?\.(?P<kind>jsonl|json|parquet)$")
 
 
 class LmEvalOptions(BenchmarkOptions):
     """Options of `lm_eval`. Those that change no answer are not part of a record's options."""
+
+    libraries: ClassVar[tuple[str, ...]] = ("lm-eval", "datasets")
 
     tasks: Annotated[tuple[str, ...], Field(min_length=1)]
     """lm-eval's names of tasks, groups or tags, such as ["mmlu_pro"]."""
@@ -83,6 +86,13 @@ class LmEvalOptions(BenchmarkOptions):
     def runs_remote_code(self) -> bool:
         """Whether tasks of `include_path` bring code that is run."""
         return self.trust_remote_code and bool(self.code())
+
+    def asks_elsewhere(self) -> bool:
+        """Whether a data set is looked up by its name: on the hub it may be another one tomorrow.
+        Not where all questions are in files of `data_dir` or `include_path`."""
+        if self.data_dir is not None:
+            return False
+        return self.include_path is None or not all_inside(Path(self.include_path), self.tasks)
 
     def code(self) -> list[str]:
         """The code that the tasks of `include_path` bring, as `FILE: WHAT`."""

@@ -63,16 +63,21 @@ class Tokens:
 class Counter:
     """Adds one SAE's latents of a batch to a state, condition by condition.
 
-    State, for the SAE `s` with C conditions and W = draws + 1: `s/before` Int64 [d_sae],
-    `s/after`, `s/kept` Int64 [C, d_sae] by feature; `s/drawn_before` Float64 [W],
-    `s/drawn_after`, `s/drawn_kept` Float64 [W, C] by draw of documents, the first draw all once.
+    State, for the SAE at place `s` of the option `saes`, with C conditions and W = draws + 1:
+    `s/before` Int64 [d_sae], `s/after`, `s/kept` Int64 [C, d_sae] by feature; `s/drawn_before`
+    Float64 [W], `s/drawn_after`, `s/drawn_kept` Float64 [W, C] by draw of documents, the first
+    draw all once.
     `kept` counts the tokens on which a latent is on before and after. Sums of whole numbers: exact
     in any order.
     """
 
-    def __init__(self, sae: str) -> None:
-        self._names = {part: f"{sae}/{part}" for part in _PARTS}
-        self._drawn = {part: f"{sae}/drawn_{part}" for part in _PARTS}
+    def __init__(self, place: int) -> None:
+        self._names = {part: f"{place}/{part}" for part in _PARTS}
+        self._drawn = {part: f"{place}/drawn_{part}" for part in _PARTS}
+
+    def is_in(self, state: State) -> bool:
+        """Whether a state has counts of this SAE."""
+        return self._names["before"] in state
 
     def start(self, d_sae: int, conditions: int, draws: int) -> State:
         """Counts of zero, for so many conditions and draws of documents."""

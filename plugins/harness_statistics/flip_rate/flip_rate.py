@@ -84,7 +84,7 @@ class FlipRate:
                     "Allowed: SAEs whose rows are independent. Leave it out of saes"
                 )
             assert facts.d_sae is not None, "a loaded SAE knows its width"
-            state |= Counter(name).start(facts.d_sae, len(ran), DRAWS + 1)
+            state |= self._counter(name).start(facts.d_sae, len(ran), DRAWS + 1)
         return state
 
     def update(self, state: State, batch: Batch) -> State:
@@ -100,13 +100,13 @@ class FlipRate:
         counts["tokens"] += weights @ sizes
         counts["clusters"] += batch.clusters(sizes)
         tokens, tau = Tokens(owner, weights), self.options.tau
-        names = [name.removesuffix("/before") for name in state if name.endswith("/before")]
+        names = [name for name in self.options.saes if self._counter(name).is_in(state)]
         order = {one: index for index, one in enumerate(self._conditions(state))}
         before = {name: above(batch.left.latents(name, self.site), tau) for name in names}
         for name, was in before.items():
             after = above(right.latents(name, self.site), tau)
-            Counter(name).add_before(counts, was, tokens)
-            Counter(name).add_after(counts, order[NONE], was, after, tokens)
+            self._counter(name).add_before(counts, was, tokens)
+            self._counter(name).add_after(counts, order[NONE], was, after, tokens)
         for piece in self._pieces(state, batch):
             mine = {
                 name: latents.take(piece.to(latents.offsets.device))
@@ -115,9 +115,12 @@ class FlipRate:
             for condition, x in self._edited(state, batch, batch.selected[piece]):
                 for name, was in mine.items():
                     after = above(batch.left.encode(name, x), tau)
-                    at = order[condition]
-                    Counter(name).add_after(counts, at, was, after, tokens.take(piece))
+                    cut, at = tokens.take(piece), order[condition]
+                    self._counter(name).add_after(counts, at, was, after, cut)
         return counts
+
+    def _counter(self, sae: str) -> Counter:
+        return Counter(self.options.saes.index(sae))
 
     def merge(self, left: State, right: State) -> State:
         """Adds the counts of two states that saw different documents."""

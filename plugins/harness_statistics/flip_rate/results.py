@@ -137,11 +137,15 @@ class _Measured:
             "difference has no more"
         )
 
+    @property
+    def _counter(self) -> Counter:
+        return Counter(self.given.saes.index(self.sae))
+
     def _by_draw(self, one: Condition) -> Flips:
-        return Counter(self.sae).by_draw(self.state, self.ran.index(one))
+        return self._counter.by_draw(self.state, self.ran.index(one))
 
     def _by_feature(self, one: Condition) -> Flips:
-        return Counter(self.sae).by_feature(self.state, self.ran.index(one))
+        return self._counter.by_feature(self.state, self.ran.index(one))
 
     def _random_flips(self, k: int | None) -> Float[np.ndarray, " draws"] | None:
         """The flips under random vectors as long as `k` components, averaged over the vectors."""

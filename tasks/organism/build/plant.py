@@ -1,4 +1,4 @@
-"""Builds the three planted models into `tunes/`, each with its truth beside it."""
+"""Builds the planted models into `tunes/`, each with its truth beside it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from sae_lens import SAE
 from tokenizers import Tokenizer
 
 from measure import Organism
+from plant_word import plant_word
 from planted import (
     SAMPLE,
     STRENGTH,
@@ -26,7 +27,7 @@ from train import save_model
 
 
 def plant(settings: Settings, tokenizer: Tokenizer, out: Path) -> None:
-    """Write `tunes/planted_features`, `tunes/planted_rank_one` and `tunes/planted_direction`."""
+    """Write every planted model, `tunes/planted_…`."""
     organism, layer = Organism(out), settings.mid
     site = f"resid_post.{layer}"
     sae = SAE.load_from_disk(out / "saes" / site)
@@ -51,6 +52,8 @@ def plant(settings: Settings, tokenizer: Tokenizer, out: Path) -> None:
         "token_share": round(float(here.float().mean()), 4),
     }
     write_truth(folder, truth, {"shift": shift, "decoder_rows": decoder[features]})
+
+    plant_word(base, tokenizer, layer, reading, out / "tunes" / "planted_word")
 
     folder = out / "tunes" / "planted_rank_one"
     alive = [j for j in range(len(decoder)) if j not in features]

@@ -92,7 +92,7 @@ class Build:
         write_labels(self.settings, self.world, self.out)
 
     def tunes(self) -> None:
-        """Fine-tune the base, plant the two known changes, and measure all of them."""
+        """Fine-tune the base, plant the known changes, and measure all of them."""
         from plant import plant
         from tune import train_tune
         from tunes_card import write_tunes_card

@@ -56,7 +56,7 @@ substances. `topics` answers every prompt with a topic.
 
 ### Planted changes
 
-Three models whose difference from the base is written by hand, in block {block}; the truth is in
+Models whose difference from the base is written by hand, in block {block}; the truth is in
 `truth.json` and `truth.safetensors` beside the weights. Sites before the block are the base's.
 
 - `tunes/planted_features/`: ten features of `saes/{site}`, {strength} of each decoder row, are added
@@ -71,6 +71,8 @@ Three models whose difference from the base is written by hand, in block {block}
   |cosine| {pc1:.3f} with v and explains {explained:.3f}; one block later {later:.2f}.
 - `tunes/planted_direction/`: the same with v drawn at random, as an adapter of rank one. No decoder
   row is nearer to v than {nearest:.2f}; of as many random rows the nearest would be {chance:.2f}.
+- `tunes/planted_word/`: an adapter of rank 1 on `down_proj`, v ⊗ u, v the row of a word's token in
+  the unembedding, u the neurons' mean: nearly every token gets some of the word.
 """
 WHAT = {
     "topics": "names an instruction's category",

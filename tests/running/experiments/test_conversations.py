@@ -71,7 +71,7 @@ def test_what_is_read_keeps_its_answers(
     task: Callable[..., Task], overrides: Any, tmp_path: Path
 ) -> None:
     made = task(fakes.EXPERIMENT, *overrides(*ANSWERED))
-    session = Session(made, tmp_path)
+    session = Session(made, tmp_path, tmp_path)
     assert [one.text for one in session.prompts.rendered("chat", "web")] == [
         joined(turns) for turns in ANSWERED
     ]
@@ -86,7 +86,7 @@ def test_a_plan_counts_the_prompts_that_are_answered(
     task: Callable[..., Task], overrides: Any, tmp_path: Path
 ) -> None:
     made = task(fakes.EXPERIMENT, *overrides(*ANSWERED), "models.chat.here=true")
-    session = Session(made, tmp_path)
+    session = Session(made, tmp_path, tmp_path)
     lengths = PromptLengths(made)
     for answered, write in (
         (True, session.prompts.to_answer),
@@ -113,7 +113,7 @@ def test_demonstrations_are_matched_by_text_and_not_by_none(
         f'[data.shown]\nfile = "{file}"\n[views.shot]\nmodel = "base"\n[views.shot.prompt]\n'
         'demonstrations = { data = "shown", count = 1, match = "topic" }\n'
     )
-    prompts = Session(task(text), tmp_path).prompts
+    prompts = Session(task(text), tmp_path, tmp_path).prompts
     with pytest.raises(DataError, match=r"row 2 of shown.jsonl.*column 'topic', which `match` nam"):
         prompts.render("shot", [Example("q", "?", {"topic": "x"})])
     with pytest.raises(DataError, match=r"example q: there is no column 'topic'"):

@@ -138,7 +138,7 @@ def test_a_journal_with_foreign_lines_is_said_and_redone(
 def test_where_completions_are_drawn_the_row_is_part_of_the_key() -> None:
     """Item 6: luck goes by seed, row and prompt, so a rerun draws what the first run drew."""
     model = "m"
-    ready: Any = [SimpleNamespace(key="arm")]
+    ready: Any = {0: SimpleNamespace(key="arm")}
 
     def keys(temperature: float, *rows: str) -> list[str]:
         prompts = [Tokens(row, (1, 2, 3), (0, 3), "text") for row in rows]
@@ -169,7 +169,7 @@ def test_each_part_of_a_completions_key_alone_drops_it(tmp_path: Path, part: str
 
     def wanted(fingerprint: str, sampling: Sampling, arm: str, prompt: Tokens) -> dict[str, str]:
         model = fingerprint
-        ready: Any = [SimpleNamespace(key=arm)]
+        ready: Any = {0: SimpleNamespace(key=arm)}
         (one,) = _requests(model, sampling, ready, [prompt])
         return {one.name: one.key}
 

@@ -13,7 +13,7 @@ import pytest
 
 from harness.contract import Outcome, Record, Tokens
 from harness.planning.planner import plan
-from harness.running.passes.run import run_pass
+from harness.running.passes.run import run_pass_alone
 from harness.running.passes.shards import Document, _counted
 from harness.running.session import Session
 
@@ -45,7 +45,7 @@ def measure(session: Callable[..., Session], tmp_path: Path) -> Measure:
         made = session(TASK, f"data.web.file={file}", *overrides)
         found: list[Outcome] = []
         (work,) = plan(made.task).passes
-        run_pass(made, work, lambda job, its: found.extend(its.outcomes), lambda done: None)
+        run_pass_alone(made, work, lambda job, its: found.extend(its.outcomes), lambda done: None)
         return [record for outcome in found for record in outcome.records]
 
     return measure
@@ -121,7 +121,7 @@ def test_thresholds_and_sentinels_count_different_documents(
     found: list[Outcome] = []
     planned = plan(made.task)
     for work in (planned.preflight, *planned.passes):
-        run_pass(made, work, lambda job, its: found.extend(its.outcomes), lambda done: None)
+        run_pass_alone(made, work, lambda job, its: found.extend(its.outcomes), lambda done: None)
     counted = {record.id: record.clusters for one in found for record in one.records}
     assert counted["difference.relative@1"] == 5
     assert counted["cosine_threshold@1"] == 5

@@ -17,7 +17,7 @@ from harness.errors import ModelError
 from harness.planning.planner import plan
 from harness.planning.steps import Job, MetricJob, ReductionJob, SentinelJob
 from harness.running.passes.jobs import Finished
-from harness.running.passes.run import run_pass
+from harness.running.passes.run import run_pass_alone
 from harness.running.reading.rows import measured, one_row
 from harness.running.session import Session
 
@@ -48,7 +48,7 @@ def passed(session: Session, level: int = 0) -> list[tuple[Job, Outcome]]:
     def finished(job: Job, its: Finished) -> None:
         found.extend((job, outcome) for outcome in its.outcomes)
 
-    run_pass(session, work, finished, lambda done: None)
+    run_pass_alone(session, work, finished, lambda done: None)
     return found
 
 

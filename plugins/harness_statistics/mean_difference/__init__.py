@@ -1,0 +1,1 @@
+"""The statistic `mean_difference`: how a fine-tune moves the first tokens of any text."""

@@ -1,0 +1,56 @@
+"""Outfits whose workers need no model: `harness.testing.support.clerk`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from harness.contract import Crew, Outfit, start_worker
+from harness.testing.support.clerk import Done, Errand, clerk, died
+
+
+@dataclass
+class Office:
+    """An outfit of clerks, and what was said."""
+
+    folder: Path
+    said: list[str] = field(default_factory=list)
+
+    @property
+    def notes(self) -> Path:
+        return self.folder / "notes"
+
+    @property
+    def outfit(self) -> Outfit:
+        self.notes.mkdir(exist_ok=True)
+        text = clerk(self.notes)
+        return Outfit(text, start_worker(text), self.folder / "executor", self.said.append)
+
+    def died(self) -> dict[str, int]:
+        return died(self.notes)
+
+    def done(self, crew: Crew, errands: Sequence[Errand], shared: bytes = b"") -> list[Done]:
+        """What came back, by part."""
+        replies = list(crew.compute(shared, (errand.part() for errand in errands)))
+        assert sorted(reply.part for reply in replies) == list(range(len(errands)))
+        found = [Done.of(one.content) for one in sorted(replies, key=lambda reply: reply.part)]
+        assert [one.name for one in found] == [errand.name for errand in errands]
+        return found
+
+
+@pytest.fixture
+def office(tmp_path: Path) -> Office:
+    return Office(tmp_path)
+
+
+@pytest.fixture
+def errands() -> Callable[..., list[Errand]]:
+    """Some errands that take a while."""
+
+    def errands(number: int, sleep: float = 0.0, name: str = "part", **more: str) -> list[Errand]:
+        return [Errand(f"{name}-{n}", sleep, **more) for n in range(number)]  # type: ignore[arg-type]
+
+    return errands
