@@ -1,7 +1,9 @@
 """The rule of `newness` on planted changes and on harmless ones that it was not made on.
 
 Its limits were fixed on the seeds 0, 1 and 2 of the same three kinds (k among them: ten rows are
-planted at once, so that eight cannot say them). The ten seeds here were looked at afterwards.
+planted at once, so that eight cannot say them). The seeds 3 to 12 then showed that it must not hold
+a float32 change against the rounding of bfloat16: 7 and 8 of ten were told, the others undecided.
+The ten seeds here were looked at once, after that.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from harness.contract import Findings
 from harness_analyses.newness.newness import Newness
 from harness_analyses.newness.options import NewnessOptions
 
-SEEDS = range(3, 13)
+SEEDS = range(13, 23)
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning"),
