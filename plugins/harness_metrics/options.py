@@ -118,9 +118,9 @@ class FvuChangeOptions(MetricOptions):
     """`pooled`: of all tokens together. `centered`: less the mean shift. `errors`: how the errors
     on both sides go together, and what `pooled` were if they did not. `tokens`: the share of
     tokens above 0.5, and the median."""
-    floor: Literal["bfloat16", "float16"] | None = "bfloat16"
-    """The dtype that the left side's activations are rounded to, to see what rounding alone adds;
-    None measures no floor, and saves one more encoding of that side."""
+    floor: Literal["bfloat16", "float16", "float32"] | None = "bfloat16"
+    """The dtype by half a step of which the left side is moved, to see what that adds; None
+    measures no floor, and saves one more encoding of that side."""
 
 
 class IntersectionRatioOptions(MetricOptions):
