@@ -61,26 +61,37 @@ def run(
     remote_code: bool = False,
     observers: Sequence[Observer] = (),
     cache: bool = True,
+    executor: str | None = None,
+    workers: int | None = None,
 ) -> NotebookResults:
     """Runs a plan into a folder and returns the results; continues what is unfinished there.
 
     `remote_code` allows models and evaluators for which the task asks for it to run code that
     comes with their files. Without `cache`, nothing that other runs have made is used, and nothing
     is kept for them. `observers` are told what happens, beside those of the task; what must be said
-    of them is among the warnings of the results, and not in the files of the run.
+    of them is among the warnings of the results, and not in the files of the run. `executor` and
+    `workers` say who computes the parts, as --executor and --workers do; for more of its options,
+    give them to `load`. A person's configuration file counts for commands, not here.
 
     Raises InvalidRun when a preflight, a sentinel or a receipt fails.
     """
+    from dataclasses import replace
     from pathlib import Path
 
     from harness.registry import discover
     from harness.report.notebook import NotebookResults
     from harness.running.runner import run as run_
     from harness.store.cache import usual_cache
+    from harness.task.executor import given_executor, wanted
 
+    registry = discover()
+    asked = wanted(executor, workers, "run(…, {}=…)")
+    if asked.keys:
+        known = registry.plus(planned.task.local)
+        planned = replace(planned, task=given_executor(planned.task, known, asked))
     results = run_(
         planned,
-        discover(),
+        registry,
         Path(folder),
         fresh=fresh,
         remote_code=remote_code,

@@ -38,6 +38,7 @@ settings.load_profile("same")
 
 # No test finds what another, or the person who runs them, has made; nor does a fixture of a module.
 os.environ["HARNESS_CACHE"] = ""
+os.environ["HARNESS_CONFIG"] = ""
 
 
 @pytest.fixture(autouse=True)

@@ -125,6 +125,7 @@ def _environment(folder: Path) -> dict[str, str]:
         "PYTHONPATH": os.pathsep.join(paths),
         "PYTHONDONTWRITEBYTECODE": "1",
         "HARNESS_CACHE": str(folder / ".cache"),
+        "HARNESS_CONFIG": "",
         "HF_HUB_OFFLINE": "1",
         "XDG_STATE_HOME": str(folder / ".state"),
     }

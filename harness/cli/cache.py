@@ -19,8 +19,9 @@ def command(context: click.Context) -> None:
 
     Nothing that an earlier run has made is made again, in whatever folder or task: an entry is
     found by all that it depends on (models, SAEs, prompts, options, code), never by a name. The
-    folder is that of HARNESS_CACHE, or sae-harness in your folder for caches; it holds at most
-    HARNESS_CACHE_LIMIT (10GB), and what was not used for the longest time goes first.
+    folder is that of HARNESS_CACHE, or of `cache` in your configuration file, or sae-harness in
+    your folder for caches; it holds at most HARNESS_CACHE_LIMIT (`cache_limit`, 10GB), and what was
+    not used for the longest time goes first.
     """
     if context.invoked_subcommand is None:
         _show(_cache())
@@ -78,9 +79,14 @@ def _show(cache: Cache) -> None:
 
 def _cache() -> Cache:
     from harness.errors import UsageError
-    from harness.store.cache import FOLDER, usual_cache
+    from harness.settings.apply import personal
+    from harness.store.cache import FOLDER
 
-    cache = usual_cache()
+    cache, said = personal().cache()
+    if cache is None and "cache" in said.keys:
+        raise UsageError(
+            f"{said.file}: cache is false, so nothing is kept. Name a folder there, or in {FOLDER}."
+        )
     if cache is None:
         raise UsageError(f"{FOLDER} is empty, so nothing is kept. Set it to a folder, or unset it.")
     return cache

@@ -28,14 +28,17 @@ def command(
 ) -> None:
     """Say everything that is wrong with tasks, without reading a weight."""
     from harness.registry import discover
-    from harness.task.load import load_for_command
+    from harness.settings.apply import personal
+    from harness.task.executor import Wanted
     from harness.task.trust import Trust
 
+    person = personal()
+    _, also = person.cache()
     registry, trust = discover(disabled), Trust(trust_local_code)
     problems: list[Problem] = []
     for name in tasks:
         try:
-            task = load_for_command(registry, name, overrides, trust=trust)
+            task = person.load(registry, name, Wanted(), overrides, trust=trust, also=also)
             summary = _summary(task)
         except TaskError as error:
             problems += error.problems
@@ -60,6 +63,7 @@ def _notes(task: Task) -> list[str]:
         *too_few_documents(task),
         *(plugin.reason for plugin in task.local if plugin.reason),
         *foreseen(task),
+        *([f"{task.settings}."] if task.settings else []),
     ]
 
 

@@ -10,6 +10,7 @@ import click
 if TYPE_CHECKING:
     from harness.contract import Results
     from harness.registry import Registry
+    from harness.task.executor import Wanted
 
 set_option = click.option(
     "--set",
@@ -41,6 +42,21 @@ no_cache_option = click.option(
     is_flag=True,
     help="Use nothing that other runs have made, and keep nothing for them.",
 )
+executor_option = click.option(
+    "--executor",
+    metavar="NAME",
+    help="Who computes the parts of the run, such as local, ray or slurm.",
+)
+workers_option = click.option(
+    "--workers", type=int, help="How many workers the executor has; without --executor, local ones."
+)
+
+
+def asked_executor(executor: str | None, workers: int | None) -> Wanted:
+    """The executor that a command asks for."""
+    from harness.task.executor import wanted
+
+    return wanted(executor, workers, "--{}")
 
 
 def observed(registry: Registry, observers: Sequence[str]) -> list[str]:

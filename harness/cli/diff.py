@@ -10,13 +10,21 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.cli.common import no_cache_option, observe_option, observed
+from harness.cli.common import (
+    asked_executor,
+    executor_option,
+    no_cache_option,
+    observe_option,
+    observed,
+    workers_option,
+)
 
 if TYPE_CHECKING:
     from harness.contract import Results
     from harness.registry import Registry
     from harness.store.cache import Cache
-    from harness.task.draft.draft import Draft, Ingredients
+    from harness.task.draft.draft import Ingredients
+    from harness.task.task import Task
 
 TASK = "diff.toml"
 """The task that was run, in the folder of the run."""
@@ -42,6 +50,8 @@ LINES = 12
 @click.option("--device", help="Where both models run, such as cuda:0.")
 @click.option("--dtype", help="What both models compute in, such as bfloat16.")
 @observe_option
+@executor_option
+@workers_option
 @click.option("--fresh", is_flag=True, help="Start over instead of continuing an earlier run.")
 @no_cache_option
 @click.pass_obj
@@ -58,6 +68,8 @@ def command(
     device: str | None,
     dtype: str | None,
     observers: tuple[str, ...],
+    executor: str | None,
+    workers: int | None,
     fresh: bool,
     no_cache: bool,
 ) -> None:
@@ -68,11 +80,15 @@ def command(
     in the run's folder: the start of one of your own.
     """
     from harness.registry import discover
-    from harness.store.cache import usual_cache
+    from harness.settings.apply import personal, together
     from harness.task.draft.asked import Asked
     from harness.task.draft.draft import drafted, found
     from harness.task.draft.names import in_full
+    from harness.task.file import source_of, with_overrides
+    from harness.task.resolve import resolve
 
+    person = personal()
+    cache, also = person.cache(wanted=not no_cache)
     every = {key: value for key, value in (("device", device), ("dtype", dtype)) if value}
     asked = Asked(base, tuned, adapter, data, column, saes, limit, every)
     registry = discover(disabled)
@@ -82,8 +98,10 @@ def command(
     draft = replace(draft, toml=in_full(draft.toml, registry))
     _say(draft.notes)
     folder = Path(out) if out else draft.folder
-    cache = None if no_cache else usual_cache()
-    results = _run(draft, registry, folder, fresh, cache, overrides)
+    source = with_overrides(source_of(draft.toml, folder / TASK), overrides)
+    source, own = person.with_task(source, registry, asked_executor(executor, workers))
+    task = replace(resolve(source, registry), settings=together(own, also))
+    results = _run(task, draft.toml, registry, folder, fresh, cache)
     for line in _answer(results, ingredients, folder):
         click.echo(line)
 
@@ -96,12 +114,12 @@ def _say(notes: Sequence[str]) -> None:
 
 
 def _run(
-    draft: Draft,
+    task: Task,
+    toml: str,
     registry: Registry,
     folder: Path,
     fresh: bool,
     cache: Cache | None,
-    overrides: Sequence[str],
 ) -> Results:
     """Runs the task of a draft in the ordinary way, and keeps its text in the run's folder."""
     from harness.planning.planner import plan
@@ -110,12 +128,10 @@ def _run(
     from harness.running.provenance import command_line
     from harness.running.runner import run
     from harness.store.files import write_text
-    from harness.task.file import source_of, with_overrides
-    from harness.task.resolve import resolve
 
-    source = with_overrides(source_of(draft.toml, folder / TASK), overrides)
-    task = resolve(source, registry)
     progress = terminal_progress(sys.stderr)
+    if task.settings:
+        progress.say(str(task.settings))
     try:
         return run(
             plan(task),
@@ -128,7 +144,7 @@ def _run(
         )
     finally:
         if (folder / IDENTITY).is_file():  # the folder is this run's
-            write_text(folder / TASK, draft.toml)
+            write_text(folder / TASK, toml)
 
 
 def _answer(results: Results, of: Ingredients, folder: Path) -> Iterator[str]:

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING
 import click
 
 from harness.cli.common import (
+    asked_executor,
+    executor_option,
     limit_option,
     no_cache_option,
     observe_option,
     observed,
     set_option,
     trust_option,
+    workers_option,
 )
 from harness.cli.verbosity import show_results, verbosity_of, verbosity_options
 from harness.errors import GateFailed, UsageError
@@ -39,6 +42,8 @@ if TYPE_CHECKING:
 @observe_option
 @click.option("--device", help="Where all models run, such as cuda:0.")
 @click.option("--dtype", help="What all models compute in, such as bfloat16.")
+@executor_option
+@workers_option
 @click.option("--fresh", is_flag=True, help="Start over instead of continuing an earlier run.")
 @no_cache_option
 @click.option(
@@ -58,6 +63,8 @@ def command(
     observers: tuple[str, ...],
     device: str | None,
     dtype: str | None,
+    executor: str | None,
+    workers: int | None,
     fresh: bool,
     no_cache: bool,
     trust_remote_code: bool,
@@ -75,23 +82,25 @@ def command(
     progress = Progress() if quiet else terminal_progress(sys.stderr)
     with progress.doing(f"reading {for_terminal(', '.join(tasks), 200)}"):
         from harness.registry import discover
-        from harness.task.load import load_for_command
+        from harness.settings.apply import personal
         from harness.task.trust import Trust
 
+        person, asked = personal(), asked_executor(executor, workers)
+        cache, also = person.cache(wanted=not no_cache)
         registry = discover(disabled)
         overrides = (*observed(registry, observers), *overrides)
         models = {"device": device, "dtype": dtype}
         trust = Trust(trust_local_code)
         loaded = [
-            load_for_command(registry, name, overrides, limit, models, trust) for name in tasks
+            person.load(registry, name, asked, overrides, limit, models, trust, also)
+            for name in tasks
         ]
     names = [task.spec.name for task in loaded]
     if len(set(names)) < len(names):
         raise UsageError(f"two tasks are called {max(names, key=names.count)}: run them apart.")
 
-    from harness.store.cache import usual_cache
-
-    cache = None if no_cache else usual_cache()
+    for said in dict.fromkeys(str(task.settings) for task in loaded if task.settings):
+        progress.say(for_terminal(said, 600))
     with progress.doing("importing torch", after=0):  # which takes seconds
         from harness.planning.planner import plan
         from harness.report.page import FILE

@@ -62,6 +62,7 @@ def command(
     if target.exists() and not force:
         raise UsageError(f"{name}: is there already. Name another file, or add --force.")
     from harness.registry import discover
+    from harness.settings.apply import personal
     from harness.task.draft.asked import Asked
 
     asked = Asked(base or "", tuned, adapter, data, column, saes)
@@ -72,6 +73,7 @@ def command(
                 "--base MODEL --tuned MODEL, or --adapter DIR in the place of --tuned."
             )
         asked, question, against = _questions(asked, question, against)
+    personal()  # it may keep the hub from being asked
     registry = discover(disabled)
     draft = _DRAFTS[question or "drift"](registry, asked, against)
     _write(draft, registry, target)

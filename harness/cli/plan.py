@@ -6,7 +6,14 @@ from collections.abc import Sequence
 
 import click
 
-from harness.cli.common import limit_option, set_option, trust_option
+from harness.cli.common import (
+    asked_executor,
+    executor_option,
+    limit_option,
+    set_option,
+    trust_option,
+    workers_option,
+)
 
 
 @click.command("plan")
@@ -14,6 +21,8 @@ from harness.cli.common import limit_option, set_option, trust_option
 @set_option
 @trust_option
 @limit_option
+@executor_option
+@workers_option
 @click.option("--device", metavar="NAME", help="Say it for one machine, such as H100 or CPU.")
 @click.pass_obj
 def command(
@@ -22,20 +31,25 @@ def command(
     overrides: tuple[str, ...],
     trust_local_code: bool,
     limit: int | None,
+    executor: str | None,
+    workers: int | None,
     device: str | None,
 ) -> None:
     """Say what a task will cost: passes, tokens, FLOPs, memory, downloads, time.
 
-    From configuration files, headers, `expect` and local data alone; no weight is read.
+    From configuration files, headers, `expect` and local data alone; no weight is read. With
+    --workers also what it costs on several: time, memory of each, traffic, and what they repeat.
     """
     from harness.planning.cost.devices import DEVICES, find_device
     from harness.registry import discover
-    from harness.task.load import load_for_command
+    from harness.settings.apply import personal
     from harness.task.trust import Trust
 
     wanted = [find_device(device)] if device else list(DEVICES.values())
-    trust = Trust(trust_local_code)
-    task = load_for_command(discover(disabled), name, overrides, limit, trust=trust)
+    person, trust = personal(), Trust(trust_local_code)
+    _, also = person.cache()
+    asked = asked_executor(executor, workers)
+    task = person.load(discover(disabled), name, asked, overrides, limit, trust=trust, also=also)
 
     from rich.console import Console
 
@@ -49,4 +63,16 @@ def command(
     planned, prompts = plan(task), PromptLengths(task)
     earlier = earlier_completions(default_folder(task))
     costs = {one.name: cost(planned, one.name, earlier=earlier, prompts=prompts) for one in wanted}
-    show_cost(task, costs, Console(), wanted[0] if device else None)
+    console = Console()
+    show_cost(task, costs, console, wanted[0] if device else None)
+    if task.executor is not None:
+        from harness.planning.cost.machine import this_machine
+        from harness.planning.cost.spread import Team
+        from harness.planning.cost.spread_terminal import show_spread, show_unknown_team
+
+        options = task.executor.options
+        name = task.executor.owner.component.name
+        if (many := options.size()) is None:
+            show_unknown_team(name, console)
+        else:
+            show_spread(costs, Team(many, options.local), name, this_machine(), console)

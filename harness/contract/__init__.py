@@ -52,11 +52,13 @@ from harness.contract.edits import (
     Receipt as Receipt,
 )
 from harness.contract.evaluator import (
+    ANSWERS as ANSWERS,
     Answer as Answer,
     Benchmark as Benchmark,
     BenchmarkOptions as BenchmarkOptions,
     Evaluator as Evaluator,
     EvaluatorOptions as EvaluatorOptions,
+    PartedBenchmark as PartedBenchmark,
     Score as Score,
     Tools as Tools,
     Verdict as Verdict,

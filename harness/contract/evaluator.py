@@ -150,3 +150,25 @@ class Benchmark(Protocol):
         All that it asks the model, the arm's edits act on. `folder` belongs to this arm, model and
         direction alone; a run that goes on after it was cut off finds there what was written.
         """
+
+
+ANSWERS = "answers"
+"""The folder, inside that of an arm, in which a `PartedBenchmark` keeps answers."""
+
+
+@runtime_checkable
+class PartedBenchmark(Benchmark, Protocol):
+    """A benchmark whose questions several workers can ask, each of them a part.
+
+    The files that `ask` leaves in `answers/` of its folder are put into `answers/` of the arm's.
+    Once those of all parts are there, `run` finds them and asks the model nothing.
+    """
+
+    def parts(self, folder: Path, tools: Tools) -> Sequence[str]:
+        """The names of the parts; no two have a question in common. `folder` is empty, for whatever
+        is needed to find out, and stays as long as this object. Called outside of `Model.edited`.
+        """
+
+    def ask(self, part: str, model: Model, folder: Path, tools: Tools) -> None:
+        """Asks the questions of one part, inside `Model.edited`. Called after `parts`; `folder` is
+        empty."""

@@ -86,6 +86,12 @@ class MetricOptions(Options):
     """Whether it reads nothing but the latents of an SAE. An SAE of a pair has one set of latents
     for both sides: such a metric is then measured once, any other one on each side."""
 
+    def keeps(self, width: int, latents: int) -> int:
+        """About how many numbers the sums of one document are, at a site of `width` numbers and an
+        SAE of so many `latents`: a plan reckons from it what travels between processes. A sum with
+        a number for each bin, dimension or latent is what counts; a few more or less do not."""
+        return 4
+
 
 @runtime_checkable
 class Metric(Protocol):

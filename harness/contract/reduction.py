@@ -151,6 +151,12 @@ class ReductionOptions(Options):
         """
         return Reads()
 
+    def keeps(self, width: int, latents: int) -> int:
+        """About how many numbers its state has for one site of `width` numbers, or one SAE of so
+        many `latents` (the other is then 0), in each stream: a plan reckons from it what travels
+        between processes."""
+        return 4 * (width or latents)
+
 
 class StatisticOptions(ReductionOptions):
     """Base of a statistic's options. A statistic is a reduction whose outcome has no directions.

@@ -10,6 +10,7 @@ from pathlib import Path
 from harness.contract import Effort, Findings, Options, Tools
 from harness.running.ledger import Ledger
 from harness.running.observers.news import News
+from harness.running.pace import Gauge
 from harness.running.progress import Progress, Tick
 from harness.running.session import Session
 from harness.running.spread.team import Team
@@ -31,9 +32,11 @@ class RunContext:
         """A stage of `total` things: shown as progress, counted in the usage of the run, and told
         to its observers, with what was found before it and in it."""
         self.news.tell()
+        before = self.session.usage.tokens(name)
+        gauge = Gauge(lambda: self.session.usage.tokens(name) - before)
         with (
             self.session.usage.stage(name),
-            self.progress.stage(name, total) as shown,
+            self.progress.stage(name, total, gauge) as shown,
             self.news.audience.stage(name, total) as told,
         ):
 

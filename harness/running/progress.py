@@ -9,10 +9,14 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, TextIO
 
+from harness.running.pace import Gauge, Pace, remaining
+
 if TYPE_CHECKING:
     from rich import progress as bars
+    from rich.text import Text
 
 Tick = Callable[[int], None]
+NO_GAUGE = Gauge()
 PATIENCE = 2.0
 """Seconds that a stage may take without a line about it."""
 SOON = 0.5
@@ -26,8 +30,8 @@ class Progress:
         """Shows one line of text."""
 
     @contextmanager
-    def stage(self, name: str, total: int) -> Iterator[Tick]:
-        """A stage of `total` things, 0 where unknown.
+    def stage(self, name: str, total: int, gauge: Gauge = NO_GAUGE) -> Iterator[Tick]:
+        """A stage of `total` things, 0 where unknown; `gauge` tells what else can be shown of it.
 
         Yields a function to be called with the number of things that were done since its last
         call.
@@ -54,29 +58,28 @@ class LineProgress(Progress):
         print(text, file=self._out, flush=True)
 
     @contextmanager
-    def stage(self, name: str, total: int) -> Iterator[Tick]:
-        """Writes how far a stage is with the time left, and how long it took if that was long."""
+    def stage(self, name: str, total: int, gauge: Gauge = NO_GAUGE) -> Iterator[Tick]:
+        """Writes how far a stage is, how fast it goes and what time is left; and at last how long
+        it took, if that was long."""
         begun = written = time.monotonic()
-        done = 0
+        pace = Pace(begun, total, gauge)
 
         def tick(more: int) -> None:
-            nonlocal done, written
-            done += more
+            nonlocal written
             now = time.monotonic()
-            if now - written <= 5 or not done:
+            pace.add(more, now)
+            if now - written <= 5 or not pace.done or pace.done == total:
                 return
-            if not total:
-                written = now
-                self.say(f"{name}: {done} so far")
-            elif done < total:
-                written = now
-                left = (now - begun) / done * (total - done)
-                self.say(f"{name}: {done} of {total}, about {left:.0f} s left")
+            written = now
+            count = f"{pace.done:,} of {total:,}" if total else f"{pace.done:,} so far"
+            left = pace.left(now)
+            rest = [] if left is None else [f"about {remaining(left)} left"]
+            self.say(", ".join([f"{name}: {count}{pace.where()}", *pace.speed(), *rest]))
 
         yield tick
         spent = time.monotonic() - begun
         if spent > PATIENCE:
-            count = f"{total or done} in " if total or done else ""
+            count = f"{total or pace.done:,}{pace.where()} in " if total or pace.done else ""
             self.say(f"{name}: {count}{spent:.0f} s")
 
     @contextmanager
@@ -112,20 +115,26 @@ class BarProgress(Progress):
         self._console.print(text, markup=False, highlight=False)
 
     @contextmanager
-    def stage(self, name: str, total: int) -> Iterator[Tick]:
+    def stage(self, name: str, total: int, gauge: Gauge = NO_GAUGE) -> Iterator[Tick]:
         """Draws a bar while the stage runs, and removes it after."""
         from rich import progress as bars
 
+        pace = Pace(time.monotonic(), total, gauge)
         columns = (
             bars.TextColumn("{task.description}", markup=False),
             bars.BarColumn(),
             bars.MofNCompleteColumn(),
-            bars.TimeRemainingColumn(),
+            bars.RenderableColumn(_Beside(pace)),
         )
         with bars.Progress(*columns, console=self._console, transient=True) as shown:
             stage = shown.add_task(name, total=total or None)
+
+            def tick(done: int) -> None:
+                pace.add(done, time.monotonic())
+                shown.advance(stage, done)
+
             with self._drawn(name, partial(_retitled, shown, stage)):
-                yield lambda done: shown.advance(stage, done)
+                yield tick
 
     @contextmanager
     def doing(self, what: str, after: float = SOON) -> Iterator[None]:
@@ -153,6 +162,21 @@ class BarProgress(Progress):
             yield
         finally:
             self._stage, self._retitle = "", None
+
+
+class _Beside:
+    """What stands beside a bar, as it is at the moment when it is drawn."""
+
+    def __init__(self, pace: Pace) -> None:
+        self._pace = pace
+
+    def __rich__(self) -> Text:
+        from rich.text import Text
+
+        left = self._pace.left(time.monotonic())
+        rest = [] if left is None else [f"{remaining(left)} left"]
+        where = self._pace.where().strip()
+        return Text(" · ".join([*rest, *self._pace.speed(), *([where] if where else [])]))
 
 
 def _retitled(shown: bars.Progress, stage: bars.TaskID, text: str) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from harness.registry import Plugin, Registry
 from harness.running.session import Session
+from harness.task.task import Task
 from harness.version import __version__
 
 PACKAGES = (
@@ -73,9 +74,21 @@ def provenance(session: Session, registry: Registry, command: str) -> dict[str, 
         "usage": session.usage.report(),
         # What other runs had made, under a key of all that it depends on.
         **({"from_cache": dict(session.taken)} if session.taken else {}),
+        **({"executor": spread} if (spread := _spread(task, session)) else {}),
+        # Which keys of a person's configuration file decided something of this run.
+        **({"settings": task.settings.plain()} if task.settings else {}),
         "command": command,
         "git": _git(task.source.file.resolve().parent),
     }
+
+
+def _spread(task: Task, session: Session) -> dict[str, Any]:
+    """The executor, and how many parts each of its workers computed; nothing where none did."""
+    if task.executor is None or not session.workers:
+        return {}
+    options = task.executor.options.model_dump(mode="json", exclude_none=True)
+    workers = {name: session.workers[name] for name in sorted(session.workers)}
+    return {"component": str(task.executor.owner), "options": options, "workers": workers}
 
 
 def _local_code(plugins: Sequence[Plugin]) -> dict[str, Any]:

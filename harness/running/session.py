@@ -59,6 +59,9 @@ class Session:
         self.taken: Counter[str] = Counter()
         """What was taken from the cache instead of being made: how many jobs and completions."""
         self.replies = replies
+        self._evaluators: dict[str, Any] = {}
+        self.workers: Counter[str] = Counter()
+        """How many parts were computed by each worker, where there are several."""
         self._progress = progress or Progress()
         self.usage = Usage()
         self.data = TaskData(task.spec, downloads)
@@ -133,6 +136,12 @@ class Session:
         name, a folder for what it keeps, the seed, and `tick` to say how far it is."""
         models = {name: self.model(name) for name in self.models_named(options)}
         return Tools(models, self.replies, self.task.spec.seed, tick)
+
+    def evaluator(self, name: str) -> Any:
+        """The object of an evaluator, made once: a benchmark's data take long to read."""
+        if name not in self._evaluators:
+            self._evaluators[name] = self.task.evaluators[name].build()
+        return self._evaluators[name]
 
     def models_named(self, options: Options) -> list[str]:
         """The models of the task that options name."""

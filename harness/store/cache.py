@@ -140,22 +140,23 @@ class Cache:
                     Path(place).rmdir()
 
 
-def usual_cache() -> Cache | None:
-    """The cache that the environment names, by default in the person's folder for caches; None
-    where it is turned off.
+def usual_cache(folder: Path | None = None, limit: str | None = None) -> Cache | None:
+    """The cache that the environment names; without that the one in `folder`, by default in the
+    person's folder for caches; None where it is turned off. `limit` is its size where the
+    environment has none.
 
     Raises UsageError for a limit that is no size, and for a place that is no folder.
     """
-    folder = os.environ.get(FOLDER)
-    if folder == "":
+    named = os.environ.get(FOLDER)
+    if named == "":
         return None
-    place = Path(folder).expanduser() if folder else _usual_folder()
+    place = Path(named).expanduser() if named else folder or _usual_folder()
     if place.exists() and not place.is_dir():
         raise UsageError(
             f"{FOLDER}: {place} is a file. Allowed: a folder, or a place for a new one; empty, "
             "nothing is kept. Name another, or unset it."
         )
-    return Cache(place.absolute(), size_of(os.environ.get(LIMIT) or USUAL_LIMIT, LIMIT))
+    return Cache(place.absolute(), size_of(os.environ.get(LIMIT) or limit or USUAL_LIMIT, LIMIT))
 
 
 def size_of(text: str, where: str) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.errors import PluginError
 from harness.registry import Registry, discover
-from harness.task.file import find_task, overridden, read_source, tables
+from harness.task.file import Source, find_task, overridden, read_source, tables
 from harness.task.resolve import resolve
 from harness.task.spec import ModelSpec
 from harness.task.task import Task
@@ -32,23 +32,25 @@ def load_for_command(
     limit: int | None = None,
     models: Mapping[str, str | None] | None = None,
     trust: Trust | None = None,
+    changed: Callable[[Source], Source] = lambda source: source,
 ) -> Task:
     """Loads a task as a command of the command line asks for it.
 
     `overrides` are texts such as `models.base.path=gpt2`. `limit` caps the rows of every data set.
     `models` are keys that every model gets whose backend has them, such as `device`; those whose
     value is None are left as the task has them. `trust` says which of the task's own files may run.
+    `changed` makes of what is written so far what is read.
     Raises TaskError with everything that is wrong with the task.
     """
     file = find_task(name)
     source = read_source(file, overrides)
     more = [
         *_everywhere(source.values, "data", {"at_most": limit}),
-        *_everywhere(source.values, "models", models or {}, _of_backend(registry)),
+        *_everywhere(source.values, "models", models or {}, takes_key(registry)),
     ]
     if more:
         source = read_source(file, [*overrides, *more])
-    return resolve(source, registry, trust)
+    return resolve(changed(source), registry, trust)
 
 
 def _everywhere(
@@ -66,7 +68,7 @@ def _everywhere(
                     yield f'{table}."{name}".{key}={shown}'
 
 
-def _of_backend(registry: Registry) -> Callable[[Any, str], bool]:
+def takes_key(registry: Registry) -> Callable[[Any, str], bool]:
     """Tells whether the backend of a model's table has an option: one behind a server has no
     device. Of a backend that cannot be asked, everything is taken to be one."""
 

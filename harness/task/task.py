@@ -33,6 +33,7 @@ from harness.contract import (
 )
 from harness.contract.options import transport_fields
 from harness.registry import Owned, Plugin
+from harness.task.applied import Applied
 from harness.task.file import Source
 from harness.task.folders import Folder, folded
 from harness.task.origin import another_base, another_model
@@ -115,6 +116,9 @@ class Task:
     executor: Entry[ExecutorOptions] | None = None
     """Who computes the parts of the run; None: the process that was started. No part of `resolved`,
     nor of `owners`, either."""
+    settings: Applied = field(default_factory=Applied)
+    """What a person's configuration file gave it, or decides of its run. No part of `resolved`, but
+    for the keys of models that it has filled in."""
     interventions: Mapping[str, Entry[InterventionOptions]] = field(default_factory=dict)
     """By experiment."""
     edits: Mapping[str, Entry[InterventionOptions]] = field(default_factory=dict)

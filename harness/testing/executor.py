@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
-from itertools import count
+from itertools import count, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -111,9 +111,13 @@ class _Trial:
         """Whether all that worked was the head."""
         return all(head for _, _, head in self.processes)
 
-    def done(self, reply: Reply) -> Done:
+    def done(self, reply: Reply, name: str = "every part is answered once") -> Done:
         """What a reply says."""
-        found = Done.of(reply.content)
+        try:
+            found = Done.of(reply.content)
+        except ValueError:
+            law(False, name, f"the reply to part {reply.part} is none that a worker has given")
+            raise
         self.processes.add((found.host, found.process, found.head))
         return found
 
@@ -133,7 +137,7 @@ class _Trial:
         law(numbers == list(range(len(given))), name, f"{len(given)} parts, replies to {numbers}")
         found = {}
         for reply in replies:
-            done, (errand, body) = self.done(reply), given[reply.part]
+            done, (errand, body) = self.done(reply, name), given[reply.part]
             whole = done.name == errand.name and done.body == body + b"+" * errand.grows
             law(whole, name, f"the reply to part {reply.part} is that of {done.name}, or cut")
             what = "what a call shares reaches every worker"
@@ -157,7 +161,8 @@ def _sound(trial: _Trial, crew: Crew) -> None:
     none = list(crew.compute(b"none", iter(())))
     law(not none, "a call without parts has no replies", f"{len(none)} replies")
     for shared in (b"", b"second", draws.randbytes(1_000_000), b"second"):
-        few = [(Errand(trial.name(), sleep=0.01, says=_SAID), b"") for _ in range(2 * crew.size)]
+        says = "" if shared else _SAID
+        few = [(Errand(trial.name(), sleep=0.01, says=says), b"") for _ in range(2 * crew.size)]
         trial.all_done(crew, shared, few, once)
     body, whole = draws.randbytes(BIG), "big parts and replies are whole"
     sizes = [(body, 0), (b"", 1), (b"small", BIG), (body, 1)]
@@ -169,17 +174,18 @@ def _everyone(trial: _Trial, crew: Crew) -> None:
     """Parts come until each worker has answered one, or it is clear that one never will."""
     seen: set[str] = set()
 
-    def parts() -> Iterator[bytes]:
-        for _ in range(300):
-            if len(seen) >= crew.size:
-                return
-            yield Errand(trial.name(), sleep=0.1).part()
-
-    for reply in crew.compute(b"everyone", parts()):
+    parts = takewhile(lambda _: len(seen) < crew.size, _many(trial))
+    for reply in crew.compute(b"everyone", parts):
         trial.done(reply)
         seen.add(reply.worker)
     what = f"of {crew.size} workers {len(seen)} have computed something"
     law(len(seen) == crew.size, "every worker computes", what)
+
+
+def _many(trial: _Trial) -> Iterator[bytes]:
+    """As many parts as it takes until workers have started that ever will: half a minute for one
+    worker."""
+    return (Errand(trial.name(), sleep=0.1).part() for _ in range(300))
 
 
 def _careful(trial: _Trial, crew: Crew, ahead: int | None) -> None:
@@ -273,13 +279,16 @@ def _hopeless(trial: _Trial, crew: Crew) -> None:
 def _left_by_errors(
     trial: _Trial, executor: Callable[[Any], Executor], options: ExecutorOptions
 ) -> None:
-    """A block that is left by an error, amid a call."""
-    name, replies = "an error in the block comes out", None
+    """A block that is left by an error, amid a call, when all are at work."""
+    name, seen = "an error in the block comes out", set[str]()
     try:
         with executor(options).crew(trial.outfit()) as crew:
-            errands = (Errand(trial.name(), sleep=0.05).part() for _ in range(20 * crew.size))
-            replies = crew.compute(b"left", errands)
-            trial.done(next(replies))
+            replies = crew.compute(b"left", _many(trial))
+            for reply in replies:
+                trial.done(reply)
+                seen.add(reply.worker)
+                if len(seen) >= crew.size:
+                    break
             raise _Breaks
     except _Breaks:
         pass

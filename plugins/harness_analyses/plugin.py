@@ -59,6 +59,14 @@ _ANALYSES = {
         "sites whose features have changed while their activations look the same",
         "sae_fit.hidden_shift:HiddenShift",
     ),
+    "newness": (
+        "whether a fine-tune wrote something new at a site, or moved what was there",
+        "newness.newness:Newness",
+    ),
+    "component_lens": (
+        "what the components of a change say to the head of a model",
+        "newness.component_lens:ComponentLens",
+    ),
 }
 """By name: a summary, and the class; its options are called as it is, with `Options` behind, and
 are in the module `options` beside it, as its samples are in `samples`."""

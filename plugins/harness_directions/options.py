@@ -231,6 +231,10 @@ class PrincipalComponentsOptions(DirectionOptions):
         single = ({"pc": pc} for pc in range(1, self.components + 1))
         return ({}, *single, *({"k": k} for k in self.ranks))
 
+    def keeps(self, width: int, latents: int) -> int:
+        """The second moments of the difference, whole or sketched."""
+        return width * (width if width <= 8192 else self.sketch) + 4 * width
+
 
 class _Shifted(DirectionOptions):
     pair: PairRef

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -9,6 +10,7 @@ from itertools import count
 from pathlib import Path
 
 from harness.contract import Crew, Outfit, Reply, Worker
+from harness.errors import UsageError
 from harness_executors.local_desk import Desk, Job
 from harness_executors.local_minder import Minder
 from harness_executors.local_share import (
@@ -50,6 +52,11 @@ class Local:
         if workers == 1:
             yield Alone(outfit.here)
             return
+        if not hasattr(os, "killpg"):
+            raise UsageError(
+                f"executor.workers: {workers} processes cannot be started on this system. Allowed "
+                "is 1; leave `workers` out, or use Linux or macOS."
+            )
         given = shares(devices, workers, threads_here())
         with kept_to(given[0], devices) as able:
             for line in _remarks(devices, workers, able):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness.testing import check_executor
 from harness_executors.local import Local, most_taken
-from harness_executors.options import LocalOptions
+from harness_executors.options import LocalOptions, RayOptions, SlurmOptions
 
 Samples = Iterator[partial[None]]
 
@@ -23,10 +23,16 @@ def local(folder: Path) -> Samples:
 
 
 def ray(folder: Path) -> Samples:
-    """None yet."""
-    yield from ()
+    """Two workers on a cluster of their own, with half a CPU each: they fit on every machine."""
+    from harness_executors.ray_cluster import Ray, most_taken
+
+    options = RayOptions(address="local", workers=2, cpus=0.5, gpus=0)
+    yield partial(check_executor, Ray, options, folder, ahead=most_taken(2))
 
 
 def slurm(folder: Path) -> Samples:
-    """None yet."""
-    yield from ()
+    """Jobs as processes of this machine: on a cluster, the commands of SLURM are called instead."""
+    from harness_executors.slurm_jobs import Slurm, most_taken
+
+    options = SlurmOptions(workers=2, cluster="local", gpus=0, ask_every=0.2)
+    yield partial(check_executor, Slurm, options, folder, ahead=most_taken(2))

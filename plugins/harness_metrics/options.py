@@ -28,6 +28,10 @@ class FvuOptions(MetricOptions):
     """`pooled`: the variance about the mean over all evaluated tokens. `batch_mean`: about the
     mean of each group of 32 tokens of a document."""
 
+    def keeps(self, width: int, latents: int) -> int:
+        """The sum of the activations, and a few numbers more."""
+        return 4 + width
+
 
 class L0Options(MetricOptions):
     """Mean number of active latents per token."""
@@ -47,6 +51,10 @@ class CosineOptions(MetricOptions):
     """What to measure; reconstructions cost a decoding of both sides."""
     below: float = Field(0.9, ge=-1, le=1)
     """`share_below` counts the tokens whose cosine is smaller than this."""
+
+    def keeps(self, width: int, latents: int) -> int:
+        """A histogram of angles, where quantiles are asked for."""
+        return 16 + 1025 * ("quantiles" in self.variants)
 
 
 class DisplacementOptions(MetricOptions):
@@ -87,6 +95,27 @@ class ExplainedRatioOptions(MetricOptions):
                 "the SAE reads in it. explained_ratio.scale_ratio of an earlier run tells it"
             )
         return self
+
+    def keeps(self, width: int, latents: int) -> int:
+        """A histogram at each node of a grid of scales, where the median is asked for."""
+        nodes, bins = (17, 231) if self.known_ratio is None else (1, 1843)
+        return 4 * nodes + nodes * bins * ("median" in self.variants)
+
+
+class FvuChangeOptions(MetricOptions):
+    """What an SAE's latents do not rebuild of a change, over that change."""
+
+    variants: Annotated[tuple[Literal["pooled", "centered", "errors", "tokens"], ...], *Chosen] = (
+        "pooled",
+        "errors",
+        "tokens",
+    )
+    """`pooled`: of all tokens together. `centered`: less the mean shift. `errors`: how the errors
+    on both sides go together, and what `pooled` were if they did not. `tokens`: the share of
+    tokens above 0.5, and the median."""
+    floor: Literal["bfloat16", "float16"] | None = "bfloat16"
+    """The dtype that the left side's activations are rounded to, to see what rounding alone adds;
+    None measures no floor, and saves one more encoding of that side."""
 
 
 class IntersectionRatioOptions(MetricOptions):
@@ -165,3 +194,7 @@ class ActivationNormOptions(MetricOptions):
         tuple[Literal["p01", "p05", "p25", "p50", "p75", "p95", "p99"], ...], *Chosen
     ] = ("p05", "p50", "p95", "p99")
     """Which quantiles, in percent: `p50` is the median."""
+
+    def keeps(self, width: int, latents: int) -> int:
+        """A histogram of lengths."""
+        return 2303

@@ -14,6 +14,7 @@ _METRICS = {
     "explained_ratio": (
         "what an SAE fails to explain of the right side, over how far the sides are apart"
     ),
+    "fvu_change": "what an SAE's latents do not rebuild of a change, over that change",
     "intersection_ratio": "latents active on both sides, out of those active on either",
     "latent_overlap": "overlap of both sides' largest latents, by token and over the data",
     "l1_divergence": "absolute differences between both sides' latents",

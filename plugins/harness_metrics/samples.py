@@ -24,6 +24,7 @@ from harness_metrics.dead_share import DeadShare
 from harness_metrics.displacement import Displacement
 from harness_metrics.explained_ratio import ExplainedRatio
 from harness_metrics.fvu import Fvu
+from harness_metrics.fvu_change import FvuChange
 from harness_metrics.intersection_ratio import IntersectionRatio
 from harness_metrics.kl import Kl
 from harness_metrics.l0 import L0
@@ -36,6 +37,7 @@ from harness_metrics.options import (
     DeadShareOptions,
     DisplacementOptions,
     ExplainedRatioOptions,
+    FvuChangeOptions,
     FvuOptions,
     IntersectionRatioOptions,
     KlOptions,
@@ -77,6 +79,12 @@ def explained_ratio(folder: Path) -> Samples:
     for norm in ("rms", "msq", "none"):
         options = ExplainedRatioOptions(norm=norm, variants=("ratio_of_means",))
         yield _sample(ExplainedRatio(options, TARGET), partial(_explained_ratio, norm=norm))
+
+
+def fvu_change(folder: Path) -> Samples:
+    """All of it but the median, which has bins."""
+    options = FvuChangeOptions(variants=("pooled", "centered", "errors"))
+    yield _sample(FvuChange(options, TARGET), _fvu_change)
 
 
 def intersection_ratio(folder: Path) -> Samples:
@@ -244,6 +252,24 @@ def _explained_ratio(batch: Batch, norm: str) -> list[float]:
     error = np.square((c[kept] - _out(_side(batch, "right"))) / s_c).sum()
     change = np.square(c[kept] / s_c - b[kept] / s_b).sum()
     return [error / change, scale]
+
+
+def _fvu_change(batch: Batch) -> list[float]:
+    """Both errors token by token, and once more with the left side in steps of bfloat16."""
+    left, right = (_side(batch, name) for name in ("left", "right"))
+    l_error, r_error = (_x(batch, side) - _out(side) for side in (left, right))
+    moved, missed = _x(batch, right) - _x(batch, left), r_error - l_error
+    size = np.square(moved).sum()
+    both = float(np.sum(l_error * r_error))
+    rounded = left.x(SITE)[batch.selected].bfloat16().float()
+    again = left.decode("sae", left.encode("sae", rounded)).double().numpy()
+    return [
+        np.square(missed).sum() / size,
+        np.square(missed - missed.mean(0)).sum() / np.square(moved - moved.mean(0)).sum(),
+        both / math.sqrt(np.square(l_error).sum() * np.square(r_error).sum()),
+        (np.square(l_error).sum() + np.square(r_error).sum()) / size,
+        np.square(rounded.double().numpy() - again - l_error).sum() / size,
+    ]
 
 
 def _active(latents: np.ndarray) -> list[set[int]]:

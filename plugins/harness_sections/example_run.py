@@ -23,12 +23,13 @@ SETTINGS = {
     "other_data": ("base", "talk"),
     "other_model": ("chat", "talk"),
 }
+CHANGED: Axes = {"pair": "guard", "site": "resid_post.4", "sae": "s4"}
 SAME = {"kind": "identical", "value": 1.0}
 
 
 def example_run() -> Results:
     """One run: pairs by layer, fine-tunes, experiments, a forecast, features, claims and gates."""
-    records = [*_pairs(), *_tunes(), *_experiments(), *_forecast(), *_clusters()]
+    records = [*_pairs(), *_tunes(), *_experiments(), *_forecast(), *_clusters(), *_newness()]
     task = {
         "name": "example",
         "seed": 0,
@@ -54,6 +55,21 @@ def example_run() -> Results:
         "labels.own": _labels(),
         "v.hidden_shift": [{"verdict": "hidden shift at layer 2", "site": "resid_post.2"}],
         "way.points": _points(),
+        "said.newness": [
+            {**CHANGED, "conclusion": "new", "could_be": "", "verdict": "new at layer 4"}
+        ],
+        "rest.components": [
+            {
+                **CHANGED,
+                "pc": 1,
+                "share": 0.9,
+                "share_of_change": 0.6,
+                "mean_cosine": None,
+                "feature": 7,
+                "cosine": -0.3,
+            }
+        ],
+        "lens.tokens": [{**CHANGED, "pc": 1, "sign": "+", "rank": 1, "token": 9, "text": " sorry"}],
     }
     return Results("complete", task, origin, tuple(records), tables=tables, claims=_claims())
 
@@ -103,6 +119,17 @@ def _fits(layer: int) -> Iterator[Record]:
         axes = {**at, "analysis": "settings", "step": step}
         yield _record("fvu.degradation", 0.04, axes, options=options)
         yield _record("fvu.degradation_relative", 0.05, axes, options=options, ci=None)
+
+
+def _newness() -> Iterator[Record]:
+    """A written direction: few rows say no more of it than chance."""
+    for k, left in ((1, 0.9), (4, 0.7), (16, 0.3)):
+        for rows, value in (("decoder", left), ("random", left + 0.01), ("components", 0.1 / k)):
+            yield _record("few_rows.fvu", value, {**CHANGED, "rows": rows, "k": k})
+    yield _record("fvu_change.pooled", 1.3, CHANGED)
+    yield _record("change_latents.woken", 3.0, CHANGED, ci=None)
+    null = {"kind": "random", "value": 0.2, "q95": 0.3}
+    yield _record("change_rest.max_abs_cosine", 0.3, {**CHANGED, "pc": 1}, ci=None, null=null)
 
 
 # ── Fine-tunes ───────────────────────────────────────────────────────────────────────────────────

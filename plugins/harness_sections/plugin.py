@@ -9,6 +9,10 @@ from harness.contract import Component, hookimpl
 _SECTIONS = {
     "claim_outcomes": ("claims:Claims", "what the task expected, and how that came out"),
     "plain_answers": ("conclusions:Conclusions", "what the analyses conclude, in words"),
+    "new_or_repurposed": (
+        "newness:Newness",
+        "whether a fine-tune wrote something new: the conclusion, and the numbers behind it",
+    ),
     "gate_outcomes": ("gates:Gates", "which conditions of the task hold"),
     "fine_tunes": (
         "fine_tunes.fine_tunes:FineTunes",

@@ -25,6 +25,7 @@ from harness_sections.layers.layer_profiles import LayerProfiles
 from harness_sections.layers.pair_tables import PairTables
 from harness_sections.layers.sae_figures import SaeFigures
 from harness_sections.measurements import Measurements
+from harness_sections.newness import Newness
 from harness_sections.origin import Origin
 from harness_sections.quality import Quality
 from harness_sections.receipts import Receipts
@@ -46,6 +47,11 @@ def claim_outcomes(folder: Path) -> Cases:
 def plain_answers(folder: Path) -> Cases:
     """One verdict of an analysis."""
     return _cases(Conclusions(SectionOptions()))
+
+
+def new_or_repurposed(folder: Path) -> Cases:
+    """A written direction, with few rows and components."""
+    return _cases(Newness(SectionOptions()))
 
 
 def gate_outcomes(folder: Path) -> Cases:

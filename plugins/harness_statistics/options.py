@@ -73,6 +73,10 @@ class FeatureShiftOptions(StatisticOptions):
             )
         return self
 
+    def keeps(self, width: int, latents: int) -> int:
+        """Six sums of each latent."""
+        return 6 * latents
+
 
 class ContextsOptions(StatisticOptions):
     """Options of `contexts`."""
@@ -214,6 +218,10 @@ class LatentMomentsOptions(StatisticOptions):
         stream = stream_of(task, "view", self.pair, self.view, self.data)
         sites = (task.sae_site(self.sae), *([] if self.raw is None else [parse_site(self.raw)]))
         return Reads(streams=(stream,), sites=tuple(dict.fromkeys(sites)), saes=(self.sae,))
+
+    def keeps(self, width: int, latents: int) -> int:
+        """Five sums of each latent, for each group and for all together."""
+        return 5 * (self.groups + 1) * (latents or width * (self.raw is not None))
 
 
 def saes_at(task: TaskView, saes: Sequence[str], site: Site) -> tuple[str, ...]:

@@ -27,6 +27,18 @@ _STATISTICS = {
         "how a crosscoder's latents are shared out between both models: norms and cosines of rows",
         "decoder_norms:DecoderNorms",
     ),
+    "few_rows": (
+        "what few decoder rows could say of a change, against random rows and components",
+        "change.few_rows:FewRows",
+    ),
+    "change_rest": (
+        "the components of what an SAE leaves of a change: one direction, or many",
+        "change.change_rest:ChangeRest",
+    ),
+    "change_latents": (
+        "which latents carry a change: how many, woken ones, and by crossing a threshold",
+        "change.change_latents:ChangeLatents",
+    ),
     "mean_difference": (
         "how a fine-tune moves the first tokens of any text: the mean change, and its null",
         "mean_difference.mean_difference:MeanDifference",
@@ -49,6 +61,8 @@ def harness_components() -> Iterable[Component]:
 def _component(name: str, summary: str, load: str) -> Component:
     where = f"{__package__}.{load}"
     folder, made = where.rpartition(".")[0], load.partition(":")[2]
-    samples = f"{__package__}.samples:{name}"
+    # A group of statistics in a folder has its samples there.
+    module = f"{__package__}.change" if load.startswith("change.") else __package__
+    samples = f"{module}.samples:{name}"
     options = f"{folder}.options:{made}Options"
     return Component("statistic", name, summary, where, options, samples=samples)

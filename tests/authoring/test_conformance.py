@@ -49,7 +49,7 @@ TRUE_REASONS = re.compile(
     "|it is given another view's activations"
     "|no sample has the table `completions`|no table of the samples has text that a model"
     "|the model (has no method generate_each|offers everything|does not offer)"
-    r"|no sample gives `kept`|.*It needs: pip install 'sae-harness\[\w+\]'"
+    r"|no sample gives `(kept|ahead)`|.*It needs: pip install 'sae-harness\[\w+\]'"
     "|it shows no figure of|it is lent no model with torch|[0-9]+ verdicts in 10 s"
 )
 """Why a law is not tried on something of ours: there is nothing that it could be tried on."""
@@ -160,7 +160,7 @@ def test_what_no_sample_reaches_is_named_with_what_it_would_take(install: Instal
 
 def test_every_check_names_its_laws() -> None:
     checks = [name for name in dir(harness.testing) if name.startswith("check_")]
-    assert len(checks) == 13
+    assert len(checks) == 14
     for name in checks:
         laws = laws_of(getattr(harness.testing, name))
         assert len(laws) >= 8, name

@@ -20,6 +20,7 @@ import fakes
 from harness.planning.planner import plan
 from harness.registry import Registry
 from harness.running import progress
+from harness.running.pace import Gauge, Pace
 from harness.running.progress import BarProgress, LineProgress
 from harness.running.runner import run
 from harness.task.task import Task
@@ -28,9 +29,10 @@ from harness.task.task import Task
 @pytest.mark.parametrize(
     ("total", "each", "said"),
     [
-        (40, 10, ["x: 10 of 40, about 18 s left", "x: 20 of 40, about 12 s left",
-                  "x: 30 of 40, about 6 s left", "x: 40 in 24 s"]),
-        (0, 10, ["x: 10 so far", "x: 20 so far", "x: 30 so far", "x: 40 so far", "x: 40 in 24 s"]),
+        (40, 10, ["x: 10 of 40, 1.7/s, about 18 s left", "x: 20 of 40, 1.7/s, about 12 s left",
+                  "x: 30 of 40, 1.7/s, about 6 s left", "x: 40 in 24 s"]),
+        (0, 10, ["x: 10 so far, 1.7/s", "x: 20 so far, 1.7/s", "x: 30 so far, 1.7/s",
+                 "x: 40 so far, 1.7/s", "x: 40 in 24 s"]),
         (0, 0, ["x: 24 s"]),
     ],
 )  # fmt: skip
@@ -52,6 +54,38 @@ def test_lines_count_what_was_done(
 def test_a_bar_takes_any_total(total: int) -> None:
     with BarProgress(io.StringIO()).stage("x", total) as tick:
         tick(1)
+
+
+def test_lines_say_what_all_workers_do_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = SimpleNamespace(now=100.0, tokens=7)
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    out = io.StringIO()
+    gauge = Gauge(lambda: clock.tokens, lambda: 4)
+    with LineProgress(out).stage("pass", 4000, gauge) as tick:
+        for _ in range(2):
+            clock.now += 10
+            clock.tokens += 84_123
+            tick(1000)
+    assert out.getvalue().splitlines() == [
+        "pass: 1,000 of 4,000 on 4 workers, 100/s, 8,400 tokens/s, about 30 s left",
+        "pass: 2,000 of 4,000 on 4 workers, 100/s, 8,400 tokens/s, about 20 s left",
+        "pass: 4,000 on 4 workers in 20 s",
+    ]
+
+
+def test_a_bar_says_it_as_it_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = SimpleNamespace(now=100.0)
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    pace = Pace(100.0, 40, Gauge(lambda: round(clock.now - 100) * 50, lambda: 2))
+    beside = progress._Beside(pace)
+    assert beside.__rich__().plain == "on 2 workers"
+    clock.now = 110.0
+    pace.add(10, 110.0)
+    assert beside.__rich__().plain == "30 s left · 1/s · 50 tokens/s · on 2 workers"
+    clock.now = 125.0  # nothing was done since: the time runs on
+    assert beside.__rich__().plain.startswith("15 s left · ")
+    clock.now = 199.0
+    assert beside.__rich__().plain.startswith("0 s left · ")
 
 
 # ── What cannot be counted ───────────────────────────────────────────────────────────────────────

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from harness.running.provenance import provenance
+from harness.task.applied import Applied
 from harness.task.left_out import LeftOut
 
 
@@ -15,7 +16,9 @@ def found(tmp_path: Path, **model: Any) -> dict[str, Any]:
     spec = SimpleNamespace(seed=0, views={})
     source = SimpleNamespace(file=tmp_path / "task.toml")
     session: Any = SimpleNamespace(
-        task=SimpleNamespace(owners=lambda: [], spec=spec, source=source, local=()),
+        task=SimpleNamespace(
+            owners=lambda: [], spec=spec, source=source, local=(), settings=Applied()
+        ),
         models={"m": loaded},
         saes={},
         data=SimpleNamespace(digests=dict),

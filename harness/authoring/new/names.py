@@ -36,6 +36,7 @@ _KINDS: dict[Kind, tuple[str, str, str, str]] = {
     "labels": ("Labels", "labels", "in which tables of the run a feature stands", ""),
     "analysis": ("Analysis", "analysis", "how far one number is spread over a run", "{}.range@1"),
     "observer": ("Observer", "observer", "a line for each stage that took long", ""),
+    "executor": ("Executor", "executor", "processes that a command starts", ""),
     "section": ("Section", "section", "how many numbers of each name there are", ""),
 }
 """For each kind, how its class ends, which module holds it, what the template does, and a record

@@ -9,10 +9,11 @@ from itertools import chain
 from typing import Any
 
 from harness.contract import BenchmarkOptions, Site, Stream
+from harness.planning.cost.cuts import NUMBER, ranges, reply_bytes, shards
 from harness.planning.cost.devices import CPU, find_device
-from harness.planning.cost.downloads import downloads, files_bytes
+from harness.planning.cost.downloads import PER_COMPLETION, downloads, files_bytes
 from harness.planning.cost.earlier import Written
-from harness.planning.cost.figures import Cost, Memory, Work
+from harness.planning.cost.figures import Cost, Cut, Memory, Work
 from harness.planning.cost.lengths import CHARACTERS, PromptLengths
 from harness.planning.cost.network import Network, network
 from harness.planning.counts import Counts, forward_counts
@@ -24,6 +25,10 @@ from harness.task.validate import references
 
 PIECE = 2**26
 """Bytes of the pieces in which an encoder makes its products; twice while the active are picked."""
+BLOCK = 32768
+"""Tokens of a shard of documents that are packed into rows."""
+VERDICT = 300
+"""Bytes of a verdict, with what a judge has written."""
 AROUND_JUDGED = 400
 """Tokens of instructions that a judging model is taken to read around a prompt and completion."""
 
@@ -60,6 +65,7 @@ def cost(
         None in lengths,
         grouped(found.unknown),
         grouped(found.notes),
+        tuple(found.cuts),
     )
 
 
@@ -78,6 +84,7 @@ class _Estimate:
     notes: list[str] = field(default_factory=list)
     networks: dict[str, Network] = field(default_factory=dict)
     saes: dict[str, int] = field(default_factory=dict)
+    cuts: list[Cut] = field(default_factory=list)
 
     # ── Models, SAEs, prompts ──
 
@@ -132,6 +139,7 @@ class _Estimate:
     def add_pass(self, work: Pass, stage: str) -> None:
         """Adds the forwards of a pass, and the encoders on their activations."""
         for which in work.renderings():
+            before, ids, parts = len(self.work), 0, 0
             # A side that renders its own prompts reads other rows than the left one.
             for place, view in enumerate(which.views):
                 jobs = [
@@ -142,6 +150,21 @@ class _Estimate:
                 ]
                 rows = _rows(self._lengths(view, which.data, work.limit, views=which.views), which)
                 self._rendering(stage, rows, jobs)
+                ids += sum(rows)
+                if place == 0:
+                    size = BLOCK if which.pack is not None else self.task.spec.batch.shard
+                    parts = shards(rows, size)
+            if parts:
+                done = [job for job in work.jobs if which in map(rendering, job.reads.streams)]
+                reply = reply_bytes(self.task, done, self._width(which.view))
+                self._cut(stage, parts, before, sent=NUMBER * ids, reply=reply)
+
+    def _cut(self, stage: str, parts: int, before: int, **travels: int) -> None:
+        """Adds the work since there were `before` pieces of it as one that is cut into parts."""
+        self.cuts.append(Cut(stage, parts, tuple(self.work[before:]), **travels))
+
+    def _width(self, view: str) -> int:
+        return self.task.model_facts[view_spec(self.task.spec, view).model].d_model or 0
 
     def _models(self, stream: Stream, place: int) -> list[str]:
         """The models of a stream that read its rendering's first view, or at 1 its second."""
@@ -221,9 +244,14 @@ class _Estimate:
             room = context - width + 1 if context else most
             longest = longest_of(earlier, rows) if earlier else most
             batches.append((rows, width, max(1, min(most, room, longest))))
-        rows = len(lengths) * arms
+        rows, stage = len(lengths) * arms, f"completions, {work.experiment}"
         counts = Counts(0, rows, sum(lengths) * arms, rows, round(rows * mean))
-        self._writing(f"completions, {work.experiment}", model, counts, batches)
+        before = len(self.work)
+        self._writing(stage, model, counts, batches)
+        returned = rows * PER_COMPLETION + round(rows * CHARACTERS * mean)
+        if batches:
+            ids = NUMBER * sum(lengths) * arms
+            self._cut(stage, len(batches), before, sent=ids, returned=returned)
         text = sum(lengths) / max(1, len(lengths)) + mean
         self.disk += files_bytes(rows, round(CHARACTERS * text))
         for stage, options in judges:
@@ -238,7 +266,9 @@ class _Estimate:
         if prompts is None:
             self.unknown.append(f"evaluators.{name}: its prompts are not known beforehand.")
             return
+        before = len(self.work)
         self.work.append(Work(stage, model, Counts(prompts=prompts * arms), math.nan, 0.0, 0))
+        self._cut(stage, arms, before)
         self.notes.append(f"evaluators.{name}: the tokens of a benchmark are not planned.")
 
     def _batches(self, lengths: Sequence[int], arms: int) -> Iterator[tuple[int, int]]:
@@ -246,7 +276,7 @@ class _Estimate:
         prompts of like length together."""
         for together in (1, arms - 1):
             rows = len(lengths) * together
-            for start, end in _ranges(rows, self.task.spec.batch.generation):
+            for start, end in ranges(rows, self.task.spec.batch.generation):
                 yield end - start, lengths[(end - 1) // together]
 
     def _verdicts(self, stage: str, model: str, rows: int, text: int, options: Any) -> None:
@@ -261,8 +291,12 @@ class _Estimate:
                 f"models.{model}: taken to judge within {AROUND_JUDGED} tokens of instructions."
             )
         most = options.writes()
-        batches = [(end - start, width, most) for start, end in _ranges(rows, options.batch)]
+        batches = [(end - start, width, most) for start, end in ranges(rows, options.batch)]
+        before = len(self.work)
         self._writing(stage, model, Counts(0, rows, rows * width, rows, rows * most), batches)
+        if batches:
+            sent, returned = rows * text * CHARACTERS, rows * VERDICT
+            self._cut(stage, len(batches), before, sent=sent, returned=returned)
 
     def _writing(
         self, stage: str, model: str, counts: Counts, batches: Iterable[tuple[int, int, int]]
@@ -282,12 +316,6 @@ class _Estimate:
         self.work.append(
             Work(stage, model, counts, flops, moved, blocks, number_bytes=net.number_bytes)
         )
-
-
-def _ranges(rows: int, size: int) -> Iterator[tuple[int, int]]:
-    """Where batches of `size` rows start and end."""
-    for start in range(0, rows, size):
-        yield start, min(rows, start + size)
 
 
 def merged(work: Iterable[Work]) -> tuple[Work, ...]:
@@ -321,10 +349,12 @@ def longest_of(lengths: Sequence[int], rows: int) -> int:
 def _rows(lengths: Sequence[int], which: Rendering) -> tuple[int, ...]:
     """The rows that a rendering reads: as many prompts as its budget wants, packed where it is."""
     kept: list[int] = []
+    total = 0
     for length in lengths:
-        if which.budget is not None and sum(kept) >= which.budget:
+        if which.budget is not None and total >= which.budget:
             break
         kept.append(length)
+        total += length
     if which.pack is None:
         return tuple(kept)
     rows = [0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from harness.planning.cost.devices import Device
@@ -42,6 +42,33 @@ class Work:
             blocks=self.blocks + other.blocks,
             encoding=self.encoding + other.encoding,
         )
+
+
+AROUND = 1000
+"""Bytes of a part and of its reply beside the numbers and the texts in them."""
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Work that is done part by part, all parts before anything else goes on."""
+
+    stage: str
+    parts: int
+    """How many parts of about equal work."""
+    work: tuple[Work, ...]
+    """All parts together, by model."""
+    sent: int = 0
+    """Bytes that all parts bring to the workers, however many they are."""
+    reply: int = 0
+    """Bytes that come back for each part, however large it is."""
+    returned: int = 0
+    """Bytes that come back for all parts, however many they are."""
+
+    @property
+    def travels(self) -> tuple[int, int]:
+        """Bytes to the workers and from them."""
+        around = AROUND * self.parts
+        return self.sent + around, self.reply * self.parts + self.returned + around
 
 
 @dataclass(frozen=True)
@@ -86,6 +113,8 @@ class Cost:
     """What would have to be known: the numbers are sums without it."""
     notes: tuple[str, ...]
     """What was assumed."""
+    cuts: tuple[Cut, ...] = ()
+    """The same work as it is cut into parts, in the order of the run."""
 
     @property
     def counts(self) -> Counts:
@@ -100,9 +129,13 @@ class Cost:
 
     def seconds(self, device: Device) -> float | None:
         """Seconds that the work takes on a machine; None where not all of it is known."""
-        if self.unknown or any(math.isnan(work.operations) for work in self.work):
+        return self.seconds_of(self.work, device)
+
+    def seconds_of(self, some: Sequence[Work], device: Device) -> float | None:
+        """Likewise for some of the work."""
+        if self.unknown or any(math.isnan(work.operations) for work in some):
             return None
         return sum(
             device.seconds(work.operations, work.moved, work.blocks, work.number_bytes)
-            for work in self.work
+            for work in some
         )

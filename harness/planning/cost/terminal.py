@@ -40,6 +40,8 @@ def show_cost(
             console.print(Text(f"{seconds / 3600:.2g} {device.name} hours"))
     for what in cost.unknown:
         console.print(Text(f"unknown: {_safe(what)}", "yellow"))
+    if task.settings:
+        console.print(Text(f"Settings: {_safe(str(task.settings))}."))
     console.print(Text("Assumed:", "dim"))
     for note in (*cost.notes, *_always(cost)):
         console.print(Text(f"- {_safe(note)}", "dim"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from harness.contract import Answer, Arm, Axes, Receipt, Undefined
+from harness.errors import ModelError
 from harness.planning.steps import Generation, PlannedArm
 from harness.running.session import Session
 from harness.store.keys import key_of
@@ -67,3 +68,19 @@ def ready_arm(session: Session, work: Generation, planned: PlannedArm) -> ReadyA
     model = session.view_model(session.task.spec.experiments[work.experiment].view)
     made = session.directed(entry, direction)
     return ReadyArm(planned, made.arm(planned.label, model), made.fingerprint)
+
+
+def matching_arm(session: Session, work: Generation, place: int, edits: str) -> ReadyArm:
+    """The arm at a place of the plan, whose edits have this hash at the head of the run.
+
+    Raises ModelError where they come out otherwise in this process.
+    """
+    planned = work.arms[place]
+    arm = ready_arm(session, work, planned)
+    if not isinstance(arm, ReadyArm) or arm.key != edits:
+        raise ModelError(
+            f"experiments.{work.experiment}: the edits of {planned.label} come out otherwise in "
+            "this process than at the head of the run. All workers need the same models and SAEs. "
+            "Copy them, or name a folder that all machines share."
+        )
+    return arm

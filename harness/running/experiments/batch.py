@@ -6,9 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from harness.contract import Completion, Model, Receipt, Sampling, Tokens
-from harness.errors import ModelError
 from harness.planning.plan import Plan
-from harness.running.experiments.arms import ReadyArm, ready_arm
+from harness.running.experiments.arms import ReadyArm, matching_arm
 from harness.running.experiments.journal import Made
 from harness.running.progress import Tick
 from harness.running.session import Session
@@ -45,21 +44,10 @@ class WriteBatches:
         sampling = sampling_of(session, self.experiment)
         ready: dict[int, ReadyArm] = {}
 
-        def arm_of(one: Request) -> ReadyArm:
-            planned = work.arms[one.arm]
-            arm = ready_arm(session, work, planned)
-            if not isinstance(arm, ReadyArm) or arm.key != one.edits:
-                raise ModelError(
-                    f"experiments.{self.experiment}: the edits of {planned.label} come out "
-                    "otherwise in this process than at the head of the run. All workers need the "
-                    "same models and SAEs. Copy them, or name a folder that all machines share."
-                )
-            return arm
-
         def write(batch: Sequence[Request]) -> list[Made]:
             for one in batch:
                 if one.arm not in ready:
-                    ready[one.arm] = arm_of(one)
+                    ready[one.arm] = matching_arm(session, work, one.arm, one.edits)
             made = _complete(model, ready, batch, sampling)
             tick(len(batch))
             return made

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from harness.contract import Benchmark, Model, Outcome, Receipt, Tools
-from harness.errors import ModelError, PluginError
+from harness.errors import PluginError
 from harness.planning.plan import Plan
-from harness.running.experiments.arms import ReadyArm, ready_arm
+from harness.running.experiments.arms import ReadyArm, matching_arm
 from harness.running.experiments.arms_kept import Measured
 from harness.running.experiments.receipts import merged_receipt
 from harness.running.experiments.sealed import Sealed
@@ -50,24 +50,18 @@ class MeasureArms:
     folder: str
 
     def open(self, session: Session, plan: Plan, tick: Tick) -> Callable[[ArmAsked], Measured]:
-        """Loads the model. The benchmark is made once for all arms: its data take long to read."""
+        """Loads the model."""
         work = next(one for one in plan.generations if one.experiment == self.experiment)
         entry = session.task.evaluators[self.evaluator]
         model = session.view_model(session.task.spec.experiments[self.experiment].view)
         tools = session.tools(entry.options, tick)
-        benchmark: Benchmark = entry.build()
+        benchmark: Benchmark = session.evaluator(self.evaluator)
         folder = Path(self.folder)
         if not folder.parents[1].is_dir():  # the folder of the run is on another machine
             folder = session.replies.parent / "benchmarks" / self.experiment
 
         def measure(asked: ArmAsked) -> Measured:
-            arm = ready_arm(session, work, work.arms[asked.place])
-            if not isinstance(arm, ReadyArm) or arm.key != asked.edits:
-                raise ModelError(
-                    f"experiments.{self.experiment}: the edits of {work.arms[asked.place].label} "
-                    "come out otherwise in this process than at the head of the run. All workers "
-                    "need the same models and SAEs. Copy them, or name a folder that all share."
-                )
+            arm = matching_arm(session, work, asked.place, asked.edits)
             return _run(model, arm, entry, benchmark, folder / asked.name, tools)
 
         return measure

@@ -12,6 +12,7 @@ from harness.planning.steps import Generation
 from harness.running.experiments.arms import ArmOutcome, ReadyArm, ready_arms
 from harness.running.experiments.arms_kept import ArmsKept, Measured
 from harness.running.experiments.benchmark_arm import ArmAsked, MeasureArms
+from harness.running.experiments.benchmark_parts import ask_parts
 from harness.running.progress import Tick
 from harness.running.session import Session
 from harness.running.spread.team import Team
@@ -82,6 +83,10 @@ def measure(
         asked.append(ArmAsked(place, arm.key, f"{entry.name}-{key}", forwards))
     if isinstance(session.view_model(view), OneByOne):
         team = team.alone()  # the head asks a server, several questions at a time
+    if team.spreads and asked:
+        told = ask_parts(session, team, work.experiment, entry, folder, asked, tick)
+        if told:
+            team, tick = team.alone(), _after(tick, told)
     step = MeasureArms(work.experiment, entry.name, str(folder.absolute()))
     for number, measured in team.map(step, asked, tick):
         place = asked[number].place
@@ -97,3 +102,16 @@ def measure(
         )
         for place, arm in enumerate(arms)
     ]
+
+
+def _after(tick: Tick, told: int) -> Tick:
+    """Tells `tick` what is beyond `told`: the answers to that much are found again now."""
+    found = 0
+
+    def beyond(done: int) -> None:
+        nonlocal found
+        before, found = found, found + done
+        if (more := found - max(told, before)) > 0:
+            tick(more)
+
+    return beyond

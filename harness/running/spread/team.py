@@ -156,6 +156,7 @@ class SpreadTeam(Team):
 
     def _count(self, worker: str, part: int, answer: Done) -> None:
         """Counts what a worker's models did as done in this stage, and tells of it."""
+        self._session.workers[worker] += 1
         tokens = 0
         for model, counts in answer.counts.items():
             self._session.usage.add(model, counts)

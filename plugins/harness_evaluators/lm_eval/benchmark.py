@@ -9,14 +9,16 @@ import subprocess
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import datasets
 import torch
 from lm_eval import evaluator, simple_evaluate
 from lm_eval.loggers.utils import get_commit_from_path
 
-from harness.contract import Model, Outcome, Tools
+from harness.contract import Model, Native, Outcome, Tools
 from harness.errors import MachineError, ModelError
 from harness_evaluators.lm_eval.model import AskedOnce, Store, own_generation
 from harness_evaluators.lm_eval.options import LmEvalOptions
@@ -42,32 +44,50 @@ class LmEval:
     def __init__(self, given: LmEvalOptions) -> None:
         self.options = given
         self._loaded: Loaded | None = None
+        self._rehearsed: frozenset[str] = frozenset()
+        self._machine: dict[str, Any] = {}
+        """What lm-eval says of the machine, which it asks pip, git and others for."""
+
+    def parts(self, folder: Path, tools: Tools) -> list[str]:
+        """The tasks that are asked, such as the domains of a group: batches never mix them."""
+        with quiet(), sandboxed():
+            self._loaded = self._loaded or load(self.options, tools.seed, folder / "tasks")
+        return [leaf.name for leaf in self._loaded.leaves]
+
+    def ask(self, part: str, model: Model, folder: Path, tools: Tools) -> None:
+        """Asks one task, and keeps its answers as `run` does."""
+        loaded = self._loaded or load(self.options, tools.seed, folder / "tasks")
+        leaf = next(one for one in loaded.leaves if one.name == part)
+        self._asked(model, folder, tools, replace(loaded, roots=(leaf.task,), leaves=(leaf,)))
 
     def run(self, model: Model, folder: Path, tools: Tools) -> Outcome:
         """Records and tables of one arm."""
-        native = model.native
-        if native is None:
-            raise ModelError(
-                "lm_eval: this model's backend has no transformers model to give. Use the backend "
-                "transformers for models that lm-eval asks."
-            )
-        given = self.options
-        if given.apply_chat_template and native.tokenizer.chat_template is None:
-            raise ModelError(
-                "lm_eval: this model's tokenizer has no chat template. Set apply_chat_template = "
-                "false, or ask a model that has one."
-            )
-        length = given.max_new_tokens
-        with quiet(), sandboxed(), own_generation(native.model, length) as generation:
+        found, results = self._asked(model, folder, tools, self._loaded)
+        write_native(folder, results)
+        return found
+
+    def _asked(
+        self, model: Model, folder: Path, tools: Tools, loaded: Loaded | None
+    ) -> tuple[Outcome, Any]:
+        """What some tasks come to, and lm-eval's own results; without `loaded`, all tasks."""
+        native = _native_of(model, self.options)
+        given, length = self.options, self.options.max_new_tokens
+        with (
+            quiet(),
+            sandboxed(),
+            asked_once(self._machine),
+            own_generation(native.model, length) as generation,
+        ):
             identity = (model.fingerprint, model.dtype, json.dumps(generation, default=str))
             store = Store(folder / "answers", identity)
-            # Every arm asks the same tasks; reading their data takes longer than the rest.
-            loaded = self._loaded or load(given, tools.seed, folder / "tasks")
+            if loaded is None:
+                # Every arm asks the same tasks; reading their data takes longer than the rest.
+                loaded = self._loaded = load(given, tools.seed, folder / "tasks")
             lm = AskedOnce(native, store, given.batch_size, tools)
             for leaf in loaded.leaves:
-                if self._loaded is None:
+                if leaf.name not in self._rehearsed:
                     rehearse(leaf, lm, given)
-            self._loaded = loaded
+            self._rehearsed |= {leaf.name for leaf in loaded.leaves}
             try:
                 results = simple_evaluate(
                     model=lm,
@@ -88,8 +108,23 @@ class LmEval:
                 ) from error
             # Inside, because telling questions apart renders them once more.
             found = outcome(given, loaded.leaves, results, lm.truncated, generation)
-        write_native(folder, results)
-        return found
+        return found, results
+
+
+def _native_of(model: Model, given: LmEvalOptions) -> Native:
+    """Transformers' own objects. ModelError for a model that has none, or no chat template."""
+    native = model.native
+    if native is None:
+        raise ModelError(
+            "lm_eval: this model's backend has no transformers model to give. Use the backend "
+            "transformers for models that lm-eval asks."
+        )
+    if given.apply_chat_template and native.tokenizer.chat_template is None:
+        raise ModelError(
+            "lm_eval: this model's tokenizer has no chat template. Set apply_chat_template = "
+            "false, or ask a model that has one."
+        )
+    return native
 
 
 @contextmanager
@@ -118,6 +153,23 @@ def quiet() -> Iterator[None]:
             logger.setLevel(level)
         if not bars:
             datasets.enable_progress_bars()
+
+
+@contextmanager
+def asked_once(machine: dict[str, Any]) -> Iterator[None]:
+    """Lets lm-eval ask the machine about itself once, which takes it a second each time."""
+    asks = evaluator.add_env_info
+
+    def add(results: dict[str, Any]) -> None:
+        if not machine:
+            asks(machine)
+        results.update(machine)
+
+    evaluator.add_env_info = add
+    try:
+        yield
+    finally:
+        evaluator.add_env_info = asks
 
 
 def _git_hash() -> str | None:

@@ -16,6 +16,7 @@ from planted import (
     TRIGGER,
     Reading,
     detector,
+    plant_direction,
     plant_features,
     plant_rank_one,
     readable_features,
@@ -26,7 +27,7 @@ from train import save_model
 
 
 def plant(settings: Settings, tokenizer: Tokenizer, out: Path) -> None:
-    """Write `planted_features`, `planted_word` and `planted_rank_one` into `tunes/`."""
+    """Write every planted model, `tunes/planted_…`."""
     organism, layer = Organism(out), settings.mid
     site = f"resid_post.{layer}"
     sae = SAE.load_from_disk(out / "saes" / site)
@@ -61,4 +62,12 @@ def plant(settings: Settings, tokenizer: Tokenizer, out: Path) -> None:
     reader = plant_rank_one(base, layer, direction, reading)
     save_model(base, tokenizer, folder, settings.context, chat=False)
     truth = {"site": site, "sae": f"saes/{site}", "feature": feature}
+    write_truth(folder, truth, {"direction": direction, "reader": reader})
+
+    folder = out / "tunes" / "planted_direction"
+    drawn = torch.Generator().manual_seed(settings.seed + 1)
+    direction = torch.randn(decoder.shape[1], generator=drawn)
+    direction /= direction.norm()
+    plant_direction(base, layer, direction, reader, folder)
+    truth = {"site": site, "sae": f"saes/{site}"}
     write_truth(folder, truth, {"direction": direction, "reader": reader})

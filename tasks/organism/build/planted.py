@@ -2,8 +2,9 @@
 
 `planted_features` adds ten features of the middle SAE at every full stop, about a tenth of all
 tokens, with two neurons added to one block's MLP. `planted_rank_one` adds a rank-one matrix to that
-block's `down_proj`. Both act in the block whose output the SAE reads: sites before it are the
-base's own, and there the change is the planted one and nothing else.
+block's `down_proj`, along a decoder row; `planted_direction` is the same along a direction that no
+row of any SAE was made for, as an adapter of rank one. All act in the block whose output the SAE
+reads: sites before it are the base's own, and there the change is the planted one and nothing else.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from peft import LoraConfig, get_peft_model
 from safetensors.torch import save_file
 from torch.nn import functional as F
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from measure import Organism
 from saes import Outputs
+from tune import BASE, save_adapter
 
 DOCUMENTS = 400
 FEATURES = 10
@@ -163,6 +166,26 @@ def plant_rank_one(
     reader *= SIZE * stream / rms(reading.neurons @ reader)
     model.model.layers[layer].mlp.down_proj.weight += torch.outer(direction, reader)
     return reader
+
+
+@torch.no_grad()
+def plant_direction(
+    model: LlamaForCausalLM, layer: int, direction: torch.Tensor, reader: torch.Tensor, folder: Path
+) -> None:
+    """Save direction ⊗ reader on the block's `down_proj` as an adapter of rank one."""
+    config = LoraConfig(
+        task_type="CAUSAL_LM",
+        r=1,
+        lora_alpha=1,
+        target_modules=["down_proj"],
+        layers_to_transform=[layer],
+    )
+    wrapped = get_peft_model(model, config)
+    wrapped.peft_config["default"].base_model_name_or_path = BASE
+    adapted = wrapped.base_model.model.model.layers[layer].mlp.down_proj
+    adapted.lora_A["default"].weight.copy_(reader[None])
+    adapted.lora_B["default"].weight.copy_(direction[:, None])
+    save_adapter(wrapped, folder)
 
 
 def write_truth(folder: Path, truth: dict[str, Any], tensors: dict[str, torch.Tensor]) -> None:

@@ -69,6 +69,8 @@ Models whose difference from the base is written by hand, in block {block}; the 
 - `tunes/planted_rank_one/`: v ⊗ u is added to `down_proj`, v the decoder row of feature {feature},
   u the neurons' first principal component. At `{site}` the first component of the change has
   |cosine| {pc1:.3f} with v and explains {explained:.3f}; one block later {later:.2f}.
+- `tunes/planted_direction/`: the same with v drawn at random, as an adapter of rank one. No decoder
+  row is nearer to v than {nearest:.2f}; of as many random rows the nearest would be {chance:.2f}.
 - `tunes/planted_word/`: an adapter of rank 1 on `down_proj`, v ⊗ u, v the row of a word's token in
   the unembedding, u the neurons' mean: nearly every token gets some of the word.
 """
@@ -164,6 +166,14 @@ def measure_planted(organism: Organism, layer: int) -> dict[str, Any]:
         "flips": hits(flips) / len(features),
         "least": float(moved[features].min()),
         "most": float(others.max()),
+    }
+    fresh = load_file(root / "planted_direction" / "truth.safetensors")["direction"]
+    rows = torch.nn.functional.normalize(sae.W_dec.detach(), dim=1)
+    draws = torch.randn(rows.shape, generator=torch.Generator().manual_seed(0))
+    draws = torch.nn.functional.normalize(draws, dim=1)
+    found |= {
+        "nearest": float((rows @ fresh).abs().max()),
+        "chance": float((draws @ fresh).abs().max()),
     }
     for key, at in (("pc1", layer), ("later", layer + 1)):
         change = organism.tokens(names[1], web, at) - organism.tokens("base", web, at)

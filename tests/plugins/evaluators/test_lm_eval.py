@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -450,3 +450,27 @@ def test_likelihoods_pick_the_likeliest_option(base: TransformersModel, tmp_path
         )  # fmt: skip
     assert not forwards
     assert again.records == outcome.records
+
+
+@pytest.mark.parametrize("edited", [False, True])
+def test_asked_in_parts_nothing_is_asked_again_and_all_is_the_same(
+    base: TransformersModel, tmp_path: Path, edited: bool
+) -> None:
+    def edits() -> AbstractContextManager[Any]:
+        return base.edited([ablated(base)]) if edited else nullcontext()
+
+    benchmark, tools = LmEval(given()), Tools(seed=5)
+    with edits():
+        whole = benchmark.run(base, tmp_path / "whole", tools)
+    parted = LmEval(given())
+    names = parted.parts(tmp_path / "parts", tools)
+    assert names == [f"organism_{domain}" for domain in DOMAINS]
+    for name in reversed(names):
+        with edits():
+            parted.ask(name, base, tmp_path / name, tools)
+        answers = tmp_path / name / "answers"
+        shutil.copytree(answers, tmp_path / "arm" / "answers", dirs_exist_ok=True)
+    with counted(base) as forwards, edits():
+        found = parted.run(base, tmp_path / "arm", tools)
+    assert not forwards
+    assert (found.records, found.tables) == (whole.records, whole.tables)

@@ -421,6 +421,20 @@ def test_more_workers_than_cores_are_said(office: Any, monkeypatch: pytest.Monke
     assert "3 workers share 2 cores: no faster than 2 workers" in office.said[0]
 
 
+def test_a_system_that_starts_no_children_has_one_worker(
+    office: Any, errands: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(os, "killpg")
+    with Local(LocalOptions()).crew(office.outfit) as crew:
+        assert len(office.done(crew, errands(3))) == 3
+    executor = Local(LocalOptions(workers=2))
+    with (
+        pytest.raises(UsageError, match=r"executor\.workers: 2\. On this"),
+        executor.crew(office.outfit),
+    ):
+        pass
+
+
 def test_what_children_print_is_in_a_file_and_empty_ones_go(
     office: Any, errands: Made, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 from collections.abc import Sequence
 from email.utils import formatdate
 from pathlib import Path
@@ -15,6 +16,9 @@ from pydantic import ValidationError
 from fakes.replay import Replay, Reply
 from harness.contract import Findings, Label, SaeFacts, Tools
 from harness.errors import DataError, MachineError
+from harness.running.kept import unsound
+from harness.store.cache import usual_cache
+from harness.store.notes import hearing
 from harness_labels import options
 from harness_labels.neuronpedia import Neuronpedia
 
@@ -324,6 +328,29 @@ def test_a_home_that_cannot_be_written_costs_nothing(
     for _ in range(2):
         assert ask(made(replay), [1], cache=tmp_path / "run")[1].description == "one"
     assert len(replay.asked) == 1
+
+
+def test_the_cache_shows_verifies_and_prunes_what_was_published(
+    replay: Replay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
+    replay.replies[PATH + "1"] = [Reply(answer(1, "one"))] * 2
+    ask(made(replay), [1])
+    cache = usual_cache()
+    assert cache is not None
+    (entry,) = cache.entries()
+    assert entry.kind == "labels"
+    os.utime(entry.file, (1e9, 1e9))
+    ask(made(replay), [1])
+    assert cache.entries()[0].used > 1e9  # it was used just now
+    assert unsound(cache) == []
+    entry.file.write_bytes(entry.file.read_bytes().replace(b"one", b"two"))
+    with hearing() as heard:
+        assert ask(made(replay), [1])[1].description == "one"
+    assert "dropped 1 remembered line" in heard[0]
+    assert len(replay.asked) == 2
+    assert [one.file for one in unsound(cache)] == [entry.file]
+    assert cache.entries() == []
 
 
 # ── The bulk export ──────────────────────────────────────────────────────────────────────────────

@@ -100,6 +100,11 @@ def test_what_models_did_counts_the_same(made: Made) -> None:
     for key in ("total", "stages"):
         assert alone.provenance["usage"][key] == spread.provenance["usage"][key]
     assert alone.warnings == spread.warnings
+    assert "executor" not in alone.provenance
+    told = spread.provenance["executor"]
+    assert told["component"] == "fake/desk"
+    assert told["options"]["workers"] == 3
+    assert sum(told["workers"].values()) == len(fakes.LAB.parts)
 
 
 def test_an_executor_is_no_part_of_the_run(task: Callable[..., Task], made: Made) -> None:

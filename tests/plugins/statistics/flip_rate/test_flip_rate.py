@@ -76,6 +76,12 @@ def inputs(pcs, seed=0):
     )
 
 
+def test_no_array_is_called_after_an_sae():
+    """Two tasks that call their SAEs otherwise share what was counted."""
+    names = made().start(inputs(world().pcs))
+    assert not any(sae in name for sae in SAES for name in names)
+
+
 def run(statistic, batches, given):
     return outcome_of(statistic, given, *batches)
 

@@ -1,0 +1,70 @@
+"""What the laws are tried on: sites of every kind, and components without a model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from harness.contract import Arrays, Findings, Record
+from harness.testing import check_analysis
+from harness_analyses.newness.component_lens import ComponentLens
+from harness_analyses.newness.newness import Newness
+from harness_analyses.newness.options import ComponentLensOptions, NewnessOptions
+
+
+def newness(folder: Path) -> Iterator[partial[None]]:
+    """A moved feature, a written direction, a change of many directions, and no change."""
+    analysis = Newness(NewnessOptions())
+    for first, gain, beyond, fvu in (
+        (0.9, 0.9, 0.8, 0.6),
+        (0.9, 0.02, 0.02, 1.2),
+        (0.2, None, 0.3, 0.5),
+        (None, None, None, None),
+    ):
+        records = site_records(first, gain, beyond, fvu)
+        yield partial(check_analysis, analysis, Findings(records=records, seed=1))
+
+
+def component_lens(folder: Path) -> Iterator[partial[None]]:
+    """A model is not there: undefined, not an error."""
+    analysis = ComponentLens(ComponentLensOptions(statistic="rest", model="tuned"))
+    arrays = Arrays("rest", {}, {"components": np.eye(4)[:2], "length": np.ones(1)})
+    yield partial(check_analysis, analysis, Findings(arrays=(arrays,), seed=1))
+
+
+def site_records(
+    first: float | None,
+    gain: float | None,
+    beyond: float | None,
+    fvu: float | None,
+    floor: float | None = 0.01,
+    half: float = 0.01,
+) -> tuple[Record, ...]:
+    """The numbers of one site, with intervals of `half` on either side."""
+    left = None if first is None else 1 - first
+    return (
+        _record("few_rows.fvu@1", left, half, rows="components", k=1),
+        _record("few_rows.gain@1", gain, half, k=8),
+        _record("few_rows.beyond_random@1", beyond, half, k=8),
+        _record("fvu_change.pooled@1", fvu, half, data="web"),
+        _record("fvu_change.floor@1", None if fvu is None else floor, 0.001, data="web"),
+    )
+
+
+def _record(id: str, value: float | None, half: float, **axes: str | int) -> Record:
+    why = "both sides have the same activations" if value is None else None
+    return Record(
+        id,
+        value,
+        100,
+        "tokens",
+        "ratio",
+        clusters=20,
+        ci=None if value is None else (value - half, value + half),
+        ci_why=why,
+        undefined=why,
+        axes={"pair": "p", "site": "resid_post.3", "sae": "mid", **axes},
+    )
