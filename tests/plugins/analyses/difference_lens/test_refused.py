@@ -5,13 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import transformers
 from pydantic import ValidationError
+from transformers import LlamaConfig
 
 import harness
 from harness.cli.main import main
-from harness.errors import TaskError
+from harness.errors import ModelError, TaskError
 from harness.testing import organism
 from harness_analyses.difference_lens.options import LogitLensOptions, PatchscopeOptions
+from harness_transformers.options import TransformersOptions
 
 TASK = f"""
 name = "refused"
@@ -98,3 +101,25 @@ def test_options_that_make_no_sense() -> None:
     scales = PatchscopeOptions.model_validate(given).scales
     assert len(scales) == 30
     assert (scales[0], scales[15], scales[-1]) == (0.5, 2.0, 200.0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "tied", "refused"),
+    [("LlamaModel", False, True), ("LlamaModel", True, False), ("LlamaForCausalLM", False, False),
+     ("LlamaForSequenceClassification", False, True)],
+)  # fmt: skip
+def test_files_without_a_head_are_refused_before_anything_is_loaded(
+    tmp_path: Path, kind: str, tied: bool, refused: bool
+) -> None:
+    """Told from config.json and the names of tensors; a head that is the embedding is one."""
+    config = LlamaConfig(
+        vocab_size=2048, hidden_size=16, intermediate_size=32, num_hidden_layers=2,
+        num_attention_heads=4, tie_word_embeddings=tied,
+    )  # fmt: skip
+    getattr(transformers, kind)(config).save_pretrained(tmp_path / "bare")
+    options = TransformersOptions(path=str(tmp_path / "bare"))
+    if not refused:
+        options.check()
+        return
+    with pytest.raises(ModelError, match=f"of a {kind}, which has no language-model head"):
+        options.check()
