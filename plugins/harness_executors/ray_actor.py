@@ -8,6 +8,7 @@ from typing import Any
 
 def actor_class() -> type:
     """The class of the actors. It is made in a function because only then Ray sends its code."""
+    import ray
 
     class Seat:
         """One worker, alone in a process, that stays until the crew is gone.
@@ -61,11 +62,13 @@ def actor_class() -> type:
             reply: bytes = self._worker.work(kept[1], part)
             return reply
 
+        @ray.method(concurrency_group="drop")
         def drop(self, call: int) -> None:
             """Nothing of this call is computed any more; what its parts shared is let go."""
             self._dropped = call
             self._kept = (0, b"")
 
+        @ray.method(concurrency_group="watch")
         def watch(self) -> None:
             """Never ends by itself: whoever waits for it learns at once that the actor is gone."""
             import threading

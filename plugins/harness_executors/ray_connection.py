@@ -45,8 +45,17 @@ class Link:
 
     where: str
     """For messages: `at 10.0.0.1:6379`."""
+    head: str
+    """The address of its head, to see whether it is there."""
     own: bool
     """Whether it was started here, and ends with the block."""
+
+    def answers(self) -> bool:
+        """Whether the head of the cluster is there. Ray itself waits for it, and after a minute
+        ends this process without a word to us."""
+        if os.environ.get("RAY_USE_TLS"):
+            return True
+        return _answers(self.head, 2.0)
 
 
 @contextmanager
@@ -63,7 +72,7 @@ def connected(address: str | None, say: Callable[[str], None]) -> Iterator[Link]
                 f"executor.address: this process is connected to a Ray cluster already, so "
                 f"{address} cannot be. Leave out the address, or call ray.shutdown() first."
             )
-        yield Link("that this process is connected to", own=False)
+        yield Link("that this process is connected to", _head(), own=False)
         return
     with ExitStack() as stack:
         logs = stack.enter_context(logs_to(say))
@@ -82,21 +91,31 @@ def _join(stack: ExitStack, address: str, logs: bool) -> Link:
         _init(address=address if address.startswith("ray://") else where, **more)
     except (Exception, SystemExit) as error:
         raise UsageError(_refused(address, error)) from error
-    return Link(f"at {where}", own=False)
+    return Link(f"at {where}", where, own=False)
 
 
 def _start(stack: ExitStack, logs: bool, say: Callable[[str], None]) -> Link:
     say("ray: starting a cluster on this machine")
     folder = stack.enter_context(_short_folder())
     stack.callback(ray.shutdown)
+    how = {"include_dashboard": False, "log_to_driver": logs, "_temp_dir": str(folder)}
     try:
-        _init(address="local", include_dashboard=False, log_to_driver=logs, _temp_dir=str(folder))
+        try:
+            _init(address="local", **how)
+        except Exception as error:
+            if "timed out" not in str(error):
+                raise
+            # On a busy machine it may not be up in the half minute that Ray gives it.
+            say("ray: the cluster did not come up in time; starting it once more")
+            ray.shutdown()
+            _init(address="local", **how)
     except (Exception, SystemExit) as error:
         raise MachineError(
             f"executor ray: Ray cannot start a cluster on this machine ({_line(error)}). It needs "
-            f"room in {folder.parent} and in /dev/shm. `ray start --head` says more."
+            f"room in {folder.parent} and in /dev/shm, and a machine that is not too busy. "
+            "`ray start --head` says more."
         ) from error
-    return Link("on this machine", own=True)
+    return Link("on this machine", _head(), own=True)
 
 
 def _init(**how: Any) -> None:
@@ -128,13 +147,17 @@ def _found(address: str) -> str:
         ) from error
 
 
-def _answers(where: str) -> bool:
+def _head() -> str:
+    return str(ray.get_runtime_context().gcs_address)
+
+
+def _answers(where: str, patience: float = _PATIENCE) -> bool:
     """Whether somebody at this address speaks HTTP/2, as Ray's servers do."""
     host, _, port = where.rpartition(":")
     try:
-        with socket.create_connection((host.strip("[]"), int(port)), _PATIENCE) as line:
+        with socket.create_connection((host.strip("[]"), int(port)), patience) as line:
             line.sendall(_PREFACE)
-            line.settimeout(_PATIENCE)
+            line.settimeout(patience)
             head = b""
             while len(head) < 9 and (more := line.recv(9 - len(head))):
                 head += more

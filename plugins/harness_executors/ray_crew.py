@@ -17,6 +17,7 @@ from harness.text import for_terminal
 from harness_executors.options import RayOptions
 from harness_executors.ray_connection import Link
 from harness_executors.ray_parts import Parts
+from harness_executors.ray_pulse import Pulse
 from harness_executors.ray_reasons import Reason, reason
 from harness_executors.ray_room import Room, ask_in_words, asked, counted
 from harness_executors.ray_seat import Opener, Seat, Stage
@@ -52,6 +53,7 @@ class RayCrew:
         self._failed, self._last = 0, Reason("")
         self._looked, self._growth = time.monotonic(), _GROWTH
         self._unsaid, self._pause = time.monotonic() + _PATIENT, _PATIENT
+        self._pulse = Pulse(link.answers)
         self._lonely = True  # no worker has been ready yet
         fit = room.ever(self._ask) if link.own else room.now(self._ask)
         number = options.workers or max(1, fit)
@@ -94,9 +96,12 @@ class RayCrew:
             self._stop(_GRACE)
             raise
         except (exceptions.RaySystemError, exceptions.RpcError, ConnectionError) as error:
+            if isinstance(error, ConnectionError) and self._link.answers():
+                self._stop(0)
+                raise  # somebody else's: of what makes the parts
             raise MachineError(
-                f"executor ray: the cluster {self._link.where} is gone ({reason(error).why}). What "
-                "was done is kept: the same command continues once it is there again."
+                f"executor ray: the cluster {self._link.where} is gone ({reason(error).why}). "
+                "What was done is kept: the same command continues once it is there again."
             ) from error
         except BaseException:
             self._stop(0)
@@ -106,8 +111,9 @@ class RayCrew:
 
     def close(self) -> None:
         """Ends all actors."""
-        for seat in self._seats:
-            _end(seat)
+        if self._link.answers():  # else Ray would wait for it
+            for seat in self._seats:
+                _end(seat)
         self._seats.clear()
 
     # ── One call ────────────────────────────────────────────────────────────────────────────────
@@ -117,7 +123,8 @@ class RayCrew:
         while True:
             for seat in new:
                 yield from self._hear(seat, todo)
-            self._staff()
+            if self._pulse.there():
+                self._staff()
             if not self._hand_out(shared, todo):
                 return
             new = self._news(_TICK)
@@ -189,15 +196,12 @@ class RayCrew:
     def _stop(self, grace: float) -> None:
         """Nothing of this call is computed any more when this returns."""
         busy = [seat for seat in self._seats if seat.parts]
-        until = time.monotonic() + grace
-        for seat in busy:
-            if grace:
-                seat.drop(self._call)
         refs = [ref for seat in busy for ref, _, _ in seat.parts]
         left: set[Any] = set(refs)
         if grace and refs:
-            _, waiting = ray.wait(refs, num_returns=len(refs), timeout=until - time.monotonic())
-            left = set(waiting)
+            for seat in busy:
+                seat.drop(self._call)
+            left = set(ray.wait(refs, num_returns=len(refs), timeout=grace)[1])
         for seat in busy:
             if any(ref in left for ref, _, _ in seat.parts):
                 self._remove(seat)

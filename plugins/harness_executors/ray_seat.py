@@ -55,7 +55,7 @@ class Seat:
         """What it was given: where the reply will be, the part, when; the first one is computed."""
         self._actor = actor
         self._asked = actor.place.remote()
-        self._watch = actor.watch.options(concurrency_group="watch").remote()
+        self._watch = actor.watch.remote()
 
     def awaited(self) -> list[Any]:
         """References that tell when something of it is new."""
@@ -89,7 +89,7 @@ class Seat:
 
     def drop(self, call: int) -> None:
         """Lets go of what belongs to this call, now, even if it is at work."""
-        self._actor.drop.options(concurrency_group="drop").remote(call)
+        self._actor.drop.remote(call)
 
     def end(self) -> None:
         """Ends the actor, whatever it does."""

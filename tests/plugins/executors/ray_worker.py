@@ -43,6 +43,7 @@ class Doer:
             "shared": hashlib.sha256(shared).hexdigest(),
             "part": hashlib.sha256(given).hexdigest(),
             "process": self.made,
+            "devices": os.environ.get("CUDA_VISIBLE_DEVICES"),
             "threads": os.environ.get("OMP_NUM_THREADS"),
         }
         return json.dumps(told).encode().ljust(what.get("fill", 0))

