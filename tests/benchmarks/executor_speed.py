@@ -9,8 +9,7 @@ its work: workers × wall time / parts - seconds.
 
 `drift`: the pass of `tasks/drift.toml` over its text, repeated until it has so many tokens, by one
 worker and by two, in turns. Told is the throughput while all have their models: of the shards that
-ended after each worker had ended one, their tokens by the time that they took together. One thread
-for products each, by `OMP_NUM_THREADS=1`.
+ended after each worker had ended one, their tokens by the time that they took together.
 
 `--set KEY=VALUE` gives options of the executor, such as the address of a cluster.
 """
@@ -85,51 +84,56 @@ def calls(
 class Clock:
     """Remembers who ended which shard when."""
 
-    ended: list[tuple[float, str | None, int]] = field(default_factory=list)
-    """Time, worker, and tokens."""
+    ended: list[tuple[float, str | None]] = field(default_factory=list)
+    """Time, and worker."""
 
     def see(self, event: Event) -> None:
         """Takes an event."""
         if isinstance(event, ShardFinished) and event.stage.startswith("activations"):
-            self.ended.append((event.stamp.time, event.stamp.worker, event.effort.tokens or 0))
+            self.ended.append((event.stamp.time, event.stamp.worker))
 
-    def throughput(self) -> float:
-        """Tokens per second from when all workers had ended one shard until the last was ended."""
+    def rate(self) -> float:
+        """Shards per second from when all workers had ended one until the last was ended."""
         first: dict[str | None, float] = {}
-        for at, worker, _ in self.ended:
+        for at, worker in self.ended:
             first.setdefault(worker, at)
-        begin, end = max(first.values()), max(at for at, _, _ in self.ended)
-        return sum(tokens for at, _, tokens in self.ended if at > begin) / (end - begin)
+        begin, end = max(first.values()), max(at for at, _ in self.ended)
+        return sum(at > begin for at, _ in self.ended) / (end - begin)
 
 
-def throughput(method: str, options: Mapping[str, Any], text: Path, folder: Path) -> float:
-    """Tokens per second of one run of the drift task over a text."""
+def throughput(
+    method: str, options: Mapping[str, Any], text: Path, rows: int, folder: Path
+) -> float:
+    """Tokens per second of one run of the drift task over a text, with few conversations."""
     import harness
 
     task = harness.load(
         "drift",
         executor={"method": method, **options},
-        data={"web": {"file": str(text), "limit": 10**9}},
+        data={"web": {"file": str(text), "limit": rows}, "conversations": {"limit": 4}},
         batch={"shard": SHARD},
     )
     clock = Clock()
     harness.run(harness.plan(task), folder, observers=[clock])
-    return clock.throughput()
+    return SHARD * clock.rate()
 
 
-def longer(file: Path, tokens: int) -> None:
-    """The organism's text, again and again with a number before it, of about so many tokens."""
+def longer(file: Path, tokens: int) -> int:
+    """Writes the organism's text, again and again with a number before it, until it has about so
+    many tokens. How many rows that is."""
     lines = (organism() / "data" / "web.jsonl").read_text("utf-8").splitlines()
     rows = [json.loads(line) for line in lines]
     with file.open("w", encoding="utf-8") as out:
-        have, turn = 0, 0
+        have, turn, written = 0, 0, 0
         while have < tokens:
             for row in rows:
                 out.write(json.dumps({"text": f"{turn}. {row['text']}"}) + "\n")
+                written += 1
                 have += len(row["text"]) // 4
                 if have >= tokens:
-                    break
+                    return written
             turn += 1
+    return written
 
 
 def _say(line: str) -> None:
@@ -161,12 +165,12 @@ def _drift(given: argparse.Namespace, options: Mapping[str, Any]) -> None:
     found: dict[int, list[float]] = {1: [], given.workers: []}
     with tempfile.TemporaryDirectory() as folder:
         text = Path(folder) / "text.jsonl"
-        longer(text, given.tokens)
+        rows = longer(text, given.tokens)
         for turn in range(given.repeats):
             for workers, rates in found.items():
                 more = {**options, "workers": workers}
                 out = Path(folder) / f"{turn}-{workers}"
-                rates.append(throughput(given.executor, more, text, out))
+                rates.append(throughput(given.executor, more, text, rows, out))
     ratios = [many / one for one, many in zip(*found.values(), strict=True)]
     _print("| workers | tokens per second, median | least | most |\n|---|---|---|---|")
     for workers, rates in found.items():
