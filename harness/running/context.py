@@ -33,7 +33,7 @@ class RunContext:
         to its observers, with what was found before it and in it."""
         self.news.tell()
         before = self.session.usage.tokens(name)
-        gauge = Gauge(lambda: self.session.usage.tokens(name) - before)
+        gauge = Gauge(lambda: self.session.usage.tokens(name) - before, lambda: self.team.size)
         with (
             self.session.usage.stage(name),
             self.progress.stage(name, total, gauge) as shown,

@@ -183,9 +183,9 @@ def _everyone(trial: _Trial, crew: Crew) -> None:
 
 
 def _many(trial: _Trial) -> Iterator[bytes]:
-    """As many parts as it takes until workers have started that ever will: half a minute for one
-    worker."""
-    return (Errand(trial.name(), sleep=0.1).part() for _ in range(300))
+    """As many parts as it takes until workers have started that ever will: one alone is at them for
+    two minutes."""
+    return (Errand(trial.name(), sleep=0.1).part() for _ in range(1200))
 
 
 def _careful(trial: _Trial, crew: Crew, ahead: int | None) -> None:

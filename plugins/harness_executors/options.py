@@ -146,9 +146,9 @@ class SlurmOptions(ExecutorOptions):
     minutes: int = Field(60, ge=2, le=43200)
     """How long a job may run, in minutes. It then goes on in another one, and loses the part that
     it was computing: more than a few parts take. What asks for less time often starts sooner."""
-    sbatch: Annotated[
-        dict[str, Word | int | Literal[True]], AfterValidator(_known_to_sbatch), Field(default={})
-    ]
+    sbatch: Annotated[dict[str, Word | int | Literal[True]], AfterValidator(_known_to_sbatch)] = (
+        Field({})
+    )
     """More options of `sbatch`, without `--`, such as `{ gres = "gpu:a100:1", nice = 100 }`."""
     largest_array: int | None = Field(None, ge=1, le=1_000_000)
     """How many jobs one array may have; without it, what the site says (MaxArraySize). More workers

@@ -68,7 +68,7 @@ class Slurm:
             if done or not spool.replied():
                 spool.remove(losses.jobs)
             if left and not done:
-                outfit.say(f"slurm: {left} jobs were ended. The same command goes on from here.")
+                outfit.say("slurm: its jobs were ended. The same command goes on from here.")
 
 
 @dataclass
@@ -80,6 +80,8 @@ class _Call:
     """Parts without a reply, by key, with their numbers: equal parts are computed once."""
     parts: dict[str, bytes] = field(default_factory=dict)
     """Their bytes."""
+    seen: set[str] = field(default_factory=set)
+    """Keys of parts that are on disk, or were: an earlier head or this one has written them."""
 
     def waiting(self) -> int:
         """How many parts were taken whose replies were not given."""
@@ -127,6 +129,7 @@ class SlurmCrew:
             self._stop()
         call = _Call(hash_of(shared, digits=16))
         self._spool.begin(call.name, shared)
+        call.seen = self._known()
         try:
             yield from self._replies(call, enumerate(parts))
         except GeneratorExit:
@@ -138,11 +141,10 @@ class SlurmCrew:
     def _replies(self, call: _Call, parts: Iterator[tuple[int, bytes]]) -> Iterator[Reply]:
         ahead, pause, more = 2 * self._workers, _SOON, True
         while True:
-            known = self._known() if more and call.waiting() < ahead else set()
             while more and call.waiting() < ahead:
                 number, part = next(parts, (-1, b""))
                 if more := number >= 0:
-                    self._ask(call, number, part, known)
+                    self._ask(call, number, part)
             if not call.numbers:
                 return
             came = sorted(self._spool.replied() & call.numbers.keys(), key=call.numbers.__getitem__)
@@ -160,13 +162,13 @@ class SlurmCrew:
                 time.sleep(pause)
                 pause = min(1.5 * pause, _LATE)
 
-    def _ask(self, call: _Call, number: int, part: bytes, known: set[str]) -> None:
+    def _ask(self, call: _Call, number: int, part: bytes) -> None:
         """Has a part computed, unless that was asked before: here, or by an earlier head."""
         ticket = Ticket(self._order, call.name, hash_of(part, digits=32))
         call.numbers.setdefault(ticket.key, []).append(number)
         call.parts[ticket.key] = part
-        if ticket.key not in known:
-            known.add(ticket.key)
+        if ticket.key not in call.seen:
+            call.seen.add(ticket.key)
             self._spool.put(ticket, part)
             self._order += 1
 

@@ -90,7 +90,8 @@ def _lacking(one: Ended, package: str) -> str:
 
 
 def _never_begin(one: Ended) -> str:
-    ends = f"[executor] slurm: jobs end before they compute anything: {one.job} is {one.state}"
+    state = for_terminal(one.state, 30)
+    ends = f"[executor] slurm: jobs end before they compute anything: {one.job} is {state}"
     if not one.tail:
         return (
             f"{ends}, and left no log. Do all nodes see {one.log.parent}? It must be on a file "

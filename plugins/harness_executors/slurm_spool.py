@@ -31,6 +31,8 @@ from pathlib import Path
 from harness.store.files import whole, write_text
 
 _TICKET = re.compile(r"(\d{9})-([0-9a-f]{16})-([0-9a-f]{32})-(\d{1,3})")
+JOB = re.compile(r"\d{1,12}(_\d{1,9})?")
+"""The number of a job, as SLURM writes it."""
 _DIGEST = hashlib.sha256().digest_size
 
 
@@ -157,7 +159,7 @@ class Spool:
 
     def jobs(self) -> list[str]:
         """Jobs that have a folder: they have begun, or were told to leave."""
-        return names_in(self.folder / "jobs")
+        return [name for name in names_in(self.folder / "jobs") if JOB.fullmatch(name)]
 
     def computing(self, job: str) -> list[Ticket]:
         """What a job computes."""
@@ -229,6 +231,10 @@ class Spool:
     def outfit(self) -> str:
         """What `start_worker` needs."""
         return (self.folder / "outfit").read_text(encoding="utf-8")
+
+    def is_open(self) -> bool:
+        """Whether there is a run: a job may begin when it is over."""
+        return (self.folder / "outfit").exists()
 
     def hello(self, job: str, where: str) -> None:
         """Says that a job has begun. A job that begins again has tried once more what it was

@@ -12,7 +12,7 @@ from pathlib import Path
 from harness.store.files import write_text
 from harness.text import for_terminal
 from harness_executors.slurm_cluster import Cluster, Seen, Silent, log_of, names, submit_all
-from harness_executors.slurm_spool import Spool
+from harness_executors.slurm_spool import JOB, Spool
 from harness_executors.slurm_words import waits
 
 _TAIL = 4000
@@ -43,7 +43,8 @@ def recorded(spool: Spool) -> Recorded:
     """What an earlier head has submitted: also jobs that it had no time to note, if they began."""
     try:
         told = json.loads((spool.folder / "jobs.json").read_text(encoding="utf-8"))
-        jobs = dict.fromkeys([*map(str, told["jobs"]), *spool.jobs()])
+        known = [job for job in map(str, told["jobs"]) if JOB.fullmatch(job)]
+        jobs = dict.fromkeys([*known, *spool.jobs()])
         return Recorded(str(told["cluster"]), str(told["settings"]), tuple(jobs))
     except (OSError, ValueError, KeyError, TypeError):
         return Recorded("", "", tuple(spool.jobs()))

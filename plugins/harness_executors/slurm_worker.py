@@ -33,6 +33,8 @@ class Serve:
     def __call__(self, folder: str, idle: float) -> str:
         """The work of a job; gives back why it ended. `idle`: seconds without a part."""
         spool, job = Spool(Path(folder)), JobEnvironment().job_id
+        if not spool.is_open():
+            return "the run is over"
         leave = _Leave(spool, job)
         leave.listen()
         where = f"{socket.gethostname()}/{job}"

@@ -73,7 +73,7 @@ class FvuChange:
     | `fvu_change.centered` | the same of Δε and Δh less their means: without the mean shift |
     | `fvu_change.errors_correlation` | `Σ_t ε_r·ε_l / √(Σ_t ‖ε_r‖² Σ_t ‖ε_l‖²)` |
     | `fvu_change.independent` | `Σ_t (‖ε_r‖² + ‖ε_l‖²) / Σ_t ‖Δh_t‖²`: `pooled` at correlation 0 |
-    | `fvu_change.floor` | `Σ_t ‖ε(l̃_t) − ε(l_t)‖² / Σ_t ‖Δh_t‖²`, l̃ the left side rounded |
+    | `fvu_change.floor` | `Σ_t ‖ε(l̃_t) − ε(l_t)‖² / Σ_t ‖Δh_t‖²`, l̃ = l ⊙ (1 ± half a step) |
     | `fvu_change.share_above` | the share of tokens whose own `‖Δε‖²/‖Δh‖²` is above 0.5 |
     | `fvu_change.median` | the median over tokens of `‖Δε‖²/‖Δh‖²`, to 1% |
 
@@ -81,14 +81,15 @@ class FvuChange:
     the number may be far above 1 where the SAE fits both sides well, and falls when it makes the
     same errors on both: read it beside the correlation and `independent`. `explained_ratio` is the
     same without the left side's error taken off. A latent that goes on or off at its threshold
-    adds to the numerator, however little the activation moved: `floor` is what rounding the left
-    side's activations to the dtype `floor` adds in that way. A change near its floor is not one
-    that this SAE can tell from rounding.
+    adds to the numerator, however little the activation moved. `floor` is what half a step of the
+    dtype `floor` adds in that way: each number of the left side made larger or smaller by that
+    share of itself, in one pattern of signs, at the tokens that changed. A change near its floor
+    is not one that this SAE's latents can tell from rounding.
 
     Unit: ratio, from 0 without an upper limit; 0 where the SAE rebuilds the change, 1 where it
     says nothing of it. Undefined where both sides are the same model, to the rounding of float32
     (0/0); the correlation is then 1. Tokens that did not change have no ratio of their own; `n` of
-    `share_above` and `median` counts the others. Not symmetric: `floor` rounds the left side.
+    `share_above` and `median` counts the others. Not symmetric: `floor` moves the left side.
 
     Source: METHODS 2, section 5; of our own making, from the pieces of Feature Drift.
     """
@@ -96,9 +97,9 @@ class FvuChange:
     def __init__(self, options: FvuChangeOptions, target: Target) -> None:
         assert target.sae is not None, "fvu_change is measured on an SAE"
         self._target, self._sae = target, target.sae
-        self._dtype: torch.dtype | None = getattr(torch, options.floor) if options.floor else None
+        self._step = torch.finfo(getattr(torch, options.floor)).eps if options.floor else None
         ids = [id for variant in options.variants for id in _CHOSEN[variant]]
-        if self._dtype is not None:
+        if self._step is not None:
             ids.append(FLOOR)
         self.values = tuple(_VALUES[id] for id in ids)
         self._ids = frozenset(ids)
@@ -127,27 +128,27 @@ class FvuChange:
             told = documents.wide(fits[1]) - documents.wide(fits[0])
             found["change.sum"] = documents.sums(batch, moved)
             found["missed.sum"] = documents.sums(batch, moved - told)
+        differs = change > SMALLEST * (squared_norm(left) + squared_norm(right))
         if ABOVE in self._ids:
-            differs = change > SMALLEST * (squared_norm(left) + squared_norm(right))
             above = differs & (missed > HALF * change)
             found[f"n.{ABOVE}"] = found[f"n.{MEDIAN}"] = documents.sums(batch, differs)
             found["above"] = documents.sums(batch, above)
             found["histogram"] = histogram.counts(batch, _bins(missed, change, differs), _BINS)
-        if self._dtype is not None:
-            found["floor"] = documents.sums(batch, self._floor(batch, fits[0]))
+        if self._step is not None:
+            found["floor"] = documents.sums(batch, self._floor(batch, fits[0]) * differs)
         return found
 
     def _floor(
         self, batch: Batch, fit: Float[Tensor, "selected d"]
     ) -> Float64[Tensor, " selected"]:
-        """‖ε(l̃) − ε(l)‖² of each token: how far the error moves when what is read is rounded."""
+        """‖ε(l̃) − ε(l)‖² of each token: how far the error moves when what is read hardly does."""
         x = documents.selected(batch, batch.left.x(self._target.site))
-        assert self._dtype is not None
-        rounded = x.to(self._dtype).to(x.dtype)
-        other = batch.left.decode(self._sae, batch.left.encode(self._sae, rounded))
-        if self._target.out is not None:  # a transcoder: what it writes to was not rounded
+        assert self._step is not None
+        moved = x * (1 + self._step / 2 * signs(x.shape[1]).to(x))
+        other = batch.left.decode(self._sae, batch.left.encode(self._sae, moved))
+        if self._target.out is not None:  # a transcoder: what it writes to has not moved
             return squared_error(other, fit)
-        return documents.by_token(_missed, rounded, other.to(x.device), x, fit.to(x.device))
+        return documents.by_token(_missed, moved, other.to(x.device), x, fit.to(x.device))
 
     def value(self, sums: Mapping[str, np.ndarray]) -> Sequence[np.ndarray]:
         """The chosen ratios of sums."""
@@ -171,6 +172,12 @@ class FvuChange:
             if "floor" in sums:
                 found[FLOOR] = np.where(exists, sums["floor"] / change, np.nan)
         return [found[value.id] for value in self.values]
+
+
+def signs(width: int) -> Float[Tensor, " width"]:
+    """The pattern of signs in which a side is moved: the same for all tokens, shards and runs."""
+    drawn = np.random.default_rng(width).integers(0, 2, width)
+    return torch.from_numpy(2.0 * drawn - 1).float()
 
 
 def _missed(right: Tensor, right_fit: Tensor, left: Tensor, left_fit: Tensor) -> Tensor:

@@ -19,6 +19,11 @@ Chosen = (Field(min_length=1), AfterValidator(_distinct))
 """Variants: at least one, each once."""
 
 
+def _of_data(numbers: int) -> int:
+    """Sums that are kept for the data alone, as a share of those that each of 201 draws has."""
+    return numbers // 201
+
+
 class FvuOptions(MetricOptions):
     """Fraction of variance unexplained."""
 
@@ -113,9 +118,9 @@ class FvuChangeOptions(MetricOptions):
     """`pooled`: of all tokens together. `centered`: less the mean shift. `errors`: how the errors
     on both sides go together, and what `pooled` were if they did not. `tokens`: the share of
     tokens above 0.5, and the median."""
-    floor: Literal["bfloat16", "float16"] | None = "bfloat16"
-    """The dtype that the left side's activations are rounded to, to see what rounding alone adds;
-    None measures no floor, and saves one more encoding of that side."""
+    floor: Literal["bfloat16", "float16", "float32"] | None = "bfloat16"
+    """The dtype by half a step of which the left side is moved, to see what that adds; None
+    measures no floor, and saves one more encoding of that side."""
 
 
 class IntersectionRatioOptions(MetricOptions):
@@ -131,6 +136,10 @@ class IntersectionRatioOptions(MetricOptions):
     """`per_token`: the mean of each token's ratio. `micro`: all tokens together. `chance`: what
     that would be of shuffled tokens; keeps two numbers for each latent."""
 
+    def keeps(self, width: int, latents: int) -> int:
+        """For chance, two numbers for each latent, which are kept for the data alone."""
+        return 6 + _of_data(2 * latents) * ("chance" in self.variants)
+
 
 class LatentOverlapOptions(MetricOptions):
     """Jaccard overlap of the largest latents of both sides."""
@@ -145,6 +154,10 @@ class LatentOverlapOptions(MetricOptions):
     each latent."""
     k: int = Field(128, ge=1)
     """How many of the largest latents are compared."""
+
+    def keeps(self, width: int, latents: int) -> int:
+        """For `topk_dataset`, two numbers for each latent, kept for the data alone."""
+        return 3 + _of_data(2 * latents) * ("topk_dataset" in self.variants)
 
 
 class L1DivergenceOptions(MetricOptions):
@@ -182,6 +195,10 @@ class DeadShareOptions(MetricOptions):
     """Share of an SAE's latents that are never active."""
 
     paired: ClassVar[bool] = False
+
+    def keeps(self, width: int, latents: int) -> int:
+        """A number for each latent, kept for the data alone."""
+        return 3 + _of_data(latents)
 
 
 class ActivationNormOptions(MetricOptions):

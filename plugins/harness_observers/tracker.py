@@ -20,6 +20,7 @@ from harness.contract import (
     RunFailed,
     RunFinished,
     RunStarted,
+    ShardFinished,
     StageFinished,
     Warned,
 )
@@ -75,8 +76,15 @@ class Tracker(ABC):
                 self.begin(event, {**config, "folder": event.folder, "resumed": event.resumed})
             case Progress() | StageFinished():
                 share = event.done / event.total if event.total else float(event.done)
-                name = self._names.clean(f"progress/{event.stage.replace('/', '_')}")
-                self.log({name: share, **_effort(event.effort)})
+                name = f"progress/{event.stage.replace('/', '_')}"
+                if (worker := event.stamp.worker) is None:
+                    self.log({self._names.clean(name): share, **_effort(event.effort)})
+                else:  # its own share: not how far the run is
+                    name = f"{name}/{worker.replace('/', '_')}"
+                    self.log({self._names.clean(name): share, **self._of_worker(event)})
+            case ShardFinished():
+                if numbers := self._of_worker(event):
+                    self.log(numbers)
             case Records():
                 self._records += event.records
                 defined = [one for one in event.records if one.value is not None]
@@ -95,6 +103,15 @@ class Tracker(ABC):
                 stopped = event.exit_code == _INTERRUPTED
                 summary = {"status": "failed", "problems": [event.error]}
                 self._close("stopped" if stopped else "failed", summary)
+
+    def _of_worker(self, event: Progress | StageFinished | ShardFinished) -> dict[str, float]:
+        """What a worker's effort was, as metrics of its own; nothing where one process does all:
+        the stage says the same."""
+        if event.stamp.worker is None:
+            return {}
+        own = f"worker/{event.stamp.worker.replace('/', '_')}"
+        efforts = _effort(event.effort).items()
+        return {self._names.clean(f"{own}/{name}"): number for name, number in efforts}
 
     def _close(self, ending: Ending, summary: Mapping[str, Any]) -> None:
         if self._records:

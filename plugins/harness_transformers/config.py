@@ -57,6 +57,21 @@ def sizes(config: Mapping[str, Any], tensors: Set[str], dtype: str, device: str)
     )
 
 
+def headless(config: Mapping[str, Any], tensors: Set[str]) -> bool:
+    """Whether the files are those of a model without a language-model head, such as a LlamaModel.
+
+    So they are where config.json names a class that writes no text and says that input and output
+    share no weights, and no tensor has the name of a head. Where one of these is open, it isn't
+    said: families leave the sharing to their defaults.
+    """
+    named = " ".join(map(str, config.get("architectures") or ()))
+    writes = any(word in named for word in ("CausalLM", "LMHead", "ConditionalGeneration"))
+    apart = _text_part(config).get("tie_word_embeddings") is False
+    heads = ("lm_head.weight", "embed_out.weight", "output.weight", "head.weight")
+    has_one = any(name.endswith(heads) for name in tensors)
+    return bool(named) and not writes and apart and bool(tensors) and not has_one
+
+
 def _attention(text: Mapping[str, Any]) -> tuple[int | None, int | None]:
     """The number of attention heads, and how many numbers a head has."""
     width, heads = _number(text, *_WIDTH), _number(text, *_HEADS)

@@ -25,7 +25,7 @@ from harness.contract import (
 from harness.contract.capabilities import ALL
 from harness.errors import ModelError
 from harness_transformers.checkpoint import checkpoint
-from harness_transformers.config import facts_of, sizes
+from harness_transformers.config import facts_of, headless, sizes
 from harness_transformers.files import (
     ADAPTER,
     count_parameters,
@@ -229,9 +229,18 @@ class TransformersOptions(BackendOptions):
         if file := self.gguf_file:
             file.check()
         elif (folder := Path(self.folder).expanduser()).is_dir():
-            require_weights(self.inside(folder), self.where)
-        if self.adapter is not None and (own := Path(self.adapter).expanduser()).is_dir():
-            require_adapter(own, f"{self.where}: adapter {self.adapter}")
+            own = self.inside(folder)
+            files, config = require_weights(own, self.where), own / "config.json"
+            told = read_json(config, self.where) if config.is_file() else {}
+            if headless(told, tensor_names(files)):
+                raise ModelError(
+                    f"{self.where}: its files are those of a {told['architectures'][0]}, which has "
+                    "no language-model head, so it can neither write nor be read with a lens. "
+                    "Allowed: a causal language model with its head. Name the model that these "
+                    "files were taken from."
+                )
+        if self.adapter is not None and (added := Path(self.adapter).expanduser()).is_dir():
+            require_adapter(added, f"{self.where}: adapter {self.adapter}")
 
     def needs(self) -> Needs:
         """Sizes from config.json and headers, and what is to be downloaded."""

@@ -20,7 +20,7 @@ from harness.planning.cost.cuts import DRAWS, NUMBER, reply_bytes, shards
 from harness.planning.cost.devices import CPU, DEVICES, Device
 from harness.planning.cost.figures import AROUND, Cost, Cut, Memory, Work
 from harness.planning.cost.machine import Machine, this_machine
-from harness.planning.cost.spread import LOADING, Team, spread
+from harness.planning.cost.spread import LOADING, TAKING, Team, spread
 from harness.planning.cost.spread_terminal import show_spread
 from harness.planning.counts import Counts
 from harness.planning.planner import plan
@@ -84,6 +84,7 @@ def test_memory_loading_and_traffic_by_hand() -> None:
     assert far.loading == 7_500 / LOADING
     assert far.sent == 900 + 7 * AROUND
     assert far.returned == 5 * 70 + 90 + 7 * AROUND
+    assert far.taking == far.returned / TAKING
     near = spread(made(cuts, memory), Team(4, True), PLAIN)
     assert (near.head, near.together) == (0, 4 * 7_750)
 
@@ -264,12 +265,17 @@ def test_the_command_says_what_workers_change(said: Said) -> None:
     code, out, err = said("plan", GEMMA, "--executor", "ray", "--workers", "8", "--device", "H100")
     assert code == 0, err
     for expected in (
+        "taking in what comes back, about 59 s: LONGER than workers on H100 compute. Larger shards",
         "On 8 workers of ray", "activations, pass 1 of 1    334", "H100  about 4 min", "about 32 s",
         "about 15 GB for each worker; 14 GB at the head, which has the models, too",
-        "traffic: about 89 MB to the workers and 16 GB from them", "of a network of 10 Gbit/s",
+        "traffic: about 89 MB to the workers and 18 GB from them", "of a network of 10 Gbit/s",
         "at the head alone, and not planned: writing prompts",
     ):  # fmt: skip
         assert expected in out, out
+    words = ("--workers", "8", "--device", "H100", "--set", "batch.shard=131072")
+    code, out, _ = said("plan", GEMMA, *words)
+    assert "taking in what comes back" in out
+    assert "LONGER" not in out
     code, out, _ = said("plan", GEMMA, "--device", "H100")
     assert "workers" not in out
     code, out, _ = said("plan", GEMMA, "--executor", "ray")

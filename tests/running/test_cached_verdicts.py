@@ -154,7 +154,7 @@ def test_a_model_behind_a_server_is_asked_by_every_run(
 
 
 def test_who_needs_no_model_keeps_nothing_for_others(cached: Cached, cache: Cache) -> None:
-    """It judges as fast as its verdicts would be read."""
+    """Nobody can say what else it goes by, and without a model it is quick."""
     cached()
     assert not entries(cache, "verdicts")
 

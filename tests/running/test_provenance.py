@@ -17,7 +17,7 @@ def found(tmp_path: Path, **model: Any) -> dict[str, Any]:
     source = SimpleNamespace(file=tmp_path / "task.toml")
     session: Any = SimpleNamespace(
         task=SimpleNamespace(
-            owners=lambda: [], spec=spec, source=source, local=(), settings=Applied()
+            owners=lambda: [], spec=spec, source=source, local=(), settings=Applied(), executor=None
         ),
         models={"m": loaded},
         saes={},

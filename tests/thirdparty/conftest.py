@@ -1,3 +1,9 @@
 """What is in acme-harness belongs to somebody else: its tests run where it is installed."""
 
-collect_ignore = ["acme-harness", "harness-quill", "lantern-harness", "lookout-harness"]
+collect_ignore = [
+    "acme-harness",
+    "harness-choir",
+    "harness-quill",
+    "lantern-harness",
+    "lookout-harness",
+]

@@ -24,7 +24,7 @@ from harness.testing import organism
 from installed import ROOT, build_wheel
 
 HERE = Path(__file__).parent
-PACKAGES = {"harness-quill": 1, "lantern-harness": 8, "lookout-harness": 1}
+PACKAGES = {"harness-choir": 1, "harness-quill": 1, "lantern-harness": 8, "lookout-harness": 1}
 """By distribution, how many components it has."""
 ACME = {"sae_format", "metric"}
 """Kinds that acme-harness has."""
@@ -105,6 +105,31 @@ expect = "different"
 [metrics.cosine]
 pair = "both"
 variants = ["raw"]
+"""
+CHOIR = """
+name = "choir"
+batch.shard = 400
+[models]
+base.path = "{organism}/base"
+chat.path = "{organism}/chat"
+[views]
+base.model = "base"
+chat.model = "chat"
+[data.texts]
+file = "{organism}/data/web.jsonl"
+limit = 40
+[saes.mid]
+path = "{organism}/saes/resid_post.4"
+model = "base"
+[pairs.both]
+left = "base"
+right = "chat"
+data = "texts"
+saes = ["mid"]
+[metrics.explained_ratio]
+pair = "both"
+[metrics.l0]
+pair = "both"
 """
 Run = Callable[..., str]
 
@@ -203,6 +228,23 @@ def test_a_task_runs_on_a_strangers_backend(run: Run, tmp_path: Path) -> None:
     results = json.loads((tmp_path / "run" / "results.json").read_text())
     (cosine,) = [one for one in results["records"] if one["id"] == "cosine.raw@1"]
     assert -1 < cosine["value"] < 1
+
+
+@pytest.mark.slow
+def test_a_run_is_computed_by_a_strangers_executor(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "task.toml").write_text(CHOIR.format(organism=organism()))
+    found = []
+    for more in ((), ("--set", "executor.method=choir", "--set", "executor.workers=2")):
+        out = f"run-{len(found)}"
+        run("eval", "task.toml", "--out", out, *more)
+        results = json.loads((tmp_path / out / "results.json").read_text())
+        assert results["status"] == "complete"
+        found.append({json.dumps([one["id"], one["axes"]]): one for one in results["records"]})
+    alone, spread = found
+    assert list(alone) == list(spread)
+    for name, record in alone.items():
+        assert spread[name]["value"] == pytest.approx(record["value"], rel=1e-9), name
+        assert spread[name]["n"] == record["n"]
 
 
 @pytest.mark.parametrize("name", PACKAGES)

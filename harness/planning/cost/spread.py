@@ -11,6 +11,9 @@ from harness.planning.cost.figures import Cost, Cut
 
 LOADING = 1e9
 """Bytes of weights that a worker reads in a second: from a disk of its own, or a fast network."""
+TAKING = 3e8
+"""Bytes of replies that the head takes in, adds up and writes to its disk in a second, with one
+processor: 45 MB of states took 0.14 s (unpack 15 ms, merge 16 ms, save twice 52 ms)."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,12 @@ class Spread:
     loading: float
     """Seconds in which each worker reads the models, all of them at the same time. A plan for one
     process does not count them."""
+
+    @property
+    def taking(self) -> float:
+        """Seconds that the head needs to take in what comes back, meanwhile: the end is not before
+        that, however many workers there are. A plan for one process does not count them."""
+        return self.returned / TAKING
 
     @property
     def seconds(self) -> float | None:

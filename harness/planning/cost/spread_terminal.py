@@ -66,6 +66,23 @@ def _times(costs: Mapping[str, Cost], found: Mapping[str, Spread]) -> Table:
     return table
 
 
+def _taking(found: Mapping[str, Spread]) -> str:
+    """How long the head is busy with replies, and where the workers would have to wait for it."""
+    one = next(iter(found.values()))
+    said = f"at the head, meanwhile: taking in what comes back, {duration(one.taking)}"
+    slower = [
+        device
+        for device, its in found.items()
+        if its.seconds is not None and its.taking > its.seconds and its.team.workers > 1
+    ]
+    if not slower:
+        return said
+    return (
+        f"{said}: LONGER than workers on {', '.join(slower)} compute. Larger shards "
+        "(--set batch.shard=131072) send less"
+    )
+
+
 def _lines(found: Mapping[str, Spread], machine: Machine) -> list[str]:
     one = next(iter(found.values()))
     team = one.team
@@ -88,6 +105,7 @@ def _lines(found: Mapping[str, Spread], machine: Machine) -> list[str]:
     lines += [
         f"traffic: about {size(one.sent)} to the workers and {size(one.returned)} from them"
         + ("" if team.local else f", {seconds} of a network of 10 Gbit/s"),
+        _taking(found),
         "on each worker: all models and SAEs are loaded, once",
         HEAD,
     ]

@@ -64,8 +64,9 @@ class Known:
     """The verdicts of one judge by answer; what is added is on disk when `add` returns.
 
     `file` is in the run's folder, so that a run that was cut off asks nothing again. Other runs
-    are given the verdicts of judges that are models of the task: those of others are made as fast
-    as they are read, or are decided elsewhere, where another model may have the name tomorrow.
+    are given the verdicts of judges that are models of the task. Those of a server are decided
+    elsewhere, where another model may have the name tomorrow; and of a judge that names no model
+    nobody here can say what it reads. Without one it is quick: `substrings` takes 0.5 ms.
     """
 
     def __init__(self, file: Path, judge: str, cached: CachedValues) -> None:

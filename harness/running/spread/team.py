@@ -43,6 +43,11 @@ class Team:
     spreads = False
     """Whether parts may be done by several."""
 
+    @property
+    def size(self) -> int:
+        """How many processes do parts now."""
+        return 1
+
     def alone(self) -> Team:
         """This process, for what is not worth to be spread."""
         return Team(self._session, self._plan, self._told)
@@ -104,6 +109,11 @@ class SpreadTeam(Team):
         self._together = together
         self._stack = ExitStack()
         self._crew: Crew | None = None
+
+    @property
+    def size(self) -> int:
+        """The workers, once they have been started."""
+        return 1 if self._crew is None else self._crew.size
 
     def __exit__(
         self,

@@ -15,7 +15,7 @@ from harness_analyses.newness.rule import KINDS, Kind, Limits, possible
 
 ID = "newness.is@1"
 ROWS, GAIN, BEYOND = (f"few_rows.{name}@1" for name in ("fvu", "gain", "beyond_random"))
-POOLED, FLOOR = "fvu_change.pooled@1", "fvu_change.floor@1"
+POOLED, ROUNDING = "fvu_change.pooled@1", "few_rows.rounding@1"
 LEFT, NEAREST = "change_rest.share@1", "change_rest.max_abs_cosine@1"
 WOKEN = "change_latents.woken@1"
 _TELLING: tuple[Kind, ...] = ("new", "repurposed", "diffuse", "undecided")
@@ -32,7 +32,7 @@ class _Site:
 
     axes: Axes
     found: Mapping[str, Record | None]
-    """`first`, `gain`, `beyond`, `fvu`, `floor`: None where there is no such record."""
+    """`first`, `gain`, `beyond`, `fvu`, `rounding`: None where there is no such record."""
     beside: Mapping[str, Record | None]
 
 
@@ -50,7 +50,7 @@ class Newness:
     the first principal component of the change), G = `few_rows.gain` and B =
     `few_rows.beyond_random`, both at `k` rows:
 
-    1. Undecided where `fvu_change.floor` ≥ `noise` · F.
+    1. Undecided where `few_rows.rounding` ≥ `noise`.
     2. P ≥ `low_rank`, one direction leads: repurposed where G ≥ `said`; new where G ≤ `unsaid` and
        F > `missed`; else undecided.
     3. Otherwise: repurposed where B ≥ `said` or F ≤ `missed`; else diffuse.
@@ -118,7 +118,7 @@ class Newness:
             if data is None and pooled is not None and "data" in pooled.axes:
                 axes["data"] = pooled.axes["data"]
             decisive = {"first": _complement(one["rows"])} | {
-                short: one[short] for short in ("gain", "beyond", "fvu", "floor")
+                short: one[short] for short in ("gain", "beyond", "fvu", "rounding")
             }
             yield _Site(axes, decisive, {short: one[short] for short in _BESIDE})
 
@@ -133,7 +133,7 @@ class Newness:
             return axes.get("k") == 1 and axes.get("rows") == "components"
         if record.id in (LEFT, NEAREST):
             return axes.get("pc") == 1
-        return record.id in (POOLED, FLOOR, WOKEN)
+        return record.id in (POOLED, ROUNDING, WOKEN)
 
     def _records(
         self,
@@ -189,15 +189,14 @@ class Newness:
     def _reasons(self, site: _Site) -> str:
         """The numbers that decided, in words."""
         first, gain, beyond, fvu = (site.found[name] for name in ("first", "gain", "beyond", "fvu"))
-        floor, k = site.found["floor"], self.options.k
+        rounding, k = site.found["rounding"], self.options.k
         assert first is not None
         assert fvu is not None
         assert beyond is not None
-        assert fvu.value is not None
+        if rounding is not None and (rounding.value or 0) >= self.options.noise:
+            share = format_number(rounding.value)
+            return f"the rounding of its activations may make {share} of the change"
         missed = f"the SAE's own latents miss {format_estimate(fvu)} of it"
-        if floor is not None and (floor.value or 0) >= self.options.noise * fvu.value:
-            rounding = f"{format_number(floor.value)} of it comes from rounding alone"
-            return f"{missed}, and {rounding}"
         led = f"its first direction carries {format_estimate(first)} of the change"
         if (first.value or 0) >= self.options.low_rank and gain is not None:
             rows = f"{k} decoder rows gain {format_estimate(gain)} on random ones, of at most 1"
@@ -211,7 +210,7 @@ _NAMES = {
     "beyond": BEYOND,
     "rows": ROWS,
     "fvu": POOLED,
-    "floor": FLOOR,
+    "rounding": ROUNDING,
     **_BESIDE,
 }
 
@@ -254,7 +253,8 @@ def _unsure(site: _Site) -> str | None:
     """Why a number is not known well enough: it has no interval."""
     for name, record in site.found.items():
         if record is not None and record.value is not None and record.ci is None:
-            if name == "gain":  # undefined in some draws: then it is not small either
+            # A gain may be undefined in some draws, which `possible` knows; rounding is exact.
+            if name in ("gain", "rounding"):
                 continue
             return f"{record.id.partition('@')[0]} has no interval: {record.ci_why}"
     return None

@@ -14,7 +14,7 @@ class NewnessOptions(AnalysisOptions):
 
     pairs: Annotated[tuple[PairRef, ...], Field(min_length=1)] | None = None
     """The pairs that are looked at; all that were measured, without it."""
-    k: int = Field(8, ge=1)
+    k: int = Field(16, ge=1)
     """With how many decoder rows a change should be said; one of the k of `few_rows`."""
     low_rank: float = Field(0.5, gt=0, lt=1)
     """A first principal component with at least this share of the change: one direction leads."""
@@ -25,7 +25,7 @@ class NewnessOptions(AnalysisOptions):
     missed: float = Field(0.25, gt=0)
     """Up to this `fvu_change.pooled` the SAE's own latents rebuild the change."""
     noise: float = Field(0.5, gt=0)
-    """A floor of at least this share of `fvu_change.pooled`: the change may be rounding."""
+    """From this `few_rows.rounding` on, the change may be that of the activations' dtype."""
 
     @model_validator(mode="after")
     def _apart(self) -> NewnessOptions:

@@ -36,21 +36,21 @@ class Numbers:
     """`few_rows.beyond_random`."""
     fvu: float
     """`fvu_change.pooled`."""
-    floor: float | None
-    """`fvu_change.floor`; None where it was not measured."""
+    rounding: float | None
+    """`few_rows.rounding`; None where it was not measured."""
 
 
 def kind_of(found: Numbers, limits: Limits) -> Kind:
     """Which kind of change these numbers are, taken as exact.
 
-    1. undecided: the floor is at least `noise` of the FVU of the change: it may be rounding.
+    1. Undecided: `rounding` is at least `noise`: the change may be that of the activations' dtype.
     2. One direction leads (`first` ≥ `low_rank`). Repurposed: decoder rows say it (`gain` ≥
        `said`). New: they say no more than random rows (`gain` ≤ `unsaid`), and the SAE's latents
        do not rebuild it either (FVU > `missed`). Else undecided.
     3. Many directions. Repurposed: few rows say each token's change (`beyond` ≥ `said`), or the
        SAE's latents rebuild it (FVU ≤ `missed`). Else diffuse.
     """
-    if found.floor is not None and found.floor >= limits.noise * found.fvu:
+    if found.rounding is not None and found.rounding >= limits.noise:
         return "undecided"
     if found.first >= limits.low_rank:
         if found.gain is None:

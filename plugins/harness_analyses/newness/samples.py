@@ -40,17 +40,17 @@ def site_records(
     gain: float | None,
     beyond: float | None,
     fvu: float | None,
-    floor: float | None = 0.01,
+    rounding: float | None = 1e-6,
     half: float = 0.01,
 ) -> tuple[Record, ...]:
     """The numbers of one site, with intervals of `half` on either side."""
     left = None if first is None else 1 - first
     return (
         _record("few_rows.fvu@1", left, half, rows="components", k=1),
-        _record("few_rows.gain@1", gain, half, k=8),
-        _record("few_rows.beyond_random@1", beyond, half, k=8),
+        _record("few_rows.gain@1", gain, half, k=16),
+        _record("few_rows.beyond_random@1", beyond, half, k=16),
         _record("fvu_change.pooled@1", fvu, half, data="web"),
-        _record("fvu_change.floor@1", None if fvu is None else floor, 0.001, data="web"),
+        _record("few_rows.rounding@1", None if fvu is None else rounding, 0.0),
     )
 
 

@@ -33,12 +33,18 @@ class Drawn:
     """A number for the document that it is of."""
 
 
-def added(state: State, batch: Batch, change: Float[Tensor, "selected d"], most: int) -> State:
+def added(
+    state: State,
+    batch: Batch,
+    change: Float[Tensor, "selected d"],
+    sides: Float[Tensor, " selected"],
+    most: int,
+) -> State:
     """A new state: the old one plus the selected tokens of a batch.
 
     `key`: u/‖Δh‖² with u in (0, 1) from the hash of the document's id and the token's place, of
     the `most` + 1 tokens where it is smallest; of these `size` ‖Δh‖², `document`, and `rows` Δh.
-    Of all tokens: `square` Σ‖Δh‖², `tokens`.
+    Of all tokens: `square` Σ‖Δh‖², `tokens`; of those that changed: `sides`, the sum of `sides`.
     Source: Duffield, Lund and Thorup 2007, "Priority sampling for estimation of arbitrary subset
     sums": of all samples of one size by weight, one of smallest variance; and it merges.
     """
@@ -51,7 +57,11 @@ def added(state: State, batch: Batch, change: Float[Tensor, "selected d"], most:
     np.divide(_uniform(numbers, place), sizes, out=keys, where=sizes > 0)
     best = np.flatnonzero(np.isfinite(keys))
     best = best[np.argsort(keys[best], kind="stable")[: most + 1]]
-    terms = {"square": np.array([sizes.sum()]), "tokens": np.array([len(sizes)], np.int64)}
+    terms = {
+        "square": np.array([sizes.sum()]),
+        "sides": np.array([sides.detach().cpu().double().sum().item()]),
+        "tokens": np.array([len(sizes)], np.int64),
+    }
     out = plus({name: state[name] for name in terms if name in state}, terms)
     mine = {
         "key": keys[best],
@@ -100,6 +110,16 @@ def unchanged(
     """The change, and exactly 0 where it is no more than the rounding of float32."""
     squares = [torch.linalg.vector_norm(one, dim=1).square() for one in (change, left, right)]
     return torch.where((squares[0] > SMALLEST * (squares[1] + squares[2]))[:, None], change, 0)
+
+
+def both(
+    change: Float[Tensor, "selected d"],
+    left: Float[Tensor, "selected d"],
+    right: Float[Tensor, "selected d"],
+) -> Float[Tensor, " selected"]:
+    """‖l‖² + ‖r‖² of each token that changed, 0 of the others."""
+    squares = [torch.linalg.vector_norm(one, dim=1).square() for one in (left, right)]
+    return torch.where(change.any(1), squares[0] + squares[1], 0)
 
 
 def _number(document: str) -> int:

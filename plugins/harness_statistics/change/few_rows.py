@@ -10,14 +10,16 @@ from jaxtyping import Float64
 
 from harness.contract import Batch, Inputs, Outcome, Record, State
 from harness.results.intervals import DRAWS, draw_weights
-from harness_statistics.change.drawn import Drawn, added, drawn, merged, unchanged
+from harness_statistics.change.drawn import Drawn, added, both, drawn, merged, unchanged
 from harness_statistics.change.options import FewRowsOptions as Options
 from harness_statistics.change.place import apart, both_sides, joined, started
 from harness_statistics.change.pursuit import Pursued, decoder, pursued, random_rows
 from harness_statistics.inputs import site_axis
-from harness_statistics.records import drawn as drawn_record
+from harness_statistics.records import drawn as drawn_record, number
 
-FVU, GAIN, BEYOND = (f"few_rows.{name}@1" for name in ("fvu", "gain", "beyond_random"))
+FVU, GAIN, BEYOND, ROUNDING = (
+    f"few_rows.{name}@1" for name in ("fvu", "gain", "beyond_random", "rounding")
+)
 WAYS = ("decoder", "random", "components")
 """Values of the axis `rows`."""
 SAME = "both sides have the same activations: nothing changed"
@@ -26,6 +28,8 @@ _NO_ROOM = (
     "principal components say no more of the change than random rows do: it has many directions"
 )
 _NULL = {"kind": "random rows", "value": 0.0}
+_STEP = {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
+"""The relative step between two numbers of a dtype."""
 _SHOWN = 1e-6
 """A row that says less than this share of the change is rounding, and not in the table."""
 _LEAST = 1e-12
@@ -47,6 +51,7 @@ class FewRows:
     | `few_rows.fvu@1` | FVU(k), in [0, 1] | `rows`, `k` |
     | `few_rows.gain@1` | `(FVU_random − FVU_decoder) / (FVU_random − FVU_components)` | `k` |
     | `few_rows.beyond_random@1` | `1 − FVU_decoder / FVU_random` | `k` |
+    | `few_rows.rounding@1` | `ε_d² Σ_t (‖l‖² + ‖r‖²) / Σ_t ‖Δh‖²`, t the tokens that changed | |
 
     Both indices are 0 where decoder rows say no more than random ones: the change has a direction
     for which the dictionary has no word. `gain` is 1 where k rows say as much as any k directions
@@ -58,6 +63,10 @@ class FewRows:
 
     The encoder is not asked: a row counts though the SAE reads it badly, and with either sign.
     Compare with `fvu_change`, which asks the encoder.
+
+    `rounding` is how much of the change the rounding of the models' activations may make: ε_d = ε +
+    √d · ε₃₂, ε the step of their dtype, the coarser one's, ε₃₂ that of float32 (see
+    `principal_components`). At 1 and above all of it may be rounding.
 
     Only `tokens` of them are looked at. They are drawn by ‖Δh‖² (priority sampling), so that a
     change on few tokens is seen; all are, exactly, where there are no more. Components are those of
@@ -85,7 +94,7 @@ class FewRows:
         left, right = both_sides(state, batch)
         change = unchanged(right.detach() - left.detach(), left, right)
         sums, place = apart(state)
-        return added(sums, batch, change, self.options.tokens) | place
+        return added(sums, batch, change, both(change, left, right), self.options.tokens) | place
 
     def merge(self, left: State, right: State) -> State:
         """The sample of both."""
@@ -114,7 +123,10 @@ class FewRows:
             shares = weights / weights.sum(1, keepdims=True)
         curves = {name: shares @ left for name, left in ways.items()}
         documents = len(np.unique(sample.document))
-        records = self._records(curves, None, len(sample.units), documents, axes)
+        records = [
+            *self._records(curves, None, len(sample.units), documents, axes),
+            self._rounding(state, width, documents, inputs, axes),
+        ]
         return Outcome(tuple(records), {"features": self._table(sample, said, axes)})
 
     def _records(
@@ -138,6 +150,24 @@ class FewRows:
                 yield drawn_record(
                     id, draws, why or reason, unit="ratio", null=_NULL, axes=where, **given
                 )
+
+    def _rounding(
+        self, state: State, width: int, documents: int, inputs: Inputs, axes: dict[str, str]
+    ) -> Record:
+        known = [dtype for dtype in inputs.dtypes.values() if dtype in _STEP]
+        step = max((_STEP[dtype] for dtype in known), default=_STEP["float32"])
+        carried = step + float(np.sqrt(width)) * min(step, _STEP["float32"])
+        return number(
+            ROUNDING,
+            float(carried**2 * state["sides"][0] / state["square"][0]),
+            None,
+            n=int(state["tokens"][0]),
+            n_of="tokens",
+            clusters=documents,
+            unit="share",
+            ci_why="it follows from the dtype: nothing was drawn",
+            axes=axes,
+        )
 
     def _table(self, sample: Drawn, said: Pursued, axes: dict[str, str]) -> list[dict[str, Any]]:
         """The decoder rows by what they took off the residuals."""

@@ -46,9 +46,10 @@ class FewRowsOptions(ChangeOptions):
 
     k: Annotated[tuple[Steps, ...], Field(min_length=1), AfterValidator(_rising)] = (1, 2, 4, 8, 16)
     """How many decoder rows each token's change is written with."""
-    tokens: int = Field(1000, ge=10, le=100_000)
+    tokens: int = Field(500, ge=10, le=100_000)
     """How many tokens are drawn, those of larger changes more often. Memory: their changes in
-    float64. Time: two products of them with a matrix of the decoder's size for each of the k."""
+    float64. Time, once, on the CPU: two products of them with a matrix of the decoder's size for
+    each of the largest k."""
     table: int = Field(20, ge=1)
     """Rows of the table: the features that say most of the change."""
 

@@ -116,7 +116,14 @@ def _rows(batches: Sequence[Batch]) -> Expected:
         # Where components say no more than random rows there is no gain.
         gain.append((ways[1] - ways[0]) / (ways[1] - ways[2]) if ways[1] > ways[2] else np.nan)
         beyond.append(1 - ways[0] / ways[1])
-    return {"few_rows.fvu@1": fvu, "few_rows.gain@1": gain, "few_rows.beyond_random@1": beyond}
+    sides = np.square(left).sum() + np.square(right).sum()
+    step = 2.0**-23 * (1 + D**0.5)  # float32, as nothing else is known
+    return {
+        "few_rows.fvu@1": fvu,
+        "few_rows.gain@1": gain,
+        "few_rows.beyond_random@1": beyond,
+        "few_rows.rounding@1": step**2 * sides / total,
+    }
 
 
 def _rest(batches: Sequence[Batch]) -> Expected:

@@ -49,7 +49,7 @@ class MeanDifference(Summed):
     | `mean_difference.share@1` | ‖δ_p‖² / mean ‖x_right − x_left‖² | [0, 1] | 1 / documents |
     | `mean_difference.split_half@1` | mean cosine of two halves' δ_p | [−1, 1] | 0 |
 
-    Axes `site` and `position`. s: the mean of ‖x_right‖ from the last of the positions on.
+    Axes `pair`, `site` and `position`. s: the mean of ‖x_right‖ from the last of the positions on.
     Documents fall into `groups` by the hash of their id. *Labels permuted*: which model is the
     fine-tuned one is exchanged in half of the groups, drawn anew `draws` times, and δ_p computed
     as the mean of the groups' means; the null's `value` is the mean of the norms, and `p` is
@@ -102,7 +102,9 @@ class MeanDifference(Summed):
         site = str(block(self.site, inputs))
         if "count" not in state:
             records = [
-                _Where(site, one).record(id, None, "no document has a measured token")
+                _Where(self.options.pair, site, one).record(
+                    id, None, "no document has a measured token"
+                )
                 for one in self.options.positions
                 for id in _UNITS
             ]
@@ -117,7 +119,7 @@ class MeanDifference(Summed):
 
     def _records(self, means: Means, at: int, site: str, seed: int) -> Iterator[Record]:
         tokens, documents = int(means.tokens[at]), int(means.documents[at])
-        where = _Where(site, int(means.positions[at]), tokens, documents)
+        where = _Where(self.options.pair, site, int(means.positions[at]), tokens, documents)
         if not tokens:
             why = f"no document has a measured token at position {where.position}"
             yield from (where.record(id, None, why) for id in _UNITS)
@@ -167,6 +169,7 @@ class MeanDifference(Summed):
 class _Where:
     """What a record is of, and of how much."""
 
+    pair: str
     site: str
     position: int
     tokens: int = 0
@@ -184,7 +187,7 @@ class _Where:
         return number(
             id, value, why, ci_why=ci_why, n=self.tokens, n_of="tokens", unit=_UNITS[id],
             clusters=self.documents, null=null,
-            axes={"site": self.site, "position": self.position},
+            axes={"pair": self.pair, "site": self.site, "position": self.position},
         )  # fmt: skip
 
 

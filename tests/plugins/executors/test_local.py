@@ -84,7 +84,7 @@ def seen(outfit: Outfit, workers: int, until: Callable[[set[int]], bool]) -> lis
     found: dict[int, dict[str, Any]] = {}
 
     def parts() -> Iterator[bytes]:
-        for _ in range(600):
+        for _ in range(2400):
             if until(set(found)):
                 return
             yield b""
@@ -97,7 +97,7 @@ def seen(outfit: Outfit, workers: int, until: Callable[[set[int]], bool]) -> lis
     return [found[os.getpid()], *rest]
 
 
-def gone(process: int, seconds: float = 5.0) -> bool:
+def gone(process: int, seconds: float = 10.0) -> bool:
     until = time.monotonic() + seconds
     while True:
         try:
@@ -218,14 +218,11 @@ def test_a_child_is_busy_while_the_head_is(office: Any, errands: Made) -> None:
 
     slow = Outfit(outfit.text, Slow(), outfit.folder, outfit.say)
     with Local(LocalOptions(workers=2)).crew(slow) as crew:
-        office.done(crew, errands(60, 0.02, "warm"))
-        begun = time.monotonic()
+        office.everyone(crew)
         done = office.done(crew, errands(40, 0.04, "timed"))
-        seconds = time.monotonic() - begun
-    beside = sum(not one.head for one in done)
-    # With two parts ahead it does three of 0.04 s in the head's 0.2 s; waiting for the head, one.
-    assert beside >= 26
-    assert seconds < 0.2 * 40 * 0.5
+    # It does three while the head is at one: 30 of 40. If it had to wait for the head, it would
+    # do one: 20.
+    assert sum(not one.head for one in done) >= 25
 
 
 def test_a_call_of_the_same_bytes_sends_them_once(
@@ -242,6 +239,7 @@ def test_a_call_of_the_same_bytes_sends_them_once(
 
     monkeypatch.setattr(Connection, "send_bytes", counted)
     with Local(LocalOptions(workers=2)).crew(office.outfit) as crew:
+        office.everyone(crew)
         for call in range(3):
             office.done(crew, errands(30, 0.05, f"call-{call}"), shared=b"x" * 100_000)
         office.done(crew, errands(30, 0.05, "other"), shared=b"y" * 100_000)
@@ -254,6 +252,7 @@ def test_a_call_of_the_same_bytes_sends_them_once(
 def test_a_person_who_stops_the_run_stops_its_head_alone(office: Any, errands: Made) -> None:
     stopped: set[int] = set()
     with Local(LocalOptions(workers=2)).crew(office.outfit) as crew:
+        office.everyone(crew)
         for reply in crew.compute(b"", (one.part() for one in errands(80, 0.02))):
             done = Done.of(reply.content)
             if not done.head:
@@ -265,7 +264,7 @@ def test_a_person_who_stops_the_run_stops_its_head_alone(office: Any, errands: M
 
 
 def test_a_part_that_ends_three_workers_is_said(office: Any, errands: Made) -> None:
-    fatal = [Errand(f"part-{n}", 0.1, dies="always") for n in range(60)]
+    fatal = [Errand(f"part-{n}", 0.1, dies="always") for n in range(600)]
     with (
         Local(LocalOptions(workers=2)).crew(office.outfit) as crew,
         pytest.raises(MachineError) as caught,
@@ -286,7 +285,7 @@ def test_workers_that_end_one_after_the_other_are_not_started_for_ever(
 ) -> None:
     monkeypatch.setattr(local_minder, "IN_A_ROW", 4)
     monkeypatch.setattr(local_minder, "TRIES", 100)
-    fatal = [Errand(f"part-{n}", 0.2, dies="always") for n in range(60)]
+    fatal = [Errand(f"part-{n}", 0.2, dies="always") for n in range(600)]
     with (
         Local(LocalOptions(workers=2)).crew(office.outfit) as crew,
         pytest.raises(MachineError, match="4 workers have ended one after the other, the last at"),
@@ -342,7 +341,7 @@ def test_no_process_from_the_machine_is_said(
         pytest.raises(MachineError, match=r"cannot be started: Resource .*use fewer workers"),
         Local(LocalOptions(workers=2)).crew(office.outfit) as crew,
     ):
-        office.done(crew, errands(50, 0.05))
+        office.done(crew, errands(1000, 0.05))
 
 
 def test_a_bug_in_the_thread_of_a_child_comes_out(
@@ -356,7 +355,7 @@ def test_a_bug_in_the_thread_of_a_child_comes_out(
         pytest.raises(ZeroDivisionError),
         Local(LocalOptions(workers=2)).crew(office.outfit) as crew,
     ):
-        office.done(crew, errands(100, 0.05))
+        office.done(crew, errands(1000, 0.05))
 
 
 # ── What ends the head ───────────────────────────────────────────────────────────────────────────
@@ -399,9 +398,9 @@ def test_no_child_outlives_its_head_even_amid_a_part(how: signal.Signals, tmp_pa
         assert not any(gone(one, 0.01) for one in processes)
         begun = time.monotonic()
         head.send_signal(how)
-        _, said = head.communicate(timeout=20)
+        _, said = head.communicate(timeout=50)
         assert all(gone(one) for one in processes)
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - begun < 30  # a part takes 60
         assert ("KeyboardInterrupt" in said) is (how == signal.SIGINT)
         assert said.count("Traceback") == said.count("KeyboardInterrupt")
     finally:
@@ -429,7 +428,7 @@ def test_a_system_that_starts_no_children_has_one_worker(
         assert len(office.done(crew, errands(3))) == 3
     executor = Local(LocalOptions(workers=2))
     with (
-        pytest.raises(UsageError, match=r"executor\.workers: 2\. On this"),
+        pytest.raises(UsageError, match=r"executor\.workers: 2 processes cannot be"),
         executor.crew(office.outfit),
     ):
         pass
@@ -440,6 +439,7 @@ def test_what_children_print_is_in_a_file_and_empty_ones_go(
 ) -> None:
     for says in ("", "a word"):
         with Local(LocalOptions(workers=2)).crew(office.outfit) as crew:
+            office.everyone(crew)
             office.done(crew, errands(60, 0.03, says=says))
         assert (tmp_path / "executor").exists() is bool(says)
     assert set((tmp_path / "executor" / "worker-2.log").read_text().split("\n")) == {"a word", ""}

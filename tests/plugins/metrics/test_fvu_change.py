@@ -13,7 +13,7 @@ from harness.contract.latents import Latents
 from harness.contract.sites import parse_site
 from harness.testing import check_metric
 from harness.testing.support.batches import array_batch
-from harness_metrics.fvu_change import FvuChange
+from harness_metrics.fvu_change import FvuChange, signs
 from harness_metrics.options import FvuChangeOptions
 
 SITE = parse_site("resid_post.1")
@@ -32,9 +32,10 @@ def reference(batch, site):
     change, missed = right - left, e_right - e_left
     size = sum(float(row @ row) for row in change)
     ratios = [float(e @ e) / float(c @ c) for e, c in zip(missed, change, strict=True)]
-    rounded = batch.left.x(site)[batch.selected].bfloat16().float()
+    x = batch.left.x(site)[batch.selected]
+    rounded = x * (1 + 2.0**-8 * signs(x.shape[1]))
     again = batch.left.decode("sae", batch.left.encode("sae", rounded)).double().numpy()
-    floor = (rounded.double().numpy() - again) - e_left
+    floor = ((rounded.double().numpy() - again) - e_left)[change.any(1)]
     squares = [float(np.square(e).sum()) for e in (e_left, e_right)]
     centred = [np.square(x - x.mean(0)).sum() for x in (missed, change)]
     return [
@@ -60,11 +61,9 @@ def value_of(made, batch):
 
 def test_it_is_its_definition(case):
     check_metric(
-        metric(variants=("pooled", "centered", "errors")),
+        metric(variants=("pooled", "centered", "errors"), floor=None),
         case.batch,
-        reference=lambda batch: [
-            value for i, value in enumerate(reference(batch, case.site)) if i not in (4, 5)
-        ],
+        reference=lambda batch: reference(batch, case.site)[:4],
         side="pair",
     )
 
@@ -76,7 +75,7 @@ def test_tokens_are_counted_one_by_one(make):
     expected = reference(case.batch, case.site)
     assert found["share_above"] == pytest.approx(expected[4], abs=1e-12)
     assert found["median"] == pytest.approx(expected[5], rel=0.02)
-    assert found["floor"] == pytest.approx(expected[6], rel=1e-6)
+    assert found["floor"] == pytest.approx(expected[6], rel=1e-3)
 
 
 def test_the_identity_of_the_errors(make):
@@ -148,15 +147,18 @@ def test_the_same_model_twice_gives_every_null(make):
 
 
 def test_a_threshold_that_flips_shows_in_the_floor():
-    """Activations on the edge of a threshold: rounding moves the error as far as the change."""
+    """Activations on the edge of a threshold: half a step moves the error further than the change
+    is. What did not change has no floor."""
     left = torch.full((400, 1), 1.001)
-    right = left + 0.002
-    sae = Step(1.0005)
-    batch = array_batch([i // 20 for i in range(400)], {SITE: left}, {SITE: right},
-                        saes={"sae": sae})  # fmt: skip
+    change = torch.where(torch.arange(400)[:, None] < 100, 0.002, 0.0)
+    edge = 1.0005 if signs(1)[0] < 0 else 1.0035
+    batch = array_batch([i // 20 for i in range(400)], {SITE: left}, {SITE: left + change},
+                        saes={"sae": Step(edge)})  # fmt: skip
     found = value_of(metric(variants=("pooled",)), batch)
-    assert found["pooled"] < 1e-6 < found["floor"]
     assert found["floor"] > 1
+    moved = float(1.001 * (1 + 2.0**-8 * signs(1)[0]))
+    expected = moved**2 if edge > 1.002 else 1.001**2
+    assert found["floor"] * 0.002**2 == pytest.approx(abs(expected - 0), rel=0.02)
 
 
 class Step:

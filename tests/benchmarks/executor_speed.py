@@ -1,0 +1,206 @@
+"""What it costs to have parts computed by an executor, and what it gains.
+
+    OMP_NUM_THREADS=1 python tests/benchmarks/executor_speed.py parts [--executor local]
+    OMP_NUM_THREADS=1 python tests/benchmarks/executor_speed.py drift [--tokens 200000]
+
+`parts`: many parts that sleep are computed by workers without a model, twice. The first call has
+the start of the workers in it. Of the second the wall time is told, and what a part costs beside
+its work: workers × wall time / parts - seconds.
+
+`drift`: the pass of `tasks/drift.toml` over its text, repeated until it has so many tokens, by one
+worker and by two, in turns. Told is the throughput while all have their models: of the shards that
+ended after each worker had ended one, their tokens by the time that they took together. One thread
+for products each, by `OMP_NUM_THREADS=1`.
+
+`--set KEY=VALUE` gives options of the executor, such as the address of a cluster.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.contract import Event, Executor, Outfit, ShardFinished, start_worker
+from harness.registry import discover
+from harness.testing import organism
+from harness.testing.support.clerk import Errand, clerk
+
+BESIDE = 0.05
+"""Seconds that a part may cost beside its work."""
+WALL = 1.3
+"""How many times the work of all parts two workers may take, their start included: 1,000 parts of
+0.1 s in 130 s."""
+SHARD = 4096
+"""Tokens of a shard of the drift task; a run's own are larger, and few in a text of this length."""
+GAIN = 1.7
+"""How often the throughput of one worker two must have."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of `compute`."""
+
+    workers: int
+    parts: int
+    seconds: float
+    """That a part takes."""
+    wall: float
+
+    @property
+    def beside(self) -> float:
+        """Seconds that a part costs beside its work."""
+        return self.workers * self.wall / self.parts - self.seconds
+
+
+def calls(
+    method: str, options: Mapping[str, Any], parts: int, seconds: float, folder: Path
+) -> Iterator[Call]:
+    """Two calls with as many parts, by the same workers."""
+    (owned,) = [one for one in discover().of("executor") if one.component.name == method]
+    executor: Executor = owned.load()(owned.options().model_validate(options))
+    (folder / "notes").mkdir()
+    text = clerk(folder / "notes")
+    outfit = Outfit(text, start_worker(text), folder / "executor", _say)
+    begun = time.perf_counter()
+    with executor.crew(outfit) as crew:
+        for call in range(2):
+            given = (Errand(f"{call}-{n}", sleep=seconds).part() for n in range(parts))
+            found = {reply.part for reply in crew.compute(b"shared", given)}
+            assert found == set(range(parts))
+            now = time.perf_counter()
+            yield Call(crew.size, parts, seconds, now - begun)
+            begun = time.perf_counter()
+
+
+@dataclass
+class Clock:
+    """Remembers who ended which shard when."""
+
+    ended: list[tuple[float, str | None, int]] = field(default_factory=list)
+    """Time, worker, and tokens."""
+
+    def see(self, event: Event) -> None:
+        """Takes an event."""
+        if isinstance(event, ShardFinished) and event.stage.startswith("activations"):
+            self.ended.append((event.stamp.time, event.stamp.worker, event.effort.tokens or 0))
+
+    def throughput(self) -> float:
+        """Tokens per second from when all workers had ended one shard until the last was ended."""
+        first: dict[str | None, float] = {}
+        for at, worker, _ in self.ended:
+            first.setdefault(worker, at)
+        begin, end = max(first.values()), max(at for at, _, _ in self.ended)
+        return sum(tokens for at, _, tokens in self.ended if at > begin) / (end - begin)
+
+
+def throughput(method: str, options: Mapping[str, Any], text: Path, folder: Path) -> float:
+    """Tokens per second of one run of the drift task over a text."""
+    import harness
+
+    task = harness.load(
+        "drift",
+        executor={"method": method, **options},
+        data={"web": {"file": str(text), "limit": 10**9}},
+        batch={"shard": SHARD},
+    )
+    clock = Clock()
+    harness.run(harness.plan(task), folder, observers=[clock])
+    return clock.throughput()
+
+
+def longer(file: Path, tokens: int) -> None:
+    """The organism's text, again and again with a number before it, of about so many tokens."""
+    lines = (organism() / "data" / "web.jsonl").read_text("utf-8").splitlines()
+    rows = [json.loads(line) for line in lines]
+    with file.open("w", encoding="utf-8") as out:
+        have, turn = 0, 0
+        while have < tokens:
+            for row in rows:
+                out.write(json.dumps({"text": f"{turn}. {row['text']}"}) + "\n")
+                have += len(row["text"]) // 4
+                if have >= tokens:
+                    break
+            turn += 1
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+
+
+def _print(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def _parts(given: argparse.Namespace, options: Mapping[str, Any]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        more = {**options, "workers": given.workers}
+        first, second = calls(given.executor, more, given.parts, given.seconds, Path(folder))
+    _print("| executor | workers | parts | wall, s | with the start, s | beside a part, ms |")
+    _print("|---|---|---|---|---|---|")
+    _print(
+        f"| {given.executor} | {second.workers} | {second.parts} of {second.seconds:g} s | "
+        f"{second.wall:.2f} | {first.wall:.2f} | {1000 * second.beside:.1f} |"
+    )
+    _bound("beside a part, s", second.beside, BESIDE, second.beside <= BESIDE)
+    most = WALL * second.parts * second.seconds
+    _bound("with the start, s", first.wall, most, first.wall <= most)
+
+
+def _drift(given: argparse.Namespace, options: Mapping[str, Any]) -> None:
+    os.environ["HARNESS_CACHE"] = ""
+    found: dict[int, list[float]] = {1: [], given.workers: []}
+    with tempfile.TemporaryDirectory() as folder:
+        text = Path(folder) / "text.jsonl"
+        longer(text, given.tokens)
+        for turn in range(given.repeats):
+            for workers, rates in found.items():
+                more = {**options, "workers": workers}
+                out = Path(folder) / f"{turn}-{workers}"
+                rates.append(throughput(given.executor, more, text, out))
+    ratios = [many / one for one, many in zip(*found.values(), strict=True)]
+    _print("| workers | tokens per second, median | least | most |\n|---|---|---|---|")
+    for workers, rates in found.items():
+        middle = statistics.median(rates)
+        _print(f"| {workers} | {middle:.0f} | {min(rates):.0f} | {max(rates):.0f} |")
+    gain = statistics.median(ratios)
+    _bound(f"{given.workers} workers against 1", gain, GAIN, gain >= GAIN)
+
+
+def _bound(what: str, value: float, bound: float, holds: bool) -> None:
+    _print(f"{what}: {value:.3f}, bound {bound:g}: {'holds' if holds else 'DOES NOT HOLD'}")
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Prints a table, and whether the bound holds."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", choices=("parts", "drift"))
+    parser.add_argument("--executor", default="local")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--parts", type=int, default=1000)
+    parser.add_argument("--seconds", type=float, default=0.1)
+    parser.add_argument("--tokens", type=int, default=200_000)
+    parser.add_argument("--repeats", type=int, default=5)
+    given = parser.parse_args(words)
+    options = {}
+    for one in given.set:
+        key, _, text = one.partition("=")
+        try:
+            options[key] = json.loads(text)
+        except ValueError:
+            options[key] = text
+    (_parts if given.what == "parts" else _drift)(given, options)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The executor `choir` for sae-harness."""
