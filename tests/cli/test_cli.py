@@ -150,7 +150,7 @@ def test_a_plugin_is_turned_off_for_every_command(
     else:
         assert code == 0
         assert "fake/probe" not in out
-        assert ("disabled" in out) == (command == ["plugins"])
+        assert ("turned off by -p" in out) == (command == ["plugins"])
 
 
 # ── 2 ────────────────────────────────────────────────────────────────────────────────────────────

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -90,6 +92,30 @@ def test_a_job_that_dies_is_replaced_and_its_log_kept(tmp_path: Path) -> None:
     left = [file for file in (tmp_path / "executor").rglob("*") if file.is_file()]
     assert left
     assert all(file.name.endswith(("_log.out", "_log.err")) for file in left)
+
+
+def test_a_job_whose_time_is_up_begins_again(tmp_path: Path) -> None:
+    said: list[str] = []
+
+    def act() -> None:
+        while maker.done(tmp_path)[-1:] != [1]:
+            time.sleep(0.02)
+        worker = (tmp_path / "done").read_text().split()[-1]
+        os.kill(int(worker), signal.SIGUSR2)  # what submitit sends before the end
+        while maker.done(tmp_path).count(1) < 2:
+            time.sleep(0.02)
+        (tmp_path / "go").touch()
+
+    thread = threading.Thread(target=act)
+    thread.start()
+    parts = [maker.part(0), maker.part(1, wait="go"), maker.part(2)]
+    with slurm().crew(maker.outfit(tmp_path, said)) as crew:
+        replies = list(crew.compute(maker.shared(tmp_path), parts))
+    thread.join()
+    # Not what the signal raised in the worker: it would be a reply.
+    assert all(reply.content == b"reply to " + parts[reply.part] for reply in replies)
+    assert maker.done(tmp_path) == [0, 1, 1, 2]
+    assert len(said) == 1
 
 
 def test_a_part_that_ends_three_jobs_ends_the_run_and_the_rest_is_kept(tmp_path: Path) -> None:

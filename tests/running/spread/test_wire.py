@@ -114,7 +114,7 @@ class Strange:
         (np.array([object()]), "an array of objects"),
         ([{"a": {1: Strange}}], "type: such a value"),
     ],
-    ids=str,
+    ids=["class", "object", "objects", "type"],
 )
 def test_what_may_not_travel_is_refused(value: Any, said: str) -> None:
     with pytest.raises(PluginError, match=said):
