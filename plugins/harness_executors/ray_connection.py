@@ -46,14 +46,14 @@ class Link:
     where: str
     """For messages: `at 10.0.0.1:6379`."""
     head: str
-    """The address of its head, to see whether it is there."""
+    """The address of its head, to see whether it is there; nothing where that is not known."""
     own: bool
     """Whether it was started here, and ends with the block."""
 
     def answers(self) -> bool:
         """Whether the head of the cluster is there. Ray itself waits for it, and after a minute
         ends this process without a word to us."""
-        if os.environ.get("RAY_USE_TLS"):
+        if not self.head or _encrypted():
             return True
         return _answers(self.head, 2.0)
 
@@ -65,6 +65,7 @@ def connected(address: str | None, say: Callable[[str], None]) -> Iterator[Link]
     A process that is connected already stays so. UsageError where there is no cluster or one of
     another version, MachineError where none can be started.
     """
+    name = "executor.address" if address else "RAY_ADDRESS"
     address = address or os.environ.get("RAY_ADDRESS") or "local"
     if ray.is_initialized():
         if address not in ("local", "auto", os.environ.get("RAY_ADDRESS")):
@@ -77,20 +78,20 @@ def connected(address: str | None, say: Callable[[str], None]) -> Iterator[Link]
     with ExitStack() as stack:
         logs = stack.enter_context(logs_to(say))
         own = address == "local"
-        yield _start(stack, logs, say) if own else _join(stack, address, logs)
+        yield _start(stack, logs, say) if own else _join(stack, name, address, logs)
 
 
-def _join(stack: ExitStack, address: str, logs: bool) -> Link:
-    where = _found(address)
-    if not os.environ.get("RAY_USE_TLS") and not _answers(where):
+def _join(stack: ExitStack, name: str, address: str, logs: bool) -> Link:
+    where = _found(name, address)
+    if not _encrypted() and not _answers(where):
         shown = where if where == address else f"{address} ({where})"
-        raise UsageError(f"executor.address: no Ray cluster answers at {shown}. {_ALLOWED}")
+        raise UsageError(f"{name}: no Ray cluster answers at {shown}. {_ALLOWED}")
     more: dict[str, Any] = {} if address.startswith("ray://") else {"log_to_driver": logs}
     stack.callback(ray.shutdown)
     try:
         _init(address=address if address.startswith("ray://") else where, **more)
     except (Exception, SystemExit) as error:
-        raise UsageError(_refused(address, error)) from error
+        raise UsageError(_refused(name, address, error)) from error
     return Link(f"at {where}", where, own=False)
 
 
@@ -135,7 +136,7 @@ def _init(**how: Any) -> None:
             os.environ.pop("RAY_USAGE_STATS_ENABLED", None)
 
 
-def _found(address: str) -> str:
+def _found(name: str, address: str) -> str:
     """Where the cluster at this address is, as `host:port`."""
     if address != "auto":
         return address.removeprefix("ray://")
@@ -143,12 +144,20 @@ def _found(address: str) -> str:
         return str(services.get_ray_address_from_environment("auto", None))
     except ConnectionError as error:
         raise UsageError(
-            f'executor.address: "auto", but no Ray cluster runs on this machine. {_ALLOWED}'
+            f'{name}: "auto", but no Ray cluster runs on this machine. {_ALLOWED}'
         ) from error
 
 
 def _head() -> str:
-    return str(ray.get_runtime_context().gcs_address)
+    """Where the head of the cluster is, or nothing: Ray's client does not say it."""
+    try:
+        return str(ray.get_runtime_context().gcs_address)
+    except Exception:
+        return ""
+
+
+def _encrypted() -> bool:
+    return os.environ.get("RAY_USE_TLS", "").lower() in ("1", "true")
 
 
 def _answers(where: str, patience: float = _PATIENCE) -> bool:
@@ -166,20 +175,20 @@ def _answers(where: str, patience: float = _PATIENCE) -> bool:
     return len(head) == 9 and head[3] == _SETTINGS
 
 
-def _refused(address: str, error: BaseException) -> str:
+def _refused(name: str, address: str, error: BaseException) -> str:
     text = _line(error)
     if "ersion" in text and "Python" in text:
         here = f"Ray {ray.__version__} and Python {sys.version.split()[0]}"
         return (
-            f"executor.address: the cluster at {address} has other versions of Ray or Python than "
+            f"{name}: the cluster at {address} has other versions of Ray or Python than "
             f"this process, which has {here} ({text}). Install the same ones on all machines."
         )
     if "ray[client]" in text:
         return (
-            f"executor.address: {address} needs Ray's client here: `pip install 'ray[client]'`. Or "
+            f"{name}: {address} needs Ray's client here: `pip install 'ray[client]'`. Or "
             'start this on a machine of the cluster, with address = "auto".'
         )
-    return f"executor.address: Ray cannot connect to {address} ({text}). {_ALLOWED}"
+    return f"{name}: Ray cannot connect to {address} ({text}). {_ALLOWED}"
 
 
 def _line(error: BaseException) -> str:

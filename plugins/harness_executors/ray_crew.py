@@ -48,9 +48,8 @@ class RayCrew:
         self._ask = asked(options, room, link.own)
         self._opener = Opener(self._ask, path)
         self._seats: list[Seat] = []
-        self._call = 0
         self._pace = _SHORT + 1  # no part is known to be short yet
-        self._failed, self._last = 0, Reason("")
+        self._call, self._failed, self._last = 0, 0, Reason("")
         self._looked, self._growth = time.monotonic(), _GROWTH
         self._unsaid, self._pause = time.monotonic() + _PATIENT, _PATIENT
         self._pulse = Pulse(link.answers)
@@ -188,7 +187,7 @@ class RayCrew:
             "and of torch, in the Python that Ray runs there. Install them on that node."
         )
         self._remove(seat)
-        self._failed += 1
+        self._failed, self._last = self._failed + 1, Reason(f"node {seat.node} cannot make one")
         if self._lonely:
             raise UsageError(text)
         self._outfit.say(text)

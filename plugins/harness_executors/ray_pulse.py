@@ -17,7 +17,9 @@ class Pulse:
 
     def __init__(self, answers: Callable[[], bool]) -> None:
         self._answers = answers
-        self._asked = self._heard = time.monotonic()
+        self._asked = time.monotonic()
+        self._silent: float | None = None
+        """Since when it has not answered."""
 
     def there(self) -> bool:
         """Whether it answered when it was asked last: without it, Ray's own calls do not return.
@@ -27,8 +29,8 @@ class Pulse:
         now = time.monotonic()
         if now - self._asked >= _LOOK:
             self._asked = now
-            if self._answers():
-                self._heard = now
-        if now - self._heard > _LOST:
+            silent = now if self._silent is None else self._silent
+            self._silent = None if self._answers() else silent
+        if self._silent is not None and now - self._silent > _LOST:
             raise ConnectionError(f"its head did not answer for {_LOST:g} seconds")
-        return self._heard >= self._asked
+        return self._silent is None

@@ -82,7 +82,7 @@ def test_the_variable_of_ray_counts_where_the_task_says_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
-    assert "no Ray cluster answers at 127.0.0.1:1" in refused(None)
+    assert "RAY_ADDRESS: no Ray cluster answers at 127.0.0.1:1" in refused(None)
 
 
 def test_auto_without_a_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
