@@ -117,6 +117,7 @@ from harness.contract.observer import (
     Warned as Warned,
 )
 from harness.contract.options import (
+    ByHand as ByHand,
     DataRef as DataRef,
     DirectionRef as DirectionRef,
     LabelsRef as LabelsRef,

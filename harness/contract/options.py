@@ -58,6 +58,16 @@ class Transport:
     """
 
 
+@dataclass(frozen=True)
+class ByHand:
+    """Marks a field of an executor that decides whose code runs in this process, or where ours
+    goes: a task file, which may come from anybody, must not say it. A person says it on the command
+    line, in a call, or in their configuration file."""
+
+    harmless: tuple[str, ...] = ()
+    """Values that a task file may write all the same."""
+
+
 def _site_text(text: str) -> str:
     parse_site(text)
     return text

@@ -107,9 +107,11 @@ class Personal:
         spec = self.settings.spec
         given = {"method": spec.executor} if isinstance(spec.executor, str) else spec.executor
         keys = dict(given or {})
-        origins = {key: self._origin(TABLE, key) for key in keys}
+        # No task file says it, but a person: as if it stood in the command.
+        origins = {key: Origin(None, given=str(self._origin(TABLE, key))) for key in keys}
         if spec.workers is not None:
-            keys["workers"], origins["workers"] = spec.workers, self._origin("workers")
+            keys["workers"] = spec.workers
+            origins["workers"] = Origin(None, given=str(self._origin("workers")))
         return Wanted(keys, origins)
 
     def _origin(self, *at: str) -> Origin:

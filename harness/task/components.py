@@ -13,8 +13,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from harness.contract import Axes, Kind, Options
-from harness.errors import PluginError, Problem
+from harness.contract import Axes, ByHand, Kind, Options
+from harness.errors import PluginError, Problem, listed
 from harness.registry import Owned, Registry
 from harness.task import spec
 from harness.task.claiming import claiming
@@ -130,6 +130,26 @@ def _alone(source: Source, part: str, core: type[PluginSpec]) -> Iterator[Table]
     """A part of a task that is one table, where it is there."""
     if part in source.values:
         yield Table(core, part, (part,), source.values[part])
+
+
+def by_hand(source: Source, found: Iterable[Configured]) -> Iterator[Problem]:
+    """What a task file says that only a person may say."""
+    for one in found:
+        fields = one.model.model_fields if one.model and isinstance(one.table.values, dict) else {}
+        for key, field_ in fields.items():
+            marks = [mark for mark in field_.metadata if isinstance(mark, ByHand)]
+            at = (*one.table.at, key)
+            value = one.table.values.get(key)
+            if not marks or value is None or source.origin(at).file is None:
+                continue
+            if value not in marks[0].harmless:
+                allowed, named = listed(map(repr, marks[0].harmless)), ".".join(map(str, at))
+                yield source.problem(
+                    at,
+                    "a task file may not say this, because it decides whose code runs here. "
+                    f"Allowed in a file: {allowed}. Give it yourself: --set {named}=…, or your "
+                    "configuration file.",
+                )
 
 
 def _inside(source: Source, part: str, key: str, core: type[PluginSpec]) -> Iterator[Table]:

@@ -19,6 +19,7 @@ from harness.task.checkpoints import with_checkpoints
 from harness.task.components import (
     SWEPT,
     Configured,
+    by_hand,
     configured_tables,
     entries,
     implied_evaluators,
@@ -66,6 +67,7 @@ def resolve(source: Source, registry: Registry, trust: Trust | None = None) -> T
         *unfound,
         *invalid,
         *(problem for one in [*written, *implied, *preflight] for problem in one.problems),
+        *by_hand(source, found["executor"]),
     ]
     # What is not of its type is no name either, and is wrong once.
     reported = {problem.where for problem in problems}

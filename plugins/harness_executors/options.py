@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
-from harness.contract import ExecutorOptions, Transport
+from harness.contract import ByHand, ExecutorOptions, Transport
 from harness.errors import unknown
 from harness_executors.local_share import may_have_devices
 
@@ -47,10 +47,13 @@ class LocalOptions(ExecutorOptions):
 class RayOptions(ExecutorOptions):
     """Actors on a Ray cluster. Amounts of one thing are fractions below 1, or whole numbers."""
 
-    address: Annotated[str | None, AfterValidator(_ray_address), Transport()] = None
+    address: Annotated[
+        str | None, AfterValidator(_ray_address), Transport(), ByHand(("auto", "local"))
+    ] = None
     """Where the cluster is: `host:6379`; `ray://host:10001` from a machine that is no part of it;
     `auto`, the one that this machine is part of; `local`, one of its own, started on this machine
-    and stopped at the end. Without it, what RAY_ADDRESS says, and without that, `local`."""
+    and stopped at the end. Without it, what RAY_ADDRESS says, and without that, `local`. A cluster
+    runs code in this process, so a task file may name none but the last two."""
     gpus: Annotated[float | None, Field(ge=0, le=64), AfterValidator(_ray_amount)] = None
     """GPUs of a worker: 0.5 puts two on each. Without it, 1 where the cluster has any, else 0."""
     cpus: Annotated[float | None, Field(ge=0, le=1024), AfterValidator(_ray_amount)] = None

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import fakes
 from harness.errors import TaskError
 from harness.registry import Registry, discover
 from harness.task.executor import Wanted, given_executor, wanted, with_executor
@@ -18,7 +19,8 @@ from harness.task.resolve import resolve
 from harness.task.task import Task
 
 EXECUTORS = '''
-from harness.contract import Component, ExecutorOptions, hookimpl
+from typing import Annotated
+from harness.contract import ByHand, Component, ExecutorOptions, hookimpl
 
 class Near(ExecutorOptions):
     """Here."""
@@ -29,6 +31,8 @@ class Far(ExecutorOptions):
     """There."""
     address: str = ""
     """Where."""
+    cluster: Annotated[str, ByHand(("here",))] = "here"
+    """Whose."""
 
 @hookimpl
 def harness_components():
@@ -182,3 +186,17 @@ def test_a_call_gives_a_task_another_executor(places: Registry, task: Callable[.
     assert after.spec.executor is not None
     assert after.spec.executor.method == "far"
     assert after.resolved == before.resolved
+
+
+def test_a_task_file_names_no_cluster_of_others(places: Registry, tmp_path: Path) -> None:
+    file = tmp_path / "task.toml"
+    file.write_text(fakes.TINY + '[executor]\nmethod = "far"\ncluster = "evil.example:1"\n')
+    (tmp_path / "web.jsonl").write_text('{"text": "a"}\n')
+    with pytest.raises(TaskError, match=r"executor\.cluster: a task file may not say this") as no:
+        resolve(read_source(file), places)
+    assert "task.toml:" in str(no.value)
+    for override in ("executor.cluster=here", "executor.cluster=host:1"):
+        made = resolve(read_source(file, [override]), places).executor
+        assert made is not None
+    file.write_text(file.read_text().replace("evil.example:1", "here"))
+    assert resolve(read_source(file), places).executor is not None

@@ -319,7 +319,7 @@ def test_options_import_no_torch():
 
     code = (
         "import sys, harness_metrics.options, harness_metrics.plugin as p\n"
-        "assert len(list(p.harness_components())) == 12\n"
+        "assert len(list(p.harness_components())) == 13\n"
         "assert not {'torch', 'numpy'} & sys.modules.keys()\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
