@@ -97,7 +97,9 @@ class FvuChange:
     def __init__(self, options: FvuChangeOptions, target: Target) -> None:
         assert target.sae is not None, "fvu_change is measured on an SAE"
         self._target, self._sae = target, target.sae
-        self._step = torch.finfo(getattr(torch, options.floor)).eps if options.floor else None
+        self._step: float | None = None
+        if options.floor != "none":
+            self._step = torch.finfo(getattr(torch, options.floor)).eps
         ids = [id for variant in options.variants for id in _CHOSEN[variant]]
         if self._step is not None:
             ids.append(FLOOR)

@@ -118,8 +118,8 @@ class FvuChangeOptions(MetricOptions):
     """`pooled`: of all tokens together. `centered`: less the mean shift. `errors`: how the errors
     on both sides go together, and what `pooled` were if they did not. `tokens`: the share of
     tokens above 0.5, and the median."""
-    floor: Literal["bfloat16", "float16", "float32"] | None = "bfloat16"
-    """The dtype by half a step of which the left side is moved, to see what that adds; None
+    floor: Literal["bfloat16", "float16", "float32", "none"] = "bfloat16"
+    """The dtype by half a step of which the left side is moved, to see what that adds; `none`
     measures no floor, and saves one more encoding of that side."""
 
 

@@ -83,7 +83,7 @@ def explained_ratio(folder: Path) -> Samples:
 
 def fvu_change(folder: Path) -> Samples:
     """All but the median, which has bins, and the floor, a small difference of float32 numbers."""
-    options = FvuChangeOptions(variants=("pooled", "centered", "errors"), floor=None)
+    options = FvuChangeOptions(variants=("pooled", "centered", "errors"), floor="none")
     yield _sample(FvuChange(options, TARGET), _fvu_change)
 
 

@@ -45,8 +45,8 @@ class ChangeRest:
     |---|---|---|
     | `change_rest.share@1` | `λ_i / Σ_j λ_j` | [0, 1] |
     | `change_rest.mean_cosine@1` | `cos(v_i, Σ_t Δh_t)`: is it the mean shift? | [−1, 1] |
-    | `change_rest.max_abs_cosine@1` | `max_j |cos(v_i, W_dec[j])|`, the decoder's rows | [0, 1] |
-    | `change_rest.pcs_cosine@1` | `max_m |cos(v_i, p_m)|` over the components `pcs` | [0, 1] |
+    | `change_rest.max_abs_cosine@1` | `max_j abs cos(v_i, W_dec[j])`, the decoder's rows | [0, 1] |
+    | `change_rest.pcs_cosine@1` | `max_m abs cos(v_i, p_m)` over the components `pcs` | [0, 1] |
 
     A large first share and a cosine no higher than chance: one direction is left for which the
     dictionary has no word. A flat spectrum is noise, or many directions. The null of the cosine

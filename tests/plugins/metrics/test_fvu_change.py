@@ -61,7 +61,7 @@ def value_of(made, batch):
 
 def test_it_is_its_definition(case):
     check_metric(
-        metric(variants=("pooled", "centered", "errors"), floor=None),
+        metric(variants=("pooled", "centered", "errors"), floor="none"),
         case.batch,
         reference=lambda batch: reference(batch, case.site)[:4],
         side="pair",
@@ -95,7 +95,7 @@ def test_it_exceeds_one_though_both_sides_fit():
     right = left + 0.2 * torch.randn(4000, 16, generator=generator)
     batch = array_batch([i // 10 for i in range(4000)], {SITE: left}, {SITE: right},
                         saes={"sae": Noisy(0.2**0.5)})  # fmt: skip
-    found = value_of(metric(variants=ALL, floor=None), batch)
+    found = value_of(metric(variants=ALL, floor="none"), batch)
     assert found["pooled"] > 5
     assert found["pooled"] == pytest.approx(found["independent"], rel=0.05)
     assert abs(found["errors_correlation"]) < 0.05
