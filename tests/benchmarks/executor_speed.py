@@ -39,7 +39,8 @@ WALL = 1.3
 """How many times the work of all parts two workers may take, their start included: 1,000 parts of
 0.1 s in 130 s."""
 SHARD = 4096
-"""Tokens of a shard of the drift task; a run's own are larger, and few in a text of this length."""
+"""Tokens of a shard of the drift task, on each side; a run's own are larger, and few in a text of
+this length."""
 GAIN = 1.7
 """How often the throughput of one worker two must have."""
 
@@ -84,17 +85,18 @@ def calls(
 class Clock:
     """Remembers who ended which shard when."""
 
-    ended: list[tuple[float, str | None]] = field(default_factory=list)
+    ended: list[tuple[float, str]] = field(default_factory=list)
     """Time, and worker."""
 
     def see(self, event: Event) -> None:
-        """Takes an event."""
-        if isinstance(event, ShardFinished) and event.stage.startswith("activations"):
-            self.ended.append((event.stamp.time, event.stamp.worker))
+        """Takes an event. What is one shard alone has no worker."""
+        worker = event.stamp.worker
+        if isinstance(event, ShardFinished) and event.stage.startswith("activations") and worker:
+            self.ended.append((event.stamp.time, worker))
 
     def rate(self) -> float:
         """Shards per second from when all workers had ended one until the last was ended."""
-        first: dict[str | None, float] = {}
+        first: dict[str, float] = {}
         for at, worker in self.ended:
             first.setdefault(worker, at)
         begin, end = max(first.values()), max(at for at, _ in self.ended)
