@@ -6,7 +6,7 @@ The same work everywhere: two models, three sites, an SAE at each; explained rat
 ratio at the tokens under cosine 0.9, and FVU of both models, over 2,048 tokens.
 
 - `floor`: both models up to the deepest site, and one encoder product per site and model;
-- `harness`: `harness.running.passes.run.run_pass` on a task with these metrics, bootstrap and all;
+- `harness`: `run_pass_alone` of the harness on a task with these metrics, bootstrap and all;
 - `notebook`: `output_hidden_states=True`, SAELens' encode and decode, dense;
 - `nnsight`: traces that stop at the deepest site, SAELens' encode and decode, dense; where nnsight
   is installed;
@@ -152,7 +152,7 @@ class Harness:
         self.session.model("chat")
 
     def __call__(self) -> dict[str, float]:
-        from harness.running.passes.run import run_pass
+        from harness.running.passes.run import run_pass_alone
 
         found: dict[str, float] = {}
         for work in self.planned.passes:
@@ -163,7 +163,7 @@ class Harness:
                         side = getattr(job, "side", "")
                         found[f"{record.id} {side} {getattr(job, 'target', '')}"] = record.value
 
-            run_pass(self.session, work, file, lambda done: None)
+            run_pass_alone(self.session, work, file, lambda done: None)
         return found
 
     def hf(self, name: str) -> Any:

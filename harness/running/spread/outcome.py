@@ -19,6 +19,8 @@ class Done:
     result: Any
     counts: Mapping[str, Counts]
     """What models did for it, by model, as far as the head has not counted it."""
+    tokens: int
+    """Tokens that models read and wrote for it."""
     seconds: float
     memory: int | None
     """Bytes that the worker's process holds."""

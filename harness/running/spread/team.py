@@ -167,13 +167,11 @@ class SpreadTeam(Team):
     def _count(self, worker: str, part: int, answer: Done) -> None:
         """Counts what a worker's models did as done in this stage, and tells of it."""
         self._session.workers[worker] += 1
-        tokens = 0
         for model, counts in answer.counts.items():
             self._session.usage.add(model, counts)
-            tokens += counts.tokens + counts.completion_tokens
         for text in answer.notes:
             note(text)
-        self._tell(worker, part, answer.seconds, tokens, answer.memory)
+        self._tell(worker, part, answer.seconds, answer.tokens, answer.memory)
 
 
 def team_of(

@@ -49,11 +49,14 @@ class SessionWorker:
                 if shared != self._shared:
                     self._open(shared)
                     begun = time.monotonic()
+                before = self._session.usage.tokens()
                 result = self._do(unpack(part))
+                tokens = self._session.usage.tokens() - before
                 if self._known is not None:
                     check_same(self._session, self._known)
             seconds = time.monotonic() - begun
-            return pack(Done(result, self._counts(), seconds, resident(), tuple(notes)))
+            done = Done(result, self._counts(), tokens, seconds, resident(), tuple(notes))
+            return pack(done)
         except Exception as error:
             self._shared = b""  # whatever was half open is opened anew
             return pack(failure(error))
