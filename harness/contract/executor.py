@@ -99,7 +99,7 @@ class Crew(Protocol):
     def compute(self, shared: bytes, parts: Iterable[bytes]) -> Iterator[Reply]:
         """Has every part computed; yields each reply once, in any order, as soon as it is there.
 
-        Parts are taken from `parts` in order, in the thread of the caller, when there is somebody to
+        Parts are taken from `parts` in order, in the caller's thread, when somebody is there to
         compute them: there may be more than fit in memory. The head calls this again and again,
         never twice at a time, and may stop taking replies early: no part of that call is begun
         after the generator is closed, and what comes back of those at hand is dropped.
