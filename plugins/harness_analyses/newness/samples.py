@@ -1,4 +1,4 @@
-"""What the laws are tried on: sites of every kind, and components without a model."""
+"""What the laws are tried on: sites of every kind, and components with and without a model."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.contract import Arrays, Findings, Record
-from harness.testing import check_analysis
+from harness.contract import Arrays, Findings, Record, Tools
+from harness.testing import check_analysis, organism
 from harness_analyses.newness.component_lens import ComponentLens
 from harness_analyses.newness.newness import Newness
 from harness_analyses.newness.options import ComponentLensOptions, NewnessOptions
+from harness_transformers.backend import TransformersBackend
+from harness_transformers.options import TransformersOptions
 
 
 def newness(folder: Path) -> Iterator[partial[None]]:
@@ -29,10 +31,13 @@ def newness(folder: Path) -> Iterator[partial[None]]:
 
 
 def component_lens(folder: Path) -> Iterator[partial[None]]:
-    """A model is not there: undefined, not an error."""
-    analysis = ComponentLens(ComponentLensOptions(statistic="rest", model="tuned"))
-    arrays = Arrays("rest", {}, {"components": np.eye(4)[:2], "length": np.ones(1)})
-    yield partial(check_analysis, analysis, Findings(arrays=(arrays,), seed=1))
+    """Two components; and where a model is not there: undefined, not an error."""
+    analysis = ComponentLens(ComponentLensOptions(statistic="rest", model="tuned", draws=20, top=3))
+    model = TransformersBackend(TransformersOptions(path=f"{organism()}/base")).load()
+    kept = {"components": np.eye(model.facts.d_model or 0)[:2], "length": np.ones(1)}
+    arrays = (Arrays("rest", {}, kept),)
+    for tools in (Tools({"tuned": model}), Tools()):
+        yield partial(check_analysis, analysis, Findings(arrays=arrays, tools=tools, seed=1))
 
 
 def site_records(

@@ -197,13 +197,13 @@ def test_the_files_models_may_stand_the_other_way_round(results, session) -> Non
 def test_sides_of_a_batch(session, files) -> None:
     """What a reduction sees: one code on both sides, and each side's part of what it stands for."""
     from harness.running.passes.jobs import start
-    from harness.running.passes.run import _reader, _uses
+    from harness.running.passes.read import _reader, uses_of
     from harness.running.passes.shards import batches, documents, shards
 
     made = session(HEAD + METRICS)
     work = plan(made.task).passes[0]
     (which,) = work.renderings()
-    reader = _reader(made, _uses(made, [start(made, job) for job in work.jobs], which))
+    reader = _reader(made, uses_of(made, [start(made, job) for job in work.jobs], which))
     shard = next(iter(shards(documents(made, which, ["chat"], None), 10**6)))
     rows = next(iter(batches(shard, None, 32)))
     batch = next(iter(reader.read(rows.left, rows.right).values()))
