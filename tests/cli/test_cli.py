@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -334,7 +335,14 @@ def test_an_interrupted_process_says_130_and_continues(
     )
     env = {**environment(stop, fake_plugin, HERE), "SLEEP": "1"}
     command = [*HARNESS, "eval", str(tiny), "--out", str(tmp_path / "run")]
-    with subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True) as running:
+    with subprocess.Popen(
+        command,
+        env=env,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A suite that was started in the background hands down that interrupts are ignored.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+    ) as running:
         deadline = time.monotonic() + 50
         while not (tmp_path / "ready").exists() and time.monotonic() < deadline:
             assert running.poll() is None, running.stderr and running.stderr.read()

@@ -15,7 +15,9 @@ import pytest
 from harness.contract import Answer, Completion, Example, Score, Tools
 from harness.planning.steps import PlannedArm
 from harness.registry import discover
+from harness.running.cached_values import CachedValues
 from harness.running.experiments.arms import ArmOutcome
+from harness.running.experiments.known import Known
 from harness.running.experiments.verdicts import (
     Judged,
     judge,
@@ -164,11 +166,18 @@ def test_no_judge_sees_a_thought_that_never_ended(name: str, tmp_path: Path) -> 
 
         scores = evaluator.scores
 
-        def judge(self, answers: Any, tools: Tools) -> Any:
-            seen.append(len(answers))
-            return evaluator.judge(answers, tools)
+    class Here:
+        """A team of this process alone."""
+
+        spreads = False
+
+        def map(self, step: Any, parts: Iterable[Any], tick: Any) -> Iterator[tuple[int, Any]]:
+            for number, answers in enumerate(parts):
+                seen.append(len(answers))
+                yield number, evaluator.judge(answers, tools)
 
     Entry.name = name  # type: ignore[attr-defined]
+    known = Known(tmp_path / "known.jsonl", "judge", CachedValues(None, "verdicts"))
     texts = [Completion(text, 9, True, "hm") for text in FIXED.values()]
     unfinished = Completion("", 9, False, "I'm sorry, but I can't", finished=False)
     answers = [
@@ -176,7 +185,9 @@ def test_no_judge_sees_a_thought_that_never_ended(name: str, tmp_path: Path) -> 
         for n, one in enumerate([unfinished, *texts])
     ]
     outcome = ArmOutcome(PlannedArm("none"), tuple(answers))
-    judged = judge(Entry(), [outcome], tools)  # type: ignore[arg-type]
+    team: Any = Here()
+    judged = judge(team, Entry(), [outcome], known, lambda done: None)  # type: ignore[arg-type]
+    known.close()
     assert seen == [len(FIXED)]
     assert judged.verdicts[0][0] is None
     records = list(verdict_records(judged, [outcome], {}, 0))
