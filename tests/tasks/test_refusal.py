@@ -176,17 +176,21 @@ def test_results_are_strict_json_with_the_fixed_keys(folder: Path) -> None:
     assert (folder / "task.toml").exists()
 
 
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a small run."""
+    folder = tmp_path_factory.mktemp("small") / "run"
+    run(folder, "--limit", "24")
+    return folder
+
+
 def test_the_resolved_task_with_another_batch_size_gives_the_same_records(
-    folder: Path, results: Results, tmp_path: Path
+    small: Path, tmp_path: Path
 ) -> None:
     """Also: two runs with one seed agree, here with prompts in other company."""
-    run(
-        tmp_path / "again",
-        "--set=batch.generation=96",
-        "--set=batch.activations=7",
-        task=folder / "task.toml",
-    )
-    again = harness.load_results(tmp_path / "again")
+    sizes = ("--set=batch.generation=96", "--set=batch.activations=7")
+    run(tmp_path / "again", *sizes, task=small / "task.toml")
+    results, again = harness.load_results(small), harness.load_results(tmp_path / "again")
     verdicts = ("refusal_score", "degenerate_share", "safety_score", "invalid_verdicts")
     for one, other in zip(rows(results), rows(again), strict=True):
         assert (one["axes"], one["n"]) == (other["axes"], other["n"])
@@ -196,13 +200,9 @@ def test_the_resolved_task_with_another_batch_size_gives_the_same_records(
             assert other["value"] == pytest.approx(one["value"], rel=1e-3, abs=1e-5)
 
 
-def test_the_resolved_task_gives_the_same_records(
-    folder: Path, results: Results, tmp_path: Path
-) -> None:
-    run(tmp_path / "small", "--limit", "24")
-    resolved = tmp_path / "small" / "task.toml"
-    run(tmp_path / "smaller", task=resolved)
-    one, other = (harness.load_results(tmp_path / name) for name in ("small", "smaller"))
+def test_the_resolved_task_gives_the_same_records(small: Path, tmp_path: Path) -> None:
+    run(tmp_path / "again", task=small / "task.toml")
+    one, other = (harness.load_results(folder) for folder in (small, tmp_path / "again"))
     assert rows(one) == rows(other)
 
 
