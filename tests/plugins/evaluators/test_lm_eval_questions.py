@@ -75,6 +75,5 @@ def test_the_options_say_whether_another_run_may_have_the_answers(tmp_path: Path
     assert {"lm-eval", "datasets"} <= set(LmEvalOptions.libraries)
 
 
-@pytest.mark.skipif(not ORGANISM.is_dir(), reason="the organism is not built")
 def test_the_questions_of_the_organism_are_here() -> None:
     assert not options(tasks=["organism"], include_path=str(ORGANISM)).asks_elsewhere()
