@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from jaxtyping import Float, Float64, Int64
 from torch import Tensor
@@ -20,6 +21,8 @@ from harness.contract.sites import Site
 _TOKENS = 256
 """Tokens whose products with decoder rows are made at a time."""
 _PAIR = "a path leads from one side of a pair to the other"
+EXACT = 1e-5
+"""The largest `Split.put_back` with which h determines what the layers above the site do."""
 
 
 @dataclass(frozen=True)
@@ -134,6 +137,15 @@ def by_latent(batch: Batch, change: Latents, each: Float64[Tensor, " nnz"]) -> B
     pairs, place = torch.unique(keys, return_inverse=True)
     value = torch.zeros(len(pairs), dtype=torch.float64).index_add_(0, place, each.cpu().double())
     return ByLatent(pairs // change.d_sae, pairs % change.d_sae, value)
+
+
+def leading(pushed: Float64[np.ndarray, " d_sae"]) -> Int64[np.ndarray, " n"]:
+    """The latents with a positive number, largest first; ties, up to rounding, by index."""
+    largest = pushed.max(initial=0.0)
+    if not largest > 0:
+        return np.zeros(0, dtype=np.int64)
+    order = np.argsort(-(pushed / largest).round(11), kind="stable")
+    return np.asarray(order[pushed[order] > 1e-11 * largest], dtype=np.int64)
 
 
 def _scaled(side: Side, sae: str, loaded: Sae) -> Latents:

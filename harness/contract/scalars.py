@@ -91,7 +91,8 @@ class AnswerLogProbability:
     """The log-probability of the answer that a conversation ends with, token by token as written.
 
     `Σ_t log p(token t | all before it)` over the tokens of the last assistant turn's content, or
-    its mean. In nats, at most 0. NaN, hence left out, for a prompt without such a turn.
+    its mean. In nats, at most 0. A prompt without such a turn is refused where it is written;
+    ModelError where a backend does not tell where the answer stands.
     """
 
     per_token: bool = False
@@ -101,10 +102,13 @@ class AnswerLogProbability:
         """The number; no word of it depends on the model."""
 
         def log_probability(logits: Tensor, tokens: Tokens) -> Tensor:
-            place = tokens.answered
-            if place is None or place[0] < 1 or place[1] <= place[0]:
-                return logits.new_tensor(math.nan)
-            begin, end = place
+            if tokens.answered is None:
+                raise ModelError(
+                    f"Document {tokens.example}: its model's backend does not tell where in a"
+                    " prompt the answer stands. Allowed: the backend transformers, or another"
+                    " scalar."
+                )
+            begin, end = tokens.answered
             told = logits[begin - 1 : end - 1].double().log_softmax(-1)
             ids = logits.new_tensor(tokens.ids[begin:end]).long()
             each = told.gather(1, ids[:, None]).squeeze(1)

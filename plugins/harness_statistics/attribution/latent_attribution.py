@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from harness.contract import Batch, Inputs, Outcome, Record, State
+from harness.contract.attributed import EXACT
 from harness_statistics.attribution import sums
 from harness_statistics.attribution.options import LatentAttributionOptions as Options
 from harness_statistics.attribution.ranking import Ranking, agreement, ranking, shuffled_tops
@@ -20,8 +21,6 @@ PARTS = ("change", "up", "down", "latents", "error", "rest")
 GAP, PUT_BACK, TOP, RANKS = (
     f"latent_attribution.{name}@1" for name in ("gap", "put_back", "top", "rank_agreement")
 )
-EXACT = 1e-5
-"""By how much, over max(1, |M|), M may differ when a model's own activations are put back."""
 _CHOSEN = "its latents are chosen by the same prompts"
 _FEW = "ranks of the latents of one SAE are not independent draws"
 

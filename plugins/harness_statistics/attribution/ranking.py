@@ -9,6 +9,7 @@ from jaxtyping import Float64, Int64
 from scipy import special, stats
 
 from harness.contract import State
+from harness.contract.attributed import leading
 from harness.results.numbers import MIN_CLUSTERS
 
 
@@ -46,15 +47,6 @@ def ranking(state: State, documents: float, clusters: int, up: float) -> Ranking
     else:
         half = np.full_like(mean, np.nan)
     return Ranking(sign, mean, half, state["moved"] / documents, leading(sign * mean))
-
-
-def leading(pushed: Float64[np.ndarray, " d_sae"]) -> Int64[np.ndarray, " n"]:
-    """Latents with a positive number, largest first; ties, up to rounding, by index."""
-    largest = pushed.max(initial=0.0)
-    if not largest > 0:
-        return np.zeros(0, dtype=np.int64)
-    order = np.argsort(-(pushed / largest).round(11), kind="stable")
-    return np.asarray(order[pushed[order] > 1e-11 * largest])
 
 
 def shuffled_tops(state: State, documents: float, sign: float, k: int) -> list[float]:
