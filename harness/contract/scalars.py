@@ -155,6 +155,9 @@ class FollowedOptions(Options):
     """Of logit_difference, the word that it is held against."""
     epsilon: float = Field(EPSILON, ge=0, le=0.01)
     """Of log_odds, what is added to both probabilities: Arditi's; 0 sets no bound."""
+    tokens: Literal["all", "last", "closing", "answer"] = "all"
+    """At which tokens the change is written in latents, as in `Stream.tokens`; what is carried at
+    all others is counted as the rest."""
     order: Literal["first", "integrated"] = "integrated"
     """Where gradients are taken: at the left side alone (`first`: attribution patching), or along
     the whole path from left to right (`integrated`)."""

@@ -8,8 +8,18 @@ from typing import TypeVar
 import numpy as np
 import torch
 from jaxtyping import Float, Int
+from torch import Tensor
 
-from harness.contract import Batch, Direction, Found, Inputs, Outcome, State, Undefined
+from harness.contract import (
+    Batch,
+    Direction,
+    Found,
+    Inputs,
+    Latents,
+    Outcome,
+    State,
+    Undefined,
+)
 from harness.contract.attributed import EXACT, by_latent, changes, leading, slopes, split
 from harness_directions import states
 from harness_directions.matching import matched
@@ -29,6 +39,8 @@ class _Ranked:
     """A_j, a mean over prompts."""
     active: Float[np.ndarray, " d_sae"]
     """Tokens at which a latent is active on the right side."""
+    change: Float[np.ndarray, " d_sae"]
+    """Mean Δz over the tokens."""
 
 
 class _OnPath(Sums[Attributed]):
@@ -44,7 +56,8 @@ class _OnPath(Sums[Attributed]):
         assert batch.right is not None, "a path leads from one side of a pair to the other"
         change, loaded = changes(batch, self.options.sae), batch.saes[self.options.sae]
         slope = sum(slopes(batch, tail, change, loaded) for tail in (path.left, path.right)) / 2
-        added = by_latent(batch, change, change.values.detach().cpu().double() * slope)
+        delta = change.values.detach().cpu().double()
+        added = by_latent(batch, change, delta * slope)
         inside = kept[added.document]
         right = batch.right.latents(self.options.sae)
         terms: states.Terms = {
@@ -53,6 +66,9 @@ class _OnPath(Sums[Attributed]):
                 added.value[inside].numpy(),
                 minlength=change.d_sae,
             ),
+            "moved": self._over_tokens(change, delta.abs()),
+            "change": self._over_tokens(change, delta),
+            "tokens": len(batch.selected),
             "active": torch.bincount(right.indices.cpu(), minlength=right.d_sae).numpy(),
             "up": np.array([float(found.up[kept].sum())]),
             "gap": np.array([float(found.gap[kept].sum())]),
@@ -61,6 +77,9 @@ class _OnPath(Sums[Attributed]):
             "prompts": int(kept.sum()),
         }
         return states.plus(state, terms)
+
+    def _over_tokens(self, change: Latents, each: Tensor) -> Float[np.ndarray, " d_sae"]:
+        return np.bincount(change.indices.cpu().numpy(), each.numpy(), minlength=change.d_sae)
 
     def _ranked(self, state: State) -> _Ranked | Undefined:
         """The features that push the number where it went, where they may be ranked at all."""
@@ -81,18 +100,29 @@ class _OnPath(Sums[Attributed]):
                 f"= {options.gap_max:g}"
             )
         mean = state["sum"] / prompts
-        order = leading(mean if state["up"][0] >= 0 else -mean)
+        towards = mean if state["up"][0] >= 0 else -mean
+        by_change = options.rank == "change"
+        order = leading(state["moved"] if by_change else towards)
         if len(order) < options.k:
-            return Undefined(
-                f"only {len(order)} latents push the number where it went, so no {options.k} lead"
-            )
-        return _Ranked(order[: options.k], mean, state["active"].astype(np.float64))
+            what = "change" if by_change else "push the number where it went"
+            return Undefined(f"only {len(order)} latents {what}, so no {options.k} lead")
+        active, tokens = state["active"].astype(np.float64), states.count(state, "tokens")
+        return _Ranked(order[: options.k], mean, active, state["change"] / tokens)
 
-    def _direction(self, features: Int[np.ndarray, " k"], inputs: Inputs) -> Direction:
+    def _direction(
+        self, features: Int[np.ndarray, " k"], ranked: _Ranked, inputs: Inputs
+    ) -> Direction | Undefined:
         sae, indices = self.options.sae, tuple(int(one) for one in features)
-        rows = decoder_rows(inputs.saes[sae], indices)
-        weights = (1.0,) * len(indices)
-        return Direction(inputs.sae_sites[sae], rows, sae=sae, features=indices, weights=weights)
+        rows, site = decoder_rows(inputs.saes[sae], indices), inputs.sae_sites[sae]
+        if self.options.vectors == "rows":
+            return Direction(site, rows, sae=sae, features=indices, weights=(1.0,) * len(indices))
+        weights = ranked.change[features]
+        vector = weights @ rows
+        if not vector.any():
+            return Undefined(f"the mean changes of the {len(indices)} features add up to nothing")
+        return Direction(
+            site, vector[None], sae=sae, features=indices, weights=tuple(map(float, weights))
+        )
 
 
 class AttributedFeatures(_OnPath[AttributedFeaturesOptions]):
@@ -100,12 +130,15 @@ class AttributedFeatures(_OnPath[AttributedFeaturesOptions]):
 
     Ranked by their attribution A_j in the direction in which the activations at the SAE's site move
     the number, as the statistic `latent_attribution` defines it: `A_j = Σ_t (ḡ_t·d_j) Δz_tj`, a
-    mean over prompts, ties by index. Its vectors are their decoder rows, one each: Float64
-    `[k, d]`. For `feature_zeroing` above all, in the model of the right side: whether they cause
-    the behaviour shows there, gradients only say where to look.
+    mean over prompts, ties by index; or, for comparison, by Σ_t |Δz_tj| (`rank = "change"`). Its
+    vectors are their decoder rows, one each, Float64 `[k, d]`, for `feature_zeroing`; or one,
+    `Σ_j Δz̄_j d_j` with Δz̄ the mean over the tokens, for `addition` (`vectors = "change"`). Taken
+    back in the model of the right side, it shows whether they cause the behaviour: gradients only
+    say where to look.
     Table `features`: rank, feature, attribution (nats), tokens at which it is active on the right.
     Undefined: without prompts, where put-back activations change the number, where the gap of
-    completeness is above `gap_max`, and where fewer than k latents push the number where it went.
+    completeness is above `gap_max`, where fewer than k latents push the number where it went, and
+    where the mean changes of the features add up to nothing.
     Source: METHODS 2, section 4; Marks et al., arXiv 2403.19647.
     """
 
@@ -114,7 +147,7 @@ class AttributedFeatures(_OnPath[AttributedFeaturesOptions]):
         ranked = self._ranked(state)
         if isinstance(ranked, Undefined):
             return Outcome(directions=(Found(ranked),))
-        direction = self._direction(ranked.order, inputs)
+        direction = self._direction(ranked.order, ranked, inputs)
         return Outcome(tables={"features": _rows(ranked, ranked.order)},
                        directions=(Found(direction),))  # fmt: skip
 
@@ -125,7 +158,8 @@ class AttributedControls(_OnPath[AttributedControlsOptions]):
     They are the control of zeroing: taking any active features out damages a model. For each
     chosen feature, one draw among the ten others whose number of active tokens on the right side
     is nearest to its own (by |log|), without replacement; so draws may hold features that carry a
-    little. Seeded by the task. Table `features`: as of `attributed_features`, by draw.
+    little. With `vectors = "change"`, each moves as it does itself. Seeded by the task.
+    Table `features`: as of `attributed_features`, by draw.
     Undefined: as `attributed_features`, and where fewer than 2k latents are active.
     Source: METHODS 2, section 4 (random, of matched frequency).
     """
@@ -148,7 +182,7 @@ class AttributedControls(_OnPath[AttributedControlsOptions]):
                 continue
             random = generator("features", inputs.seed, draw)
             features = matched(ranked.order, ranked.active, random)
-            found.append(Found(self._direction(features, inputs), {"draw": draw}))
+            found.append(Found(self._direction(features, ranked, inputs), {"draw": draw}))
             rows += [{"draw": draw, **row} for row in _rows(ranked, features)]
         return Outcome(tables={"features": rows}, directions=tuple(found))
 

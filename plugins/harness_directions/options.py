@@ -285,7 +285,7 @@ class MatchedFeaturesOptions(_Shifted):
 class AttributedFeaturesOptions(FollowedOptions, DirectionOptions):
     """Options of `attributed_features`."""
 
-    finish_only: ClassVar[frozenset[str]] = frozenset({"k", "gap_max"})
+    finish_only: ClassVar[frozenset[str]] = frozenset({"k", "gap_max", "rank", "vectors"})
 
     pair: PairRef
     """The two models, left before and right after, on prompts where the behaviour shows."""
@@ -293,6 +293,13 @@ class AttributedFeaturesOptions(FollowedOptions, DirectionOptions):
     """Whose features; an SAE that rebuilds what it reads, not a transcoder."""
     k: int = Field(ge=1)
     """How many."""
+    rank: Literal["attribution", "change"] = "attribution"
+    """What they are ranked by: what they add to the number, or how much they change, Σ_t |Δz|,
+    whatever comes of it, for comparison."""
+    vectors: Literal["rows", "change"] = "rows"
+    """What the direction is: the decoder rows of the features, one each, for interventions on
+    features; or one vector, what the features' mean change adds to the activations, for `addition`
+    (with coefficient = -1 it takes the change back)."""
     gap_max: float = Field(0.1, gt=0, le=1)
     """The largest gap of completeness with which features are ranked at all."""
 
@@ -307,7 +314,11 @@ class AttributedFeaturesOptions(FollowedOptions, DirectionOptions):
                 "that rebuilds what it reads"
             )
             raise TaskError([Problem("sae", what)])
-        return Reads(streams=(task.pair(self.pair),), saes=(self.sae,), paths=(self.path(site),))
+        return Reads(
+            streams=(replace(task.pair(self.pair), tokens=self.tokens),),
+            saes=(self.sae,),
+            paths=(self.path(site),),
+        )
 
 
 class AttributedControlsOptions(AttributedFeaturesOptions):

@@ -116,9 +116,9 @@ def matched_features(folder: Path) -> Samples:
 
 def attributed_features(folder: Path) -> Samples:
     """Three latents of a path whose tails are nearly straight, and of one that is bent."""
-    for bent in (0.02, 9.0):
+    for bent, vectors in ((0.02, "rows"), (0.02, "change"), (9.0, "rows")):
         given = options.AttributedFeaturesOptions.model_validate(
-            {"pair": "tuned", "sae": "sae", "words": ("I",), "k": 3}
+            {"pair": "tuned", "sae": "sae", "words": ("I",), "k": 3, "vectors": vectors}
         )
         read = [_followed(given.path(SITE), seed, bent) for seed in range(3)]
         yield partial(check_direction, AttributedFeatures(given), read, _inputs())

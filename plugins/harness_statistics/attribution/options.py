@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, Field
@@ -48,7 +49,7 @@ class LatentAttributionOptions(FollowedOptions, StatisticOptions):
             )
             raise TaskError([Problem("sae", what)])
         return Reads(
-            streams=(task.pair(self.pair),),
+            streams=(replace(task.pair(self.pair), tokens=self.tokens),),
             sites=(site,),
             saes=(self.sae,),
             paths=(self.path(site),),
