@@ -149,6 +149,9 @@ class SaeSpec(PluginSpec):
     """Where it reads; without it, what its own metadata say. Checked against them."""
     check_site: bool = True
     """Whether a site that contradicts the SAE's own metadata is an error."""
+    check_models: bool = True
+    """Whether it is an error that the files of an SAE of a pair name other models than the pair's.
+    """
     expect: ExpectSae = ExpectSae()
     """Facts to go by while the SAE cannot be read."""
 
