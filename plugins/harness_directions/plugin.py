@@ -44,6 +44,14 @@ _FINDERS = {
         "control: features that a crosscoder writes to both models, and that write as much",
         "sided_features:SharedFeatures",
     ),
+    "genuine_features": (
+        "the features of one model alone that are no artefacts of a crosscoder's training",
+        "genuine_features:GenuineFeatures",
+    ),
+    "other_features": (
+        "control: as many other features of a crosscoder that are active, drawn at random",
+        "genuine_features:OtherFeatures",
+    ),
 }
 """By name: a summary, and the class; its options are called as it is, with `Options` behind."""
 

@@ -15,6 +15,7 @@ _INTERVENTIONS = {
     "latent_clamp": "holds latents of an SAE at a value, and leaves everything else as it is",
     "affine_editing": "sets what lies along a direction to what a reference point has there",
     "projection": "projects activations onto a subspace, or out of it, at one site",
+    "latent_swap": "swaps what latents of an SAE or a crosscoder say of two views, token by token",
 }
 """By name: a summary. `pc_injection` is the class PcInjection in the module of its name."""
 

@@ -27,6 +27,10 @@ _STATISTICS = {
         "how a crosscoder's latents are shared out between both models: norms and cosines of rows",
         "decoder_norms:DecoderNorms",
     ),
+    "latent_scaling": (
+        "which one-sided latents of a crosscoder are artefacts: what the other side has of them",
+        "latent_scaling.latent_scaling:LatentScaling",
+    ),
     "few_rows": (
         "what few decoder rows could say of a change, against random rows and components",
         "change.few_rows:FewRows",

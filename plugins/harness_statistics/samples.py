@@ -23,6 +23,7 @@ from harness_statistics.decoder_norms import DecoderNorms
 from harness_statistics.feature_shift import FeatureShift
 from harness_statistics.flip_rate.flip_rate import FlipRate
 from harness_statistics.flip_rate.options import FlipRateOptions
+from harness_statistics.latent_scaling.samples import latent_scaling as latent_scaling
 from harness_statistics.mean_difference.samples import mean_difference as mean_difference
 from harness_statistics.moments import LatentMoments
 from harness_statistics.options import (

@@ -25,6 +25,7 @@ def test_names():
         ("intervention", "latent_clamp"),
         ("intervention", "affine_editing"),
         ("intervention", "projection"),
+        ("intervention", "latent_swap"),
     ]
 
 
@@ -33,7 +34,8 @@ def test_both_halves_exist_and_every_option_is_described(component):
     options = _loaded(component.options)
     assert issubclass(options, InterventionOptions)
     assert all(field.description for field in options.model_fields.values())
-    assert callable(_loaded(component.load).arm)
+    built = _loaded(component.load)
+    assert callable(getattr(built, "arms" if "other" in options.model_fields else "arm"))
 
 
 @pytest.mark.parametrize("component", COMPONENTS, ids=lambda component: component.name)
