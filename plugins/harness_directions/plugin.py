@@ -36,6 +36,14 @@ _FINDERS = {
         "control: features that are active as often as the most shifted ones",
         "shifted_features:MatchedFeatures",
     ),
+    "attributed_features": (
+        "the features that carry a change of behaviour between two models, by gradients",
+        "attributed_features:AttributedFeatures",
+    ),
+    "attributed_controls": (
+        "control: features that are active as often as those of attributed_features",
+        "attributed_features:AttributedControls",
+    ),
     "sided_features": (
         "the features that a crosscoder writes to one model of a pair alone",
         "sided_features:SidedFeatures",

@@ -13,6 +13,10 @@ _SECTIONS = {
         "newness:Newness",
         "whether a fine-tune wrote something new: the conclusion, and the numbers behind it",
     ),
+    "what_carries_the_change": (
+        "attribution:Attribution",
+        "which latents carry a change of behaviour, and what happens when it is taken back",
+    ),
     "gate_outcomes": ("gates:Gates", "which conditions of the task hold"),
     "fine_tunes": (
         "fine_tunes.fine_tunes:FineTunes",

@@ -47,6 +47,10 @@ _STATISTICS = {
         "how a fine-tune moves the first tokens of any text: the mean change, and its null",
         "mean_difference.mean_difference:MeanDifference",
     ),
+    "latent_attribution": (
+        "which latents carry a change of behaviour: gradients from one model to the other",
+        "attribution.latent_attribution:LatentAttribution",
+    ),
     "latent_moments": (
         "sums, squares and squared changes of every latent: what sts is made from",
         "moments:LatentMoments",

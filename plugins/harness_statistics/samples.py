@@ -18,6 +18,7 @@ from torch import Tensor
 
 from harness.contract import Batch, Direction, Inputs, Latents, SaeFacts, SaeInput, Site
 from harness.testing import check_statistic, small_batch, small_sae
+from harness_statistics.attribution.samples import latent_attribution as latent_attribution
 from harness_statistics.contexts import Contexts
 from harness_statistics.decoder_norms import DecoderNorms
 from harness_statistics.feature_shift import FeatureShift
