@@ -43,6 +43,10 @@ _STATISTICS = {
         "how a fine-tune moves the first tokens of any text: the mean change, and its null",
         "mean_difference.mean_difference:MeanDifference",
     ),
+    "shift_along": (
+        "how far a fine-tune moves text along a direction, such as a persona vector",
+        "shift_along:ShiftAlong",
+    ),
     "latent_moments": (
         "sums, squares and squared changes of every latent: what sts is made from",
         "moments:LatentMoments",
