@@ -51,6 +51,10 @@ _STATISTICS = {
         "which latents carry a change of behaviour: gradients from one model to the other",
         "attribution.latent_attribution:LatentAttribution",
     ),
+    "shift_along": (
+        "how far a fine-tune moves text along a direction, such as a persona vector",
+        "shift_along:ShiftAlong",
+    ),
     "latent_moments": (
         "sums, squares and squared changes of every latent: what sts is made from",
         "moments:LatentMoments",

@@ -33,8 +33,10 @@ from harness_statistics.options import (
     FeatureShiftOptions,
     LatentMomentsOptions,
     PcFeatureCosineOptions,
+    ShiftAlongOptions,
 )
 from harness_statistics.pc_feature_cosine import PcFeatureCosine
+from harness_statistics.shift_along import ShiftAlong
 
 SITE = Site("resid_post", 1)
 D, WIDTH = 8, 32
@@ -62,6 +64,19 @@ def contexts(folder: Path) -> Samples:
             reference=partial(_contexts, count=given.count),
             inputs=_inputs(),
         )
+
+
+def shift_along(folder: Path) -> Samples:
+    """Along a random direction, each document counting the same."""
+    given = ShiftAlongOptions(pair="tuned", direction="v", site=str(SITE), tokens="all")
+    vector = np.random.default_rng(3).normal(size=(1, D))
+    yield partial(
+        check_statistic,
+        ShiftAlong(given),
+        *_pairs(),
+        reference=partial(_shifted_along, vector=vector[0]),
+        inputs=Inputs({"v": Direction(SITE, vector)}),
+    )
 
 
 def flip_rate(folder: Path) -> Samples:
@@ -292,3 +307,20 @@ def _moments(batches: Sequence[Batch]) -> Expected:
         found["change_square"] = summed((latents[1] - latents[0]) ** 2)
         found |= {"raw_left_sum": summed(x), "raw_change_square": summed((y - x) ** 2)}
     return found
+
+
+def _shifted_along(batches: Sequence[Batch], vector: np.ndarray) -> Expected:
+    """Document by document, in float64."""
+    means = []
+    for batch in batches:
+        assert batch.right is not None
+        change = (batch.right.x(SITE).double() - batch.left.x(SITE).double())[batch.selected]
+        owner = batch.document[batch.selected]
+        means += [change[owner == one].mean(0).numpy() for one in owner.unique()]
+    shift = np.mean(means, 0)
+    along = shift @ vector / np.linalg.norm(vector)
+    return {
+        "shift_along.projection@1": along,
+        "shift_along.distance@1": along / np.linalg.norm(vector),
+        "shift_along.share@1": along**2 / (shift @ shift),
+    }
