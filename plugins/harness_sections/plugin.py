@@ -13,6 +13,10 @@ _SECTIONS = {
         "newness:Newness",
         "whether a fine-tune wrote something new: the conclusion, and the numbers behind it",
     ),
+    "league": (
+        "league:League",
+        "at which rank each method finds what was planted, beside chance and a baseline",
+    ),
     "gate_outcomes": ("gates:Gates", "which conditions of the task hold"),
     "fine_tunes": (
         "fine_tunes.fine_tunes:FineTunes",

@@ -43,6 +43,10 @@ _STATISTICS = {
         "how a fine-tune moves the first tokens of any text: the mean change, and its null",
         "mean_difference.mean_difference:MeanDifference",
     ),
+    "vectors": (
+        "keeps the vectors of a direction, or an SAE's decoder rows, for analyses to read",
+        "vectors.vectors:Vectors",
+    ),
     "latent_moments": (
         "sums, squares and squared changes of every latent: what sts is made from",
         "moments:LatentMoments",

@@ -33,6 +33,7 @@ from harness_statistics.options import (
     PcFeatureCosineOptions,
 )
 from harness_statistics.pc_feature_cosine import PcFeatureCosine
+from harness_statistics.vectors.samples import vectors as vectors
 
 SITE = Site("resid_post", 1)
 D, WIDTH = 8, 32
