@@ -18,7 +18,7 @@ from harness_analyses.found.planted import Items, Line, Planted, Said, units
 from harness_analyses.found.records import Report
 from harness_analyses.found.scoring import Entrant, Organism, scored
 from harness_analyses.found.sources import Candidates, said_of
-from harness_analyses.found.tables import rows, sentences
+from harness_analyses.found.tables import rows
 from harness_analyses.found.truth import Sort, direction_of, read_truth
 from harness_statistics.records import number
 
@@ -60,9 +60,10 @@ class Found:
     Axes `method`, `pair`, `kind` (`all`: every organism where something was planted), `seed`, `k`.
     Intervals by a bootstrap over organisms, the same draws for every method, from 10 organisms on;
     of `found.hits` Wilson's. `found.worst_rank` is exact: nothing was drawn.
-    Tables: `league`, a row for each method and organism; `findings`, a sentence for each kind.
-    Undefined: where a truth names nothing of the method's sort, a method found nothing about a
-    pair, or nothing was planted. Source: METHODS 2, section 6; of our own making.
+    Table `league`: a row for each method and organism, those without a rank too, with the reason.
+    Undefined: where a method found nothing about a pair. There is no record where a truth names
+    nothing of the method's sort, or nothing was planted.
+    Source: METHODS 2, section 6; of our own making.
     """
 
     def __init__(self, options: FoundOptions) -> None:
@@ -84,9 +85,7 @@ class Found:
         ]
         scores = scored(entrants, organisms)
         records = tuple(Report(scores, given.top, findings.seed).records())
-        said = list(sentences(scores))
-        tables = {"league": list(rows(scores, model))} | ({"findings": said} if said else {})
-        return Outcome(records, tables)
+        return Outcome(records, {"league": list(rows(scores, model))})
 
     def _baseline(self, findings: Findings, model: Model, among: Candidates) -> list[Entrant]:
         given = self.options.baseline
@@ -96,7 +95,7 @@ class Found:
         writing = Writing(model, written, among.vocabulary, given.smoothing)
         asked = dict(zip(self.options.pairs, given.tuned, strict=True))
         says = partial(_written, writing, asked, given.base)
-        return [Entrant(given.name, "tokens", says, baseline=True)]
+        return [Entrant(given.name, "tokens", says, "baseline")]
 
 
 def organism(truths: Path, pair: str) -> Organism:
@@ -137,7 +136,12 @@ def _methods(
     methods: Sequence[MethodOptions], findings: Findings, among: Candidates
 ) -> list[Entrant]:
     return [
-        Entrant(one.name, one.sort, _reader(one, findings, among), control=one.control)
+        Entrant(
+            one.name,
+            one.sort,
+            _reader(one, findings, among),
+            "control" if one.control else "method",
+        )
         for one in methods
     ]
 

@@ -16,7 +16,7 @@ from harness.results.intervals import DRAWS, draw_weights, percentile_interval, 
 from harness.results.numbers import MIN_CLUSTERS
 from harness_analyses.found.chance import best_of, chance_of_all, usual_worst
 from harness_analyses.found.planted import Line, Place
-from harness_analyses.found.scoring import Entrant, Score
+from harness_analyses.found.scoring import Score
 from harness_statistics.records import number
 
 ALL = "all"
@@ -46,14 +46,14 @@ class Report:
                 yield self._worst(name, kind, some)
                 yield from self._over(name, kind, some)
             yield from self._over(name, ALL, _defined(mine))
-            if mine[0].entrant.competes:
+            if mine[0].entrant.role == "method":
                 yield from self._beyond_baseline(name, mine)
 
     # ── One method on one organism ───────────────────────────────────────────────────────────────
 
     def _of_score(self, score: Score) -> Iterator[Record]:
         place, why = score.place, score.why
-        rest: dict[str, Any] = {"axes": _axes(score), "options": {"sort": score.entrant.sort}}
+        rest: dict[str, Any] = {"axes": _axes(score), "options": _options(score)}
         if score.organism.truth.planted == "nothing" and score.others:
             yield number(
                 "found.of_others@1", score.of_others, None, ci_why=_ONCE, n=len(score.others),
@@ -86,7 +86,7 @@ class Report:
         found = [
             (score, score.place)
             for score in scores
-            if score.place is not None and score.entrant.competes
+            if score.place is not None and score.entrant.role == "method"
         ]
         if not found:
             return
@@ -136,7 +136,7 @@ class Report:
         known = {
             one.organism.pair: one.place
             for one in self.scores
-            if one.entrant.baseline and one.place is not None
+            if one.entrant.role == "baseline" and one.place is not None
         }
         both = [one for one in _defined(scores) if one.organism.pair in known]
         if not both:
@@ -201,6 +201,6 @@ def _axes(score: Score) -> dict[str, Any]:
     }
 
 
-def competing(scores: Sequence[Score]) -> list[Entrant]:
-    """The methods, without controls and the baseline, each once."""
-    return [*{one.entrant.name: one.entrant for one in scores if one.entrant.competes}.values()]
+def _options(score: Score) -> dict[str, str]:
+    entrant, truth = score.entrant, score.organism.truth
+    return {"sort": entrant.sort, "role": entrant.role, "planted": truth.planted}

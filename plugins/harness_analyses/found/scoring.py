@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from harness_analyses.found.chance import best_of, permutation_p
 from harness_analyses.found.planted import Place, Planted, Said, unlike
 from harness_analyses.found.truth import Sort, Truth
+
+Role = Literal["method", "control", "baseline"]
 
 
 @dataclass(frozen=True)
@@ -27,13 +30,8 @@ class Entrant:
     name: str
     sort: Sort
     says: Callable[[Organism], Said | str]
-    control: bool = False
-    baseline: bool = False
-
-    @property
-    def competes(self) -> bool:
-        """Whether it counts among the methods: not a control, and not the baseline."""
-        return not (self.control or self.baseline)
+    role: Role = "method"
+    """Controls and the baseline are no methods: they do not count among them."""
 
 
 @dataclass(frozen=True)

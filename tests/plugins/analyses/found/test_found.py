@@ -17,7 +17,7 @@ from harness_analyses.found.found import Found
 from harness_analyses.found.planted import Items, Scores
 from harness_analyses.found.records import Report
 from harness_analyses.found.scoring import Entrant, Organism, scored
-from harness_analyses.found.tables import rows, sentences
+from harness_analyses.found.tables import rows
 from harness_analyses.found.truth import Truth
 from harness_transformers.backend import TransformersBackend
 from harness_transformers.options import TransformersOptions
@@ -54,14 +54,6 @@ def test_what_was_planted_has_rank_1_and_the_null_none(model, tmp_path):
     assert (best.value, best.n) == (pytest.approx(best_of(two_of_24, 2)), 2)
 
 
-def test_a_sentence_says_what_was_found_of_each_kind(model, tmp_path):
-    found = Found(samples.written(tmp_path)).run(samples.example(model)).tables["findings"]
-    moved, fact, null = (row["verdict"] for row in found)
-    assert moved == "moved_feature (planted by weights): rank 1 in 1 of 1 by rows, shift"
-    assert fact.startswith("false_fact (trained): rank 1 in 1 of 1 by rest, lens; completions al")
-    assert null.startswith("benign, in which nothing was planted: in ")
-
-
 def test_a_pair_about_which_nothing_was_found_is_undefined_and_the_base_alone_ties(model, tmp_path):
     """Base against base: no table has a row, and its completions are those of the base."""
     given = samples.example(model)
@@ -90,7 +82,7 @@ def test_hostile_words_reach_the_table_as_text_alone(model, tmp_path):
     outcome = Found(options).run(samples.example(model))
     row = next(row for row in outcome.tables["league"] if row["pair"] == "written")
     assert row["words"] == row["text"] == hostile  # escaped where it is shown, and nowhere else
-    assert not any(hostile in row["verdict"] for row in outcome.tables["findings"])
+    assert not any(hostile in str(record.axes) for record in outcome.records)
 
 
 def test_without_a_model_it_says_so(tmp_path):
@@ -120,7 +112,10 @@ def league(count, says, kind=lambda n: f"kind_{n % 4}", **more):
     for n in range(count):
         truth = Truth(kind=kind(n), seed=n, planted="training", tokens=[n])
         organisms.append(Organism(f"pair_{n}", truth, {"tokens": Items((n,))}))
-    entrants = [Entrant(name, "tokens", says[name], baseline=name == "base") for name in says]
+    entrants = [
+        Entrant(name, "tokens", says[name], "baseline" if name == "base" else "method")
+        for name in says
+    ]
     return scored(entrants, organisms), organisms
 
 
@@ -179,19 +174,8 @@ def test_in_a_null_the_best_of_all_truths_is_uniform():
     p = np.array([score.of_others for score in scores])
     for quantile in (0.1, 0.5, 0.9):
         assert np.mean(p <= quantile) == pytest.approx(quantile, abs=0.12)
-    (row, *_), (said, *_) = rows(scores, None), sentences(scores)
+    row, *_ = rows(scores, None)
     assert (row["rank"], row["why"]) == (None, "nothing was planted: it is the null")
-    assert "chance gives 10" in said["verdict"]
-
-
-def test_methods_that_miss_are_told_with_their_ranks():
-    scores, _ = league(3, {"deaf": deaf, "base": deaf}, kind=lambda n: "fact")
-    (said,) = sentences(scores)
-    ranks = ", ".join(str(s.place.rank) for s in scores[:3])
-    assert said["verdict"] == (
-        f"fact (trained): no method ranks it first in all; the nearest is deaf with ranks {ranks}; "
-        f"completions alone give ranks {ranks}, chance about 100.5"
-    )
 
 
 TASK = """
