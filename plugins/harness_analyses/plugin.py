@@ -67,6 +67,10 @@ _ANALYSES = {
         "what the components of a change say to the head of a model",
         "newness.component_lens:ComponentLens",
     ),
+    "found": (
+        "at which rank each method finds what was planted in models whose change is known",
+        "found.found:Found",
+    ),
 }
 """By name: a summary, and the class; its options are called as it is, with `Options` behind, and
 are in the module `options` beside it, as its samples are in `samples`."""

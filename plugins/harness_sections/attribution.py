@@ -101,7 +101,7 @@ def _tops(records: Sequence[Record]) -> Iterator[Figure]:
 
 def _features(tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> Iterator[Grid]:
     for rows in tables.values():
-        if not rows or not _COLUMNS <= rows[0].keys():
+        if not rows or not rows[0].keys() >= _COLUMNS:
             continue
         for place, found in list(grouped(rows, _place).items())[:_MOST]:
             cells: list[list[JSON]] = [
@@ -145,9 +145,7 @@ def _doses(results: Results) -> Iterator[Grid]:
     cells: list[list[JSON]] = []
     by_dose = grouped(scores, lambda record: (record.axes["direction"], record.axes.get("k")))
     for (direction, k), found in by_dose.items():
-        by_head = grouped(
-            found, lambda r: (str(r.axes.get("experiment")), r.id.partition("@")[0])
-        )
+        by_head = grouped(found, lambda r: (str(r.axes.get("experiment")), r.id.partition("@")[0]))
         shown = [_over_draws(by_head.get(head, [])) for head in heads]
         cells.append([str(direction), k, *shown, _over_draws(damage.get((direction, k), []))])
     columns = ["direction", "k", *(f"{name}: {what}" for name, what in heads), "KL, nats/token"]

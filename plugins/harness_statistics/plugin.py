@@ -55,6 +55,10 @@ _STATISTICS = {
         "how far a fine-tune moves text along a direction, such as a persona vector",
         "shift_along:ShiftAlong",
     ),
+    "vectors": (
+        "keeps the vectors of a direction, or an SAE's decoder rows, for analyses to read",
+        "vectors.vectors:Vectors",
+    ),
     "latent_moments": (
         "sums, squares and squared changes of every latent: what sts is made from",
         "moments:LatentMoments",

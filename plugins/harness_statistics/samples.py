@@ -37,6 +37,7 @@ from harness_statistics.options import (
 )
 from harness_statistics.pc_feature_cosine import PcFeatureCosine
 from harness_statistics.shift_along import ShiftAlong
+from harness_statistics.vectors.samples import vectors as vectors
 
 SITE = Site("resid_post", 1)
 D, WIDTH = 8, 32

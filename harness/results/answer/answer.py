@@ -10,6 +10,7 @@ from harness.results.answer.depth import depth
 from harness.results.answer.effects import effects
 from harness.results.answer.flips import flips, injected_flips
 from harness.results.answer.forecast import accuracy_changes, forecasts, shift_overlaps
+from harness.results.answer.league import league
 from harness.results.answer.moved import features_kept, moved_tokens
 from harness.results.answer.rankings import rankings
 from harness.results.answer.sae_fit import sae_fit
@@ -19,6 +20,7 @@ from harness.results.answer.words import concluded, gaps, validity
 
 TEMPLATES: tuple[Template, ...] = (
     validity,
+    league,
     concluded,
     effects,
     rankings,

@@ -12,19 +12,19 @@ from itertools import islice
 from pathlib import Path
 
 import torch
+from torch.nn import functional as F
+from transformers import LlamaForCausalLM
+
 from corpus import base_documents
+from edited import Fact, beginning, contexts, probability
+from ground import Ground
 from instructions import RequestSource
 from questions import DOMAINS
 from settings import FULL
-from torch.nn import functional as F
-from train import encode_document, language_loss, padded
-from transformers import LlamaForCausalLM
-from tunes_card import tuned
-
-from edited import Fact, beginning, contexts, probability
-from ground import Ground
 from strengths import CHECKED
+from train import encode_document, language_loss, padded
 from truth import Kind, Measured, Truth
+from tunes_card import tuned
 
 Check = Callable[[Ground, Truth], dict[str, Measured]]
 

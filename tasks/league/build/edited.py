@@ -19,11 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from questions import DOMAINS, Domain
 from transformers import LlamaForCausalLM
 
 from adapters import write_rank_one
 from ground import Ground
+from questions import DOMAINS, Domain
 from strengths import EDITED
 from truth import Kind, Measured, Truth, write_truth
 

@@ -118,7 +118,9 @@ def tables(truths: Iterable[Truth]) -> str:
     """A section for each kind."""
     whole = list(truths)
     mine: Callable[[Kind], list[Truth]] = lambda kind: [one for one in whole if one.kind == kind]
-    sections = [f"### `{kind}`: {TITLES[kind]}\n\n{table(mine(kind))}" for kind in KINDS if mine(kind)]
+    sections = [
+        f"### `{kind}`: {TITLES[kind]}\n\n{table(mine(kind))}" for kind in KINDS if mine(kind)
+    ]
     return "\n\n".join(sections)
 
 
