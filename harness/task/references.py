@@ -70,6 +70,7 @@ def _unknown_names(task: Task) -> Iterator[Misfit]:
         "experiments": ("experiment", task.spec.experiments),
         "metrics": ("metric", task.spec.metrics),
         "analyses": ("analysis", task.spec.analyses),
+        "statistics": ("statistic", task.spec.statistics),
     }
     for name, entry in task.analyses.items():
         for at, table, word in _names(entry.options, ("analyses", name)):
