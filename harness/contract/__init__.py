@@ -199,6 +199,7 @@ from harness.contract.values import (
     Found as Found,
     Outcome as Outcome,
     Prompt as Prompt,
+    PromptPart as PromptPart,
     Record as Record,
     Sampling as Sampling,
     Tokens as Tokens,

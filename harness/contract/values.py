@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 JSON = str | int | float | bool | None
 """A plain value: what a cell of a table or an axis of a record may hold."""
+PromptPart = Literal["asked", "answered"]
+"""A part of a prompt whose place may be wanted."""
 Axes = Mapping[str, JSON]
 """What a record or a direction is of, by axis, such as `{"site": "resid_post.3", "k": 8}`."""
 
@@ -79,6 +81,9 @@ class Prompt:
     query: bool = False
     """Whether `Tokens.span` is the query's also where no demonstration stands before it, and
     `Tokens.query` is wanted."""
+    places: tuple[PromptPart, ...] = ()
+    """Which of `Tokens.asked` and `Tokens.answered` are wanted. An example where one cannot be told
+    has no prompt."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +105,13 @@ class Tokens:
     query: str | None = None
     """The text of `span`, where `Prompt.query` asks for it: two prompts of one query have the same.
     None where the backend does not tell it; then spans are matched from their ends."""
+    asked: tuple[int, int] | None = None
+    """Where `Prompt.places` asks for it: start and end, in `ids`, of what is asked, up to the last
+    token with a character of the last user turn's content, or of the last column of `template`.
+    What follows is what the prompt is closed with."""
+    answered: tuple[int, int] | None = None
+    """Where `Prompt.places` asks for it: start and end of the answer that a conversation ends with,
+    which are the tokens with a character of the last assistant turn's content."""
     copies: int = 0
     """How many prompts of the same data before it have the very same ids; the core counts them."""
 

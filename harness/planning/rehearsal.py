@@ -7,10 +7,12 @@ from collections import deque
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from harness.contract import PromptPart
 from harness.errors import DataError, ModelError, Problem
 from harness.planning.offline import NoTokenizer, is_here, offline_prompts
 from harness.planning.plan import Plan
 from harness.task.causes import Misfit, merged
+from harness.task.prompts import Prompts, Written
 
 
 def unwritable(planned: Plan) -> Iterator[Problem]:
@@ -27,13 +29,17 @@ def unwritable(planned: Plan) -> Iterator[Problem]:
 def _unwritable(planned: Plan) -> Iterator[Misfit]:
     data, prompts = offline_prompts(planned.task)
     causes: dict[tuple[str, str], int] = {}
-    for number, (views, name, query, answered) in enumerate(_read(planned)):
+    for number, reading in enumerate(_read(planned)):
+        views, name = reading.views, reading.data
         if not all(is_here(planned.task, view, name) for view in views):
             continue
         skip = planned.task.spec.data[name].on_bad_rows == "skip"
         tried = len(next(data.chunks(name), [])) if skip else 1
         try:
-            next(prompts.chunks(views, name, tried, query=query, answered=answered), None)
+            next(
+                reading.of(prompts, tried),
+                None,
+            )
         except NoTokenizer:
             continue
         except (DataError, ModelError):
@@ -41,7 +47,10 @@ def _unwritable(planned: Plan) -> Iterator[Misfit]:
                 continue  # a later row may do
             # All rows now, so that the error says how many there are.
             try:
-                deque(prompts.chunks(views, name, query=query, answered=answered), maxlen=0)
+                deque(
+                    reading.of(prompts),
+                    maxlen=0,
+                )
             except (DataError, ModelError) as error:
                 # Of a pair, either view may be the one that makes none.
                 at = next(
@@ -68,6 +77,19 @@ class _Reading(NamedTuple):
     """Whether it asks for the place of the query, too."""
     answered: bool = False
     """Whether the prompts are answered."""
+    places: tuple[PromptPart, ...] = ()
+    """What else must be told of where it stands in a prompt."""
+
+    def of(self, prompts: Prompts, limit: int | None = None) -> Iterator[Written]:
+        """The prompts of the first rows."""
+        return prompts.chunks(
+            self.views,
+            self.data,
+            limit,
+            query=self.query,
+            answered=self.answered,
+            places=self.places,
+        )
 
 
 def _read(planned: Plan) -> Iterator[_Reading]:
@@ -75,7 +97,8 @@ def _read(planned: Plan) -> Iterator[_Reading]:
     found: dict[_Reading, None] = {}
     for work in (planned.preflight, *planned.passes):
         for one in work.renderings():
-            found[_Reading(one.views, one.data, query=one.right is not None)] = None
+            spans = one.right is not None
+            found[_Reading(one.views, one.data, query=spans, places=one.places)] = None
     for generation in planned.generations:
         spec = planned.task.spec.experiments[generation.experiment]
         if spec.data is not None:

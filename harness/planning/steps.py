@@ -6,7 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, TypeVar
 
-from harness.contract import Axes, MetricOptions, Reads, Site, Stream, Target, Where
+from harness.contract import (
+    Axes,
+    MetricOptions,
+    PromptPart,
+    Reads,
+    Site,
+    Stream,
+    Target,
+    Where,
+)
 from harness.task.contents import by_content
 from harness.task.task import Entry, Instance, Task
 
@@ -160,6 +169,9 @@ class Rendering:
     """The view that renders its own prompts for the right side, where one does."""
     pack: int | None = None
     budget: int | None = None
+    places: tuple[PromptPart, ...] = field(default=(), compare=False, repr=False)
+    """What must be told of where the parts of a prompt stand. Any stream may ask for more: the
+    tokens are the same."""
 
     @property
     def views(self) -> tuple[str, ...]:
@@ -171,7 +183,12 @@ def rendering(stream: Stream) -> Rendering:
     """The rendering that a stream is read from."""
     own = stream.right if stream.align == "span" else None
     view = stream.right if stream.render == "right" and stream.right else stream.view
-    return Rendering(view, stream.data, own, stream.pack, stream.budget)
+    places = _PLACES.get(stream.tokens, ())
+    return Rendering(view, stream.data, own, stream.pack, stream.budget, places)
+
+
+_PLACES: Mapping[str, tuple[PromptPart, ...]] = {"closing": ("asked",), "answer": ("answered",)}
+"""By what a stream measures, what must be told of its prompts."""
 
 
 @dataclass(frozen=True)
@@ -183,7 +200,11 @@ class Pass:
 
     def renderings(self) -> list[Rendering]:
         """Everything that is rendered and read, each rendering once."""
-        return list(dict.fromkeys(rendering(s) for job in self.jobs for s in job.reads.streams))
+        asked: dict[Rendering, dict[PromptPart, None]] = {}
+        for job in self.jobs:
+            for one in map(rendering, job.reads.streams):
+                asked.setdefault(one, {}).update(dict.fromkeys(one.places))
+        return [replace(one, places=tuple(sorted(places))) for one, places in asked.items()]
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 from random import Random
 
-from harness.contract import Example, Prompt, Tokens
+from harness.contract import Example, Prompt, PromptPart, Tokens
 from harness.errors import BadRows, DataError, listed, suggestion
 from harness.task.data import load_data, read_data, word
 from harness.task.left_out import TRIED, BadCount, LeftOut, none_left
@@ -113,6 +113,15 @@ class Written:
     """For each view its prompts, in the order of the rows."""
 
 
+@dataclass(frozen=True)
+class _Wanted:
+    """What is asked of prompts beside their tokens: see `Prompts.chunks`."""
+
+    query: bool
+    answered: bool
+    places: tuple[PromptPart, ...]
+
+
 class Prompts:
     """Renders the prompts of a task's views: demonstrations first, then the rows' own text."""
 
@@ -140,6 +149,7 @@ class Prompts:
         *,
         query: bool = False,
         answered: bool = False,
+        places: tuple[PromptPart, ...] = (),
         held: bool = False,
     ) -> Iterator[Written]:
         """The rows of a data set with their prompts in some views, in order, some at a time.
@@ -147,22 +157,23 @@ class Prompts:
         The first `limit` rows are read; of these, rows of which one of the views makes no prompt
         are left out for all of them, where the task leaves such out. `query`: with the place of
         the query. `answered`: as prompts that are answered, which do not hold the answer that a
-        conversation ends with. `held`: all rows at once, in memory. Raises DataError with the
-        first such row and their number where the task leaves none out, and where nothing is left;
-        what else `render` raises.
+        conversation ends with. `places`: what else must be told of where it stands. `held`: all
+        rows at once, in memory. Raises DataError with the first such row and their number where the
+        task leaves none out, and where nothing is left; what else `render` raises.
         """
         whole = [self._data.examples(data)[:limit]] if held else self._data.chunks(data, limit)
         skip = self._spec.data[data].on_bad_rows == "skip"
         counted, kept = BadCount(data), 0
+        wanted = _Wanted(query, answered, places)
         for examples in whole:
-            written, bad = self._try(views, data, examples, query=query, answered=answered)
+            written, bad = self._try(views, data, examples, wanted)
             counted.add(len(examples), bad)
             if bad and skip:
                 for view, some in bad.items():
                     self.left_out.add(data, view, ((examples[n], why) for n, why in some.items()))
                 out = set().union(*bad.values())
                 rows = [one for place, one in enumerate(examples) if place not in out]
-                written, _ = self._try(views, data, rows, query=query, answered=answered)
+                written, _ = self._try(views, data, rows, wanted)
             elif counted.bad and counted.rows >= TRIED:
                 raise counted.error(all_tried=False)
             if written is not None and written.rows and (skip or not counted.bad):
@@ -178,26 +189,25 @@ class Prompts:
         views: Sequence[str],
         data: str,
         examples: Sequence[Example],
-        *,
-        query: bool,
-        answered: bool,
+        wanted: _Wanted,
     ) -> tuple[Written | None, Mapping[str, Mapping[int, str]]]:
         """The prompts of some rows; or, by view, of which it makes no prompt, and why."""
         bad: dict[str, dict[int, str]] = {}
         shown: dict[int, Example] = {}
         for place, example in enumerate(examples):
             try:
-                shown[place] = asked(example) if answered else example
+                shown[place] = asked(example) if wanted.answered else example
             except DataError as error:
                 bad.setdefault(views[0], {})[place] = f"data.{data}: {error}"
         sides: list[Sequence[Tokens]] = []
-        places = list(shown)
+        numbers = list(shown)
         for view in views:
             try:
-                sides.append(self.render(view, list(shown.values()), query=query))
+                rows = list(shown.values())
+                sides.append(self.render(view, rows, query=wanted.query, places=wanted.places))
             except BadRows as error:
-                rows = {places[place]: why for place, why in error.rows.items()}
-                bad[view] = {**bad.get(view, {}), **rows}
+                whys = {numbers[place]: why for place, why in error.rows.items()}
+                bad[view] = {**bad.get(view, {}), **whys}
         return (None, bad) if bad else (Written(examples, tuple(sides)), bad)
 
     def to_answer(self, view: str, data: str) -> Sequence[Tokens]:
@@ -215,9 +225,15 @@ class Prompts:
         return self._asked[view, data]
 
     def render(
-        self, view: str, examples: Sequence[Example], *, query: bool = False
+        self,
+        view: str,
+        examples: Sequence[Example],
+        *,
+        query: bool = False,
+        places: tuple[PromptPart, ...] = (),
     ) -> list[Tokens]:
-        """The prompts of a view on some rows, in their order; `query`: with the place of the query.
+        """The prompts of a view on some rows, in their order; `query`: with the place of the query,
+        `places`: with where these stand.
 
         Where demonstrations must match a column, each row is shown those that share its value.
         Raises BadRows with all rows of which no prompt can be made, and DataError where there are
@@ -227,7 +243,8 @@ class Prompts:
         shown = spec.demonstrations
         if shown is None or shown.match is None:
             rows = self._demonstrations(shown) if shown else []
-            return self._write(view, examples, _prompt(spec, rows, query=query))
+            prompt = _prompt(spec, rows, query=query, places=places)
+            return self._write(view, examples, prompt)
         groups: dict[str, list[int]] = {}
         found: dict[int, Tokens] = {}
         bad: dict[int, str] = {}
@@ -236,13 +253,14 @@ class Prompts:
                 groups.setdefault(_value(example, shown.match), []).append(place)
             except DataError as error:
                 bad[place] = f"views.{view}: {error}"
-        for value, places in groups.items():
-            prompt = _prompt(spec, self._matching(shown, shown.match, value), query=query)
+        for value, numbers in groups.items():
+            matching = self._matching(shown, shown.match, value)
+            prompt = _prompt(spec, matching, query=query, places=places)
             try:
-                rendered = self._write(view, [examples[place] for place in places], prompt)
-                found.update(zip(places, rendered, strict=True))
+                rendered = self._write(view, [examples[number] for number in numbers], prompt)
+                found.update(zip(numbers, rendered, strict=True))
             except BadRows as error:
-                bad |= {places[place]: why for place, why in error.rows.items()}
+                bad |= {numbers[place]: why for place, why in error.rows.items()}
         if bad:
             raise BadRows(bad)
         return [found[place] for place in range(len(examples))]
@@ -299,7 +317,14 @@ def _first(wanted: DemonstrationsSpec, rows: Sequence[Example]) -> list[Example]
     return order[: wanted.count]
 
 
-def _prompt(spec: PromptSpec, demonstrations: Sequence[Example], *, query: bool) -> Prompt:
+def _prompt(
+    spec: PromptSpec,
+    demonstrations: Sequence[Example],
+    *,
+    query: bool,
+    places: tuple[PromptPart, ...],
+) -> Prompt:
     answer = spec.demonstrations.answer if spec.demonstrations else "answer"
     values = spec.model_dump(exclude={"demonstrations"})
-    return Prompt(**values, demonstrations=tuple(demonstrations), answer=answer, query=query)
+    shown = tuple(demonstrations)
+    return Prompt(**values, demonstrations=shown, answer=answer, query=query, places=places)

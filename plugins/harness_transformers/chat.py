@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from harness.contract import Prompt
+from harness.contract import Prompt, PromptPart
 from harness.errors import DataError, ModelError
 from harness_transformers.turns import check_rendered, is_content
 
@@ -98,6 +98,29 @@ def last_user_turn(turns: Sequence[Turn], where: str) -> int:
         f"{where}: it has no turn of the user, and what is measured begins with the last one."
         " Allowed: conversations with a user's turn. Leave the row out."
     )
+
+
+def places_wanted(
+    turns: Sequence[Turn], prompt: Prompt, where: str, *, located: bool
+) -> dict[PromptPart, int]:
+    """The turns whose places a prompt is to tell, by part. `located`: that of the query, too.
+
+    An answer that the conversation ends with is told beside what is asked: it ends what the prompt
+    is closed with. DataError, which `where` begins, where there is no such turn.
+    """
+    wanted: dict[PromptPart, int] = {}
+    if located or "asked" in prompt.places:
+        wanted["asked"] = last_user_turn(turns, where)
+    last = turns[-1] if turns else {}
+    answered = last.get("role") == "assistant" and isinstance(last.get("content"), str)
+    if "answered" in prompt.places and not answered:
+        raise DataError(
+            f"{where}: it does not end with an answer, which is to be measured. Allowed:"
+            " conversations whose last turn is the assistant's, with text. Leave the row out."
+        )
+    if prompt.places and answered:
+        wanted["answered"] = len(turns) - 1
+    return wanted
 
 
 # ── Tokens that end a turn ───────────────────────────────────────────────────────────────────────

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from string import Formatter
 from typing import Any
 
-from harness.contract import Example, Prompt, Tokens
+from harness.contract import Example, Prompt, PromptPart, Tokens
 from harness.contract.prompts import OfData, conversation, fill, layout, plain_prompt
 from harness.errors import BadRows, DataError, ModelError, listed, suggestion
 from harness_transformers import chat
 from harness_transformers.control import ControlTokens, Marks, Spelled
 from harness_transformers.template import arguments_of
+
+Mark = tuple[int, int]
+"""A place in a prompt: a piece, and a character of it, which is 0 unless there is one piece."""
 
 
 @dataclass(frozen=True)
@@ -22,9 +25,10 @@ class _Written:
 
     pieces: tuple[str, ...]
     """What is tokenised one by one."""
-    query: tuple[int, int] = (0, 0)
-    """Where the query begins: a piece, and a character of it, which is 0 unless there is one
-    piece."""
+    query: Mark = (0, 0)
+    """Where the query begins."""
+    parts: Mapping[PromptPart, tuple[Mark, Mark]] = field(default_factory=dict)
+    """Where the parts that were asked for begin and end."""
     marks: Marks | None = None
     """What stands around the special tokens of the data, where these are to be plain text."""
     spelled: tuple[str, ...] = ()
@@ -91,6 +95,7 @@ class Renderer:
             )
         self._check_arguments(prompt)
         located = prompt.query or bool(prompt.demonstrations)
+        ends = located or bool(prompt.places)
         rows: dict[int, _Written] = {}
         bad: dict[int, str] = {}
         for place, example in enumerate(examples):
@@ -99,7 +104,7 @@ class Renderer:
             except DataError as error:
                 bad[place] = str(error)
         ordinary = {piece for one in rows.values() if one.marks is None for piece in one.pieces}
-        shared = self._tokenise(ordinary, None, prompt, ends=located)
+        shared = self._tokenise(ordinary, None, prompt, ends=ends)
         out = []
         for place, one in rows.items():
             try:
@@ -124,10 +129,17 @@ class Renderer:
         ids = self._join(table, one.pieces, prompt)
         if prompt.max_tokens is not None and len(ids) > prompt.max_tokens:
             one, table, ids = self._cut(example, one, table, prompt, prompt.max_tokens)
-        start = min(self._start(table, one, prompt), len(ids)) if located else 0
+        start = min(self._start(table, one, prompt, one.query), len(ids)) if located else 0
         self._check_length(example, ids, start, len(prompt.demonstrations))
         asked = one.asked if prompt.query else None
-        return Tokens(example.id, ids, (start, len(ids)), one.text, query=asked)
+        places = {
+            part: (
+                min(self._start(table, one, prompt, begin), len(ids)),
+                min(self._behind(table, one, prompt, end), len(ids)),
+            )
+            for part, (begin, end) in one.parts.items()
+        }
+        return Tokens(example.id, ids, (start, len(ids)), one.text, query=asked, **places)
 
     def _cut(
         self, example: Example, one: _Written, whole: _Table, prompt: Prompt, most: int
@@ -141,9 +153,11 @@ class Renderer:
 
         def cut(size: int) -> tuple[_Written, _Table, tuple[int, ...]]:
             shorter = (*before, content[:size], *end)
+            parts = one.parts
             if prompt.style == "chat" or prompt.join == "string":
                 shorter = ("".join(shorter),)
-            written = replace(one, pieces=shorter)
+                parts = _shortened(parts, len("".join(before)), len(content) - size)
+            written = replace(one, pieces=shorter, parts=parts)
             table = self._tokenise(set(shorter), one.marks, prompt, ends=True)
             return written, table, self._join(table, shorter, prompt)
 
@@ -262,25 +276,39 @@ class Renderer:
     def _text(
         self, example: Example, prompt: Prompt, of_data: OfData, *, located: bool
     ) -> _Written:
+        where = f"{self._name}: {example.name}"
         if prompt.style == "plain":
             before, query = plain_prompt(example, prompt, of_data)
+            if "answered" in prompt.places:
+                raise DataError(
+                    f"{where}: a plain prompt holds no answer of its own to measure. Allowed:"
+                    ' style = "chat", and conversations that end with an answer.'
+                )
+            closed = len(query) > 1 and list(Formatter().parse(prompt.template))[-1][1] is None
             if prompt.join == "string":
-                return _Written(("".join([*before, *query]),), (0, len("".join(before))))
-            return _Written((*before, *query), (len(before), 0))
-        where = f"{self._name}: {example.name}"
+                begin, end = (0, len("".join(before))), (0, len("".join([*before, *query])))
+                end = (0, end[1] - len(query[-1])) if closed else end
+                parts = {part: (begin, end) for part in prompt.places}
+                return _Written(("".join([*before, *query]),), begin, parts=parts)
+            begin, end = (len(before), 0), (len(before) + len(query) - closed, 0)
+            parts = {part: (begin, end) for part in prompt.places}
+            return _Written((*before, *query), begin, parts=parts)
         turns = conversation(example, prompt, of_data)
         text = chat.written(self._tokenizer, turns, prompt, where)
-        if not located:
-            return _Written((text,))
-        found = self._place(prompt, text, turns, chat.last_user_turn(turns, where))
-        if found is None:
-            raise DataError(
-                f"{where}: where its last user turn begins in the prompt cannot be told, because"
-                " the chat template writes the rest by what this turn says, or writes it twice."
-                " Allowed: templates that write each turn as it is. Leave the row out, or give"
-                " another template."
-            )
-        return _Written((text,), (0, found[0]))
+        wanted = chat.places_wanted(turns, prompt, where, located=located)
+        parts = {}
+        for part, number in wanted.items():
+            found = self._place(prompt, text, turns, number)
+            if found is None:
+                raise DataError(
+                    f"{where}: where its last {turns[number]['role']} turn begins in the prompt"
+                    " cannot be told, because the chat template writes the rest by what this turn"
+                    " says, or writes it twice. Allowed: templates that write each turn as it is."
+                    " Leave the row out, or give another template."
+                )
+            parts[part] = ((0, found[0]), (0, found[1]))
+        query_begin = parts["asked"][0] if located else (0, 0)
+        return _Written((text,), query_begin, parts=parts if prompt.places else {})
 
     def _place(
         self, prompt: Prompt, text: str, turns: Sequence[chat.Turn], number: int
@@ -340,22 +368,47 @@ class Renderer:
             ids = self.prefix + ids
         return ids
 
-    def _start(self, table: _Table, one: _Written, prompt: Prompt) -> int:
-        """The first token that has a character of the query."""
-        number, character = one.query
+    def _start(self, table: _Table, one: _Written, prompt: Prompt, mark: Mark) -> int:
+        """The first token that has a character behind the mark."""
+        return self._around_mark(table, one, prompt, mark)[0]
+
+    def _behind(self, table: _Table, one: _Written, prompt: Prompt, mark: Mark) -> int:
+        """The first token that has no character before the mark."""
+        return self._around_mark(table, one, prompt, mark)[1]
+
+    def _around_mark(
+        self, table: _Table, one: _Written, prompt: Prompt, mark: Mark
+    ) -> tuple[int, int]:
+        """The first token that has a character behind the mark, and the first that has those
+        alone: another one where the mark stands inside a token."""
+        number, character = mark
         pieces = list(map(len, table.of(one.pieces)))
         begins = len(self._join(table, one.pieces, prompt)) - sum(pieces)  # a BOS of its own
         start = begins + sum(pieces[:number])
         if not character:
-            return start
+            return start, start
         piece = one.pieces[number]
         if piece in table.ends:
-            return start + sum(1 for _ in takewhile(character.__ge__, table.ends[piece]))
-        # Where the tokenizer tells no places: the tokens that it has before the query alone, too.
+            ends = list(takewhile(character.__ge__, table.ends[piece]))
+            inside = not ends or ends[-1] < character
+            return start + len(ends), start + len(ends) + inside
+        # Where the tokenizer tells no places: the tokens that it has before the mark alone, too.
         before = piece[:character]
         alone = self._tokenise([before], one.marks, prompt).first[before]
         pairs = zip(alone, table.first[piece], strict=False)
-        return start + sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+        shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+        return start + shared, start + shared + (shared < len(alone))
+
+
+def _shortened(
+    parts: Mapping[PromptPart, tuple[Mark, Mark]], begin: int, less: int
+) -> dict[PromptPart, tuple[Mark, Mark]]:
+    """The parts of a prompt of one piece whose content from `begin` on has so many characters
+    less at its end."""
+    return {
+        part: ((0, start), (0, end - less if end > begin else end))
+        for part, ((_, start), (_, end)) in parts.items()
+    }
 
 
 def _prefix(tokenizer: Any) -> tuple[int, ...]:

@@ -25,6 +25,8 @@ from harness.task.validate import references
 
 PIECE = 2**26
 """Bytes of the pieces in which an encoder makes its products; twice while the active are picked."""
+CLOSING = 5
+"""About how many tokens a chat template writes behind what is asked."""
 BLOCK = 32768
 """Tokens of a shard of documents that are packed into rows."""
 VERDICT = 300
@@ -195,7 +197,10 @@ class _Estimate:
                 # An SAE of a pair reads both sides at once.
                 own = models[:1] if task.of_pair(sae) else some
                 encoders.update({(model, stream.tokens, sae, site): None for model in own})
-        measured = {"last": len(lengths), "all": sum(lengths) - len(lengths)}
+        every = sum(lengths) - len(lengths)
+        # An answer is at most all of its document; a prompt is closed with few tokens.
+        measured = {"last": len(lengths), "all": every, "answer": every}
+        measured["closing"] = min(every, CLOSING * len(lengths))
         encoding = dict.fromkeys(sites, 0.0)
         pieces = 0
         for model, tokens, sae, _ in encoders:

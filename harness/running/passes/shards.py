@@ -87,7 +87,9 @@ def _documents(
     told: dict[tuple[str, bytes], tuple[str, int]] = {}
     tokens = 0
     spans = which.right is not None
-    chunks = session.prompts.chunks(which.views, which.data, limit, query=spans)
+    chunks = session.prompts.chunks(
+        which.views, which.data, limit, query=spans, places=which.places
+    )
     for number, written in enumerate(chunks):
         prompts = written.sides[0]
         own: Sequence[Tokens | None] = [None] * len(prompts)

@@ -95,23 +95,54 @@ class Measured:
 def measured(rows: Sequence[Row], stream: Stream, masked: frozenset[int]) -> Measured:
     """The tokens of some rows that a stream measures; `masked` are ids that none may have.
 
-    `last`: the last token of each document, whatever it is. `all`: every token of the span that
-    is no BOS, EOS, padding or end of a turn and not at position 0, nor among the first
-    `skip_first`: models without a BOS keep a sink of massive norm at the beginning, and one such
-    token would dominate any ratio of sums.
+    `last`: the last token of each document, whatever it is; `closing`: all that stand behind what
+    is asked, whatever they are. `all`: every token of the span that is no BOS, EOS, padding or end
+    of a turn and not at position 0, nor among the first `skip_first`: models without a BOS keep a
+    sink of massive norm at the beginning, and one such token would dominate any ratio of sums.
+    `answer`: those of them that stand in the answer.
+
+    Raises ModelError where the backend has not told where these stand.
     """
     found: list[tuple[int, int, int, int, int]] = []
     for document, (number, part) in enumerate(parts(rows)):
         ids = part.tokens.ids
-        if stream.tokens == "last":
-            kept = [len(ids) - 1] if ids else []
-        else:
-            start, end = part.tokens.span
-            first = max(start, 1, stream.where.skip_first)
-            kept = [i for i in range(first, end) if ids[i] not in masked]
+        kept = _KEPT[stream.tokens](part.tokens, stream.where.skip_first, masked)
         found += [(number, part.begin + i, document, i, ids[i]) for i in kept]
     columns = torch.tensor(found, dtype=torch.long).reshape(-1, 5).T
     return Measured(*columns)
+
+
+def _all(tokens: Tokens, skip: int, masked: frozenset[int]) -> Sequence[int]:
+    start, end = tokens.span
+    return [i for i in range(max(start, 1, skip), end) if tokens.ids[i] not in masked]
+
+
+def _last(tokens: Tokens, skip: int, masked: frozenset[int]) -> Sequence[int]:
+    return range(len(tokens.ids))[-1:]
+
+
+def _closing(tokens: Tokens, skip: int, masked: frozenset[int]) -> Sequence[int]:
+    _, start = _told(tokens, tokens.asked)
+    return range(start, tokens.answered[0] if tokens.answered else tokens.span[1])
+
+
+def _answer(tokens: Tokens, skip: int, masked: frozenset[int]) -> Sequence[int]:
+    start, end = _told(tokens, tokens.answered)
+    return [i for i in _all(tokens, skip, masked) if start <= i < end]
+
+
+_KEPT = {"all": _all, "last": _last, "closing": _closing, "answer": _answer}
+"""By what a stream measures: the places of these tokens in a document."""
+
+
+def _told(tokens: Tokens, place: tuple[int, int] | None) -> tuple[int, int]:
+    if place is None:
+        raise ModelError(
+            f"Document {tokens.example}: its model's backend does not tell where in a prompt stands"
+            ' what is asked and what is answered. Allowed: tokens = "all" or "last", or the backend'
+            " transformers."
+        )
+    return place
 
 
 def same_query(left: Tokens, right: Tokens) -> tuple[Tokens, Tokens]:
