@@ -13,7 +13,7 @@ Within fine-tunes a correlation says which domains a fine-tune changes most; wit
 fine-tune changes a domain most."""
 WITHIN: tuple[Within, ...] = ("fine-tune", "nothing", "domain")
 Values = Float[np.ndarray, "*draws tunes domains"]
-Used = Bool[np.ndarray, "tunes domains"]
+Used = Bool[np.ndarray, "*draws tunes domains"]
 FEWEST_TUNES = 2
 """With one fine-tune the domains are all there is: `transfer_correlation` is for that."""
 FEWEST_SAMPLES = 4
@@ -32,14 +32,14 @@ def pearson(x: Values, y: Values, used: Used, within: Within) -> Float[np.ndarra
     """Pearson's r of the used samples after `centred`, in [−1, 1]; NaN where one does not vary.
 
     r = Σ x̃ỹ / √(Σ x̃² Σ ỹ²). What varies only as rounding does (1e-12 of the largest value) does not
-    vary. x and y may have axes of draws in front.
+    vary. All three may have axes of draws in front.
     """
     parts = [centred(values, used, within) for values in (x, y)]
     squares = [np.square(part).sum((-2, -1)) for part in parts]
     still = np.zeros(np.broadcast_shapes(*(square.shape for square in squares)), bool)
     for values, square in zip((x, y), squares, strict=True):
         largest = np.abs(np.where(used, values, 0.0)).max((-2, -1))
-        still |= np.sqrt(square) <= 1e-12 * largest * np.sqrt(used.sum())
+        still |= np.sqrt(square) <= 1e-12 * largest * np.sqrt(used.sum((-2, -1)))
     with np.errstate(invalid="ignore", divide="ignore"):
         r = (parts[0] * parts[1]).sum((-2, -1)) / np.sqrt(squares[0] * squares[1])
     out: np.ndarray = np.where(still, np.nan, np.clip(r, -1, 1))

@@ -40,8 +40,7 @@ def permutation_p(
             drawn[:, row, inside] = x[row, orders]
         r = pearson(drawn, y, used, of)
     else:
-        r = np.empty(draws)
-        for draw in range(draws):
-            order = rng.permutation(x.shape[1])
-            r[draw] = pearson(x[:, order], y, used & used[:, order], of)
+        orders = rng.permuted(np.tile(np.arange(x.shape[1]), (draws, 1)), axis=1)
+        moved, kept = (values[:, orders].swapaxes(0, 1) for values in (x, used))
+        r = pearson(moved, y, used & kept, of)
     return float(1 + (np.abs(r) >= limit).sum()) / (1 + draws)

@@ -13,7 +13,7 @@ from harness_analyses.transfer.fine_tunes.panel import Used, Within, pearson
 from harness_analyses.transfer.fine_tunes.permutations import permutation_p
 from harness_analyses.transfer.fine_tunes.power import drawn, planned, power
 
-DRAWS = 1500
+DRAWS = 800
 DOMAINS = 9
 
 
@@ -51,8 +51,8 @@ def test_the_wider_interval_covers_whatever_is_alike(tunes: int, alike: float) -
 def test_a_bootstrap_of_few_fine_tunes_would_be_too_narrow() -> None:
     """Why there is none: percentiles over drawn fine-tunes, 6 of them, cover far below 95%."""
     used, rng = planned(6, DOMAINS, 6), np.random.default_rng(0)
-    x, y = drawn(used, 0.0, (0.0, 0.0), 400, 2)
-    rows = rng.integers(6, size=(200, 6))
+    x, y = drawn(used, 0.0, (0.0, 0.0), 300, 2)
+    rows = rng.integers(6, size=(150, 6))
     r = np.array([pearson(x[:, of], y[:, of], used[of], "fine-tune") for of in rows])
     low, high = np.quantile(r, [0.025, 0.975], axis=0)
     assert np.mean((low <= 0) & (high >= 0)) < 0.92
@@ -80,7 +80,7 @@ def test_the_drawn_correlation_is_the_one_asked_for() -> None:
 
 
 def test_power_grows_with_fine_tunes_and_is_the_size_of_the_test_without_a_correlation() -> None:
-    of = [power(planned(n, DOMAINS, n), 0.5, (0.3, 0.3), "either", 800, 0) for n in (4, 8, 16)]
+    of = [power(planned(n, DOMAINS, n), 0.5, (0.3, 0.3), "either", 500, 0) for n in (4, 8, 16)]
     assert of[0] < of[1] < of[2]
     nothing = power(planned(8, DOMAINS, 8), 1e-9, (0.0, 0.0), "fine-tunes", 2000, 0)
     assert 0.01 <= nothing / 2000 <= 0.045  # one side of 5%

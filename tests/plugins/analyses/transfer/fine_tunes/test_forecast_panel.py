@@ -174,7 +174,7 @@ def test_orders_apart_come_near_all_orders() -> None:
         for b in permutations(range(4))
     ]
     exact = np.mean(np.array(every) >= observed - 1e-12)
-    found = permutation_p(x, y, used, "fine-tune", "apart", 4000, 0)
+    found = permutation_p(x, y, used, "fine-tune", "apart", 2000, 0)
     assert found == pytest.approx(exact, abs=0.04)
 
 
