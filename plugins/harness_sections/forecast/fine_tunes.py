@@ -118,7 +118,8 @@ def _scatters(
     name: str, records: Sequence[Record], rows: Sequence[Mapping[str, Any]]
 ) -> Iterator[Figure]:
     """For each score a point for each sample, as far from its fine-tune's mean."""
-    rows = [row for row in rows if not row.get("own")]
+    known = {"fine_tune", "domain", "change"}
+    rows = [row for row in rows if known <= row.keys() and not row.get("own")]
     columns = [
         column
         for column in (rows[0] if rows else ())
@@ -244,9 +245,9 @@ def _differences(name: str, records: Sequence[Record]) -> Iterator[Grid]:
 
 def _each(name: str, rows: Sequence[Mapping[str, Any]]) -> Iterator[Grid]:
     """r in each fine-tune by itself."""
-    if not rows:
-        return
     known = ("fine_tune", "domains")
+    if not rows or not rows[0].keys() >= set(known):
+        return
     columns = [column for column in rows[0] if column not in known]
     cells: list[list[JSON]] = [
         [str(row["fine_tune"]), int(row["domains"]), *(_cell(row.get(one)) for one in columns)]
