@@ -250,6 +250,31 @@ class LatentMomentsOptions(StatisticOptions):
         return 5 * (self.groups + 1) * (latents or width * (self.raw is not None))
 
 
+class TokenCountsOptions(StatisticOptions):
+    """Options of `token_counts`."""
+
+    pair: PairRef | None = None
+    """The pair whose tokens are counted, such as the query with and without demonstrations."""
+    view: ViewRef | None = None
+    """A view by itself, with `data`."""
+    data: DataRef | None = None
+    """What the view reads."""
+
+    @model_validator(mode="after")
+    def _pair_or_view(self) -> TokenCountsOptions:
+        if (self.pair is None) == (self.view is None) or (self.view is None) != (self.data is None):
+            raise ValueError("give either pair, or view and data")
+        return self
+
+    def reads(self, task: TaskView) -> Reads:
+        """The pair's stream, or the view's, without any activation."""
+        return Reads(streams=(stream_of(task, "view", self.pair, self.view, self.data),))
+
+    def keeps(self, width: int, latents: int) -> int:
+        """An id and a count for each kind of token that occurs."""
+        return 2 * 4096
+
+
 def saes_at(task: TaskView, saes: Sequence[str], site: Site) -> tuple[str, ...]:
     """Those SAEs that read at `site`. Raises TaskError where none does."""
     sites = {sae: task.sae_site(sae) for sae in saes}

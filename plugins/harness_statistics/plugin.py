@@ -63,6 +63,10 @@ _STATISTICS = {
         "sums, squares and squared changes of every latent: what sts is made from",
         "moments:LatentMoments",
     ),
+    "token_counts": (
+        "which tokens some data are made of, and how often each is there",
+        "token_counts:TokenCounts",
+    ),
 }
 """By name: a summary, and the class; its options are called as it is, with `Options` behind, and
 are in the module `options` beside it."""

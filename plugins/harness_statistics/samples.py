@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -38,6 +39,10 @@ from harness_statistics.options import (
 from harness_statistics.pc_feature_cosine import PcFeatureCosine
 from harness_statistics.shift_along import ShiftAlong
 from harness_statistics.vectors.samples import vectors as vectors
+    TokenCountsOptions,
+)
+from harness_statistics.pc_feature_cosine import PcFeatureCosine
+from harness_statistics.token_counts import TokenCounts
 
 SITE = Site("resid_post", 1)
 D, WIDTH = 8, 32
@@ -122,6 +127,14 @@ def latent_moments(folder: Path) -> Samples:
         yield partial(
             check_statistic, LatentMoments(given), *batches, reference=_moments, inputs=_inputs()
         )
+
+
+def token_counts(folder: Path) -> Samples:
+    """Of a pair, and of a view."""
+    given = TokenCountsOptions(view="base", data="web")
+    for counted, paired in ((TokenCountsOptions(pair="tuned"), True), (given, False)):
+        batches = [small_batch(seed, paired=paired) for seed in range(3)]
+        yield partial(check_statistic, TokenCounts(counted), *batches, reference=_counted)
 
 
 # ── What they are given ──────────────────────────────────────────────────────────────────────────
@@ -325,3 +338,8 @@ def _shifted_along(batches: Sequence[Batch], vector: np.ndarray) -> Expected:
         "shift_along.distance@1": along / np.linalg.norm(vector),
         "shift_along.share@1": along**2 / (shift @ shift),
     }
+
+
+def _counted(batches: Sequence[Batch]) -> Expected:
+    found = Counter(int(one.ids[token]) for one in batches for token in one.selected)
+    return {"ids": sorted(found), "counts": [found[id] for id in sorted(found)]}
