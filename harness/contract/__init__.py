@@ -91,6 +91,7 @@ from harness.contract.intervention import (
     Intervention as Intervention,
     InterventionOptions as InterventionOptions,
     PairedIntervention as PairedIntervention,
+    PairedSaeIntervention as PairedSaeIntervention,
     SaeIntervention as SaeIntervention,
 )
 from harness.contract.metric import (

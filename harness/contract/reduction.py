@@ -77,12 +77,13 @@ class Stream:
     """The data, by their name in the task."""
     right: str | None = None
     """The right view of a pair; None for a stream of one view."""
-    tokens: Literal["all", "last", "closing", "answer"] = "all"
+    tokens: Literal["all", "last", "closing", "answer", "predicting"] = "all"
     """`all` measures every token but BOS, EOS, padding, ends of turns and the first one of a
     document; `last` the last token of the prompt alone, whatever it is. `closing` measures what
     the prompt writes after what is asked, whatever it is: the end of the user's turn, and the
     header of the answer. `answer` measures, of conversations that end with an answer, those tokens
-    of it that `all` would."""
+    of it that `all` would. `predicting` measures the tokens before those of the answer, whatever
+    they are: where the model says what the answer's tokens will be."""
     where: Where = Where()
     """Which of these count."""
     align: Literal["tokens", "span"] = "tokens"

@@ -187,7 +187,11 @@ def rendering(stream: Stream) -> Rendering:
     return Rendering(view, stream.data, own, stream.pack, stream.budget, places)
 
 
-_PLACES: Mapping[str, tuple[PromptPart, ...]] = {"closing": ("asked",), "answer": ("answered",)}
+_PLACES: Mapping[str, tuple[PromptPart, ...]] = {
+    "closing": ("asked",),
+    "answer": ("answered",),
+    "predicting": ("answered",),
+}
 """By what a stream measures, what must be told of its prompts."""
 
 

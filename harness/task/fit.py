@@ -105,7 +105,7 @@ def _saes(task: Task) -> Iterator[Misfit]:
         if what := unjoined(spec, facts):
             yield Misfit((*at, "model" if spec.model else "pair"), what)
             continue
-        yield from two_models(task, spec, at)
+        yield from two_models(task, name, at)
         if spec.site and len(facts.inputs) > 1 and not facts.of_pair:
             yield Misfit(
                 (*at, "site"),
@@ -243,7 +243,7 @@ def _metrics(task: Task, misplaced: Set[str]) -> Iterator[Misfit]:
                 nowhere,
             )
         known = [one.sae for one in measured.saes if one.sae and one.sae not in misplaced]
-        yield from joined_metric(task, entry, known, spec.pair is not None, at)
+        yield from joined_metric(task, entry, known, measured.stream, at)
         views = (measured.stream.view, measured.stream.right)
         yield from _written_places(task, _models(task, views), spec.sites or (), at)
         saes = [sae for sae in spec.saes or () if sae not in misplaced]

@@ -30,12 +30,14 @@ from harness_directions import options
 from harness_directions.attributed_features import AttributedControls, AttributedFeatures
 from harness_directions.difference_in_means import DifferenceInMeans
 from harness_directions.feature import Feature
+from harness_directions.genuine_features import GenuineFeatures, OtherFeatures
 from harness_directions.principal_components import PrincipalComponents
 from harness_directions.random_features import RandomFeatures
 from harness_directions.random_vectors import RandomVectors
 from harness_directions.sae_features import SaeFeatures
 from harness_directions.shifted_features import MatchedFeatures, ShiftedFeatures
 from harness_directions.sided_features import SharedFeatures, SidedFeatures
+from harness_statistics.latent_scaling.samples import ToyCrosscoder, toy_batch
 
 SITE = Site("resid_post", 1)
 D = 8
@@ -152,6 +154,23 @@ def shared_features(folder: Path) -> Samples:
     )
 
 
+def genuine_features(folder: Path) -> Samples:
+    """Genuine ones and artefacts, of either side, by what they write and by their ratios."""
+    for side, kind, order in (("right", "genuine", "written"), ("left", "artefact", "ratios")):
+        given = options.GenuineFeaturesOptions(
+            pair="tuned", sae="both", side=side, kind=kind, order=order, k=1, minimum=3,
+            error=0.5, reconstruction=0.9,
+        )  # fmt: skip
+        yield partial(check_direction, GenuineFeatures(given), *_scaled())
+
+
+def other_features(folder: Path) -> Samples:
+    """Three draws of one."""
+    given = options.OtherFeaturesOptions(pair="tuned", sae="both", k=1, draws=3, minimum=3,
+                                         error=0.5, reconstruction=0.9)  # fmt: skip
+    yield partial(check_direction, OtherFeatures(given), *_scaled(), variants=given.variants())
+
+
 # ── What they are given ──────────────────────────────────────────────────────────────────────────
 
 
@@ -217,6 +236,13 @@ def _crosscoded(scales: tuple[float, float]) -> tuple[list[Batch], Inputs]:
                 documents=names,
             )
         )
+    return batches, Inputs(saes={"both": sae}, sae_sites={"both": SITE})
+
+
+def _scaled() -> tuple[list[Batch], Inputs]:
+    """Three batches of a pair with each side's own activations, and a crosscoder of both."""
+    sae = ToyCrosscoder()
+    batches = [toy_batch(sae, seed) for seed in range(3)]
     return batches, Inputs(saes={"both": sae}, sae_sites={"both": SITE})
 
 

@@ -17,6 +17,10 @@ _SECTIONS = {
         "attribution:Attribution",
         "which latents carry a change of behaviour, and what happens when it is taken back",
     ),
+    "league": (
+        "league:League",
+        "at which rank each method finds what was planted, beside chance and a baseline",
+    ),
     "gate_outcomes": ("gates:Gates", "which conditions of the task hold"),
     "fine_tunes": (
         "fine_tunes.fine_tunes:FineTunes",
