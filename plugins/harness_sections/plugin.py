@@ -13,6 +13,10 @@ _SECTIONS = {
         "newness:Newness",
         "whether a fine-tune wrote something new: the conclusion, and the numbers behind it",
     ),
+    "feature_sides": (
+        "sides:FeatureSides",
+        "whose features a crosscoder's are, artefacts among them, and what swapping them does",
+    ),
     "gate_outcomes": ("gates:Gates", "which conditions of the task hold"),
     "fine_tunes": (
         "fine_tunes.fine_tunes:FineTunes",
