@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, runtime_checkable
 
 from harness.contract.backend import ModelFacts
 from harness.contract.options import Options
+from harness.contract.paths import FollowedPath, GradientPath
 from harness.contract.sae import Sae, SaeFacts
 from harness.contract.sites import Site
 from harness.contract.values import Axes, Direction, Outcome, Undefined
@@ -118,6 +119,10 @@ class Reads:
     an earlier pass."""
     finish: tuple[str, ...] = ()
     """Directions that `finish` alone needs: they may be found in the same pass."""
+    paths: tuple[GradientPath, ...] = ()
+    """Paths between both sides of its streams, which are then pairs that read the same tokens, one
+    document a row; see `harness.contract.paths`. Each costs forwards and backwards of whole
+    models."""
 
 
 @runtime_checkable
@@ -259,6 +264,12 @@ class Batch:
     copies: tuple[int, ...] = field(default=(), kw_only=True)
     """For each document, how many before it, also of earlier batches, have the very same ids; all
     of them have the id of the first. Empty where every document is the first."""
+    saes: Mapping[str, Sae] = field(default_factory=dict, kw_only=True)
+    """The SAEs that its reduction reads, loaded: for what sides do not tell, such as decoder rows.
+    """
+    paths: Mapping[GradientPath, FollowedPath] = field(default_factory=dict, kw_only=True)
+    """What came out of the paths that its reduction reads, in the order of `Reads.paths`; their
+    sites are blocks here."""
 
     def clusters(self, sizes: np.ndarray) -> int:
         """How many different documents have a size above 0: copies say nothing new of others."""

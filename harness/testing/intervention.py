@@ -193,7 +193,9 @@ def _same_again(arm: Arm, again: Arm) -> None:
 def _another(direction: Direction, seed: int) -> Direction:
     """A direction of the same shape that points elsewhere."""
     noise = np.random.default_rng(seed).normal(size=direction.vectors.shape)
-    return replace(direction, vectors=2 * np.abs(direction.vectors).max() * noise)
+    vectors = 2 * np.abs(direction.vectors).max() * noise
+    readers = None if direction.readers is None else np.linalg.pinv(vectors).T
+    return replace(direction, vectors=vectors, readers=readers)
 
 
 def _twins(arm: Arm, other: Arm) -> list[Edit]:

@@ -13,6 +13,7 @@ from harness.contract import (
     DataRef,
     DirectionOptions,
     DirectionRef,
+    FollowedOptions,
     PairRef,
     Reads,
     SaeFacts,
@@ -275,6 +276,58 @@ class MatchedFeaturesOptions(_Shifted):
             )
             raise TaskError([Problem("n", what)])
         return reads
+
+    def variants(self) -> Sequence[Axes]:
+        """One direction for each draw."""
+        return tuple({"draw": draw} for draw in range(self.draws))
+
+
+class AttributedFeaturesOptions(FollowedOptions, DirectionOptions):
+    """Options of `attributed_features`."""
+
+    finish_only: ClassVar[frozenset[str]] = frozenset({"k", "gap_max", "rank", "vectors"})
+
+    pair: PairRef
+    """The two models, left before and right after, on prompts where the behaviour shows."""
+    sae: SaeRef
+    """Whose features; an SAE that rebuilds what it reads, not a transcoder."""
+    k: int = Field(ge=1)
+    """How many."""
+    rank: Literal["attribution", "change"] = "attribution"
+    """What they are ranked by: what they add to the number, or how much they change, Σ_t |Δz|,
+    whatever comes of it, for comparison."""
+    vectors: Literal["rows", "change"] = "rows"
+    """What the direction is: the decoder rows of the features, one each, for interventions on
+    features; or one vector, what the features' mean change adds to the activations, for `addition`
+    (with coefficient = -1 it takes the change back)."""
+    gap_max: float = Field(0.1, gt=0, le=1)
+    """The largest gap of completeness with which features are ranked at all."""
+
+    def reads(self, task: TaskView) -> Reads:
+        """The pair at the SAE's site, its latents, and the path between its sides."""
+        _check_latents(task, self.sae, "k", self.k, 1)
+        facts, site = task.sae_facts(self.sae), task.sae_site(self.sae)
+        if facts.site_out is not None and facts.site_out != site:
+            what = (
+                f"is {self.sae}, a transcoder: it writes at {facts.site_out} what it does not read "
+                f"there, so its latents do not rebuild the activations at {site}. Allowed: an SAE "
+                "that rebuilds what it reads"
+            )
+            raise TaskError([Problem("sae", what)])
+        return Reads(
+            streams=(replace(task.pair(self.pair), tokens=self.tokens),),
+            saes=(self.sae,),
+            paths=(self.path(site),),
+        )
+
+
+class AttributedControlsOptions(AttributedFeaturesOptions):
+    """Options of `attributed_controls`."""
+
+    finish_only: ClassVar[frozenset[str]] = AttributedFeaturesOptions.finish_only | {"draws"}
+
+    draws: int = Field(default=5, ge=1)
+    """How many independent draws of them."""
 
     def variants(self) -> Sequence[Axes]:
         """One direction for each draw."""

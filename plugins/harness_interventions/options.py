@@ -115,6 +115,13 @@ class AffineEditingOptions(InterventionOptions):
     """
 
 
+class ConceptErasureOptions(InterventionOptions):
+    """Options of `concept_erasure`."""
+
+    strength: float = Field(default=1.0, allow_inf_nan=False)
+    """How much of what is read is taken out: 1 all of it, 0 changes nothing."""
+
+
 class ProjectionOptions(InterventionOptions):
     """Options of `projection`."""
 

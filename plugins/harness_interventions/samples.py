@@ -28,6 +28,7 @@ from harness.testing import check_intervention, organism, small_sae
 from harness_interventions.ablation import Ablation
 from harness_interventions.addition import Addition
 from harness_interventions.affine_editing import AffineEditing
+from harness_interventions.concept_erasure import ConceptErasure
 from harness_interventions.conditional_addition import ConditionalAddition
 from harness_interventions.feature_zeroing import FeatureZeroing
 from harness_interventions.latent_clamp import LatentClamp
@@ -36,6 +37,7 @@ from harness_interventions.options import (
     AblationOptions,
     AdditionOptions,
     AffineEditingOptions,
+    ConceptErasureOptions,
     ConditionalAdditionOptions,
     FeatureZeroingOptions,
     LatentClampOptions,
@@ -127,6 +129,17 @@ def affine_editing(folder: Path) -> Iterator[partial[None]]:
     for coefficient in (0, 1.5):
         one = AffineEditing(AffineEditingOptions(coefficient=coefficient))
         yield _case(one, _direction())
+
+
+def concept_erasure(folder: Path) -> Iterator[partial[None]]:
+    """Read with the vector itself, and with readers that are none of two vectors; strength 0
+    changes nothing."""
+    one, none = (ConceptErasure(ConceptErasureOptions(strength=s)) for s in (1, 0))
+    yield _case(one, _direction(), identity=none)
+    two = _direction(2)
+    beside = 0.3 * np.random.default_rng(1).normal(size=two.vectors.shape)
+    readers = np.linalg.solve((two.vectors + beside) @ two.vectors.T, two.vectors + beside)
+    yield _case(one, replace(two, readers=readers), identity=none)
 
 
 def projection(folder: Path) -> Iterator[partial[None]]:

@@ -17,6 +17,14 @@ _SECTIONS = {
         "sides:FeatureSides",
         "whose features a crosscoder's are, artefacts among them, and what swapping them does",
     ),
+    "what_carries_the_change": (
+        "attribution:Attribution",
+        "which latents carry a change of behaviour, and what happens when it is taken back",
+    ),
+    "league": (
+        "league:League",
+        "at which rank each method finds what was planted, beside chance and a baseline",
+    ),
     "gate_outcomes": ("gates:Gates", "which conditions of the task hold"),
     "fine_tunes": (
         "fine_tunes.fine_tunes:FineTunes",

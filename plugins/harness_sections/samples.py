@@ -10,9 +10,11 @@ from pathlib import Path
 from harness.contract import Record, Results, Section, SectionOptions
 from harness.testing import check_section
 from harness_sections.analyses import Analyses
+from harness_sections.attribution import Attribution
 from harness_sections.claims import Claims
 from harness_sections.completions import Samples
 from harness_sections.conclusions import Conclusions
+from harness_sections.crosscoder_run import crosscoder_run
 from harness_sections.difference_lens import DifferenceLens
 from harness_sections.directions import Directions
 from harness_sections.example_run import example_run
@@ -24,6 +26,7 @@ from harness_sections.interventions import Interventions
 from harness_sections.layers.layer_profiles import LayerProfiles
 from harness_sections.layers.pair_tables import PairTables
 from harness_sections.layers.sae_figures import SaeFigures
+from harness_sections.league import League
 from harness_sections.measurements import Measurements
 from harness_sections.newness import Newness
 from harness_sections.origin import Origin
@@ -59,6 +62,75 @@ def feature_sides(folder: Path) -> Cases:
     """A crosscoder's shares, the artefacts among them, and two edited views."""
     yield partial(check_section, FeatureSides(SectionOptions()), crosscoder_run())
     yield from _cases(FeatureSides(SectionOptions()))
+
+
+def what_carries_the_change(folder: Path) -> Cases:
+    """A split, its latents, and two doses of an edit, in a run of other things."""
+    section, place = Attribution(SectionOptions()), {"pair": "p", "sae": "s", "statistic": "a"}
+    nats = {"n": 9, "n_of": "prompts", "unit": "nats", "ci_why": "few", "axes": place}
+    null = {"kind": "directions dealt out anew", "value": 0.1, "largest": 0.2}
+    records = [
+        Record(f"latent_attribution.{part}@1", 2.0, **nats)
+        for part in ("change", "up", "down", "latents", "error", "rest", "gap")
+    ]
+    for k, share in ((1, 0.3), (4, 0.7)):
+        at = {**nats, "unit": "ratio", "axes": {**place, "k": k}}
+        records.append(Record("latent_attribution.top@1", share, null=null, **at))
+        for draw, score in enumerate((1.0, 0.5)):
+            arm = {"experiment": "e", "direction": "carriers", "k": k, "draw": draw}
+            at = {**nats, "unit": "share", "axes": arm}
+            records.append(Record("refusal_score@1", score / k, **at))
+        at = {**nats, "unit": "nats/token", "axes": {"pair": f"kl_{k}"}}
+        records.append(Record("kl.next_token@1", 0.1 * k, **at))
+    rows = [
+        {**place, "rank": rank, "feature": 7 * rank, "attribution": 1 / rank, "left": 1.0,
+         "right": 0.5, "low": None if rank > 1 else 0.5, "high": None if rank > 1 else 1.5,
+         "positive": 1.0, "moved": 3.0, "rank_by_change": 3 - rank}
+        for rank in (1, 2)
+    ]  # fmt: skip
+    run = example_run()
+    edits = {f"without_{k}": {"edit": {"direction": "carriers", "at": {"k": k}}} for k in (1, 4)}
+    task = {
+        **run.task,
+        "directions": {"carriers": {"method": "attributed_features"}},
+        "views": edits,
+        "pairs": {f"kl_{k}": {"left": "chat", "right": f"without_{k}"} for k in (1, 4)},
+    }
+    tables = {**run.tables, "a.features": rows}
+    more = replace(run, records=(*run.records, *records), tables=tables, task=task)
+    yield partial(check_section, section, more)
+    yield from _cases(section)
+
+
+def league(folder: Path) -> Cases:
+    """A method, a control and the baseline on two models, one of them the null."""
+    section, run = League(SectionOptions()), example_run()
+    more = replace(run, records=(*run.records, *_over_models()), tables=_ranks())
+    yield partial(check_section, section, more)
+    yield from _cases(section)
+
+
+def _ranks() -> dict[str, list[dict[str, object]]]:
+    """The table of a league."""
+    rows = [
+        {"method": method, "sort": "tokens", "role": role, "pair": pair, "kind": kind, "seed": 0,
+         "planted": how, "rank": rank if how == "training" else None, "candidates": 2048,
+         "chance": 512.0, "p": 0.001, "permuted_p": 0.25, "score": 2.0, "words": "wine",
+         "of_others": None if how == "training" else 0.4, "text": "a word", "why": None}
+        for method, role, rank in (("lens", "method", 1), ("mean", "control", 90),
+                                   ("completions", "baseline", 12))
+        for pair, kind, how in (("fact", "false_fact", "training"), ("null", "benign", "nothing"))
+    ]  # fmt: skip
+    return {"cup.league": rows}
+
+
+def _over_models() -> tuple[Record, ...]:
+    null = {"kind": "label-permuted truth", "value": 0.1}
+    axes = {"analysis": "cup", "method": "lens", "kind": "all"}
+    hits = Record("found.hits@1", 1.0, 3, "organisms", "share", ci=(0.4, 1.0), null=null,
+                  axes={**axes, "k": 1})  # fmt: skip
+    mean = Record("found.mrr@1", 1.0, 3, "organisms", "reciprocal rank", ci_why="few", axes=axes)
+    return hits, mean
 
 
 def gate_outcomes(folder: Path) -> Cases:
@@ -156,47 +228,3 @@ def what_ran(folder: Path) -> Cases:
 def every_record(folder: Path) -> Cases:
     """All of them."""
     return _cases(Records(SectionOptions()))
-
-
-def crosscoder_run() -> Results:
-    """A made-up run of a crosscoder: places, kinds, a ratio, a feature, and views with swaps."""
-    where = {"sae": "both", "space": "normalised"}
-    none = {"ci_why": "a made-up run"}
-    shares = {"left_only": 0.1, "shared": 0.6, "right_only": 0.2, "other": 0.1}
-    records = [
-        Record("decoder_norms.share@1", value, 50, "latents", "share",
-               axes={**where, "place": place}, **none)
-        for place, value in shares.items()
-    ]  # fmt: skip
-    records += [
-        Record("latent_scaling.share@1", value, 10, "latents", "share",
-               ci=(value - 0.1, value + 0.1), axes={**where, "side": "right", "kind": kind})
-        for kind, value in (("genuine", 0.3), ("shrinkage", 0.7))
-    ]  # fmt: skip
-    ratio = {**where, "side": "right", "target": "error", "place": "right_only"}
-    records.append(
-        Record("latent_scaling.ratio@1", 0.25, 10, "latents", "ratio", axes=ratio, **none)
-    )
-    kl = {"nothing": 2.0, "one": 1.0, "draw_0": 1.8, "draw_1": 1.9}
-    records += [
-        Record("kl.next_token@1", value, 90, "tokens", "nats/token", axes={"pair": pair}, **none)
-        for pair, value in kl.items()
-    ]
-    edit = {"method": "latent_swap", "other": "base", "direction": "own", "at": {}, "parts": []}
-    edits = {
-        "nothing": {**edit, "latents": "none"},
-        "one": {**edit, "at": {"k": 1}},
-        "draw_0": {**edit, "direction": "any", "at": {"draw": 0}},
-        "draw_1": {**edit, "direction": "any", "at": {"draw": 1}},
-    }
-    task = {
-        "views": {"base": {}, "chat": {}, **{name: {"edit": one} for name, one in edits.items()}},
-        "pairs": {
-            "talk": {"left": "base", "right": "chat", "data": "talk"},
-            **{name: {"left": "chat", "right": name, "data": "talk"} for name in edits},
-        },
-        "saes": {"both": {"pair": "talk"}},
-    }
-    row = {"sae": "both", "feature": 62, "kind": "genuine", "delta_norm": 0.98, "active": 0.07,
-           "ratio_error": 0.1, "ratio_reconstruction": None}  # fmt: skip
-    return Results("complete", task, {}, tuple(records), tables={"scaling.latents": [row]})

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from harness.contract import Batch, Latents, Sae, Side, Site
+from harness.contract import Batch, FollowedPath, Latents, PathTail, Sae, Side, Site
 
 
 class ArraySide:
@@ -176,6 +176,7 @@ def array_batch(
         other,
         ids=torch.tensor([0] * len(row) if ids is None else list(ids), dtype=torch.long),
         position=torch.tensor(position, dtype=torch.long),
+        saes=dict(saes or {}),
     )
 
 
@@ -201,7 +202,33 @@ def take(batch: Batch, tokens: Int[Tensor, " m"], documents: Sequence[int] | Non
         ids=batch.ids[tokens],
         position=batch.position[tokens],
         copies=tuple(batch.copies[index] for index in order) if batch.copies else (),
+        paths={path: _taken(followed, tokens, order) for path, followed in batch.paths.items()},
     )
+
+
+def _taken(followed: FollowedPath, tokens: Int[Tensor, " m"], order: Sequence[int]) -> FollowedPath:
+    """A path at some tokens and documents of a batch."""
+    of = torch.tensor(order, dtype=torch.long)
+    tails = [
+        PathTail(
+            tail.gradient[tokens],
+            tail.at_left[of],
+            tail.at_right[of],
+            tail.plain[of],
+            tail.along[of],
+        )
+        for tail in (followed.left, followed.right)
+    ]
+    return FollowedPath(*tails)
+
+
+def one_more(followed: FollowedPath) -> FollowedPath:
+    """A path with one more document, which has no measured token and where nothing changes."""
+    tails = []
+    for tail in (followed.left, followed.right):
+        numbers = (tail.at_left, tail.at_right, tail.plain, tail.along)
+        tails.append(PathTail(tail.gradient, *(torch.cat([n, n.new_zeros(1)]) for n in numbers)))
+    return FollowedPath(*tails)
 
 
 def reselected(batch: Batch, places: Int[Tensor, " m"]) -> Batch:

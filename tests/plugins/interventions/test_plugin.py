@@ -24,6 +24,7 @@ def test_names():
         ("intervention", "conditional_addition"),
         ("intervention", "latent_clamp"),
         ("intervention", "affine_editing"),
+        ("intervention", "concept_erasure"),
         ("intervention", "projection"),
         ("intervention", "latent_swap"),
     ]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from harness.contract import Grid, Results, SectionOptions
 from harness_sections import samples
+from harness_sections.crosscoder_run import crosscoder_run
 from harness_sections.sides import FeatureSides
 
 
 def grids() -> dict[str, Grid]:
-    panel = FeatureSides(SectionOptions()).panel(samples.crosscoder_run())
+    panel = FeatureSides(SectionOptions()).panel(crosscoder_run())
     assert panel is not None
     assert panel.title == "Whose features"
     return {block.title: block for block in panel.blocks if isinstance(block, Grid)}
