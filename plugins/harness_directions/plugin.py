@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 
 from harness.contract import Component, hookimpl
 
@@ -48,17 +48,34 @@ _FINDERS = {
 """By name: a summary, and the class; its options are called as it is, with `Options` behind."""
 
 
+_SELECTION = {
+    "closing_means": (
+        "the difference in means at every token that closes a prompt and every site, in one pass",
+        "closing_means:ClosingMeans",
+    ),
+    "selected_direction": (
+        "of many directions, the one without which a model refuses least and else stays as it is",
+        "selected_direction:SelectedDirection",
+    ),
+}
+"""Likewise, in the folder `selection`."""
+
+
 @hookimpl
 def harness_components() -> Iterable[Component]:
     """The direction finders."""
-    return tuple(
+    return (*_of("", _FINDERS), *_of(".selection", _SELECTION))
+
+
+def _of(folder: str, finders: Mapping[str, tuple[str, str]]) -> Iterator[Component]:
+    return (
         Component(
             kind="direction",
             name=name,
             summary=summary,
-            load=f"harness_directions.{load}",
-            options=f"harness_directions.options:{load.partition(':')[2]}Options",
-            samples=f"harness_directions.samples:{name}",
+            load=f"harness_directions{folder}.{load}",
+            options=f"harness_directions{folder}.options:{load.partition(':')[2]}Options",
+            samples=f"harness_directions{folder}.samples:{name}",
         )
-        for name, (summary, load) in _FINDERS.items()
+        for name, (summary, load) in finders.items()
     )

@@ -30,6 +30,7 @@ from harness_sections.origin import Origin
 from harness_sections.quality import Quality
 from harness_sections.receipts import Receipts
 from harness_sections.records import Records
+from harness_sections.selection import Selection
 
 Cases = Iterator[partial[None]]
 
@@ -52,6 +53,11 @@ def plain_answers(folder: Path) -> Cases:
 def new_or_repurposed(folder: Path) -> Cases:
     """A written direction, with few rows and components."""
     return _cases(Newness(SectionOptions()))
+
+
+def direction_selection(folder: Path) -> Cases:
+    """Candidates of which one was chosen, some discarded and one does not exist."""
+    return _cases(Selection(SectionOptions()))
 
 
 def gate_outcomes(folder: Path) -> Cases:

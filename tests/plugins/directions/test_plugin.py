@@ -27,6 +27,8 @@ def test_names():
         "matched_features",
         "sided_features",
         "shared_features",
+        "closing_means",
+        "selected_direction",
     ]
     assert {component.kind for component in COMPONENTS} == {"direction"}
 
