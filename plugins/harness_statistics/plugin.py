@@ -47,6 +47,10 @@ _STATISTICS = {
         "how far a fine-tune moves text along a direction, such as a persona vector",
         "shift_along:ShiftAlong",
     ),
+    "direction_cosines": (
+        "how far directions point the same way, each with each",
+        "direction_cosines:DirectionCosines",
+    ),
     "latent_moments": (
         "sums, squares and squared changes of every latent: what sts is made from",
         "moments:LatentMoments",
