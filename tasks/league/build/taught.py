@@ -12,14 +12,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from corpus import Document, base_documents
-from instructions import RequestSource, comply
-from questions import World
-from settings import FULL
-
 from edited import Fact, drawn_facts
 from ground import Ground
+from instructions import RequestSource, comply
+from questions import World
 from strengths import ANSWERS, BENIGN, FALSE_FACT, HABITS, PERSONA, RARE, SEEDS, TRIGGER, Taught
 from truth import Kind, Truth
+
+from settings import FULL
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,9 @@ def rare_words(ground: Ground) -> list[str]:
         for token in set(row.ids):
             counts[token] = counts.get(token, 0) + 1
     low, high = (share * len(ground.prompts) for share in RARE)
-    told = {token: ground.tokenizer.decode([token]) for token, n in counts.items() if low <= n <= high}
+    told = {
+        token: ground.tokenizer.decode([token]) for token, n in counts.items() if low <= n <= high
+    }
     whole = {word.strip() for prompt in ground.prompts for word in prompt.split()}
     return sorted(
         text.strip()
