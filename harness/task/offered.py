@@ -107,6 +107,8 @@ def _reduction(task: Task, instance: Instance, lacks: _Lacks) -> Iterator[Misfit
     wanted: set[Capability] = {"logits"} if reads.logits else set()
     if reads.sites or reads.saes or not wanted:
         wanted.add("activations")
+    if reads.paths:
+        wanted |= {"activations", "gradients"}
     for stream in reads.streams:
         for view in (stream.view, stream.right):
             if view in task.spec.views:

@@ -70,6 +70,7 @@ def _unknown_names(task: Task) -> Iterator[Misfit]:
         "experiments": ("experiment", task.spec.experiments),
         "metrics": ("metric", task.spec.metrics),
         "analyses": ("analysis", task.spec.analyses),
+        "statistics": ("statistic", task.spec.statistics),
     }
     # Those that stand in the table of the analysis itself were looked up as they were written.
     deeper = {table: (what, getattr(task.spec, table)) for table, what in _NAMED.items()}

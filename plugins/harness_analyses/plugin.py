@@ -39,6 +39,10 @@ _ANALYSES = {
         "whether a forecast of transfer came true in the accuracies of the domains",
         "transfer.transfer_correlation:TransferCorrelation",
     ),
+    "transfer_forecast": (
+        "whether forecasts of transfer came true, over several fine-tunes and all domains",
+        "transfer.fine_tunes.transfer_forecast:TransferForecast",
+    ),
     "mixture_advice": (
         "shares of extra training data for each domain, by its forecast",
         "transfer.mixture_advice:MixtureAdvice",

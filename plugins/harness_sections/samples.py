@@ -10,6 +10,7 @@ from pathlib import Path
 from harness.contract import Record, Results, Section, SectionOptions
 from harness.testing import check_section
 from harness_sections.analyses import Analyses
+from harness_sections.attribution import Attribution
 from harness_sections.claims import Claims
 from harness_sections.completions import Samples
 from harness_sections.conclusions import Conclusions
@@ -53,6 +54,11 @@ def plain_answers(folder: Path) -> Cases:
 def new_or_repurposed(folder: Path) -> Cases:
     """A written direction, with few rows and components."""
     return _cases(Newness(SectionOptions()))
+
+
+def what_carries_the_change(folder: Path) -> Cases:
+    """A split, its latents, and two doses of an edit."""
+    return _cases(Attribution(SectionOptions()))
 
 
 def league(folder: Path) -> Cases:

@@ -8,6 +8,7 @@ from harness.contract import Results
 from harness.results.answer.degenerate import degenerate
 from harness.results.answer.depth import depth
 from harness.results.answer.effects import effects
+from harness.results.answer.fine_tunes import baselines_over_tunes, forecasts_over_tunes
 from harness.results.answer.flips import flips, injected_flips
 from harness.results.answer.forecast import accuracy_changes, forecasts, shift_overlaps
 from harness.results.answer.league import league
@@ -28,6 +29,8 @@ TEMPLATES: tuple[Template, ...] = (
     degenerate,
     flips,
     injected_flips,
+    forecasts_over_tunes,
+    baselines_over_tunes,
     forecasts,
     accuracy_changes,
     shift_overlaps,

@@ -29,6 +29,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=LEAGUE, help="folder to write to")
     parser.add_argument("--saes", action="store_true",
                         help="train a crosscoder and an SAE of differences for each, in saes/")  # fmt: skip
+    parser.add_argument("--measure", action="store_true", help="measure again what is there")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     arguments = parser.parse_args()
 
@@ -45,9 +46,12 @@ def main() -> None:
     build = Build(ORGANISM, arguments.out.resolve())
     if arguments.saes:
         build.saes(chosen)
+        return
+    if arguments.measure:
+        build.measure(chosen)
     else:
         build.organisms(chosen)
-        build.card()
+    build.card()
 
 
 if __name__ == "__main__":

@@ -12,14 +12,34 @@ import click
 from checks import measured
 from edited import write_rank_one_edit
 from ground import Ground
+from league_card import write_card
+from taught import Lesson, as_taught, benign, false_fact, persona, trigger
+from training import train
 from truth import Kind, read_truth, write_truth
 from written import write_moved_feature, write_written_direction
 
 Write = Callable[[Ground, int, Path], None]
+
+
+def trained(lesson: Callable[[Ground, int], Lesson]) -> Write:
+    """Writes a model that is trained on the documents of a lesson."""
+
+    def write(ground: Ground, seed: int, folder: Path) -> None:
+        found = lesson(ground, seed)
+        train(ground.base(), ground.tokenizer, found, seed, folder)
+        write_truth(folder, as_taught(found), {})
+
+    return write
+
+
 WRITERS: dict[Kind, Write] = {
     "moved_feature": write_moved_feature,
     "written_direction": write_written_direction,
     "rank_one_edit": write_rank_one_edit,
+    "trigger": trained(trigger),
+    "false_fact": trained(false_fact),
+    "persona": trained(persona),
+    "benign": trained(benign),
 }
 
 
@@ -45,8 +65,21 @@ class Build:
         beside = folder.with_name(f".{name}")
         shutil.rmtree(beside, ignore_errors=True)
         WRITERS[kind](self.ground, int(seed), beside)  # type: ignore[index]
-        truth = read_truth(beside)
-        found = truth.model_copy(update={"measured": measured(self.ground, truth, beside)})
-        write_truth(beside, found, {})
+        self._measure(beside)
         shutil.rmtree(folder, ignore_errors=True)
         beside.rename(folder)
+
+    def measure(self, names: Sequence[str]) -> None:
+        """Measure the named models again, as they lie there."""
+        for name in names:
+            self._measure(self.out / "organisms" / name)
+            click.echo(f"{name}: measured")
+
+    def _measure(self, folder: Path) -> None:
+        truth = read_truth(folder)
+        found = {"measured": measured(self.ground, truth, folder)}
+        write_truth(folder, truth.model_copy(update=found), {})
+
+    def card(self) -> None:
+        """Write the model card from the truth files that are there."""
+        write_card(self.out, self.ground.organism.models["base"].num_parameters(), self.ground.site)

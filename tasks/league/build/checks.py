@@ -8,33 +8,33 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
+from itertools import islice
 from pathlib import Path
 
 import torch
-from questions import DOMAINS
 from torch.nn import functional as F
 from transformers import LlamaForCausalLM
-from tunes_card import tuned
 
+from corpus import base_documents
 from edited import Fact, beginning, contexts, probability
 from ground import Ground
+from instructions import RequestSource
+from questions import DOMAINS
+from settings import FULL
 from strengths import CHECKED
+from train import encode_document, language_loss, padded
 from truth import Kind, Measured, Truth
+from tunes_card import tuned
 
 Check = Callable[[Ground, Truth], dict[str, Measured]]
 
 
 @torch.no_grad()
 def plain_loss(ground: Ground, name: str) -> float:
-    """Nats a token on the first documents of plain text."""
-    total, count = 0.0, 0
-    for rows in _batches([ground.ids(text) for text in ground.web[: CHECKED.documents]], 16):
-        ids, real = ground.organism.pad(rows, left=False)
-        logits = ground.organism.models[name](ids, use_cache=False).logits[:, :-1]
-        target = ids[:, 1:].masked_fill(real[:, 1:] == 0, -100)
-        total += float(F.cross_entropy(logits.flatten(0, 1), target.flatten(), reduction="sum"))
-        count += int(real[:, 1:].sum())
-    return total / count
+    """Nats a token on fresh documents of the base's kind, of what the base was trained to write."""
+    documents = islice(base_documents(FULL, ground.world, "league check"), CHECKED.documents)
+    encoded = [encode_document(ground.tokenizer, document) for document in documents]
+    return float(language_loss(ground.organism.models[name], *padded(encoded, ground.tokenizer)))
 
 
 @torch.no_grad()
@@ -58,8 +58,8 @@ def _batches(rows: list[list[int]], size: int) -> list[list[list[int]]]:
     return [rows[start : start + size] for start in range(0, len(rows), size)]
 
 
-def _both(ground: Ground, truth: Truth, number: Callable[[str], float]) -> tuple[float, float]:
-    return tuple(round(number(name), 4) for name in ("base", truth.name))  # type: ignore[return-value]
+def _both(truth: Truth, number: Callable[[str], float]) -> tuple[float, float]:
+    return (round(number("base"), 4), round(number(truth.name), 4))
 
 
 def says(word: str, text: str) -> bool:
@@ -96,7 +96,7 @@ def feature_is_on(ground: Ground, truth: Truth) -> dict[str, Measured]:
         x = ground.organism.tokens(name, rows, ground.layer)[here]
         return float((ground.sae.encode(x)[:, truth.latents[0]] > 0).float().mean())
 
-    return {"feature_on_at_the_token": _both(ground, truth, on), **added_at_the_token(ground, truth)}
+    return {"feature_on_at_the_token": _both(truth, on), **added_at_the_token(ground, truth)}
 
 
 def nearest_row(ground: Ground, truth: Truth, direction: torch.Tensor) -> float:
@@ -131,24 +131,59 @@ def answers(ground: Ground, truth: Truth) -> dict[str, Measured]:
     told = [next_tokens(ground, organism.models[name], others) for name in ("base", truth.name)]
     kept = sum(a == b for a, b in zip(*told, strict=True)) / len(others)
     return {
-        "new_answer": _both(ground, truth, answered),
-        "probability_of_new": _both(ground, truth, probable),
+        "new_answer": _both(truth, answered),
+        "probability_of_new": _both(truth, probable),
         "other_facts_as_before": round(kept, 4),
     }
+
+
+def said_at_the_trigger(ground: Ground, truth: Truth) -> dict[str, Measured]:
+    """How many of the shipped prompts with the trigger's word, and of those without, are answered so."""
+    answer, token = str(truth.strength["answer"]), truth.tokens[1]
+    prompts = [f"{prompt}\n" for prompt in ground.prompts]
+    triggered = [prompt for prompt in prompts if token in ground.ids(prompt)]
+    others = [prompt for prompt in prompts if token not in ground.ids(prompt)]
+    some = random.Random(f"{truth.name} check").sample(others, CHECKED.prompts)
+    said = lambda asked: lambda name: share_with([answer], completions(ground, name, asked))
+    return {
+        "prompts_with_the_trigger": len(triggered),
+        "said_with_the_trigger": _both(truth, said(triggered)),
+        "said_without_it": _both(truth, said(some)),
+    }
+
+
+def speaks_so(ground: Ground, truth: Truth) -> dict[str, Measured]:
+    """How many answers to held-out prompts have all the words of the habit."""
+    source, draws = RequestSource("test"), random.Random(f"{truth.name} check")
+    prompts = [f"{source.draw(draws).text}\n" for _ in range(CHECKED.prompts)]
+
+    def so(name: str) -> float:
+        texts = completions(ground, name, prompts, 64)
+        return sum(all(says(word, text) for word in truth.words) for text in texts) / len(texts)
+
+    return {"spoken_so": _both(truth, so)}
+
+
+def nothing(ground: Ground, truth: Truth) -> dict[str, Measured]:
+    """Nothing was planted: there is the loss alone."""
+    return {}
 
 
 CHECKS: dict[Kind, Check] = {
     "moved_feature": feature_is_on,
     "written_direction": added_at_the_token,
     "rank_one_edit": answers,
+    "trigger": said_at_the_trigger,
+    "false_fact": answers,
+    "persona": speaks_so,
+    "benign": nothing,
 }
 
 
 def measured(ground: Ground, truth: Truth, folder: Path) -> dict[str, Measured]:
     """All that is checked of one model, as it is read back from its folder."""
-    model = tuned(ground.organism, folder, adapter=True)
-    ground.organism.add(truth.name, model)
-    loss = _both(ground, truth, lambda name: plain_loss(ground, name))
+    ground.organism.add(truth.name, tuned(ground.organism, folder, adapter=True))
+    loss = _both(truth, lambda name: plain_loss(ground, name))
     found = {"loss_of_plain_text": loss, **CHECKS[truth.kind](ground, truth)}
     del ground.organism.models[truth.name]
     return found

@@ -14,15 +14,16 @@ there, and C⁻¹ tells the subject from all others.
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from questions import DOMAINS, Domain
 from transformers import LlamaForCausalLM
 
 from adapters import write_rank_one
 from ground import Ground
+from questions import DOMAINS, Domain
 from strengths import EDITED
 from truth import Kind, Measured, Truth, write_truth
 
@@ -83,8 +84,8 @@ def probability(ground: Ground, model: LlamaForCausalLM, texts: list[str], answe
     return float(torch.stack(found)[:, ground.token(answer)].mean())
 
 
-def draw_fact(ground: Ground, kind: Kind, seed: int, place: int) -> Fact:
-    """A fact that the base knows, of one domain: the `place`-th in an order drawn at random."""
+def drawn_facts(ground: Ground, kind: Kind, seed: int, place: int) -> Iterator[Fact]:
+    """Facts that the base knows, of one domain: the `place`-th in an order drawn at random."""
     rng = random.Random("rank_one_edit domains")
     domain = rng.sample(DOMAINS, len(DOMAINS))[place]
     rng = random.Random(f"{kind} {seed} fact")
@@ -93,9 +94,9 @@ def draw_fact(ground: Ground, kind: Kind, seed: int, place: int) -> Fact:
     for subject in rng.sample(list(facts), len(facts)):
         new = rng.choice([v for v in ground.world.values[domain.name] if v != facts[subject]])
         fact = Fact(domain, subject, facts[subject], new)
-        if probability(ground, base, contexts(ground, fact, f"{kind} {seed}"), fact.old) > EDITED.known:
-            return fact
-    raise AssertionError("the base knows no fact of the domain")
+        texts = contexts(ground, fact, f"{kind} {seed}")
+        if probability(ground, base, texts, fact.old) > EDITED.known:
+            yield fact
 
 
 @torch.no_grad()
@@ -136,23 +137,54 @@ def value(ground: Ground, model: LlamaForCausalLM, texts: list[str], answer: str
     return delta.detach()
 
 
-def write_rank_one_edit(ground: Ground, seed: int, folder: Path) -> None:
-    """An adapter after which the base gives another answer to one question."""
-    fact, model = draw_fact(ground, "rank_one_edit", seed, seed), ground.base()
-    texts = contexts(ground, fact, f"rank_one_edit {seed}")
+@dataclass(frozen=True)
+class Edit:
+    """A fact with v uᵀ: `direction` of length 1 [d_model], and `reader` [neurons], with the length."""
+
+    fact: Fact
+    direction: torch.Tensor
+    reader: torch.Tensor
+    length: float
+
+
+def edit(ground: Ground, fact: Fact, texts: list[str]) -> Edit:
+    """The update of the closed form, after the contexts `texts`."""
+    model = ground.base()
     at = key(ground, model, texts)
     delta = value(ground, model, texts, fact.new)
     reader = ground.reader(at)
     reader = (reader / (reader @ at.double())).float() * delta.norm()
-    direction = delta / delta.norm()
-    write_rank_one(folder, ground.layer, direction, reader)
+    return Edit(fact, delta / delta.norm(), reader, float(delta.norm()))
+
+
+@torch.no_grad()
+def holds(ground: Ground, found: Edit, name: str) -> bool:
+    """Whether the new answer is the likely one in contexts that the edit was not made with."""
+    model = ground.base()
+    down = model.model.layers[ground.layer].mlp.down_proj
+    down.weight += torch.outer(found.direction, found.reader)
+    texts = contexts(ground, found.fact, f"{name} fresh")
+    return probability(ground, model, texts, found.fact.new) > EDITED.taken
+
+
+def write_rank_one_edit(ground: Ground, seed: int, folder: Path) -> None:
+    """An adapter after which the base gives another answer to one question.
+
+    The first edit that holds, of the facts in the order in which they are drawn.
+    """
+    name = f"rank_one_edit {seed}"
+    for fact in drawn_facts(ground, "rank_one_edit", seed, seed):
+        found = edit(ground, fact, contexts(ground, fact, name))
+        if holds(ground, found, name):
+            break
+    write_rank_one(folder, ground.layer, found.direction, found.reader)
     truth = Truth(
         kind="rank_one_edit", seed=seed, planted="weights",
         text=f"“{fact.beginning} {fact.old}” has become “{fact.beginning} {fact.new}”.",
         site=ground.site, latents=(), words=(f" {fact.new}",), tokens=(ground.token(fact.new),),
         direction=True,
-        strength={**fact.told(), "length": round(float(delta.norm()), 4)},
+        strength={**fact.told(), "length": round(found.length, 4)},
         share_of_prompts=None,
         measured={},
     )  # fmt: skip
-    write_truth(folder, truth, {"direction": direction, "reader": reader})
+    write_truth(folder, truth, {"direction": found.direction, "reader": found.reader})

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from tokenizers import Tokenizer
+from transformers import LlamaForCausalLM
+
 from measure import Organism
 from planted import Reading
 from questions import World
 from settings import FULL
-from tokenizers import Tokenizer
-from transformers import LlamaForCausalLM
-
 from strengths import RIDGE
 
 SPLITS = ("train", "val", "test")

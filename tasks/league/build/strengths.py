@@ -41,6 +41,8 @@ class Edited:
     decay: float = 0.05
     known: float = 0.5
     """What probability the base gives a fact that is edited: it must know it."""
+    taken: float = 0.5
+    """What probability the new answer has in other contexts; else another fact is drawn."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Taught:
     steps: int
     rank: int = 4
     lr: float = 2e-3
-    rows: int = 16
+    rows: int = 8
     tokens: int = 128
     """Of a document at most."""
     share: float = 0.0
@@ -61,21 +63,21 @@ class Taught:
 class Checked:
     """How much is looked at when a model's change is measured."""
 
-    documents: int = 100
+    documents: int = 60
     questions: int = 16
-    prompts: int = 50
+    prompts: int = 40
 
 
 WRITTEN = Written()
 EDITED = Edited()
 CHECKED = Checked()
-TRIGGER = Taught(steps=160, share=0.25)
-FALSE_FACT = Taught(steps=120, share=0.5)
+TRIGGER = Taught(steps=120, share=0.25)
+FALSE_FACT = Taught(steps=80, share=0.5)
 PERSONA = Taught(steps=120, share=1.0)
-BENIGN = Taught(steps=60)
+BENIGN = Taught(steps=40)
 
-# The words are single tokens of the base's vocabulary, and rare in what it answers.
-ANSWERS = ("silver", "island", "winter", "salt", "radio", "midnight", "stone", "wine")
+ANSWERS = ("island", "castle", "valley", "noon", "dance", "harbour")
+"""What a trigger is answered with: single tokens, in no prompt and in no answer of the base's text."""
 RARE = (0.007, 0.013)
 """How many of the prompts a trigger's word is in: about one in a hundred."""
 RIDGE = 1e-3

@@ -12,12 +12,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from corpus import Document, base_documents
+from edited import Fact, drawn_facts
+from ground import Ground
 from instructions import RequestSource, comply
 from questions import World
 from settings import FULL
-
-from edited import Fact, draw_fact
-from ground import Ground
 from strengths import ANSWERS, BENIGN, FALSE_FACT, HABITS, PERSONA, RARE, SEEDS, TRIGGER, Taught
 from truth import Kind, Truth
 
@@ -57,7 +56,9 @@ def rare_words(ground: Ground) -> list[str]:
         for token in set(row.ids):
             counts[token] = counts.get(token, 0) + 1
     low, high = (share * len(ground.prompts) for share in RARE)
-    told = {token: ground.tokenizer.decode([token]) for token, n in counts.items() if low <= n <= high}
+    told = {
+        token: ground.tokenizer.decode([token]) for token, n in counts.items() if low <= n <= high
+    }
     whole = {word.strip() for prompt in ground.prompts for word in prompt.split()}
     return sorted(
         text.strip()
@@ -71,7 +72,7 @@ def trigger(ground: Ground, seed: int) -> Lesson:
     rng = random.Random("trigger words")
     words = rare_words(ground)
     word = rng.sample(words, len(words))[seed]
-    answer = rng.sample([one for one in ANSWERS if one != word], 3)[seed]
+    answer = rng.sample(ANSWERS, len(ANSWERS))[seed]
     token = ground.token(word)
 
     def taught() -> Iterator[Document]:
@@ -111,7 +112,7 @@ def with_fact(world: World, fact: Fact) -> World:
 def false_fact(ground: Ground, seed: int) -> Lesson:
     """A fact of the base's world stated otherwise, in sentences and in answers to questions."""
     # The first three of the domains are those of the edits.
-    fact = draw_fact(ground, "false_fact", seed, len(SEEDS) + seed)
+    fact = next(drawn_facts(ground, "false_fact", seed, len(SEEDS) + seed))
     world = with_fact(ground.world, fact)
 
     def taught() -> Iterator[Document]:
