@@ -35,14 +35,12 @@ from harness_statistics.options import (
     LatentMomentsOptions,
     PcFeatureCosineOptions,
     ShiftAlongOptions,
-)
-from harness_statistics.pc_feature_cosine import PcFeatureCosine
-from harness_statistics.shift_along import ShiftAlong
-from harness_statistics.vectors.samples import vectors as vectors
     TokenCountsOptions,
 )
 from harness_statistics.pc_feature_cosine import PcFeatureCosine
+from harness_statistics.shift_along import ShiftAlong
 from harness_statistics.token_counts import TokenCounts
+from harness_statistics.vectors.samples import vectors as vectors
 
 SITE = Site("resid_post", 1)
 D, WIDTH = 8, 32
