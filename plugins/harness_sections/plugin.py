@@ -47,6 +47,10 @@ _SECTIONS = {
         "layers.sae_figures:SaeFigures",
         "FVU on other text and in the other model, and ER and IR, against depth",
     ),
+    "direction_selection": (
+        "selection:Selection",
+        "candidates of a selection by position and layer, and which was chosen",
+    ),
     "rebuilt_directions": ("directions:Directions", "how well directions were rebuilt, as a table"),
     "side_by_side": ("completions:Samples", "completions of the same prompts under each arm"),
     "pairs_by_site": ("layers.pair_tables:PairTables", "every number of every pair, by site"),

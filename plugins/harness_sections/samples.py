@@ -33,6 +33,7 @@ from harness_sections.origin import Origin
 from harness_sections.quality import Quality
 from harness_sections.receipts import Receipts
 from harness_sections.records import Records
+from harness_sections.selection import Selection
 from harness_sections.sides import FeatureSides
 
 Cases = Iterator[partial[None]]
@@ -131,6 +132,11 @@ def _over_models() -> tuple[Record, ...]:
                   axes={**axes, "k": 1})  # fmt: skip
     mean = Record("found.mrr@1", 1.0, 3, "organisms", "reciprocal rank", ci_why="few", axes=axes)
     return hits, mean
+
+
+def direction_selection(folder: Path) -> Cases:
+    """Candidates of which one was chosen, some discarded and one does not exist."""
+    return _cases(Selection(SectionOptions()))
 
 
 def gate_outcomes(folder: Path) -> Cases:
