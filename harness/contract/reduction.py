@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, runtime_checkable
 
 from harness.contract.backend import ModelFacts
 from harness.contract.options import Options
+from harness.contract.paths import FollowedPath, GradientPath
 from harness.contract.sae import Sae, SaeFacts
 from harness.contract.sites import Site
 from harness.contract.stream_edit import StreamEdit
@@ -77,12 +78,13 @@ class Stream:
     """The data, by their name in the task."""
     right: str | None = None
     """The right view of a pair; None for a stream of one view."""
-    tokens: Literal["all", "last", "closing", "answer"] = "all"
+    tokens: Literal["all", "last", "closing", "answer", "predicting"] = "all"
     """`all` measures every token but BOS, EOS, padding, ends of turns and the first one of a
     document; `last` the last token of the prompt alone, whatever it is. `closing` measures what
     the prompt writes after what is asked, whatever it is: the end of the user's turn, and the
     header of the answer. `answer` measures, of conversations that end with an answer, those tokens
-    of it that `all` would."""
+    of it that `all` would. `predicting` measures the tokens before those of the answer, whatever
+    they are: where the model says what the answer's tokens will be."""
     where: Where = Where()
     """Which of these count."""
     align: Literal["tokens", "span"] = "tokens"
@@ -121,6 +123,10 @@ class Reads:
     an earlier pass."""
     finish: tuple[str, ...] = ()
     """Directions that `finish` alone needs: they may be found in the same pass."""
+    paths: tuple[GradientPath, ...] = ()
+    """Paths between both sides of its streams, which are then pairs that read the same tokens, one
+    document a row; see `harness.contract.paths`. Each costs forwards and backwards of whole
+    models."""
     words: tuple[str, ...] = ()
     """Words each of which must be one token of the first stream's model: others are refused, by
     name. `Inputs.words` has their ids."""
@@ -275,6 +281,12 @@ class Batch:
     copies: tuple[int, ...] = field(default=(), kw_only=True)
     """For each document, how many before it, also of earlier batches, have the very same ids; all
     of them have the id of the first. Empty where every document is the first."""
+    saes: Mapping[str, Sae] = field(default_factory=dict, kw_only=True)
+    """The SAEs that its reduction reads, loaded: for what sides do not tell, such as decoder rows.
+    """
+    paths: Mapping[GradientPath, FollowedPath] = field(default_factory=dict, kw_only=True)
+    """What came out of the paths that its reduction reads, in the order of `Reads.paths`; their
+    sites are blocks here."""
 
     def clusters(self, sizes: np.ndarray) -> int:
         """How many different documents have a size above 0: copies say nothing new of others."""

@@ -14,6 +14,7 @@ from harness.errors import DataError, ModelError, Problem, TaskError, listed
 from harness.task.causes import Misfit, merged
 from harness.task.claimed import unfit_claims
 from harness.task.data import read_data
+from harness.task.followed import unfollowed
 from harness.task.gates import parse
 from harness.task.ids import measurable, unmeasured
 from harness.task.joins import unjoined
@@ -105,7 +106,7 @@ def _saes(task: Task) -> Iterator[Misfit]:
         if what := unjoined(spec, facts):
             yield Misfit((*at, "model" if spec.model else "pair"), what)
             continue
-        yield from two_models(task, spec, at)
+        yield from two_models(task, name, at)
         if spec.site and len(facts.inputs) > 1 and not facts.of_pair:
             yield Misfit(
                 (*at, "site"),
@@ -243,7 +244,7 @@ def _metrics(task: Task, misplaced: Set[str]) -> Iterator[Misfit]:
                 nowhere,
             )
         known = [one.sae for one in measured.saes if one.sae and one.sae not in misplaced]
-        yield from joined_metric(task, entry, known, spec.pair is not None, at)
+        yield from joined_metric(task, entry, known, measured.stream, at)
         views = (measured.stream.view, measured.stream.right)
         yield from _written_places(task, _models(task, views), spec.sites or (), at)
         saes = [sae for sae in spec.saes or () if sae not in misplaced]
@@ -284,6 +285,7 @@ def _reductions(task: Task, misplaced: Set[str]) -> Iterator[Misfit]:
                 yield from (Misfit((*at, one.where), one.what) for one in error.problems)
                 break
             yield from _reads(task, reads, at)
+            yield from unfollowed(task, reads, at)
             yield from joined(task, instance, reads, at)
             yield from unfit_edits(task, instance)
             edits = [stream.edit.direction for stream in reads.streams if stream.edit is not None]
@@ -314,7 +316,7 @@ def _reads(task: Task, reads: Reads, at: KeyParts) -> Iterator[Misfit]:
     for unknown in sorted((views - task.spec.views.keys()) | (data - task.spec.data.keys())):
         yield Misfit(at, f"reads {unknown!r}, which the task does not have.")
     for model in _models(task, sorted(views & task.spec.views.keys())):
-        for site in reads.sites:
+        for site in (*reads.sites, *(path.site for path in reads.paths)):
             yield from site_depth(task, site, model, (*at, "site"))
         for sae in reads.saes:
             if not task.of_pair(sae):

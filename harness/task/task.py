@@ -38,7 +38,7 @@ from harness.registry import Owned, Plugin
 from harness.task.applied import Applied
 from harness.task.file import Source
 from harness.task.folders import Folder, folded
-from harness.task.origin import another_base, another_model
+from harness.task.origin import another_base, another_model, another_pair
 from harness.task.places import Places, at_depth, models_of, place
 from harness.task.showing import rows, title
 from harness.task.spec import TaskSpec
@@ -236,12 +236,21 @@ class Task:
         """A sentence that names both models where an SAE says that it was trained on another.
 
         `facts` are those of the loaded SAE, which may tell more than its files did. None of an SAE
-        of a pair, whose files name two models in no common form."""
+        of a pair: see `paired_elsewhere`."""
         model = self.spec.saes[sae].model
         if model is None:
             return None
         told = (facts.model if facts else None) or self.sae_facts(sae).model
         return another_model(told, model, self.models[model].options.names())
+
+    def paired_elsewhere(self, sae: str, facts: SaeFacts | None = None) -> str | None:
+        """Likewise of an SAE of a pair, where the task has its files' models checked."""
+        if not self.of_pair(sae) or not self.spec.saes[sae].check_models:
+            return None
+        left, right = self.sae_models(sae)
+        names = self.models[left].options.names(), self.models[right].options.names()
+        told = (facts.model if facts else None) or self.sae_facts(sae).model
+        return another_pair(told, (left, right), names)
 
     def adapted_elsewhere(self, model: str) -> str | None:
         """A sentence that names both models where an adapter says it was trained on another."""

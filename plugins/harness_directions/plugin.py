@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 
 from harness.contract import Component, hookimpl
 
@@ -14,6 +14,30 @@ _FINDERS = {
     "sae_features": (
         "a direction rebuilt from the k SAE features that tell two sets of prompts apart best",
         "sae_features:SaeFeatures",
+    ),
+    "linear_probe": (
+        "the weights of a logistic regression that tells two sets of text apart",
+        "concepts.linear_probe:LinearProbe",
+    ),
+    "leace": (
+        "the least change after which no linear reader tells two sets of text apart",
+        "concepts.leace:Leace",
+    ),
+    "persona_vector": (
+        "what answers that show a trait have on average, less those that do not",
+        "concepts.persona_vector:PersonaVector",
+    ),
+    "decoder_difference": (
+        "what two sets of text differ in, as an SAE says it: the difference of its reconstructions",
+        "concepts.decoder_difference:DecoderDifference",
+    ),
+    "contrast_pca": (
+        "the principal components of differences between two sets of text (RepE)",
+        "concepts.contrast_pca:ContrastPca",
+    ),
+    "class_pca": (
+        "the principal components of one set of text: along what it varies",
+        "concepts.class_pca:ClassPca",
     ),
     "random": (
         "control: Gaussian directions as long as another one",
@@ -36,6 +60,14 @@ _FINDERS = {
         "control: features that are active as often as the most shifted ones",
         "shifted_features:MatchedFeatures",
     ),
+    "attributed_features": (
+        "the features that carry a change of behaviour between two models, by gradients",
+        "attributed_features:AttributedFeatures",
+    ),
+    "attributed_controls": (
+        "control: features that are active as often as those of attributed_features",
+        "attributed_features:AttributedControls",
+    ),
     "sided_features": (
         "the features that a crosscoder writes to one model of a pair alone",
         "sided_features:SidedFeatures",
@@ -44,38 +76,41 @@ _FINDERS = {
         "control: features that a crosscoder writes to both models, and that write as much",
         "sided_features:SharedFeatures",
     ),
-}
-"""By name: a summary, and the class; its options are called as it is, with `Options` behind."""
-
-
-_SELECTION = {
+    "genuine_features": (
+        "the features of one model alone that are no artefacts of a crosscoder's training",
+        "genuine_features:GenuineFeatures",
+    ),
+    "other_features": (
+        "control: as many other features of a crosscoder that are active, drawn at random",
+        "genuine_features:OtherFeatures",
+    ),
     "closing_means": (
         "the difference in means at every token that closes a prompt and every site, in one pass",
-        "closing_means:ClosingMeans",
+        "selection.closing_means:ClosingMeans",
     ),
     "selected_direction": (
         "of many directions, the one without which a model refuses least and else stays as it is",
-        "selected_direction:SelectedDirection",
+        "selection.selected_direction:SelectedDirection",
     ),
 }
-"""Likewise, in the folder `selection`."""
+"""By name: a summary, and the class; its options are called as it is, with `Options` behind."""
 
 
 @hookimpl
 def harness_components() -> Iterable[Component]:
     """The direction finders."""
-    return (*_of("", _FINDERS), *_of(".selection", _SELECTION))
+    return tuple(_component(name, *given) for name, given in _FINDERS.items())
 
 
-def _of(folder: str, finders: Mapping[str, tuple[str, str]]) -> Iterator[Component]:
-    return (
-        Component(
-            kind="direction",
-            name=name,
-            summary=summary,
-            load=f"harness_directions{folder}.{load}",
-            options=f"harness_directions{folder}.options:{load.partition(':')[2]}Options",
-            samples=f"harness_directions{folder}.samples:{name}",
-        )
-        for name, (summary, load) in finders.items()
+def _component(name: str, summary: str, load: str) -> Component:
+    # A group of finders in a folder has its options and samples there.
+    group, inside, _ = load.partition(":")[0].rpartition(".")
+    folder = f"harness_directions.{group}" if inside else "harness_directions"
+    return Component(
+        kind="direction",
+        name=name,
+        summary=summary,
+        load=f"harness_directions.{load}",
+        options=f"{folder}.options:{load.partition(':')[2]}Options",
+        samples=f"{folder}.samples:{name}",
     )

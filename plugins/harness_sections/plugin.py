@@ -13,6 +13,14 @@ _SECTIONS = {
         "newness:Newness",
         "whether a fine-tune wrote something new: the conclusion, and the numbers behind it",
     ),
+    "what_carries_the_change": (
+        "attribution:Attribution",
+        "which latents carry a change of behaviour, and what happens when it is taken back",
+    ),
+    "league": (
+        "league:League",
+        "at which rank each method finds what was planted, beside chance and a baseline",
+    ),
     "gate_outcomes": ("gates:Gates", "which conditions of the task hold"),
     "fine_tunes": (
         "fine_tunes.fine_tunes:FineTunes",

@@ -10,6 +10,7 @@ from pathlib import Path
 from harness.contract import Record, Results, Section, SectionOptions
 from harness.testing import check_section
 from harness_sections.analyses import Analyses
+from harness_sections.attribution import Attribution
 from harness_sections.claims import Claims
 from harness_sections.completions import Samples
 from harness_sections.conclusions import Conclusions
@@ -24,6 +25,7 @@ from harness_sections.interventions import Interventions
 from harness_sections.layers.layer_profiles import LayerProfiles
 from harness_sections.layers.pair_tables import PairTables
 from harness_sections.layers.sae_figures import SaeFigures
+from harness_sections.league import League
 from harness_sections.measurements import Measurements
 from harness_sections.newness import Newness
 from harness_sections.origin import Origin
@@ -58,6 +60,42 @@ def new_or_repurposed(folder: Path) -> Cases:
 def direction_selection(folder: Path) -> Cases:
     """Candidates of which one was chosen, some discarded and one does not exist."""
     return _cases(Selection(SectionOptions()))
+
+
+def what_carries_the_change(folder: Path) -> Cases:
+    """A split, its latents, and two doses of an edit."""
+    return _cases(Attribution(SectionOptions()))
+
+
+def league(folder: Path) -> Cases:
+    """A method, a control and the baseline on two models, one of them the null."""
+    section, run = League(SectionOptions()), example_run()
+    more = replace(run, records=(*run.records, *_over_models()), tables=_ranks())
+    yield partial(check_section, section, more)
+    yield from _cases(section)
+
+
+def _ranks() -> dict[str, list[dict[str, object]]]:
+    """The table of a league."""
+    rows = [
+        {"method": method, "sort": "tokens", "role": role, "pair": pair, "kind": kind, "seed": 0,
+         "planted": how, "rank": rank if how == "training" else None, "candidates": 2048,
+         "chance": 512.0, "p": 0.001, "permuted_p": 0.25, "score": 2.0, "words": "wine",
+         "of_others": None if how == "training" else 0.4, "text": "a word", "why": None}
+        for method, role, rank in (("lens", "method", 1), ("mean", "control", 90),
+                                   ("completions", "baseline", 12))
+        for pair, kind, how in (("fact", "false_fact", "training"), ("null", "benign", "nothing"))
+    ]  # fmt: skip
+    return {"cup.league": rows}
+
+
+def _over_models() -> tuple[Record, ...]:
+    null = {"kind": "label-permuted truth", "value": 0.1}
+    axes = {"analysis": "cup", "method": "lens", "kind": "all"}
+    hits = Record("found.hits@1", 1.0, 3, "organisms", "share", ci=(0.4, 1.0), null=null,
+                  axes={**axes, "k": 1})  # fmt: skip
+    mean = Record("found.mrr@1", 1.0, 3, "organisms", "reciprocal rank", ci_why="few", axes=axes)
+    return hits, mean
 
 
 def gate_outcomes(folder: Path) -> Cases:

@@ -117,13 +117,13 @@ class _Handler(BaseHTTPRequestHandler):
         headers = {name.lower(): value for name, value in self.headers.items()}
         served.asked.append((self.path, headers, content, time.monotonic()))
         served.count(1)
+        served.stop.wait(served.pause)
+        # Before it is answered: whoever has an answer may ask the next question at once.
+        served.count(-1)
         try:
-            served.stop.wait(served.pause)
             self._answer(content, served.mood())
         except OSError:
             self.close_connection = True
-        finally:
-            served.count(-1)
 
     def do_GET(self) -> None:
         served = self.served

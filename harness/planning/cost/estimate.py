@@ -15,6 +15,7 @@ from harness.planning.cost.devices import CPU, find_device
 from harness.planning.cost.downloads import PER_COMPLETION, downloads, files_bytes
 from harness.planning.cost.earlier import Written
 from harness.planning.cost.figures import Cost, Cut, Memory, Work
+from harness.planning.cost.followed import followed, path_bytes, path_counts, path_flops
 from harness.planning.cost.lengths import CHARACTERS, PromptLengths
 from harness.planning.cost.network import Network, network
 from harness.planning.counts import Counts, forward_counts
@@ -191,7 +192,8 @@ class _Estimate:
             end = [task.end(models[0])] if job.reads.logits and models else []
             for model in models:
                 encoded = chain.from_iterable(map(task.sae_sites, job.reads.saes))
-                needs = (*job.reads.sites, *encoded, *end)
+                paths = (path.site for path in job.reads.paths)
+                needs = (*job.reads.sites, *encoded, *end, *paths)
                 sites.setdefault(model, set()).update(needs)
             side = job.side if isinstance(job, MetricJob) else "pair"
             some = {"left": models[:1], "right": models[1:]}.get(side, models)
@@ -223,6 +225,14 @@ class _Estimate:
             forward = max(forward, net.forward_bytes(largest))
             self.work.append(
                 Work(stage, model, counts, flops, moved, blocks, more, net.number_bytes)
+            )
+        for one in followed(jobs):
+            net, way = self._network(one.model), path_counts(one, counts)
+            flops, blocks = path_flops(one, net, counts, pairs), way.forwards * net.layers
+            moved = way.forwards * net.weights
+            forward = max(forward, path_bytes(one, net, largest))
+            self.work.append(
+                Work(stage, one.model, way, flops, moved, blocks, number_bytes=net.number_bytes)
             )
         self._stands(held + max(forward, pieces), stage)
 

@@ -8,8 +8,10 @@ from harness.contract import Results
 from harness.results.answer.degenerate import degenerate
 from harness.results.answer.depth import depth
 from harness.results.answer.effects import effects
+from harness.results.answer.fine_tunes import baselines_over_tunes, forecasts_over_tunes
 from harness.results.answer.flips import flips, injected_flips
 from harness.results.answer.forecast import accuracy_changes, forecasts, shift_overlaps
+from harness.results.answer.league import league
 from harness.results.answer.moved import features_kept, moved_tokens
 from harness.results.answer.rankings import rankings
 from harness.results.answer.sae_fit import sae_fit
@@ -19,6 +21,7 @@ from harness.results.answer.words import concluded, gaps, validity
 
 TEMPLATES: tuple[Template, ...] = (
     validity,
+    league,
     concluded,
     effects,
     rankings,
@@ -26,6 +29,8 @@ TEMPLATES: tuple[Template, ...] = (
     degenerate,
     flips,
     injected_flips,
+    forecasts_over_tunes,
+    baselines_over_tunes,
     forecasts,
     accuracy_changes,
     shift_overlaps,

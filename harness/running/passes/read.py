@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
-from harness.contract import Stream
+from harness.contract import Batch, GradientPath, Stream
 from harness.machine import give_back_memory
 from harness.planning.plan import Plan
 from harness.planning.steps import Rendering, rendering
@@ -14,7 +14,7 @@ from harness.running.passes.jobs import RunningJob, start, stream_views
 from harness.running.passes.shards import Shard, batches
 from harness.running.progress import Tick
 from harness.running.reading.armed import ArmedReader, EditsDone, Under, under
-from harness.running.reading.reader import Reader, Wanted, at_depth
+from harness.running.reading.reader import Reader, Wanted, at_depth, paths_at_depth
 from harness.running.session import Session
 from harness.store.states import States
 
@@ -28,6 +28,8 @@ class Use:
     """What the job calls the stream."""
     stream: Stream
     """The stream without that name, its filter at a block: alike for all that read the same."""
+    paths: tuple[GradientPath, ...] = ()
+    """The paths that it reads, their sites blocks."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ class ReadShards:
                 found = reader.read(rows.left, rows.right)
                 for stream, batch in chain(found.items(), armed.read(rows.left, rows.right)):
                     for use in readers[stream]:
-                        use.job.update(rows.category, replace(batch, stream=use.name))
+                        use.job.update(rows.category, _own(use, batch))
                 tick(sum(len(row.parts) for row in rows.left))
             give_back_memory()
             done = {**_edits_done(session, uses), **armed.taken()}
@@ -75,18 +77,24 @@ class ReadShards:
         return read
 
 
+def _own(use: Use, batch: Batch) -> Batch:
+    """What a job sees of a batch: under its own name of the stream, with its own SAEs and paths."""
+    saes = {name: batch.saes[name] for name in use.job.job.reads.saes}
+    paths = {path: batch.paths[path] for path in use.paths}
+    return replace(batch, stream=use.name, saes=saes, paths=paths)
+
+
 def uses_of(session: Session, running: Sequence[RunningJob], which: Rendering) -> list[Use]:
     """Every stream of a rendering that some jobs read."""
-    return [
-        Use(
-            one,
-            stream.name,
-            at_depth(replace(stream, name=""), session.view_model(stream.view).facts.layers),
-        )
-        for one in running
-        for stream in one.job.reads.streams
-        if rendering(stream) == which
-    ]
+    found = []
+    for one in running:
+        for stream in one.job.reads.streams:
+            if rendering(stream) == which:
+                layers = session.view_model(stream.view).facts.layers
+                bare = at_depth(replace(stream, name=""), layers)
+                paths = paths_at_depth(one.job.reads.paths, layers)
+                found.append(Use(one, stream.name, bare, paths))
+    return found
 
 
 def views_of(uses: Sequence[Use]) -> list[str]:
@@ -148,7 +156,8 @@ def _wanted(session: Session, uses: Sequence[Use]) -> tuple[Wanted, ...]:
     for use in uses:
         job, reads, where = use.job.job, use.job.job.reads, use.stream.where
         encoded = chain.from_iterable(map(session.task.sae_sites, reads.saes))
-        sites = (*reads.sites, *encoded, where.site)
+        sites = (*reads.sites, *encoded, where.site, *(path.site for path in use.paths))
         read = frozenset(site for site in sites if site is not None)
-        wanted.append(Wanted(use.stream, read, job.encoded(session.task), reads.logits))
+        encodes = job.encoded(session.task)
+        wanted.append(Wanted(use.stream, read, encodes, reads.logits, use.paths))
     return tuple(wanted)

@@ -143,9 +143,9 @@ def test_any_text_has_an_answer(text):
     ids=lambda text: repr(text[:4]),
 )
 def test_time_is_bounded(text):
-    start = time.perf_counter()
+    start = time.process_time()
     broken(text)
-    assert time.perf_counter() - start < 2  # about 0.1 s
+    assert time.process_time() - start < 5  # about 0.1 s; what goes back and forth takes hours
 
 
 def test_a_long_text_is_judged_by_its_start_and_its_end():

@@ -83,7 +83,7 @@ def test_lone_surrogates_are_written_as_what_they_are_not() -> None:
 
 
 def test_hostile_text_takes_no_time() -> None:
-    begun = time.monotonic()
+    begun = time.process_time()
     for text in ("://" * 50_000, "bearer " * 50_000, "?key=" * 50_000, "hf_" * 100_000):
         Mask(("secret",)).text(text)
-    assert time.monotonic() - begun < 5
+    assert time.process_time() - begun < 5
