@@ -93,7 +93,8 @@ _FINDERS = {
         "selection.selected_direction:SelectedDirection",
     ),
 }
-"""By name: a summary, and the class; its options are called as it is, with `Options` behind."""
+"""By name: a summary, and the class; its options are called as it is, with `Options` behind, and
+are in the module `options` beside it."""
 
 
 @hookimpl
@@ -103,14 +104,14 @@ def harness_components() -> Iterable[Component]:
 
 
 def _component(name: str, summary: str, load: str) -> Component:
+    module, _, made = f"{__package__}.{load}".partition(":")
     # A group of finders in a folder has its options and samples there.
-    group, inside, _ = load.partition(":")[0].rpartition(".")
-    folder = f"harness_directions.{group}" if inside else "harness_directions"
+    folder = module.rpartition(".")[0]
     return Component(
         kind="direction",
         name=name,
         summary=summary,
-        load=f"harness_directions.{load}",
-        options=f"{folder}.options:{load.partition(':')[2]}Options",
+        load=f"{module}:{made}",
+        options=f"{folder}.options:{made}Options",
         samples=f"{folder}.samples:{name}",
     )

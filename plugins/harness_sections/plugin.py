@@ -13,6 +13,10 @@ _SECTIONS = {
         "newness:Newness",
         "whether a fine-tune wrote something new: the conclusion, and the numbers behind it",
     ),
+    "feature_sides": (
+        "sides:FeatureSides",
+        "whose features a crosscoder's are, artefacts among them, and what swapping them does",
+    ),
     "what_carries_the_change": (
         "attribution:Attribution",
         "which latents carry a change of behaviour, and what happens when it is taken back",

@@ -14,18 +14,18 @@ _NAMED = 4
 """Methods that a sentence names."""
 _SMALL = 0.05
 """The p from which on the null no longer looks like one."""
-_HOW = {"weights": "planted by weights", "training": "trained"}
+_STEP = 0.001
+_HOW = {"weights": "Planted by weights", "training": "Trained"}
 
 
 def league(results: Results) -> Iterator[Sentence]:
     """A sentence for each kind of change: who ranks it first in all models, or comes nearest."""
     ranks = [one for one in named(results.records, "found.rank") if "kind" in one.axes]
     kinds = grouped(ranks, lambda one: (one.axes.get("analysis"), str(one.axes["kind"])))
-    step = 0.001
     for place, ((_, kind), mine) in enumerate(kinds.items()):
-        how = _HOW.get(str(mine[0].options.get("planted")), "known")
-        text = f"{kind} ({how}): {_best(mine)}{_baseline(mine)}."
-        yield Sentence(text[:1].upper() + text[1:], 0.95 - step * place, tuple(mine))
+        how = _HOW.get(str(mine[0].options.get("planted")), "Known")
+        text = f"{how} (`{kind}`): {_best(mine)}{_baseline(mine)}."
+        yield Sentence(text, 0.95 - _STEP * place, tuple(mine))
     null = [
         one
         for one in named(results.records, "found.of_others")
@@ -46,13 +46,14 @@ def _best(records: Sequence[Record]) -> str:
     if first:
         count = len(ranks[first[0]])
         more = f" and {len(first) - _NAMED} more" if len(first) > _NAMED else ""
-        return f"rank 1 in {count} of {count} by {', '.join(first[:_NAMED])}{more}"
+        named_so = ", ".join(f"`{name}`" for name in first[:_NAMED])
+        return f"rank 1 in {count} of {count} by {named_so}{more}"
     near = {name: fmean(1 / one if one else 0.0 for one in found) for name, found in ranks.items()}
     nearest = max(near, key=lambda name: near[name])
     if not near[nearest]:
         return "no method found anything there"
     return (
-        f"no method ranks it first in all; the nearest is {nearest} with "
+        f"no method ranks it first in all; the nearest is `{nearest}` with "
         f"{_words(by_method[nearest])}, chance about {_usual(by_method[nearest])}"
     )
 

@@ -158,8 +158,8 @@ def _add(session: Session, jobs: Sequence[RunningJob], read: ShardRead) -> None:
             job.states[category] = state if before is None else job.reduction.merge(before, state)
     for what, edits in read.edits.items():
         if isinstance(what, Under):
-            before = session.tried.get(what)
-            receipts = (*(before.receipts if before else ()), *edits.receipts)
+            earlier = session.tried.get(what)
+            receipts = (*(earlier.receipts if earlier else ()), *edits.receipts)
             session.tried[what] = replace(edits, receipts=receipts)
             continue
         model = session.edited[what]

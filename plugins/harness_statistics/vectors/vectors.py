@@ -37,16 +37,19 @@ class Vectors(Summed):
     def finish(self, state: State, inputs: Inputs) -> Outcome:
         """The array, and how many vectors it has."""
         axes: dict[str, Any] = {} if self.options.pair is None else {"pair": self.options.pair}
+        found: Float[np.ndarray, "n d"] | str
         if self.options.sae is not None:
-            found: Float[np.ndarray, "n d"] | str = decoder_rows(inputs.saes[self.options.sae])
+            found = decoder_rows(inputs.saes[self.options.sae])
             axes |= {"sae": self.options.sae, **site_axis(inputs, self.options.sae)}
         else:
             assert self.options.direction is not None, "validated"
             direction = inputs.directions[self.options.direction]
-            undefined = isinstance(direction, Undefined)
-            found = direction.reason if undefined else direction.vectors
             axes["direction"] = self.options.direction
-            axes |= {} if undefined else {"site": str(direction.site)}
+            if isinstance(direction, Undefined):
+                found = direction.reason
+            else:
+                found = direction.vectors
+                axes["site"] = str(direction.site)
         why = found if isinstance(found, str) else None
         count = 0 if isinstance(found, str) else len(found)
         record = number(

@@ -25,32 +25,32 @@ def test_who_ranks_it_first_in_all_models_is_named():
     base = [rank("words", value, seed, role="baseline") for seed, value in enumerate((90, 7))]
     both = [rank("lens", 1, seed) for seed in (0, 1)]
     assert said(*both, *base) == [
-        "Fact (trained): rank 1 in 2 of 2 by lens; completions alone give ranks 90, 7, chance "
+        "Trained (`fact`): rank 1 in 2 of 2 by `lens`; completions alone give ranks 90, 7, chance "
         "about 1024."
     ]
     once = [rank("lens", 1), rank("lens", 3, 1)]
     assert said(*once) == [
-        "Fact (trained): no method ranks it first in all; the nearest is lens with ranks 1, 3, "
+        "Trained (`fact`): no method ranks it first in all; the nearest is `lens` with ranks 1, 3, "
         "chance about 1024."
     ]
 
 
 def test_a_control_wins_nothing_and_many_methods_are_counted():
     assert said(rank("mean", 1, role="control")) == [
-        "Fact (trained): no method looks for what was planted."
+        "Trained (`fact`): no method looks for what was planted."
     ]
     many = [rank(f"m{n}", 1, planted="weights") for n in range(6)]
     assert said(*many) == [
-        "Fact (planted by weights): rank 1 in 1 of 1 by m0, m1, m2, m3 and 2 more."
+        "Planted by weights (`fact`): rank 1 in 1 of 1 by `m0`, `m1`, `m2`, `m3` and 2 more."
     ]
 
 
 def test_a_method_that_found_nothing_is_not_first():
     assert said(rank("lens", 1), rank("lens", None, 1)) == [
-        "Fact (trained): no method ranks it first in all; the nearest is lens with ranks 1, –, "
+        "Trained (`fact`): no method ranks it first in all; the nearest is `lens` with ranks 1, –, "
         "chance about 1024."
     ]
-    assert said(rank("lens", None)) == ["Fact (trained): no method found anything there."]
+    assert said(rank("lens", None)) == ["Trained (`fact`): no method found anything there."]
 
 
 def test_the_null_is_held_against_chance():
@@ -69,4 +69,4 @@ def test_the_null_is_held_against_chance():
 def test_it_stands_before_what_other_analyses_say():
     tables = {"lens.findings": [{"verdict": "something else"}]}
     first, *_ = answer(Results("complete", {}, {}, (rank("lens", 1),), tables=tables))
-    assert first.text.startswith("Fact (trained)")
+    assert first.text.startswith("Trained (`fact`)")
