@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -39,6 +40,32 @@ settings.load_profile("same")
 # No test finds what another, or the person who runs them, has made; nor does a fixture of a module.
 os.environ["HARNESS_CACHE"] = ""
 os.environ["HARNESS_CONFIG"] = ""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # `--dist loadfile` would give out the files with many tests first. Those with few take longest.
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """On several workers files with slow tests come first, so that at the end none waits long for
+    the other."""
+    if hasattr(config, "workerinput"):
+        slow = {item.path for item in items if item.get_closest_marker("slow")}
+        items.sort(key=lambda item: item.path not in slow)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _settled() -> None:
+    """What is there before a file's first test stays, and is looked through no more.
+
+    A run collects garbage before it counts memory. That looks at every object of the process:
+    with torch, scipy and eleven thousand tests loaded, it took longer than all that a small run
+    does otherwise.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
@@ -184,7 +211,8 @@ def environment(tmp_path: Path) -> Callable[..., dict[str, str]]:
     """The environment of a subprocess that sees `folders` first on its path."""
 
     def environment(*folders: Path) -> dict[str, str]:
-        more = {"PYTHONPATH": os.pathsep.join(map(str, folders)), "HF_HUB_OFFLINE": "1"}
+        path = [*map(str, folders), *filter(None, [os.environ.get("PYTHONPATH")])]
+        more = {"PYTHONPATH": os.pathsep.join(path), "HF_HUB_OFFLINE": "1"}
         return {**os.environ, **more}
 
     return environment

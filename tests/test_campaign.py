@@ -164,7 +164,7 @@ def test_whole_processes(
     for arguments in (["check", *files], *(["check", file] for file in files[:2])):
         done = subprocess.run(
             [sys.executable, "-B", "-m", "harness.cli.main", *arguments], cwd=tmp_path / "here",
-            env={**environment(), **away}, capture_output=True, timeout=60, check=False,
+            env={**environment(), **away}, capture_output=True, timeout=600, check=False,
         )  # fmt: skip
         assert done.returncode in (0, 2), done.stderr
         assert b"Traceback" not in done.stdout + done.stderr

@@ -38,7 +38,7 @@ def modules(code: str) -> set[str]:
     told = f"import sys, json\nbefore = set(sys.modules)\n{code}\n"
     told += "print(json.dumps(sorted(set(sys.modules) - before)))"
     done = subprocess.run(
-        [sys.executable, "-c", told], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", told], capture_output=True, text=True, check=True, timeout=600
     )
     return set(json.loads(done.stdout))
 

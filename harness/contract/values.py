@@ -176,6 +176,11 @@ class Direction:
     direction has the origin of that one."""
     missing: tuple[str, ...] = ()
     """Where fewer vectors exist than were asked for: for each of the others, in order, why not."""
+    readers: np.ndarray | None = None
+    """Float64 `[rank, d_site]`: with what the coordinate along each vector is read, where that is
+    not the vector itself. Of x it is `readers @ (x − origin)`; reader i gives vector i 1 and the
+    others 0 (`readers @ vectors.T` is the identity). Whoever takes a direction out reads it so, or
+    refuses one that has readers; adding it needs none."""
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@ the start of the workers in it. Of the second the wall time is told, and what a 
 its work: workers × wall time / parts - seconds.
 
 `drift`: the pass of `tasks/drift.toml` over its text, repeated until it has so many tokens, by one
-worker and by two, in turns. Told is the throughput while all have their models: of the shards that
-ended after each worker had ended one, their tokens by the time that they took together.
+worker and by two, in turns. Told is the throughput while all have their models: for each worker the
+tokens of the shards that it ended after its first, by the time from its first to its last, summed
+over the workers. Undefined where a worker ended fewer than two shards: more `--tokens` then.
 
 `--set KEY=VALUE` gives options of the executor, such as the address of a cluster.
 """
@@ -94,19 +95,29 @@ class Clock:
         if isinstance(event, ShardFinished) and event.stage.startswith("activations") and worker:
             self.ended.append((event.stamp.time, worker))
 
-    def rate(self) -> float:
-        """Shards per second from when all workers had ended one until the last was ended."""
-        first: dict[str, float] = {}
+    def rate(self, workers: int) -> float | None:
+        """Shards per second of so many workers: Σ over them of (shards - 1) / (last - first).
+
+        A worker's time runs from the end of its own first shard to that of its own last, so what it
+        takes to start and what it waits for others at the end are no part of it. None where fewer
+        than `workers` have ended two shards one after the other.
+        """
+        times: dict[str, list[float]] = {}
         for at, worker in self.ended:
-            first.setdefault(worker, at)
-        begin, end = max(first.values()), max(at for at, _ in self.ended)
-        return sum(at > begin for at, _ in self.ended) / (end - begin)
+            times.setdefault(worker, []).append(at)
+        own = [
+            (len(ends) - 1) / (max(ends) - min(ends))
+            for ends in times.values()
+            if max(ends) > min(ends)
+        ]
+        return sum(own) if len(own) >= workers else None
 
 
 def throughput(
     method: str, options: Mapping[str, Any], text: Path, rows: int, folder: Path
-) -> float:
-    """Tokens per second of one run of the drift task over a text, with few conversations."""
+) -> float | None:
+    """Tokens per second of one run of the drift task over a text, with few conversations; None as
+    in `Clock.rate`."""
     import harness
 
     task = harness.load(
@@ -117,7 +128,8 @@ def throughput(
     )
     clock = Clock()
     harness.run(harness.plan(task), folder, observers=[clock])
-    return SHARD * clock.rate()
+    rate = clock.rate(options["workers"])
+    return None if rate is None else SHARD * rate
 
 
 def longer(file: Path, tokens: int) -> int:
@@ -164,7 +176,7 @@ def _parts(given: argparse.Namespace, options: Mapping[str, Any]) -> None:
 
 def _drift(given: argparse.Namespace, options: Mapping[str, Any]) -> None:
     os.environ["HARNESS_CACHE"] = ""
-    found: dict[int, list[float]] = {1: [], given.workers: []}
+    found: dict[int, list[float | None]] = {1: [], given.workers: []}
     with tempfile.TemporaryDirectory() as folder:
         text = Path(folder) / "text.jsonl"
         rows = longer(text, given.tokens)
@@ -173,13 +185,29 @@ def _drift(given: argparse.Namespace, options: Mapping[str, Any]) -> None:
                 more = {**options, "workers": workers}
                 out = Path(folder) / f"{turn}-{workers}"
                 rates.append(throughput(given.executor, more, text, rows, out))
-    ratios = [many / one for one, many in zip(*found.values(), strict=True)]
+    tell(found)
+
+
+def tell(found: Mapping[int, Sequence[float | None]]) -> None:
+    """Prints the throughputs of one worker and of many, by turns, and how they compare."""
     _print("| workers | tokens per second, median | least | most |\n|---|---|---|---|")
     for workers, rates in found.items():
-        middle = statistics.median(rates)
-        _print(f"| {workers} | {middle:.0f} | {min(rates):.0f} | {max(rates):.0f} |")
-    gain = statistics.median(ratios)
-    _bound(f"{given.workers} workers against 1", gain, GAIN, gain >= GAIN)
+        known = [rate for rate in rates if rate is not None]
+        told = (statistics.median(known), min(known), max(known)) if known else ()
+        cells = " | ".join(f"{rate:.0f}" for rate in told) or "undefined | undefined | undefined"
+        _print(f"| {workers} | {cells} |")
+    many = max(found)
+    both = [(one, more) for one, more in zip(*found.values(), strict=True) if one and more]
+    if missing := len(found[many]) - len(both):
+        _print(
+            f"in {missing} of {len(found[many])} turns a worker ended fewer than two shards of "
+            f"{SHARD} tokens: undefined. More --tokens"
+        )
+    if both:
+        gain = statistics.median(more / one for one, more in both)
+        _bound(f"{many} workers against 1", gain, GAIN, gain >= GAIN)
+    else:
+        _print(f"{many} workers against 1: undefined")
 
 
 def _bound(what: str, value: float, bound: float, holds: bool) -> None:

@@ -284,7 +284,7 @@ def process(
     # Everything the fake plugin needs: its module here, its metadata beside it.
     return subprocess.run(
         [*HARNESS, *map(str, arguments)], env=environment(*more.pop("folders", ())),
-        capture_output=True, text=True, timeout=60, check=False, **more,
+        capture_output=True, text=True, timeout=600, check=False, **more,
     )  # fmt: skip
 
 
@@ -308,7 +308,7 @@ def test_a_reader_that_has_seen_enough_is_no_failure(
     os.close(reader)
     done = subprocess.run(
         [*HARNESS, "schema"], env=environment(), stdout=writer, stderr=subprocess.PIPE, text=True,
-        timeout=60, check=False,
+        timeout=600, check=False,
     )  # fmt: skip
     os.close(writer)
     assert (done.returncode, done.stderr) == (0, "")
@@ -329,7 +329,7 @@ def test_an_interrupted_process_says_130_and_continues(
         "    def generate(self, tokens, sampling):\n"
         "        if fakes.LAB.generations:\n"
         f"            open({str(tmp_path / 'ready')!r}, 'w').close()\n"
-        "            time.sleep(50)\n"
+        "            time.sleep(1200)\n"
         "        return was(self, tokens, sampling)\n"
         "    fakes.FakeModel.generate = generate\n"
     )
@@ -343,12 +343,12 @@ def test_an_interrupted_process_says_130_and_continues(
         # A suite that was started in the background hands down that interrupts are ignored.
         preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     ) as running:
-        deadline = time.monotonic() + 50
+        deadline = time.monotonic() + 600
         while not (tmp_path / "ready").exists() and time.monotonic() < deadline:
             assert running.poll() is None, running.stderr and running.stderr.read()
             time.sleep(0.02)
         running.send_signal(signal.SIGINT)
-        _, err = running.communicate(timeout=120)
+        _, err = running.communicate(timeout=600)
     assert running.returncode == 130
     assert "Run the same command again to continue" in err
     assert "Traceback" not in err

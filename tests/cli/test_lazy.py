@@ -36,7 +36,9 @@ def without_heavy(tmp_path: Path, environment: Callable[..., dict[str, str]]) ->
 
 
 def process(command: list[str], env: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(
+        command, env=env, capture_output=True, text=True, timeout=600, check=False
+    )
 
 
 @pytest.mark.parametrize(

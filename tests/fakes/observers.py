@@ -52,7 +52,7 @@ class Stuck(Witness):
     def see(self, event: Event) -> None:
         super().see(event)
         if self._options.at in ("", event.kind):
-            LAB.release.wait(60)
+            LAB.release.wait(600)
 
 
 class Slow(Witness):

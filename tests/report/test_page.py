@@ -143,7 +143,7 @@ def dom(file: Path) -> list[str]:
              "--disable-background-networking", "--disable-component-update",
              f"--user-data-dir={file.parent / 'profile'}", "--virtual-time-budget=8000",
              "--dump-dom", file.as_uri()]  # fmt: skip
-    done = subprocess.run([browser, *flags], capture_output=True, text=True, timeout=120,
+    done = subprocess.run([browser, *flags], capture_output=True, text=True, timeout=600,
                           check=True)  # fmt: skip
     return [done.stdout]
 

@@ -202,7 +202,7 @@ def test_eval_speaks_before_it_imports_torch(terminal: bool, tmp_path: Path) -> 
     with suppress(OSError):
         while part := os.read(there, 4096):
             written += part
-    assert child.wait(timeout=120) == 130
+    assert child.wait(timeout=600) == 130
     text = written.decode()
     assert "importing torch" in text
     if not terminal:

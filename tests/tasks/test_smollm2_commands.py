@@ -41,7 +41,7 @@ def said(command: str, *arguments: object) -> str:
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=600,
         env={**os.environ, "https_proxy": "http://127.0.0.1:9", "COLUMNS": "80"},
     )
     assert ended.returncode in (1, 2)

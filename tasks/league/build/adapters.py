@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from peft import LoraConfig
 from safetensors.torch import save_file
+
 from tune import BASE
 
 

@@ -173,7 +173,7 @@ def test_a_cluster_of_its_own_ends_with_the_head(
         time.sleep(0.1)
     if head.poll() is None:
         head.send_signal(ending)
-    out, err = head.communicate(timeout=60)
+    out, err = head.communicate(timeout=600)
     assert (tmp_path / "reply").exists(), err
     assert head.returncode != 0
     assert out == ""

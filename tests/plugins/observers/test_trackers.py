@@ -184,7 +184,7 @@ def keeping(tmp_path: Path) -> Callable[[str, str], dict[str, Any]]:
         for what in (which, "kept"):
             done = subprocess.run(
                 [sys.executable, HERE, library, what, tmp_path],
-                cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300,
+                cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=1800,
             )  # fmt: skip
             assert done.returncode == 0, done.stderr
             assert done.stdout == ""
@@ -266,7 +266,7 @@ def test_wandb_asks_for_no_key(tmp_path: Path) -> None:
     environment |= {"HOME": str(tmp_path), "NETRC": str(tmp_path / "none")}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
     done = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120,
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=600,
         input="y\n",
     )  # fmt: skip
     assert "UsageError: wandb: nobody is logged in. Allowed: a key in WANDB_API_KEY" in done.stderr

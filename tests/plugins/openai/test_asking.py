@@ -227,12 +227,18 @@ WRONG = {
 """By what is wrong: the error, what it says, and whether it is asked again."""
 
 
+def patience(mood: str) -> float:
+    """Seconds that a server is waited for: not many for the one that never answers."""
+    return 2.0 if mood == "slow" else 60.0
+
+
 @pytest.mark.parametrize("mood", WRONG)
 def test_what_is_wrong_is_said_once_and_what_was_answered_is_kept(
     served: Served, model: MakeModel, mood: str
 ) -> None:
     kind, said, _ = WRONG[mood]
-    asked = model(concurrency=1, retries=0, timeout=0.5, log_probabilities=mood == "no logprobs")
+    bare = mood == "no logprobs"
+    asked = model(concurrency=1, retries=0, timeout=patience(mood), log_probabilities=bare)
     tokens = asked.render([*ROWS, Example("c", "And a pie?")], CHAT)
     served.moods = ["fine", mood]
     found: dict[int, Completion] = {}
@@ -253,7 +259,7 @@ def test_what_may_pass_is_asked_for_again_and_nothing_else(
 ) -> None:
     *_, again = WRONG[mood]
     served.moods = [mood]
-    asked = model(timeout=0.5, log_probabilities=mood == "no logprobs")
+    asked = model(timeout=patience(mood), log_probabilities=mood == "no logprobs")
     if again:
         assert ask(asked, rows=ROWS[:1])[0].text == REFUSAL
     else:
@@ -294,7 +300,7 @@ def test_a_slow_server_is_not_waited_for(served: Served, model: MakeModel) -> No
     start = time.monotonic()
     with pytest.raises(MachineError):
         ask(model(timeout=0.3, retries=0), rows=ROWS[:1])
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 20  # it would answer after 30
 
 
 # ── The key ──────────────────────────────────────────────────────────────────────────────────────

@@ -201,6 +201,7 @@ def test_facts_say_what_is_joined(tmp_path):
         Site("resid_post", 13),
         inputs=(SaeInput("left", width=D), SaeInput("right", width=D)),
         scales=gains,
+        shifts=tuple(tuple(mean) for mean in state["activation_mean"].tolist()),
     )
     assert facts.of_pair
     assert facts.columns() == (slice(0, D), slice(D, 2 * D))

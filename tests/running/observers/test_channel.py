@@ -16,6 +16,9 @@ from harness.running.observers.masking import Mask
 
 STAMP = Stamp("r", 0, 0.0)
 LAST = RunFinished(STAMP, "complete")
+HANGS = 300
+"""Seconds for which an observer hangs here: far longer than any machine takes for what may not
+wait for it."""
 
 
 class Gate:
@@ -27,7 +30,7 @@ class Gate:
 
     def see(self, event: Event) -> None:
         self.taken.set()
-        self.open.wait(30)
+        self.open.wait(HANGS)
         self.seen.append(event)
 
 
@@ -50,7 +53,7 @@ def filled(gate: Gate, many: int) -> Channel:
     for number in range(many + 1):
         made.put(Warned(replace(STAMP, number=number), "w"))
         if not number:
-            assert gate.taken.wait(10)
+            assert gate.taken.wait(HANGS)
     return made
 
 
@@ -58,7 +61,7 @@ def test_events_come_in_order_and_all_of_them(gate: Gate) -> None:
     made = filled(gate, 500)
     made.put(LAST)
     gate.open.set()
-    assert made.close(time.monotonic() + 10) == ""
+    assert made.close(time.monotonic() + HANGS) == ""
     assert [event.stamp.number for event in gate.seen[:-1]] == list(range(501))
     assert isinstance(gate.seen[-1], RunFinished)
 
@@ -68,7 +71,7 @@ def test_what_does_not_fit_is_dropped_and_counted_and_the_last_one_fits(gate: Ga
     made.put(LAST)
     assert made.dropped == 7
     gate.open.set()
-    said = made.close(time.monotonic() + 10)
+    said = made.close(time.monotonic() + HANGS)
     assert said.startswith("observers.x: 7 of 1,009 events were dropped, because it is slower")
     assert [event.stamp.number for event in gate.seen[:-1]] == list(range(ROOM + 1))
     assert isinstance(gate.seen[-1], RunFinished)
@@ -81,7 +84,7 @@ def test_progress_is_dropped_first(gate: Gate) -> None:
     assert made.dropped == 1
     gate.open.set()
     made.put(LAST)
-    made.close(time.monotonic() + 10)
+    made.close(time.monotonic() + HANGS)
     assert not [event for event in gate.seen if isinstance(event, Progress)]
 
 
@@ -90,22 +93,22 @@ def test_nobody_waits_for_an_observer_that_hangs(gate: Gate) -> None:
     begun = time.monotonic()
     for _ in range(20_000):
         made.put(Warned(STAMP, "w"))
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < HANGS / 5
     made.put(LAST)
     begun = time.monotonic()
     said = made.close(begun + 0.2)
-    assert 0.15 < time.monotonic() - begun < 2
+    assert 0.15 < time.monotonic() - begun < HANGS / 5
     assert said.startswith("observers.x: it had not taken 1,002 of 20,002 events 10 s after")
 
 
 def test_two_that_hang_are_waited_for_at_once(gate: Gate) -> None:
-    seats = [Seat(f"observers.{n}", lambda: gate, 0.5) for n in range(4)]
+    seats = [Seat(f"observers.{n}", lambda: gate, 0.5) for n in range(20)]
     told = Audience(seats)
     begun = time.monotonic()
     with attended(told):
         told.tell(LAST)
-    assert 0.4 < time.monotonic() - begun < 1.5
-    assert len(told.notes) == 4
+    assert 0.4 < time.monotonic() - begun < 8  # one after the other: 10
+    assert len(told.notes) == 20
 
 
 def test_an_audience_of_nobody_tells_nobody() -> None:
@@ -127,7 +130,7 @@ def test_one_that_breaks_is_said_at_once_and_told_to_the_others(gate: Gate) -> N
         say=said.append,
     )
     with attended(told):
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + HANGS
         while not said and time.monotonic() < deadline:
             time.sleep(0.01)
         assert said == told.notes

