@@ -41,7 +41,7 @@ planted = {{ left = "base", right = "planted", data = "web", saes = ["mid"] }}
 stranger = {{ left = "base", right = "stranger", data = "web", saes = ["mid"] }}
 again = {{ left = "base", right = "again", data = "web", saes = ["mid"] }}
 [statistics.dictionary]
-method = "vectors"
+method = "kept_vectors"
 sae = "mid"
 [statistics.rows]
 method = "few_rows"
@@ -55,7 +55,7 @@ site = "resid_post.4"
 components = 1
 sweep = {{ pair = ["planted", "stranger", "again"] }}
 [statistics.components]
-method = "vectors"
+method = "kept_vectors"
 direction = "components"
 sweep = {{ pair = ["planted", "stranger", "again"] }}
 [analyses.league]
