@@ -122,7 +122,7 @@ def _features(tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> Iterator[Gri
 
 
 def _doses(results: Results) -> Iterator[Grid]:
-    """For each direction made by attribution, dose by dose: scores, and KL where it was measured."""
+    """For each direction made by attribution, dose by dose: scores, and KL where there is one."""
     written = results.task.get("directions", {})
     made = [
         name

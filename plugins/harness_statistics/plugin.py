@@ -59,6 +59,10 @@ _STATISTICS = {
         "keeps the vectors of a direction, or an SAE's decoder rows, for analyses to read",
         "kept_vectors.kept_vectors:KeptVectors",
     ),
+    "direction_cosines": (
+        "how far directions point the same way, each with each",
+        "direction_cosines:DirectionCosines",
+    ),
     "latent_moments": (
         "sums, squares and squared changes of every latent: what sts is made from",
         "moments:LatentMoments",

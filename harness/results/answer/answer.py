@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from harness.contract import Results
+from harness.results.answer.carried import carried
 from harness.results.answer.degenerate import degenerate
 from harness.results.answer.depth import depth
 from harness.results.answer.effects import effects
@@ -26,6 +27,7 @@ TEMPLATES: tuple[Template, ...] = (
     effects,
     rankings,
     sides,
+    carried,
     degenerate,
     flips,
     injected_flips,
