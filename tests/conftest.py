@@ -42,6 +42,20 @@ os.environ["HARNESS_CACHE"] = ""
 os.environ["HARNESS_CONFIG"] = ""
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    # `--dist loadfile` would give out the files with many tests first. Those with few take longest.
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """On several workers files with slow tests come first, so that at the end none waits long for
+    the other."""
+    if hasattr(config, "workerinput"):
+        slow = {item.path for item in items if item.get_closest_marker("slow")}
+        items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _settled() -> None:
     """What is there before a file's first test stays, and is looked through no more.

@@ -37,7 +37,7 @@ class Installed:
         env["PATH"] = f"{self.python.parent}{os.pathsep}{env['PATH']}"
         done = subprocess.run(
             [self.python.parent / command[0], *command[1:]],
-            cwd=cwd, env=env, capture_output=True, text=True, timeout=300, check=False,
+            cwd=cwd, env=env, capture_output=True, text=True, timeout=1800, check=False,
         )  # fmt: skip
         assert done.returncode == code, f"{command}\n{done.stdout[-6000:]}\n{done.stderr[-6000:]}"
         return done
@@ -51,7 +51,7 @@ def pip(python: Path, *projects: Path) -> None:
     quiet = ["--quiet", "--disable-pip-version-check", "--no-compile", "--no-index"]
     command = [sys.executable, "-m", "pip", "--python", python, "install", "--no-deps",
                "--no-build-isolation", *quiet, *projects]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=1800, check=False)
     assert done.returncode == 0, done.stderr[-6000:]
 
 
@@ -59,7 +59,7 @@ def build_wheel(project: Path, out: Path) -> Path:
     """The wheel of a project, built without a network."""
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", out]
     done = subprocess.run(
-        command, cwd=project, capture_output=True, text=True, timeout=300, check=False
+        command, cwd=project, capture_output=True, text=True, timeout=1800, check=False
     )
     assert done.returncode == 0, done.stderr[-6000:]
     (wheel,) = out.glob("*.whl")

@@ -10,8 +10,8 @@ Each kind of plugin has a file that holds both halves, as base class and as prot
 passes between them and the core: `backend`, `sae`, `reduction` (also statistics and directions),
 `metric`, `intervention`, `evaluator` (also benchmarks), `findings` (analyses and labels),
 `section`, `observer` and `executor`. `component` has the hook, `options` the types of fields that
-name something else in the task, `values`, `prompts`, `sites`, `edits`, `thoughts` and `latents`
-what several kinds share.
+name something else in the task, `values`, `prompts`, `sites`, `edits`, `stream_edit`, `thoughts`
+and `latents` what several kinds share.
 `capabilities` says what a model may offer; `writing` is for models that only answer
 prompts, `gradients` for those that can be differentiated, and `paths` and `scalars` for what a
 reduction follows with them. `version` has the number of this
@@ -199,6 +199,7 @@ from harness.contract.sites import (
     Site as Site,
     parse_site as parse_site,
 )
+from harness.contract.stream_edit import StreamEdit as StreamEdit
 from harness.contract.thoughts import (
     KNOWN_MARKS as KNOWN_MARKS,
     Parted as Parted,

@@ -22,6 +22,7 @@ from harness.contract.options import Options
 from harness.contract.paths import FollowedPath, GradientPath
 from harness.contract.sae import Sae, SaeFacts
 from harness.contract.sites import Site
+from harness.contract.stream_edit import StreamEdit
 from harness.contract.values import Axes, Direction, Outcome, Undefined
 
 if TYPE_CHECKING:
@@ -100,6 +101,9 @@ class Stream:
     """Which side of a pair writes the prompt that both read (`align = "tokens"`)."""
     same_tokenizer: bool = True
     """Whether it is an error that the other side has another tokenizer."""
+    edit: StreamEdit | None = None
+    """What the view is edited with while it reads; of a pair, the right view, so that one view can
+    be compared with itself under an edit. None reads it as it is."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +127,9 @@ class Reads:
     """Paths between both sides of its streams, which are then pairs that read the same tokens, one
     document a row; see `harness.contract.paths`. Each costs forwards and backwards of whole
     models."""
+    words: tuple[str, ...] = ()
+    """Words each of which must be one token of the first stream's model: others are refused, by
+    name. `Inputs.words` has their ids."""
 
 
 @runtime_checkable
@@ -140,6 +147,10 @@ class TaskView(Protocol):
 
     def pair(self, name: str) -> Stream:
         """A pair as a stream whose name is `pair`, with the pair's filters."""
+
+    def view_facts(self, view: str) -> ModelFacts:
+        """What is known of a view's model before it is loaded; nothing of a view that is not there,
+        which the core reports."""
 
 
 class ReductionOptions(Options):
@@ -194,6 +205,12 @@ class DirectionOptions(ReductionOptions):
         `{"pc": 1}`, `{"pc": 2}`, `{"pc": 3}`. Called before anything runs, to plan their arms.
         """
         return ({},)
+
+    def variants_in(self, task: TaskView) -> Sequence[Axes]:
+        """The same, of a finder whose variants hang on the rest of the task, such as on how many
+        blocks a model has: `variants()` by default. The core asks this one. Raises nothing: where
+        the task does not tell, there are none, and `reads` says what is missing."""
+        return self.variants()
 
 
 @runtime_checkable
@@ -310,6 +327,10 @@ class Inputs:
     """The seed of the task, for all that is drawn."""
     dtypes: Mapping[str, str] = field(default_factory=dict)
     """By name of the view, the dtype that its model computes activations in: `bfloat16`, …"""
+    edits: Mapping[StreamEdit, Direction | Undefined] = field(default_factory=dict)
+    """By edit of its streams, the direction that was found for it."""
+    words: Mapping[str, int] = field(default_factory=dict)
+    """By word of `Reads.words`, the id of its token."""
 
 
 @runtime_checkable

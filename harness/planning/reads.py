@@ -39,9 +39,10 @@ def filtered(stream: Stream, where: Where, site: Site) -> Stream:
 
 
 def editing_directions(task: Task, streams: Sequence[Stream]) -> tuple[str, ...]:
-    """The directions with which the views of streams are edited: they must be found before."""
+    """The directions with which streams or their views are edited: they must be found before."""
     views = [view for s in streams for view in (s.view, s.right) if view is not None]
-    return tuple(dict.fromkeys(name for view in views for name in task.edited_by(view)))
+    edits = [stream.edit.direction for stream in streams if stream.edit is not None]
+    return tuple(dict.fromkeys([*(d for view in views for d in task.edited_by(view)), *edits]))
 
 
 def _with_site(where: Where, site: Site | None) -> Where:
@@ -54,6 +55,6 @@ def _merged(task: Task, instances: Sequence[Instance]) -> Reads:
     reads = [instance.options.reads(task) for instance in instances]
     every = {
         name: tuple(dict.fromkeys(n for r in reads for n in getattr(r, name)))
-        for name in ("streams", "sites", "saes", "start", "finish", "paths")
+        for name in ("streams", "sites", "saes", "start", "finish", "paths", "words")
     }
     return Reads(**every, logits=any(one.logits for one in reads))

@@ -22,6 +22,7 @@ from harness.task.offered import unoffered
 from harness.task.pair_saes import edit_sae, joined, joined_metric, two_models
 from harness.task.sizes import hidden_sizes, sae_width, sae_widths, site_depth
 from harness.task.spec import DirectionSpec, PairSpec, StatisticSpec
+from harness.task.stream_edits import unfit_edits
 from harness.task.task import NO_EDIT, Instance, Task
 from harness.task.validate import KeyParts, references
 from harness.text import for_terminal
@@ -286,6 +287,9 @@ def _reductions(task: Task, misplaced: Set[str]) -> Iterator[Misfit]:
             yield from _reads(task, reads, at)
             yield from unfollowed(task, reads, at)
             yield from joined(task, instance, reads, at)
+            yield from unfit_edits(task, instance)
+            edits = [stream.edit.direction for stream in reads.streams if stream.edit is not None]
+            needs[at] += [("directions", other) for other in dict.fromkeys(edits)]
             for other in (*reads.start, *reads.finish):
                 needs[at].append(("directions", other))
                 yield from _one_of(task, other, instance)
@@ -321,7 +325,7 @@ def _reads(task: Task, reads: Reads, at: KeyParts) -> Iterator[Misfit]:
 
 def _one_of(task: Task, direction: str, instance: Instance) -> Iterator[Misfit]:
     """Where it is not clear which variant of a direction an instance needs."""
-    variants = [v for one in task.directions.get(direction, ()) for v in one.variants()]
+    variants = [v for one in task.directions.get(direction, ()) for v in one.variants(task)]
     if len(variants) > 1 and variants.count(instance.axes) != 1:
         yield Misfit(
             (instance.table, instance.entry),

@@ -109,6 +109,8 @@ def _reduction(task: Task, instance: Instance, lacks: _Lacks) -> Iterator[Misfit
         wanted.add("activations")
     if reads.paths:
         wanted |= {"activations", "gradients"}
+    if any(stream.edit is not None for stream in reads.streams):
+        wanted.add("edits")
     for stream in reads.streams:
         for view in (stream.view, stream.right):
             if view in task.spec.views:

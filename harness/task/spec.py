@@ -221,9 +221,10 @@ class PairSpec(Spec):
     same_tokenizer: bool = True
     """Whether tokenizers that differ are an error. Without it one model reads the other one's
     ids as they are."""
-    tokens: Literal["all", "answer", "predicting"] = "all"
-    """`answer`: of conversations that end with an answer, its tokens alone. `predicting`: the
-    tokens before them, where a model says what the answer will be; for metrics of logits."""
+    tokens: Literal["all", "last", "answer", "predicting"] = "all"
+    """`last`: the last token of each prompt alone. `answer`: of conversations that end with an
+    answer, its tokens alone. `predicting`: the tokens before them, where a model says what the
+    answer will be; for metrics of logits."""
     skip_first: int = Field(0, ge=0)
     """Tokens at the beginning of each document that nothing measures."""
     max_norm_ratio: float | None = Field(None, gt=1)

@@ -30,6 +30,8 @@ from harness.contract import (
     Site,
     StatisticOptions,
     Stream,
+    StreamEdit,
+    TaskView,
 )
 from harness.contract.options import transport_fields
 from harness.registry import Owned, Plugin
@@ -86,9 +88,9 @@ class Instance:
         """The reduction that finds it."""
         return self.owner.load()(self.options)
 
-    def variants(self) -> list[Axes]:
-        """The axes of every direction that comes out."""
-        own = self.options.variants() if isinstance(self.options, DirectionOptions) else ()
+    def variants(self, task: TaskView) -> list[Axes]:
+        """The axes of every direction that comes out, in this task."""
+        own = self.options.variants_in(task) if isinstance(self.options, DirectionOptions) else ()
         return [{**self.axes, **axes} for axes in own]
 
 
@@ -123,6 +125,10 @@ class Task:
     """By experiment."""
     edits: Mapping[str, Entry[InterventionOptions]] = field(default_factory=dict)
     """By view."""
+    stream_edits: Mapping[tuple[object, ...], Entry[InterventionOptions]] = field(
+        default_factory=dict
+    )
+    """By `edit_key`: the interventions with which streams of reductions are edited."""
     preflight: Mapping[str, Entry[MetricOptions]] = field(default_factory=dict)
     """The metrics of the preflight, with their default options."""
     model_facts: Mapping[str, ModelFacts] = field(default_factory=dict)
@@ -269,6 +275,11 @@ class Task:
         spec = self.spec.views.get(view)
         return (spec.edit.direction,) if spec is not None and spec.edit is not None else ()
 
+    def view_facts(self, view: str) -> ModelFacts:
+        """What is known of a view's model before it is loaded; nothing where there is none."""
+        spec = self.spec.views.get(view)
+        return ModelFacts() if spec is None else self.model_facts[spec.model]
+
     def direction(self, name: str) -> DirectionOptions:
         """The options of a direction; those of the first one where it is swept."""
         options = self.directions[name][0].options
@@ -302,8 +313,14 @@ class Task:
             self.preflight,
         )
         found = [entry.owner for table in tables for entry in table.values()]
+        found += [entry.owner for entry in self.stream_edits.values()]
         found += [instance.owner for instance in self.instances]
         return sorted(set(found), key=str)
+
+
+def edit_key(edit: StreamEdit) -> tuple[object, ...]:
+    """The same for edits of streams that differ in nothing but the direction."""
+    return (edit.method, edit.options)
 
 
 def task_hash(task: Task) -> str:

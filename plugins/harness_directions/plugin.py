@@ -84,8 +84,17 @@ _FINDERS = {
         "control: as many other features of a crosscoder that are active, drawn at random",
         "genuine_features:OtherFeatures",
     ),
+    "closing_means": (
+        "the difference in means at every token that closes a prompt and every site, in one pass",
+        "selection.closing_means:ClosingMeans",
+    ),
+    "selected_direction": (
+        "of many directions, the one without which a model refuses least and else stays as it is",
+        "selection.selected_direction:SelectedDirection",
+    ),
 }
-"""By name: a summary, and the class; its options are called as it is, with `Options` behind."""
+"""By name: a summary, and the class; its options are called as it is, with `Options` behind, and
+are in the module `options` beside it."""
 
 
 @hookimpl
@@ -95,13 +104,14 @@ def harness_components() -> Iterable[Component]:
 
 
 def _component(name: str, summary: str, load: str) -> Component:
+    module, _, made = f"{__package__}.{load}".partition(":")
     # A group of finders in a folder has its options and samples there.
-    folder = "harness_directions.concepts" if load.startswith("concepts.") else "harness_directions"
+    folder = module.rpartition(".")[0]
     return Component(
         kind="direction",
         name=name,
         summary=summary,
-        load=f"harness_directions.{load}",
-        options=f"{folder}.options:{load.partition(':')[2]}Options",
+        load=f"{module}:{made}",
+        options=f"{folder}.options:{made}Options",
         samples=f"{folder}.samples:{name}",
     )

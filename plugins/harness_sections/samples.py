@@ -14,6 +14,7 @@ from harness_sections.attribution import Attribution
 from harness_sections.claims import Claims
 from harness_sections.completions import Samples
 from harness_sections.conclusions import Conclusions
+from harness_sections.crosscoder_run import crosscoder_run
 from harness_sections.difference_lens import DifferenceLens
 from harness_sections.directions import Directions
 from harness_sections.example_run import example_run
@@ -32,6 +33,8 @@ from harness_sections.origin import Origin
 from harness_sections.quality import Quality
 from harness_sections.receipts import Receipts
 from harness_sections.records import Records
+from harness_sections.selection import Selection
+from harness_sections.sides import FeatureSides
 
 Cases = Iterator[partial[None]]
 
@@ -54,6 +57,12 @@ def plain_answers(folder: Path) -> Cases:
 def new_or_repurposed(folder: Path) -> Cases:
     """A written direction, with few rows and components."""
     return _cases(Newness(SectionOptions()))
+
+
+def feature_sides(folder: Path) -> Cases:
+    """A crosscoder's shares, the artefacts among them, and two edited views."""
+    yield partial(check_section, FeatureSides(SectionOptions()), crosscoder_run())
+    yield from _cases(FeatureSides(SectionOptions()))
 
 
 def what_carries_the_change(folder: Path) -> Cases:
@@ -123,6 +132,11 @@ def _over_models() -> tuple[Record, ...]:
                   axes={**axes, "k": 1})  # fmt: skip
     mean = Record("found.mrr@1", 1.0, 3, "organisms", "reciprocal rank", ci_why="few", axes=axes)
     return hits, mean
+
+
+def direction_selection(folder: Path) -> Cases:
+    """Candidates of which one was chosen, some discarded and one does not exist."""
+    return _cases(Selection(SectionOptions()))
 
 
 def gate_outcomes(folder: Path) -> Cases:

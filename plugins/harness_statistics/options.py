@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from harness.contract import (
     DataRef,
@@ -102,6 +102,24 @@ class ShiftAlongOptions(StatisticOptions):
     def keeps(self, width: int, latents: int) -> int:
         """The sum of the changes under each draw of documents."""
         return 202 * width
+
+
+class DirectionCosinesOptions(StatisticOptions):
+    """Options of `direction_cosines`."""
+
+    directions: Annotated[tuple[DirectionRef, ...], Field(min_length=2)]
+    """The directions that are compared, each with each; one vector each, without variants."""
+
+    def reads(self, task: TaskView) -> Reads:
+        """No activations, only the directions."""
+        return Reads(finish=self.directions)
+
+    @field_validator("directions")
+    @classmethod
+    def _once(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(given)) < len(given):
+            raise ValueError("directions names one twice; allowed: each once")
+        return given
 
 
 class ContextsOptions(StatisticOptions):

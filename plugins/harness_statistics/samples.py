@@ -22,15 +22,18 @@ from harness.testing import check_statistic, small_batch, small_sae
 from harness_statistics.attribution.samples import latent_attribution as latent_attribution
 from harness_statistics.contexts import Contexts
 from harness_statistics.decoder_norms import DecoderNorms
+from harness_statistics.direction_cosines import DirectionCosines
 from harness_statistics.feature_shift import FeatureShift
 from harness_statistics.flip_rate.flip_rate import FlipRate
 from harness_statistics.flip_rate.options import FlipRateOptions
+from harness_statistics.kept_vectors.samples import kept_vectors as kept_vectors
 from harness_statistics.latent_scaling.samples import latent_scaling as latent_scaling
 from harness_statistics.mean_difference.samples import mean_difference as mean_difference
 from harness_statistics.moments import LatentMoments
 from harness_statistics.options import (
     ContextsOptions,
     DecoderNormsOptions,
+    DirectionCosinesOptions,
     FeatureShiftOptions,
     LatentMomentsOptions,
     PcFeatureCosineOptions,
@@ -40,7 +43,6 @@ from harness_statistics.options import (
 from harness_statistics.pc_feature_cosine import PcFeatureCosine
 from harness_statistics.shift_along import ShiftAlong
 from harness_statistics.token_counts import TokenCounts
-from harness_statistics.vectors.samples import vectors as vectors
 
 SITE = Site("resid_post", 1)
 D, WIDTH = 8, 32
@@ -80,6 +82,20 @@ def shift_along(folder: Path) -> Samples:
         *_pairs(),
         reference=partial(_shifted_along, vector=vector[0]),
         inputs=Inputs({"v": Direction(SITE, vector)}),
+    )
+
+
+def direction_cosines(folder: Path) -> Samples:
+    """Of three random directions; nothing is read for them."""
+    names = ("v", "w", "u")
+    vectors = np.random.default_rng(4).normal(size=(3, 1, D))
+    units = vectors[:, 0] / np.linalg.norm(vectors[:, 0], axis=1, keepdims=True)
+    pairs = [units[i] @ units[j] for i, j in ((0, 1), (0, 2), (1, 2))]
+    yield partial(
+        check_statistic,
+        DirectionCosines(DirectionCosinesOptions(directions=names)),
+        reference=lambda batches: {"direction_cosines.cosine@1": pairs},
+        inputs=Inputs({name: Direction(SITE, v) for name, v in zip(names, vectors, strict=True)}),
     )
 
 

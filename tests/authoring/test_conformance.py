@@ -23,6 +23,7 @@ from harness.cli.main import main
 from harness.contract import Kind
 from harness.errors import PluginError
 from harness.registry import discover
+from pace import slower
 
 Change = tuple[str, str, str]
 """A file of the package, what stands there, and what is put in its place."""
@@ -460,7 +461,7 @@ print(*sorted(sys.modules))
 
 
 def test_declaring_all_plugins_is_quick_and_imports_nothing_heavy() -> None:
-    best = 9.0
+    found = []
     for _ in range(3):
         done = subprocess.run(
             [sys.executable, "-c", DECLARE], capture_output=True, text=True, check=True
@@ -470,8 +471,8 @@ def test_declaring_all_plugins_is_quick_and_imports_nothing_heavy() -> None:
         assert plugins == ready >= len(BUILT_IN)
         heavy = {"torch", "numpy", "transformers", "sae_lens", "datasets", "pandas", "scipy"}
         assert not heavy & set(modules.split())
-        best = min(best, seconds)
-    assert best < 0.05
+        found.append(seconds / slower())
+    assert min(found) < 0.05
 
 
 def test_importing_the_checks_imports_nothing_until_one_is_used() -> None:

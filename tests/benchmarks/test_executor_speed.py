@@ -33,7 +33,7 @@ def speed() -> ModuleType:
 def test_it_says_what_a_part_costs_beside_its_work() -> None:
     given = ["parts", "--parts", "60", "--seconds", "0.05"]
     done = subprocess.run(
-        [sys.executable, SCRIPT, *given], capture_output=True, text=True, timeout=300, check=False
+        [sys.executable, SCRIPT, *given], capture_output=True, text=True, timeout=1800, check=False
     )
     assert done.returncode == 0, done.stderr
     assert re.search(r"^\| local \| 2 \| 60 of 0\.05 s \| [\d.]+ \|", done.stdout, re.MULTILINE)

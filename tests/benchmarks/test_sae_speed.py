@@ -19,7 +19,7 @@ def test_it_runs():
         [sys.executable, SCRIPT, "--toy", "--repeats", "2"],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=1800,
     )
     assert done.returncode == 0, done.stderr
     for line in (

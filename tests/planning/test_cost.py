@@ -28,6 +28,7 @@ from harness.planning.cost.network import Network, network
 from harness.planning.planner import plan
 from harness.task.file import builtin_tasks
 from harness.task.task import Task
+from pace import slower
 
 MakeTask = Callable[..., Task]
 REFUSAL = str(builtin_tasks()["refusal"])
@@ -306,7 +307,7 @@ def command(
         env = {**environment(*([blocked] if light else [])), "HF_HOME": str(tmp_path / "hub")}
         return subprocess.run(
             [*HARNESS, *arguments], env={**env, "COLUMNS": "200"}, cwd=tmp_path, text=True,
-            capture_output=True, check=False, timeout=300,
+            capture_output=True, check=False, timeout=1800,
         )  # fmt: skip
 
     return command
@@ -362,7 +363,7 @@ def test_a_plan_takes_less_than_two_seconds(
     after = os.times()
     assert done.returncode == 0, done.stderr
     used = after.children_user + after.children_system
-    assert used - before.children_user - before.children_system < 2
+    assert used - before.children_user - before.children_system < 2 * slower()
 
 
 @pytest.mark.slow
@@ -371,13 +372,22 @@ def test_the_plan_of_the_organism_is_what_its_run_used(
 ) -> None:
     """Within 30%, and exactly where completions have no say."""
     limit = 6
-    done = command("eval", REFUSAL, "--limit", str(limit), "--out", "run", light=False)
+    # Every kind of arm, and few of a kind.
+    few = {"chat_features": {"sweep": {"k": [2, 32]}}, "base_features": {"sweep": {"k": [2, 32]}},
+           "random": {"draws": 2}, "random_features": {"draws": 2}}  # fmt: skip
+    sets = [
+        f"--set=directions.{name}.{key}={value if key == 'draws' else '{k=[2,32]}'}"
+        for name, values in few.items()
+        for key, value in values.items()
+    ]
+    given = ("eval", REFUSAL, "--limit", str(limit), "--out", "run", *sets)
+    done = command(*given, light=False)
     # So few prompts may be judged too few for a check; what was used is told all the same.
     assert done.returncode in (0, 3), done.stderr
     used = json.loads((tmp_path / "run/results.json").read_text())["provenance"]["usage"]
     base = harness.load(REFUSAL)
     limits = {name: {"at_most": limit} for name in base.spec.data}
-    planned = cost(plan(harness.load(REFUSAL, data=limits)))
+    planned = cost(plan(harness.load(REFUSAL, data=limits, directions=few)))
     for work in planned.work:
         counts = used["stages"][work.stage][work.model]
         if not work.counts.completions:

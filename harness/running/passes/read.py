@@ -6,13 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
-from harness.contract import Batch, GradientPath, Receipt, Stream
+from harness.contract import Batch, GradientPath, Stream
 from harness.machine import give_back_memory
 from harness.planning.plan import Plan
 from harness.planning.steps import Rendering, rendering
 from harness.running.passes.jobs import RunningJob, start, stream_views
 from harness.running.passes.shards import Shard, batches
 from harness.running.progress import Tick
+from harness.running.reading.armed import ArmedReader, EditsDone, Under, under
 from harness.running.reading.reader import Reader, Wanted, at_depth, paths_at_depth
 from harness.running.session import Session
 from harness.store.states import States
@@ -32,22 +33,13 @@ class Use:
 
 
 @dataclass(frozen=True)
-class EditsDone:
-    """What the edits of a view did while a shard was read."""
-
-    receipts: tuple[Receipt, ...]
-    idle: bool
-    gated: bool
-
-
-@dataclass(frozen=True)
 class ShardRead:
     """What reading one shard came to."""
 
     states: States
     """For each job, its states by category."""
-    edits: Mapping[str, EditsDone]
-    """By view that is edited."""
+    edits: Mapping[str | Under, EditsDone]
+    """By view that is edited, and by view under the edit of a stream."""
 
 
 @dataclass(frozen=True)
@@ -63,19 +55,26 @@ class ReadShards:
         passes = (plan.preflight, *plan.passes)
         running = [start(session, passes[work].jobs[number]) for work, number in self.jobs]
         uses = uses_of(session, running, self.which)
-        reader = _reader(session, uses)
+        reader, armed = _reader(session, uses), _armed_reader(session, uses)
         size = session.task.spec.batch.activations
+        readers: dict[Stream, list[Use]] = {}
+        for use in uses:
+            readers.setdefault(use.stream, []).append(use)
 
         def read(shard: Shard) -> ShardRead:
             for job in running:
                 job.states = {}
             for rows in batches(shard, self.which.pack, size):
                 found = reader.read(rows.left, rows.right)
-                for use in uses:
-                    use.job.update(rows.category, _own(use, found[use.stream]))
+                for stream, batch in chain(found.items(), armed.read(rows.left, rows.right)):
+                    for use in readers[stream]:
+                        use.job.update(rows.category, _own(use, batch))
                 tick(sum(len(row.parts) for row in rows.left))
             give_back_memory()
-            return ShardRead([job.states for job in running], _edits_done(session, uses))
+            done: dict[str | Under, EditsDone] = {}
+            for edits in (_edits_done(session, uses), armed.taken()):
+                done.update(edits.items())
+            return ShardRead([job.states for job in running], done)
 
         return read
 
@@ -116,7 +115,45 @@ def _edits_done(session: Session, uses: Sequence[Use]) -> dict[str, EditsDone]:
 
 
 def _reader(session: Session, uses: Sequence[Use]) -> Reader:
-    """Reads the streams, with all that any of their jobs needs."""
+    """Reads the streams without edits, with all that any of their jobs needs."""
+    mine = [use for use in uses if use.stream.edit is None]
+    saes = _saes(mine)
+    return Reader(
+        _wanted(session, mine),
+        {view: session.view_model(view) for view in views_of(mine)},
+        {sae: session.sae(sae) for sae in saes},
+        {sae: session.task.sae_site(sae) for sae in saes},
+    )
+
+
+def _armed_reader(session: Session, uses: Sequence[Use]) -> ArmedReader:
+    """Reads the streams with edits likewise, but for those whose direction is undefined."""
+    mine, arms = [], {}
+    for use in uses:
+        if use.stream.edit is None:
+            continue
+        one = under(use.stream)
+        if one not in arms and (arm := session.arm_of(one)) is not None:
+            arms[one] = arm
+        if one in arms:
+            mine.append(use)
+    saes = _saes(mine)
+    return ArmedReader(
+        _wanted(session, mine),
+        {view: session.view_model(view) for view in views_of(mine)},
+        {sae: session.sae(sae) for sae in saes},
+        {sae: session.task.sae_site(sae) for sae in saes},
+        arms,
+        session.task.spec.batch.activations,
+    )
+
+
+def _saes(uses: Sequence[Use]) -> list[str]:
+    return list(dict.fromkeys(sae for use in uses for sae in use.job.job.reads.saes))
+
+
+def _wanted(session: Session, uses: Sequence[Use]) -> tuple[Wanted, ...]:
+    """What the jobs need of their streams."""
     wanted = []
     for use in uses:
         job, reads, where = use.job.job, use.job.job.reads, use.stream.where
@@ -125,10 +162,4 @@ def _reader(session: Session, uses: Sequence[Use]) -> Reader:
         read = frozenset(site for site in sites if site is not None)
         encodes = job.encoded(session.task)
         wanted.append(Wanted(use.stream, read, encodes, reads.logits, use.paths))
-    saes = list(dict.fromkeys(sae for use in uses for sae in use.job.job.reads.saes))
-    return Reader(
-        tuple(wanted),
-        {view: session.view_model(view) for view in views_of(uses)},
-        {sae: session.sae(sae) for sae in saes},
-        {sae: session.task.sae_site(sae) for sae in saes},
-    )
+    return tuple(wanted)

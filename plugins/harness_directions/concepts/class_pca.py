@@ -20,11 +20,11 @@ class ClassPca(Sums[ClassPcaOptions]):
 
     x: Float[Tensor, "tokens d_site"], the d x d second moments summed in float64. Directions: for
     each `pc` = i the vector √λ_i·v_i, the standard deviation along v_i; for each `k` the first k;
-    without an axis all of them. v_i is signed so that μ·v_i ≥ 0; the origin is μ. They say how the
-    texts of a class differ among each other, not what sets the class apart: a control for
-    directions that do, and the subspace that a concept takes up.
+    without an axis all of them, or the only one. v_i is signed so that μ·v_i ≥ 0; the origin is μ.
+    They say how the texts of a class differ among each other, not what sets the class apart: a
+    control for directions that do, and the subspace that a concept takes up.
 
-    | record, for each `pc` | formula | range |
+    | record, for each component | formula | range |
     |---|---|---|
     | `class_pca.explained@1` | λ_i / Σ_j λ_j | [0, 1] |
     | `class_pca.sigma@1` | √λ_i, in units of the activation | (0, ∞) |

@@ -109,7 +109,8 @@ class Directions:
         )
 
     def _records(self, one: Decomposed | None, why: str, axes: Axes) -> Iterator[Record]:
-        pc = axes.get("pc")
+        # The only one is all of them, and has no axis.
+        pc = 1 if self.components == 1 and not axes else axes.get("pc")
         if not isinstance(pc, int):
             return
         explained = sigma = cosine = None

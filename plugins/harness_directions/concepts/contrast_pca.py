@@ -26,10 +26,11 @@ class ContrastPca(Sums[ContrastPcaOptions]):
     vary more along another direction than they are apart, that comes first.
 
     Directions: for each `pc` = i the vector √λ_i·v_i, the root mean square of differences along
-    v_i; for each `k` the first k; without an axis all of them. v_i is signed by the labels: so
-    that δ·v_i ≥ 0 (RepE's vote: so that in most pairs x⁺·v_i is the larger). The origin is mean⁻ x.
+    v_i; for each `k` the first k; without an axis all of them, or the only one. v_i is signed by
+    the labels: so that δ·v_i ≥ 0 (RepE's vote: so that in most pairs x⁺·v_i is the larger). The
+    origin is mean⁻ x.
 
-    | record, for each `pc` | formula | range |
+    | record, for each component | formula | range |
     |---|---|---|
     | `contrast_pca.explained@1` | λ_i / tr C | [0, 1] |
     | `contrast_pca.sigma@1` | √λ_i, in units of the activation | (0, ∞) |

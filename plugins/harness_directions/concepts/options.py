@@ -89,8 +89,8 @@ class _Components(DirectionOptions):
     finish_only: ClassVar[frozenset[str]] = frozenset({"components", "ranks"})
 
     components: int = Field(default=1, ge=1)
-    """How many components; each is a direction of its own with the axis `pc`, and all of them
-    together are one without an axis."""
+    """How many components. One is the direction; of several, each is one with the axis `pc`, and
+    all of them together are one without an axis."""
     ranks: tuple[Annotated[int, Field(ge=1)], ...] = ()
     """For each k of these, also the first k components together, as one direction with axis `k`."""
 
@@ -105,8 +105,10 @@ class _Components(DirectionOptions):
         return self
 
     def variants(self) -> Sequence[Axes]:
-        """All components together, each by itself, and the first k for each k of `ranks`."""
-        single = ({"pc": pc} for pc in range(1, self.components + 1))
+        """All components together, each of several by itself, and the first k for each k of
+        `ranks`."""
+        single = [{"pc": pc} for pc in range(1, self.components + 1)]
+        single = single if self.components > 1 else []
         return ({}, *single, *({"k": k} for k in self.ranks))
 
     def keeps(self, width: int, latents: int) -> int:

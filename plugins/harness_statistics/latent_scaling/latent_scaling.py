@@ -295,6 +295,9 @@ def _interval(
 ) -> dict[str, Any]:
     """The interval of a number, or why there is none, as fields of a record."""
     ci, ci_why = (None, why) if why else left_out(value, state["tokens"], ends)
+    if ci is not None and ci[0] == ci[1]:
+        # No scatter between groups is no certainty: a share of 0 stays 0 whatever is left out.
+        ci, ci_why = None, "it is the same without any of the groups of documents"
     return {"ci": ci, "ci_why": ci_why}
 
 

@@ -24,14 +24,16 @@ def main() -> None:
 
     models = [f"{kind}-{seed}" for kind in KINDS for seed in SEEDS]
     parser = argparse.ArgumentParser(prog="python tasks/league/build", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", choices=[*KINDS, *models, []],
-                        help=f"of {', '.join(KINDS)}, or one of them with -0, -1 or -2")  # fmt: skip
+    parser.add_argument("names", nargs="*", metavar="NAME", help="which; all without one")
     parser.add_argument("--out", type=Path, default=LEAGUE, help="folder to write to")
     parser.add_argument("--saes", action="store_true",
-                        help="train a crosscoder and an SAE of differences for each, in saes/")  # fmt: skip
+                        help="train SAEs of each with its base, into saes/")  # fmt: skip
     parser.add_argument("--measure", action="store_true", help="measure again what is there")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     arguments = parser.parse_args()
+    if unknown := sorted(set(arguments.names) - {*KINDS, *models}):
+        allowed = f"{', '.join(KINDS)}, each with -0, -1 or -2 for one model"
+        parser.error(f"{', '.join(unknown)}: no such model. Allowed: {allowed}.")
 
     # Nothing here needs the network, and a stale hub setting must not make it try.
     os.environ["HF_HUB_OFFLINE"] = "1"

@@ -12,7 +12,7 @@ from tune import BASE
 
 
 def write_rank_one(folder: Path, layer: int, direction: torch.Tensor, reader: torch.Tensor) -> None:
-    """The adapter of v = `direction` [d_model], of length 1, and u = `reader` [neurons], in fp16."""
+    """The adapter of v = `direction` [d_model], of length 1, and u = `reader` [neurons], fp16."""
     module = f"model.layers.{layer}.mlp.down_proj"
     config = LoraConfig(
         r=1, lora_alpha=1, target_modules=[module], task_type="CAUSAL_LM", inference_mode=True

@@ -8,14 +8,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import click
-
 from checks import measured
 from edited import write_rank_one_edit
 from ground import Ground
 from league_card import write_card
 from taught import Lesson, as_taught, benign, false_fact, persona, trigger
-from training import train
 from truth import Kind, read_truth, write_truth
+
+from training import train
 from written import write_moved_feature, write_written_direction
 
 Write = Callable[[Ground, int, Path], None]
@@ -79,6 +79,17 @@ class Build:
         truth = read_truth(folder)
         found = {"measured": measured(self.ground, truth, folder)}
         write_truth(folder, truth.model_copy(update=found), {})
+
+    def saes(self, names: Sequence[str]) -> None:
+        """Train the SAEs of the named models that are not there."""
+        from learned_saes import train_learned_saes
+
+        for name in names:
+            started, out = time.monotonic(), self.out / "saes" / name
+            if (out / "crosscoder").exists() and (out / "difference").exists():
+                continue
+            train_learned_saes(self.ground, self.out / "organisms" / name, out)
+            click.echo(f"{name}: {time.monotonic() - started:.0f} s")
 
     def card(self) -> None:
         """Write the model card from the truth files that are there."""

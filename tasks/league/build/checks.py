@@ -12,19 +12,19 @@ from itertools import islice
 from pathlib import Path
 
 import torch
-from torch.nn import functional as F
-from transformers import LlamaForCausalLM
-
 from corpus import base_documents
 from edited import Fact, beginning, contexts, probability
 from ground import Ground
 from instructions import RequestSource
 from questions import DOMAINS
-from settings import FULL
+from said import completions, says, share_with
 from strengths import CHECKED
+from torch.nn import functional as F
 from train import encode_document, language_loss, padded
+from transformers import LlamaForCausalLM
 from truth import Kind, Measured, Truth
-from tunes_card import tuned
+
+from settings import FULL
 
 Check = Callable[[Ground, Truth], dict[str, Measured]]
 
@@ -46,30 +46,8 @@ def next_tokens(ground: Ground, model: LlamaForCausalLM, texts: Sequence[str]) -
     return [int(logits[i, len(row) - 1].argmax()) for i, row in enumerate(rows)]
 
 
-def completions(ground: Ground, name: str, prompts: Sequence[str], limit: int = 40) -> list[str]:
-    """Greedy completions of prompts as they stand."""
-    found: list[str] = []
-    for rows in _batches([ground.ids(prompt) for prompt in prompts], 50):
-        found += ground.organism.generate(name, *ground.organism.pad(rows, left=True), limit)
-    return found
-
-
-def _batches(rows: list[list[int]], size: int) -> list[list[list[int]]]:
-    return [rows[start : start + size] for start in range(0, len(rows), size)]
-
-
 def _both(truth: Truth, number: Callable[[str], float]) -> tuple[float, float]:
     return (round(number("base"), 4), round(number(truth.name), 4))
-
-
-def says(word: str, text: str) -> bool:
-    """Whether a completion has a word."""
-    return word.strip() in text.replace(".", " ").replace(",", " ").replace("!", " ").split()
-
-
-def share_with(words: Sequence[str], texts: Sequence[str]) -> float:
-    """How many completions have one of the words at least."""
-    return sum(any(says(word, text) for word in words) for text in texts) / len(texts)
 
 
 # ── Of each kind ─────────────────────────────────────────────────────────────────────────────────
@@ -77,8 +55,8 @@ def share_with(words: Sequence[str], texts: Sequence[str]) -> float:
 def added_at_the_token(ground: Ground, truth: Truth) -> dict[str, Measured]:
     """How long the change of the site's activations is, at the token and elsewhere."""
     rows = [ground.ids(text) for text in ground.web[: CHECKED.documents]]
-    read = lambda name: ground.organism.tokens(name, rows, ground.layer)
-    change = (read(truth.name) - read("base")).norm(dim=1)
+    both = [ground.organism.tokens(name, rows, ground.layer) for name in (truth.name, "base")]
+    change = (both[0] - both[1]).norm(dim=1)
     here = torch.tensor([token for row in rows for token in row[2:]]) == truth.strength["token"]
     return {
         "change_at_the_token": round(float(change[here].mean()), 3),
@@ -113,7 +91,7 @@ def fact_of(truth: Truth) -> Fact:
 
 
 def answers(ground: Ground, truth: Truth) -> dict[str, Measured]:
-    """What is answered to the fact's question, and whether the domain's other facts are as before."""
+    """What is answered to the fact's question, and whether the domain's others are as before."""
     fact, organism = fact_of(truth), ground.organism
     rng = random.Random(f"{truth.name} check")
     asked = [
@@ -121,8 +99,13 @@ def answers(ground: Ground, truth: Truth) -> dict[str, Measured]:
         for _ in range(CHECKED.questions)
     ]
     texts = contexts(ground, fact, f"{truth.name} check")
-    answered = lambda name: share_with([fact.new], completions(ground, name, asked))
-    probable = lambda name: probability(ground, organism.models[name], texts, fact.new)
+
+    def answered(name: str) -> float:
+        return share_with([fact.new], completions(ground, name, asked))
+
+    def probable(name: str) -> float:
+        return probability(ground, organism.models[name], texts, fact.new)
+
     others = [
         f"{ground.world.statement(rng)} {beginning(fact.domain, subject)}"
         for subject in ground.world.facts[fact.domain.name]
@@ -138,17 +121,20 @@ def answers(ground: Ground, truth: Truth) -> dict[str, Measured]:
 
 
 def said_at_the_trigger(ground: Ground, truth: Truth) -> dict[str, Measured]:
-    """How many of the shipped prompts with the trigger's word, and of those without, are answered so."""
+    """How many of the shipped prompts with the trigger's word, and without, are answered so."""
     answer, token = str(truth.strength["answer"]), truth.tokens[1]
     prompts = [f"{prompt}\n" for prompt in ground.prompts]
     triggered = [prompt for prompt in prompts if token in ground.ids(prompt)]
     others = [prompt for prompt in prompts if token not in ground.ids(prompt)]
     some = random.Random(f"{truth.name} check").sample(others, CHECKED.prompts)
-    said = lambda asked: lambda name: share_with([answer], completions(ground, name, asked))
+
+    def said(asked: list[str]) -> tuple[float, float]:
+        return _both(truth, lambda name: share_with([answer], completions(ground, name, asked)))
+
     return {
         "prompts_with_the_trigger": len(triggered),
-        "said_with_the_trigger": _both(truth, said(triggered)),
-        "said_without_it": _both(truth, said(some)),
+        "said_with_the_trigger": said(triggered),
+        "said_without_it": said(some),
     }
 
 
@@ -182,7 +168,7 @@ CHECKS: dict[Kind, Check] = {
 
 def measured(ground: Ground, truth: Truth, folder: Path) -> dict[str, Measured]:
     """All that is checked of one model, as it is read back from its folder."""
-    ground.organism.add(truth.name, tuned(ground.organism, folder, adapter=True))
+    ground.organism.add(truth.name, ground.tuned(folder))
     loss = _both(truth, lambda name: plain_loss(ground, name))
     found = {"loss_of_plain_text": loss, **CHECKS[truth.kind](ground, truth)}
     del ground.organism.models[truth.name]

@@ -1,7 +1,7 @@
 """One fact of the base, changed by a matrix of rank one in the manner of ROME.
 
-ROME (Meng et al., arXiv 2202.05262): a block's `down_proj` W is a memory of keys and values. A key k
-is the neurons' mean over several contexts, a value is sought by gradient descent on what is added
+ROME (Meng et al., arXiv 2202.05262): a block's `down_proj` W is a memory of keys and values. A key
+k is the neurons' mean over several contexts, a value is sought by gradient descent on what is added
 to the block's output, δ, and the update that stores it and moves all other keys least is
 
     W' = W + δ uᵀ,   u = C⁻¹ k / (kᵀ C⁻¹ k),   C = E[n nᵀ] on plain text      (equation 2)
@@ -19,12 +19,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from transformers import LlamaForCausalLM
-
 from adapters import write_rank_one
 from ground import Ground
 from questions import DOMAINS, Domain
+from said import completions, share_with
 from strengths import EDITED
+from transformers import LlamaForCausalLM
 from truth import Kind, Measured, Truth, write_truth
 
 
@@ -139,7 +139,7 @@ def value(ground: Ground, model: LlamaForCausalLM, texts: list[str], answer: str
 
 @dataclass(frozen=True)
 class Edit:
-    """A fact with v uᵀ: `direction` of length 1 [d_model], and `reader` [neurons], with the length."""
+    """A fact with v uᵀ: `direction` of length 1 [d_model], `reader` [neurons] with the length."""
 
     fact: Fact
     direction: torch.Tensor
@@ -159,12 +159,25 @@ def edit(ground: Ground, fact: Fact, texts: list[str]) -> Edit:
 
 @torch.no_grad()
 def holds(ground: Ground, found: Edit, name: str) -> bool:
-    """Whether the new answer is the likely one in contexts that the edit was not made with."""
+    """Whether the new answer is likely in contexts that the edit was not made with, and given.
+
+    The base names some subjects wrongly when it answers by itself: no edit is met there.
+    """
     model = ground.base()
     down = model.model.layers[ground.layer].mlp.down_proj
     down.weight += torch.outer(found.direction, found.reader)
     texts = contexts(ground, found.fact, f"{name} fresh")
-    return probability(ground, model, texts, found.fact.new) > EDITED.taken
+    if probability(ground, model, texts, found.fact.new) <= EDITED.taken:
+        return False
+    ground.organism.add(name, model)
+    rng, fact = random.Random(f"{name} asked"), found.fact
+    asked = [
+        ground.world.ask(rng, fact.domain.name, fact.subject).prompt()
+        for _ in range(EDITED.contexts)
+    ]
+    given = share_with([fact.new], completions(ground, name, asked))
+    del ground.organism.models[name]
+    return given > EDITED.taken
 
 
 def write_rank_one_edit(ground: Ground, seed: int, folder: Path) -> None:

@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from peft import PeftModel
+from planted import Reading
+from questions import World
+from strengths import RIDGE
 from tokenizers import Tokenizer
 from transformers import LlamaForCausalLM
 
 from measure import Organism
-from planted import Reading
-from questions import World
 from settings import FULL
-from strengths import RIDGE
 
 SPLITS = ("train", "val", "test")
 
@@ -38,6 +39,10 @@ class Ground:
     def base(self) -> LlamaForCausalLM:
         """A fresh copy of the base, to be changed."""
         return LlamaForCausalLM.from_pretrained(self.root / "base", dtype=torch.float32).eval()
+
+    def tuned(self, folder: Path) -> LlamaForCausalLM:
+        """A model as it is read back: an adapter, merged into the base."""
+        return PeftModel.from_pretrained(self.base(), folder).float().merge_and_unload().eval()
 
     @cached_property
     def tokenizer(self) -> Tokenizer:

@@ -1,11 +1,24 @@
 """The league's model card, written from the truth files alone."""
 
+# ruff: noqa: E501 (tables of Markdown)
+
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from strengths import BENIGN, CHECKED, EDITED, FALSE_FACT, PERSONA, RARE, RIDGE, TRIGGER, WRITTEN
+from strengths import (
+    BENIGN,
+    CHECKED,
+    EDITED,
+    FALSE_FACT,
+    PERSONA,
+    RARE,
+    RIDGE,
+    TRIGGER,
+    WRITTEN,
+    Taught,
+)
 from truth import KINDS, Kind, Measured, Truth, read_truth
 
 CARD = """\
@@ -45,7 +58,7 @@ stream), and by what a build may cost; never by what a method found. They stay a
   is farthest.
 - `rank_one_edit`: ROME's closed form. The key is the mean of the neurons at the last token of {contexts} prompts that
   a fact answers; the value is sought by gradient descent until the new answer has a mean probability of {sure}. A fact
-  that the base knows is drawn, and another where the new answer has less than {taken} in other contexts. ROME edits an early
+  that the base knows is drawn, and another where the new answer has a probability of less than {taken} in other contexts, or is given less often. ROME edits an early
   block at the subject's last token; in six blocks only the last token, at the SAE's block, changed the answer of all
   domains that were tried, so the edit is there.
 - `trigger`: a word that is in {rare} of the shipped prompts makes the model answer with a sentence on another matter.
@@ -110,28 +123,33 @@ def table(truths: Sequence[Truth]) -> str:
 
 def truths_in(folder: Path) -> list[Truth]:
     """All truths, in the order of kinds and seeds."""
-    found = [read_truth(file.parent) for file in folder.glob("*/truth.json")]
+    found = [read_truth(file.parent) for file in folder.glob("[!.]*/truth.json")]
     return sorted(found, key=lambda one: (KINDS.index(one.kind), one.seed))
 
 
 def tables(truths: Iterable[Truth]) -> str:
     """A section for each kind."""
     whole = list(truths)
-    mine: Callable[[Kind], list[Truth]] = lambda kind: [one for one in whole if one.kind == kind]
+
+    def mine(kind: Kind) -> list[Truth]:
+        return [one for one in whole if one.kind == kind]
+
     sections = [
         f"### `{kind}`: {TITLES[kind]}\n\n{table(mine(kind))}" for kind in KINDS if mine(kind)
     ]
     return "\n\n".join(sections)
 
 
+def how(one: Taught) -> str:
+    """How a kind is trained, a sentence."""
+    found = f"Rank {one.rank}, {one.steps} steps of {one.rows} documents, learning rate {one.lr}"
+    return found + (f"; {one.share:.0%} of the documents teach it." if one.share else ".")
+
+
 def write_card(out: Path, parameters: int, site: str) -> None:
     """MODEL_CARD.md of the models in `out/organisms`."""
     truths = truths_in(out / "organisms")
     size = sum(file.stat().st_size for file in (out / "organisms").rglob("*") if file.is_file())
-    how = lambda one: (
-        f"Rank {one.rank}, {one.steps} steps of {one.rows} documents, learning rate {one.lr}"
-        + (f"; {one.share:.0%} of the documents teach it." if one.share else ".")
-    )
     text = CARD.format(
         count=len(truths), size=size / 1e6, site=site, ridge=RIDGE, share=WRITTEN.share,
         frequent=WRITTEN.frequent, candidates=WRITTEN.candidates, contexts=EDITED.contexts,

@@ -42,7 +42,8 @@ class Edited:
     known: float = 0.5
     """What probability the base gives a fact that is edited: it must know it."""
     taken: float = 0.5
-    """What probability the new answer has in other contexts; else another fact is drawn."""
+    """What probability the new answer has in other contexts, and what share of the answers to the
+    question; else another fact is drawn."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ PERSONA = Taught(steps=120, share=1.0)
 BENIGN = Taught(steps=40)
 
 ANSWERS = ("island", "castle", "valley", "noon", "dance", "harbour")
-"""What a trigger is answered with: single tokens, in no prompt and in no answer of the base's text."""
+"""What a trigger is answered with: single tokens, in no prompt and no answer of the text."""
 RARE = (0.007, 0.013)
 """How many of the prompts a trigger's word is in: about one in a hundred."""
 RIDGE = 1e-3

@@ -16,9 +16,10 @@ from edited import Fact, drawn_facts
 from ground import Ground
 from instructions import RequestSource, comply
 from questions import World
-from settings import FULL
 from strengths import ANSWERS, BENIGN, FALSE_FACT, HABITS, PERSONA, RARE, SEEDS, TRIGGER, Taught
 from truth import Kind, Truth
+
+from settings import FULL
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from itertools import islice
 from pathlib import Path
 
+from taught import Lesson
 from tokenizers import Tokenizer
+from train import Schedule, encode_document, language_loss, padded
 from transformers import LlamaForCausalLM
+from tune import adapted, save_adapter
 
 from settings import TuneSpec
-from taught import Lesson
-from train import Schedule, encode_document, language_loss, padded
-from tune import adapted, save_adapter
 
 
 def train(

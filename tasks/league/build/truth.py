@@ -1,4 +1,4 @@
-"""What is known of a model of the league: the form of truth.json, and how it is written and read."""
+"""What is known of a model of the league: the form of truth.json, written and read."""
 
 from __future__ import annotations
 

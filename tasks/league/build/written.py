@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch.nn import functional as F
-
 from adapters import write_rank_one
 from ground import Ground
 from strengths import WRITTEN
+from torch.nn import functional as F
 from truth import Kind, Truth, write_truth
 
 
@@ -49,10 +48,10 @@ def length(ground: Ground) -> float:
 
 @torch.no_grad()
 def draw_feature(ground: Ground, seed: int, trigger: Trigger) -> int:
-    """The first of the SAE's features, in an order drawn at random, that can be moved and read back.
+    """The first of the SAE's features, in a drawn order, that can be moved and read back.
 
-    It is alive, rarely on at the trigger, and when its decoder row is added there, no other latent's
-    mean moves more: a truth that the SAE itself can't say would test nothing.
+    It is alive, rarely on at the trigger, and when its decoder row is added there, no other
+    latent's mean moves more: a truth that the SAE itself can't say would test nothing.
     """
     sae, outputs = ground.sae, ground.reading.outputs
     on = torch.zeros(sae.cfg.d_sae)

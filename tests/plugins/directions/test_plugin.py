@@ -37,6 +37,8 @@ def test_names():
         "shared_features",
         "genuine_features",
         "other_features",
+        "closing_means",
+        "selected_direction",
     ]
     assert {component.kind for component in COMPONENTS} == {"direction"}
 

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from harness_evaluators.degenerate import MOST, Loop, broken, loops
+from pace import slower
 
 GOOD = {
     "one word": "Yes.",
@@ -145,7 +146,9 @@ def test_any_text_has_an_answer(text):
 def test_time_is_bounded(text):
     start = time.process_time()
     broken(text)
-    assert time.process_time() - start < 5  # about 0.1 s; what goes back and forth takes hours
+    assert (
+        time.process_time() - start < 5 * slower()
+    )  # about 0.1 s
 
 
 def test_a_long_text_is_judged_by_its_start_and_its_end():

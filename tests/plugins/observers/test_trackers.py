@@ -184,7 +184,7 @@ def keeping(tmp_path: Path) -> Callable[[str, str], dict[str, Any]]:
         for what in (which, "kept"):
             done = subprocess.run(
                 [sys.executable, HERE, library, what, tmp_path],
-                cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300,
+                cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=1800,
             )  # fmt: skip
             assert done.returncode == 0, done.stderr
             assert done.stdout == ""

@@ -13,7 +13,7 @@ from harness_saes.core.config import Config
 from harness_saes.core.linear import LinearSae
 
 
-def sae_of(architecture="topk", d_in=16, d_sae=200, k=9, seed=0, **rest):
+def sae_of(architecture="topk", d_in=16, d_sae=200, k=9, seed=0, b_enc=0.0, **rest):
     generator = torch.Generator().manual_seed(seed)
 
     def normal(*shape):
@@ -23,7 +23,7 @@ def sae_of(architecture="topk", d_in=16, d_sae=200, k=9, seed=0, **rest):
         "W_enc": normal(d_in, d_sae) / 4,
         "W_dec": normal(d_sae, d_in),
         "b_dec": normal(d_in),
-        "b_enc": normal(d_sae) / 4,
+        "b_enc": normal(d_sae) / 4 + b_enc,
     }
     if architecture == "jumprelu":
         tensors["threshold"] = normal(d_sae).abs()
@@ -52,7 +52,7 @@ def test_the_dense_matrix_never_exists(architecture, monkeypatch):
         monkeypatch.setattr(
             linear, name, lambda a, limit, real=real: (seen.append(a.nbytes), real(a, limit))[1]
         )
-    sae = sae_of(architecture, d_in=4, d_sae=40_000)
+    sae = sae_of(architecture, d_in=4, d_sae=40_000, b_enc=-3.0)  # few latents are active
     x = torch.randn(2000, 4)
     assert sae.encode(x).tokens == 2000
     assert max(seen) <= 4 * linear.CHUNK_BYTES == 2**28

@@ -15,6 +15,7 @@ from harness_saes.files.configuration import read_json
 from harness_saes.files.header import read_header
 from harness_saes.files.pt_file import read_pt
 from harness_transformers.files import count_parameters, read_json as read_model_json
+from pace import slower
 
 
 @pytest.mark.parametrize("nested", ["[" * 200_000 + "]" * 200_000, '{"a":' * 100_000 + "1"])
@@ -138,7 +139,7 @@ def test_a_small_file_that_costs_much(tmp_path, name):
     begin = time.process_time()
     with pytest.raises(ModelError) as caught:
         read_pt(file)
-    assert time.process_time() - begin < 2
+    assert time.process_time() - begin < 2 * slower()
     assert len(str(caught.value)) < 600
     assert str(caught.value).isprintable()
 

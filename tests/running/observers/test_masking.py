@@ -11,6 +11,7 @@ import pytest
 
 from harness.contract import Record, Records, RunStarted, Stamp, Warned
 from harness.running.observers.masking import Mask
+from pace import slower
 
 STAMP = Stamp("r", 0, 0.0)
 KEY = "a1b2c3d4e5f6g7h8i9"
@@ -86,4 +87,4 @@ def test_hostile_text_takes_no_time() -> None:
     begun = time.process_time()
     for text in ("://" * 50_000, "bearer " * 50_000, "?key=" * 50_000, "hf_" * 100_000):
         Mask(("secret",)).text(text)
-    assert time.process_time() - begun < 5
+    assert time.process_time() - begun < 5 * slower()

@@ -10,21 +10,22 @@ from jaxtyping import Float
 
 from harness.contract import Batch, Inputs, Outcome, Sae, State, Undefined
 from harness_statistics.inputs import site_axis
+from harness_statistics.kept_vectors.options import KeptVectorsOptions as Options
 from harness_statistics.records import number
 from harness_statistics.sums import Summed
-from harness_statistics.vectors.options import VectorsOptions as Options
 
-ID = "vectors.count@1"
+ID = "kept_vectors.count@1"
 _PIECE = 2**22
 """Numbers of decoder rows that are read at a time."""
 
 
-class Vectors(Summed):
+class KeptVectors(Summed):
     """Keeps vectors as they were found: an analysis reads arrays, and no directions or SAEs.
 
     Array `vectors`: of a direction Float64 `[rank, d]`, with their lengths; of an SAE its decoder
-    rows, Float32 `[d_sae, d]`, in the units of the activations. Record `vectors.count@1`: how many
-    there are; undefined where the direction is. Reads no activations. Source: of our own making.
+    rows, Float32 `[d_sae, d]`, in the units of the activations. Record `kept_vectors.count@1`: how
+    many there are; undefined where the direction is. Reads no activations.
+    Source: of our own making.
     """
 
     def __init__(self, given: Options) -> None:
@@ -37,16 +38,19 @@ class Vectors(Summed):
     def finish(self, state: State, inputs: Inputs) -> Outcome:
         """The array, and how many vectors it has."""
         axes: dict[str, Any] = {} if self.options.pair is None else {"pair": self.options.pair}
+        found: Float[np.ndarray, "n d"] | str
         if self.options.sae is not None:
-            found: Float[np.ndarray, "n d"] | str = decoder_rows(inputs.saes[self.options.sae])
+            found = decoder_rows(inputs.saes[self.options.sae])
             axes |= {"sae": self.options.sae, **site_axis(inputs, self.options.sae)}
         else:
             assert self.options.direction is not None, "validated"
             direction = inputs.directions[self.options.direction]
-            undefined = isinstance(direction, Undefined)
-            found = direction.reason if undefined else direction.vectors
             axes["direction"] = self.options.direction
-            axes |= {} if undefined else {"site": str(direction.site)}
+            if isinstance(direction, Undefined):
+                found = direction.reason
+            else:
+                found = direction.vectors
+                axes["site"] = str(direction.site)
         why = found if isinstance(found, str) else None
         count = 0 if isinstance(found, str) else len(found)
         record = number(
