@@ -71,8 +71,9 @@ class ReadShards:
                         use.job.update(rows.category, _own(use, batch))
                 tick(sum(len(row.parts) for row in rows.left))
             give_back_memory()
-            done = _edits_done(session, uses)
-            done.update(armed.taken())
+            done: dict[str | Under, EditsDone] = {}
+            for edits in (_edits_done(session, uses), armed.taken()):
+                done.update(edits.items())
             return ShardRead([job.states for job in running], done)
 
         return read
@@ -103,9 +104,9 @@ def views_of(uses: Sequence[Use]) -> list[str]:
     return list(dict.fromkeys(view for use in uses for view in stream_views(use.stream)))
 
 
-def _edits_done(session: Session, uses: Sequence[Use]) -> dict[str | Under, EditsDone]:
+def _edits_done(session: Session, uses: Sequence[Use]) -> dict[str, EditsDone]:
     """What edits did since the last shard. The session is left as if they had not been made."""
-    found: dict[str | Under, EditsDone] = {}
+    found = {}
     for view in views_of(uses):
         if (model := session.edited.get(view)) is not None:
             found[view] = EditsDone(tuple(model.receipts), model.idle, model.gated)
