@@ -138,7 +138,7 @@ def _tokens(model: Model, words: Sequence[str]) -> list[int]:
 
 # ── What a task writes ───────────────────────────────────────────────────────────────────────────
 
-Word = Annotated[str, Field(min_length=1)]
+_Word = Annotated[str, Field(min_length=1)]
 
 
 class FollowedOptions(Options):
@@ -148,10 +148,10 @@ class FollowedOptions(Options):
     """Which number: the log-odds that a prompt is answered with one of `words`; the logit of
     `words` minus that of `other`; the log-probability of the answer that each conversation of the
     data ends with, in all or for each token."""
-    words: tuple[Word, ...] = ()
+    words: tuple[_Word, ...] = ()
     """Of log_odds, the first tokens of answers that show the behaviour, such as "I" for refusals;
     of logit_difference, one word. Each must be one token of the models; " I" is not "I"."""
-    other: Word | None = None
+    other: _Word | None = None
     """Of logit_difference, the word that it is held against."""
     epsilon: float = Field(EPSILON, ge=0, le=0.01)
     """Of log_odds, what is added to both probabilities: Arditi's; 0 sets no bound."""
