@@ -199,6 +199,7 @@ def test_facts_say_what_is_joined(tmp_path):
         2 * D,
         N,
         Site("resid_post", 13),
+        model="base-tuned",
         inputs=(SaeInput("left", width=D), SaeInput("right", width=D)),
         scales=gains,
         shifts=tuple(tuple(mean) for mean in state["activation_mean"].tolist()),
