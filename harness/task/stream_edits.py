@@ -68,6 +68,12 @@ def unfit_edits(task: Task, instance: Instance) -> Iterator[Misfit]:
                 f"edits what {view} reads, and {view} is edited already. Allowed: a view without "
                 "an edit of its own. Give its model one.",
             )
+    if streams and instance.options.reads(task).paths:
+        yield Misfit(
+            at,
+            "edits streams and follows paths of gradients through them. Allowed: one of both. "
+            "Make two reductions of it.",
+        )
     for edit in dict.fromkeys(stream.edit for stream in streams):
         if edit is not None:
             yield from _direction(task, edit, at)

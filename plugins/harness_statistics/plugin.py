@@ -55,9 +55,9 @@ _STATISTICS = {
         "how far a fine-tune moves text along a direction, such as a persona vector",
         "shift_along:ShiftAlong",
     ),
-    "vectors": (
+    "kept_vectors": (
         "keeps the vectors of a direction, or an SAE's decoder rows, for analyses to read",
-        "vectors.vectors:Vectors",
+        "kept_vectors.kept_vectors:KeptVectors",
     ),
     "direction_cosines": (
         "how far directions point the same way, each with each",

@@ -26,6 +26,7 @@ from harness_statistics.direction_cosines import DirectionCosines
 from harness_statistics.feature_shift import FeatureShift
 from harness_statistics.flip_rate.flip_rate import FlipRate
 from harness_statistics.flip_rate.options import FlipRateOptions
+from harness_statistics.kept_vectors.samples import kept_vectors as kept_vectors
 from harness_statistics.latent_scaling.samples import latent_scaling as latent_scaling
 from harness_statistics.mean_difference.samples import mean_difference as mean_difference
 from harness_statistics.moments import LatentMoments
@@ -42,7 +43,6 @@ from harness_statistics.options import (
 from harness_statistics.pc_feature_cosine import PcFeatureCosine
 from harness_statistics.shift_along import ShiftAlong
 from harness_statistics.token_counts import TokenCounts
-from harness_statistics.vectors.samples import vectors as vectors
 
 SITE = Site("resid_post", 1)
 D, WIDTH = 8, 32

@@ -21,6 +21,8 @@ from harness_transformers.adapter import merged
 
 ORGANISM = Path(__file__).parents[2] / "tasks" / "organism"
 
+pytestmark = pytest.mark.slow
+
 TASK = """
 name = "small"
 [models]
@@ -72,7 +74,9 @@ generation = { max_new_tokens = 40 }
 
 
 def build(out: Path, *arguments: str) -> None:
-    command = [sys.executable, str(ORGANISM / "build"), "--out", str(out), *arguments]
+    # One thread: matrices this small gain nothing from a second, and another test may have it.
+    given = ["--threads", "1", *arguments]
+    command = [sys.executable, str(ORGANISM / "build"), "--out", str(out), *given]
     environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stderr

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import shutil
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -12,6 +14,7 @@ import harness
 from harness.cli.main import main
 from harness.contract import Record
 from harness.results.read import Results
+from harness_analyses.found.truth import read_truth
 
 ROOT = Path(__file__).parents[2]
 LEAGUE = ROOT / "tasks" / "league"
@@ -41,7 +44,7 @@ planted = {{ left = "base", right = "planted", data = "web", saes = ["mid"] }}
 stranger = {{ left = "base", right = "stranger", data = "web", saes = ["mid"] }}
 again = {{ left = "base", right = "again", data = "web", saes = ["mid"] }}
 [statistics.dictionary]
-method = "vectors"
+method = "kept_vectors"
 sae = "mid"
 [statistics.rows]
 method = "few_rows"
@@ -55,7 +58,7 @@ site = "resid_post.4"
 components = 1
 sweep = {{ pair = ["planted", "stranger", "again"] }}
 [statistics.components]
-method = "vectors"
+method = "kept_vectors"
 direction = "components"
 sweep = {{ pair = ["planted", "stranger", "again"] }}
 [analyses.league]
@@ -127,16 +130,26 @@ def test_where_nothing_changed_nothing_is_found(results: Results) -> None:
         assert rank(results, method, "again").undefined
 
 
-def test_the_task_takes_part_with_every_model_there_is_and_every_truth_is_one() -> None:
-    from harness_analyses.found.truth import read_truth
+def script() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("write_task", LEAGUE / "write_task.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
+
+def test_the_task_is_about_every_model_that_is_there() -> None:
+    written = script()
+    names = written.models(LEAGUE / "organisms")
+    committed = (LEAGUE / "league.toml").read_text(encoding="utf-8")
+    why = "a model has come or gone: run python tasks/league/write_task.py"
+    assert committed == written.task(names), why
+
+
+def test_the_task_is_fine_and_every_truth_is_one() -> None:
     task = harness.load(LEAGUE / "league.toml")
-    (options,) = (one.options for name, one in task.analyses.items() if name == "league")
-    folders = sorted(path.parent.name for path in (LEAGUE / "organisms").glob("*/truth.json"))
-    assert sorted(options.pairs) == folders
-    assert len(folders) == 21
-    for pair in options.pairs:
+    options = task.analyses["league"].options
+    for pair, experiment in zip(options.pairs, options.baseline.tuned, strict=True):
         truth = read_truth(LEAGUE / "organisms", pair)
-        assert pair == f"{truth.kind}-{truth.seed}"
-        assert options.baseline.tuned[options.pairs.index(pair)] == pair
-        assert task.spec.models[pair].path
+        assert pair == experiment == f"{truth.kind}-{truth.seed}"

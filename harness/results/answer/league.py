@@ -1,4 +1,4 @@
-"""Template: who finds what was planted, of each kind of change; and what is found in the null."""
+"""Template: who finds what was planted in models, and what is found where nothing was."""
 
 from __future__ import annotations
 
@@ -19,20 +19,21 @@ _HOW = {"weights": "Planted by weights", "training": "Trained"}
 
 
 def league(results: Results) -> Iterator[Sentence]:
-    """A sentence for each kind of change: who ranks it first in all models, or comes nearest."""
+    """A sentence for what was planted by weights, one for what was trained, one for the null."""
     ranks = [one for one in named(results.records, "found.rank") if "kind" in one.axes]
-    kinds = grouped(ranks, lambda one: (one.axes.get("analysis"), str(one.axes["kind"])))
-    for place, ((_, kind), mine) in enumerate(kinds.items()):
-        how = _HOW.get(str(mine[0].options.get("planted")), "Known")
-        text = f"{how} (`{kind}`): {_best(mine)}{_baseline(mine)}."
-        yield Sentence(text, 0.95 - _STEP * place, tuple(mine))
+    leagues = grouped(ranks, lambda one: (one.axes.get("analysis"), one.options.get("planted")))
+    for place, ((_, planted), mine) in enumerate(leagues.items()):
+        kinds = grouped(mine, lambda one: str(one.axes["kind"]))
+        told = "; ".join(f"`{kind}` {_best(some)}{_baseline(some)}" for kind, some in kinds.items())
+        text = f"{_HOW.get(str(planted), 'Known')}: {told}."
+        yield Sentence(text, 0.98 - _STEP * place, tuple(mine))
     null = [
         one
         for one in named(results.records, "found.of_others")
         if one.options.get("role") == "method" and one.value is not None
     ]
     for found in grouped(null, lambda one: one.axes.get("analysis")).values():
-        yield Sentence(_null(found), 0.9, tuple(found))
+        yield Sentence(_null(found), 0.97, tuple(found))
 
 
 def _best(records: Sequence[Record]) -> str:
@@ -41,19 +42,19 @@ def _best(records: Sequence[Record]) -> str:
     by_method = grouped(tried, lambda one: str(one.axes.get("method")))
     ranks = {name: [_rank(one) for one in found] for name, found in by_method.items()}
     if not ranks:
-        return "no method looks for what was planted"
+        return "is looked for by no method"
     first = [name for name, found in ranks.items() if all(one == 1 for one in found)]
     if first:
         count = len(ranks[first[0]])
         more = f" and {len(first) - _NAMED} more" if len(first) > _NAMED else ""
         named_so = ", ".join(f"`{name}`" for name in first[:_NAMED])
-        return f"rank 1 in {count} of {count} by {named_so}{more}"
+        return f"has rank 1 in {count} of {count} by {named_so}{more}"
     near = {name: fmean(1 / one if one else 0.0 for one in found) for name, found in ranks.items()}
     nearest = max(near, key=lambda name: near[name])
     if not near[nearest]:
-        return "no method found anything there"
+        return "is found by no method at all"
     return (
-        f"no method ranks it first in all; the nearest is `{nearest}` with "
+        f"is first in all for no method, the nearest is `{nearest}` with "
         f"{_words(by_method[nearest])}, chance about {_usual(by_method[nearest])}"
     )
 
@@ -64,7 +65,7 @@ def _baseline(records: Sequence[Record]) -> str:
     mine = [one for one in mine if one.value is not None]
     if not mine:
         return ""
-    return f"; completions alone give {_words(mine)}, chance about {_usual(mine)}"
+    return f" (completions alone: {_words(mine)}, chance about {_usual(mine)})"
 
 
 def _null(records: Sequence[Record]) -> str:

@@ -23,7 +23,7 @@ from harness_analyses.found.truth import Sort, direction_of, read_truth
 from harness_statistics.records import number
 
 VECTORS = "vectors"
-"""The array of the statistic `vectors`."""
+"""The array of the statistic `kept_vectors`."""
 
 
 class Found:

@@ -116,8 +116,8 @@ class FoundOptions(AnalysisOptions):
     model: ModelRef
     """The base: its vocabulary, and the rows of its unembedding."""
     dictionary: StatisticRef | None = None
-    """A statistic `vectors` of the SAE's decoder: how many latents there are, and candidates for
-    directions. Needed where a method finds either."""
+    """A statistic `kept_vectors` of the SAE's decoder: how many latents there are, and candidates
+    for directions. Needed where a method finds either."""
     methods: Annotated[tuple[MethodOptions, ...], Field(min_length=1)]
     """Who takes part."""
     baseline: BaselineOptions | None = None
@@ -148,7 +148,7 @@ class FoundOptions(AnalysisOptions):
         if self.dictionary is None and any(one.sort != "tokens" for one in self.methods):
             raise ValueError(
                 "dictionary is missing: methods that find latents or directions need it. "
-                "Name a statistic with method = vectors and the SAE"
+                "Name a statistic with method = kept_vectors and the SAE"
             )
         if self.baseline is not None and len(self.baseline.tuned) != len(self.pairs):
             raise ValueError(

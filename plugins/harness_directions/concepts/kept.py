@@ -45,9 +45,10 @@ def merged(left: State, right: State, most: int) -> State:
     for name in {key.rpartition("_")[0] for key in right}:
         mine, other = of(left, name), of(right, name)
         assert other is not None
+        keys, vectors = other
         if mine is not None:
-            other = (np.concatenate([a, b]) for a, b in zip(mine, other, strict=True))  # type: ignore[assignment]
-        out.update(_named(name, *other, most))  # type: ignore[misc]
+            keys, vectors = np.concatenate([mine[0], keys]), np.concatenate([mine[1], vectors])
+        out.update(_named(name, keys, vectors, most))
     return out
 
 

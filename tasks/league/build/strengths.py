@@ -42,8 +42,8 @@ class Edited:
     known: float = 0.5
     """What probability the base gives a fact that is edited: it must know it."""
     taken: float = 0.5
-    """What probability the new answer has in other contexts, and in how many answers to the question
-    it is given; else another fact is drawn."""
+    """What probability the new answer has in other contexts, and what share of the answers to the
+    question; else another fact is drawn."""
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,8 @@ def test_names():
         "principal_components",
         "shifted_features",
         "matched_features",
+        "attributed_features",
+        "attributed_controls",
         "sided_features",
         "shared_features",
         "genuine_features",

@@ -128,12 +128,13 @@ def means(**changes: Any) -> ClosingMeans:
     return ClosingMeans(ClosingMeansOptions(**given | changes))
 
 
-def prompts(stream: str, lengths: list[int], seed: int, shift: float = 0.0) -> Any:
+def prompts(stream: str, lengths: list[int], seed: int, *logits: Any) -> Any:
     """A batch of closing tokens; token ids tell the position from the end, but for the longest."""
     random = torch.Generator().manual_seed(seed)
     document = [d for d, n in enumerate(lengths) for _ in range(n)]
-    x = {site: torch.randn(len(document), WIDTH, generator=random) + shift for site in SITES}
-    batch = array_batch(document, x, documents=[f"{stream}{seed}{d}" for d in range(len(lengths))])
+    x = {site: torch.randn(len(document), WIDTH, generator=random) for site in SITES}
+    names = [f"{stream}{seed}{d}" for d in range(len(lengths))]
+    batch = array_batch(document, x, documents=names, logits=logits)
     place = torch.tensor([7 + i for n in lengths for i in range(n)])
     ids = torch.tensor([40 - (n - i) for n in lengths for i in range(n)])
     return replace(batch, stream=stream, position=place, ids=ids)
@@ -185,13 +186,11 @@ def test_only_prompts_that_are_reacted_to_as_they_should_be() -> None:
     """The model refuses the first positive prompt alone, and none of the negative ones."""
     finder = means(filter_prompts=True, refusal_words=("I",), positions=1)
     inputs = Inputs(facts=FACTS, words={"I": 2})
-    batches = [prompts("positive", [1, 1], 0), prompts("negative", [1, 1], 1)]
     refused = torch.full((2, VOCABULARY), -9.0)
     refused[0, 2] = 9.0
     sure = torch.full((2, VOCABULARY), -9.0)
     sure[:, 0] = 9.0
-    for batch, logits in zip(batches, (refused, sure), strict=True):
-        batch.left._logits = logits
+    batches = [prompts("positive", [1, 1], 0, refused), prompts("negative", [1, 1], 1, sure)]
     found = outcome(finder, *batches, inputs=inputs)
     x, y = (batch.left.x(SITES[0]).double().numpy() for batch in batches)
     np.testing.assert_allclose(found.directions[0].direction.vectors[0], x[0] - y.mean(0))

@@ -22,7 +22,7 @@ from harness.running.runner import run
 from harness.running.spread.wire import pack, unpack
 from harness.store.cache import Cache
 from harness.task.fit import misfits
-from harness.task.stream_edits import with_stream_edits
+from harness.task.stream_edits import unfit_edits, with_stream_edits
 
 SITES = 'sites = ["resid_pre.1", "resid_pre.2"]\n'
 
@@ -154,6 +154,19 @@ def test_an_edit_that_cannot_be_made_is_refused(
     _, (problem,) = with_stream_edits(task, discover())
     assert "directions.refusal" in problem.where
     assert said in problem.what
+
+
+def test_paths_of_gradients_through_edited_streams_are_refused(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = world.task()
+    (instance,) = task.directions["refusal"]
+    assert not [*unfit_edits(task, instance)]
+    options = type(instance.options)
+    reads = options.reads
+    monkeypatch.setattr(options, "reads", lambda *of: replace(reads(*of), paths=("a path",)))
+    (problem,) = unfit_edits(task, instance)
+    assert "follows paths of gradients" in problem.what
 
 
 # ── Kept nowhere, and told ───────────────────────────────────────────────────────────────────────

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float
@@ -13,7 +13,7 @@ from harness.errors import DataError, listed
 from harness_analyses.axes import AxesKey
 from harness_analyses.transfer.accuracy_change import Change, changes, key
 from harness_analyses.transfer.fine_tunes.options import TransferForecastOptions as Options, Tune
-from harness_analyses.transfer.fine_tunes.panel import Used
+from harness_analyses.transfer.fine_tunes.panel import Used, Within
 from harness_analyses.transfer.records import forecasts
 
 Grid = Float[np.ndarray, "tunes domains"]
@@ -65,6 +65,8 @@ class Forecast:
     """As `Measured`; NaN where it is undefined."""
     why: str | None = None
     """Why some of it is undefined."""
+    barred: Mapping[Within, str] = field(default_factory=dict)
+    """Why it has no meaning within some groups, whatever its values are."""
 
     @property
     def column(self) -> str:

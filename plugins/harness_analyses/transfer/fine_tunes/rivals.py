@@ -17,6 +17,7 @@ from harness_analyses.transfer.fine_tunes.panel import Used
 from harness_analyses.transfer.moments import SPACES, Space, Variant, matching, moments, variants
 from harness_analyses.transfer.options import StsOptions
 
+_TURNED = "within a domain, the mean of all others is the change itself, turned round"
 Top = Int[np.ndarray, " m"]
 
 
@@ -25,7 +26,8 @@ def rivals(findings: Findings, given: Options, of: Measured, used: Used) -> Iter
     shape = of.size.shape
     before = np.broadcast_to(of.before, shape)
     yield Forecast("sts.baseline.base_accuracy", {}, before)
-    yield Forecast("sts.baseline.other_tunes", {}, *other_tunes(of.size, used))
+    others = other_tunes(of.size, ~of.own)
+    yield Forecast("sts.baseline.other_tunes", {}, *others, {"domain": _TURNED})
     if given.domain_tokens is not None:
         overlap = _token_overlap(findings, given.domain_tokens, of)
         yield Forecast("sts.baseline.token_overlap", {}, *overlap)
@@ -35,15 +37,18 @@ def rivals(findings: Findings, given: Options, of: Measured, used: Used) -> Iter
 
 
 def other_tunes(size: Grid, used: Used) -> tuple[Grid, str | None]:
-    """The mean |change| of the domain in all other fine-tunes, of the samples that are used.
+    """The mean |change| of the domain in all other fine-tunes, of the samples that are used: those
+    whose domain was not what the fine-tune was trained on.
 
-    It looks at outcomes, as no forecast may: what all fine-tunes break alike.
+    It looks at outcomes, as no forecast may: what all fine-tunes break alike. Within fine-tunes a
+    mean that leaves out one's own is unrelated to it where nothing is alike; within a domain it is
+    a falling line of it, r = −1, and says nothing.
     """
     kept = np.where(used, size, 0.0)
     count = used.sum(0) - used
     with np.errstate(invalid="ignore", divide="ignore"):
         mean: Grid = (kept.sum(0) - kept) / count
-    alone = used & (count == 0)
+    alone = count == 0
     why = "a domain has only one fine-tune" if alone.any() else None
     return np.where(count > 0, mean, 0.0), why
 

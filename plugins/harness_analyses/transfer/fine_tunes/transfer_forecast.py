@@ -241,7 +241,7 @@ class _Run:
         self, one: Forecast, used: Used, within: Within, axes: Axes
     ) -> Iterator[Record]:
         x, y = one.values, self.of.size
-        why = one.why or why_undefined(x, y, used, within)
+        why = one.why or one.barred.get(within) or why_undefined(x, y, used, within)
         value = None if why else float(pearson(x, y, used, within))
         counted = {"n": int(used.sum()), "n_of": "samples", "clusters": int(used.any(1).sum())}
         for over in CLUSTERS:
@@ -263,7 +263,10 @@ class _Run:
         self, score: Forecast, rival: Forecast, used: Used, within: Within
     ) -> Iterator[Record]:
         pair, y = (score.values, rival.values), self.of.size
-        reasons = [one.why or why_undefined(one.values, y, used, within) for one in (score, rival)]
+        reasons = [
+            one.why or one.barred.get(within) or why_undefined(one.values, y, used, within)
+            for one in (score, rival)
+        ]
         why = reasons[0] or (f"{rival.name}: {reasons[1]}" if reasons[1] else None)
         first, second = (0.0, 0.0) if why else (float(pearson(x, y, used, within)) for x in pair)
         axes = {**rival.axes, **self._axes(score), "against": rival.name, "within": within}

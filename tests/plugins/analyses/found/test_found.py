@@ -198,7 +198,7 @@ left = "base"
 right = "one"
 data = "web"
 [statistics.dictionary]
-method = "vectors"
+method = "kept_vectors"
 sae = "mid"
 [statistics.rest]
 method = "change_rest"

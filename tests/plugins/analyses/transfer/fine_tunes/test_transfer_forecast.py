@@ -120,6 +120,8 @@ def test_other_tunes_are_the_mean_of_all_but_itself(outcome: Outcome) -> None:
     size = changes()
     found = rows["pirate", "history"]["sts.baseline.other_tunes"]
     assert found == pytest.approx(np.mean([size[t, "history"] for t in ("cures", "sums")]))
+    within = r(outcome, forecast="sts.baseline.other_tunes", within="domain")
+    assert "turned round" in (within.undefined or "")
     assert rows["pirate", "history"]["own"] is False
     assert rows["capitals", "history"]["own"] is True
 

@@ -12,13 +12,13 @@ import torch
 
 from harness.contract import Batch, Direction, Inputs, Site, Undefined
 from harness.testing import check_statistic, small_sae
-from harness_statistics.vectors.options import VectorsOptions
-from harness_statistics.vectors.vectors import Vectors
+from harness_statistics.kept_vectors.kept_vectors import KeptVectors
+from harness_statistics.kept_vectors.options import KeptVectorsOptions
 
 SITE = Site("resid_post", 1)
 
 
-def vectors(folder: Path) -> Iterator[partial[None]]:
+def kept_vectors(folder: Path) -> Iterator[partial[None]]:
     """Nothing is read, so there are no batches."""
     three = np.random.default_rng(0).normal(size=(3, 8))
     sae = small_sae(8, 32)
@@ -29,12 +29,12 @@ def vectors(folder: Path) -> Iterator[partial[None]]:
     )
     rows = sae.rows(torch.arange(32)).numpy()
     cases: Sequence[tuple[dict[str, str], dict[str, Any]]] = (
-        ({"direction": "pcs"}, {"vectors": three, "vectors.count@1": 3.0}),
+        ({"direction": "pcs"}, {"vectors": three, "kept_vectors.count@1": 3.0}),
         ({"direction": "none"}, {}),
-        ({"sae": "sae"}, {"vectors": rows, "vectors.count@1": 32.0}),
+        ({"sae": "sae"}, {"vectors": rows, "kept_vectors.count@1": 32.0}),
     )
     for options, expected in cases:
-        statistic = Vectors(VectorsOptions.model_validate(options))
+        statistic = KeptVectors(KeptVectorsOptions.model_validate(options))
         yield partial(
             check_statistic, statistic, reference=partial(_expected, expected), inputs=given
         )

@@ -10,21 +10,22 @@ from jaxtyping import Float
 
 from harness.contract import Batch, Inputs, Outcome, Sae, State, Undefined
 from harness_statistics.inputs import site_axis
+from harness_statistics.kept_vectors.options import KeptVectorsOptions as Options
 from harness_statistics.records import number
 from harness_statistics.sums import Summed
-from harness_statistics.vectors.options import VectorsOptions as Options
 
-ID = "vectors.count@1"
+ID = "kept_vectors.count@1"
 _PIECE = 2**22
 """Numbers of decoder rows that are read at a time."""
 
 
-class Vectors(Summed):
+class KeptVectors(Summed):
     """Keeps vectors as they were found: an analysis reads arrays, and no directions or SAEs.
 
     Array `vectors`: of a direction Float64 `[rank, d]`, with their lengths; of an SAE its decoder
-    rows, Float32 `[d_sae, d]`, in the units of the activations. Record `vectors.count@1`: how many
-    there are; undefined where the direction is. Reads no activations. Source: of our own making.
+    rows, Float32 `[d_sae, d]`, in the units of the activations. Record `kept_vectors.count@1`: how
+    many there are; undefined where the direction is. Reads no activations.
+    Source: of our own making.
     """
 
     def __init__(self, given: Options) -> None:

@@ -1,4 +1,4 @@
-"""What a task may write for `vectors`. Imports nothing heavy."""
+"""What a task may write for `kept_vectors`. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pydantic import model_validator
 from harness.contract import DirectionRef, PairRef, Reads, SaeRef, StatisticOptions, TaskView
 
 
-class VectorsOptions(StatisticOptions):
-    """Options of `vectors`."""
+class KeptVectorsOptions(StatisticOptions):
+    """Options of `kept_vectors`."""
 
     direction: DirectionRef | None = None
     """The direction whose vectors are kept."""
@@ -19,7 +19,7 @@ class VectorsOptions(StatisticOptions):
     the same sweep."""
 
     @model_validator(mode="after")
-    def _one_of_them(self) -> VectorsOptions:
+    def _one_of_them(self) -> KeptVectorsOptions:
         if (self.direction is None) == (self.sae is None):
             raise ValueError("give either direction or sae")
         return self
