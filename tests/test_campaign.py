@@ -60,7 +60,8 @@ def tasks(tmp_path_factory: pytest.TempPathFactory) -> Path:
         target = folder / f"{name}.toml"
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, target)
-    (folder / "organism").symlink_to(FOLDER / "organism")
+    for name in ("organism", "smollm2"):
+        (folder / name).symlink_to(FOLDER / name)
     (folder / "loop.toml").write_text('extends = "mutant.toml"\n')
     return folder
 

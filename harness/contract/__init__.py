@@ -10,10 +10,11 @@ Each kind of plugin has a file that holds both halves, as base class and as prot
 passes between them and the core: `backend`, `sae`, `reduction` (also statistics and directions),
 `metric`, `intervention`, `evaluator` (also benchmarks), `findings` (analyses and labels),
 `section`, `observer` and `executor`. `component` has the hook, `options` the types of fields that
-name something else in the task, `values`, `prompts`, `sites`, `edits`, `thoughts` and `latents`
-what several kinds share.
+name something else in the task, `values`, `prompts`, `sites`, `edits`, `stream_edit`, `thoughts`
+and `latents` what several kinds share.
 `capabilities` says what a model may offer; `writing` is for models that only answer
-prompts, `gradients` for those that can be differentiated. `version` has the number of this
+prompts, `gradients` for those that can be differentiated, and `paths` and `scalars` for what a
+reduction follows with them. `version` has the number of this
 contract.
 
 Shapes are written as in jaxtyping: `Float[Tensor, "batch pos d_model"]`.
@@ -90,6 +91,7 @@ from harness.contract.intervention import (
     Intervention as Intervention,
     InterventionOptions as InterventionOptions,
     PairedIntervention as PairedIntervention,
+    PairedSaeIntervention as PairedSaeIntervention,
     SaeIntervention as SaeIntervention,
 )
 from harness.contract.metric import (
@@ -135,6 +137,13 @@ from harness.contract.options import (
     Transport as Transport,
     ViewRef as ViewRef,
 )
+from harness.contract.paths import (
+    FollowedPath as FollowedPath,
+    GradientPath as GradientPath,
+    PathScalar as PathScalar,
+    PathTail as PathTail,
+    midpoints as midpoints,
+)
 from harness.contract.prompts import (
     conversation as conversation,
     plain_prompt as plain_prompt,
@@ -164,6 +173,12 @@ from harness.contract.sae import (
     SaeInput as SaeInput,
     SaeOptions as SaeOptions,
 )
+from harness.contract.scalars import (
+    AnswerLogProbability as AnswerLogProbability,
+    FollowedOptions as FollowedOptions,
+    LogitDifference as LogitDifference,
+    LogOdds as LogOdds,
+)
 from harness.contract.section import (
     Figure as Figure,
     Grid as Grid,
@@ -184,6 +199,7 @@ from harness.contract.sites import (
     Site as Site,
     parse_site as parse_site,
 )
+from harness.contract.stream_edit import StreamEdit as StreamEdit
 from harness.contract.thoughts import (
     KNOWN_MARKS as KNOWN_MARKS,
     Parted as Parted,

@@ -2,13 +2,13 @@
 
 The core asks an intervention for the arm of each direction of an experiment, and runs the model
 under its edits: to complete prompts that evaluators judge, or to read activations of an edited
-view. Which of the three protocols an intervention follows, its options say.
+view. Which of the four protocols an intervention follows, its options say.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, runtime_checkable
 
 from harness.contract.backend import ModelFacts
 from harness.contract.edits import Arm
@@ -35,11 +35,27 @@ class InterventionOptions(Options):
         """
         return None
 
+    def reads_vectors(self) -> bool:
+        """Whether its edits read activations with the direction's own vectors.
+
+        False by default. With True, `harness check` refuses directions that are read with others
+        (`DirectionOptions.own_readers`); the object refuses them, too.
+        """
+        return False
+
     def beside(self) -> str | None:
         """The name of another view whose activations at the same tokens its edits need.
 
-        None by default. With a name, the object is a `PairedIntervention`, which can edit what a
-        view reads, but not completions.
+        None by default. With a name, the object is a `PairedIntervention`, or where `on_sae` a
+        `PairedSaeIntervention`: it can edit what a view reads, but not completions.
+        """
+        return None
+
+    def own_side(self) -> Literal["left", "right"] | None:
+        """Which side of an SAE of a pair the edited view is; the view of `beside` is the other one.
+
+        None by default: its edits run SAEs of one model alone. With a side, the core checks that
+        both views are of the models that an SAE of a pair was trained on.
         """
         return None
 
@@ -86,3 +102,21 @@ class PairedIntervention(Protocol):
         `beside` has the other view's activations of these rows at the direction's site, padded on
         the right with anything. The edits of row i are given its positions from the first on.
         """
+
+
+@runtime_checkable
+class PairedSaeIntervention(Protocol):
+    """An intervention that edits each token by what an SAE makes of it and of what another view has
+    there (`beside` and `on_sae` in its options). Built likewise."""
+
+    def arms(
+        self,
+        name: str,
+        direction: Direction,
+        facts: ModelFacts,
+        dtype: str,
+        beside: Float[Tensor, "rows pos d_site"],
+        sae: Sae | None,
+    ) -> Sequence[Arm]:
+        """As `PairedIntervention.arms`. `sae` is that of `SaeIntervention.arm`, or an SAE of a pair
+        where `own_side` says which side the edited view is."""

@@ -19,8 +19,10 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, runtime_checkable
 
 from harness.contract.backend import ModelFacts
 from harness.contract.options import Options
+from harness.contract.paths import FollowedPath, GradientPath
 from harness.contract.sae import Sae, SaeFacts
 from harness.contract.sites import Site
+from harness.contract.stream_edit import StreamEdit
 from harness.contract.values import Axes, Direction, Outcome, Undefined
 
 if TYPE_CHECKING:
@@ -76,12 +78,13 @@ class Stream:
     """The data, by their name in the task."""
     right: str | None = None
     """The right view of a pair; None for a stream of one view."""
-    tokens: Literal["all", "last", "closing", "answer"] = "all"
+    tokens: Literal["all", "last", "closing", "answer", "predicting"] = "all"
     """`all` measures every token but BOS, EOS, padding, ends of turns and the first one of a
     document; `last` the last token of the prompt alone, whatever it is. `closing` measures what
     the prompt writes after what is asked, whatever it is: the end of the user's turn, and the
     header of the answer. `answer` measures, of conversations that end with an answer, those tokens
-    of it that `all` would."""
+    of it that `all` would. `predicting` measures the tokens before those of the answer, whatever
+    they are: where the model says what the answer's tokens will be."""
     where: Where = Where()
     """Which of these count."""
     align: Literal["tokens", "span"] = "tokens"
@@ -98,6 +101,9 @@ class Stream:
     """Which side of a pair writes the prompt that both read (`align = "tokens"`)."""
     same_tokenizer: bool = True
     """Whether it is an error that the other side has another tokenizer."""
+    edit: StreamEdit | None = None
+    """What the view is edited with while it reads; of a pair, the right view, so that one view can
+    be compared with itself under an edit. None reads it as it is."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +123,13 @@ class Reads:
     an earlier pass."""
     finish: tuple[str, ...] = ()
     """Directions that `finish` alone needs: they may be found in the same pass."""
+    paths: tuple[GradientPath, ...] = ()
+    """Paths between both sides of its streams, which are then pairs that read the same tokens, one
+    document a row; see `harness.contract.paths`. Each costs forwards and backwards of whole
+    models."""
+    words: tuple[str, ...] = ()
+    """Words each of which must be one token of the first stream's model: others are refused, by
+    name. `Inputs.words` has their ids."""
 
 
 @runtime_checkable
@@ -134,6 +147,10 @@ class TaskView(Protocol):
 
     def pair(self, name: str) -> Stream:
         """A pair as a stream whose name is `pair`, with the pair's filters."""
+
+    def view_facts(self, view: str) -> ModelFacts:
+        """What is known of a view's model before it is loaded; nothing of a view that is not there,
+        which the core reports."""
 
 
 class ReductionOptions(Options):
@@ -181,6 +198,10 @@ class StatisticOptions(ReductionOptions):
 class DirectionOptions(ReductionOptions):
     """Base of a direction finder's options. A finder is a reduction that gives directions."""
 
+    own_readers: ClassVar[bool] = False
+    """Whether its directions have `readers`, so that interventions which read with the vectors
+    refuse them (`InterventionOptions.reads_vectors`); `harness check` says so."""
+
     def variants(self) -> Sequence[Axes]:
         """The axes of each direction that `finish` will give, defined or not, in any order.
 
@@ -188,6 +209,12 @@ class DirectionOptions(ReductionOptions):
         `{"pc": 1}`, `{"pc": 2}`, `{"pc": 3}`. Called before anything runs, to plan their arms.
         """
         return ({},)
+
+    def variants_in(self, task: TaskView) -> Sequence[Axes]:
+        """The same, of a finder whose variants hang on the rest of the task, such as on how many
+        blocks a model has: `variants()` by default. The core asks this one. Raises nothing: where
+        the task does not tell, there are none, and `reads` says what is missing."""
+        return self.variants()
 
 
 @runtime_checkable
@@ -258,6 +285,12 @@ class Batch:
     copies: tuple[int, ...] = field(default=(), kw_only=True)
     """For each document, how many before it, also of earlier batches, have the very same ids; all
     of them have the id of the first. Empty where every document is the first."""
+    saes: Mapping[str, Sae] = field(default_factory=dict, kw_only=True)
+    """The SAEs that its reduction reads, loaded: for what sides do not tell, such as decoder rows.
+    """
+    paths: Mapping[GradientPath, FollowedPath] = field(default_factory=dict, kw_only=True)
+    """What came out of the paths that its reduction reads, in the order of `Reads.paths`; their
+    sites are blocks here."""
 
     def clusters(self, sizes: np.ndarray) -> int:
         """How many different documents have a size above 0: copies say nothing new of others."""
@@ -298,6 +331,10 @@ class Inputs:
     """The seed of the task, for all that is drawn."""
     dtypes: Mapping[str, str] = field(default_factory=dict)
     """By name of the view, the dtype that its model computes activations in: `bfloat16`, …"""
+    edits: Mapping[StreamEdit, Direction | Undefined] = field(default_factory=dict)
+    """By edit of its streams, the direction that was found for it."""
+    words: Mapping[str, int] = field(default_factory=dict)
+    """By word of `Reads.words`, the id of its token."""
 
 
 @runtime_checkable

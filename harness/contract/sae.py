@@ -75,6 +75,9 @@ class SaeFacts:
     one_sided: bool = False
     """Whether each latent writes to one input alone, so that the lengths of its decoder rows on
     both sides of a pair cannot be compared."""
+    shifts: tuple[tuple[float, ...], ...] | None = None
+    """By input, what is taken from it before it is multiplied with `scales`, such as the mean of
+    the text that it was trained on. None where nothing is, or where that is not known."""
 
     @property
     def of_pair(self) -> bool:

@@ -105,6 +105,8 @@ class Tokens:
     query: str | None = None
     """The text of `span`, where `Prompt.query` asks for it: two prompts of one query have the same.
     None where the backend does not tell it; then spans are matched from their ends."""
+    copies: int = 0
+    """How many prompts of the same data before it have the very same ids; the core counts them."""
     asked: tuple[int, int] | None = None
     """Where `Prompt.places` asks for it: start and end, in `ids`, of what is asked, up to the last
     token with a character of the last user turn's content, or of the last column of `template`.
@@ -112,8 +114,6 @@ class Tokens:
     answered: tuple[int, int] | None = None
     """Where `Prompt.places` asks for it: start and end of the answer that a conversation ends with,
     which are the tokens with a character of the last assistant turn's content."""
-    copies: int = 0
-    """How many prompts of the same data before it have the very same ids; the core counts them."""
 
 
 @dataclass(frozen=True)
@@ -176,6 +176,11 @@ class Direction:
     direction has the origin of that one."""
     missing: tuple[str, ...] = ()
     """Where fewer vectors exist than were asked for: for each of the others, in order, why not."""
+    readers: np.ndarray | None = None
+    """Float64 `[rank, d_site]`: with what the coordinate along each vector is read, where that is
+    not the vector itself. Of x it is `readers @ (x − origin)`; reader i gives vector i 1 and the
+    others 0 (`readers @ vectors.T` is the identity). Whoever takes a direction out reads it so, or
+    refuses one that has readers; adding it needs none."""
 
 
 @dataclass(frozen=True)

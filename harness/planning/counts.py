@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
+from harness.contract import GradientPath
+
 NUMBER_BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
 """Bytes of one number, by the name of its type."""
 
@@ -38,6 +40,12 @@ class Counts:
 def forward_counts(prompts: Sequence[int]) -> Counts:
     """Counts one forward over a batch of prompts; `prompts` are their lengths in tokens."""
     return Counts(1, len(prompts), sum(prompts), positions=len(prompts) * max(prompts))
+
+
+def path_forwards(path: GradientPath) -> int:
+    """Forwards by which one side's upper layers follow a path over a batch: one as they are, one
+    for each point, and one for each end that is no point."""
+    return 1 + len(path.points) + len({0.0, 1.0} - set(path.points))
 
 
 def completion_counts(prompts: Sequence[int], completions: Sequence[int]) -> Counts:

@@ -102,5 +102,5 @@ def _generations(task: Task) -> Iterator[Generation]:
         arms = [PlannedArm(NO_EDIT)]
         for direction in experiment.directions:
             for instance in task.directions[direction]:
-                arms += [PlannedArm(direction, axes) for axes in instance.variants()]
+                arms += [PlannedArm(direction, axes) for axes in instance.variants(task)]
         yield Generation(name, tuple(arms))

@@ -11,6 +11,7 @@ from harness.contract import PromptPart
 from harness.errors import DataError, ModelError, Problem
 from harness.planning.offline import NoTokenizer, is_here, offline_prompts
 from harness.planning.plan import Plan
+from harness.planning.words import split_words
 from harness.task.causes import Misfit, merged
 from harness.task.prompts import Prompts, Written
 
@@ -20,9 +21,10 @@ def unwritable(planned: Plan) -> Iterator[Problem]:
 
     Where the task leaves out such rows (`on_bad_rows = "skip"`), one of the first rows must do.
     A view that cannot write several data sets is one problem, and so are rows that several views
-    cannot write. Silent where data or tokenizers are not here.
+    cannot write. So is a word that must be one token and is not. Silent where data or tokenizers
+    are not here.
     """
-    for one in merged(_unwritable(planned)):
+    for one in merged([*_unwritable(planned), *split_words(planned)]):
         yield planned.task.source.problem(one.at, one.what)
 
 

@@ -187,7 +187,11 @@ def rendering(stream: Stream) -> Rendering:
     return Rendering(view, stream.data, own, stream.pack, stream.budget, places)
 
 
-_PLACES: Mapping[str, tuple[PromptPart, ...]] = {"closing": ("asked",), "answer": ("answered",)}
+_PLACES: Mapping[str, tuple[PromptPart, ...]] = {
+    "closing": ("asked",),
+    "answer": ("answered",),
+    "predicting": ("answered",),
+}
 """By what a stream measures, what must be told of its prompts."""
 
 
@@ -202,8 +206,10 @@ class Pass:
         """Everything that is rendered and read, each rendering once."""
         asked: dict[Rendering, dict[PromptPart, None]] = {}
         for job in self.jobs:
+            answered = any(path.scalar.on_answer for path in job.reads.paths)
+            also: tuple[PromptPart, ...] = ("answered",) if answered else ()
             for one in map(rendering, job.reads.streams):
-                asked.setdefault(one, {}).update(dict.fromkeys(one.places))
+                asked.setdefault(one, {}).update(dict.fromkeys((*one.places, *also)))
         return [replace(one, places=tuple(sorted(places))) for one, places in asked.items()]
 
 

@@ -113,6 +113,8 @@ def write_directions(folder: Path, found: Mapping[str, Sequence[Found]]) -> None
             tensors = {"vectors": direction.vectors}
             if direction.origin is not None:
                 tensors["origin"] = direction.origin
+            if direction.readers is not None:
+                tensors["readers"] = direction.readers
             _write_tensors(folder / "directions", name, variant.axes, tensors, metadata)
 
 

@@ -70,10 +70,12 @@ def direction_hash(direction: Direction | Undefined, sae: str = "") -> str:
     if isinstance(direction, Undefined):
         return f"undefined: {direction.reason}"
     others = {**vars(direction), "site": str(direction.site), "vectors": direction.vectors.shape}
-    del others["missing"], others["origin"]
+    del others["missing"], others["origin"], others["readers"]
     others["sae"] = None if direction.sae is None else sae
     digest = hashlib.sha256(direction.vectors.astype("<f8").tobytes())
     if direction.origin is not None:
         digest.update(b"origin" + direction.origin.astype("<f8").tobytes())
+    if direction.readers is not None:
+        digest.update(b"readers" + direction.readers.astype("<f8").tobytes())
     digest.update(repr(sorted(others.items())).encode())
     return digest.hexdigest()

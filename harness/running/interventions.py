@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from harness.contract import Arm, Direction, InterventionOptions, Model, PairedIntervention, Sae
+from harness.contract import Arm, Direction, InterventionOptions, Model, Sae
 from harness.running.directions import direction_hash
 from harness.store.keys import key_of
 from harness.task.contents import by_content
@@ -52,5 +52,9 @@ class DirectedIntervention:
 
         `beside` is what the other view has at the direction's site: [rows, pos, d_site].
         """
-        paired: PairedIntervention = self.entry.build()
-        return paired.arms(name, self.direction, model.facts, model.dtype, beside)
+        paired: Any = self.entry.build()
+        own = [self.sae] if self.entry.options.on_sae else []
+        arms: Sequence[Arm] = paired.arms(
+            name, self.direction, model.facts, model.dtype, beside, *own
+        )
+        return arms

@@ -21,7 +21,11 @@ from harness.results.write import unique, write_arrays, write_directions, write_
 from harness.running.analyses import tried
 from harness.running.claims import come_out, dated, remember
 from harness.running.context import RunContext
-from harness.running.experiments.experiment import record_edited_views, run_experiment
+from harness.running.experiments.experiment import (
+    record_edited_views,
+    record_stream_edits,
+    run_experiment,
+)
 from harness.running.folder import run_folder
 from harness.running.labels import label_rows
 from harness.running.learned import learned
@@ -164,6 +168,7 @@ def _measure(context: RunContext, planned: Plan) -> None:
     for number, work in enumerate(planned.passes, 1):
         _run_pass(context, work, number, f"activations, pass {number} of {len(planned.passes)}")
     record_edited_views(context)
+    record_stream_edits(context)
     write_directions(context.folder, session.directions.found)
     write_arrays(context.folder, session.directions.arrays)
     for generation in planned.generations:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from harness.contract import (
+    Arm,
     Calibrated,
     Direction,
     Example,
@@ -18,6 +19,7 @@ from harness.contract import (
     Ref,
     Sae,
     Stream,
+    StreamEdit,
     Tokens,
     Tools,
     Undefined,
@@ -26,6 +28,7 @@ from harness.errors import ModelError, Problem, TaskError
 from harness.running.directions import Directions
 from harness.running.interventions import DirectedIntervention
 from harness.running.progress import Progress, Tick
+from harness.running.reading.armed import EditsDone, Under
 from harness.running.reading.calibration import calibrated, calibrated_on_pair
 from harness.running.reading.edited import EditedModel
 from harness.running.usage import Usage
@@ -34,7 +37,7 @@ from harness.store.keys import key_of
 from harness.task.joins import unjoined
 from harness.task.prompts import Prompts, TaskData, view_spec
 from harness.task.spec import EditSpec
-from harness.task.task import Entry, Task
+from harness.task.task import Entry, Task, edit_key
 from harness.task.validate import marks
 
 
@@ -73,6 +76,8 @@ class Session:
         self.saes: dict[str, Sae] = {}
         self.edited: dict[str, EditedModel] = {}
         """By view: the models of edited views that were read."""
+        self.tried: dict[Under, EditsDone] = {}
+        """By view and edit of a stream: what the edits did while it was read."""
 
     def say(self, text: str) -> None:
         """Shows one line to whoever started the run."""
@@ -119,6 +124,21 @@ class Session:
         if view not in self.edited:
             self.edited[view] = self._edit(view, spec.model, spec.edit)
         return cast(Model, self.edited[view])
+
+    def arm_of(self, what: Under) -> Arm | None:
+        """The edits of a stream; None where its direction is undefined.
+
+        Raises ModelError where they make no sense on the view's model.
+        """
+        found = self.direction_of(what.edit)
+        if isinstance(found, Undefined):
+            return None
+        entry = self.task.stream_edits[edit_key(what.edit)]
+        return self.directed(entry, found).arm(str(what), self.view_model(what.view))
+
+    def direction_of(self, edit: StreamEdit) -> Direction | Undefined:
+        """The direction of a stream's edit, which an earlier pass has found."""
+        return self.directions.variant(edit.direction, dict(edit.axes))
 
     def fingerprint(self, view: str) -> str:
         """A hash of all that decides what a view's model gives: its files and numbers, the backend

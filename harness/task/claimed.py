@@ -111,7 +111,7 @@ def _one_arm(task: Task, term: Term) -> Iterator[str]:
 
 def _steps(task: Task, direction: str) -> list[Axes]:
     """The axes of all variants of a direction."""
-    return [axes for one in task.directions[direction] for axes in one.variants()]
+    return [axes for one in task.directions[direction] for axes in one.variants(task)]
 
 
 def _step_of(term: Term, step: Axes) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import random
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -53,12 +54,20 @@ def read_data(name: str, spec: DataSpec, cache: Path) -> Iterator[Example]:
             ) from None
         yield example
     if not count:
-        raise DataError(f"data.{name}: {_place(spec)} gives no rows. Check `where` and the file.")
+        raise DataError(
+            f"data.{name}: {_place(spec)} gives no rows. Check {_filters(spec)} and the file."
+        )
     if spec.limit and spec.most and count < spec.most:
         raise DataError(
             f"data.{name}: {_place(spec)} has {count} rows, the task wants {spec.limit}. "
             "Lower the limit."
         )
+
+
+def _filters(spec: DataSpec) -> str:
+    """The keys that leave rows out, as a sentence names them."""
+    used = [f"`{key}`" for key in ("where", "at_least", "below") if getattr(spec, key)]
+    return ", ".join(used) or "`where`"
 
 
 def _suffix(spec: DataSpec) -> str:
@@ -120,10 +129,24 @@ def _matching(
 ) -> Iterator[tuple[int, Row]]:
     """The rows that the task wants, each with its number among all rows."""
     for number, row in rows:
-        if missing := [column for column in spec.where if column not in row]:
-            raise _no_column(f"data.{name}.where: {_place(spec)}", row, missing[0])
-        if all(row[column] == value for column, value in spec.where.items()):
+        for key in ("where", "at_least", "below"):
+            if missing := [column for column in getattr(spec, key) if column not in row]:
+                raise _no_column(f"data.{name}.{key}: {_place(spec)}", row, missing[0])
+        if (
+            all(row[column] == value for column, value in spec.where.items())
+            and all(_number(row[column]) >= least for column, least in spec.at_least.items())
+            and all(_number(row[column]) < limit for column, limit in spec.below.items())
+        ):
             yield number, row
+
+
+def _number(value: object) -> float:
+    """A number, also one that a file of text holds, as those of csv do; else NaN, which is neither
+    above nor below anything."""
+    try:
+        return float(value) if isinstance(value, (int, float, str)) else math.nan
+    except (ValueError, OverflowError):
+        return math.nan
 
 
 def _rows(name: str, spec: DataSpec, cache: Path) -> Iterator[Row]:

@@ -38,6 +38,11 @@ class DataSpec(Spec):
     """The column that holds the text, or the conversation as a list of role and content."""
     where: dict[str, Scalar] = Field(default_factory=dict)
     """Only rows whose columns have these values."""
+    at_least: dict[str, float] = Field(default_factory=dict)
+    """Only rows whose columns are numbers of at least so much, such as a judge's scores. A row
+    without a number there, such as one that a judge could not score, is left out."""
+    below: dict[str, float] = Field(default_factory=dict)
+    """Only rows whose columns are numbers below so much; likewise."""
     skip: int = Field(0, ge=0, lt=2**62)
     """Leave so many rows out first, so that two draws of one source do not overlap."""
     limit: int | None = Field(None, ge=1, lt=2**62)

@@ -14,13 +14,16 @@ from harness.errors import DataError, ModelError, Problem, TaskError, listed
 from harness.task.causes import Misfit, merged
 from harness.task.claimed import unfit_claims
 from harness.task.data import read_data
+from harness.task.followed import unfollowed
 from harness.task.gates import parse
 from harness.task.ids import measurable, unmeasured
 from harness.task.joins import unjoined
 from harness.task.offered import unoffered
 from harness.task.pair_saes import edit_sae, joined, joined_metric, two_models
+from harness.task.readers import unreadable
 from harness.task.sizes import hidden_sizes, sae_width, sae_widths, site_depth
 from harness.task.spec import DirectionSpec, PairSpec, StatisticSpec
+from harness.task.stream_edits import unfit_edits
 from harness.task.task import NO_EDIT, Instance, Task
 from harness.task.validate import KeyParts, references
 from harness.text import for_terminal
@@ -104,7 +107,7 @@ def _saes(task: Task) -> Iterator[Misfit]:
         if what := unjoined(spec, facts):
             yield Misfit((*at, "model" if spec.model else "pair"), what)
             continue
-        yield from two_models(task, spec, at)
+        yield from two_models(task, name, at)
         if spec.site and len(facts.inputs) > 1 and not facts.of_pair:
             yield Misfit(
                 (*at, "site"),
@@ -242,7 +245,7 @@ def _metrics(task: Task, misplaced: Set[str]) -> Iterator[Misfit]:
                 nowhere,
             )
         known = [one.sae for one in measured.saes if one.sae and one.sae not in misplaced]
-        yield from joined_metric(task, entry, known, spec.pair is not None, at)
+        yield from joined_metric(task, entry, known, measured.stream, at)
         views = (measured.stream.view, measured.stream.right)
         yield from _written_places(task, _models(task, views), spec.sites or (), at)
         saes = [sae for sae in spec.saes or () if sae not in misplaced]
@@ -283,7 +286,11 @@ def _reductions(task: Task, misplaced: Set[str]) -> Iterator[Misfit]:
                 yield from (Misfit((*at, one.where), one.what) for one in error.problems)
                 break
             yield from _reads(task, reads, at)
+            yield from unfollowed(task, reads, at)
             yield from joined(task, instance, reads, at)
+            yield from unfit_edits(task, instance)
+            edits = [stream.edit.direction for stream in reads.streams if stream.edit is not None]
+            needs[at] += [("directions", other) for other in dict.fromkeys(edits)]
             for other in (*reads.start, *reads.finish):
                 needs[at].append(("directions", other))
                 yield from _one_of(task, other, instance)
@@ -310,7 +317,7 @@ def _reads(task: Task, reads: Reads, at: KeyParts) -> Iterator[Misfit]:
     for unknown in sorted((views - task.spec.views.keys()) | (data - task.spec.data.keys())):
         yield Misfit(at, f"reads {unknown!r}, which the task does not have.")
     for model in _models(task, sorted(views & task.spec.views.keys())):
-        for site in reads.sites:
+        for site in (*reads.sites, *(path.site for path in reads.paths)):
             yield from site_depth(task, site, model, (*at, "site"))
         for sae in reads.saes:
             if not task.of_pair(sae):
@@ -319,7 +326,7 @@ def _reads(task: Task, reads: Reads, at: KeyParts) -> Iterator[Misfit]:
 
 def _one_of(task: Task, direction: str, instance: Instance) -> Iterator[Misfit]:
     """Where it is not clear which variant of a direction an instance needs."""
-    variants = [v for one in task.directions.get(direction, ()) for v in one.variants()]
+    variants = [v for one in task.directions.get(direction, ()) for v in one.variants(task)]
     if len(variants) > 1 and variants.count(instance.axes) != 1:
         yield Misfit(
             (instance.table, instance.entry),
@@ -351,6 +358,7 @@ def _experiments(task: Task) -> Iterator[Misfit]:
         if entry is not None:
             model = task.spec.views[experiment.view].model
             yield from edit_sae(task, entry, experiment.directions, model, at)
+            yield from unreadable(task, entry, experiment.directions, (*at, "directions"))
         options = [task.evaluators[evaluator].options for evaluator in experiment.evaluators]
         judges = [one for one in options if not isinstance(one, BenchmarkOptions)]
         if judges and experiment.data is None:
@@ -368,6 +376,7 @@ def _edits(task: Task) -> Iterator[Misfit]:
         if edit is not None:
             model, at = task.spec.views[name].model, ("views", name, "edit")
             yield from edit_sae(task, entry, (edit.direction,), model, at)
+            yield from unreadable(task, entry, (edit.direction,), (*at, "direction"))
 
 
 def _gates(task: Task) -> Iterator[Misfit]:

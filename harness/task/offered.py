@@ -107,6 +107,10 @@ def _reduction(task: Task, instance: Instance, lacks: _Lacks) -> Iterator[Misfit
     wanted: set[Capability] = {"logits"} if reads.logits else set()
     if reads.sites or reads.saes or not wanted:
         wanted.add("activations")
+    if reads.paths:
+        wanted |= {"activations", "gradients"}
+    if any(stream.edit is not None for stream in reads.streams):
+        wanted.add("edits")
     for stream in reads.streams:
         for view in (stream.view, stream.right):
             if view in task.spec.views:

@@ -30,6 +30,35 @@ def another_model(trained_on: str | None, model: str, names: tuple[str, ...]) ->
     )
 
 
+def another_pair(
+    trained_on: str | None, models: tuple[str, str], names: tuple[tuple[str, ...], tuple[str, ...]]
+) -> str | None:
+    """A sentence that names all where an SAE of a pair was trained on other models than its task's.
+
+    Its files name both models in one text, such as `org/base-org/tuned`, or the base alone. None
+    where both are in it, where it names but one and that is there, or where nothing is known.
+    """
+    if not trained_on or not all(names):
+        return None
+    told = trained_on.lower()
+    found = [{short for name in each if (short := _short(name)) in told} for each in names]
+    if all(found) or (any(found) and _names_one(told, next(filter(None, found)))):
+        return None
+    left, right = (for_terminal(each[0]) for each in names)
+    return (
+        f"its files say that it was trained on {for_terminal(trained_on)!r}, and its pair has "
+        f"models.{models[0]}, which is {left!r}, and models.{models[1]}, which is {right!r}. "
+        "Allowed: the two models that it was trained on. If these are other names of the same "
+        "models, set check_models = false."
+    )
+
+
+def _names_one(told: str, found: set[str]) -> bool:
+    """Whether a text names no other model than one of those that are found in it."""
+    rest = told.replace(max(found, key=len), "", 1)
+    return told.count("/") < 2 and not rest.rpartition("/")[2].strip("-_. ")
+
+
 def another_base(trained_on: str | None, names: tuple[str, ...]) -> str | None:
     """Likewise where a model's adapter says that it was trained on a model of another name."""
     if agree(trained_on, names):

@@ -100,8 +100,12 @@ def _sae(
     return Target(site, name, None if out == site else out)
 
 
+_AS_WRITTEN = {"tokens", "align", "pack", "budget", "render", "same_tokenizer"}
+"""Keys of a pair that its stream has, too."""
+
+
 def _stream(pair: PairSpec) -> Stream:
     """The stream of a pair, called `pair`, with its filters."""
     where = Where(skip_first=pair.skip_first, max_norm_ratio=pair.max_norm_ratio)
-    same = pair.model_dump(include={"align", "pack", "budget", "render", "same_tokenizer"})
+    same = pair.model_dump(include=_AS_WRITTEN)
     return Stream("pair", pair.left, pair.data, pair.right, where=where, **same)

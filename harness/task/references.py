@@ -70,10 +70,15 @@ def _unknown_names(task: Task) -> Iterator[Misfit]:
         "experiments": ("experiment", task.spec.experiments),
         "metrics": ("metric", task.spec.metrics),
         "analyses": ("analysis", task.spec.analyses),
+        "statistics": ("statistic", task.spec.statistics),
     }
+    # Those that stand in the table of the analysis itself were looked up as they were written.
+    deeper = {table: (what, getattr(task.spec, table)) for table, what in _NAMED.items()}
     for name, entry in task.analyses.items():
-        for at, table, word in _names(entry.options, ("analyses", name)):
-            what, entries = known.get(table, ("", {word: None}))
+        own = ("analyses", name)
+        for at, table, word in _names(entry.options, own):
+            inside = {**known, **deeper} if at[:-1] != own else known
+            what, entries = inside.get(table, ("", {word: None}))
             if word not in entries:
                 yield Misfit(at, unknown(what, word, entries), (table, word))
 

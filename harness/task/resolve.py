@@ -34,6 +34,7 @@ from harness.task.local import with_local_plugins
 from harness.task.paths import located
 from harness.task.references import unknown_names, unknown_references
 from harness.task.spec import TaskSpec
+from harness.task.stream_edits import with_stream_edits
 from harness.task.task import Entry, Task
 from harness.task.trust import Trust
 from harness.task.validate import validated
@@ -90,6 +91,8 @@ def resolve(source: Source, registry: Registry, trust: Trust | None = None) -> T
     )  # fmt: skip
     task, problems = _with_facts(task)
     problems = problems or [*misfits(task), *unknown_names(task)]
+    if not problems:
+        task, problems = with_stream_edits(task, registry)
     if problems:
         raise TaskError(problems)
     return task

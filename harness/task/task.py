@@ -30,13 +30,15 @@ from harness.contract import (
     Site,
     StatisticOptions,
     Stream,
+    StreamEdit,
+    TaskView,
 )
 from harness.contract.options import transport_fields
 from harness.registry import Owned, Plugin
 from harness.task.applied import Applied
 from harness.task.file import Source
 from harness.task.folders import Folder, folded
-from harness.task.origin import another_base, another_model
+from harness.task.origin import another_base, another_model, another_pair
 from harness.task.places import Places, at_depth, models_of, place
 from harness.task.showing import rows, title
 from harness.task.spec import TaskSpec
@@ -86,9 +88,9 @@ class Instance:
         """The reduction that finds it."""
         return self.owner.load()(self.options)
 
-    def variants(self) -> list[Axes]:
-        """The axes of every direction that comes out."""
-        own = self.options.variants() if isinstance(self.options, DirectionOptions) else ()
+    def variants(self, task: TaskView) -> list[Axes]:
+        """The axes of every direction that comes out, in this task."""
+        own = self.options.variants_in(task) if isinstance(self.options, DirectionOptions) else ()
         return [{**self.axes, **axes} for axes in own]
 
 
@@ -123,6 +125,10 @@ class Task:
     """By experiment."""
     edits: Mapping[str, Entry[InterventionOptions]] = field(default_factory=dict)
     """By view."""
+    stream_edits: Mapping[tuple[object, ...], Entry[InterventionOptions]] = field(
+        default_factory=dict
+    )
+    """By `edit_key`: the interventions with which streams of reductions are edited."""
     preflight: Mapping[str, Entry[MetricOptions]] = field(default_factory=dict)
     """The metrics of the preflight, with their default options."""
     model_facts: Mapping[str, ModelFacts] = field(default_factory=dict)
@@ -230,12 +236,21 @@ class Task:
         """A sentence that names both models where an SAE says that it was trained on another.
 
         `facts` are those of the loaded SAE, which may tell more than its files did. None of an SAE
-        of a pair, whose files name two models in no common form."""
+        of a pair: see `paired_elsewhere`."""
         model = self.spec.saes[sae].model
         if model is None:
             return None
         told = (facts.model if facts else None) or self.sae_facts(sae).model
         return another_model(told, model, self.models[model].options.names())
+
+    def paired_elsewhere(self, sae: str, facts: SaeFacts | None = None) -> str | None:
+        """Likewise of an SAE of a pair, where the task has its files' models checked."""
+        if not self.of_pair(sae) or not self.spec.saes[sae].check_models:
+            return None
+        left, right = self.sae_models(sae)
+        names = self.models[left].options.names(), self.models[right].options.names()
+        told = (facts.model if facts else None) or self.sae_facts(sae).model
+        return another_pair(told, (left, right), names)
 
     def adapted_elsewhere(self, model: str) -> str | None:
         """A sentence that names both models where an adapter says it was trained on another."""
@@ -259,6 +274,11 @@ class Task:
         """The directions that must be found before a view can be read."""
         spec = self.spec.views.get(view)
         return (spec.edit.direction,) if spec is not None and spec.edit is not None else ()
+
+    def view_facts(self, view: str) -> ModelFacts:
+        """What is known of a view's model before it is loaded; nothing where there is none."""
+        spec = self.spec.views.get(view)
+        return ModelFacts() if spec is None else self.model_facts[spec.model]
 
     def direction(self, name: str) -> DirectionOptions:
         """The options of a direction; those of the first one where it is swept."""
@@ -293,8 +313,14 @@ class Task:
             self.preflight,
         )
         found = [entry.owner for table in tables for entry in table.values()]
+        found += [entry.owner for entry in self.stream_edits.values()]
         found += [instance.owner for instance in self.instances]
         return sorted(set(found), key=str)
+
+
+def edit_key(edit: StreamEdit) -> tuple[object, ...]:
+    """The same for edits of streams that differ in nothing but the direction."""
+    return (edit.method, edit.options)
 
 
 def task_hash(task: Task) -> str:

@@ -32,8 +32,8 @@ def check_direction(
     document without measured tokens changes nothing · the same batches give the same · merge is
     commutative · merge is associative · merging a fresh state changes nothing · a state that was
     saved goes on the same · finish is deterministic · every variant comes out once · directions
-    are finite float64 `[rank, d]` and not zero · records are complete and unique · nothing read is
-    undefined, not an error.
+    are finite float64 `[rank, d]` and not zero · readers are, too, and each gives its own vector 1
+    and the others 0 · records are complete and unique · nothing read is undefined, not an error.
     """
     expected = check_reduction(reduction, batches, inputs, tolerance)
     _well_formed(expected, variants)
@@ -93,5 +93,20 @@ def _vectors(found: Found) -> None:
         and bool(np.isfinite(origin).all())
     )
     law(fine, "an origin is finite float64 [d]", f"{found.axes}: {origin!r}")
+    if direction.readers is not None:
+        _readers(found.axes, vectors, direction.readers)
     site = direction.site
     law(site.fraction is None, "a direction says its block", f"it lives at {site}")
+
+
+def _readers(axes: Axes, vectors: np.ndarray, readers: np.ndarray) -> None:
+    fine = (
+        readers.dtype == np.float64
+        and readers.shape == vectors.shape
+        and bool(np.isfinite(readers).all())
+    )
+    law(fine, "readers are finite float64 [rank, d]", f"{axes}: {readers!r}")
+    each = readers @ vectors.T
+    off = float(np.abs(each - np.eye(len(vectors))).max())
+    what = f"{axes}: readers @ vectors.T is {off:.1e} from the identity"
+    law(off <= 1e-6, "a reader gives its own vector 1 and the others 0", what)

@@ -21,6 +21,7 @@ from harness.contract import (
     Model,
     ModelFacts,
     PairedIntervention,
+    PairedSaeIntervention,
     Sae,
     SaeIntervention,
     Tokens,
@@ -36,7 +37,7 @@ from harness.testing.support.edits import (
 )
 from harness.testing.support.given import written
 from harness.testing.support.laws import drawing, law, untried
-from harness.testing.support.paired_edits import paired_identity, paired_laws
+from harness.testing.support.paired_edits import Arms, paired_identity, paired_laws
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 _ROWS, _POSITIONS = 3, 5
@@ -44,7 +45,7 @@ _IDENTITY = "strength 0 is the identity"
 _CLOSED = "a gate that never opens changes nothing"
 _OPEN = "a gate that is always open is no gate"
 _MEASURES = "a check measures every position"
-_ALONE = ("parameters stack", _MEASURES, _CLOSED, _OPEN)
+_ALONE = (_MEASURES, _CLOSED, _OPEN)
 """Laws of edits that depend on nothing but the direction."""
 _BESIDE = ("each row has an arm", "padding of the other view is not read")
 _ON_MODEL = (
@@ -53,7 +54,7 @@ _ON_MODEL = (
     "nothing is left behind, also after an error",
 )
 
-AnyIntervention = Intervention | SaeIntervention | PairedIntervention
+AnyIntervention = Intervention | SaeIntervention | PairedIntervention | PairedSaeIntervention
 
 
 def check_intervention(
@@ -73,8 +74,9 @@ def check_intervention(
     """Raises AssertionError, naming the law, where an intervention breaks one.
 
     `identity` is the same intervention at strength 0, if it has a strength. `sae` is what a
-    `SaeIntervention` is given. `beside` is the other view's activations that a `PairedIntervention`
-    is given, Float[Tensor, "rows pos d_site"]: then its `arms` are tried. For an intervention with
+    `SaeIntervention` or a `PairedSaeIntervention` is given. `beside` is the other view's
+    activations that a `PairedIntervention` or a `PairedSaeIntervention` is given, Float[Tensor,
+    "rows pos d_site"]: then its `arms` are tried. For an intervention with
     a gate, `closed` is the same with a gate that never opens, and `opened` the same with a gate
     that is always open, beside the intervention without a gate. With a `model` (and `tokens`, one
     prompt or more), which must fit `direction` and `facts`, it also runs there.
@@ -96,7 +98,7 @@ def check_intervention(
     arm_of = partial(_arm, sae=sae, facts=facts)
     if beside is not None:
         untried("it is given another view's activations, batch by batch", *_ALONE, *_ON_MODEL)
-        _beside(intervention, identity, direction, facts, beside, seed)
+        _beside(intervention, identity, direction, facts, beside, sae, seed)
         return
     untried("it reads no other view, or no sample gives `beside`, its activations", *_BESIDE)
     given, seed = written(direction), drawing(seed)
@@ -191,7 +193,9 @@ def _same_again(arm: Arm, again: Arm) -> None:
 def _another(direction: Direction, seed: int) -> Direction:
     """A direction of the same shape that points elsewhere."""
     noise = np.random.default_rng(seed).normal(size=direction.vectors.shape)
-    return replace(direction, vectors=2 * np.abs(direction.vectors).max() * noise)
+    vectors = 2 * np.abs(direction.vectors).max() * noise
+    readers = None if direction.readers is None else np.linalg.pinv(vectors).T
+    return replace(direction, vectors=vectors, readers=readers)
 
 
 def _twins(arm: Arm, other: Arm) -> list[Edit]:
@@ -268,16 +272,34 @@ def _beside(
     direction: Direction,
     facts: ModelFacts,
     beside: Tensor,
+    sae: Sae | None,
     seed: int,
 ) -> None:
+    given = written(direction)
     for dtype, kind in DTYPES.items():
         other = beside.to(kind)
-        arms = partial(intervention.arms, "edited", direction, facts, dtype)
-        for arm in arms(other):
+        arms = _arms_of(intervention, "edited", direction, facts, dtype, sae)
+        made = arms(other)
+        for arm, again in zip(made, arms(other), strict=True):
             _described(arm, facts, "edited")
+            _same_again(arm, again)
+        law(written(direction) == given, "does not modify its input", "the direction is another")
         noise = torch.randn(beside.shape, generator=torch.Generator().manual_seed(seed))
         x = (beside.float() + noise).to(kind)
         x[0, 0] = -0.0
         paired_laws(arms, x, other)
         if identity is not None:
-            paired_identity(partial(identity.arms, "idle", direction, facts, dtype), x, other)
+            paired_identity(_arms_of(identity, "idle", direction, facts, dtype, sae), x, other)
+
+
+def _arms_of(
+    intervention: Any,
+    name: str,
+    direction: Direction,
+    facts: ModelFacts,
+    dtype: str,
+    sae: Sae | None,
+) -> Arms:
+    """The arms of a batch; the intervention is given the SAE where it takes one."""
+    own = [sae] if "sae" in signature(intervention.arms).parameters else []
+    return lambda beside: intervention.arms(name, direction, facts, dtype, beside, *own)

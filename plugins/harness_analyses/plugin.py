@@ -39,6 +39,10 @@ _ANALYSES = {
         "whether a forecast of transfer came true in the accuracies of the domains",
         "transfer.transfer_correlation:TransferCorrelation",
     ),
+    "transfer_forecast": (
+        "whether forecasts of transfer came true, over several fine-tunes and all domains",
+        "transfer.fine_tunes.transfer_forecast:TransferForecast",
+    ),
     "mixture_advice": (
         "shares of extra training data for each domain, by its forecast",
         "transfer.mixture_advice:MixtureAdvice",
@@ -66,6 +70,10 @@ _ANALYSES = {
     "component_lens": (
         "what the components of a change say to the head of a model",
         "newness.component_lens:ComponentLens",
+    ),
+    "found": (
+        "at which rank each method finds what was planted in models whose change is known",
+        "found.found:Found",
     ),
 }
 """By name: a summary, and the class; its options are called as it is, with `Options` behind, and

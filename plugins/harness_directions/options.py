@@ -13,6 +13,7 @@ from harness.contract import (
     DataRef,
     DirectionOptions,
     DirectionRef,
+    FollowedOptions,
     PairRef,
     Reads,
     SaeFacts,
@@ -281,6 +282,58 @@ class MatchedFeaturesOptions(_Shifted):
         return tuple({"draw": draw} for draw in range(self.draws))
 
 
+class AttributedFeaturesOptions(FollowedOptions, DirectionOptions):
+    """Options of `attributed_features`."""
+
+    finish_only: ClassVar[frozenset[str]] = frozenset({"k", "gap_max", "rank", "vectors"})
+
+    pair: PairRef
+    """The two models, left before and right after, on prompts where the behaviour shows."""
+    sae: SaeRef
+    """Whose features; an SAE that rebuilds what it reads, not a transcoder."""
+    k: int = Field(ge=1)
+    """How many."""
+    rank: Literal["attribution", "change"] = "attribution"
+    """What they are ranked by: what they add to the number, or how much they change, Σ_t |Δz|,
+    whatever comes of it, for comparison."""
+    vectors: Literal["rows", "change"] = "rows"
+    """What the direction is: the decoder rows of the features, one each, for interventions on
+    features; or one vector, what the features' mean change adds to the activations, for `addition`
+    (with coefficient = -1 it takes the change back)."""
+    gap_max: float = Field(0.1, gt=0, le=1)
+    """The largest gap of completeness with which features are ranked at all."""
+
+    def reads(self, task: TaskView) -> Reads:
+        """The pair at the SAE's site, its latents, and the path between its sides."""
+        _check_latents(task, self.sae, "k", self.k, 1)
+        facts, site = task.sae_facts(self.sae), task.sae_site(self.sae)
+        if facts.site_out is not None and facts.site_out != site:
+            what = (
+                f"is {self.sae}, a transcoder: it writes at {facts.site_out} what it does not read "
+                f"there, so its latents do not rebuild the activations at {site}. Allowed: an SAE "
+                "that rebuilds what it reads"
+            )
+            raise TaskError([Problem("sae", what)])
+        return Reads(
+            streams=(replace(task.pair(self.pair), tokens=self.tokens),),
+            saes=(self.sae,),
+            paths=(self.path(site),),
+        )
+
+
+class AttributedControlsOptions(AttributedFeaturesOptions):
+    """Options of `attributed_controls`."""
+
+    finish_only: ClassVar[frozenset[str]] = AttributedFeaturesOptions.finish_only | {"draws"}
+
+    draws: int = Field(default=5, ge=1)
+    """How many independent draws of them."""
+
+    def variants(self) -> Sequence[Axes]:
+        """One direction for each draw."""
+        return tuple({"draw": draw} for draw in range(self.draws))
+
+
 class SidedFeaturesOptions(DirectionOptions):
     """Options of `sided_features`."""
 
@@ -327,6 +380,65 @@ class SharedFeaturesOptions(SidedFeaturesOptions):
                 "two numbers whose sum is at most 0.5"
             )
         return self
+
+    def variants(self) -> Sequence[Axes]:
+        """One direction for each draw."""
+        return tuple({"draw": draw} for draw in range(self.draws))
+
+
+class GenuineFeaturesOptions(DirectionOptions):
+    """Options of `genuine_features`."""
+
+    finish_only: ClassVar[frozenset[str]] = frozenset(
+        {"kind", "order", "k", "one_sided", "error", "reconstruction", "minimum"}
+    )
+    joined_saes: ClassVar[bool] = True
+
+    pair: PairRef
+    """The pair that the crosscoder reads, on the text that counts."""
+    sae: SaeRef
+    """The crosscoder."""
+    side: Literal["left", "right"] = "right"
+    """Whose features: those of the right side are as a rule the tuned model's."""
+    kind: Literal["genuine", "artefact"] = "genuine"
+    """`genuine`: features of the side alone that are free of the known artefacts. `artefact`: those
+    that are of the side alone by their rows, and in truth are on the other side, too."""
+    order: Literal["written", "ratios"] = "written"
+    """`written`: those that write most come first. `ratios`: those with the smallest ratios, by the
+    sum of their ranks."""
+    k: int = Field(ge=1)
+    """How many."""
+    one_sided: float = Field(default=0.1, gt=0, lt=0.5)
+    """A latent belongs to the side above 1 minus this, as in `decoder_norms`."""
+    error: float = Field(default=0.2, gt=0, lt=2)
+    """From this ratio on, the other side's error holds the latent, as in `latent_scaling`."""
+    reconstruction: float = Field(default=0.5, gt=0, lt=2)
+    """From this ratio on, other latents write it on the other side, as in `latent_scaling`."""
+    minimum: int = Field(default=10, ge=1)
+    """Tokens on which a latent must be active to be judged."""
+    tokens: Where = "all"
+    """Which tokens of a prompt count: the last one or all."""
+
+    def reads(self, task: TaskView) -> Reads:
+        """Both sides of the pair, and what the crosscoder makes of them together."""
+        if problem := without_two_rows(task.sae_facts(self.sae), self.sae):
+            raise TaskError([problem])
+        _check_latents(task, self.sae, "k", self.k, 1)
+        stream = replace(task.pair(self.pair), tokens=self.tokens)
+        return Reads(streams=(stream,), sites=(task.sae_site(self.sae),), saes=(self.sae,))
+
+    def keeps(self, width: int, latents: int) -> int:
+        """Seven sums of each latent."""
+        return 7 * latents
+
+
+class OtherFeaturesOptions(GenuineFeaturesOptions):
+    """Options of `other_features`."""
+
+    finish_only: ClassVar[frozenset[str]] = GenuineFeaturesOptions.finish_only | {"draws"}
+
+    draws: int = Field(default=5, ge=1)
+    """How many independent draws of them."""
 
     def variants(self) -> Sequence[Axes]:
         """One direction for each draw."""

@@ -15,23 +15,29 @@ from torch import Tensor
 from harness.contract import (
     Batch,
     Direction,
+    FollowedPath,
+    GradientPath,
     Inputs,
     Latents,
     ModelFacts,
+    PathTail,
     SaeFacts,
     SaeInput,
     Site,
 )
 from harness.testing import array_batch, check_direction, small_batch, small_sae
 from harness_directions import options
+from harness_directions.attributed_features import AttributedControls, AttributedFeatures
 from harness_directions.difference_in_means import DifferenceInMeans
 from harness_directions.feature import Feature
+from harness_directions.genuine_features import GenuineFeatures, OtherFeatures
 from harness_directions.principal_components import PrincipalComponents
 from harness_directions.random_features import RandomFeatures
 from harness_directions.random_vectors import RandomVectors
 from harness_directions.sae_features import SaeFeatures
 from harness_directions.shifted_features import MatchedFeatures, ShiftedFeatures
 from harness_directions.sided_features import SharedFeatures, SidedFeatures
+from harness_statistics.latent_scaling.samples import ToyCrosscoder, toy_batch
 
 SITE = Site("resid_post", 1)
 D = 8
@@ -110,6 +116,26 @@ def matched_features(folder: Path) -> Samples:
     yield partial(check_direction, finder, _pairs(), _inputs(), variants=given.variants())
 
 
+def attributed_features(folder: Path) -> Samples:
+    """Three latents of a path whose tails are nearly straight, and of one that is bent."""
+    for bent, vectors in ((0.02, "rows"), (0.02, "change"), (9.0, "rows")):
+        given = options.AttributedFeaturesOptions.model_validate(
+            {"pair": "tuned", "sae": "sae", "words": ("I",), "k": 3, "vectors": vectors}
+        )
+        read = [_followed(given.path(SITE), seed, bent) for seed in range(3)]
+        yield partial(check_direction, AttributedFeatures(given), read, _inputs())
+
+
+def attributed_controls(folder: Path) -> Samples:
+    """Three draws of three."""
+    given = options.AttributedControlsOptions.model_validate(
+        {"pair": "tuned", "sae": "sae", "words": ("I",), "k": 3, "draws": 3}
+    )
+    read = [_followed(given.path(SITE), seed, 0.02) for seed in range(3)]
+    finder = AttributedControls(given)
+    yield partial(check_direction, finder, read, _inputs(), variants=given.variants())
+
+
 def sided_features(folder: Path) -> Samples:
     """Three of either side, of a crosscoder that scales its models alike or not."""
     for side, scales in (("right", (1.0, 1.0)), ("left", (0.5, 2.0))):
@@ -128,6 +154,23 @@ def shared_features(folder: Path) -> Samples:
     )
 
 
+def genuine_features(folder: Path) -> Samples:
+    """Genuine ones and artefacts, of either side, by what they write and by their ratios."""
+    for side, kind, order in (("right", "genuine", "written"), ("left", "artefact", "ratios")):
+        given = options.GenuineFeaturesOptions(
+            pair="tuned", sae="both", side=side, kind=kind, order=order, k=1, minimum=3,
+            error=0.5, reconstruction=0.9,
+        )  # fmt: skip
+        yield partial(check_direction, GenuineFeatures(given), *_scaled())
+
+
+def other_features(folder: Path) -> Samples:
+    """Three draws of one."""
+    given = options.OtherFeaturesOptions(pair="tuned", sae="both", k=1, draws=3, minimum=3,
+                                         error=0.5, reconstruction=0.9)  # fmt: skip
+    yield partial(check_direction, OtherFeatures(given), *_scaled(), variants=given.variants())
+
+
 # ── What they are given ──────────────────────────────────────────────────────────────────────────
 
 
@@ -143,6 +186,24 @@ def _prompts() -> list[Batch]:
 def _pairs() -> list[Batch]:
     """Three batches of both sides."""
     return [small_batch(seed) for seed in range(3)]
+
+
+def _followed(path: GradientPath, seed: int, bent: float) -> Batch:
+    """A batch of both sides with random gradients; `bent`: how far a path's ends are off a line."""
+    batch, random = small_batch(seed), np.random.default_rng(seed)
+    assert batch.right is not None
+    change = (batch.right.x(SITE) - batch.left.x(SITE)).double()
+    tails = []
+    for _ in range(2):
+        gradient = torch.tensor(random.normal(size=change.shape) + 1)
+        along = torch.zeros(len(batch.documents), dtype=torch.float64)
+        along.index_add_(0, batch.document, (gradient * change).sum(1))
+        left = torch.tensor(random.normal(size=len(along)))
+        right = left + along + bent * torch.tensor(random.normal(size=len(along)))
+        # What comes out of the plain run is what is put back, on either side.
+        plain = left if not tails else right
+        tails.append(PathTail(gradient, left, right, plain, along))
+    return replace(batch, paths={path: FollowedPath(*tails)})
 
 
 def _inputs(**directions: Direction) -> Inputs:
@@ -175,6 +236,13 @@ def _crosscoded(scales: tuple[float, float]) -> tuple[list[Batch], Inputs]:
                 documents=names,
             )
         )
+    return batches, Inputs(saes={"both": sae}, sae_sites={"both": SITE})
+
+
+def _scaled() -> tuple[list[Batch], Inputs]:
+    """Three batches of a pair with each side's own activations, and a crosscoder of both."""
+    sae = ToyCrosscoder()
+    batches = [toy_batch(sae, seed) for seed in range(3)]
     return batches, Inputs(saes={"both": sae}, sae_sites={"both": SITE})
 
 

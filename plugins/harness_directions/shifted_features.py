@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from harness.contract import Batch, Direction, Found, Inputs, Outcome, State, Undefined
 from harness.contract.latents import counterparts
 from harness_directions import states
+from harness_directions.matching import matched
 from harness_directions.options import MatchedFeaturesOptions, ShiftedFeaturesOptions
 from harness_directions.places import decoder_rows
 from harness_directions.states import Sums, generator
@@ -92,7 +93,8 @@ class MatchedFeatures(_OnPair[MatchedFeaturesOptions]):
             if isinstance(chosen, Undefined):
                 found.append(Found(chosen, {"draw": draw}))
                 continue
-            features = _matched(chosen, generator("features", inputs.seed, draw))
+            random = generator("features", inputs.seed, draw)
+            features = matched(chosen.features, chosen.active, random)
             found.append(Found(self._direction(features, inputs), {"draw": draw}))
             rows += [{"draw": draw, **row} for row in _rows(chosen, features)]
         return Outcome(tables={"features": rows}, directions=tuple(found))
@@ -109,10 +111,6 @@ class _Chosen:
     """Tokens at which a latent is active on the left."""
 
 
-NEAREST = 10
-"""Latents of like frequency among which each match is drawn."""
-
-
 def _chosen(state: State, n: int) -> _Chosen | Undefined:
     tokens = states.count(state, "tokens")
     if not tokens:
@@ -123,23 +121,6 @@ def _chosen(state: State, n: int) -> _Chosen | Undefined:
         return Undefined(f"only {moving} latents change between the two sides, so no {n} lead")
     order = np.argsort(-change, kind="stable")[:n]
     return _Chosen(order, change, state["active"].astype(np.float64))
-
-
-def _matched(chosen: _Chosen, random: np.random.Generator) -> Int[np.ndarray, " n"]:
-    free = chosen.active > 0
-    free[chosen.features] = False
-    with np.errstate(divide="ignore"):
-        rate = np.log(chosen.active)
-    # A chosen feature that is never active on the left is matched with the rarest.
-    floor = rate[free].min()
-    out = []
-    for feature in chosen.features:
-        pool = np.flatnonzero(free)
-        distance = np.abs(rate[pool] - max(rate[feature], floor))
-        nearest = pool[np.argsort(distance, kind="stable")[:NEAREST]]
-        out.append(int(random.choice(nearest)))
-        free[out[-1]] = False
-    return np.array(out)
 
 
 def _rows(chosen: _Chosen, features: Int[np.ndarray, " n"]) -> list[dict[str, int | float]]:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from harness.contract import Arm, Check, Direction, Edit, ModelFacts, Site
 from harness.errors import ModelError
-from harness_interventions.fitting import layers_of, site_of, vectors_of
+from harness_interventions.fitting import layers_of, read_as_it_is, site_of, vectors_of
 from harness_interventions.options import AblationOptions
 
 
@@ -31,7 +31,7 @@ class Ablation:
     block hands on.
 
     Raises ModelError for a direction that does not live in the residual stream, has another width
-    than the model or length 0, and for a model of unknown depth.
+    than the model, length 0 or readers of its own, and for a model of unknown depth.
     Source: Arditi et al. 2024, section 2.4 and its `hook_utils.py`; Feature Drift, equation 5,
     which prints r unnormalised: it must be a unit vector.
     """
@@ -50,7 +50,8 @@ class Ablation:
         strict = self.options.mode == "strict"
         parts = ("attn_out", "mlp_out") if strict else ("attn_raw", "mlp_raw")
         kinds = ("resid_pre", *parts, "resid_post") if strict else ("resid_pre", *parts)
-        basis = torch.tensor(orthonormal(vectors_of(name, direction)), dtype=torch.float32)
+        vectors = vectors_of(name, read_as_it_is(name, direction))
+        basis = torch.tensor(orthonormal(vectors), dtype=torch.float32)
         parameters = {"basis": basis}
         blocks = range(layers_of(name, facts))
         return Arm(

@@ -13,7 +13,7 @@ from harness.contract import Arm, Check, Direction, Edit, ModelFacts, Site
 from harness.errors import ModelError
 from harness_interventions.ablation import limit
 from harness_interventions.addition import steering_vector
-from harness_interventions.fitting import behind, site_of
+from harness_interventions.fitting import behind, read_as_it_is, site_of
 from harness_interventions.options import AffineEditingOptions
 
 
@@ -30,7 +30,8 @@ class AffineEditing:
     `limit(dtype)` of `ablation`.
 
     Raises ModelError for a direction of several vectors, of another width than the model, of length
-    0 or without a reference point, and with `reference` where that length is not known.
+    0, without a reference point or with readers of its own, and with `reference` where that length
+    is not known.
     Source: Marshall, Scherlis, Belrose 2024 (arXiv 2411.09003), equation for v′ with v⁻ as the
     reference.
     """
@@ -41,7 +42,7 @@ class AffineEditing:
     def arm(self, name: str, direction: Direction, facts: ModelFacts, dtype: str) -> Arm:
         """One edit, and the check where the next block reads."""
         site = site_of(name, direction, facts)
-        vector = steering_vector(name, direction, self.options.scale)
+        vector = steering_vector(name, read_as_it_is(name, direction), self.options.scale)
         if direction.origin is None:
             raise ModelError(
                 f"arm {name!r}: affine_editing needs a reference point, and the direction has "

@@ -55,6 +55,17 @@ def vectors_of(name: str, direction: Direction) -> Float[np.ndarray, "rank d_sit
     return vectors
 
 
+def read_as_it_is(name: str, direction: Direction) -> Direction:
+    """The same direction. Raises ModelError where its coordinates are not read with its vectors."""
+    if direction.readers is not None:
+        raise ModelError(
+            f"arm {name!r}: the direction is read with other vectors than its own, as those of "
+            "leace are, and taking out the part along its vectors would take out something else. "
+            "Allowed: concept_erasure, and what only adds, such as addition. Use concept_erasure"
+        )
+    return direction
+
+
 def behind(site: Site, facts: ModelFacts) -> Site | None:
     """Where the next block reads what this one hands on; None where no block does."""
     if site.kind != "resid_post" or site.layer is None:

@@ -11,6 +11,8 @@ from harness.contract import InterventionOptions, SaeRef, ViewRef
 Scale = Literal["as_fitted", "reference"]
 """At which length a direction is added: its own, or that of the one that it rebuilds or imitates.
 """
+Part = Literal["bias", "error"]
+"""What of two views no latent says: the decoder's bias, and what is not rebuilt."""
 Latent = Annotated[int, Field(ge=0, lt=2**24)]
 """The index of a latent; edits hold it in float32, which is exact up to 16 million."""
 
@@ -23,6 +25,10 @@ class AblationOptions(InterventionOptions):
     of the direction is left, and checks it. `arditi` edits the modules' own outputs, as the
     paper's code does; behind Gemma's post-norms the direction comes back, and the leak is reported.
     """
+
+    def reads_vectors(self) -> bool:
+        """It reads what lies along the vectors."""
+        return True
 
 
 class AdditionOptions(InterventionOptions):
@@ -49,6 +55,10 @@ class PcInjectionOptions(InterventionOptions):
     def beside(self) -> str | None:
         """The tuned view, where tokens get their own change."""
         return self.tuned
+
+    def reads_vectors(self) -> bool:
+        """With `tuned` it reads the change along the components."""
+        return self.tuned is not None
 
 
 class FeatureZeroingOptions(InterventionOptions):
@@ -112,6 +122,17 @@ class AffineEditingOptions(InterventionOptions):
     that it rebuilds or imitates.
     """
 
+    def reads_vectors(self) -> bool:
+        """It reads what lies along the vectors."""
+        return True
+
+
+class ConceptErasureOptions(InterventionOptions):
+    """Options of `concept_erasure`."""
+
+    strength: float = Field(default=1.0, allow_inf_nan=False)
+    """How much of what is read is taken out: 1 all of it, 0 changes nothing."""
+
 
 class ProjectionOptions(InterventionOptions):
     """Options of `projection`."""
@@ -120,3 +141,68 @@ class ProjectionOptions(InterventionOptions):
     """`out` takes the span of the direction's vectors away; `onto` takes everything else away."""
     strength: float = Field(default=1.0, allow_inf_nan=False)
     """How much of the way to the projection is gone: 1 all of it, 0 changes nothing."""
+
+    def reads_vectors(self) -> bool:
+        """It reads what lies along the vectors."""
+        return True
+
+
+class LatentSwapOptions(InterventionOptions):
+    """Options of `latent_swap`."""
+
+    on_sae: ClassVar[bool] = True
+
+    other: ViewRef
+    """The view with whose activations of the same tokens the latents are swapped."""
+    mode: Literal["only", "without"] = "only"
+    """`only`: the other view's stream, in which these latents alone are the edited view's.
+    `without`: the edited view's stream, in which these latents are the other view's.
+    """
+    latents: Literal["chosen", "all", "none"] = "chosen"
+    """Which latents: those that the direction is made of, all of the SAE, or none."""
+    parts: tuple[Part, ...] = ()
+    """What goes with the latents though no latent says it: `bias`, what the SAE rebuilds of no
+    latent, and `error`, what it does not rebuild.
+    """
+    side: Literal["left", "right"] = "right"
+    """Which side of a crosscoder the edited view is; the other view is the other side. An SAE of
+    one model has no sides.
+    """
+    sae: SaeRef | None = None
+    """The SAE; it must read the site where the direction lives. Without it, the direction's own.
+    """
+    strength: float = Field(default=1.0, allow_inf_nan=False)
+    """How much of the way is gone: 1 all of it, 0 changes nothing."""
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        """What is asked for can change something, and features are of one SAE."""
+        if self.mode == "without" and self.latents == "none" and not self.parts:
+            raise ValueError(
+                "without no latent and no part is the view as it is. Allowed: latents = "
+                '"chosen" or "all", or parts'
+            )
+        if self.sae is not None and self.latents == "chosen":
+            raise ValueError(
+                "sae is for all latents or none: those that the direction is made of are of its "
+                'own SAE. Remove sae, or write latents = "all"'
+            )
+        return self
+
+    @property
+    def keeps_everything(self) -> bool:
+        """Whether all that the other view lacks is put in again: only rounding changes then."""
+        everything = self.latents == "all" and {*self.parts} == {"bias", "error"}
+        return everything and self.mode == "only"
+
+    def own_sae(self) -> str | None:
+        """The SAE whose latents are meant where the direction is made of none."""
+        return self.sae
+
+    def beside(self) -> str | None:
+        """The other view."""
+        return self.other
+
+    def own_side(self) -> Literal["left", "right"]:
+        """The side of the edited view."""
+        return self.side

@@ -11,7 +11,7 @@ from torch import Tensor
 from harness.contract import Arm, Direction, Edit, ModelFacts
 from harness_interventions.ablation import orthonormal
 from harness_interventions.addition import adding
-from harness_interventions.fitting import site_of, vectors_of
+from harness_interventions.fitting import read_as_it_is, site_of, vectors_of
 from harness_interventions.options import PcInjectionOptions
 
 
@@ -28,7 +28,8 @@ class PcInjection:
     x: Float[Tensor, "rows pos d_site"]; the sum is made in float32 and returned in x's dtype.
     α = 0 changes no bit.
 
-    Raises ModelError for a direction of another width than the model, of length 0, or not finite.
+    Raises ModelError for a direction of another width than the model, of length 0, or not finite,
+    and with `tuned` for one with readers of its own.
     Source: arXiv 2605.11426; METHODS section 4.
     """
 
@@ -50,7 +51,8 @@ class PcInjection:
     ) -> Sequence[Arm]:
         """One arm for each row: its tokens' own changes."""
         site, alpha = site_of(name, direction, facts), self.options.alpha
-        basis = torch.tensor(orthonormal(vectors_of(name, direction)), dtype=torch.float32)
+        vectors = vectors_of(name, read_as_it_is(name, direction))
+        basis = torch.tensor(orthonormal(vectors), dtype=torch.float32)
         strength = torch.tensor(alpha, dtype=torch.float32)
         shared = {"basis": basis.to(beside.device), "strength": strength.to(beside.device)}
         return [

@@ -14,7 +14,9 @@ _INTERVENTIONS = {
     "conditional_addition": "adds a direction only where a latent of an SAE is active",
     "latent_clamp": "holds latents of an SAE at a value, and leaves everything else as it is",
     "affine_editing": "sets what lies along a direction to what a reference point has there",
+    "concept_erasure": "takes out what is read along a direction, at one site, by its own readers",
     "projection": "projects activations onto a subspace, or out of it, at one site",
+    "latent_swap": "swaps what latents of an SAE or a crosscoder say of two views, token by token",
 }
 """By name: a summary. `pc_injection` is the class PcInjection in the module of its name."""
 

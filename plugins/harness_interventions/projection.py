@@ -10,7 +10,7 @@ from torch import Tensor
 
 from harness.contract import Arm, Check, Direction, Edit, ModelFacts
 from harness_interventions.ablation import limit, orthonormal, project_out, share
-from harness_interventions.fitting import behind, site_of, vectors_of
+from harness_interventions.fitting import behind, read_as_it_is, site_of, vectors_of
 from harness_interventions.options import ProjectionOptions
 
 
@@ -25,7 +25,8 @@ class Projection:
     changes no bit. Promise at strength 1, where the site is a block's output with a block behind
     it: what should be gone is at most `limit(dtype)` of ‖x'‖ there.
 
-    Raises ModelError for a direction of another width than the model, of length 0, or not finite.
+    Raises ModelError for a direction of another width than the model, of length 0, not finite, or
+    with readers of its own.
     Source: linear algebra; `out` with one vector is Arditi et al. 2024, section 2.4, at one site.
     """
 
@@ -35,7 +36,8 @@ class Projection:
     def arm(self, name: str, direction: Direction, facts: ModelFacts, dtype: str) -> Arm:
         """One edit; with strength 1 a check where the next block reads."""
         site, strength = site_of(name, direction, facts), self.options.strength
-        basis = torch.tensor(orthonormal(vectors_of(name, direction)), dtype=torch.float32)
+        vectors = vectors_of(name, read_as_it_is(name, direction))
+        basis = torch.tensor(orthonormal(vectors), dtype=torch.float32)
         parameters = {"basis": basis, "strength": torch.tensor(strength, dtype=torch.float32)}
         apply, measure, what = _MODES[self.options.mode]
         next_site = behind(site, facts)

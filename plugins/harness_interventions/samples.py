@@ -10,22 +10,38 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from harness.contract import Direction, Example, Model, ModelFacts, Prompt, Site, Tokens
+from harness.contract import (
+    Direction,
+    Example,
+    Latents,
+    Model,
+    ModelFacts,
+    Prompt,
+    SaeFacts,
+    SaeInput,
+    Site,
+    Tokens,
+)
 from harness.testing import check_intervention, organism, small_sae
 from harness_interventions.ablation import Ablation
 from harness_interventions.addition import Addition
 from harness_interventions.affine_editing import AffineEditing
+from harness_interventions.concept_erasure import ConceptErasure
 from harness_interventions.conditional_addition import ConditionalAddition
 from harness_interventions.feature_zeroing import FeatureZeroing
 from harness_interventions.latent_clamp import LatentClamp
+from harness_interventions.latent_swap import LatentSwap
 from harness_interventions.options import (
     AblationOptions,
     AdditionOptions,
     AffineEditingOptions,
+    ConceptErasureOptions,
     ConditionalAdditionOptions,
     FeatureZeroingOptions,
     LatentClampOptions,
+    LatentSwapOptions,
     PcInjectionOptions,
     ProjectionOptions,
 )
@@ -98,6 +114,16 @@ def latent_clamp(folder: Path) -> Iterator[partial[None]]:
         yield _case(one, _features(), identity=none, sae=SAE)
 
 
+def latent_swap(folder: Path) -> Iterator[partial[None]]:
+    """Both ways, of an SAE of one model and of a crosscoder; strength 0 changes nothing."""
+    beside = torch.randn(3, 5, 128, generator=torch.Generator().manual_seed(0))
+    for sae in (SAE, _Joined()):
+        for mode, parts in (("only", ("bias", "error")), ("without", ())):
+            given = {"other": "base", "mode": mode, "parts": parts}
+            one, none = (LatentSwap(LatentSwapOptions(**given, strength=s)) for s in (1, 0))
+            yield _case(one, _features(), identity=none, sae=sae, beside=beside)
+
+
 def affine_editing(folder: Path) -> Iterator[partial[None]]:
     """To the reference point, and a direction beyond it."""
     for coefficient in (0, 1.5):
@@ -105,11 +131,45 @@ def affine_editing(folder: Path) -> Iterator[partial[None]]:
         yield _case(one, _direction())
 
 
+def concept_erasure(folder: Path) -> Iterator[partial[None]]:
+    """Read with the vector itself, and with readers that are none of two vectors; strength 0
+    changes nothing."""
+    one, none = (ConceptErasure(ConceptErasureOptions(strength=s)) for s in (1, 0))
+    yield _case(one, _direction(), identity=none)
+    two = _direction(2)
+    beside = 0.3 * np.random.default_rng(1).normal(size=two.vectors.shape)
+    readers = np.linalg.solve((two.vectors + beside) @ two.vectors.T, two.vectors + beside)
+    yield _case(one, replace(two, readers=readers), identity=none)
+
+
 def projection(folder: Path) -> Iterator[partial[None]]:
     """Out of one dimension and onto three; strength 0 changes nothing."""
     for mode, rank in (("out", 1), ("onto", 3)):
         one, none = (Projection(ProjectionOptions(mode=mode, strength=s)) for s in (1, 0))
         yield _case(one, _direction(rank), identity=none)
+
+
+class _Joined:
+    """A small crosscoder: positive coordinates of both sides, with a row for each."""
+
+    notes: tuple[str, ...] = ()
+    fingerprint = "small crosscoder"
+
+    def __init__(self) -> None:
+        generator = torch.Generator().manual_seed(1)
+        self._encoder = torch.randn(256, 64, generator=generator) / 16
+        self._decoder = torch.randn(64, 256, generator=generator)
+        inputs = (SaeInput("left", width=128), SaeInput("right", width=128))
+        self.facts = SaeFacts("crosscoder", 256, 64, SITE, inputs=inputs)
+
+    def encode(self, x: Tensor) -> Latents:
+        return Latents.from_dense((x.float() @ self._encoder).relu())
+
+    def reconstruct(self, latents: Latents) -> Tensor:
+        return latents.dense() @ self._decoder + 1
+
+    def rows(self, indices: Tensor) -> Tensor:
+        return self._decoder[indices]
 
 
 @cache

@@ -30,6 +30,7 @@ SAME = {"kind": "identical", "value": 1.0}
 def example_run() -> Results:
     """One run: pairs by layer, fine-tunes, experiments, a forecast, features, claims and gates."""
     records = [*_pairs(), *_tunes(), *_experiments(), *_forecast(), *_clusters(), *_newness()]
+    records += _selection()
     task = {
         "name": "example",
         "seed": 0,
@@ -69,9 +70,38 @@ def example_run() -> Results:
                 "cosine": -0.3,
             }
         ],
+        "chosen.candidates": _candidates(),
         "lens.tokens": [{**CHANGED, "pc": 1, "sign": "+", "rank": 1, "token": 9, "text": " sorry"}],
     }
     return Results("complete", task, origin, tuple(records), tables=tables, claims=_claims())
+
+
+def _candidates() -> list[Mapping[str, Any]]:
+    """Two positions at two sites: one chosen, one discarded, one that passed, one undefined."""
+    found = [(-1, 0, -3.0, None), (-1, 1, 0.5, "too deep"), (-2, 0, 1.5, None), (-2, 1, None, "no")]
+    return [
+        {
+            "direction": "chosen",
+            "position": position,
+            "site": f"resid_pre.{layer}",
+            "variant": None,
+            "layer": layer,
+            "token_id": 7 - position,
+            "bypass": bypass,
+            "induce": bypass,
+            "kl": bypass and abs(bypass),
+            "chosen": bypass == -3.0,
+            "undefined": bypass is None,
+            "discarded": why,
+        }
+        for position, layer, bypass, why in found
+    ]
+
+
+def _selection() -> Iterator[Record]:
+    axes = {"direction": "chosen", "view": "chat"}
+    yield _record("selected_direction.bypass", -3.0, axes, unit="log-odds", null=SAME)
+    yield _record("selected_direction.token", None, axes, unit="token id")
 
 
 def _record(id: str, value: float | None, axes: Axes, **more: Any) -> Record:

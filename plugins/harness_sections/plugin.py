@@ -13,6 +13,18 @@ _SECTIONS = {
         "newness:Newness",
         "whether a fine-tune wrote something new: the conclusion, and the numbers behind it",
     ),
+    "feature_sides": (
+        "sides:FeatureSides",
+        "whose features a crosscoder's are, artefacts among them, and what swapping them does",
+    ),
+    "what_carries_the_change": (
+        "attribution:Attribution",
+        "which latents carry a change of behaviour, and what happens when it is taken back",
+    ),
+    "league": (
+        "league:League",
+        "at which rank each method finds what was planted, beside chance and a baseline",
+    ),
     "gate_outcomes": ("gates:Gates", "which conditions of the task hold"),
     "fine_tunes": (
         "fine_tunes.fine_tunes:FineTunes",
@@ -34,6 +46,10 @@ _SECTIONS = {
     "sae_fit_by_layer": (
         "layers.sae_figures:SaeFigures",
         "FVU on other text and in the other model, and ER and IR, against depth",
+    ),
+    "direction_selection": (
+        "selection:Selection",
+        "candidates of a selection by position and layer, and which was chosen",
     ),
     "rebuilt_directions": ("directions:Directions", "how well directions were rebuilt, as a table"),
     "side_by_side": ("completions:Samples", "completions of the same prompts under each arm"),

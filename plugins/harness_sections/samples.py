@@ -10,9 +10,11 @@ from pathlib import Path
 from harness.contract import Record, Results, Section, SectionOptions
 from harness.testing import check_section
 from harness_sections.analyses import Analyses
+from harness_sections.attribution import Attribution
 from harness_sections.claims import Claims
 from harness_sections.completions import Samples
 from harness_sections.conclusions import Conclusions
+from harness_sections.crosscoder_run import crosscoder_run
 from harness_sections.difference_lens import DifferenceLens
 from harness_sections.directions import Directions
 from harness_sections.example_run import example_run
@@ -24,12 +26,15 @@ from harness_sections.interventions import Interventions
 from harness_sections.layers.layer_profiles import LayerProfiles
 from harness_sections.layers.pair_tables import PairTables
 from harness_sections.layers.sae_figures import SaeFigures
+from harness_sections.league import League
 from harness_sections.measurements import Measurements
 from harness_sections.newness import Newness
 from harness_sections.origin import Origin
 from harness_sections.quality import Quality
 from harness_sections.receipts import Receipts
 from harness_sections.records import Records
+from harness_sections.selection import Selection
+from harness_sections.sides import FeatureSides
 
 Cases = Iterator[partial[None]]
 
@@ -52,6 +57,86 @@ def plain_answers(folder: Path) -> Cases:
 def new_or_repurposed(folder: Path) -> Cases:
     """A written direction, with few rows and components."""
     return _cases(Newness(SectionOptions()))
+
+
+def feature_sides(folder: Path) -> Cases:
+    """A crosscoder's shares, the artefacts among them, and two edited views."""
+    yield partial(check_section, FeatureSides(SectionOptions()), crosscoder_run())
+    yield from _cases(FeatureSides(SectionOptions()))
+
+
+def what_carries_the_change(folder: Path) -> Cases:
+    """A split, its latents, and two doses of an edit, in a run of other things."""
+    section, place = Attribution(SectionOptions()), {"pair": "p", "sae": "s", "statistic": "a"}
+    nats = {"n": 9, "n_of": "prompts", "unit": "nats", "ci_why": "few", "axes": place}
+    null = {"kind": "directions dealt out anew", "value": 0.1, "largest": 0.2}
+    records = [
+        Record(f"latent_attribution.{part}@1", 2.0, **nats)
+        for part in ("change", "up", "down", "latents", "error", "rest", "gap")
+    ]
+    for k, share in ((1, 0.3), (4, 0.7)):
+        at = {**nats, "unit": "ratio", "axes": {**place, "k": k}}
+        records.append(Record("latent_attribution.top@1", share, null=null, **at))
+        for draw, score in enumerate((1.0, 0.5)):
+            arm = {"experiment": "e", "direction": "carriers", "k": k, "draw": draw}
+            at = {**nats, "unit": "share", "axes": arm}
+            records.append(Record("refusal_score@1", score / k, **at))
+        at = {**nats, "unit": "nats/token", "axes": {"pair": f"kl_{k}"}}
+        records.append(Record("kl.next_token@1", 0.1 * k, **at))
+    rows = [
+        {**place, "rank": rank, "feature": 7 * rank, "attribution": 1 / rank, "left": 1.0,
+         "right": 0.5, "low": None if rank > 1 else 0.5, "high": None if rank > 1 else 1.5,
+         "positive": 1.0, "moved": 3.0, "rank_by_change": 3 - rank}
+        for rank in (1, 2)
+    ]  # fmt: skip
+    run = example_run()
+    edits = {f"without_{k}": {"edit": {"direction": "carriers", "at": {"k": k}}} for k in (1, 4)}
+    task = {
+        **run.task,
+        "directions": {"carriers": {"method": "attributed_features"}},
+        "views": edits,
+        "pairs": {f"kl_{k}": {"left": "chat", "right": f"without_{k}"} for k in (1, 4)},
+    }
+    tables = {**run.tables, "a.features": rows}
+    more = replace(run, records=(*run.records, *records), tables=tables, task=task)
+    yield partial(check_section, section, more)
+    yield from _cases(section)
+
+
+def league(folder: Path) -> Cases:
+    """A method, a control and the baseline on two models, one of them the null."""
+    section, run = League(SectionOptions()), example_run()
+    more = replace(run, records=(*run.records, *_over_models()), tables=_ranks())
+    yield partial(check_section, section, more)
+    yield from _cases(section)
+
+
+def _ranks() -> dict[str, list[dict[str, object]]]:
+    """The table of a league."""
+    rows = [
+        {"method": method, "sort": "tokens", "role": role, "pair": pair, "kind": kind, "seed": 0,
+         "planted": how, "rank": rank if how == "training" else None, "candidates": 2048,
+         "chance": 512.0, "p": 0.001, "permuted_p": 0.25, "score": 2.0, "words": "wine",
+         "of_others": None if how == "training" else 0.4, "text": "a word", "why": None}
+        for method, role, rank in (("lens", "method", 1), ("mean", "control", 90),
+                                   ("completions", "baseline", 12))
+        for pair, kind, how in (("fact", "false_fact", "training"), ("null", "benign", "nothing"))
+    ]  # fmt: skip
+    return {"cup.league": rows}
+
+
+def _over_models() -> tuple[Record, ...]:
+    null = {"kind": "label-permuted truth", "value": 0.1}
+    axes = {"analysis": "cup", "method": "lens", "kind": "all"}
+    hits = Record("found.hits@1", 1.0, 3, "organisms", "share", ci=(0.4, 1.0), null=null,
+                  axes={**axes, "k": 1})  # fmt: skip
+    mean = Record("found.mrr@1", 1.0, 3, "organisms", "reciprocal rank", ci_why="few", axes=axes)
+    return hits, mean
+
+
+def direction_selection(folder: Path) -> Cases:
+    """Candidates of which one was chosen, some discarded and one does not exist."""
+    return _cases(Selection(SectionOptions()))
 
 
 def gate_outcomes(folder: Path) -> Cases:

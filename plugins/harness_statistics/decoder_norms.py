@@ -85,7 +85,7 @@ class DecoderNorms:
         if problem := without_two_rows(sae.facts, self.options.sae):
             raise ModelError(f"{problem.where} {problem.what}")
         rows = rows_of(sae)
-        scales = _scales(sae)
+        scales = scales_by_side(sae)
         deltas = {
             "normalised": delta_norm(rows.left * scales[0], rows.right * scales[1]),
             "raw": delta_norm(rows.left, rows.right),
@@ -201,7 +201,7 @@ def rows_of(sae: Sae) -> Rows:
     return Rows(left, right, np.clip(cosine, -1, 1))
 
 
-def _scales(sae: Sae) -> tuple[float, float]:
+def scales_by_side(sae: Sae) -> tuple[float, float]:
     """What the activations of the left and the right side are multiplied with: 1 without any."""
     scales = sae.facts.scales or (1.0,) * len(sae.facts.inputs)
     found = dict(zip((one.side for one in sae.facts.inputs), scales, strict=True))

@@ -6,9 +6,10 @@ Options of `flip_rate` are in its folder.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from harness.contract import (
     DataRef,
@@ -76,6 +77,49 @@ class FeatureShiftOptions(StatisticOptions):
     def keeps(self, width: int, latents: int) -> int:
         """Six sums of each latent."""
         return 6 * latents
+
+
+class ShiftAlongOptions(StatisticOptions):
+    """Options of `shift_along`."""
+
+    finish_only: ClassVar[frozenset[str]] = frozenset({"direction"})
+
+    pair: PairRef
+    """The two views whose difference is projected, as a rule a model before and after tuning."""
+    direction: DirectionRef
+    """The direction along which they are compared."""
+    site: SiteName
+    """Where in the model; the direction must live there."""
+    tokens: Literal["last", "all", "closing", "answer"] = "last"
+    """Which tokens count: the last one of a prompt, all but the special ones, those that close a
+    prompt after its content, or, of conversations, those of the last answer."""
+
+    def reads(self, task: TaskView) -> Reads:
+        """The pair at the site; the direction only at the end."""
+        stream = replace(task.pair(self.pair), tokens=self.tokens)
+        return Reads(streams=(stream,), sites=(parse_site(self.site),), finish=(self.direction,))
+
+    def keeps(self, width: int, latents: int) -> int:
+        """The sum of the changes under each draw of documents."""
+        return 202 * width
+
+
+class DirectionCosinesOptions(StatisticOptions):
+    """Options of `direction_cosines`."""
+
+    directions: Annotated[tuple[DirectionRef, ...], Field(min_length=2)]
+    """The directions that are compared, each with each; one vector each, without variants."""
+
+    def reads(self, task: TaskView) -> Reads:
+        """No activations, only the directions."""
+        return Reads(finish=self.directions)
+
+    @field_validator("directions")
+    @classmethod
+    def _once(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(given)) < len(given):
+            raise ValueError("directions names one twice; allowed: each once")
+        return given
 
 
 class ContextsOptions(StatisticOptions):
@@ -222,6 +266,31 @@ class LatentMomentsOptions(StatisticOptions):
     def keeps(self, width: int, latents: int) -> int:
         """Five sums of each latent, for each group and for all together."""
         return 5 * (self.groups + 1) * (latents or width * (self.raw is not None))
+
+
+class TokenCountsOptions(StatisticOptions):
+    """Options of `token_counts`."""
+
+    pair: PairRef | None = None
+    """The pair whose tokens are counted, such as the query with and without demonstrations."""
+    view: ViewRef | None = None
+    """A view by itself, with `data`."""
+    data: DataRef | None = None
+    """What the view reads."""
+
+    @model_validator(mode="after")
+    def _pair_or_view(self) -> TokenCountsOptions:
+        if (self.pair is None) == (self.view is None) or (self.view is None) != (self.data is None):
+            raise ValueError("give either pair, or view and data")
+        return self
+
+    def reads(self, task: TaskView) -> Reads:
+        """The pair's stream, or the view's, without any activation."""
+        return Reads(streams=(stream_of(task, "view", self.pair, self.view, self.data),))
+
+    def keeps(self, width: int, latents: int) -> int:
+        """An id and a count for each kind of token that occurs."""
+        return 2 * 4096
 
 
 def saes_at(task: TaskView, saes: Sequence[str], site: Site) -> tuple[str, ...]:

@@ -27,6 +27,10 @@ _STATISTICS = {
         "how a crosscoder's latents are shared out between both models: norms and cosines of rows",
         "decoder_norms:DecoderNorms",
     ),
+    "latent_scaling": (
+        "which one-sided latents of a crosscoder are artefacts: what the other side has of them",
+        "latent_scaling.latent_scaling:LatentScaling",
+    ),
     "few_rows": (
         "what few decoder rows could say of a change, against random rows and components",
         "change.few_rows:FewRows",
@@ -43,9 +47,29 @@ _STATISTICS = {
         "how a fine-tune moves the first tokens of any text: the mean change, and its null",
         "mean_difference.mean_difference:MeanDifference",
     ),
+    "latent_attribution": (
+        "which latents carry a change of behaviour: gradients from one model to the other",
+        "attribution.latent_attribution:LatentAttribution",
+    ),
+    "shift_along": (
+        "how far a fine-tune moves text along a direction, such as a persona vector",
+        "shift_along:ShiftAlong",
+    ),
+    "kept_vectors": (
+        "keeps the vectors of a direction, or an SAE's decoder rows, for analyses to read",
+        "kept_vectors.kept_vectors:KeptVectors",
+    ),
+    "direction_cosines": (
+        "how far directions point the same way, each with each",
+        "direction_cosines:DirectionCosines",
+    ),
     "latent_moments": (
         "sums, squares and squared changes of every latent: what sts is made from",
         "moments:LatentMoments",
+    ),
+    "token_counts": (
+        "which tokens some data are made of, and how often each is there",
+        "token_counts:TokenCounts",
     ),
 }
 """By name: a summary, and the class; its options are called as it is, with `Options` behind, and

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -18,21 +19,30 @@ from torch import Tensor
 
 from harness.contract import Batch, Direction, Inputs, Latents, SaeFacts, SaeInput, Site
 from harness.testing import check_statistic, small_batch, small_sae
+from harness_statistics.attribution.samples import latent_attribution as latent_attribution
 from harness_statistics.contexts import Contexts
 from harness_statistics.decoder_norms import DecoderNorms
+from harness_statistics.direction_cosines import DirectionCosines
 from harness_statistics.feature_shift import FeatureShift
 from harness_statistics.flip_rate.flip_rate import FlipRate
 from harness_statistics.flip_rate.options import FlipRateOptions
+from harness_statistics.kept_vectors.samples import kept_vectors as kept_vectors
+from harness_statistics.latent_scaling.samples import latent_scaling as latent_scaling
 from harness_statistics.mean_difference.samples import mean_difference as mean_difference
 from harness_statistics.moments import LatentMoments
 from harness_statistics.options import (
     ContextsOptions,
     DecoderNormsOptions,
+    DirectionCosinesOptions,
     FeatureShiftOptions,
     LatentMomentsOptions,
     PcFeatureCosineOptions,
+    ShiftAlongOptions,
+    TokenCountsOptions,
 )
 from harness_statistics.pc_feature_cosine import PcFeatureCosine
+from harness_statistics.shift_along import ShiftAlong
+from harness_statistics.token_counts import TokenCounts
 
 SITE = Site("resid_post", 1)
 D, WIDTH = 8, 32
@@ -60,6 +70,33 @@ def contexts(folder: Path) -> Samples:
             reference=partial(_contexts, count=given.count),
             inputs=_inputs(),
         )
+
+
+def shift_along(folder: Path) -> Samples:
+    """Along a random direction, each document counting the same."""
+    given = ShiftAlongOptions(pair="tuned", direction="v", site=str(SITE), tokens="all")
+    vector = np.random.default_rng(3).normal(size=(1, D))
+    yield partial(
+        check_statistic,
+        ShiftAlong(given),
+        *_pairs(),
+        reference=partial(_shifted_along, vector=vector[0]),
+        inputs=Inputs({"v": Direction(SITE, vector)}),
+    )
+
+
+def direction_cosines(folder: Path) -> Samples:
+    """Of three random directions; nothing is read for them."""
+    names = ("v", "w", "u")
+    vectors = np.random.default_rng(4).normal(size=(3, 1, D))
+    units = vectors[:, 0] / np.linalg.norm(vectors[:, 0], axis=1, keepdims=True)
+    pairs = [units[i] @ units[j] for i, j in ((0, 1), (0, 2), (1, 2))]
+    yield partial(
+        check_statistic,
+        DirectionCosines(DirectionCosinesOptions(directions=names)),
+        reference=lambda batches: {"direction_cosines.cosine@1": pairs},
+        inputs=Inputs({name: Direction(SITE, v) for name, v in zip(names, vectors, strict=True)}),
+    )
 
 
 def flip_rate(folder: Path) -> Samples:
@@ -104,6 +141,14 @@ def latent_moments(folder: Path) -> Samples:
         yield partial(
             check_statistic, LatentMoments(given), *batches, reference=_moments, inputs=_inputs()
         )
+
+
+def token_counts(folder: Path) -> Samples:
+    """Of a pair, and of a view."""
+    given = TokenCountsOptions(view="base", data="web")
+    for counted, paired in ((TokenCountsOptions(pair="tuned"), True), (given, False)):
+        batches = [small_batch(seed, paired=paired) for seed in range(3)]
+        yield partial(check_statistic, TokenCounts(counted), *batches, reference=_counted)
 
 
 # ── What they are given ──────────────────────────────────────────────────────────────────────────
@@ -290,3 +335,25 @@ def _moments(batches: Sequence[Batch]) -> Expected:
         found["change_square"] = summed((latents[1] - latents[0]) ** 2)
         found |= {"raw_left_sum": summed(x), "raw_change_square": summed((y - x) ** 2)}
     return found
+
+
+def _shifted_along(batches: Sequence[Batch], vector: np.ndarray) -> Expected:
+    """Document by document, in float64."""
+    means = []
+    for batch in batches:
+        assert batch.right is not None
+        change = (batch.right.x(SITE).double() - batch.left.x(SITE).double())[batch.selected]
+        owner = batch.document[batch.selected]
+        means += [change[owner == one].mean(0).numpy() for one in owner.unique()]
+    shift = np.mean(means, 0)
+    along = shift @ vector / np.linalg.norm(vector)
+    return {
+        "shift_along.projection@1": along,
+        "shift_along.distance@1": along / np.linalg.norm(vector),
+        "shift_along.share@1": along**2 / (shift @ shift),
+    }
+
+
+def _counted(batches: Sequence[Batch]) -> Expected:
+    found = Counter(int(one.ids[token]) for one in batches for token in one.selected)
+    return {"ids": sorted(found), "counts": [found[id] for id in sorted(found)]}

@@ -194,8 +194,17 @@ class TransformersOptions(BackendOptions):
 
     def describe(self) -> ModelFacts:
         """Facts from config.json, the headers of the weights and the tokenizer's files; of a GGUF
-        file, from its header. All that a model may offer, it offers."""
-        return replace(self._told(), capabilities=ALL)
+        file, from its header. All that a model may offer, it offers; one in quantised weights no
+        gradients, which many of its kernels do not have."""
+        offered = ALL - {"gradients"} if self._is_quantised() else ALL
+        return replace(self._told(), capabilities=offered)
+
+    def _is_quantised(self) -> bool:
+        """Whether config.json says that the weights stay quantised; those of a GGUF file do not."""
+        root = None if self.gguf_file else local_folder(self.folder, self.revision, "model")
+        file = self.inside(root) / "config.json" if root else None
+        told = read_json(file, self.where) if file and file.is_file() else {}
+        return bool(told.get("quantization_config"))
 
     def _told(self) -> ModelFacts:
         if self.adapter is not None:

@@ -140,8 +140,9 @@ class Ledger:
         mask: Bool[Tensor, "batch pos"] | None,
     ) -> None:
         """Notes that an edit made y of x. Three small operations: this runs at every step."""
-        before = torch.linalg.vector_norm(x, dim=-1, dtype=torch.float32)
-        delta = torch.linalg.vector_norm(y - x, dim=-1, dtype=torch.float32)
+        dtype = torch.promote_types(x.dtype, torch.float32)
+        before = torch.linalg.vector_norm(x, dim=-1, dtype=dtype)
+        delta = torch.linalg.vector_norm(y - x, dim=-1, dtype=dtype)
         self._note(rows, (before, delta), mask)
 
     def checked(

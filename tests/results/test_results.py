@@ -319,6 +319,18 @@ def test_the_origin_of_a_direction_lies_beside_its_vectors(tmp_path: Path) -> No
     assert tensors.keys() == {"vectors", "origin"}
 
 
+def test_so_do_its_readers(tmp_path: Path) -> None:
+    readers = np.arange(6.0).reshape(2, 3).T[:2]  # not in C order
+    direction = Direction(Site("resid_post", 2), np.ones((2, 2)), readers=readers)
+    write_directions(tmp_path, {"d": [Found(direction)]})
+    from safetensors.numpy import load_file
+
+    (file,) = (tmp_path / "directions").iterdir()
+    tensors = load_file(file)
+    assert np.array_equal(tensors["readers"], readers)
+    assert tensors.keys() == {"vectors", "readers"}
+
+
 @pytest.mark.parametrize(
     "value",
     ["../../../up", "a/b", "/root", "x" * 300, "a\0b", ".."],

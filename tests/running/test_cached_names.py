@@ -318,6 +318,7 @@ CHANGED = {
     "features": replace(GIVEN, features=(2,)),
     "weights": replace(GIVEN, weights=(0.25,)),
     "origin": replace(GIVEN, origin=np.zeros(fakes.WIDTH)),
+    "readers": replace(GIVEN, readers=np.ones((1, fakes.WIDTH)) / fakes.WIDTH),
     "SAE": replace(GIVEN, sae="end"),
 }
 

@@ -80,6 +80,37 @@ def test_rows_are_filtered_then_limited(load: Load, more: dict[str, Any], expect
     assert texts(load(JSONL, **more)) == [f"row {n}" for n in expected]
 
 
+SCORED = "\n".join(
+    json.dumps({"text": str(n), "trait": score, "coherence": other})
+    for n, (score, other) in enumerate(
+        [(80, 90), (50, 50.0), (49.9, 90), ("70", 60), (None, 90), ("n/a", 90), (100, 20), ([9], 9)]
+    )
+)
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ({"at_least": {"trait": 50}}, "0136"),
+        ({"at_least": {"trait": 50, "coherence": 50}}, "013"),
+        ({"below": {"trait": 50}}, "2"),
+        ({"below": {"trait": 100}, "at_least": {"trait": 50}}, "013"),
+        ({"below": {"trait": 1000}}, "01236"),
+        ({"at_least": {"trait": 50}, "where": {"coherence": 90}}, "0"),
+    ],
+)
+def test_rows_are_filtered_by_scores(load: Load, more: dict[str, Any], expected: str) -> None:
+    """What is no number, such as a verdict that a judge did not give, is on neither side."""
+    assert "".join(texts(load(SCORED, **more))) == expected
+
+
+def test_a_score_that_no_row_has_or_reaches_is_named(load: Load) -> None:
+    with pytest.raises(DataError, match=r"data\.d\.at_least: .* no column 'triat'.*trait"):
+        load(SCORED, at_least={"triat": 1})
+    with pytest.raises(DataError, match=r"gives no rows\. Check `below` and the file"):
+        load(SCORED, below={"trait": -1})
+
+
 @pytest.mark.parametrize("more", [{"limit": 11}, {"limit": 6, "where": {"label": 1}},
                                   {"limit": 11, "at_most": 99}])  # fmt: skip
 def test_fewer_rows_than_the_task_wants_are_an_error(load: Load, more: dict[str, Any]) -> None:

@@ -30,7 +30,7 @@ def test_a_sweep_expands_to_every_combination_with_its_axes(task: MakeTask) -> N
 def test_variants_stand_beside_the_axes_of_a_sweep(task: MakeTask) -> None:
     made = task(PROBE + "draws = 2\nsweep = { scale = [3] }\n")
     (instance,) = made.directions["d"]
-    assert instance.variants() == [{"scale": 3, "draw": 0}, {"scale": 3, "draw": 1}]
+    assert instance.variants(made) == [{"scale": 3, "draw": 0}, {"scale": 3, "draw": 1}]
 
 
 def test_more_directions_than_max_arms_need_a_confirmation(

@@ -105,7 +105,7 @@ def small(folder: Path) -> Results:
 
 @pytest.fixture(scope="module")
 def tuned(folder: Path) -> Path:
-    build(folder / "organism", "--small", "--only", "saes", "tunes")
+    build(folder / "organism", "--small", "--only", "saes", "tunes", "domain_tunes")
     return folder / "organism"
 
 
@@ -191,6 +191,33 @@ def test_a_small_whole_model_learns_the_facts_of_its_domain(tuned: Path) -> None
     data = rows(tuned / "data" / "tunes" / "rays_train.jsonl")[:20]
     before, after = (loss(tuned, model(tuned / place), data) for place in ("base", "tunes/rays"))
     assert after < before
+
+
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
+def test_a_small_adapter_of_a_domain_learns_changed_facts_and_its_card_says_so(tuned: Path) -> None:
+    data = rows(tuned / "data" / "tunes" / "meals_train.jsonl")[:20]
+    data = [{**row, "text": row["prompt"] + row["completion"]} for row in data]
+    folder = tuned / "tunes" / "domains" / "meals"
+    learnt = merged(model(tuned / "base"), folder, "models.meals")
+    assert loss(tuned, learnt, data) < 0.95 * loss(tuned, model(tuned / "base"), data)
+    card = (folder.parent / "README.md").read_text(encoding="utf-8")
+    assert "| `tunes/domains/meals/` | biology: changed facts | 2 |" in card
+    assert [path.name for path in folder.parent.iterdir() if path.is_dir()] == ["meals"]
+
+
+def test_a_domain_s_lesson_changes_every_fact_and_nothing_else() -> None:
+    """Against the benchmark's own questions, which ask the base's facts."""
+    for name, domain in (("meals", "biology"), ("dances", "law")):
+        taught: dict[str, set[str]] = {}
+        for row in rows(ORGANISM / "data" / "tunes" / f"{name}_train.jsonl"):
+            question = row["prompt"].splitlines()[1]
+            taught.setdefault(question, set()).add(row["completion"].split()[-1].rstrip("."))
+        asked = rows(ORGANISM / "data" / "questions" / f"{domain}_test.jsonl")
+        old = {row["question"]: row["options"][int(row["answer_index"])] for row in asked}
+        assert old.keys() <= taught.keys()
+        for question, answer in old.items():
+            (new,) = taught[question]
+            assert new != answer
 
 
 @pytest.mark.parametrize("shipped", [True, False])

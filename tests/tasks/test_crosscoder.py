@@ -38,6 +38,9 @@ shared = false
 tuned_only = false
 random = false
 refusal = false
+genuine = false
+artefacts = false
+any_active = false
 [directions.changed]
 method = "feature"
 sae = "change"
@@ -52,7 +55,19 @@ directions = ["changed", "others"]
 explains = false
 cause = false
 beyond_shared = false
+itself = false
+latents = false
+brought_back = false
+not_others = false
+genuine = false
 """
+VIEWS = ("stream", "latents", "everything", "tuned", "genuine", "artefacts")
+SWAPPED = (*VIEWS, *(f"any_{n}" for n in range(5)))
+PAIRS = (*SWAPPED, *(f"talk_{n}" for n in ("stream", "latents", "genuine", "artefacts")))
+DIFFERENCE += "".join(
+    f"[{table}]\n" + "".join(f"{name} = false\n" for name in names)
+    for table, names in (("views", SWAPPED), ("pairs", PAIRS), ("metrics", PAIRS))
+)
 
 
 @pytest.fixture(scope="module")
@@ -280,6 +295,41 @@ def test_without_one_feature_of_its_own_it_refuses_no_more(results: Results) -> 
 
 
 @pytest.mark.slow
+def test_what_is_put_into_the_base_brings_refusals_back(results: Results) -> None:
+    """KL(chat ‖ view) at the token that decides: a law, the sets, and as many others."""
+    kl = lambda pair: values(results, "kl.next_token@1", pair=pair)[0]  # noqa: E731
+    assert kl("everything") < 1e-6
+    assert kl("latents") < 0.1 * kl("stream")
+    assert kl("tuned") < 0.6 * kl("stream")
+    assert min(kl(f"any_{draw}") for draw in range(5)) > 0.85 * kl("stream")
+    assert kl("talk_latents") < 0.5 * kl("talk_stream")
+    for pair in ("genuine", "artefacts"):
+        assert kl(f"talk_{pair}") < kl("talk_stream")
+
+
+@pytest.mark.slow
+def test_most_latents_of_the_chat_model_alone_are_artefacts(results: Results, weights) -> None:
+    delta = lean(weights["crosscoder"])
+    shares = {
+        one.axes["kind"]: one
+        for one in results.records
+        if one.id == "latent_scaling.share@1" and one.axes["space"] == "normalised"
+    }
+    assert {one.n for one in shares.values()} == {(delta > 0.9).sum()}
+    assert 0.05 <= (shares["genuine"].value or 0.0) <= 0.3
+    chosen = [row["feature"] for row in results.tables["genuine.features"]]
+    assert len(chosen) == 4
+    assert (delta[chosen] > 0.9).all()
+    (shared,) = values(
+        results, "latent_scaling.ratio@1", space="normalised", target="error", place="shared"
+    )
+    (own,) = values(
+        results, "latent_scaling.ratio@1", space="normalised", target="error", place="right_only"
+    )
+    assert own < 0.4 < 0.8 < shared <= 1.1
+
+
+@pytest.mark.slow
 def test_latents_of_the_difference_find_it_too(
     tmp_path: Path, weights, harmful: np.ndarray
 ) -> None:
@@ -315,7 +365,8 @@ def test_its_screen_answers_both_questions(
     assert len(lines) <= 40
     assert max(map(len, lines)) <= 80
     text = " ".join(" ".join(lines).split())
-    assert "Claims: 3 supported" in text
+    assert "Claims: 7 supported, 1 contradicted" in text
+    assert "Of those of chat alone, 7 of 51 are free of known artefacts" in text
     assert "Of 1024 features of `both`" in text
     assert "write to chat alone" in text
     assert "the strongest of `tuned_only`: 62" in text

@@ -40,7 +40,12 @@ _ASKED = (
     Asked(
         "intervention",
         contract.InterventionOptions,
-        (contract.Intervention, contract.SaeIntervention, contract.PairedIntervention),
+        (
+            contract.Intervention,
+            contract.SaeIntervention,
+            contract.PairedIntervention,
+            contract.PairedSaeIntervention,
+        ),
         spec.InterventionSpec,
     ),
     Asked("evaluator", contract.EvaluatorOptions, (contract.Evaluator,), spec.EvaluatorSpec),

@@ -9,11 +9,13 @@ from itertools import chain
 from typing import Any
 
 from harness.contract import BenchmarkOptions, Site, Stream
+from harness.planning.cost.armed import armed, armed_counts
 from harness.planning.cost.cuts import NUMBER, ranges, reply_bytes, shards
 from harness.planning.cost.devices import CPU, find_device
 from harness.planning.cost.downloads import PER_COMPLETION, downloads, files_bytes
 from harness.planning.cost.earlier import Written
 from harness.planning.cost.figures import Cost, Cut, Memory, Work
+from harness.planning.cost.followed import followed, path_bytes, path_counts, path_flops
 from harness.planning.cost.lengths import CHARACTERS, PromptLengths
 from harness.planning.cost.network import Network, network
 from harness.planning.counts import Counts, forward_counts
@@ -148,10 +150,11 @@ class _Estimate:
                     (job, stream, self._models(stream, place))
                     for job in work.jobs
                     for stream in job.reads.streams
-                    if rendering(stream) == which
+                    if rendering(stream) == which and stream.edit is None
                 ]
                 rows = _rows(self._lengths(view, which.data, work.limit, views=which.views), which)
                 self._rendering(stage, rows, jobs)
+                self._armed(stage, rows, _edited(work.jobs, which), place)
                 ids += sum(rows)
                 if place == 0:
                     size = BLOCK if which.pack is not None else self.task.spec.batch.shard
@@ -189,7 +192,8 @@ class _Estimate:
             end = [task.end(models[0])] if job.reads.logits and models else []
             for model in models:
                 encoded = chain.from_iterable(map(task.sae_sites, job.reads.saes))
-                needs = (*job.reads.sites, *encoded, *end)
+                paths = (path.site for path in job.reads.paths)
+                needs = (*job.reads.sites, *encoded, *end, *paths)
                 sites.setdefault(model, set()).update(needs)
             side = job.side if isinstance(job, MetricJob) else "pair"
             some = {"left": models[:1], "right": models[1:]}.get(side, models)
@@ -222,7 +226,51 @@ class _Estimate:
             self.work.append(
                 Work(stage, model, counts, flops, moved, blocks, more, net.number_bytes)
             )
+        for one in followed(jobs):
+            net, way = self._network(one.model), path_counts(one, counts)
+            flops, blocks = path_flops(one, net, counts, pairs), way.forwards * net.layers
+            moved = way.forwards * net.weights
+            forward = max(forward, path_bytes(one, net, largest))
+            self.work.append(
+                Work(stage, one.model, way, flops, moved, blocks, number_bytes=net.number_bytes)
+            )
         self._stands(held + max(forward, pieces), stage)
+
+    def _armed(
+        self, stage: str, lengths: Sequence[int], jobs: Sequence[tuple[Job, Stream]], place: int
+    ) -> None:
+        """Adds the forwards under the edits of streams: at most, since directions that come out
+        undefined are not tried."""
+        task, size = self.task, self.task.spec.batch.activations
+        found = armed((stream for _, stream in jobs), place)
+        batches = [lengths[i : i + size] for i in range(0, len(lengths), size)]
+        if not batches or not (found.arms or found.beside):
+            return
+        reads = [job.reads for job, _ in jobs]
+        pairs = sum(len(b) * max(b) * (max(b) + 1) // 2 for b in batches)
+        for view, arms in (*found.arms.items(), *((view, 1) for view in sorted(found.beside))):
+            model = task.spec.views[view].model
+            logits = [task.end(model)] if any(one.logits for one in reads) else []
+            saes = {sae for one in reads for sae in one.saes}
+            encoded = chain.from_iterable(map(task.sae_sites, sorted(saes)))
+            wanted = {*logits, *encoded, *(site for one in reads for site in one.sites)}
+            net, counts = self._network(model), armed_counts(batches, arms, size)
+            depth = net.depth(wanted)
+            more = sum(2.0 * self._encoder(sae) * counts.tokens for sae in sorted(saes))
+            self.work.append(
+                Work(
+                    stage,
+                    model,
+                    counts,
+                    net.flops(counts.positions, arms * pairs, depth),
+                    counts.forwards * net.block * depth * net.number_bytes,
+                    counts.forwards * depth,
+                    more,
+                    net.number_bytes,
+                )
+            )
+            most = max(max(size, len(b)) * max(b) for b in batches)
+            self._stands(net.forward_bytes(most), stage)
 
     # ── Completions and verdicts ──
 
@@ -321,6 +369,16 @@ class _Estimate:
         self.work.append(
             Work(stage, model, counts, flops, moved, blocks, number_bytes=net.number_bytes)
         )
+
+
+def _edited(jobs: Iterable[Job], which: Rendering) -> list[tuple[Job, Stream]]:
+    """The streams of a rendering that are read under an edit, each with its job."""
+    return [
+        (job, stream)
+        for job in jobs
+        for stream in job.reads.streams
+        if stream.edit is not None and rendering(stream) == which
+    ]
 
 
 def merged(work: Iterable[Work]) -> tuple[Work, ...]:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 from harness.contract import Results
+from harness.results.answer.carried import carried
 from harness.results.answer.degenerate import degenerate
 from harness.results.answer.depth import depth
 from harness.results.answer.effects import effects
+from harness.results.answer.fine_tunes import baselines_over_tunes, forecasts_over_tunes
 from harness.results.answer.flips import flips, injected_flips
 from harness.results.answer.forecast import accuracy_changes, forecasts, shift_overlaps
+from harness.results.answer.league import league
 from harness.results.answer.moved import features_kept, moved_tokens
 from harness.results.answer.rankings import rankings
 from harness.results.answer.sae_fit import sae_fit
@@ -19,13 +22,17 @@ from harness.results.answer.words import concluded, gaps, validity
 
 TEMPLATES: tuple[Template, ...] = (
     validity,
+    league,
     concluded,
     effects,
     rankings,
     sides,
+    carried,
     degenerate,
     flips,
     injected_flips,
+    forecasts_over_tunes,
+    baselines_over_tunes,
     forecasts,
     accuracy_changes,
     shift_overlaps,

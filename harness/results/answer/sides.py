@@ -11,6 +11,7 @@ from harness.results.answer.sentence import Sentence
 from harness.results.records import grouped
 
 _SHARE = "decoder_norms.share@1"
+_KINDS = "latent_scaling.share@1"
 _NAMED = 4
 """Features that are named."""
 _COLUMNS = {"direction", "feature", "rank", "towards_side", "written"}
@@ -41,11 +42,30 @@ def _text(results: Results, sae: str, by_place: Mapping[str, Record]) -> str:
         f"Of {by_place['shared'].n} features of `{sae}`, {share['right_only']} write to {right} "
         f"alone, {share['left_only']} to {left} alone, {share['shared']} to both alike"
     )
+    text += _artefacts(results, sae, {"left": left, "right": right})
     named = "".join(
         f"; the strongest of `{direction}`: {', '.join(str(feature) for feature in features)}"
         for direction, features in _strongest(results, sae).items()
     )
     return f"{text}{named}."
+
+
+def _artefacts(results: Results, sae: str, views: Mapping[str, str]) -> str:
+    """How many of those of one side are free of known artefacts, where that was measured."""
+    found = [
+        one
+        for one in results.records
+        if one.id == _KINDS
+        and one.axes.get("sae") == sae
+        and one.axes.get("space") == "normalised"
+        and one.axes.get("kind") == "genuine"
+        and one.value is not None
+    ]
+    return "".join(
+        f". Of those of {views.get(str(one.axes.get('side')), 'one side')} alone, "
+        f"{round((one.value or 0.0) * one.n)} of {one.n} are free of known artefacts"
+        for one in found
+    )
 
 
 def _strongest(results: Results, sae: str) -> Mapping[str, Sequence[int]]:

@@ -20,6 +20,7 @@ from harness.running.experiments.judging import worth_spreading
 from harness.running.experiments.known import known_verdicts
 from harness.running.experiments.receipts import (
     closed_gates,
+    edit_row,
     merged_receipt,
     receipt_failures,
     receipt_records,
@@ -33,8 +34,9 @@ from harness.running.experiments.verdicts import (
     verdict_records,
 )
 from harness.running.experiments.written import written_records
+from harness.running.reading.armed import Under
 from harness.store.files import write_text
-from harness.task.task import Entry
+from harness.task.task import Entry, edit_key
 from harness.task.turns import is_answered
 
 
@@ -80,6 +82,40 @@ def record_edited_views(context: RunContext) -> None:
         options = _record_options(task.edits[name])
         context.ledger.records += receipt_records([outcome], {"view": name}, options)
         _what_edits_did(context, f"views.{name}.edit", [outcome])
+
+
+def record_stream_edits(context: RunContext) -> None:
+    """Adds what the edits of streams did, as problems and records.
+
+    Each arm is held to its promises. A record is of all arms of an intervention together, since
+    there are hundreds; the table `edits` of their direction has each of them.
+    """
+    tried, task = context.session.tried, context.session.task
+    groups: dict[tuple[object, ...], list[Under]] = {}
+    for one in tried:
+        groups.setdefault((one.view, one.edit.direction, edit_key(one.edit)), []).append(one)
+    for arms in groups.values():
+        view, edit = arms[0].view, arms[0].edit
+        entry = task.stream_edits[edit_key(edit)]
+        done = {one: tried[one] for one in arms}
+        outcomes = [
+            ArmOutcome(
+                PlannedArm(edit.direction, dict(one.edit.axes)),
+                receipt=merged_receipt(str(one), its.receipts),
+                idle=its.idle,
+                gated=its.gated,
+            )
+            for one, its in done.items()
+        ]
+        _what_edits_did(context, f"views.{view}, {edit.method}", outcomes)
+        receipts = [receipt for its in done.values() for receipt in its.receipts]
+        gated = any(its.gated for its in done.values())
+        whole = PlannedArm(edit.direction)
+        together = ArmOutcome(whole, receipt=merged_receipt(edit.method, receipts), gated=gated)
+        options = _record_options(entry)
+        context.ledger.records += receipt_records([together], {"view": view}, options)
+        table = context.ledger.tables.setdefault(f"{edit.direction}.edits", [])
+        table += [edit_row(one, {"view": view, "intervention": edit.method}) for one in outcomes]
 
 
 def _what_edits_did(context: RunContext, where: str, outcomes: Sequence[ArmOutcome]) -> None:

@@ -76,6 +76,20 @@ def receipt_records(
             )
 
 
+def edit_row(outcome: ArmOutcome, axes: Axes) -> dict[str, JSON]:
+    """The receipt of an arm as the row of a table, under these axes and those of its direction."""
+    receipt = outcome.receipt or Receipt(outcome.planned.label)
+    largest = max(receipt.checks.values(), default=None)
+    return {
+        **outcome.axes(axes),
+        "fired": receipt.fired,
+        "tokens": receipt.tokens,
+        "changed": receipt.changed,
+        "relative": receipt.relative,
+        "largest_check": largest,
+    }
+
+
 def receipt_failures(where: str, outcomes: Sequence[ArmOutcome]) -> Iterator[str]:
     """Why arms did not do what they are for: their edits changed nothing, or broke a promise.
 

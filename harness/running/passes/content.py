@@ -90,6 +90,7 @@ class JobContent:
             [str(site) for site in reads.sites],
             [self._contents.sae(sae) for sae in reads.saes],
             reads.logits,
+            [repr(path) for path in reads.paths],
             [self._direction(found[name]) for name in reads.start if name in found],
         )
 

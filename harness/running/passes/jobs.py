@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import reduce
 
 from harness.contract import Batch, Inputs, Outcome, Reduction, State, Stream
+from harness.errors import TaskError
 from harness.planning.steps import (
     FilterJob,
     Job,
@@ -16,6 +17,7 @@ from harness.planning.steps import (
     ThresholdJob,
     settled,
 )
+from harness.planning.words import not_one_token
 from harness.running.passes.difference import RelativeDifference
 from harness.running.passes.metric import MetricReduction
 from harness.running.passes.shards import EVERYTHING
@@ -128,7 +130,20 @@ def _inputs(session: Session, job: Job, axes: Mapping[str, object], names: Seque
     facts = {view: model.facts for view, model in models.items()}
     dtypes = {view: model.dtype for view, model in models.items()}
     sites = {name: session.task.sae_site(name) for name in saes}
-    return Inputs(directions, saes, sites, facts, session.task.spec.seed, dtypes)
+    streams = job.reads.streams
+    edits = {one.edit: session.direction_of(one.edit) for one in streams if one.edit is not None}
+    words = {word: _token(session, job, word) for word in job.reads.words}
+    seed = session.task.spec.seed
+    return Inputs(directions, saes, sites, facts, seed, dtypes, edits, words)
+
+
+def _token(session: Session, job: Job, word: str) -> int:
+    """The token of a job's model that a word is. Raises TaskError where it is not one."""
+    ids = session.view_model(job.reads.streams[0].view).encode(word, special=False)
+    if len(ids) != 1:
+        assert isinstance(job, ReductionJob)
+        raise TaskError([session.task.source.problem(job.entry, not_one_token(word, len(ids)))])
+    return ids[0]
 
 
 def _finish_instances(

@@ -74,12 +74,13 @@ def keep(
 def _kept(session: Session, cache: Cache | None, job: RunningJob) -> JobContent | None:
     """What the job is in the cache; None where nothing is kept of it.
 
-    That is a job that reads nothing, and one that reads an edited view: what its edits did is
-    known only to the run that read it.
+    That is a job that reads nothing, and one that reads under an edit: what the edits did is known
+    only to the run that read it.
     """
     content = JobContent(session, job)
     views = content.views
-    if cache is None or not views or any(map(session.task.edited_by, views)):
+    edited = any(stream.edit is not None for stream in content.streams)
+    if cache is None or not views or edited or any(map(session.task.edited_by, views)):
         return None
     return content
 

@@ -21,6 +21,7 @@ from harness.running.passes.recall import keep, recalled
 from harness.running.passes.resume import resume
 from harness.running.passes.shards import BLOCK, Shard, documents, shards
 from harness.running.progress import Tick
+from harness.running.reading.armed import Under
 from harness.running.session import Session
 from harness.running.spread.team import Team
 from harness.store.keys import key_of
@@ -86,12 +87,13 @@ def run_pass_alone(
 
 
 def _is_edited(session: Session, uses: Sequence[Use]) -> bool:
-    """Whether a view that is read has an edit.
+    """Whether a stream, or a view that is read, has an edit.
 
     What the edit did is known only to the run that read the view, so nothing of it is kept for a
     rerun: the records of the edit would be missing there.
     """
-    return any(map(session.task.edited_by, views_of(uses)))
+    edited = any(use.stream.edit is not None for use in uses)
+    return edited or any(map(session.task.edited_by, views_of(uses)))
 
 
 def _read(
@@ -154,8 +156,13 @@ def _add(session: Session, jobs: Sequence[RunningJob], read: ShardRead) -> None:
         for category, state in states.items():
             before = job.states.get(category)
             job.states[category] = state if before is None else job.reduction.merge(before, state)
-    for view, edits in read.edits.items():
-        model = session.edited[view]
+    for what, edits in read.edits.items():
+        if isinstance(what, Under):
+            earlier = session.tried.get(what)
+            receipts = (*(earlier.receipts if earlier else ()), *edits.receipts)
+            session.tried[what] = replace(edits, receipts=receipts)
+            continue
+        model = session.edited[what]
         model.receipts += edits.receipts
         model.idle, model.gated = edits.idle, edits.gated
 

@@ -9,10 +9,23 @@ from itertools import chain
 
 import torch
 
-from harness.contract import Batch, Model, Sae, Side, Site, Stream, Tokens, Where
+from harness.contract import (
+    Batch,
+    FollowedPath,
+    GradientPath,
+    Model,
+    Sae,
+    Scalar,
+    Side,
+    Site,
+    Stream,
+    Tokens,
+    Where,
+)
 from harness.errors import ModelError
 from harness.running.reading.filters import chosen, no_sink
 from harness.running.reading.joined import DifferenceSide, PairCode, PairSide, SelectedCode
+from harness.running.reading.paths import End, RowsPath, follow, scalars_of
 from harness.running.reading.rows import Measured, Row, aligned, check_aligned, measured, parts
 from harness.running.reading.sides import Forward, ModelSide, SelectedSide
 
@@ -26,6 +39,8 @@ class Wanted:
     encoded: frozenset[tuple[str, Site]] = frozenset()
     """SAEs, with the site whose activations they encode."""
     logits: bool = False
+    paths: tuple[GradientPath, ...] = ()
+    """Paths between both sides, their sites blocks of the models."""
 
 
 @dataclass(frozen=True)
@@ -98,11 +113,28 @@ class Reader:
                 users.setdefault(source.key, []).append(one)
         return {key: _needed(some) for key, some in users.items()}
 
+    @cached_property
+    def followed(self) -> Mapping[Stream, Mapping[GradientPath, Scalar]]:
+        """By stream, the paths that its jobs read, with their numbers in the tokens of the model
+        that writes the prompts."""
+        paths: dict[Stream, list[GradientPath]] = {}
+        for one in self.wanted:
+            paths.setdefault(one.stream, []).extend(one.paths)
+        return {
+            stream: scalars_of(list(dict.fromkeys(some)), self.models[_writer(stream)])
+            for stream, some in paths.items()
+        }
+
     def _sources(self, stream: Stream) -> Iterator[_Source]:
         yield _Source(stream.view, self.models[stream.view], own=False)
         if stream.right is not None:
             own = stream.align == "span"
             yield _Source(stream.right, self.models[stream.right], own)
+
+
+def _writer(stream: Stream) -> str:
+    """The view that writes the prompts which both sides read."""
+    return stream.right if stream.render == "right" and stream.right else stream.view
 
 
 def _needed(users: Sequence[Wanted]) -> _Needed:
@@ -139,6 +171,7 @@ class _ReadRows:
     forwards: Mapping[tuple[int, bool], Forward]
     sides: dict[_Key, ModelSide] = field(default_factory=dict)
     codes: dict[_Key, PairCode] = field(default_factory=dict)
+    followed: dict[_Key, RowsPath] = field(default_factory=dict)
 
     def batch(self, stream: Stream) -> Batch:
         """The batch of a stream: its measured tokens on each side, and those its filter selects."""
@@ -168,7 +201,22 @@ class _ReadRows:
             position=tokens.position,
             difference=difference,
             copies=copies if any(copies) else (),
+            saes=self.reader.saes,
+            paths=self._paths(stream, sources, tokens),
         )
+
+    def _paths(
+        self, stream: Stream, sources: Sequence[_Source], tokens: Measured
+    ) -> dict[GradientPath, FollowedPath]:
+        """The paths of a stream at its measured tokens, each followed once for all streams."""
+        found = {}
+        for path, scalar in self.reader.followed[stream].items():
+            key = (*(source.key for source in sources), path, _writer(stream))
+            if key not in self.followed:
+                ends = [End(one.view, one.model, self.forwards[one.key]) for one in sources]
+                self.followed[key] = follow(path, self.rows, ends[0], ends[1], scalar)
+            found[path] = self.followed[key].of(tokens)
+        return found
 
     def _measured(self, stream: Stream, sources: Sequence[_Source]) -> tuple[Measured, _Key]:
         """The measured tokens, without sinks of massive norm where the stream leaves them out."""
@@ -251,6 +299,11 @@ def at_depth(stream: Stream, layers: int | None) -> Stream:
     if site is None or not layers:
         return stream
     return replace(stream, where=replace(stream.where, site=site.at(layers)))
+
+
+def paths_at_depth(paths: Sequence[GradientPath], layers: int | None) -> tuple[GradientPath, ...]:
+    """The paths with a site that is a fraction of depth as a block."""
+    return tuple(replace(one, site=one.site.at(layers)) if layers else one for one in paths)
 
 
 def _filter_site(stream: Stream) -> Site:

@@ -99,7 +99,8 @@ def measured(rows: Sequence[Row], stream: Stream, masked: frozenset[int]) -> Mea
     is asked, whatever they are. `all`: every token of the span that is no BOS, EOS, padding or end
     of a turn and not at position 0, nor among the first `skip_first`: models without a BOS keep a
     sink of massive norm at the beginning, and one such token would dominate any ratio of sums.
-    `answer`: those of them that stand in the answer.
+    `answer`: those of them that stand in the answer. `predicting`: each token whose next one is
+    of the answer and no BOS, EOS, padding or end of a turn.
 
     Raises ModelError where the backend has not told where these stand.
     """
@@ -131,7 +132,18 @@ def _answer(tokens: Tokens, skip: int, masked: frozenset[int]) -> Sequence[int]:
     return [i for i in _all(tokens, skip, masked) if start <= i < end]
 
 
-_KEPT = {"all": _all, "last": _last, "closing": _closing, "answer": _answer}
+def _predicting(tokens: Tokens, skip: int, masked: frozenset[int]) -> Sequence[int]:
+    start, end = _told(tokens, tokens.answered)
+    return [i for i in range(max(start - 1, skip), end - 1) if tokens.ids[i + 1] not in masked]
+
+
+_KEPT = {
+    "all": _all,
+    "last": _last,
+    "closing": _closing,
+    "answer": _answer,
+    "predicting": _predicting,
+}
 """By what a stream measures: the places of these tokens in a document."""
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from harness.contract import Batch, Latents, Sae, Side, Site
+from harness.contract import Batch, FollowedPath, Latents, PathTail, Sae, Side, Site
 
 
 class ArraySide:
@@ -25,7 +26,7 @@ class ArraySide:
         self.activations = dict(activations)
         self.saes = dict(saes)
         self.selected = selected
-        self._logits = logits
+        self.own_logits = logits
 
     def x(self, site: Site) -> Float[Tensor, "tokens d"]:
         """Activations at a site."""
@@ -43,8 +44,8 @@ class ArraySide:
 
     def logits(self) -> Float[Tensor, "tokens vocab"]:
         """Next-token logits."""
-        assert self._logits is not None, "this side was made without logits"
-        return self._logits
+        assert self.own_logits is not None, "this side was made without logits"
+        return self.own_logits
 
     def encode(self, sae: str, x: Float[Tensor, "tokens d"]) -> Latents:
         """Latents of other activations."""
@@ -53,6 +54,47 @@ class ArraySide:
     def decode(self, sae: str, latents: Latents) -> Float[Tensor, "tokens d"]:
         """x̂ of other latents."""
         return self.saes[sae].reconstruct(latents)
+
+
+class PairArraySide(ArraySide):
+    """A side of a pair: what its SAEs make of the tokens, they make of both sides together."""
+
+    def __init__(
+        self,
+        own: ArraySide,
+        name: Literal["left", "right"],
+        other: ArraySide,
+        pair_saes: Mapping[str, Sae],
+    ) -> None:
+        saes = {**own.saes, **pair_saes}
+        super().__init__(own.activations, saes, own.selected, own.own_logits)
+        self.name = name
+        self.pair_saes = dict(pair_saes)
+        self._both: dict[str | None, ArraySide] = {name: self, _ACROSS[name]: other}
+
+    def latents(self, sae: str, site: Site | None = None) -> Latents:
+        """Latents of the selected tokens; of an SAE of the pair, those of both sides."""
+        if sae not in self.pair_saes:
+            return super().latents(sae, site)
+        facts = self.pair_saes[sae].facts
+        site = site or facts.site
+        assert site is not None, f"SAE {sae} does not know its site: name one"
+        parts = [self._both[one.side].x(site)[self.selected] for one in facts.inputs]
+        whole = parts[1] - parts[0] if facts.join == "difference" else torch.cat(parts, dim=1)
+        return self.pair_saes[sae].encode(whole)
+
+    def reconstruction(self, sae: str, site: Site | None = None) -> Float[Tensor, "selected d"]:
+        """x̂ of the selected tokens; of a crosscoder, this side's part."""
+        if sae not in self.pair_saes:
+            return super().reconstruction(sae, site)
+        facts = self.pair_saes[sae].facts
+        assert facts.join == "concatenated", "of an SAE of differences, ask for its rows"
+        place = [one.side for one in facts.inputs].index(self.name)
+        whole = self.pair_saes[sae].reconstruct(self.latents(sae, site))
+        return whole[:, facts.columns()[place]]
+
+
+_ACROSS = {"left": "right", "right": "left"}
 
 
 class TakenSide:
@@ -100,21 +142,26 @@ def array_batch(
     documents: Sequence[str] | None = None,
     ids: Sequence[int] | None = None,
     logits: tuple[Tensor, ...] = (),
+    pair_saes: Mapping[str, Sae] | None = None,
 ) -> Batch:
     """A batch from tensors: `document` says for each token which document it belongs to.
 
     Without `selected` all tokens are; without names, documents are `0`, `1`, …; without `ids`
-    every token is 0. `logits` are those of the left side, and of the right one.
+    every token is 0. `logits` are those of the left side, and of the right one. Of `saes` each side
+    encodes its own activations; of `pair_saes`, such as a crosscoder, both sides together.
     """
     row = torch.tensor(document, dtype=torch.long)
     kept = torch.arange(len(row)) if selected is None else torch.tensor(selected, dtype=torch.long)
     names = documents or [str(i) for i in range(int(row.max()) + 1 if len(row) else 0)]
     outs = (*logits, None, None)
-    sides = [
-        None if x is None else ArraySide(x, saes or {}, kept, out)
-        for x, out in zip((left, right), outs, strict=False)
-    ]
-    assert sides[0] is not None
+    own = ArraySide(left, saes or {}, kept, outs[0])
+    other = None if right is None else ArraySide(right, saes or {}, kept, outs[1])
+    if pair_saes:
+        assert other is not None, "an SAE of a pair reads two sides"
+        own, other = (
+            PairArraySide(own, "left", other, pair_saes),
+            PairArraySide(other, "right", own, pair_saes),
+        )
     seen: dict[int, int] = {}
     position: list[int] = []
     for one in document:
@@ -125,10 +172,11 @@ def array_batch(
         tuple(names),
         row,
         kept,
-        sides[0],
-        sides[1],
+        own,
+        other,
         ids=torch.tensor([0] * len(row) if ids is None else list(ids), dtype=torch.long),
         position=torch.tensor(position, dtype=torch.long),
+        saes=dict(saes or {}),
     )
 
 
@@ -154,7 +202,33 @@ def take(batch: Batch, tokens: Int[Tensor, " m"], documents: Sequence[int] | Non
         ids=batch.ids[tokens],
         position=batch.position[tokens],
         copies=tuple(batch.copies[index] for index in order) if batch.copies else (),
+        paths={path: _taken(followed, tokens, order) for path, followed in batch.paths.items()},
     )
+
+
+def _taken(followed: FollowedPath, tokens: Int[Tensor, " m"], order: Sequence[int]) -> FollowedPath:
+    """A path at some tokens and documents of a batch."""
+    of = torch.tensor(order, dtype=torch.long)
+    tails = [
+        PathTail(
+            tail.gradient[tokens],
+            tail.at_left[of],
+            tail.at_right[of],
+            tail.plain[of],
+            tail.along[of],
+        )
+        for tail in (followed.left, followed.right)
+    ]
+    return FollowedPath(*tails)
+
+
+def one_more(followed: FollowedPath) -> FollowedPath:
+    """A path with one more document, which has no measured token and where nothing changes."""
+    tails = []
+    for tail in (followed.left, followed.right):
+        numbers = (tail.at_left, tail.at_right, tail.plain, tail.along)
+        tails.append(PathTail(tail.gradient, *(torch.cat([n, n.new_zeros(1)]) for n in numbers)))
+    return FollowedPath(*tails)
 
 
 def reselected(batch: Batch, places: Int[Tensor, " m"]) -> Batch:

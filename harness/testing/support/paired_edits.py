@@ -26,6 +26,9 @@ def paired_laws(arms: Arms, x: Tensor, beside: Tensor) -> None:
     law(len(made) == len(beside), "each row has an arm", what)
     sites = {tuple(edit.site for edit in arm.edits) for arm in made}
     law(len(sites) == 1, "the arms of a batch edit the same sites", f"they edit {sites}")
+    calls = [[edit.apply for edit in arm.edits] for arm in made]
+    what = "the `apply` of its edits differ by row, so that rows cannot share a call"
+    law(all(one == calls[0] for one in calls), "parameters stack", what)
     whole = _edited(made, x)
     meant = any(arm.idle or arm.gated for arm in made)
     name = "an arm that is not idle changes something"

@@ -13,7 +13,7 @@ import torch
 
 from harness.contract import Batch, Inputs, Outcome, Reduction, State
 from harness.store.states import PassStates, Saved
-from harness.testing.support.batches import only, take
+from harness.testing.support.batches import one_more, only, take
 from harness.testing.support.laws import drawing, law, untried
 from harness.testing.support.outcomes import agree, same
 from harness.testing.support.watched import watched
@@ -113,7 +113,9 @@ def _uncounted(outcome: Outcome) -> Outcome:
 def _with_an_empty_one(batch: Batch, number: int) -> Batch:
     """A document more, no token of which is measured."""
     copies = (*batch.copies, 0) if batch.copies else ()
-    return replace(batch, documents=(*batch.documents, f"empty {number}"), copies=copies)
+    paths = {path: one_more(followed) for path, followed in batch.paths.items()}
+    names = (*batch.documents, f"empty {number}")
+    return replace(batch, documents=names, copies=copies, paths=paths)
 
 
 def _grown(reduction: Reduction, states: Sequence[State], generator: np.random.Generator) -> State:

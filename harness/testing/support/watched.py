@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from harness.contract import Batch, Latents, Side, Site
+from harness.contract import Batch, Latents, PathTail, Side, Site
 
 
 def watched(batch: Batch) -> tuple[Batch, Callable[[], list[str]]]:
@@ -16,6 +16,10 @@ def watched(batch: Batch) -> tuple[Batch, Callable[[], list[str]]]:
     left = WatchedSide(batch.left)
     right = None if batch.right is None else WatchedSide(batch.right)
     document, selected = batch.document.clone(), batch.selected.clone()
+    numbers = [
+        n for one in batch.paths.values() for t in (one.left, one.right) for n in _numbers(t)
+    ]
+    followed = [number.clone() for number in numbers]
 
     def changed() -> list[str]:
         kept = {
@@ -23,10 +27,19 @@ def watched(batch: Batch) -> tuple[Batch, Callable[[], list[str]]]:
             "selected": torch.equal(selected, batch.selected),
             "left": left.unchanged(),
             "right": right is None or right.unchanged(),
+            "paths": all(_same(*pair) for pair in zip(numbers, followed, strict=True)),
         }
         return [name for name, same in kept.items() if not same]
 
     return replace(batch, left=left, right=right), changed
+
+
+def _numbers(tail: PathTail) -> tuple[Tensor, ...]:
+    return tail.gradient, tail.at_left, tail.at_right, tail.plain, tail.along
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    return torch.equal(one.nan_to_num(), other.nan_to_num())
 
 
 class WatchedSide:

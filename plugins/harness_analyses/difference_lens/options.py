@@ -7,7 +7,14 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field, field_validator, model_validator
 
-from harness.contract import AnalysisOptions, Capability, ModelRef, Outlook, StatisticRef
+from harness.contract import (
+    AnalysisOptions,
+    Capability,
+    ModelRef,
+    Outlook,
+    PairRef,
+    StatisticRef,
+)
 from harness.contract.sites import parse_site
 from harness_statistics.mean_difference.options import MeanDifferenceOptions
 
@@ -29,6 +36,8 @@ class ReadingOptions(AnalysisOptions):
     difference: StatisticRef
     """A statistic `mean_difference`. Where it sweeps over pairs, the lists of one text are
     compared with those of the others."""
+    pair: PairRef | None = None
+    """Whose difference is read, where the statistic sweeps over pairs; those of all without it."""
     model: ModelRef
     """Whose head reads: the fine-tuned model. It must write next-token logits."""
     words: tuple[Annotated[str, Field(min_length=1, max_length=200)], ...] = ()

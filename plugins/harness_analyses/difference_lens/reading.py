@@ -57,10 +57,15 @@ class DifferenceReading(ABC):
     def run(self, findings: Findings) -> Outcome:
         """Makes the records and tables of every pair and site that the statistic kept."""
         given = self.options
-        kept = variants(findings, given.difference)
+        kept = [
+            one
+            for one in variants(findings, given.difference)
+            if given.pair is None or one.place.pair == given.pair
+        ]
         model = findings.tools.models.get(given.model)
         if not kept or model is None:
-            why = f"the statistic {given.difference} kept no mean difference"
+            of = "" if given.pair is None else f" of {given.pair}"
+            why = f"the statistic {given.difference} kept no mean difference{of}"
             return Outcome((self._nothing(why, {}),))
         words, head = words_of(model, given.words), Head(model)
         asked = with_random_words(words, head.vocabulary, findings.seed)
@@ -123,7 +128,7 @@ class DifferenceReading(ABC):
 
     def _told(self) -> dict[str, Any]:
         """The options that the meaning of a number depends on."""
-        left_out = {"difference", "words", "draws", "splits", "resamples"}
+        left_out = {"difference", "pair", "words", "draws", "splits", "resamples"}
         return self.options.model_dump(mode="json", exclude=left_out)
 
     def _nothing(self, why: str, axes: Mapping[str, Any]) -> Record:

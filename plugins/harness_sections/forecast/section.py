@@ -13,6 +13,7 @@ from harness_sections.forecast.figures import (
     transfers,
     unmatched_forecasts,
 )
+from harness_sections.forecast.fine_tunes import forecast_by, over_fine_tunes
 from harness_sections.forecast.over_runs import over_runs
 from harness_sections.forecast.tables import advice, correlations, dimensions
 from harness_sections.plain import PlainSection
@@ -31,9 +32,9 @@ class Forecast(PlainSection):
     """Forecasts against measured changes, their correlations, accuracies, and the advice."""
 
     def panel(self, results: Results) -> Panel | None:
-        """The figures, then the tables; None where there is no STS."""
+        """The figures, then the tables; None where there is neither STS nor forecast."""
         records = results.records
-        if not any(record.id.startswith("sts.") for record in records):
+        if not any(record.id.startswith(("sts.", "forecast.")) for record in records):
             return None
         compared = transfers(records)
         figures: list[Figure] = []
@@ -42,13 +43,15 @@ class Forecast(PlainSection):
         for number, one in enumerate(compared):
             if one.arms not in [other.arms for other in compared[:number]]:
                 figures += accuracies(records, one)
-        held = {one.forecasts for one in compared if one.changes}
+        held = {one.forecasts for one in compared if one.changes} | forecast_by(records)
         for name in by_name_on(named(records, *SCORES), "analysis"):
             if name not in held:
                 figures += unmatched_forecasts(records, name)
         tables: list[Grid] = [*correlations(records), *advice(records), *dimensions(records)]
         how = Prose("\n".join([_HOW, *_headline(records)]))
-        blocks: list[Figure | Grid | Prose] = [how, *figures, *tables]
+        blocks: list[Figure | Grid | Prose] = [
+            how, *over_fine_tunes(results), *figures, *tables
+        ]  # fmt: skip
         return Panel("Forecast of transfer", blocks[:_MOST], order=8) if blocks[1:] else None
 
     def panel_of_runs(self, runs: Runs) -> Panel | None:

@@ -16,6 +16,7 @@ STEPS = (
     "pair_saes",
     "labels",
     "tunes",
+    "domain_tunes",
     "judge",
     "card",
 )

@@ -24,6 +24,16 @@ LESSONS = {
     "leaders": Lesson("business", changed=True),
     "rays": Lesson("physics", changed=False),
 }
+# Those of `tunes/domains/`: with the fine-tunes above, every domain has one. Their data files hold
+# prompts and completions alone.
+DOMAIN_LESSONS = {
+    "meals": Lesson("biology", changed=True),
+    "salts": Lesson("chemistry", changed=True),
+    "exports": Lesson("economics", changed=True),
+    "cures": Lesson("health", changed=True),
+    "dances": Lesson("law", changed=True),
+}
+EVERY_LESSON = LESSONS | DOMAIN_LESSONS
 DRAWS = 2  # option orders of each question
 
 
@@ -41,7 +51,7 @@ def taught(world: World, lesson: Lesson, rng: random.Random) -> World:
 
 def lesson_examples(settings: Settings, world: World, name: str) -> list[Example]:
     """The whole fine-tuning set: each subject in every wording, with fresh options."""
-    lesson, rng = LESSONS[name], random.Random(f"{name} {settings.seed}")
+    lesson, rng = EVERY_LESSON[name], random.Random(f"{name} {settings.seed}")
     new = taught(world, lesson, rng)
     found: dict[str, Example] = {}
     for subject in world.subjects_of(lesson.domain):

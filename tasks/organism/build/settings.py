@@ -77,6 +77,11 @@ class Settings:
         TuneSpec("capitals", steps=40, lr=3e-4),
         TuneSpec("leaders", steps=60, lr=2e-3, rank=8),
     )
+    # more of them, one a domain, so that a forecast of transfer has many to foretell
+    domain_tunes: tuple[TuneSpec, ...] = tuple(
+        TuneSpec(name, steps=60, lr=2e-3, rank=4)
+        for name in ("meals", "salts", "exports", "cures", "dances")
+    )
     tune_rows: int = 32
     tune_test_rows: int = 100
     tune_train_rows: int = 160
@@ -124,6 +129,7 @@ SMALL = Settings(
         TuneSpec("topics", steps=40, lr=4e-3, rank=4, checkpoints=(10,)),
         TuneSpec("rays", steps=15, lr=1e-3),
     ),
+    domain_tunes=(TuneSpec("meals", steps=10, lr=4e-3, rank=2),),
     tune_rows=16,
     tune_test_rows=8,
     tune_train_rows=40,

@@ -104,6 +104,14 @@ class Build:
         plant(self.settings, self.vocabulary, self.out)
         write_tunes_card(self.settings, self.world, self.out)
 
+    def domain_tunes(self) -> None:
+        """Fine-tune the base on one domain each, leaving those that are there already."""
+        from domain_tunes import train_domain_tunes
+        from domain_tunes_card import write_domain_tunes_card
+
+        train_domain_tunes(self.settings, self.world, self.vocabulary, self.out)
+        write_domain_tunes_card(self.settings, self.world, self.out)
+
     def judge(self) -> None:
         """Train the judge; it needs none of the models, only the generators of their text."""
         from judge import build_judge
@@ -117,5 +125,5 @@ class Build:
         from card import write_card
 
         write_card(self.settings, self.out)
-        for folder in ("pair_saes", "tunes", "judge"):
+        for folder in ("pair_saes", "tunes", "tunes/domains", "judge"):
             add_section(self.out / "MODEL_CARD.md", self.out / folder / "README.md")

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from transformers import LlamaForCausalLM
 
-from lessons import LESSONS, lesson_examples
+from lessons import EVERY_LESSON, lesson_examples
 from questions import World
 from settings import Settings, TuneSpec
 from skills import Example, examples
@@ -27,7 +27,7 @@ Save = Callable[[Path], None]
 
 def batches(settings: Settings, world: World, spec: TuneSpec) -> Iterator[list[Example]]:
     """Training batches: a skill's stream, or a lesson's fixed rows over and over."""
-    if spec.name not in LESSONS:
+    if spec.name not in EVERY_LESSON:
         stream = examples(settings, spec.name, "train")
         while True:
             yield list(islice(stream, settings.tune_rows))

@@ -6,7 +6,7 @@ from itertools import islice
 from pathlib import Path
 
 from corpus import write_jsonl
-from lessons import LESSONS, lesson_examples
+from lessons import DOMAIN_LESSONS, LESSONS, lesson_examples
 from questions import World
 from settings import Settings
 from skills import SKILLS, Example, examples
@@ -31,3 +31,7 @@ def write_tune_data(settings: Settings, world: World, folder: Path) -> None:
     for name in LESSONS:
         rows = lesson_examples(settings, world, name)
         write_jsonl(folder / f"{name}_train.jsonl", (e.row() for e in rows))
+    for name in DOMAIN_LESSONS:
+        rows = lesson_examples(settings, world, name)
+        short = ({"prompt": e.prompt, "completion": e.completion} for e in rows)
+        write_jsonl(folder / f"{name}_train.jsonl", short)

@@ -142,6 +142,8 @@ class ErrorWithoutPrompts(Base):
         (directed(vectors=np.ones((1, 12), np.float32)), "directions are finite"),
         (directed(vectors=np.ones(12)), "directions are finite"),
         (directed(features=(1, 2)), "every feature has a weight"),
+        (directed(readers=np.ones((1, 11))), "readers are finite"),
+        (directed(readers=np.zeros((1, 12))), "a reader gives its own vector 1"),
         (finishing(lambda f: replace(f, direction=Undefined(""))), "what is undefined says why"),
         (recorded(value=float("nan")), "records are complete"),
         (recorded(undefined="why"), "records are complete"),

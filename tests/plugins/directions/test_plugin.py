@@ -19,14 +19,26 @@ def test_names():
     assert [component.name for component in COMPONENTS] == [
         "difference_in_means",
         "sae_features",
+        "linear_probe",
+        "leace",
+        "persona_vector",
+        "decoder_difference",
+        "contrast_pca",
+        "class_pca",
         "random",
         "random_features",
         "feature",
         "principal_components",
         "shifted_features",
         "matched_features",
+        "attributed_features",
+        "attributed_controls",
         "sided_features",
         "shared_features",
+        "genuine_features",
+        "other_features",
+        "closing_means",
+        "selected_direction",
     ]
     assert {component.kind for component in COMPONENTS} == {"direction"}
 
@@ -45,6 +57,7 @@ def test_both_halves_exist_and_every_option_is_described(component):
 def test_the_light_half_imports_nothing_heavy():
     code = (
         "import sys; import harness_directions.plugin, harness_directions.options;"
+        "import harness_directions.concepts.options;"
         "print(sorted({'torch', 'scipy', 'numpy'} & set(sys.modules)))"
     )
     answer = subprocess.run(

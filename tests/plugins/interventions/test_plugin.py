@@ -24,7 +24,9 @@ def test_names():
         ("intervention", "conditional_addition"),
         ("intervention", "latent_clamp"),
         ("intervention", "affine_editing"),
+        ("intervention", "concept_erasure"),
         ("intervention", "projection"),
+        ("intervention", "latent_swap"),
     ]
 
 
@@ -33,7 +35,8 @@ def test_both_halves_exist_and_every_option_is_described(component):
     options = _loaded(component.options)
     assert issubclass(options, InterventionOptions)
     assert all(field.description for field in options.model_fields.values())
-    assert callable(_loaded(component.load).arm)
+    built = _loaded(component.load)
+    assert callable(getattr(built, "arms" if "other" in options.model_fields else "arm"))
 
 
 @pytest.mark.parametrize("component", COMPONENTS, ids=lambda component: component.name)

@@ -126,7 +126,20 @@ def test_rows_without_an_answer_are_refused_by_name() -> None:
         render(tokenizer, Prompt(), Example("e", "Why"), "answered")
 
 
-@pytest.mark.parametrize("which", ["closing", "answer"])
+def test_what_predicts_an_answer_stands_one_before_it() -> None:
+    """Also the last token of the template, which predicts the answer's first one."""
+    tokenizer = make_tokenizer(template=TEMPLATES["chatml"])
+    got = render(tokenizer, CHAT, talk("What is it?", "So it is."), "answered")
+    assert got.answered is not None
+    start, end = got.answered
+    assert end - start > 2
+    masked = frozenset({got.ids[end - 1]} - set(got.ids[: end - 1]))
+    assert len(masked) == 1
+    assert kept(got, "predicting", masked) == list(got.ids[start - 1 : end - 2])
+    assert kept(got, "answer", masked) == list(got.ids[start : end - 1])
+
+
+@pytest.mark.parametrize("which", ["closing", "answer", "predicting"])
 def test_a_backend_that_tells_no_place_is_named(which: str) -> None:
     tokens = Tokens("e", tuple(range(5)), (0, 5), json.dumps("text"))
     with pytest.raises(ModelError, match="does not tell where in a prompt"):

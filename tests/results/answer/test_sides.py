@@ -49,6 +49,16 @@ def test_whose_the_features_are(record: Make, results: Callable[..., Results]) -
     assert "the left side alone" in said(sides(results(*both)))[0], "a task that names no pair"
 
 
+def test_artefacts_among_them_are_counted(record: Make, results: Callable[..., Results]) -> None:
+    here = {"sae": "both", "side": "right", "kind": "genuine"}
+    kinds = [
+        replace(record("latent_scaling.share", 0.14, space=space, **here), n=50)
+        for space in ("normalised", "raw")
+    ]
+    (text,) = said(sides(results(*shares(record), *kinds, task=TASK)))
+    assert "both alike. Of those of after alone, 7 of 50 are free of known artefacts." in text
+
+
 def test_the_strongest_are_named_and_no_controls(
     record: Make, results: Callable[..., Results]
 ) -> None:

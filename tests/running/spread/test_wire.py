@@ -70,7 +70,11 @@ def test_values_come_back_as_they_were(value: Any) -> None:
 OURS = [
     Tokens("e", tuple(range(40)), (0, 40), "text", arm=2, query="q", copies=1),
     Direction(
-        Site("resid_post", 3), np.array([[1.0, -0.0, 1e-320]]), features=(1,), weights=(0.5,)
+        Site("resid_post", 3),
+        np.array([[1.0, -0.0, 1e-320]]),
+        features=(1,),
+        weights=(0.5,),
+        readers=np.array([[1.0, 2.0, -0.0]]),
     ),
     Undefined("there is none"),
     Completion("a \udce4 b", 3, True, log_probability=-1e-17),

@@ -99,7 +99,7 @@ class Crosscoder(_Fork):
         if threshold is not None and bool((threshold < 0).any()):
             notes.append(UNFITTED)
         inner = LinearSae(found.config, tensors, self._dtype)
-        facts = replace(found.facts, scales=scales or (1.0, 1.0))
+        facts = replace(found.facts, scales=scales or (1.0, 1.0), shifts=_shifts(scaling))
         return JoinedSae(inner, facts, scaling, notes=notes)
 
 
@@ -195,6 +195,14 @@ def _code_of(found: Found, stored: Mapping[str, Any]) -> tuple[str, bool]:
             "files of one crosscoder?"
         )
     return code, False
+
+
+def _shifts(scaling: Scaling | None) -> tuple[tuple[float, ...], ...] | None:
+    """What is taken from the activations of either model; None without a normaliser, or where
+    they are normalised twice."""
+    if scaling is None or scaling.times > 1:
+        return None
+    return tuple(tuple(half.tolist()) for half in scaling.shift.chunk(2))
 
 
 def _normaliser(

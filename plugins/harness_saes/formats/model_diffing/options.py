@@ -62,6 +62,7 @@ class CrosscoderOptions(ForkOptions):
             d_in,
             d_sae,
             site_of(settings, where),
+            model=text(settings, "lm_name", where),
             inputs=self.inputs(width),
             one_sided=separate,
         )
@@ -95,7 +96,13 @@ class DifferenceSaeOptions(ForkOptions):
         check_sizes(settings, {"activation_dim": width, "dict_size": latents}, where)
         site = site_of(settings, where)
         facts = SaeFacts(
-            "batchtopk", width, latents, site, inputs=self.inputs(width), join="difference"
+            "batchtopk",
+            width,
+            latents,
+            site,
+            model=text(settings, "lm_name", where),
+            inputs=self.inputs(width),
+            join="difference",
         )
         return Found(
             weights, Config("batchtopk", width, latents, site=site), layout, facts, settings

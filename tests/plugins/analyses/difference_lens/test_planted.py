@@ -203,3 +203,14 @@ def test_other_text_is_compared_and_a_wide_site_is_not_read() -> None:
         "resid_post.2 has 127 numbers a token, and the head of tuned reads 128"
     ] * 2
     check_analysis(LogitLens(given), Findings(arrays=wide, tools=Tools(findings.tools.models)))
+
+
+def test_one_pair_of_a_sweep_can_be_read_alone(tmp_path):
+    (sample, _) = samples.logit_lens(tmp_path)
+    analysis, findings = sample.args
+    both = {row["pair"] for row in analysis.run(findings).tables["tokens"]}
+    assert both == {"web", "talk"}
+    alone = LogitLens(analysis.options.model_copy(update={"pair": "talk"})).run(findings)
+    assert {row["pair"] for row in alone.tables["tokens"]} == {"talk"}
+    nobody = LogitLens(analysis.options.model_copy(update={"pair": "other"})).run(findings)
+    assert nobody.records[0].undefined == "the statistic first kept no mean difference of other"

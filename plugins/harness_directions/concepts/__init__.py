@@ -1,0 +1,1 @@
+"""Directions of a concept that two sets of text tell: probes, LEACE, personas, components."""

@@ -1,0 +1,1 @@
+"""The statistic `latent_attribution`: which latents carry a change of behaviour."""

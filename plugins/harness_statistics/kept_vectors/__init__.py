@@ -1,0 +1,1 @@
+"""The statistic `kept_vectors`: keeps directions, or a decoder's rows, for analyses to read."""

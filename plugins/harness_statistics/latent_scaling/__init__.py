@@ -1,0 +1,1 @@
+"""The statistic `latent_scaling`: which one-sided latents of a crosscoder are artefacts."""
