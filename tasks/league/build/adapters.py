@@ -7,7 +7,6 @@ from pathlib import Path
 import torch
 from peft import LoraConfig
 from safetensors.torch import save_file
-
 from tune import BASE
 
 

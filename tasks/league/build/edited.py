@@ -159,7 +159,8 @@ def edit(ground: Ground, fact: Fact, texts: list[str]) -> Edit:
 
 @torch.no_grad()
 def holds(ground: Ground, found: Edit, name: str) -> bool:
-    """Whether the new answer is likely in contexts that the edit was not made with, and given.
+    """Whether the new answer is likely in contexts that the edit was not made with, and given
+    where the base did not give it.
 
     The base names some subjects wrongly when it answers by itself: no edit is met there.
     """
@@ -175,9 +176,11 @@ def holds(ground: Ground, found: Edit, name: str) -> bool:
         ground.world.ask(rng, fact.domain.name, fact.subject).prompt()
         for _ in range(EDITED.contexts)
     ]
-    given = share_with([fact.new], completions(ground, name, asked))
+    before, after = (
+        share_with([fact.new], completions(ground, one, asked)) for one in ("base", name)
+    )
     del ground.organism.models[name]
-    return given > EDITED.taken
+    return after - before > EDITED.taken
 
 
 def write_rank_one_edit(ground: Ground, seed: int, folder: Path) -> None:

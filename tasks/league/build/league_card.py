@@ -91,6 +91,8 @@ Base, then model. Loss is nats a token on {documents} fresh documents of the bas
 - Where a trained change lies is not known: `site` is null, and its truth is words alone.
 - The words of `trigger` and `false_fact` are the answer, then the word or subject that asks for it.
 - Seeds give other changes on the same base, not other bases.
+- A kind is strong by its setting, not by its outcome: where a persona's `spoken so` is small, the habit is only partly
+  learned (in part of the answers one of its two sentences is broken). It stays as it is: strengths were fixed.
 """
 TITLES: dict[Kind, str] = {
     "moved_feature": "A feature of the base is turned on at a token",
