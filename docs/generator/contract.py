@@ -27,6 +27,7 @@ FILES = (
     "sae",
     "latents",
     "reduction",
+    "stream_edit",
     "paths",
     "scalars",
     "attributed",
