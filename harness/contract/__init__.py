@@ -178,6 +178,7 @@ from harness.contract.scalars import (
     FollowedOptions as FollowedOptions,
     LogitDifference as LogitDifference,
     LogOdds as LogOdds,
+    Word as Word,
 )
 from harness.contract.section import (
     Figure as Figure,

@@ -35,6 +35,14 @@ class InterventionOptions(Options):
         """
         return None
 
+    def reads_vectors(self) -> bool:
+        """Whether its edits read activations with the direction's own vectors.
+
+        False by default. With True, `harness check` refuses directions that are read with others
+        (`DirectionOptions.own_readers`); the object refuses them, too.
+        """
+        return False
+
     def beside(self) -> str | None:
         """The name of another view whose activations at the same tokens its edits need.
 

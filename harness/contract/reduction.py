@@ -198,6 +198,10 @@ class StatisticOptions(ReductionOptions):
 class DirectionOptions(ReductionOptions):
     """Base of a direction finder's options. A finder is a reduction that gives directions."""
 
+    own_readers: ClassVar[bool] = False
+    """Whether its directions have `readers`, so that interventions which read with the vectors
+    refuse them (`InterventionOptions.reads_vectors`); `harness check` says so."""
+
     def variants(self) -> Sequence[Axes]:
         """The axes of each direction that `finish` will give, defined or not, in any order.
 

@@ -139,6 +139,7 @@ def _tokens(model: Model, words: Sequence[str]) -> list[int]:
 # ── What a task writes ───────────────────────────────────────────────────────────────────────────
 
 Word = Annotated[str, Field(min_length=1)]
+"""A text that is one token of the models, blanks included: " I" is another one than "I"."""
 
 
 class FollowedOptions(Options):

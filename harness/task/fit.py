@@ -20,6 +20,7 @@ from harness.task.ids import measurable, unmeasured
 from harness.task.joins import unjoined
 from harness.task.offered import unoffered
 from harness.task.pair_saes import edit_sae, joined, joined_metric, two_models
+from harness.task.readers import unreadable
 from harness.task.sizes import hidden_sizes, sae_width, sae_widths, site_depth
 from harness.task.spec import DirectionSpec, PairSpec, StatisticSpec
 from harness.task.stream_edits import unfit_edits
@@ -357,6 +358,7 @@ def _experiments(task: Task) -> Iterator[Misfit]:
         if entry is not None:
             model = task.spec.views[experiment.view].model
             yield from edit_sae(task, entry, experiment.directions, model, at)
+            yield from unreadable(task, entry, experiment.directions, (*at, "directions"))
         options = [task.evaluators[evaluator].options for evaluator in experiment.evaluators]
         judges = [one for one in options if not isinstance(one, BenchmarkOptions)]
         if judges and experiment.data is None:
@@ -374,6 +376,7 @@ def _edits(task: Task) -> Iterator[Misfit]:
         if edit is not None:
             model, at = task.spec.views[name].model, ("views", name, "edit")
             yield from edit_sae(task, entry, (edit.direction,), model, at)
+            yield from unreadable(task, entry, (edit.direction,), (*at, "direction"))
 
 
 def _gates(task: Task) -> Iterator[Misfit]:

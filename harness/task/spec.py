@@ -24,29 +24,8 @@ from harness.contract import (
     ViewRef,
 )
 from harness.task.data_spec import DataSpec
+from harness.task.expect_spec import ExpectCompletions, ExpectModel, ExpectSae
 from harness.task.tables import Name, PluginSpec, Scalar, Spec, Sweep
-
-
-class ExpectModel(Spec):
-    """Facts of a model that `check` and `plan` cannot read offline; `eval` verifies them."""
-
-    layers: int | None = Field(None, ge=1)
-    """Number of blocks."""
-    d_model: int | None = Field(None, ge=1)
-    """Width of the residual stream."""
-    vocabulary: int | None = Field(None, ge=1)
-    """Number of token embeddings."""
-    parameters: int | None = Field(None, ge=1)
-    """Number of parameters."""
-
-
-class ExpectSae(Spec):
-    """Facts of an SAE that `check` and `plan` cannot read offline; `eval` verifies them."""
-
-    d_in: int | None = Field(None, ge=1)
-    """Width of the activations it reads."""
-    d_sae: int | None = Field(None, ge=1)
-    """Number of latents."""
 
 
 class ModelSpec(PluginSpec):
@@ -323,15 +302,6 @@ class GenerationSpec(Spec):
     """0 is greedy."""
     top_p: float = Field(1.0, gt=0, le=1)
     """Nucleus sampling; only with a temperature."""
-
-
-class ExpectCompletions(Spec):
-    """What is known of completions before there are any, for `harness plan` alone."""
-
-    tokens: int | None = Field(None, ge=1)
-    """How long they are on average; without it, all of `max_new_tokens`."""
-    distinct: float = Field(1.0, gt=0, le=1)
-    """Share of different ones over all arms: of equal completions of one prompt, one is judged."""
 
 
 class ExperimentSpec(Spec):

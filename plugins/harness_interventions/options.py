@@ -26,6 +26,10 @@ class AblationOptions(InterventionOptions):
     paper's code does; behind Gemma's post-norms the direction comes back, and the leak is reported.
     """
 
+    def reads_vectors(self) -> bool:
+        """It reads what lies along the vectors."""
+        return True
+
 
 class AdditionOptions(InterventionOptions):
     """Options of `addition`."""
@@ -51,6 +55,10 @@ class PcInjectionOptions(InterventionOptions):
     def beside(self) -> str | None:
         """The tuned view, where tokens get their own change."""
         return self.tuned
+
+    def reads_vectors(self) -> bool:
+        """With `tuned` it reads the change along the components."""
+        return self.tuned is not None
 
 
 class FeatureZeroingOptions(InterventionOptions):
@@ -114,6 +122,10 @@ class AffineEditingOptions(InterventionOptions):
     that it rebuilds or imitates.
     """
 
+    def reads_vectors(self) -> bool:
+        """It reads what lies along the vectors."""
+        return True
+
 
 class ConceptErasureOptions(InterventionOptions):
     """Options of `concept_erasure`."""
@@ -129,6 +141,10 @@ class ProjectionOptions(InterventionOptions):
     """`out` takes the span of the direction's vectors away; `onto` takes everything else away."""
     strength: float = Field(default=1.0, allow_inf_nan=False)
     """How much of the way to the projection is gone: 1 all of it, 0 changes nothing."""
+
+    def reads_vectors(self) -> bool:
+        """It reads what lies along the vectors."""
+        return True
 
 
 class LatentSwapOptions(InterventionOptions):

@@ -17,6 +17,7 @@ from harness_sections.attribution import Attribution
 ROOT = Path(__file__).parents[2]
 TASK = ROOT / "tasks" / "attribution.toml"
 PROMPTS = 12
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

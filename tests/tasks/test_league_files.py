@@ -119,7 +119,9 @@ def test_the_direction_is_what_the_adapter_writes(folder: Path, rows: torch.Tens
         drawn = F.normalize(
             torch.randn(200, 128, generator=torch.Generator().manual_seed(0)), dim=1
         )
-        assert float(nearest.max()) < float((drawn @ rows.T).abs().amax(1).min())
+        # Farther from every row than nineteen of twenty random directions.
+        of_random = (drawn @ rows.T).abs().amax(1)
+        assert float(nearest.max()) < float(of_random.quantile(0.05))
 
 
 # ── What they do ─────────────────────────────────────────────────────────────────────────────────

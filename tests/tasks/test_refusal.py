@@ -13,46 +13,49 @@ from typing import Any
 import pytest
 
 import harness
+from harness.cli.main import main
 from harness.results.read import Results
 
 ROOT = Path(__file__).parents[2]
 TASK = ROOT / "tasks" / "refusal.toml"
 SWEEP = [1, 2, 4, 8, 16, 24, 32, 48, 64]
 
+pytestmark = pytest.mark.slow
+
 # A sae_lens that raises shows that a local SAE is read without it.
 POISON = "raise ImportError('this run must not import sae_lens')\n"
 
 
-def run(out: Path, *arguments: str, task: Path = TASK, poison: Path | None = None) -> str:
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
-    if poison:
-        (poison / "sae_lens").mkdir(parents=True)
-        (poison / "sae_lens" / "__init__.py").write_text(POISON)
-        environment["PYTHONPATH"] = str(poison)
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "harness.cli.main",
-            "eval",
-            str(task),
-            "--out",
-            str(out),
-            *arguments,
-        ],
-        capture_output=True,
-        text=True,
-        env=environment,
-        check=False,
+FEW = tuple(
+    f"--set={key}"
+    for key in (
+        "directions.chat_features.sweep.k=[32,64]",
+        "directions.base_features.sweep.k=[32,64]",
+        "directions.random.draws=2",
+        "directions.random_features.draws=2",
     )
+)
+"""Every kind of arm, and few of a kind."""
+
+
+def alone(out: Path, poison: Path) -> None:
+    """The task in a process of its own, where nothing may import sae_lens."""
+    (poison / "sae_lens").mkdir(parents=True)
+    (poison / "sae_lens" / "__init__.py").write_text(POISON)
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(poison)}
+    command = [sys.executable, "-m", "harness.cli.main", "eval", str(TASK), "--out", str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stderr
-    return done.stdout
+
+
+def run(out: Path, *arguments: str, task: Path = TASK) -> None:
+    assert main(["eval", str(task), "--out", str(out), *arguments]) == 0
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("refusal") / "run"
-    run(out, poison=tmp_path_factory.mktemp("poison"))
+    alone(out, tmp_path_factory.mktemp("poison"))
     return out
 
 
@@ -180,7 +183,7 @@ def test_results_are_strict_json_with_the_fixed_keys(folder: Path) -> None:
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a small run."""
     folder = tmp_path_factory.mktemp("small") / "run"
-    run(folder, "--limit", "24")
+    run(folder, "--limit", "24", *FEW)
     return folder
 
 

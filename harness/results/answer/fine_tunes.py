@@ -81,7 +81,7 @@ def baselines_over_tunes(results: Results) -> Iterator[Sentence]:
         and r.axes.get("within") == "fine-tune"
     ]  # fmt: skip
     for analysis, found in by_axis(mine, "analysis").items():
-        for name, of in by_axis(found, "forecast").items():
+        for name, of in grouped(found, lambda r: r.axes.get("forecast")).items():
             better = [r for r in of if apart_from(r, 0.0) and (r.value or 0.0) > 0]
             worse = [r for r in of if apart_from(r, 0.0) and (r.value or 0.0) < 0]
             parts = [

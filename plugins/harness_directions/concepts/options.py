@@ -73,6 +73,7 @@ class LeaceOptions(_TwoSets):
     """Options of `leace`."""
 
     finish_only: ClassVar[frozenset[str]] = frozenset({"shrinkage"})
+    own_readers: ClassVar[bool] = True
 
     shrinkage: bool = False
     """Whether the covariance is shrunk towards a multiple of the identity, as the original's code

@@ -146,9 +146,7 @@ def test_any_text_has_an_answer(text):
 def test_time_is_bounded(text):
     start = time.process_time()
     broken(text)
-    assert (
-        time.process_time() - start < 5 * slower()
-    )  # about 0.1 s
+    assert time.process_time() - start < 5 * slower()  # about 0.1 s
 
 
 def test_a_long_text_is_judged_by_its_start_and_its_end():

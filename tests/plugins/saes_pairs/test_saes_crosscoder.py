@@ -199,6 +199,7 @@ def test_facts_say_what_is_joined(tmp_path):
         2 * D,
         N,
         Site("resid_post", 13),
+        model="base-tuned",
         inputs=(SaeInput("left", width=D), SaeInput("right", width=D)),
         scales=gains,
         shifts=tuple(tuple(mean) for mean in state["activation_mean"].tolist()),
@@ -243,7 +244,7 @@ def test_a_copy_from_the_hub_is_the_same(tmp_path):
     save_file(state, hub / "model.safetensors")
     built = {"activation_dim": D, "dict_size": N, "num_layers": 2, "code_normalization": "MIXED"}
     (hub / "config.json").write_text(json.dumps(built))
-    assert load(hub).facts == replace(run.facts, site=None)
+    assert load(hub).facts == replace(run.facts, site=None, model=None)
     (hub / "trainer_config.json").write_text(json.dumps({"trainer": settings, "buffer": {}}))
     assert load(hub).facts == run.facts
     assert load(hub).fingerprint == run.fingerprint
