@@ -101,7 +101,7 @@ path = "../organism/saes/resid_post.4"
 site = "resid_post.4"
 model = "base"
 
-# ── What they read: plain text, which has nothing to do with any change; and what they are asked ──
+# ── What they read: plain text, which is not about any of the changes; and what they are asked ──
 [data.web]
 file = "../organism/data/web.jsonl"
 limit = 200
