@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from harness.contract import JSON, Grid, Record, Results
 from harness.results.arms import common_step
@@ -86,6 +86,42 @@ def _scores(results: Results) -> Iterator[tuple[str, _ByScore]]:
 
 
 def _experiments(results: Results) -> Iterator[Grid]:
+    """A table for each experiment; those that only ask models as they are share one, by columns."""
+    found = list(_each(results))
+    alone = grouped(found, lambda one: one.grid.columns if one.unedited else (one.experiment,))
+    for some in alone.values():
+        if len(some) == 1:
+            yield some[0].grid
+            continue
+        columns = ("experiment", *some[0].grid.columns[1:])
+        alike = {one.of for one in some}
+        title = f"Models as they are{alike.pop()}" if len(alike) == 1 else "Models as they are"
+        labels = [f"{one.experiment}{one.of if alike else ''}" for one in some]
+        rows = [[label, *one.grid.rows[0][1:]] for label, one in zip(labels, some, strict=True)]
+        yield replace(some[0].grid, title=title, columns=columns, rows=rows)
+
+
+@dataclass(frozen=True)
+class _Experiment:
+    """The table of one experiment."""
+
+    experiment: str
+    where: str
+    grid: Grid
+
+    @property
+    def of(self) -> str:
+        """What was asked, and how much: the place without the view."""
+        mark = " on " if " on " in self.where else ", n = "
+        return self.where[self.where.find(mark) :] if mark in self.where else ""
+
+    @property
+    def unedited(self) -> bool:
+        """Whether its only row is that of the model as it is."""
+        return [row[0] for row in self.grid.rows] == [f"{UNEDITED} (not edited)"]
+
+
+def _each(results: Results) -> Iterator[_Experiment]:
     for experiment, by_score in _scores(results):
         if _is_constant(by_score) and _count(by_score) > 1:
             continue
@@ -106,8 +142,10 @@ def _experiments(results: Results) -> Iterator[Grid]:
         rows: list[list[JSON]] = [
             [label, *(found.get(name, "") for name in columns)] for label, found in cells.items()
         ]
-        title = f"Experiment {experiment}: {measured_on(_every(by_score))}"
-        yield Grid(title, ("direction", *columns), rows, spare=len(beside))
+        where = measured_on(_every(by_score))
+        columns = ["direction", *columns]
+        grid = Grid(f"Experiment {experiment}: {where}", tuple(columns), rows, spare=len(beside))
+        yield _Experiment(experiment, where, grid)
 
 
 def _beside(results: Results, experiment: str) -> Iterator[tuple[str, list[Record]]]:

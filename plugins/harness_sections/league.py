@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from math import log10
 from statistics import fmean
 from typing import Any
@@ -41,7 +42,8 @@ class League(PlainSection):
             if not rows or not rows[0].keys() >= _COLUMNS:
                 continue
             analysis = name.rpartition(".")[0]
-            blocks += [_matrix(analysis, rows), *_chart(analysis, rows)]
+            ranks = [r for r in named(results.records, "found.rank") if _is_of(r, analysis)]
+            blocks += [_matrix(analysis, rows), *_chart(analysis, rows, ranks)]
             blocks += [*_over(analysis, results.records), *_null(analysis, rows)]
             blocks.append(_all(analysis, rows))
         return Panel("The league", [Prose(_HOW), *blocks], order=5) if blocks else None
@@ -87,8 +89,13 @@ def _chance(rows: Sequence[Row], sort: str, kinds: Sequence[str]) -> Iterator[st
         yield format_number(fmean(usual)) if usual else "–"
 
 
-def _chart(analysis: str, rows: Sequence[Row]) -> Iterator[Figure]:
-    """How unlikely the ranks of each method are by chance: the mean of −log10 p."""
+def _is_of(record: Record, analysis: str) -> bool:
+    return record.axes.get("analysis") == analysis
+
+
+def _chart(analysis: str, rows: Sequence[Row], ranks: Sequence[Record]) -> Iterator[Figure]:
+    """How unlikely the ranks of each method are by chance: the mean of −log10 p. It draws the
+    records of all ranks."""
     kinds, cells = _kinds(rows), []
     for (method, kind), mine in grouped(
         rows, lambda row: (str(row["method"]), str(row["kind"]))
@@ -108,7 +115,7 @@ def _chart(analysis: str, rows: Sequence[Row]) -> Iterator[Figure]:
         named_so = f"{method}{_ROLES.get(str(mine[0]['role']), '')}"
         cells.append(Cell(named_so, kind, value, _ranks(mine), details))
     if cells:
-        yield heat_map(
+        drawn = heat_map(
             f"{analysis}: how unlikely these ranks are by chance",
             "Darker is less likely: the mean over seeds of −log10 of the chance of such a rank or "
             "a better one. The ranks stand in the cells.",
@@ -116,6 +123,7 @@ def _chart(analysis: str, rows: Sequence[Row]) -> Iterator[Figure]:
             kinds,
             axes=("method", "kind"),
         )
+        yield replace(drawn, records=list(ranks))
 
 
 def _over(analysis: str, records: Sequence[Record]) -> Iterator[Grid]:
@@ -123,7 +131,7 @@ def _over(analysis: str, records: Sequence[Record]) -> Iterator[Grid]:
     mine = [
         record
         for record in named(records, *_OVER)
-        if record.axes.get("analysis") == analysis and record.axes.get("kind") == "all"
+        if _is_of(record, analysis) and record.axes.get("kind") == "all"
     ]
     if not mine:
         return

@@ -365,7 +365,7 @@ def test_its_screen_answers_both_questions(
     assert len(lines) <= 40
     assert max(map(len, lines)) <= 80
     text = " ".join(" ".join(lines).split())
-    assert "Claims: 7 supported, 1 contradicted" in text
+    assert "Claims: 6 supported, 1 contradicted, 1 undecided" in text
     assert "Of those of chat alone, 7 of 51 are free of known artefacts" in text
     assert "Of 1024 features of `both`" in text
     assert "write to chat alone" in text

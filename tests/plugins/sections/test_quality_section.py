@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from typing import Any
 
 from rich.console import Console
@@ -100,3 +101,18 @@ def test_every_number_is_in_the_long_answer() -> None:
     text = console.export_text()
     assert "text.distinct_4" in text
     assert "n = 100" in text
+
+
+def test_models_that_are_only_asked_share_one_table() -> None:
+    """Ten models before and after, none of them edited, are ten rows and not ten tables."""
+    one = made({"substrings": ("refusal_score",)})
+    records = [r for r in one.records if r.axes.get("direction") == "none"]
+    asked = [replace(r, axes={**r.axes, "experiment": f"e{n}"}) for n in range(3) for r in records]
+    (found,) = headline_tables(replace(one, records=tuple(asked)))
+    assert found.title.startswith("Models as they are on ")
+    assert found.columns[0] == "experiment"
+    assert [row[0] for row in found.rows] == ["e0", "e1", "e2"]
+    (alone,) = headline_tables(replace(one, records=tuple(asked[: len(records)])))
+    assert alone.title.startswith("Experiment e0: ")
+    both = headline_tables(replace(one, records=(*one.records, *asked)))
+    assert len(both) == 2
