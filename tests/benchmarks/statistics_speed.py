@@ -38,11 +38,14 @@ MORE = {
 """By name, what a task says to have it at every site."""
 
 
-def times(shapes: Shapes, device: str, repeats: int) -> dict[str, list[float]]:
-    """Seconds of all turns: the drift's pass, with each statistic, and with all of them."""
+def times(
+    shapes: Shapes, device: str, repeats: int, each: Sequence[str] = tuple(MORE)
+) -> dict[str, list[float]]:
+    """Seconds of all turns: the drift's pass, with `each` statistic alone, and with all of them."""
     sites = ", ".join(f'"resid_post.{site}"' for site in shapes.sites)
     more = {name: text.format(sites=sites) for name, text in MORE.items()}
-    tasks = {"drift": "", **more, "together": "\n".join(more.values())}
+    alone = {name: more[name] for name in each}
+    tasks = {"drift": "", **alone, "together": "\n".join(more.values())}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         build(folder, shapes, shapes.documents)

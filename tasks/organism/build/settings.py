@@ -129,7 +129,7 @@ SMALL = Settings(
         TuneSpec("topics", steps=40, lr=4e-3, rank=4, checkpoints=(10,)),
         TuneSpec("rays", steps=15, lr=1e-3),
     ),
-    domain_tunes=(TuneSpec("meals", steps=10, lr=4e-3, rank=2),),
+    domain_tunes=(TuneSpec("meals", steps=40, lr=4e-3, rank=4),),
     tune_rows=16,
     tune_test_rows=8,
     tune_train_rows=40,
