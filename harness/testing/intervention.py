@@ -279,8 +279,8 @@ def _beside(
     for dtype, kind in DTYPES.items():
         other = beside.to(kind)
         arms = _arms_of(intervention, "edited", direction, facts, dtype, sae)
-        made = arms(other)
-        for arm, again in zip(made, arms(other), strict=True):
+        made, twice = (arms(other.clone()) for _ in range(2))  # it may write into what it is given
+        for arm, again in zip(made, twice, strict=True):
             _described(arm, facts, "edited")
             _same_again(arm, again)
         law(written(direction) == given, "does not modify its input", "the direction is another")
