@@ -60,7 +60,7 @@ def tasks(tmp_path_factory: pytest.TempPathFactory) -> Path:
         target = folder / f"{name}.toml"
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, target)
-    for name in ("organism", "smollm2"):
+    for name in ("organism", "smollm2", "league/organisms"):
         (folder / name).symlink_to(FOLDER / name)
     (folder / "loop.toml").write_text('extends = "mutant.toml"\n')
     return folder
