@@ -183,6 +183,15 @@ class PcFeatureCosineOptions(StatisticOptions):
         return Reads(saes=saes, finish=(self.pcs,))
 
 
+def check_apart(one_sided: float, shared: float) -> None:
+    """ValueError where a latent could belong to one side and be shared at once."""
+    if one_sided + shared > 0.5:
+        raise ValueError(
+            f"one_sided = {one_sided:g} and shared = {shared:g} overlap: their sum must not be "
+            "above 0.5"
+        )
+
+
 class DecoderNormsOptions(StatisticOptions):
     """Options of `decoder_norms`."""
 
@@ -200,11 +209,7 @@ class DecoderNormsOptions(StatisticOptions):
 
     @model_validator(mode="after")
     def _apart(self) -> DecoderNormsOptions:
-        if self.one_sided + self.shared > 0.5:
-            raise ValueError(
-                f"one_sided = {self.one_sided:g} and shared = {self.shared:g} overlap: their sum "
-                "must not be above 0.5"
-            )
+        check_apart(self.one_sided, self.shared)
         return self
 
     def reads(self, task: TaskView) -> Reads:

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from harness.contract import PairRef, Reads, SaeFacts, SaeRef, StatisticOptions, TaskView
 from harness.errors import Problem, TaskError
+from harness_statistics.options import check_apart
 
 
 class LatentScalingOptions(StatisticOptions):
@@ -43,11 +44,7 @@ class LatentScalingOptions(StatisticOptions):
 
     @model_validator(mode="after")
     def _apart(self) -> LatentScalingOptions:
-        if self.one_sided + self.shared > 0.5:
-            raise ValueError(
-                f"one_sided = {self.one_sided:g} and shared = {self.shared:g} overlap: their sum "
-                "must not be above 0.5"
-            )
+        check_apart(self.one_sided, self.shared)
         return self
 
     def reads(self, task: TaskView) -> Reads:
