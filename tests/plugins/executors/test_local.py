@@ -19,7 +19,7 @@ from harness.contract import Outfit, start_worker
 from harness.errors import MachineError, UsageError
 from harness.testing.support.clerk import Done, Errand
 from harness_executors import local, local_minder
-from harness_executors.local import Local
+from harness_executors.local import Local, most_taken
 from harness_executors.local_child import Child
 from harness_executors.options import LocalOptions
 
@@ -209,31 +209,37 @@ def test_a_single_part_starts_nobody(office: Any, errands: Made, tmp_path: Path)
 
 
 def test_a_child_is_busy_while_the_head_is(office: Any, errands: Made) -> None:
-    """The head ends no part before its child has done three more, or all that are left."""
+    """The head ends no part before its child has answered all that lay beside it."""
     outfit = office.outfit
     log = office.folder / "executor" / "worker-2.log"
+    beside = most_taken(2) - 1
 
     def by_the_child() -> int:
         return log.read_text().count("done") if log.exists() else 0
 
     class Slow:
-        begun = 0
+        begun = used = 0
 
         def work(self, shared: bytes, part: bytes) -> bytes:
             if b"timed-" in part:
                 self.begun += 1
-                wanted = by_the_child() + 3
+                # What it did between the head's last look and now counts: `used` is from that look.
+                wanted = min(self.used + beside, 40 - self.begun)
                 until = time.monotonic() + 120
-                while by_the_child() < min(wanted, 40 - self.begun):
+                while by_the_child() < wanted:
                     assert time.monotonic() < until, "the child waits for the head"
                     time.sleep(0.02)
             return outfit.here.work(shared, part)
 
-    slow = Outfit(outfit.text, Slow(), outfit.folder, outfit.say)
+    head = Slow()
+    slow = Outfit(outfit.text, head, outfit.folder, outfit.say)
     with Local(LocalOptions(workers=2)).crew(slow) as crew:
         office.everyone(crew)
-        done = office.done(crew, errands(40, 0.0, "timed", says="done"))
-    assert sum(not one.head for one in done) >= 29
+        given = (one.part() for one in errands(40, 0.0, "timed", says="done"))
+        for reply in crew.compute(b"", given):
+            head.used += not Done.of(reply.content).head
+    assert head.begun + head.used == 40
+    assert head.used >= 29
 
 
 def test_a_call_of_the_same_bytes_sends_them_once(
@@ -376,7 +382,7 @@ import sys
 from pathlib import Path
 from harness.contract import Outfit, start_worker
 from harness.testing.support.clerk import Done, Errand, clerk
-from harness_executors.local import Local
+from harness_executors.local import Local, most_taken
 from harness_executors.options import LocalOptions
 
 folder = Path(sys.argv[1])
