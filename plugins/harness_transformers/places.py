@@ -1,0 +1,80 @@
+"""Tensors that modules read and write: where a hook goes, and what a module did in a forward."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from torch import Tensor, nn
+
+Side = Literal["input", "output"]
+
+
+@dataclass(frozen=True)
+class Place:
+    """A tensor that a module reads or writes: where a hook goes."""
+
+    path: str
+    module: nn.Module = field(compare=False, hash=False, repr=False)
+    side: Side
+
+    def hook(self, see: Callable[[Tensor | None], Tensor]) -> Any:
+        """Gives `see` the hidden states here, None without any; what it returns goes on."""
+
+        def before(_module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            x = input_of(args, kwargs)
+            y = see(x)
+            if y is x:
+                return None
+            if args and args[0] is x:
+                return (y, *args[1:]), kwargs
+            return args, {k: y if v is x else v for k, v in kwargs.items()}
+
+        def after(_module: Any, _args: Any, output: Any) -> Any:
+            x = output_of(output)
+            y = see(x)
+            if y is x:
+                return None
+            if isinstance(output, tuple):
+                return (y, *output[1:])
+            return [y, *output[1:]] if isinstance(output, list) else y
+
+        if self.side == "input":
+            return self.module.register_forward_pre_hook(before, with_kwargs=True)
+        return self.module.register_forward_hook(after)
+
+
+@dataclass(eq=False)
+class Call:
+    """What a module did in the probe: its first tensor in and out."""
+
+    path: str
+    module: nn.Module
+    input: Tensor | None
+    output: Tensor | None
+
+
+def input_of(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor | None:
+    """The hidden states among the arguments of a module."""
+    for value in (args[0] if args else None, kwargs.get("hidden_states"), *kwargs.values()):
+        if isinstance(value, Tensor) and value.is_floating_point():
+            return value
+    return None
+
+
+def output_of(output: Any) -> Tensor | None:
+    """The hidden states in what a module returned: a tensor, or the first one of a tuple."""
+    if isinstance(output, (tuple, list)) and output:
+        output = output[0]
+    return output if isinstance(output, Tensor) and output.is_floating_point() else None
+
+
+@contextmanager
+def hooked(handles: Iterable[Any]) -> Iterator[None]:
+    """Hooks for as long as the block runs, however it ends."""
+    with ExitStack() as held:
+        for handle in handles:
+            held.enter_context(handle)
+        yield
