@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from harness.contract import Site
 from harness.errors import ModelError, listed, suggestion
 from harness_transformers.parts import SHARED, Block, block_of, per_token
-from harness_transformers.places import Call, Place, Side, hooked, input_of, output_of
+from harness_transformers.places import Call, Place, Side, hooked, input_of, output_of, runs_on
 
 
 class Layout:
@@ -126,7 +126,7 @@ def _probe(hf: nn.Module, kept: set[str]) -> list[Call]:
     calls: list[Call] = []
     embedding = hf.get_input_embeddings()  # type: ignore[operator]
     rows = embedding.weight.shape[0]
-    ids = (torch.tensor([[1, 2, 3, 4, 5], [1, 2, 3, 6, 7]]) % rows).to(embedding.weight.device)
+    ids = (torch.tensor([[1, 2, 3, 4, 5], [1, 2, 3, 6, 7]]) % rows).to(runs_on(embedding))
 
     def watch(path: str, module: nn.Module) -> Iterator[Any]:
         def before(_m: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

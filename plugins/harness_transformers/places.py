@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
 
 Side = Literal["input", "output"]
@@ -78,3 +79,9 @@ def hooked(handles: Iterable[Any]) -> Iterator[None]:
         for handle in handles:
             held.enter_context(handle)
         yield
+
+
+def runs_on(module: Any) -> torch.device:
+    """The device on which a module computes, also where its weights lie elsewhere meanwhile."""
+    moved = getattr(getattr(module, "_hf_hook", None), "execution_device", None)
+    return module.weight.device if moved is None else torch.device(moved)
