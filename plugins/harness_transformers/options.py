@@ -31,6 +31,7 @@ from harness_transformers.files import (
     ADAPTER,
     count_parameters,
     local_folder,
+    packed_numbers,
     read_config,
     read_json,
     refuse_adapter,
@@ -40,7 +41,7 @@ from harness_transformers.files import (
     weight_files,
 )
 from harness_transformers.gguf_file import GgufFile
-from harness_transformers.quantised import WAYS, Scheme, check_stored, stored
+from harness_transformers.quantised import WAYS, Scheme, bits, check_stored, stays, stored
 from harness_transformers.template import DATE, day
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -264,9 +265,12 @@ class TransformersOptions(BackendOptions):
         if not files and not hub:
             refuse_adapter(folder, self.where)
         whole = bool(files) and (not hub or all(file.is_file() for file in files))
+        parameters = count_parameters(files, self.where) if whole else None
+        if parameters is not None and (few := bits(config)):
+            parameters = packed_numbers(files, few)
         return facts_of(
             config,
-            parameters=count_parameters(files, self.where) if whole else None,
+            parameters=parameters,
             chat_template=self._chat_template(root),
         )
 
@@ -310,8 +314,11 @@ class TransformersOptions(BackendOptions):
         here = [file for file in files if file.is_file()]
         download = None if len(here) == len(files) > 0 else self.folder
         needs = sizes(config, tensor_names(here), self.dtype, self.device)
-        way = WAYS[self.quantization] if self.quantization else None
-        return replace(needs, download=download, weight_bytes=way.stored_bytes if way else None)
+        few = bits(config) if stays(config) else None
+        held = few / 8 if few else None
+        if self.quantization is not None:
+            held = WAYS[self.quantization].stored_bytes
+        return replace(needs, download=download, weight_bytes=held)
 
     def render(self, examples: Sequence[Example], prompt: Prompt) -> Sequence[Tokens] | None:
         """By the model's own renderer, where its tokenizer's files are here."""

@@ -3,6 +3,7 @@ that are rounded already needs. No torch."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -90,6 +91,26 @@ def stored(config: Mapping[str, Any]) -> str | None:
     return str(method or "quantization_config")
 
 
+def bits(config: Mapping[str, Any]) -> int | None:
+    """Bits of a weight in files that are rounded already; None where config.json does not say."""
+    told = config.get("quantization_config")
+    if not isinstance(told, Mapping):
+        return None
+    groups = told.get("config_groups")
+    inner = [one.get("weights") for one in groups.values()] if isinstance(groups, Mapping) else []
+    first = next((one for one in inner if isinstance(one, Mapping)), {})
+    named = re.search(r"\d+$", str(told.get("weights") or told.get("quant_method") or ""))
+    given = (told.get("bits"), told.get("w_bit"), told.get("nbits"), first.get("num_bits"))
+    loaded = (4 if told.get("load_in_4bit") else None, 8 if told.get("load_in_8bit") else None)
+    found = [one for one in (*given, *loaded) if isinstance(one, int) and 0 < one <= 16]
+    return found[0] if found else int(named[0]) if named and int(named[0]) in range(1, 17) else None
+
+
+def stays(config: Mapping[str, Any]) -> bool:
+    """Whether weights that are rounded already stay so on every device."""
+    return stored(config) in LIBRARIES
+
+
 def check_stored(config: Mapping[str, Any], where: str, *, again: bool, adapted: bool) -> None:
     """ModelError where the files are rounded already and something is asked for that they lack.
 
@@ -106,7 +127,7 @@ def check_stored(config: Mapping[str, Any], where: str, *, again: bool, adapted:
         )
     if method in LIBRARIES:
         LIBRARIES[method].require(where, f"reading its weights ({method} in config.json)")
-    if adapted and method in LIBRARIES:
+    if adapted and stays(config):
         raise ModelError(f"{where}: {no_merge(method)}")
 
 

@@ -12,14 +12,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 from pydantic import ValidationError
-from transformers import AutoModelForCausalLM, LlamaConfig
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM, GptOssConfig, LlamaConfig
 
 from harness.contract import Arm, Edit, Sampling, Site, Tokens
 from harness.errors import ModelError
 from harness_transformers import quantised
 from harness_transformers.options import TransformersOptions
-from harness_transformers.quantised import WAYS, Scheme
+from harness_transformers.quantised import WAYS, Scheme, bits
 
 from .conftest import load, save_model
 
@@ -155,11 +157,91 @@ def test_files_that_are_rounded_already(folder: Path, tmp_path: Path) -> None:
     told = again.origin["quantised"]
     assert told["modules"] == first.origin["quantised"]["modules"]
     assert "scheme" not in told
+    plain, options = TransformersOptions(path=str(folder)), TransformersOptions(path=str(tmp_path))
+    assert options.describe().parameters == plain.describe().parameters
+    assert options.needs().weight_bytes == 0.5
     a, b = (one.activations(ROWS, SITES[:1]).sites[SITES[0]] for one in (first, again))
     torch.testing.assert_close(a, b)
     options = TransformersOptions(path=str(tmp_path), quantization="bnb-8bit")
     with pytest.raises(ModelError, match=r"quantised already \(bitsandbytes in config\.json\)"):
         options.check()
+
+
+FP4 = np.array([0, 0.5, 1, 1.5, 2, 3, 4, 6, -0.0, -0.5, -1, -1.5, -2, -3, -4, -6])
+"""Numbers of 4 bits with 2 of exponent and 1 of mantissa (OCP Microscaling, table 5)."""
+
+
+def mxfp4(folder: Path) -> dict[str, np.ndarray]:
+    """Rewrites the experts of a model as gpt-oss publishes them; gives what they then are: 32
+    numbers with one power of two."""
+    weights = load_file(folder / "model.safetensors")
+    generator = torch.Generator().manual_seed(3)
+    values = {}
+    for name in [one for one in weights if one.endswith(("experts.gate_up_proj", "down_proj"))]:
+        experts, inward, outward = weights.pop(name).shape
+        shape = (experts, outward, inward // 32)
+        blocks = torch.randint(0, 256, (*shape, 16), generator=generator, dtype=torch.uint8)
+        scales = torch.randint(120, 126, shape, generator=generator, dtype=torch.uint8)
+        weights |= {f"{name}_blocks": blocks, f"{name}_scales": scales}
+        low, high = FP4[blocks.numpy() & 15], FP4[blocks.numpy() >> 4]
+        numbers = np.stack([low, high], -1).reshape(*shape, 32)
+        numbers = numbers * 2.0 ** (scales.numpy().astype(int) - 127)[..., None]
+        values[name] = numbers.reshape(experts, outward, inward).transpose(0, 2, 1)
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    config = json.loads((folder / "config.json").read_text())
+    config["quantization_config"] = {"quant_method": "mxfp4"}
+    (folder / "config.json").write_text(json.dumps(config))
+    return values
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there may be a kernel for them")
+def test_gpt_oss_as_it_is_published(tmp_path: Path) -> None:
+    """Where no kernel is for its 4-bit blocks, its weights are plain, and take an adapter."""
+    config = GptOssConfig(
+        vocab_size=320, hidden_size=64, num_hidden_layers=1, num_attention_heads=4, head_dim=16,
+        num_key_value_heads=2, intermediate_size=32, num_local_experts=2, num_experts_per_tok=1,
+        max_position_embeddings=64, pad_token_id=0, bos_token_id=1, eos_token_id=2,
+    )  # fmt: skip
+    base = save_model(tmp_path / "base", config)
+    exact = sum(p.numel() for p in load(base).hf.parameters())
+    values = mxfp4(base)
+    told = TransformersOptions(path=str(base))
+    assert told.describe().parameters == exact
+    assert told.needs().weight_bytes is None
+    model = load(base)
+    assert model.origin == {"dequantised": "mxfp4"}
+    for name, value in values.items():
+        got = model.hf.get_parameter(name)
+        assert np.array_equal(got.double().numpy(), value)
+    torch.manual_seed(1)
+    lora = LoraConfig(r=2, target_modules=["q_proj"], init_lora_weights=False)
+    get_peft_model(AutoModelForCausalLM.from_pretrained(base), lora).save_pretrained(tmp_path / "a")
+    tuned = load(base, adapter=str(tmp_path / "a"))
+    assert not torch.equal(
+        tuned.hf.model.layers[0].self_attn.q_proj.weight,
+        model.hf.model.layers[0].self_attn.q_proj.weight,
+    )
+
+
+@pytest.mark.parametrize(
+    ("told", "few"),
+    [
+        ({"quant_method": "gptq", "bits": 4}, 4),
+        ({"quant_method": "awq", "w_bit": 4}, 4),
+        ({"quant_method": "bitsandbytes", "load_in_4bit": True, "load_in_8bit": False}, 4),
+        ({"quant_method": "bitsandbytes", "load_in_8bit": True}, 8),
+        ({"quant_method": "mxfp4"}, 4),
+        ({"quant_method": "fp8"}, 8),
+        ({"quant_method": "quanto", "weights": "int2"}, 2),
+        ({"quant_method": "compressed-tensors",
+          "config_groups": {"group_0": {"weights": {"num_bits": 8}}}}, 8),
+        ({"quant_method": "other"}, None),
+        ("x", None),
+        (None, None),
+    ],
+)  # fmt: skip
+def test_how_many_bits_files_say(told: Any, few: int | None) -> None:
+    assert bits({"quantization_config": told}) == few
 
 
 # ── What it lacks, said before a weight is read ──────────────────────────────────────────────────
