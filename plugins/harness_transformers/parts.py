@@ -65,7 +65,7 @@ def block_of(path: str, calls: Sequence[Call], kind: str | None) -> Block:
             found, lacks, width = _attention(attn, mixer, inner)
         else:
             found, lacks, width = {}, dict.fromkeys(ATTENTION, _no_attention(mixer, kind)), None
-        more, also = _mlp(mlp, _raw(mlp, children))
+        more, also = _mlp(mlp, _raw(mlp, children), whole)
         return Block(path, found | more, lacks | also, others, width)
     if (part := _alone(whole, once)) is not None:
         return _of_one_part(path, part, children, inner, kind, others)
@@ -81,6 +81,16 @@ def per_token(x: Tensor | None) -> bool:
     return x is not None and x.dim() == 3 and x.shape[:2] == PROBE
 
 
+def is_flat(x: Tensor) -> bool:
+    """Whether a tensor of the probe has the positions of all rows one after the other."""
+    return x.dim() == 2 and x.shape[0] == PROBE[0] * PROBE[1]
+
+
+def _apart(x: Tensor | None) -> Tensor | None:
+    """A tensor of the probe with its rows apart, where they are one after the other."""
+    return x.view(*PROBE, -1) if x is not None and is_flat(x) else x
+
+
 def _of_one_part(
     path: str,
     part: Call,
@@ -93,7 +103,7 @@ def _of_one_part(
     raw = _raw(part, children)
     only = f"the block adds one part alone, {raw.path}"
     if kind in _MLPS:
-        found, lacks = _mlp(part, raw)
+        found, lacks = _mlp(part, raw, None)
         return Block(path, found, dict.fromkeys(ATTENTION, f"{only}, an MLP") | lacks, others)
     if kind is not None and _is_attention(raw, kind):
         found, lacks, width = _attention(part, raw, inner)
@@ -148,12 +158,17 @@ def _is_matrix(call: Call) -> bool:
     return hasattr(call.module, "in_features") or (isinstance(weight, Tensor) and weight.dim() == 2)
 
 
-def _mlp(out: Call, raw: Call) -> tuple[dict[str, Place], dict[str, str]]:
-    """The sites of an MLP; `out` is what is added, `raw` the module itself."""
-    found = {
-        "mlp_out": Place(out.path, out.module, "output"),
-        "mlp_raw": Place(raw.path, raw.module, "output"),
-    }
+def _mlp(out: Call, raw: Call, block: Call | None) -> tuple[dict[str, Place], dict[str, str]]:
+    """The sites of an MLP; `out` is what is added, `raw` the module itself, and `block` the one
+    around them, which is asked where one row ends and the next begins."""
+
+    def written(call: Call) -> Place:
+        flat = block.module if block and call.output is not None and is_flat(call.output) else None
+        return Place(call.path, call.module, "output", flat)
+
+    found = {"mlp_out": written(out), "mlp_raw": written(raw)}
+    if raw.input is not None and is_flat(raw.input):
+        return found, {"mlp_in": "the MLP reads the positions of all rows one after the other"}
     if next(raw.module.children(), None) is None:
         return found, {"mlp_in": "the MLP is no module of its own"}
     return found | {"mlp_in": Place(raw.path, raw.module, "input")}, {}
@@ -176,10 +191,13 @@ def _added(block: Call, children: Sequence[Call]) -> tuple[Call, Call] | None:
     x, y = block.input, block.output
     if x is None or y is None or x.shape != y.shape:
         return None
-    candidates = [c for c in children if c.output is not None and c.output.shape == x.shape]
+    found = [(c, _apart(c.output)) for c in children]
+    candidates = [(c, out) for c, out in found if out is not None and out.shape == x.shape]
     best: tuple[float, tuple[Call, Call]] | None = None
-    for first, second in combinations(candidates, 2):
-        error = _distance(x, first.output, second.output, y)  # type: ignore[arg-type]
+    for (first, a), (second, b) in combinations(candidates, 2):
+        if first.output is not a:
+            continue  # only an MLP may have its rows one after the other: it mixes none
+        error = _distance(x, a, b, y)
         if error <= 1 and (best is None or error < best[0]):
             best = (error, (first, second))
     return None if best is None else best[1]

@@ -20,9 +20,37 @@ class Place:
     path: str
     module: nn.Module = field(compare=False, hash=False, repr=False)
     side: Side
+    flat: nn.Module | None = field(default=None, compare=False, hash=False, repr=False)
+    """Where the tensor has the positions of all rows one after the other: a module around it that
+    is given them apart, Float[Tensor, "row pos width"]."""
 
     def hook(self, see: Callable[[Tensor | None], Tensor]) -> Any:
         """Gives `see` the hidden states here, None without any; what it returns goes on."""
+        if self.flat is not None:
+            return self._hook_flat(self.flat, see)
+        return self._hook(see)
+
+    def _hook_flat(self, around: nn.Module, see: Callable[[Tensor | None], Tensor]) -> Any:
+        """Gives `see` the rows apart, and puts them one after the other again."""
+        shapes: list[torch.Size] = []
+
+        def enters(_module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            x = input_of(args, kwargs)
+            shapes[:] = [] if x is None else [x.shape]
+
+        def see_rows(x: Tensor | None) -> Tensor:
+            if x is None or not shapes:
+                return see(None)
+            rows = x.view(*shapes[0][:2], x.shape[-1])
+            y = see(rows)
+            return x if y is rows else y.reshape(x.shape)
+
+        both = ExitStack()
+        both.enter_context(around.register_forward_pre_hook(enters, with_kwargs=True))
+        both.enter_context(self._hook(see_rows))
+        return both
+
+    def _hook(self, see: Callable[[Tensor | None], Tensor]) -> Any:
 
         def before(_module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             x = input_of(args, kwargs)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +138,9 @@ def _activations(one: Architecture, hf: Any, model: TransformersModel) -> None:
         length = len(ROWS[n].ids)
         _close(got.logits[n, :length], out.logits[0], "logits")
         for name, site in sites.items():
-            _close(got.sites[site][n, :length], seen[name][0], name)
+            # Some MLPs have no axis of rows; there is one row here.
+            expected = seen[name].view(1, length, -1)
+            _close(got.sites[site][n, :length], expected[0], name)
         # The last state is after the final norm; without the embeddings they begin one later.
         name = "resid_post" if one.states_are_outputs else "resid_pre"
         for block, state in zip(
@@ -183,6 +186,25 @@ def _an_edit(one: Architecture, hf: Any, model: TransformersModel) -> None:
             _close(got[n, : len(row.ids)], expected, "edited logits")
     assert receipts[0].fired == 1
     assert receipts[0].changed == receipts[0].tokens == sum(map(len, IDS))
+    if one.mlp[0] is None:
+        return
+    zero = Edit(Site("mlp_out", 0), lambda x, p: x * 0, {})
+    with model.edited([Arm("none"), Arm("zero", (zero,))]) as receipts:
+        rows = [replace(row, arm=n % 2) for n, row in enumerate(ROWS)]
+        got = model.activations(rows, [], logits=True).logits
+        model.generate(rows, Sampling(max_new_tokens=2))
+    assert got is not None
+    silent = block.get_submodule(one.mlp[0])
+    for n, row in enumerate(ROWS):
+        with silent.register_forward_hook(_nothing) if n % 2 else nullcontext():
+            expected = hf(input_ids=torch.tensor([row.ids]), use_cache=False).logits[0]
+        _close(got[n, : len(row.ids)], expected, "logits of an arm")
+    assert receipts[0].tokens == 0
+    assert receipts[1].relative == pytest.approx(1)
+
+
+def _nothing(_m: Any, _a: Any, out: Any) -> Any:
+    return out * 0 if isinstance(out, Tensor) else (out[0] * 0, *out[1:])
 
 
 def _completions(hf: Any, model: TransformersModel) -> None:
