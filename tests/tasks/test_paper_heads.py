@@ -54,6 +54,7 @@ CONFIGS = {
     "google/gemma-3-1b-it": GEMMA_3,
     "meta-llama/Llama-3.1-8B": LLAMA_8B,
     "meta-llama/Llama-3.1-8B-Instruct": LLAMA_8B,
+    "meta-llama/Meta-Llama-3-8B": LLAMA_8B,
     "meta-llama/Meta-Llama-3-8B-Instruct": LLAMA_8B,
     "meta-llama/Llama-3.2-3B": LLAMA_3B,
     "meta-llama/Llama-3.2-3B-Instruct": LLAMA_3B,
@@ -103,7 +104,8 @@ def gigabytes(task: Task) -> float:
 def test_a_head_lists_what_differs_from_the_paper(file: Path) -> None:
     """Issue 14, part 5."""
     lines = file.read_text(encoding="utf-8").splitlines()
-    start = lines.index("# What differs from the paper, and why:")
+    heads = [f"# What differs from the {what}, and why:" for what in ("paper", "article")]
+    (start,) = (lines.index(head) for head in heads if head in lines)
     end = next(i for i, line in enumerate(lines) if not line.startswith("#"))
     assert start < end - 2
     assert all(line.startswith(("# - ", "#   ")) for line in lines[start + 1 : end])
