@@ -63,6 +63,8 @@ CONFIGS = {
     "Qwen/Qwen2.5-7B": QWEN_7B,
     "Qwen/Qwen2.5-7B-Instruct": QWEN_7B,
     "your-name/Qwen2.5-7B-Instruct-LIMO": QWEN_7B,
+    "your-name/Meta-Llama-3-8B-Instruct-LIMO": LLAMA_8B,
+    "your-name/gemma-2-9b-it-LIMO": GEMMA_9B,
     "Qwen/Qwen3-8B-Base": QWEN3_8B,
     "Qwen/Qwen3-8B": QWEN3_8B,
     "cais/HarmBench-Llama-2-13b-cls": LLAMA_13B,
