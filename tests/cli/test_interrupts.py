@@ -1,4 +1,4 @@
-"""An interrupt at the very beginning or end of a command's process, where Python has a traceback."""
+"""An interrupt where a command's process begins or ends, of which Python makes a traceback."""
 
 from __future__ import annotations
 

@@ -335,7 +335,7 @@ def test_what_no_receipt_has_is_removed(tmp_path: Path) -> None:
 def test_answers_of_a_model_without_edits_are_held_against_their_hash_too(
     run_task: RunTask, tmp_path: Path
 ) -> None:
-    """Found by the kills of `tests/campaign`: a byte of them was changed, and the run believed it."""
+    """Found by the kills of `tests/campaign`: a byte was changed, and the run believed it."""
     first = run_task(TASK)
     for file in (tmp_path / "run" / "benchmarks" / "e").glob("*/answers-3.json"):
         file.write_text(file.read_text().replace('"', '"Yes ', 1))
