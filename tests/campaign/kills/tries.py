@@ -189,7 +189,7 @@ def unclear(ended: Ended, place: Path) -> str:
     said = [line for line in ended.err.splitlines() if line]
     if len(said) != 1 or not said[0].startswith("harness: "):
         return f"a refusal of {len(said)} lines: {ended.err[-3000:]}"
-    if str(place) not in said[0]:
+    if str(place) not in said[0] or ".partial" in said[0]:
         return f"a refusal that names no file: {said[0]}"
     if not any(one in said[0] for one in _NEXT):
         return f"a refusal that does not say what to do: {said[0]}"
