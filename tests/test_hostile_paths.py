@@ -55,6 +55,23 @@ def test_every_command_that_names_a_path(
         assert SHOWN in out.replace("\n", ""), arguments
 
 
+@pytest.mark.parametrize("name", ["W" * 300, "a/" * 3000], ids=["one part", "all of it"])
+@pytest.mark.parametrize(
+    "arguments",
+    [["runs", "@"], ["check", "@"], ["plan", "@"], ["eval", "@"], ["init", "@", "--base", "x"],
+     ["init", "--base", "x", "--tuned", "y", "--data", "@"], ["diff", "x", "y", "--sae", "@"],
+     ["check", "drift", "--set", "data.web.file=@"], ["report", "@"], ["gate", "@"],
+     ["check", "drift", "--set", "models.base.path=@"]],
+    ids=" ".join,
+)  # fmt: skip
+def test_a_name_that_no_file_can_have(said: Said, name: str, arguments: list[str]) -> None:
+    """OSError with a traceback and exit code 70, wherever a command looked whether it is there."""
+    code, out, err = said(*(one.replace("@", name) for one in arguments))
+    assert (code, out) == (2, ""), err
+    assert "Traceback" not in err
+    assert max(map(len, err.splitlines())) < 2100
+
+
 def test_progress_says_what_others_said_on_one_harmless_line() -> None:
     out, terminal = io.StringIO(), io.StringIO()
     LineProgress(out).say(f"{NAME}\nx")

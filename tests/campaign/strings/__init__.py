@@ -69,7 +69,8 @@ def _opened(seen: tour.Seen, place: Path, site: served.Site) -> Iterator[str]:
     title = browser.ran([*seen.pages.values()], place, site.url)
     if title != browser.QUIET:
         yield f"ran in a browser: the title is {title!r}"
-    if asked := [path for path in site.asked[before:] if "zq" in path]:
+    marks = [one.mark for one in site.strings]
+    if asked := [path for path in site.asked[before:] if any(mark in path for mark in marks)]:
         yield f"a browser asked for {asked[:5]}"
 
 

@@ -58,6 +58,7 @@ def write(folder: Path, strings: Sequence[Hostile], server: str) -> Scene:
     scene.home.mkdir(parents=True)
     for number, name in enumerate(("base", "tuned")):
         _model(scene.model(name), strings, number)
+    _adapter(scene.home / "adapter", scene)
     _sae(scene.home / "sae", scene)
     _data(scene.home / "data", strings)
     _labels(scene.home / "labels.jsonl", strings)
@@ -110,9 +111,28 @@ def _model(folder: Path, strings: Sequence[Hostile], other: int) -> None:
     ).save_pretrained(folder)  # fmt: skip
 
 
+def _width(scene: Scene) -> int:
+    return -(-len(_vocabulary(scene.strings)) // 16) * 16
+
+
+def _adapter(folder: Path, scene: Scene) -> None:
+    """A LoRA of the base whose metadata are hostile wherever they are free."""
+    text, place = scene.first.text, "base_model.model.model.layers.0.self_attn.q_proj"
+    folder.mkdir()
+    save_file(
+        {f"{place}.lora_A.weight": torch.ones(1, _width(scene)),
+         f"{place}.lora_B.weight": torch.ones(_width(scene), 1)},
+        folder / "adapter_model.safetensors", {"note": scene.first.written},
+    )  # fmt: skip
+    (folder / "adapter_config.json").write_text(json.dumps({
+        "peft_type": "LORA", "r": 1, "lora_alpha": 1, "target_modules": ["q_proj"],
+        "base_model_name_or_path": text, "revision": text, "task_type": "CAUSAL_LM", text: text,
+    }))  # fmt: skip
+
+
 def _sae(folder: Path, scene: Scene) -> None:
     """An SAE of the first block, whose metadata are hostile wherever they are free."""
-    d_in = -(-len(_vocabulary(scene.strings)) // 16) * 16
+    d_in = _width(scene)
     d_sae = max(32, len(scene.strings) + 8)
     text = scene.first.text
     chance = torch.Generator().manual_seed(0)

@@ -20,6 +20,7 @@ import harness
 from campaign.strings.hostile import Hostile
 from campaign.strings.scene import Scene
 from harness.cli.main import main
+from harness.registry import discover
 
 
 class Terminal(io.StringIO):
@@ -66,14 +67,23 @@ class Seen:
 def toured(scene: Scene) -> Seen:
     """Runs the task and everything that reads runs, on the run and on one that was edited."""
     seen = Seen()
+    installed = discover()
+    with patch("harness.registry.discover", lambda disabled=(): installed):  # looked for once
+        _run_and_read(scene, seen)
+    if seen.pages:
+        _plugins(scene, seen)
+    return seen
+
+
+def _run_and_read(scene: Scene, seen: Seen) -> None:
     # No control characters: a run's folder may not have them. One that was renamed may.
     kept = "".join(c for c in scene.first.file_name if unicodedata.category(c) != "Cc")
     seen.run = scene.folder / f"{kept} run"
     seen.did("check", scene.task, "--trust-local-code")
+    seen.did("check", scene.task, "--set", f"models.tuned.adapter={scene.home / 'adapter'}")
     seen.did("plan", scene.task)
-    if seen.did("eval", scene.task, "--out", seen.run) not in (0, 1):  # a gate of the task fails
-        return seen
-    seen.did("eval", scene.task, "--out", seen.run, styled=True)
+    if seen.did("eval", scene.task, "--out", seen.run, styled=True) not in (0, 1):
+        return  # 1: a gate of the task fails
     seen.did("report", "-v", seen.run, styled=True)
     _notebook(scene, seen)
     edited = _edited(scene, seen.run)
@@ -88,8 +98,6 @@ def toured(scene: Scene) -> Seen:
         _page(seen, page.name, page)
     _drafts(scene, seen)
     _mistakes(scene, seen)
-    _plugins(scene, seen)
-    return seen
 
 
 def _read(seen: Seen, folder: Path) -> None:
