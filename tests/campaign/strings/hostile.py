@@ -35,7 +35,8 @@ class Hostile:
         """As much of it as a name of a file can be."""
         kept = self.written.replace("/", "∕").replace("\0", "␀").strip()
         short = kept.encode()[:90].decode(errors="ignore")
-        return f"{short.lstrip('.-') or 'x'}{self.mark}"
+        name = short.lstrip(".-") or "x"
+        return name if self.mark in name else f"{name}{self.mark}"
 
 
 def _mark(number: int) -> str:

@@ -80,7 +80,7 @@ def _unread(where: str, text: str, one: Hostile) -> Iterator[Fault]:
     for match in re.finditer(re.escape(one.mark) if keeps else "(?!)", text):
         before = "".join(text[max(0, match.start() - 200) : match.start()].split())
         whole = before.endswith("".join(keeps.split())) or before.endswith("\\".join(keeps.split()))
-        if not whole and not before.endswith(one.mark):  # names of files end with it once more
+        if not whole:
             yield one.mark, f"{where}: reads its markup: {before[-60:]!r}{one.mark}"
             return
 
