@@ -8,7 +8,6 @@ pages, tables and exports make of it is held against what is promised.
 from __future__ import annotations
 
 import os
-import random
 import shutil
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -19,7 +18,7 @@ from unittest.mock import patch
 
 from campaign.strings import browser
 from campaign.strings.hostile import Hostile, drawn
-from campaign.trial import Tried, Try
+from campaign.trial import Tried, Tries, Try
 
 
 @dataclass(frozen=True)
@@ -28,20 +27,32 @@ class StringsCampaign:
 
     about: str = "hostile text, from prompts to pages"
 
+    together: int = 12
+    """Texts in one world: each is in places of its own."""
+
     @contextmanager
     def ready(self, place: Path) -> Iterator[Try]:
         """An empty place that commands write to, a world for each text."""
+        with self.several(place) as tries:
+            yield lambda chance: tries([chance])[0]
+
+    @contextmanager
+    def several(self, place: Path) -> Iterator[Tries]:
+        """The same, with a world for all texts that are tried at once."""
         with away(place):
-            yield lambda chance: one(place, chance)
+            yield lambda chances: together(place / "scene", [drawn(chance) for chance in chances])
 
 
-def one(place: Path, chance: random.Random) -> Tried:
-    """One text, in a world of its own."""
-    text = drawn(chance)
-    broken = tried(place / "scene", [text])[text.mark]
+def together(place: Path, texts: Sequence[Hostile]) -> list[Tried]:
+    """Some texts in one world, each judged by what it does."""
+    broken = tried(place, texts)
     seen = "in a browser" if browser.browser() else "parsed"
-    return Tried("all places, completions too", f"harmless, {seen}" if not broken else "broken",
-                 repr(text.text)[:500], "\n".join(broken)[:5000])  # fmt: skip
+    return [
+        Tried("all places, completions too", f"harmless, {seen}" if not mine else "broken",
+              repr(one.text)[:500], "\n".join(mine)[:5000])
+        for one in texts
+        for mine in [broken[one.mark]]
+    ]  # fmt: skip
 
 
 def tried(place: Path, strings: Sequence[Hostile], opened: bool = True) -> dict[str, list[str]]:
@@ -57,21 +68,24 @@ def tried(place: Path, strings: Sequence[Hostile], opened: bool = True) -> dict[
         for mark, fault in judged.faults(world, seen):
             found[mark].append(fault)
         if opened and browser.browser():
-            for fault in _opened(seen, place, site):
-                found[strings[0].mark].append(fault)
+            for mark, fault in _opened(seen, place, site):
+                found[mark].append(fault)
     shutil.rmtree(place)
     return found
 
 
-def _opened(seen: tour.Seen, place: Path, site: served.Site) -> Iterator[str]:
+def _opened(seen: tour.Seen, place: Path, site: served.Site) -> Iterator[tuple[str, str]]:
     """What runs in the pages, or is asked for by them, in a browser."""
     before = len(site.asked)
     title = browser.ran([*seen.pages.values()], place, site.url)
+    asked = site.asked[before:]
     if title != browser.QUIET:
-        yield f"ran in a browser: the title is {title!r}"
-    marks = [one.mark for one in site.strings]
-    if asked := [path for path in site.asked[before:] if any(mark in path for mark in marks)]:
-        yield f"a browser asked for {asked[:5]}"
+        mine = [one.mark for one in site.strings if str(one.number) in title]
+        for mark in mine or [site.strings[0].mark]:
+            yield mark, f"ran in a browser: the title is {title!r}"
+    for one in site.strings:
+        if any(one.mark in path for path in asked):
+            yield one.mark, f"a browser asked for its address: {asked[:9]}"
 
 
 @contextmanager

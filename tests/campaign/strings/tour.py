@@ -91,6 +91,7 @@ def _run_and_read(scene: Scene, seen: Seen) -> None:
         _read(seen, folder)
     seen.did("compare", seen.run, edited)
     seen.did("compare", "--json", seen.run, edited)
+    _renamed_runs(scene, seen, edited)
     several, listing = scene.folder / "several.html", scene.folder / "runs.html"
     seen.did("report", seen.run, edited, "--out", several)
     seen.did("runs", scene.folder, "--html", listing)
@@ -149,6 +150,20 @@ def _edited(scene: Scene, run: Path) -> Path:
     content["provenance"] |= {one.text: one.text for one in scene.strings}
     (folder / "results.json").write_text(json.dumps(content))
     return folder
+
+
+def _renamed_runs(scene: Scene, seen: Seen, edited: Path) -> None:
+    """Runs whose folder, title and name are each of the other texts: there is but one of these in
+    a run."""
+    content = json.loads((edited / "results.json").read_text(encoding="utf-8"))
+    for one in scene.strings[1:]:
+        folder = scene.folder / f"{one.file_name} {one.number}"
+        folder.mkdir()
+        task = {**content["task"], "name": one.text, "title": one.text, "source": one.text}
+        kept = {**content, "task": task, "records": list(_records(one))}
+        (folder / "results.json").write_text(json.dumps(kept))
+        seen.did("report", folder)
+        _page(seen, folder.name, folder / "report.html")
 
 
 def _renamed(value: Any, names: dict[str, str]) -> Any:
