@@ -44,6 +44,8 @@ _NO_TEXT = {
     b"<!DOCTYPE html": "a page of a web site, not the file: download the file itself",
     b"<html": "a page of a web site, not the file: download the file itself",
 }
+_REASON = 300
+"""Characters of what a library says of a file."""
 _BROKEN = (OSError, EOFError, ValueError, RecursionError, csv.Error, zlib.error, lzma.LZMAError)
 
 
@@ -81,11 +83,19 @@ def _is(file: Path) -> str:
 def _read(file: Path, reader: Callable[[Path], Iterator[Row]], where: str) -> Iterator[Row]:
     try:
         if file.stat().st_size == 0:
-            raise DataError(f"{where}: {file} is empty.")
+            raise DataError(f"{where}: {file} is empty. Allowed: a row or more.")
         yield from reader(file)
     except _BROKEN as error:
-        reason = getattr(error, "strerror", None) or error
-        raise DataError(f"{where}: {file} cannot be read: {reason}.") from error
+        # Libraries write several lines, and end them as they like.
+        reason = " ".join(str(getattr(error, "strerror", None) or error).split()).rstrip(".")
+        raise DataError(
+            f"{where}: {file} cannot be read: {reason[:_REASON] or type(error).__name__}. Allowed:"
+            f" {_allowed(reader)}. Mend what is named, or copy the file again."
+        ) from error
+
+
+def _allowed(reader: Callable[[Path], Iterator[Row]]) -> str:
+    return _FORMS[next(end for end, one in _READERS.items() if one is reader)]
 
 
 def _no_text(head: bytes) -> str:
@@ -215,3 +225,12 @@ _READERS: Mapping[str, Callable[[Path], Iterator[Row]]] = {
     ".parquet": _parquet,
     ".txt": _txt,
 }
+_FORMS: Mapping[str, str] = {
+    ".jsonl": "a JSON object in every line, in UTF-8",
+    ".json": "a JSON list of objects, in UTF-8",
+    ".csv": "a line of column names and lines of as many fields, in UTF-8",
+    ".tsv": "a line of column names and lines of as many fields, in UTF-8",
+    ".parquet": "a whole Parquet file",
+    ".txt": "text in UTF-8",
+}
+"""By ending, what a file must be."""

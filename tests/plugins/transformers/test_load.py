@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -80,6 +81,37 @@ def _index(folder: Path) -> None:
     (folder / "model.safetensors").unlink()
 
 
+def _generation(**settings: object) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        (folder / "generation_config.json").write_text(json.dumps(settings))
+
+    return change
+
+
+def _header(name: str, **entry: object) -> Callable[[Path], None]:
+    """Lets the header of the weights say something else of a tensor than its bytes hold."""
+
+    def change(folder: Path) -> None:
+        file = folder / "model.safetensors"
+        content = file.read_bytes()
+        length = int.from_bytes(content[:8], "little")
+        header = json.loads(content[8 : 8 + length])
+        header[name] = {**header.get(name, {}), **entry}
+        written = json.dumps(header).encode()
+        file.write_bytes(len(written).to_bytes(8, "little") + written + content[8 + length :])
+
+    return change
+
+
+def _tokenizer(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], None]:
+    def apply(folder: Path) -> None:
+        state = json.loads((folder / "tokenizer.json").read_text())
+        change(state)
+        (folder / "tokenizer.json").write_text(json.dumps(state))
+
+    return apply
+
+
 @pytest.mark.parametrize(
     ("damage", "says"),
     [
@@ -97,6 +129,29 @@ def _index(folder: Path) -> None:
         (_weights(lambda w: w["model.norm.weight"].fill_(torch.nan)), "NaN or infinite"),
         (_weights(lambda w: w["lm_head.weight"][0, 0].fill_(torch.inf)), "lm_head.weight holds"),
         (_other_tokenizer, "its tokenizer has 3.. tokens, its embedding 320"),
+        (_change(vocab_size=[[1]]), "transformers cannot load .*'vocab_size' expected int"),
+        (_change(num_attention_heads=5), "transformers cannot load .*not a multiple"),
+        (_header("model.norm.weight", shape=[]), r"norm.weight is in the bytes .* is \[\] of F32"),
+        (_header("model.norm.weight", dtype="F64"), "norm.weight is in the bytes .* of F64"),
+        (
+            _header("more", dtype="F32", shape=[1], data_offsets=[0, 4]),
+            "bytes 0 to .*before it ends at 4",
+        ),
+        (
+            _weights(lambda w: w.update({"lm_head.weight": w["lm_head.weight"].long()})),
+            r"1 weights are stored as whole numbers .*lm_head.weight.*Allowed: floating point",
+        ),
+        (
+            _weights(lambda w: w.update({"lm_head.weight": w["lm_head.weight"][:-1].clone()})),
+            "have another shape than config.json says .lm_head.weight",
+        ),
+        (_generation(eos_token_id="5.24"), r"eos_token_id is '5.24'. Allowed: the number"),
+        (_generation(eos_token_id=[2, 2.5]), r"eos_token_id is 2.5"),
+        (_tokenizer(lambda t: t.update(post_processor={"type": "x"})), "no tokenizer could be"),
+        (
+            lambda f: (f / "chat_template.jinja").write_bytes(b"\xff{{ 1 }}"),
+            "no tokenizer could be",
+        ),
     ],
 )
 def test_damaged_models(damage: Callable[[Path], None], says: str, folder: Path) -> None:
@@ -104,6 +159,26 @@ def test_damaged_models(damage: Callable[[Path], None], says: str, folder: Path)
     with pytest.raises(ModelError, match=says) as error:
         load(folder)
     assert str(folder) in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["/etc/passwd", "../x.safetensors", "model.bin", 7, [1]])
+def test_an_index_that_names_no_file_of_weights_beside_it(name: object, folder: Path) -> None:
+    index = {"weight_map": {"model.norm.weight": name}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(ModelError, match=r"index.json names .* as a file of weights. Allowed"):
+        load(folder)
+
+
+def test_templates_by_name_that_are_no_templates(folder: Path) -> None:
+    (folder / "chat_template.jinja").unlink()
+    settings = folder / "tokenizer_config.json"
+    told = json.loads(settings.read_text())
+    settings.write_text(json.dumps({**told, "chat_template": ["{{ 1 }}", 7, None]}))
+    options = TransformersOptions(path=str(folder))
+    assert options.render([Example("a", "x", {})], Prompt(style="chat")) is None
+    with pytest.raises(ModelError, match=r"no tokenizer could be read from"):
+        load(folder)
 
 
 def test_weights_that_run_code_are_refused(folder: Path) -> None:
@@ -262,7 +337,14 @@ def test_adapters_that_do_not_fit(folder: Path, adapter: Path, tmp_path: Path) -
             json.dumps({**settings, "target_modules": target})
         )
         refused(says)
+    (adapter / "adapter_config.json").write_text(json.dumps({**settings, "r": [2]}))
+    refused(r"it does not fit the model .*Allowed: an adapter of this model, as peft saves it")
     (adapter / "adapter_config.json").write_text(json.dumps(settings))
+    weights = load_file(adapter / "adapter_model.safetensors")
+    whole = {name: weight.long() if "down" in name else weight for name, weight in weights.items()}
+    save_file(whole, adapter / "adapter_model.safetensors")
+    refused(r"6 of its weights are stored as whole numbers .*Allowed: floating point")
+    save_file(weights, adapter / "adapter_model.safetensors")
     other = save_model(tmp_path / "wide", LlamaConfig(**{**CONFIGS["llama"].to_dict(),
                        "intermediate_size": 48}))  # fmt: skip
     with pytest.raises(ModelError, match="it does not fit the model"):
