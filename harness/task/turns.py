@@ -77,7 +77,10 @@ def clean(value: Any) -> Any:
 
 def _turn(turn: Mapping[str, Any], where: str) -> Mapping[str, Any]:
     if "role" not in turn or not ("content" in turn or turn.get("tool_calls")):
-        raise DataError(f"{where}: a turn must have role and content, not {listed(turn)}.")
+        raise DataError(
+            f"{where}: a turn must have role and content, not {listed(turn)}. Allowed: such as "
+            '{"role": "user", "content": "Hi"}. Give the row turns of this form.'
+        )
     if not isinstance(turn["role"], str) or not turn["role"].strip():
         raise DataError(
             f"{where}: its role is a {type(turn['role']).__name__}, or blank. "

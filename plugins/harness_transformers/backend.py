@@ -117,6 +117,8 @@ class TransformersBackend:
             inner = getattr(tokenizer, "backend_tokenizer", None)
             if inner is not None and (settings := self._settings(found)):
                 with_bos(inner, settings, tokenizer.bos_token)
+            # Some of what its settings say is only looked at where it is used.
+            tokenizer.decode(tokenizer("a b").input_ids)
             return tokenizer
 
     def _settings(self, found: Source) -> Mapping[str, Any]:

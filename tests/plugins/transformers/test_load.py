@@ -88,6 +88,14 @@ def _generation(**settings: object) -> Callable[[Path], None]:
     return change
 
 
+def _spoken(**settings: object) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        file = folder / "tokenizer_config.json"
+        file.write_text(json.dumps({**json.loads(file.read_text()), **settings}))
+
+    return change
+
+
 def _header(name: str, **entry: object) -> Callable[[Path], None]:
     """Lets the header of the weights say something else of a tensor than its bytes hold."""
 
@@ -147,6 +155,7 @@ def _tokenizer(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], N
         ),
         (_generation(eos_token_id="5.24"), r"eos_token_id is '5.24'. Allowed: the number"),
         (_generation(eos_token_id=[2, 2.5]), r"eos_token_id is 2.5"),
+        (_spoken(model_max_length="many"), r"no tokenizer could be read .*'int' and 'str'"),
         (_tokenizer(lambda t: t.update(post_processor={"type": "x"})), "no tokenizer could be"),
         (
             lambda f: (f / "chat_template.jinja").write_bytes(b"\xff{{ 1 }}"),
