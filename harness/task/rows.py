@@ -9,13 +9,12 @@ import gzip
 import io
 import json
 import lzma
-import sys
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, cast
+from typing import IO, Any, AnyStr, cast
 
 from harness.errors import DataError, listed
 
@@ -44,6 +43,10 @@ _NO_TEXT = {
     b"<!DOCTYPE html": "a page of a web site, not the file: download the file itself",
     b"<html": "a page of a web site, not the file: download the file itself",
 }
+LONGEST = 2**26
+"""Characters of a line, a field or a paragraph: a small packed file can hold any number of them."""
+_WHOLE = 2**28
+"""Characters, or bytes, of what is read as a whole: a .json file, a packed Parquet file."""
 _REASON = 300
 """Characters of what a library says of a file."""
 _BROKEN = (OSError, EOFError, ValueError, RecursionError, csv.Error, zlib.error, lzma.LZMAError)
@@ -151,9 +154,19 @@ def _text(file: Path, newline: str | None = None) -> Iterator[IO[str]]:
         yield io.TextIOWrapper(content, encoding=encoding, newline=newline)
 
 
+def _lines(text: IO[str]) -> Iterator[str]:
+    """The lines of a text, none of which fills the memory; ValueError says which would."""
+    number = 0
+    while line := text.readline(LONGEST + 1):
+        number += 1
+        if len(line) > LONGEST:
+            raise ValueError(f"line {number} has more than {LONGEST:,} characters")
+        yield line
+
+
 def _jsonl(file: Path) -> Iterator[Row]:
-    with _text(file) as lines:
-        for number, line in enumerate(lines, 1):
+    with _text(file) as text:
+        for number, line in enumerate(_lines(text), 1):
             if line.strip():
                 try:
                     yield _table_row(json.loads(line))
@@ -163,10 +176,18 @@ def _jsonl(file: Path) -> Iterator[Row]:
 
 def _json(file: Path) -> Iterator[Row]:
     with _text(file) as content:
-        values = json.loads(content.read())
+        values = json.loads(_at_most(content))
     if not isinstance(values, list):
         raise ValueError("it must hold a list of rows")
     yield from map(_table_row, values)
+
+
+def _at_most(content: IO[AnyStr]) -> AnyStr:
+    """All that a file holds; ValueError where that is more than is read as a whole."""
+    held = content.read(_WHOLE + 1)
+    if len(held) > _WHOLE:
+        raise ValueError(f"it holds more than {_WHOLE:,} characters: write it as .jsonl")
+    return held
 
 
 def _table_row(value: object) -> Row:
@@ -178,9 +199,9 @@ def _table_row(value: object) -> Row:
 
 
 def _csv(file: Path, dialect: str = "excel") -> Iterator[Row]:
-    csv.field_size_limit(min(sys.maxsize, 2**31 - 1))  # of one field; it is 131,072 without this
-    with _text(file, newline="") as lines:
-        for number, row in enumerate(csv.DictReader(lines, dialect=dialect), 1):
+    csv.field_size_limit(LONGEST)  # of one field; it is 131,072 without this
+    with _text(file, newline="") as text:
+        for number, row in enumerate(csv.DictReader(_lines(text), dialect=dialect), 1):
             if None in row:
                 raise ValueError(f"row {number} has more fields than the header")
             yield row
@@ -198,7 +219,9 @@ def _parquet(file: Path) -> Iterator[Row]:
         with _opened(file) as unpacked:
             # Parquet is read from its end, and a packed stream has only one direction.
             whole = isinstance(unpacked, io.BufferedReader) and unpacked.seekable()
-            content = pyarrow.parquet.ParquetFile(unpacked if whole else _held(unpacked))
+            content = pyarrow.parquet.ParquetFile(
+                unpacked if whole else _held(unpacked), page_checksum_verification=True
+            )
             for batch in content.iter_batches(1024):
                 yield from batch.to_pylist()
     except pyarrow.ArrowException as error:
@@ -206,15 +229,25 @@ def _parquet(file: Path) -> Iterator[Row]:
 
 
 def _held(content: IO[bytes]) -> IO[bytes]:
-    return io.BytesIO(content.read())
+    return io.BytesIO(_at_most(content))
 
 
 def _txt(file: Path) -> Iterator[Row]:
     """Plain text: paragraphs, separated by empty lines."""
-    with _text(file) as lines:
-        for _, paragraph in groupby(lines, key=lambda line: line == "\n"):
-            if text := "".join(paragraph).strip():
+    with _text(file) as content:
+        for _, paragraph in groupby(_lines(content), key=lambda line: line == "\n"):
+            if text := "".join(_bounded(paragraph)).strip():
                 yield {"text": text}
+
+
+def _bounded(paragraph: Iterable[str]) -> Iterator[str]:
+    """Its lines, as long as they are not too many together."""
+    held = 0
+    for line in paragraph:
+        held += len(line)
+        if held > LONGEST:
+            raise ValueError(f"a paragraph has more than {LONGEST:,} characters")
+        yield line
 
 
 _READERS: Mapping[str, Callable[[Path], Iterator[Row]]] = {

@@ -122,6 +122,26 @@ def _wrapped(hf: Any, folder: Path, settings: Mapping[str, Any], where: str) -> 
     return wrapped.eval()
 
 
+def unknown_keys(folder: Path, where: str) -> Iterator[str]:
+    """A warning of keys that the installed peft does not know: it leaves them out.
+
+    A newer peft may have written them, and with another meaning of the weights.
+    """
+    from dataclasses import fields
+
+    from peft import __version__
+    from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
+
+    settings = read_json(folder / ADAPTER, where)
+    kind = PEFT_TYPE_TO_CONFIG_MAPPING.get(settings.get("peft_type"))
+    known = {field.name for field in fields(kind)} if kind is not None else set(settings)
+    if odd := [key for key, value in settings.items() if key not in known and value]:
+        yield (
+            f"its {ADAPTER} has keys that peft {__version__} does not know ({listed(odd, 3)}). They"
+            " are left out. If a newer peft has written it, install that one."
+        )
+
+
 def _misfit(error: BaseException) -> str:
     """Which tensor has which size, where that is what is wrong; else what peft says of it."""
     found = _MISFIT.search(str(error))

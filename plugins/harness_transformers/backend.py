@@ -20,7 +20,7 @@ from transformers.utils import logging as hf_logging
 
 from harness.contract import Native
 from harness.errors import HarnessError, MachineError, ModelError, listed
-from harness_transformers.adapter import MERGE, merged
+from harness_transformers.adapter import MERGE, merged, unknown_keys
 from harness_transformers.batches import out_of_memory
 from harness_transformers.bos import with_bos
 from harness_transformers.failures import refusing, words
@@ -58,6 +58,7 @@ class TransformersBackend:
                 notes += lost(found.gguf, _size(hf), _scales_positions(hf))
             if found.adapter is not None:
                 hf = merged(hf, found.adapter, f"adapter {options.adapter}")
+                notes += unknown_keys(found.adapter, f"adapter {options.adapter}")
             _check_rows(hf, tokenizer, where)
             hf = self._placed(hf)
             _check_numbers(hf, where)

@@ -95,7 +95,7 @@ def fetch_folder(
 def read_json(path: Path, what: str) -> dict[str, Any]:
     """A JSON object from a file; ModelError names the file."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_object)
     except FileNotFoundError:
         holds = (
             f"An adapter's folder holds {ADAPTER} and adapter_model.safetensors."
@@ -114,6 +114,17 @@ def read_json(path: Path, what: str) -> dict[str, Any]:
             " download it again."
         )
     return value
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object; ValueError where a key comes twice with two values: readers differ in whose they
+    take."""
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found and found[key] != value:
+            raise ValueError(f"the key {for_terminal(key, 80)!r} comes twice, with two values")
+        found[key] = value
+    return found
 
 
 def _missing(path: Path) -> str:

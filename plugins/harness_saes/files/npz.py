@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 import zipfile
-import zlib
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import ModelError
+from harness.text import for_terminal
 from harness_saes.core.stored import Stored
-from harness_saes.files.header import BYTES, broken
+from harness_saes.files.header import BYTES, broken, first_line
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,8 +34,10 @@ def read_npz_header(file: Path) -> dict[str, Stored]:
             }
     except OSError as error:
         raise ModelError(f"{file}: cannot be read ({error.strerror or error}).") from error
-    except (zipfile.BadZipFile, zlib.error, RuntimeError, EOFError) as error:
-        raise _broken(file, f"it is cut off or damaged ({error})") from error
+    except ModelError:
+        raise
+    except Exception as error:  # zipfile raises almost anything for a damaged file
+        raise _broken(file, f"it is cut off or damaged ({first_line(error)})") from error
 
 
 def load_npz(file: Path) -> dict[str, Tensor]:
@@ -47,8 +49,8 @@ def load_npz(file: Path) -> dict[str, Tensor]:
     try:
         with np.load(file, allow_pickle=False) as arrays:
             found = {name: arrays[name] for name in arrays.files}
-    except (OSError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise _broken(file, f"it is cut off or damaged ({error})") from error
+    except Exception as error:
+        raise _broken(file, f"it is cut off or damaged ({first_line(error)})") from error
     # torch knows one byte order, whatever machine wrote the file.
     return {
         name: torch.from_numpy(np.ascontiguousarray(array, array.dtype.newbyteorder("=")))
@@ -60,7 +62,7 @@ def _stored(file: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Stor
     """Type and shape of one member, whose data must be as long as both need."""
     from numpy.lib import format as npy
 
-    name = info.filename.removesuffix(".npy")
+    name = for_terminal(info.filename.removesuffix(".npy"), 200)
     try:
         with archive.open(info) as member:
             version = npy.read_magic(member)
@@ -68,7 +70,7 @@ def _stored(file: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Stor
             shape, _, dtype = read(member)
             start = member.tell()
     except (ValueError, TypeError) as error:
-        raise _broken(file, f"{name} is no array ({error})") from error
+        raise _broken(file, f"{name} is no array ({first_line(error)})") from error
     if dtype.hasobject:
         raise ModelError(
             f"{file}: {name} holds Python objects, whose pickle could run code. It was not run. "

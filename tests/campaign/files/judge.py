@@ -14,7 +14,7 @@ from campaign.files.attempt import Outcome
 from campaign.files.told import Told
 from campaign.referee import Verdict
 
-INNARDS = re.compile(r"^\s*File \"|0x[0-9a-f]{6,}|<\w+ object|For details look", re.MULTILINE)
+INNARDS = re.compile(r"^\s*File \"|<\w+ object| at 0x|For details look", re.MULTILINE)
 """What is of use to a programmer alone."""
 SENTENCES = re.compile(r"[.?!)…] \"?[A-Z]")
 """Where a second sentence begins: what is allowed, or what to do."""

@@ -330,6 +330,17 @@ def test_an_adapter_is_merged_in_float32(folder: Path, adapter: Path) -> None:
     assert exact.dtype == "float32"
 
 
+def test_settings_that_peft_does_not_know_are_said(folder: Path, adapter: Path) -> None:
+    """peft leaves them out with a warning of its own, which nobody sees."""
+    file = adapter / "adapter_config.json"
+    told = json.loads(file.read_text())
+    assert not load(folder, adapter=str(adapter)).notes
+    file.write_text(json.dumps({**told, "use_novelty": True, "novelty_config": None}))
+    (note,) = load(folder, adapter=str(adapter)).notes
+    assert "keys that peft" in note
+    assert "(use_novelty)" in note
+
+
 def test_adapters_that_do_not_fit(folder: Path, adapter: Path, tmp_path: Path) -> None:
     def refused(says: str) -> None:
         with pytest.raises(ModelError, match=says) as error:
