@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import ModelError
-from harness.text import for_terminal
 from harness_saes.core.stored import Stored
-from harness_saes.files.header import BYTES, broken, first_line
+from harness_saes.files.header import BYTES, LONGEST_NAME, broken, first_line
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,6 +27,8 @@ def read_npz_header(file: Path) -> dict[str, Stored]:
     """
     try:
         with zipfile.ZipFile(file) as archive:
+            if any(len(name) > LONGEST_NAME for name in archive.namelist()):
+                raise _broken(file, f"it has a name of more than {LONGEST_NAME} characters")
             return {
                 info.filename.removesuffix(".npy"): _stored(file, archive, info)
                 for info in archive.infolist()
@@ -62,7 +63,7 @@ def _stored(file: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Stor
     """Type and shape of one member, whose data must be as long as both need."""
     from numpy.lib import format as npy
 
-    name = for_terminal(info.filename.removesuffix(".npy"), 200)
+    name = info.filename.removesuffix(".npy")
     try:
         with archive.open(info) as member:
             version = npy.read_magic(member)

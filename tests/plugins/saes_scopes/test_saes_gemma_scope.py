@@ -215,9 +215,8 @@ def test_another_npz(write, tmp_path):
         options(file).describe()
     with zipfile.ZipFile(file, "w") as archive:
         archive.writestr("a" * 3000, b"no array")
-    with pytest.raises(ModelError, match="is no array") as caught:
+    with pytest.raises(ModelError, match="it has a name of more than 500 characters"):
         options(file).describe()
-    assert len(str(caught.value)) < 800
 
 
 def test_too_short_for_its_shape(write):
