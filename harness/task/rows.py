@@ -46,7 +46,11 @@ _NO_TEXT = {
 LONGEST = 2**26
 """Characters of a line, a field or a paragraph: a small packed file can hold any number of them."""
 _WHOLE = 2**28
-"""Characters, or bytes, of what is read as a whole: a .json file, a packed Parquet file."""
+"""Characters, or bytes, of what is read as a whole: a .json file, a packed Parquet file. Of a large
+file more is allowed, as much as such files hold when they are unpacked."""
+_UNPACKED = 50
+"""How many times as large as on disk rows may be. Text is packed to a fourth; one letter, a million
+times, to a thousandth."""
 _REASON = 300
 """Characters of what a library says of a file."""
 _BROKEN = (OSError, EOFError, ValueError, RecursionError, csv.Error, zlib.error, lzma.LZMAError)
@@ -176,17 +180,18 @@ def _jsonl(file: Path) -> Iterator[Row]:
 
 def _json(file: Path) -> Iterator[Row]:
     with _text(file) as content:
-        values = json.loads(_at_most(content))
+        values = json.loads(_at_most(content, file))
     if not isinstance(values, list):
         raise ValueError("it must hold a list of rows")
     yield from map(_table_row, values)
 
 
-def _at_most(content: IO[AnyStr]) -> AnyStr:
+def _at_most(content: IO[AnyStr], file: Path) -> AnyStr:
     """All that a file holds; ValueError where that is more than is read as a whole."""
-    held = content.read(_WHOLE + 1)
-    if len(held) > _WHOLE:
-        raise ValueError(f"it holds more than {_WHOLE:,} characters: write it as .jsonl")
+    most = max(_WHOLE, int(_UNPACKED * file.stat().st_size))
+    held = content.read(most + 1)
+    if len(held) > most:
+        raise ValueError(f"unpacked, it holds more than {most:,} characters: write it as .jsonl")
     return held
 
 
@@ -220,7 +225,7 @@ def _parquet(file: Path) -> Iterator[Row]:
             # Parquet is read from its end, and a packed stream has only one direction.
             whole = isinstance(unpacked, io.BufferedReader) and unpacked.seekable()
             content = pyarrow.parquet.ParquetFile(
-                unpacked if whole else _held(unpacked), page_checksum_verification=True
+                unpacked if whole else _held(unpacked, file), page_checksum_verification=True
             )
             for batch in content.iter_batches(1024):
                 yield from batch.to_pylist()
@@ -228,8 +233,8 @@ def _parquet(file: Path) -> Iterator[Row]:
         raise ValueError(str(error)) from error
 
 
-def _held(content: IO[bytes]) -> IO[bytes]:
-    return io.BytesIO(_at_most(content))
+def _held(content: IO[bytes], file: Path) -> IO[bytes]:
+    return io.BytesIO(_at_most(content, file))
 
 
 def _txt(file: Path) -> Iterator[Row]:

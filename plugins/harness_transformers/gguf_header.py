@@ -87,7 +87,7 @@ def read_header(file: Path, what: str) -> Header:
     try:
         stat = file.stat()
     except OSError as error:
-        raise ModelError(f"{what}: it cannot be read ({error.strerror}).") from None
+        raise _unreadable(what, error) from None
     return _read(file, what, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
 
 
@@ -111,7 +111,14 @@ def _read(file: Path, what: str, size: int, *changed: int) -> Header:
             " all of it. Download it again."
         ) from None
     except OSError as error:
-        raise ModelError(f"{what}: it cannot be read ({error.strerror}).") from None
+        raise _unreadable(what, error) from None
+
+
+def _unreadable(what: str, error: OSError) -> ModelError:
+    return ModelError(
+        f"{what}: it cannot be read ({error.strerror or error}). Allowed: a GGUF file. Copy or"
+        " download it again, or change what the task says."
+    )
 
 
 def _no_gguf(what: str) -> ModelError:

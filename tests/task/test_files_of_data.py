@@ -230,7 +230,11 @@ def test_what_unpacks_zstd_for_the_hub_is_installed_with_the_harness() -> None:
         ("d.csv", b'text\n"' + b"aaaaaaaa\n" * 30 + b'"', "field larger than field limit"),
         ("d.tsv.bz2", bz2.compress(b"a" * 300), "line 1 has more than 200 characters"),
         ("d.txt", b"aaaaaaaa\n" * 30, "a paragraph has more than 200 characters"),
-        ("d.json", b"[" + b'"a",' * 200 + b'"a"]', "more than 500 characters: write it as .jsonl"),
+        (
+            "d.json.gz",
+            gzip.compress(b'"a",' * 2000),
+            "more than 500 characters: write it as .jsonl",
+        ),
         ("d.parquet.gz", gzip.compress(parquet(ROWS)), "more than 500 characters"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -241,6 +245,7 @@ def test_a_small_file_cannot_fill_the_memory(
     """Two gigabytes of one line, packed into 100 kB, were a MemoryError with a traceback."""
     monkeypatch.setattr("harness.task.rows.LONGEST", 200)
     monkeypatch.setattr("harness.task.rows._WHOLE", 500)
+    monkeypatch.setattr("harness.task.rows._UNPACKED", 0.1)
     with pytest.raises(DataError, match=re.escape(says)):
         load(content, name)
 

@@ -14,7 +14,10 @@ def read_json(file: Path) -> dict[str, Any]:
     try:
         data = json.loads(file.read_text(encoding="utf-8"), object_pairs_hook=_object)
     except OSError as error:
-        raise ModelError(f"{file}: cannot be read ({error.strerror}).") from error
+        raise ModelError(
+            f"{file}: cannot be read ({error.strerror or error}). Allowed: a JSON file. Copy it"
+            " again, or change the path."
+        ) from error
     except RecursionError as error:
         raise ModelError(
             f"{file}: is nested too deeply to be a configuration. Copy or download it again."

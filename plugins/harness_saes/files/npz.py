@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from harness.errors import ModelError
 from harness_saes.core.stored import Stored
-from harness_saes.files.header import BYTES, LONGEST_NAME, broken, first_line
+from harness_saes.files.header import BYTES, LONGEST_NAME, broken, first_line, unreadable
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,7 +34,7 @@ def read_npz_header(file: Path) -> dict[str, Stored]:
                 for info in archive.infolist()
             }
     except OSError as error:
-        raise ModelError(f"{file}: cannot be read ({error.strerror or error}).") from error
+        raise unreadable(file, error) from error
     except ModelError:
         raise
     except Exception as error:  # zipfile raises almost anything for a damaged file

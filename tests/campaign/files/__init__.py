@@ -61,9 +61,10 @@ class Bench:
     def _tried(
         self, subject: Subject, files: tuple[str, ...], told: Told, work: Path, *, report: bool
     ) -> Tried:
-        sound = self._numbers(subject)
         before = _state(work / "files")
         outcome = self._run(work, report=report)
+        accepted = len(outcome.verdicts) > 1 and not outcome.verdicts[1].code
+        sound = self._numbers(subject) if accepted else ""
         case = Case(files, told, subject.table, work / "run", sound)
         end, fault = judged(outcome, case)
         faults = [fault, *_left(work, before)]

@@ -29,7 +29,7 @@ def gguf_damage(file: Path, chance: random.Random) -> Told:
     content = bytearray(file.read_bytes())
     try:
         spots = list(_spots(bytes(content)))
-    except (struct.error, KeyError, IndexError):
+    except (struct.error, KeyError, IndexError, OverflowError, MemoryError):  # damaged before
         return byte_damage(file, chance)
     done = []
     for _ in range(chance.choice((1, 1, 2))):

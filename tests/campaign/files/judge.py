@@ -93,7 +93,7 @@ def _said(command: str, verdict: Verdict, allowed: tuple[int, ...], case: Case) 
     elif verdict.code == 2 and command != "report":
         places = [Path(file) for file in case.files]
         names = [place.name.partition(".")[0] for place in places]
-        names += [place.parent.name or "\0" for place in places]
+        names += [f"/{place.parent.name}" if place.parent.name else "\0" for place in places]
         if not any(name in said for name in [*names, case.table]):
             yield f"{command} does not say where it is: {said[:600]}"
         if not SENTENCES.search(said):
@@ -119,7 +119,7 @@ def _results(case: Case) -> Iterator[str]:
     if not content["records"]:
         yield "exit 0 and not one number"
     told = case.told
-    if told.owed == "a refusal":
+    if told.owed == "a refusal" or (told.owed == "the same numbers" and not _same(case)):
         yield "accepted, though it cannot be read as it was meant"
     if told.owed == "a word" and not content["warnings"]:
         yield "accepted without a word"

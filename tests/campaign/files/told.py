@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-Owed = Literal["nothing", "a word", "a refusal"]
-"""`a refusal`: a run that ends with 0 would be silently wrong. `a word`: it may go on, with a
-warning among its results. `nothing`: what it makes of the file cannot be known to be wrong."""
+Owed = Literal["nothing", "a word", "the same numbers", "a refusal"]
+"""`a refusal`: a run that ends with 0 would be silently wrong. `the same numbers`: it would, unless
+what was changed decides none of them. `a word`: it may go on, with a warning among its results.
+`nothing`: what it makes of the file cannot be known to be wrong."""
 
 
 @dataclass(frozen=True)
