@@ -149,7 +149,7 @@ def _unplaced(task: Task, sae: str) -> str:
     """What the metadata of an SAE say of its place, which is no site."""
     place = task.sae_facts(sae).place
     if place is None:
-        return "do not say where it belongs."
+        return 'do not say where it belongs. Write it, such as site = "resid_post.12".'
     near = nearest_to_hook(place)
     told = f"name {for_terminal(place)!r}" + (f". {near}" if near else ", which is no site")
     return f"{told}. Write the site that it reads, if there is one."

@@ -69,7 +69,7 @@ class _FileTokenizer:
         settings = folder / "tokenizer_config.json"
         self._settings = read_json(settings, where) if settings.is_file() else {}
         with_bos(self._tokenizer, self._settings, dict(_special(self._settings)).get("bos_token"))
-        self.chat_template = template_of(folder, self._settings, date)
+        self.chat_template = template_of(folder, self._settings, date, where)
 
     is_fast = True
 
