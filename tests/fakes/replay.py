@@ -1,4 +1,4 @@
-"""A local server that replays answers, and clients whose waits do not hang on the machine's speed."""
+"""A local server that replays answers, and clients that a slow machine makes no difference to."""
 
 from __future__ import annotations
 
