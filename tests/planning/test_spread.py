@@ -119,7 +119,7 @@ def test_shards_are_those_that_a_run_makes(lengths: list[int], most: int) -> Non
 
 
 def test_the_constants_are_those_of_a_run() -> None:
-    from harness.planning.cost.estimate import BLOCK
+    from harness.planning.batches import BLOCK
     from harness.results import intervals
     from harness.running.passes import shards as running
 
