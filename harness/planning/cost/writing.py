@@ -41,6 +41,7 @@ def add_generation(tally: Tally, work: Generation) -> None:
     earlier = sorted(written.lengths)
     most, context = spec.generation.max_new_tokens, task.model_facts[model].context
     mean = sum(earlier) / len(earlier) if earlier else float(spec.expect.tokens or most)
+    mean = min(mean, most)
     batches = []
     for rows, width in _batches(tally, lengths, arms):
         room = context - width + 1 if context else most
