@@ -56,6 +56,7 @@ from harness.contract.encodes import Encodes as Encodes
 from harness.contract.evaluator import (
     ANSWERS as ANSWERS,
     Answer as Answer,
+    Asked as Asked,
     Benchmark as Benchmark,
     BenchmarkOptions as BenchmarkOptions,
     Evaluator as Evaluator,

@@ -68,6 +68,8 @@ class Work:
     """Numbers that encoders give before the active ones are picked: latents, for each token."""
     updates: int = 0
     """How often some job adds a batch to what it counts."""
+    jobs: int = 0
+    """How many jobs these are: each is started, finished, and gives intervals."""
     values: float = 0.0
     """Numbers of activations in these batches, for each job that reads them."""
     load: Load = Load()
@@ -90,6 +92,7 @@ class Work:
             encoders=self.encoders + other.encoders,
             latents=self.latents + other.latents,
             updates=self.updates + other.updates,
+            jobs=self.jobs + other.jobs,
             values=self.values + other.values,
             load=self.load + other.load,
         )

@@ -115,6 +115,7 @@ class _Rendered:
                     counts.forwards * depth,
                     number_bytes=net.number_bytes,
                     updates=0 if number else updates,
+                    jobs=0 if number else len({id(use.job) for use in uses}),
                     values=0.0 if number else float(len(uses) * tokens * width),
                     load=replace(Load(counts.positions, pairs).through(depth), ends=ends),
                 )

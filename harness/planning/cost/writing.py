@@ -15,6 +15,7 @@ from harness.planning.cost.lengths import CHARACTERS
 from harness.planning.cost.tally import Tally
 from harness.planning.counts import Counts
 from harness.planning.steps import Generation
+from harness.task.expect_spec import ExpectBenchmark
 from harness.task.validate import references
 
 VERDICT = 300
@@ -31,7 +32,9 @@ def add_generation(tally: Tally, work: Generation) -> None:
     for name in spec.evaluators:
         options: Any = task.evaluators[name].options
         if isinstance(options, BenchmarkOptions):
-            _benchmark(tally, name, f"benchmark, {work.experiment}, {name}", model, options, arms)
+            stage = f"benchmark, {work.experiment}, {name}"
+            positions = _benchmark(tally, name, stage, model, options, arms)
+            _edits(tally, work, stage, model, positions)
         else:
             judges.append((f"verdicts, {work.experiment}, {name}", options))
     if spec.data is None:
@@ -50,7 +53,7 @@ def add_generation(tally: Tally, work: Generation) -> None:
     rows, stage = len(lengths) * arms, f"completions, {work.experiment}"
     counts = Counts(0, rows, sum(lengths) * arms, rows, round(rows * mean))
     before = len(tally.work)
-    _writing(tally, stage, model, counts, batches)
+    _edits(tally, work, stage, model, _writing(tally, stage, model, counts, batches))
     returned = rows * PER_COMPLETION + round(rows * CHARACTERS * mean)
     if batches:
         ids = NUMBER * sum(lengths) * arms
@@ -64,16 +67,80 @@ def add_generation(tally: Tally, work: Generation) -> None:
 
 def _benchmark(
     tally: Tally, name: str, stage: str, model: str, options: BenchmarkOptions, arms: int
-) -> None:
-    """Adds the prompts of a benchmark; how long they are, only the benchmark knows."""
-    prompts = options.forwards()
+) -> int:
+    """Adds the prompts of a benchmark, as its options or the task's `expect` tell; returns the
+    positions that they take."""
+    spec, asked = tally.task.spec.evaluators.get(name), options.asked()
+    expect = spec.expect if spec is not None else ExpectBenchmark()
+    known = asked.prompts if asked else options.forwards()
+    prompts = expect.prompts or known
     if prompts is None:
-        tally.unknown.append(f"evaluators.{name}: its prompts are not known beforehand.")
-        return
+        tally.unknown.append(
+            f"evaluators.{name}: its prompts are not known beforehand; state expect, such as "
+            "{ prompts = 1000, tokens = 500, writes = 0 }."
+        )
+        return 0
+    tokens = expect.tokens or (tally.prompts.text(model, asked.text) if asked else None)
+    if tokens is not None:
+        told = asked.writes if asked else 0
+        writes = told if expect.writes is None else expect.writes
+        sizes = (prompts * arms, tokens, writes, asked.batch if asked else options.batch)
+        return _asking(tally, name, stage, model, sizes, arms)
     before = len(tally.work)
     tally.work.append(Work(stage, model, Counts(prompts=prompts * arms), math.nan, 0.0, 0))
     tally.cut(stage, arms, before)
     tally.notes.append(f"evaluators.{name}: the tokens of a benchmark are not planned.")
+    return 0
+
+
+def _asking(
+    tally: Tally, name: str, stage: str, model: str, sizes: tuple[int, int, int, int], arms: int
+) -> int:
+    """Adds prompts of a benchmark, in batches: how many of all arms, of how many tokens, how many
+    they write, and how many stand in a batch."""
+    rows, tokens, writes, batch = sizes
+    before = len(tally.work)
+    batches = [(end - start, tokens, max(1, writes)) for start, end in ranges(rows, batch)]
+    written = (rows, rows * writes) if writes else (0, 0)
+    positions = _writing(tally, stage, model, Counts(0, rows, rows * tokens, *written), batches)
+    tally.cut(stage, arms, before)
+    tally.notes.append(
+        f"evaluators.{name}: {rows // arms:,} prompts for each arm, taken to be of {tokens:,} "
+        f"tokens and to write {writes:,}, the most they can; a run's usage has none of them."
+    )
+    return positions
+
+
+def _edits(tally: Tally, work: Generation, stage: str, model: str, positions: int) -> None:
+    """Adds what edits let an SAE encode: of each position computed under them, at most."""
+    task, spec = tally.task, tally.task.spec.experiments[work.experiment]
+    entry = task.interventions.get(work.experiment)
+    if entry is None or not entry.options.on_sae:
+        return
+    for name in spec.directions:
+        reads = task.direction(name).reads(task)
+        sae = entry.options.own_sae() or next(iter(reads.saes), None)
+        if sae is None:
+            continue
+        arms = sum(arm.direction == name for arm in work.arms)
+        times = entry.options.encodes(of_pair=task.of_pair(sae))
+        tokens = times * positions * arms // len(work.arms)
+        size = tally.encoder(sae)
+        tally.work.append(
+            Work(
+                stage,
+                model,
+                Counts(),
+                0.0,
+                0.0,
+                0,
+                size.flops * tokens,
+                tally.network(model).number_bytes,
+                encodes={sae: tokens},
+                at_most=frozenset([sae]),
+                latents=float(size.latents * tokens),
+            )
+        )
 
 
 def _batches(tally: Tally, lengths: Sequence[int], arms: int) -> Iterator[tuple[int, int]]:
@@ -107,9 +174,9 @@ def _verdicts(tally: Tally, stage: str, model: str, rows: int, text: int, option
 
 def _writing(
     tally: Tally, stage: str, model: str, counts: Counts, batches: Iterable[tuple[int, int, int]]
-) -> None:
+) -> int:
     """Adds batches of completions: their rows, longest prompt, and steps until the last row
-    has ended. `counts` is what they come to, without forwards and positions."""
+    has ended. `counts` is what they come to, without forwards and positions; returns these."""
     net, flops, moved, load = tally.network(model), 0.0, 0.0, Load()
     for rows, width, steps in batches:
         reach = width + steps - 1
@@ -126,6 +193,7 @@ def _writing(
     tally.work.append(
         Work(stage, model, counts, flops, moved, blocks, number_bytes=net.number_bytes, load=load)
     )
+    return counts.positions
 
 
 def longest_of(lengths: Sequence[int], rows: int) -> int:

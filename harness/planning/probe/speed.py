@@ -92,8 +92,8 @@ class ProbedMachine:
             )
         encoders = work.encoding * self.speed.product + work.latents * self.speed.latent
         jobs = (
-            work.updates * UPDATE * self.speed.operation + work.values * PASSES * self.speed.value
-        )
+            work.updates * UPDATE + work.jobs * FINISH
+        ) * self.speed.operation + work.values * PASSES * self.speed.value
         return forwards + encoders + jobs
 
 
@@ -103,6 +103,8 @@ STEP = 300
 """The same around each step of completions: masks, caches, stops, the choice of a token."""
 UPDATE = 150
 """The same each time that a job adds a batch to what it counts."""
+FINISH = 2500
+"""The same when a job ends: 200 draws of its numbers, and their intervals."""
 PASSES = 12
 """How often a job goes through the activations of a batch, in float64."""
 
