@@ -68,6 +68,8 @@ class Work:
     """Numbers that encoders give before the active ones are picked: latents, for each token."""
     updates: int = 0
     """How often some job adds a batch to what it counts."""
+    asked: int = 0
+    """How often a benchmark is asked as a whole: once for each arm."""
     jobs: int = 0
     """How many jobs these are: each is started, finished, and gives intervals."""
     values: float = 0.0
@@ -92,6 +94,7 @@ class Work:
             encoders=self.encoders + other.encoders,
             latents=self.latents + other.latents,
             updates=self.updates + other.updates,
+            asked=self.asked + other.asked,
             jobs=self.jobs + other.jobs,
             values=self.values + other.values,
             load=self.load + other.load,

@@ -211,16 +211,20 @@ class PromptLengths:
         """From `expect.tokens` of the task, or from `LONG` or `SHORT`; None without a number of
         rows."""
         spec, prompt = self.task.spec.data[data], view_spec(self.task.spec, view).prompt
-        each = spec.expect.tokens or (LONG if spec.column == "text" else SHORT)
+        each = _each(spec)
         rows = _row_count(spec, each)
         if rows is None:
             return None
         shown = prompt.demonstrations
-        total = each * (1 + (shown.count if shown else 0))
+        other = self.task.spec.data[shown.data] if shown else spec
+        total = each + (shown.count * _each(other) if shown else 0)
         total += (AROUND if prompt.style == "chat" else 1) + len(prompt.system or "") // CHARACTERS
-        note = f"data.{data}: not read; each row is taken to hold {each} tokens."
-        if spec.expect.tokens:
-            note = ""
+        guessed = {data: spec, **({shown.data: other} if shown else {})}
+        guessed = {name: its for name, its in guessed.items() if not its.expect.tokens}
+        note = ", ".join(f"data.{name}" for name in guessed)
+        if guessed:
+            sizes = ", ".join(f"{one}" for one in dict.fromkeys(map(_each, guessed.values())))
+            note += f": not read; each row is taken to hold {sizes} tokens."
         return Lengths((min(total, prompt.max_tokens or total),) * rows, "assumed", note)
 
 
@@ -232,6 +236,11 @@ def _budgeted(documents: Iterable[Document], budget: int | None) -> Iterator[Doc
         tokens += one.lengths[0]
         if budget is not None and tokens >= budget:
             return
+
+
+def _each(spec: DataSpec) -> int:
+    """Tokens of a row that is not read: as the task expects, or a guess."""
+    return spec.expect.tokens or (LONG if spec.column == "text" else SHORT)
 
 
 def _row_count(spec: DataSpec, each: int) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from harness.contract import BenchmarkOptions
@@ -103,6 +104,7 @@ def _asking(
     batches = [(end - start, tokens, max(1, writes)) for start, end in ranges(rows, batch)]
     written = (rows, rows * writes) if writes else (0, 0)
     positions = _writing(tally, stage, model, Counts(0, rows, rows * tokens, *written), batches)
+    tally.work[-1] = replace(tally.work[-1], asked=arms)
     tally.cut(stage, arms, before)
     tally.notes.append(
         f"evaluators.{name}: {rows // arms:,} prompts for each arm, taken to be of {tokens:,} "

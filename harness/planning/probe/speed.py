@@ -91,10 +91,9 @@ class ProbedMachine:
                 + load.steps * STEP * self.speed.operation
             )
         encoders = work.encoding * self.speed.product + work.latents * self.speed.latent
-        jobs = (
-            work.updates * UPDATE + work.jobs * FINISH
-        ) * self.speed.operation + work.values * PASSES * self.speed.value
-        return forwards + encoders + jobs
+        small = work.updates * UPDATE + work.jobs * FINISH + work.asked * ASKING
+        values = work.values * PASSES * self.speed.value
+        return forwards + encoders + small * self.speed.operation + values
 
 
 AROUND_A_BLOCK = 30
@@ -105,6 +104,8 @@ UPDATE = 150
 """The same each time that a job adds a batch to what it counts."""
 FINISH = 2500
 """The same when a job ends: 200 draws of its numbers, and their intervals."""
+ASKING = 200_000
+"""The same each time that lm-eval is asked: it builds requests, checks itself, and scores."""
 PASSES = 12
 """How often a job goes through the activations of a batch, in float64."""
 
