@@ -24,7 +24,12 @@ from harness.contract import (
     ViewRef,
 )
 from harness.task.data_spec import DataSpec
-from harness.task.expect_spec import ExpectCompletions, ExpectModel, ExpectSae
+from harness.task.expect_spec import (
+    ExpectBenchmark,
+    ExpectCompletions,
+    ExpectModel,
+    ExpectSae,
+)
 from harness.task.tables import Name, PluginSpec, Scalar, Spec, Sweep
 
 
@@ -342,6 +347,8 @@ class EvaluatorSpec(PluginSpec):
 
     method: str | None = None
     """The evaluator; without it, the one called like the table."""
+    expect: ExpectBenchmark = ExpectBenchmark()
+    """What a benchmark is expected to ask; changes what is planned, never what is run."""
 
 
 class AnalysisSpec(PluginSpec):
