@@ -116,5 +116,6 @@ class Metric(Protocol):
         """The numbers, one array for each of `values`, from sums over all documents.
 
         Each sum is float64 `[draws, ...]`, the first entry of all documents, the others of some
-        of them (`total.…` sums have one entry); each number is `[draws]`, and NaN in draws where it is undefined.
+        of them (`total.…` sums have one entry); each number is `[draws]`, and NaN in draws where it
+        is undefined.
         """

@@ -209,7 +209,9 @@ class Sums:
             found = [np.full(REPLICATES, np.nan)] * len(self._values)
         return [
             self._record(value, replicates, sums, int(clusters), options or {})
-            for value, replicates, clusters in zip(self._values, found, state["clusters"], strict=True)
+            for value, replicates, clusters in zip(
+                self._values, found, state["clusters"], strict=True
+            )
         ]
 
     def _padded(self, value: object) -> np.ndarray:

@@ -134,11 +134,14 @@ def unpaired_difference(
     elif few < MIN_CLUSTERS:
         ci_why = f"prompts: {few}; an interval needs {MIN_CLUSTERS}"
     else:
-        # Those of both sides are different prompts, whatever their ids.
-        sides = [f"first {i}" for i in one.ids], [f"second {i}" for i in two.ids]
-        weights = replicate_weights([*sides[0], *sides[1]], seed)
-        means = one.means(weights[:, : len(one.ids)]), two.means(weights[:, len(one.ids) :])
-        ci, ci_why = interval(means[1] - means[0], len(one.ids) + len(two.ids), "prompts")
+        # Those of both sides are different prompts, whatever their ids; it is the same interval,
+        # turned around, whichever side comes first.
+        sides = sorted((one, two), key=lambda side: (side.ids, side.total.tolist()))
+        ids = [f"{number} {i}" for number, side in enumerate(sides) for i in side.ids]
+        weights = replicate_weights(ids, seed)
+        cut = len(sides[0].ids)
+        apart = sides[1].means(weights[:, cut:]) - sides[0].means(weights[:, :cut])
+        ci, ci_why = interval(apart if sides[1] is two else -apart, len(ids), "prompts")
         method = "interval over the prompts of each run"
     why = "the runs share no prompt"
     return Difference(two.mean - one.mean, None, ci, ci_why, method, p_why=why)

@@ -1,4 +1,4 @@
-"""Intervals by documents: every sum is kept for groups of them, left out and drawn again at the end.
+"""Intervals by documents: sums are kept for groups of them, left out and drawn at the end.
 
 A document falls into one of `GROUPS` groups by the hash of its id, so sums by group add up over
 shards in any order, and memory does not grow with the number of documents. Whatever number is made
@@ -55,9 +55,7 @@ def groups_of(documents: Sequence[str], seed: int) -> Int[np.ndarray, " document
     return np.array([group_of(document, seed) for document in documents], dtype=np.int64)
 
 
-def group_rows(
-    documents: Sequence[str], seed: int
-) -> Float[np.ndarray, "groups_plus_1 documents"]:
+def group_rows(documents: Sequence[str], seed: int) -> Float[np.ndarray, "groups_plus_1 documents"]:
     """What sums by document are multiplied with: the first row adds up all, the others a group."""
     return _rows(groups_of(documents, seed))
 
@@ -80,8 +78,8 @@ def _draws() -> Float[np.ndarray, "draws groups"]:
 
 
 def replicated(
-    sums: Float[np.ndarray, "groups_plus_1 *rest"],
-) -> Float[np.ndarray, "replicates *rest"]:
+    sums: Float[np.ndarray, "groups_plus_1 ..."],
+) -> Float[np.ndarray, "replicates ..."]:
     """The sums of every replicate, from those of the data (first row) and of each group."""
     data, groups = sums[:1], sums[1:]
     flat = groups.reshape(GROUPS, -1)
@@ -118,9 +116,8 @@ def interval(
     With θ the number, θ₍g₎ without group g of the m that hold a document, and θ* of the draws:
 
     - a group's part: `L_g = (m−1)/m · (θ − θ₍g₎)`, minus its mean; `S² = Σ L_g²`
-    - standard error: the spread of θ* or, if that is larger, S, times `√(m/(m−1))`. S does not count
-      where ℓ and ℓ² tell less than 0.8 of the variance of θ*: one group moves a median by other
-      steps than many do
+    - standard error: the spread of θ* or, if that is larger, S, times `√(m/(m−1))`; but S does not
+      count where ℓ and ℓ² tell less than 0.8 of the variance of θ*, as of a median of few numbers
     - skewness: `a = 1.15 · Σ L_g³ / (6 S³)`
     - bend: c, of `(θ* − θ − ℓ)/S` on `(ℓ/S)²`, with ℓ = Σ_g (weight − 1) L_g what the draw would
       add to a number that does not bend; |c| ≤ 0.5
@@ -206,9 +203,7 @@ def _fitted(
     moved = drawn / np.where(size > 0, size, 1)
     bend = _over((two * (moved - straight)).sum(0), np.square(two).sum(0))
     moved = moved - moved.mean(0)
-    told = sum(
-        _over(np.square((way * moved).sum(0)), np.square(way).sum(0)) for way in (one, two)
-    )
+    told = sum(_over(np.square((way * moved).sum(0)), np.square(way).sum(0)) for way in (one, two))
     share = _over(np.asarray(told), np.square(moved).sum(0))
     return np.clip(np.where(size > 0, bend, 0.0), -_BEND, _BEND), share
 
@@ -228,4 +223,5 @@ def _unbent(
     """h(q); q − B where A is 0."""
     flat = np.abs(slope) < 1e-6
     safe = np.where(flat, 1.0, slope)
-    return np.where(flat, q - shift, (np.cbrt(1 + 3 * safe * (q - shift)) - 1) / safe)
+    bent = (np.cbrt(1 + 3 * safe * (q - shift)) - 1) / safe
+    return np.asarray(np.where(flat, q - shift, bent))

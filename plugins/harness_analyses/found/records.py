@@ -161,7 +161,7 @@ class Report:
         ci: tuple[float, float] | None = None,
         value: float | None = None,
     ) -> Record:
-        """The mean over organisms; its interval is by organisms, the same groups for every method."""
+        """The mean over organisms, with an interval by organisms."""
         ci_why = ""
         if ci is None:
             ci, told = self._drawn(each, [one.organism.pair for one in scores])

@@ -151,7 +151,9 @@ class _Measured:
     def _random_flips(self, k: int | None) -> Float[np.ndarray, " replicates"] | None:
         """The flips under random vectors as long as `k` components, averaged over the vectors."""
         random = [one for one in self.ran if (one.injection, one.k) == ("random", k)]
-        return np.mean([self._by_replicate(one).flips for one in random], axis=0) if random else None
+        return (
+            np.mean([self._by_replicate(one).flips for one in random], axis=0) if random else None
+        )
 
     def _mean_over_latents(self, one: Condition) -> Record:
         flips, least = self._by_feature(one), self.given.min_support
