@@ -11,17 +11,20 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from scipy import special
 
 from harness.contract import Metric, MetricValue, Record, State
 from harness.results.numbers import MIN_CLUSTERS as MIN_CLUSTERS
 from harness.results.replicates import (
+    ALONE,
+    DRAWN,
     DRAWS as DRAWS,
     GROUPS,
+    LEFT_OUT,
     REPLICATES,
     groups_of,
     interval,
@@ -184,27 +187,18 @@ class Sums:
             merged[name] = left[name] + right[name]
         return merged
 
-    def totals(self, state: State) -> dict[str, np.ndarray]:
-        """The sums of every replicate by the metric's names; empty before the first document."""
-        found = {
-            name.removeprefix("sum."): total
-            for name, total in state.items()
-            if name.startswith("sum.")
-        }
-        return {
-            name: total if name.startswith(ONCE) else replicated(total)
-            for name, total in found.items()
-        }
-
     def records(
         self, metric: Metric, state: State, options: Mapping[str, object] | None = None
     ) -> list[Record]:
         """A record for each value: from all documents, with the interval of its replicates."""
-        sums = self.totals(state)
-        if sums:
-            # Groups without a document have no ratio, which is nobody's mistake.
+        kept = {name.removeprefix("sum."): one for name, one in state.items() if name[:4] == "sum."}
+        sums = {name: one[:1] for name, one in kept.items()}
+        if kept:
+            filled = _filled(kept)
+            rows = {n: one if n.startswith(ONCE) else _some(one, filled) for n, one in kept.items()}
+            # Some replicates have nothing to measure, which is nobody's mistake.
             with np.errstate(divide="ignore", invalid="ignore"):
-                found = [self._padded(value) for value in metric.value(sums)]
+                found = [_all(value, filled) for value in metric.value(rows)]
         else:
             found = [np.full(REPLICATES, np.nan)] * len(self._values)
         return [
@@ -213,14 +207,6 @@ class Sums:
                 self._values, found, state["clusters"], strict=True
             )
         ]
-
-    def _padded(self, value: object) -> np.ndarray:
-        """A number of every replicate: NaN in those that it was not computed for.
-
-        A value made of sums called `total.` alone has one number, that of the data.
-        """
-        found = np.atleast_1d(np.asarray(value, dtype=np.float64))
-        return np.pad(found, (0, REPLICATES - len(found)), constant_values=np.nan)
 
     def _record(
         self,
@@ -253,3 +239,44 @@ class Sums:
     def _n(self, value: MetricValue, sums: Mapping[str, np.ndarray]) -> np.ndarray:
         own = f"n.{value.id}"
         return sums[own] if own in sums else sums["n"]
+
+
+def _filled(sums: Mapping[str, np.ndarray]) -> Bool[np.ndarray, " groups"]:
+    """The groups that hold anything: replicates of the others are those of all, or of nothing."""
+    grouped = [
+        one[1:].reshape(GROUPS, -1) for name, one in sums.items() if not name.startswith(ONCE)
+    ]
+    filled: np.ndarray = np.any([one.any(1) for one in grouped], axis=0)
+    return filled
+
+
+def _some(
+    sums: Float[np.ndarray, "groups_plus_1 ..."], filled: Bool[np.ndarray, " groups"]
+) -> Float[np.ndarray, "rows ..."]:
+    """`replicated` of the filled groups alone, which are few where there are few documents."""
+    data, groups = sums[:1], sums[1:][filled]
+    drawn = _often()[:, filled] @ groups.reshape(len(groups), -1)
+    return np.concatenate([data, data - groups, groups, drawn.reshape(-1, *groups.shape[1:])])
+
+
+def _all(value: object, filled: Bool[np.ndarray, " groups"]) -> Float[np.ndarray, " replicates"]:
+    """A number of every replicate, from those of `_some`: NaN where it was not computed.
+
+    A value made of sums called `total.` alone has one number, that of the data.
+    """
+    found = np.atleast_1d(np.asarray(value, dtype=np.float64))
+    everywhere = np.full(REPLICATES, np.nan)
+    everywhere[0] = found[0]
+    if len(found) > 1:
+        groups = int(filled.sum())
+        everywhere[LEFT_OUT] = found[0]
+        everywhere[LEFT_OUT][filled] = found[1 : 1 + groups]
+        everywhere[ALONE][filled] = found[1 + groups : 1 + 2 * groups]
+        everywhere[DRAWN] = found[1 + 2 * groups :]
+    return everywhere
+
+
+@cache
+def _often() -> Float[np.ndarray, "draws groups"]:
+    """How often each group is in each draw."""
+    return replicated(np.concatenate([np.ones((1, GROUPS)), np.eye(GROUPS)]))[DRAWN]

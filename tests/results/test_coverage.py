@@ -23,7 +23,7 @@ def test_the_table_is_of_this_code() -> None:
     """Else: python -m tests.covering --write, which takes some minutes."""
     wanted = {(world.family, world.name, size) for world in WORLDS for size in SIZES}
     assert CELLS.keys() == wanted, f"{RESULTS.name} has not all cells of this code ({code()})"
-    assert all(one.sets in (0, 10_000) for one in CELLS.values())
+    assert all(one.sets == 0 or one.sets >= 5_000 for one in CELLS.values())
     page = PAGE.read_text("utf-8")
     assert replaced(page, list(CELLS.values())) == page
 
