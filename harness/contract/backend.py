@@ -80,6 +80,9 @@ class Needs:
     blocks."""
     widest: int | None = None
     """Width of the hidden layer of a block's MLP."""
+    weight_bytes: float | None = None
+    """Bytes of one weight of a block where it is stored otherwise than what is computed: 0.56 for 4
+    bits with their scales. None where it is stored as any number."""
 
 
 @dataclass(frozen=True)

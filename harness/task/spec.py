@@ -73,6 +73,12 @@ class PromptSpec(Spec):
     """Chat prompts: whether to end where the model's turn begins."""
     template_arguments: dict[Name, Scalar] = Field(default_factory=dict)
     """Chat prompts: what else the template reads, such as { enable_thinking = false }."""
+    tools: str | None = None
+    """Chat prompts: the column with the tools that the template is told of, a list or JSON text. A
+    row without any has none."""
+    documents: str | None = None
+    """Chat prompts: the column with the documents that the template is given, each a table such as
+    { title = "…", text = "…" }, or text; a list or JSON text."""
     demonstrations: DemonstrationsSpec | None = None
     """Solved examples before the query."""
     max_tokens: int | None = Field(None, ge=1)

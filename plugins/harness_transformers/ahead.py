@@ -35,6 +35,8 @@ def rendered(
         return None  # a form that only transformers understands
     if prompt.style == "chat" and tokenizer.chat_template is None:
         return None
+    if prompt.tools is not None and tokenizer.has_several_templates:
+        return None  # transformers takes another of them where there are tools
     return Renderer(tokenizer, context, where)(examples, prompt)
 
 
@@ -70,6 +72,11 @@ class _FileTokenizer:
         self.chat_template = template_of(folder, self._settings, date)
 
     is_fast = True
+
+    @property
+    def has_several_templates(self) -> bool:
+        """Whether its templates have names, and one of them is used."""
+        return isinstance(self._settings.get("chat_template"), list)
 
     def __call__(
         self,

@@ -114,6 +114,16 @@ def test_a_head_lists_what_differs_from_the_paper(file: Path) -> None:
     assert max(map(len, lines[:end])) <= 100
 
 
+def test_the_page_of_papers_has_every_file() -> None:
+    page = (PAPERS.parents[1] / "docs" / "papers.md").read_text("utf-8")
+    linked = {(PAPERS.parents[1] / "docs" / place).resolve() for place in
+              re.findall(r"\]\((\S+\.toml)\)", page)}  # fmt: skip
+    assert linked >= {file.resolve() for file in FILES} - {
+        PAPERS / "sts" / f"{name}-instruct.toml" for name in ("llama-3-8b", "gemma-2-9b")
+    }, "the others are forecasts that the measured ones hold, too"
+    assert all(file.exists() for file in linked)
+
+
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_a_task_fits_the_memory_that_its_head_names(file: Path, hub: Path) -> None:
     """Issue 14, part 5: the head of refusal_gemma-2-2b said 24 GB, and the task needed 29."""
