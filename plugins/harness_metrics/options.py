@@ -20,8 +20,8 @@ Chosen = (Field(min_length=1), AfterValidator(_distinct))
 
 
 def _of_data(numbers: int) -> int:
-    """Sums that are kept for the data alone, as a share of those that each of 201 draws has."""
-    return numbers // 201
+    """Sums that are kept for the data alone, as a share of those that each of 257 rows has."""
+    return numbers // 257
 
 
 class FvuOptions(MetricOptions):

@@ -16,7 +16,7 @@ from rich.console import Console
 
 import harness
 from harness.planning.cost import cost
-from harness.planning.cost.cuts import DRAWS, NUMBER, reply_bytes, shards
+from harness.planning.cost.cuts import GROUPS, NUMBER, reply_bytes, shards
 from harness.planning.cost.devices import CPU, DEVICES, Device
 from harness.planning.cost.figures import AROUND, Cost, Cut, Memory, Work
 from harness.planning.cost.machine import Machine, this_machine
@@ -123,7 +123,7 @@ def test_the_constants_are_those_of_a_run() -> None:
     from harness.results import intervals
     from harness.running.passes import shards as running
 
-    assert (DRAWS, BLOCK) == (intervals.DRAWS, running.BLOCK)
+    assert (GROUPS, BLOCK) == (intervals.GROUPS, running.BLOCK)
 
 
 # ── Laws ─────────────────────────────────────────────────────────────────────────────────────────
@@ -247,7 +247,7 @@ def test_a_metric_that_tells_nothing_keeps_a_few_numbers(task: MakeTask) -> None
     found = task('[metrics.mean]\nview = "base"\ndata = "web"\nsites = ["embed"]\n')
     (job,) = (job for work in plan(found).passes for job in work.jobs)
     assert isinstance(job, MetricJob)
-    assert reply_bytes(found, [job], 6) == (DRAWS + 1) * 4 * NUMBER
+    assert reply_bytes(found, [job], 6) == (GROUPS + 1) * 4 * NUMBER
 
 
 # ── The command ──────────────────────────────────────────────────────────────────────────────────
