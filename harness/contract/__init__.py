@@ -73,6 +73,7 @@ from harness.contract.executor import (
     Worker as Worker,
     start_worker as start_worker,
 )
+from harness.contract.families import Dependence as Dependence, FamilyOutcome as FamilyOutcome
 from harness.contract.findings import (
     Analysis as Analysis,
     AnalysisOptions as AnalysisOptions,
@@ -217,6 +218,7 @@ from harness.contract.values import (
     Outcome as Outcome,
     Prompt as Prompt,
     PromptPart as PromptPart,
+    PValues as PValues,
     Record as Record,
     Sampling as Sampling,
     Tokens as Tokens,

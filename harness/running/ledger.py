@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.contract import JSON, Axes, Outcome, Record, Ref
+from harness.contract import JSON, Axes, Outcome, PValues, Record, Ref
 from harness.planning.steps import (
     FilterJob,
     Job,
@@ -34,6 +34,8 @@ class Ledger:
     preflight: list[tuple[MetricJob, Record]] = field(default_factory=list)
     """For each metric of the preflight, the first of its records, which is its headline."""
     warnings: list[str] = field(default_factory=list)
+    p_values: list[PValues] = field(default_factory=list)
+    """Tests that are too many for records."""
 
     def add_job(self, job: Job, found: Finished) -> None:
         """Adds what a job of a pass has found, under the axes that the task gives it."""
@@ -55,6 +57,7 @@ class Ledger:
         """Adds the records of an outcome under these axes, and returns them."""
         records = [record.on(**axes) for record in outcome.records]
         self.records += records
+        self.p_values += [one.on(**axes) for one in outcome.p_values]
         return records
 
     def add_tables(self, entry: str, outcome: Outcome, axes: Axes) -> None:

@@ -25,6 +25,7 @@ from harness.contract import (
 )
 from harness.task.data_spec import DataSpec
 from harness.task.expect_spec import ExpectCompletions, ExpectModel, ExpectSae
+from harness.task.family_spec import FamilySpec
 from harness.task.tables import Name, PluginSpec, Scalar, Spec, Sweep
 
 
@@ -474,3 +475,5 @@ class TaskSpec(Spec):
     """What must hold of the numbers."""
     claims: dict[Name, ClaimSpec] = Field(default_factory=dict)
     """What the task expects before it runs."""
+    families: dict[Name, FamilySpec] = Field(default_factory=dict)
+    """What the task asks many numbers at once."""
