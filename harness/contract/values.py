@@ -5,7 +5,7 @@ All are frozen plain data and need no torch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -242,9 +242,10 @@ class PValues:
 
     id: str
     """What is tested: `name.variant@version`. No two of a run have the same id and axes."""
-    p: np.ndarray
+    p: np.ndarray | Callable[[], np.ndarray]
     """Float64 `[m]`: how likely a number is to be as far off as this, or further, where nothing has
-    changed. In (0, 1]; NaN where something was asked and has no test."""
+    changed. In (0, 1]; NaN where something was asked and has no test. Or what makes it, where that
+    takes time: it is called where a family of the task asks."""
     null: str
     """What *nothing has changed* means, and how p is made of it, in words."""
     item: str = "feature"
@@ -257,6 +258,11 @@ class PValues:
     """The smallest p that a test could have come to, where it is made of a few draws."""
     axes: Axes = field(default_factory=dict)
     """What all of them are of."""
+
+    @property
+    def array(self) -> np.ndarray:
+        """p as an array, made where it was not yet."""
+        return self.p() if callable(self.p) else self.p
 
     def on(self, **axes: JSON) -> PValues:
         """A copy with these axes added."""

@@ -14,7 +14,7 @@ from harness.families.held import Held
 from harness.results.matched import TINY
 from harness.results.records import number_or_none, record_name
 from harness.results.write import identity_of
-from harness.task.families import Family
+from harness.task.families import Family, asks
 from harness.task.terms import Term, same
 
 NO_EDIT = "none"
@@ -107,18 +107,15 @@ def _without(bare: Members, why: str) -> Members:
 def _of_many(term: Term, many: Iterable[PValues]) -> Iterator[tuple[str, Members]]:
     """Those of a statistic that a term fits; the axis of their items may be named, too."""
     for one in many:
-        if term.id not in (one.id, one.id.partition("@")[0]):
+        if not asks(term, one):
             continue
-        shared = Term(term.id, {k: v for k, v in term.axes.items() if k != one.item})
-        if not shared.fits(one.axes):
-            continue
-        items = np.arange(len(one.p)) if one.items is None else np.asarray(one.items)
+        p = np.asarray(one.array, dtype=np.float64)
+        items = np.arange(len(p)) if one.items is None else np.asarray(one.items)
         kept = np.ones(len(items), dtype=bool)
         if one.item in term.axes:
             kept = np.array([same(int(item), term.axes[one.item]) for item in items], dtype=bool)
         if not kept.any():
             continue
-        p = np.asarray(one.p, dtype=np.float64)
         sound = np.where((p >= 0) & (p <= 1), np.maximum(p, TINY), np.nan)
         values = None if one.values is None else np.asarray(one.values, dtype=np.float64)[kept]
         yield str((one.id, sorted(map(str, one.axes.items())))), Members(

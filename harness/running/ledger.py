@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from harness.contract import JSON, Axes, Outcome, PValues, Record, Ref
@@ -17,7 +18,10 @@ from harness.planning.steps import (
 )
 from harness.running.passes.jobs import DOMAIN, Finished
 from harness.running.preflight import sentinel_failures
+from harness.task.familied import read_families
+from harness.task.families import asks
 from harness.task.task import Instance, Task
+from harness.task.terms import Term
 from harness.task.validate import marks
 
 
@@ -35,7 +39,7 @@ class Ledger:
     """For each metric of the preflight, the first of its records, which is its headline."""
     warnings: list[str] = field(default_factory=list)
     p_values: list[PValues] = field(default_factory=list)
-    """Tests that are too many for records."""
+    """Tests that are too many for records: those that a family of the task asks for."""
 
     def add_job(self, job: Job, found: Finished) -> None:
         """Adds what a job of a pass has found, under the axes that the task gives it."""
@@ -57,8 +61,16 @@ class Ledger:
         """Adds the records of an outcome under these axes, and returns them."""
         records = [record.on(**axes) for record in outcome.records]
         self.records += records
-        self.p_values += [one.on(**axes) for one in outcome.p_values]
+        for one in outcome.p_values:
+            tests = one.on(**axes)
+            if any(asks(term, tests) for term in self._asked):
+                self.p_values.append(tests)
         return records
+
+    @cached_property
+    def _asked(self) -> list[Term]:
+        """What the families of the task ask for."""
+        return [term for family in read_families(self.task.spec.families) for term in family.terms]
 
     def add_tables(self, entry: str, outcome: Outcome, axes: Axes) -> None:
         """Adds the tables of an entry's outcome, each row under these axes."""

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.contract import Dependence
+from harness.contract import Dependence, PValues
 from harness.task.terms import AXES, ID, Term, read_term
 
 EXAMPLE = "refusal_score[experiment=bypass, direction=chat_features]"
@@ -52,6 +52,14 @@ def parse(
             raise ValueError(f"{one!r} stands there twice. Each number counts once: write it once")
     terms = tuple(map(_term, written))
     return Family(name, text, tuple(written), terms, rate, against, dependence, source)
+
+
+def asks(term: Term, tests: PValues) -> bool:
+    """Whether a term fits some of many tests; by the axis of their items it may say which."""
+    if term.id not in (tests.id, tests.id.partition("@")[0]):
+        return False
+    shared = {axis: value for axis, value in term.axes.items() if axis != tests.item}
+    return Term(term.id, shared).fits(tests.axes)
 
 
 def _term(text: str) -> Term:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -125,7 +126,7 @@ class PcFeatureCosine(Summed):
         for index, cosines in enumerate(aligned):
             yield PValues(
                 "pc_feature_cosine.cosine@1",
-                as_large(cosines, d),
+                partial(as_large, cosines, d),
                 "a random unit vector in place of the decoder row",
                 values=cosines,
                 axes={**self._axes(sae), "pc": index + 1},

@@ -53,7 +53,7 @@ def check_p_values(tests: PValues) -> None:
     law(RECORD_ID.fullmatch(which) is not None, name, f"{which!r} is no name@version")
     law(bool(tests.null) and bool(tests.item), name, f"{which}: it has no null, or no item")
     law(is_plain({**tests.axes}), name, f"{which}: axes are plain values: {tests.axes!r:.200}")
-    p = np.asarray(tests.p)
+    p = np.asarray(tests.array)
     fine = p.ndim == 1 and p.dtype == np.float64 and bool(((p > 0) & (p <= 1) | np.isnan(p)).all())
     law(fine, name, f"{which}: float64, each above 0 and at most 1, or NaN: {p!r:.200}")
     for array in (tests.items, tests.values):
@@ -120,7 +120,11 @@ def agree(name: str, where: str, left: Any, right: Any, tolerance: float) -> Non
     tolerance, anything else at all."""
     if isinstance(left, np.ndarray) and isinstance(right, np.ndarray):
         law(_close(left, right, tolerance), name, f"{where}: {left!r} against {right!r}")
-    elif isinstance(left, (Record, Found, Direction, PValues)) and type(left) is type(right):
+    elif isinstance(left, PValues) and isinstance(right, PValues):
+        agree(name, f"{where}.p", left.array, right.array, tolerance)
+        for key in ("id", "null", "item", "items", "values", "least_p", "axes"):
+            agree(name, f"{where}.{key}", getattr(left, key), getattr(right, key), tolerance)
+    elif isinstance(left, (Record, Found, Direction)) and type(left) is type(right):
         for key in left.__dataclass_fields__:
             agree(name, f"{where}.{key}", getattr(left, key), getattr(right, key), tolerance)
     elif isinstance(left, Mapping) and isinstance(right, Mapping):

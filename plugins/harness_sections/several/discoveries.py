@@ -5,8 +5,8 @@ from __future__ import annotations
 from harness.contract import JSON, FamilyOutcome, Grid, Panel, Runs, Variant
 
 _NOTE = (
-    "Discoveries of those asked. Each run is its own family: a number that is a discovery in one of "
-    "many runs may be a false one of that run."
+    "Discoveries of those asked. Each run is a family of its own: what is one in one of many "
+    "runs may be a false one of that run."
 )
 
 
@@ -30,12 +30,8 @@ def panel(runs: Runs) -> Panel | None:
 
 def _cell(variant: Variant, name: str, of: tuple[str, ...]) -> str:
     """`11 of 19`, those of several seeds after each other."""
-    mine = [
-        one
-        for run in variant.runs
-        for one in run.results.families
-        if (one.name, one.of) == (name, of)
-    ]
+    families = [one for run in variant.runs for one in run.results.families]
+    mine = [one for one in families if (one.name, one.of) == (name, of)]
     return "; ".join(
         "unmeasured" if one.discoveries is None else f"{one.discoveries:,} of {one.tested:,}"
         for one in mine
