@@ -13,9 +13,9 @@ from jaxtyping import Float
 
 from harness.contract import FamilyOutcome, PValues, Record, Results
 from harness.errors import suggestion
-from harness.families.adjust import adjusted, discovered, within_reach
 from harness.families.held import Held
 from harness.families.members import Members, members
+from harness.results.adjust import adjusted, discovered, within_reach
 from harness.results.records import record_name, shared_items
 from harness.task.families import Family
 

@@ -15,7 +15,7 @@ from harness.report.lines import count_claims, cut, wrapped
 from harness.report.terminal_tables import Columns
 from harness.results.answer import answer
 from harness.results.claims import claim_numbers
-from harness.results.families import family_line
+from harness.results.families import family_brief
 from harness.results.headline import constant_scores, headline_tables
 from harness.text import for_terminal
 
@@ -116,14 +116,18 @@ def _claim(claim: ClaimOutcome, width: int) -> Text:
 
 
 def _families(families: Sequence[FamilyOutcome], width: int) -> Iterator[Text]:
-    """Two lines at most for each family: its words, and how many discoveries chance leaves."""
+    """A line for each family: its words, its discoveries, and what chance gives, never cut."""
     if not families:
         return
     yield Text("")
-    yield _heading("Discoveries", width)
+    yield _heading("Discoveries of all that was asked, and how many are expected by chance", width)
     most = len(families) if len(families) <= _FAMILIES else _FAMILIES - 1
     for one in families[:most]:
-        yield from wrapped(for_terminal(family_line(one), 1000), width, 2, bullet="- ")
+        numbers = for_terminal(family_brief(one), 200)
+        late = " (written after the run)" if one.late else ""
+        words = for_terminal(one.text.strip().rstrip("."), 300) + late
+        room = max(20, width - cell_len(numbers) - 4)
+        yield Text(cut(f"- {cut(words, room)}: {numbers}", width))
     if len(families) > most:
         yield Text(cut(f"… and {len(families) - most} more families: -v shows them", width), "dim")
 

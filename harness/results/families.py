@@ -29,13 +29,21 @@ def family_numbers(outcome: FamilyOutcome) -> str:
         text = f"none of {outcome.tested:,} asked is a discovery at a rate of {outcome.rate:g}"
     have = "has" if outcome.small == 1 else "have"
     text += f"; {outcome.small or 0:,} {have} p <= {outcome.rate:g}, and by chance at most "
-    text += f"{format_number(outcome.expected)} would"
+    text += f"{_by_chance(outcome)} would"
     if outcome.without_p:
         have = "has" if outcome.without_p == 1 else "have"
         text += f"; {outcome.without_p:,} {have} no p and count as 1"
     if outcome.out_of_reach:
         text += f"; {outcome.out_of_reach:,} could not have been discoveries: {outcome.reason}"
     return text
+
+
+def family_brief(outcome: FamilyOutcome) -> str:
+    """The numbers in few characters: `11 of 19; p <= 0.05: 12, by chance 0.95`."""
+    if outcome.discoveries is None:
+        return family_numbers(outcome)
+    text = f"{outcome.discoveries:,} of {outcome.tested:,}; p <= {outcome.rate:g}: "
+    return f"{text}{outcome.small or 0:,}, by chance {_by_chance(outcome)}"
 
 
 def count_discoveries(outcomes: tuple[FamilyOutcome, ...]) -> str:
@@ -45,3 +53,9 @@ def count_discoveries(outcomes: tuple[FamilyOutcome, ...]) -> str:
         for one in outcomes
     ]
     return f"discoveries: {', '.join(known)}" if known else ""
+
+
+def _by_chance(outcome: FamilyOutcome) -> str:
+    """How many would be there by chance, as a count where there are many."""
+    expected = outcome.expected or 0.0
+    return f"{expected:,.0f}" if expected >= 10 else format_number(expected)

@@ -83,8 +83,14 @@ def test_one_that_was_written_afterwards_is_marked(run: Results) -> None:
 
 def test_the_terminal_tells_it(run: Results) -> None:
     lines = [line.plain for line in screen(run, 100, Footer())]
-    assert lines.index("Discoveries") < lines.index("- words: no nothing.here was measured.")
-    assert any("1 of 2 asked is a discovery" in line for line in lines)
+    first = lines.index("Discoveries of all that was asked, and how many are expected by chance")
+    assert lines[first + 1 : first + 3] == [
+        "- Directions that <b>matter</b>: 1 of 2; p <= 0.05: 1, by chance 0.10",
+        "- words: no nothing.here was measured",
+    ]
+    narrow = [line.plain for line in screen(run, 60, Footer())]
+    assert any(line.endswith("…: 1 of 2; p <= 0.05: 1, by chance 0.10") for line in narrow)
+    assert max(map(len, narrow)) <= 60
     out = StringIO()
     show(run, Console(file=out, width=400))
     assert TOLD in out.getvalue()

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from harness.contract import Dependence
-from harness.families.adjust import adjusted, discovered, within_reach
+from harness.results.adjust import adjusted, discovered, within_reach
 
 PS = st.lists(
     st.one_of(st.floats(1e-300, 1.0), st.sampled_from([0.01, 0.02, 0.05, 0.5, 1.0])), max_size=25
