@@ -51,6 +51,11 @@ def records(results: Results, id: str, **axes: Any) -> list[harness.results.read
     return [r for r in results.records if r.id == id and axes.items() <= r.axes.items()]
 
 
+def _rows(name: str) -> list[dict[str, Any]]:
+    text = (ROOT / "organism" / name).read_text("utf-8")
+    return [json.loads(line) for line in text.splitlines()]
+
+
 def truth(name: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     told = json.loads((TUNES / name / "truth.json").read_text())
     return told, load_file(TUNES / name / "truth.safetensors")
@@ -132,3 +137,26 @@ def test_the_components_are_injected_into_the_base(results: Results) -> None:
     assert {("none", None, None), ("refusal_pcs", None, None)} <= arms
     assert {("refusal_pcs", pc, None) for pc in (1, 2, 3)} <= arms
     assert {("random", None, draw) for draw in range(5)} <= arms
+
+
+def test_kinds_of_features_are_told_at_every_width_and_held_against_a_reader(
+    folder: Path, results: Results
+) -> None:
+    for width in ("kinds", "kinds_1024", "kinds_4096"):
+        at = {"pair": "safety", "analysis": width, "injection": "none"}
+        assert 0 < number(results, "collateral", **at) < 1
+    [kappa] = records(results, "clusters.kappa@1", against="read")
+    assert kappa.n == 90
+    read, known = (
+        {row["feature"]: row["cluster"] for row in rows if row["sae"] == "resid_post.4"}
+        for rows in (_rows("labels_read.jsonl"), _rows("labels.jsonl"))
+    )
+    pairs = [(known[feature], cluster) for feature, cluster in read.items()]
+    names = sorted({name for pair in pairs for name in pair})
+    table = np.zeros((len(names), len(names)))
+    for one, other in pairs:
+        table[names.index(one), names.index(other)] += 1 / len(pairs)
+    chance = table.sum(0) @ table.sum(1)
+    assert kappa.value == pytest.approx((np.trace(table) - chance) / (1 - chance), abs=1e-12)
+    rows = pq.read_table(folder / "tables" / "kinds.disagreements.parquet").to_pylist()
+    assert len(rows) == sum(one != other for one, other in pairs)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -90,7 +93,33 @@ def jumprelu(folder: Path, layer: int, copies: int) -> None:
     (folder / "cfg.json").write_text(json.dumps(config))
 
 
-def with_(folder: Path) -> str:
+class _Neuronpedia(BaseHTTPRequestHandler):
+    """Has an explanation of every feature that it is asked for."""
+
+    def do_GET(self) -> None:
+        model, source, index = self.path.removeprefix("/api/feature/").split("/")
+        told = {"description": f"feature {index} of {source}", "typeName": "x", "scores": []}
+        row = {"modelId": model, "layer": source, "index": index, "explanations": [told]}
+        body = json.dumps({**row, "activations": []}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *given: object) -> None:
+        """Says nothing."""
+
+
+@pytest.fixture(scope="module")
+def neuronpedia() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Neuronpedia)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    server.server_close()
+
+
+def with_(folder: Path, server: str) -> str:
     """What cannot be had offline, put back."""
     lines = ['extends = "without.toml"', "[models]", 'base.path = "base"']
     lines += [f'{name} = {{ path = "base", adapter = "{name}" }}' for name in (*TUNES, *STEPS)]
@@ -100,11 +129,17 @@ def with_(folder: Path) -> str:
             name = f"layer_{layer}_{size}"
             place = f'path = "{name}", site = "resid_post.{layer}"'
             lines.append(f'{name} = {{ format = "saelens", model = "base", {place} }}')
+    lines.append("[labels]")
+    asked = f'server = "{server}", interval = 0, top = 2'
+    for name in (f"layer_{layer}_{size}" for layer in LAYERS for size in SIZES):
+        lines.append(f"{name} = {{ {asked} }}")
     return "\n".join(lines)
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> harness.results.read.Results:
+def results(
+    tmp_path_factory: pytest.TempPathFactory, neuronpedia: str
+) -> harness.results.read.Results:
     folder = tmp_path_factory.mktemp("gemma3")
     tiny_gemma3(folder / "base")
     for name, size in {**TUNES, **STEPS}.items():
@@ -116,8 +151,11 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> harness.results.read.Re
     published.pile_10k(folder / "pile-10k", [json.loads(line)["text"] for line in lines])
     text = f'extends = "{PAPER}"\nmodels = false\nsaes = false\n'
     (folder / "without.toml").write_text(text)
-    (folder / "task.toml").write_text(with_(folder))
-    assert main(["eval", str(folder / "task.toml"), "--out", str(folder / "run")]) == 0
+    (folder / "task.toml").write_text(with_(folder, neuronpedia))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("HF_HUB_OFFLINE", raising=False)  # the server is here, and there is no other
+        patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+        assert main(["eval", str(folder / "task.toml"), "--out", str(folder / "run")]) == 0
     return harness.load_results(folder / "run")
 
 
@@ -156,6 +194,22 @@ def test_layers_tasks_and_checkpoints_are_compared(results: harness.results.read
     for layer in LAYERS:
         at = {"of": "cosine.raw@1", "sae": f"layer_{layer}_16k"}
         assert results.value("trajectory.trend", **at) == -1
+
+
+def test_kinds_of_features_at_every_layer_and_width(
+    results: harness.results.read.Results,
+) -> None:
+    for layer in LAYERS:
+        for size in SIZES:
+            rows = results.tables[f"kinds_{layer}_{size}.assignments"]
+            assert rows
+            for row in rows:
+                source = f"{layer}-gemmascope-2-res-{size}"
+                assert row["description"] == f"feature {row['feature']} of {source}"
+                assert row["cluster"] == "other"  # a random model sorts nothing
+            share = results.value("invalid_labels", analysis=f"kinds_{layer}_{size}")
+            collateral = results.value("collateral", analysis=f"kinds_{layer}_{size}")
+            assert (share, collateral) == (1.0, 1.0)
 
 
 def test_the_published_task_is_understood_offline() -> None:

@@ -11,6 +11,7 @@ from harness.contract import (
     LabelsRef,
     LocalPath,
     ModelRef,
+    PairRef,
     SaeRef,
     ServerUrl,
     StatisticRef,
@@ -57,6 +58,8 @@ class ClustersOptions(AnalysisOptions):
     """Whose flips: `none` for the fine-tune's own, `pcs.3` for an injection of 3 components."""
     shift: StatisticRef | None = None
     """A statistic of the method `feature_shift` on this SAE."""
+    pair: PairRef | None = None
+    """Only this pair's flips and shifts: `task` is what one fine-tuning was meant for."""
     task: tuple[str, ...] = ()
     """The clusters that the fine-tuning was meant to change; what else flips is collateral."""
     top: int = Field(default=100, ge=1)

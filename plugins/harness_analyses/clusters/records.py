@@ -19,7 +19,7 @@ Labels = Mapping[int, str]
 
 def options_of(given: ClustersOptions) -> dict[str, Any]:
     """The options that change a number; names of entries are axes, and a path says nothing."""
-    left_out = {"sae", "labels", "taxonomy", "against", "flips", "shift", "condition"}
+    left_out = {"sae", "labels", "taxonomy", "against", "flips", "shift", "condition", "pair"}
     return given.model_dump(mode="json", exclude=left_out)
 
 
@@ -28,7 +28,7 @@ def flip_records(
 ) -> Iterator[list[Record]]:
     """Sums of flips over clusters, for each place where the statistic measured this SAE."""
     for key, found in kept(findings, [given.flips or ""], given.condition).items():
-        if key.sae != given.sae:
+        if key.sae != given.sae or not _wanted(given, key.axes):
             continue
         width = len(found.flips)
         records = []
@@ -53,6 +53,9 @@ def shift_records(
         mine = arrays.statistic == given.shift and arrays.axes.get("sae", given.sae) == given.sae
         if not mine or "domain" in arrays.axes or "delta" not in arrays.values:
             continue
+        axes = {**_pair(findings, given), **arrays.axes}
+        if not _wanted(given, axes):
+            continue
         values = arrays.values
         width = len(values["delta"])
         records = []
@@ -72,8 +75,12 @@ def shift_records(
                 _record(given, "label_share@1", found, "features", chance=chance),
                 _record(given, "label_recall@1", recall, "features", chance=random),
             ]
-        axes = {**_pair(findings, given), **arrays.axes}
         yield [record.on(**axes) for record in records]
+
+
+def _wanted(given: ClustersOptions, axes: Mapping[str, JSON]) -> bool:
+    """Whether this place is of the pair that was asked for, if one was."""
+    return given.pair is None or axes.get("pair") == given.pair
 
 
 def _pair(findings: Findings, given: ClustersOptions) -> dict[str, JSON]:

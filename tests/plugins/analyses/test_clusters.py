@@ -197,6 +197,20 @@ def test_sums_say_which_pair_shifted(write: Write) -> None:
     assert {r.axes["pair"] for r in outcome.records if "cluster" in r.axes} == {"web", "x"}
 
 
+def test_one_pair_of_several(write: Write) -> None:
+    given = findings(["refusal", "story"])
+    values = given.arrays[0].values
+    two = {**values, **{name.replace("pair=p", "pair=q"): a for name, a in values.items()}}
+    swept = [Arrays("moved", {"pair": p}, given.arrays[1].values) for p in ("p", "q")]
+    both = Findings(tables=given.tables, arrays=(Arrays("flips", {}, two), *swept))
+    whole, mine = (made(write, task=["refusal"], **more).run(both) for more in ({}, {"pair": "q"}))
+    of_pairs = [record for record in whole.records if "pair" in record.axes]
+    assert {record.axes["pair"] for record in of_pairs} == {"p", "q"}
+    assert [r for r in mine.records if "pair" in r.axes] == [
+        record for record in of_pairs if record.axes["pair"] == "q"
+    ]
+
+
 def test_other_saes_features_beyond_the_width_and_variants(write: Write) -> None:
     given = findings(["refusal", "story"])
     rows = [*given.tables["labels.truth"], row(5, "refusal", sae="low"), row(900, "story")]
