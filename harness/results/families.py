@@ -31,8 +31,8 @@ def family_numbers(outcome: FamilyOutcome) -> str:
     text += f"; {outcome.small or 0:,} {have} p <= {outcome.rate:g}, and by chance at most "
     text += f"{_by_chance(outcome)} would"
     if outcome.without_p:
-        have = "has" if outcome.without_p == 1 else "have"
-        text += f"; {outcome.without_p:,} {have} no p and count as 1"
+        count = "has no p and counts" if outcome.without_p == 1 else "have no p and count"
+        text += f"; {outcome.without_p:,} {count} as 1"
     if outcome.out_of_reach:
         text += f"; {outcome.out_of_reach:,} could not have been discoveries: {outcome.reason}"
     return text

@@ -8,7 +8,7 @@ from harness.contract import Component, hookimpl
 
 _SECTIONS = {
     "claim_outcomes": ("claims:Claims", "what the task expected, and how that came out"),
-    "discoveries": (
+    "family_outcomes": (
         "discoveries:Discoveries",
         "what the task asked many numbers at once, and which of them are discoveries",
     ),

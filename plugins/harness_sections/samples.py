@@ -45,7 +45,7 @@ def _cases(section: Section) -> Cases:
     yield partial(check_section, section, Results("complete", {}, {}, ()))
 
 
-def discoveries(folder: Path) -> Cases:
+def family_outcomes(folder: Path) -> Cases:
     """A family with a discovery, and one of which nothing was measured."""
     return _cases(Discoveries(SectionOptions()))
 

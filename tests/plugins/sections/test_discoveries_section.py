@@ -24,7 +24,7 @@ from claims.numbers import arms  # isort: skip
 
 POINT = EntryPoint("harness_sections", "harness_sections.plugin", "harness")
 REGISTRY = discover(candidates=[POINT])
-SECTION = next(one for one in REGISTRY.of("section") if one.component.name == "discoveries")
+SECTION = next(one for one in REGISTRY.of("section") if one.component.name == "family_outcomes")
 WORDS = "Directions that <b>matter</b>."
 TOLD = (
     "Directions that <b>matter</b>: 1 of 2 asked is a discovery, at most 5% of them false on "
