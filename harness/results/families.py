@@ -29,7 +29,7 @@ def family_numbers(outcome: FamilyOutcome) -> str:
         text = f"none of {outcome.tested:,} asked is a discovery at a rate of {outcome.rate:g}"
     have = "has" if outcome.small == 1 else "have"
     text += f"; {outcome.small or 0:,} {have} p <= {outcome.rate:g}, and by chance at most "
-    text += f"{_by_chance(outcome)} would"
+    text += f"{by_chance(outcome)} would"
     if outcome.without_p:
         count = "has no p and counts" if outcome.without_p == 1 else "have no p and count"
         text += f"; {outcome.without_p:,} {count} as 1"
@@ -43,7 +43,7 @@ def family_brief(outcome: FamilyOutcome) -> str:
     if outcome.discoveries is None:
         return family_numbers(outcome)
     text = f"{outcome.discoveries:,} of {outcome.tested:,}; p <= {outcome.rate:g}: "
-    return f"{text}{outcome.small or 0:,}, by chance {_by_chance(outcome)}"
+    return f"{text}{outcome.small or 0:,}, by chance {by_chance(outcome)}"
 
 
 def count_discoveries(outcomes: tuple[FamilyOutcome, ...]) -> str:
@@ -55,7 +55,7 @@ def count_discoveries(outcomes: tuple[FamilyOutcome, ...]) -> str:
     return f"discoveries: {', '.join(known)}" if known else ""
 
 
-def _by_chance(outcome: FamilyOutcome) -> str:
+def by_chance(outcome: FamilyOutcome) -> str:
     """How many would be there by chance, as a count where there are many."""
     expected = outcome.expected or 0.0
     return f"{expected:,.0f}" if expected >= 10 else format_number(expected)

@@ -7,6 +7,7 @@ from typing import Any
 
 from harness.contract import JSON, FamilyOutcome, Grid, Panel, Prose, Results, Runs
 from harness.results import family_line, format_number
+from harness.results.families import by_chance
 from harness_sections.plain import PlainSection
 from harness_sections.several import discoveries
 
@@ -25,7 +26,7 @@ _DEPENDENCE = {
 }
 _HEAD = ("family", "asked", "discoveries", "p up to the rate", "by chance", "rate", "against",
          "written", "numbers")  # fmt: skip
-_MEMBERS = ("", "number", "value", "beside it", "p", "q", "")
+_MEMBERS = ("", "number", "value", "control", "p", "q", "")
 
 
 class Discoveries(PlainSection):
@@ -59,7 +60,7 @@ def _row(one: FamilyOutcome) -> list[JSON]:
         one.tested,
         one.why if one.discoveries is None else one.discoveries,
         one.small,
-        None if one.expected is None else f"at most {format_number(one.expected)}",
+        None if one.expected is None else f"at most {by_chance(one)}",
         one.rate,
         one.against or "",
         f"{written} (after the run)" if one.late else written,
