@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from harness.contract import JSON, Axes, Outcome, PValues, Record, Ref
+from harness.contract import JSON, AnalysisOptions, Axes, Outcome, PValues, Record, Ref
 from harness.planning.steps import (
     FilterJob,
     Job,
@@ -20,7 +20,7 @@ from harness.running.passes.jobs import DOMAIN, Finished
 from harness.running.preflight import sentinel_failures
 from harness.task.familied import read_families
 from harness.task.families import asks
-from harness.task.task import Instance, Task
+from harness.task.task import Entry, Instance, Task
 from harness.task.terms import Term
 from harness.task.validate import marks
 
@@ -61,11 +61,25 @@ class Ledger:
         """Adds the records of an outcome under these axes, and returns them."""
         records = [record.on(**axes) for record in outcome.records]
         self.records += records
-        for one in outcome.p_values:
-            tests = one.on(**axes)
-            if any(asks(term, tests) for term in self._asked):
-                self.p_values.append(tests)
+        for tests in outcome.p_values:
+            self._add_tests(tests.on(**axes))
         return records
+
+    def add_analysis(self, entry: Entry[AnalysisOptions], outcome: Outcome) -> None:
+        """Adds what an analysis has found, under the values of its sweep. What a record or a row
+        says of itself stays: it may be of something else than the option of that name."""
+        for record in outcome.records:
+            axes = {**entry.axes, **record.axes, "analysis": entry.name}
+            self.records.append(replace(record, axes=axes))
+        for tests in outcome.p_values:
+            self._add_tests(tests.on(**{**entry.axes, **tests.axes, "analysis": entry.name}))
+        self.add_tables(entry.name, outcome, entry.axes)
+        self.add_notes(f"analyses.{entry.name}", outcome)
+
+    def _add_tests(self, tests: PValues) -> None:
+        """Adds tests that a family of the task asks for; others would only take memory."""
+        if any(asks(term, tests) for term in self._asked):
+            self.p_values.append(tests)
 
     @cached_property
     def _asked(self) -> list[Term]:

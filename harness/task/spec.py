@@ -346,6 +346,8 @@ class AnalysisSpec(PluginSpec):
 
     method: str | None = None
     """The analysis; without it, the one called like the table."""
+    sweep: Sweep = Field(default_factory=dict)
+    """Options to vary; each combination is an analysis of its own, which sees those before it."""
 
 
 class ObserverSpec(PluginSpec):

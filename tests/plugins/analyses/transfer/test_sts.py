@@ -288,6 +288,34 @@ def test_nothing_found_nothing_raised() -> None:
     assert record.undefined == "statistics.shift kept no arrays"
 
 
+@pytest.mark.parametrize(
+    ("more", "ranks"),
+    [({"dimensions": 7}, [0, 7]), ({"dimensions": 4, "first": 3}, [3, 7])],
+    ids=["first ones", "window"],
+)
+def test_how_many_dimensions_is_a_range_of_ranks(more: dict[str, int], ranks: list[int]) -> None:
+    given = {"shift": "shift", "domains": "domains"}
+    short, long = (Given.model_validate({**given, **one}) for one in (more, {"ranks": ranks}))
+    assert short.ranks == long.ranks
+    assert short.model_dump() == long.model_dump()  # the numbers are the same ones
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"dimensions": 7, "ranks": [0, 7]}, "give ranks or dimensions, not both"),
+        ({"first": 7}, "give dimensions, which is its length"),
+        ({"dimensions": 0}, "greater than or equal to 1"),
+        ({"dimensions": "x"}, "valid integer"),
+        ({"dimensions": 3, "first": -1}, "greater than or equal to 0"),
+    ],
+    ids=["both", "no length", "none", "text", "negative"],
+)
+def test_dimensions_that_make_no_sense(more: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        Given.model_validate({"shift": "shift", "domains": "domains", **more})
+
+
 @pytest.mark.parametrize("ranks", [[5, 5], [-1, 3], [9, 2]])
 def test_ranks_are_a_range(ranks: list[int]) -> None:
     with pytest.raises(ValidationError, match="allowed: 0 <= first < end"):
