@@ -125,6 +125,8 @@ FOUND = [
           _gguf(b"blk.1.attn_k.weight", 4 + 2 * 8 + 4, bytes(8))),
     Found("data rows.jsonl.zst read", "rows.jsonl.zst", "one line of a gigabyte",
           _put(lambda: pack(_LINE, ".zst") * 1000)),
+    Found("data rows.csv.bz2 read", "rows.csv.bz2", "two million blank lines",
+          _put(lambda: pack(b"text\n" + b"\n" * 2 * 10**6, ".bz2"))),
     Found("data rows.parquet.gz read", "rows.parquet.gz", "a gigabyte of one letter",
           _put(lambda: pack(_LINE, ".gz") * 1000)),
     Found("data rows.jsonl asked", "rows.jsonl", "turns of another form",
