@@ -52,9 +52,11 @@ from harness.contract.edits import (
     Edit as Edit,
     Receipt as Receipt,
 )
+from harness.contract.encodes import Encodes as Encodes
 from harness.contract.evaluator import (
     ANSWERS as ANSWERS,
     Answer as Answer,
+    Asked as Asked,
     Benchmark as Benchmark,
     BenchmarkOptions as BenchmarkOptions,
     Evaluator as Evaluator,

@@ -84,6 +84,11 @@ class Prompt:
     places: tuple[PromptPart, ...] = ()
     """Which of `Tokens.asked` and `Tokens.answered` are wanted. An example where one cannot be told
     has no prompt."""
+    tools: str | None = None
+    """The column that holds the tools which the chat template is given: a list of them, or JSON.
+    A template that reads none is an error, and one that leaves a tool out."""
+    documents: str | None = None
+    """The column that holds the documents which the chat template is given; likewise."""
 
 
 @dataclass(frozen=True)

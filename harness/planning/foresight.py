@@ -57,8 +57,9 @@ def foreseen(task: Task) -> Iterator[str]:
     for name in task.statistics:
         for options in task.statistic(name):
             said |= {f"statistics.{name}: {what}": None for what in options.foresee(task)}
-    for name, entry in task.analyses.items():
-        said |= {f"analyses.{name}: {what}": None for what in entry.options.foresee(task)}
+    for name, many in task.analyses.items():
+        for entry in many:
+            said |= {f"analyses.{name}: {what}": None for what in entry.options.foresee(task)}
     yield from said
 
 

@@ -44,7 +44,10 @@ def rows(
             )
         )
     found += [_row("afterwards", "labels", name) for name in task.labels]
-    found += [_row("afterwards", "analysis", name) for name in task.analyses]
+    found += [
+        _row("afterwards", "analysis", name, count=len(many))
+        for name, many in task.analyses.items()
+    ]
     return found
 
 

@@ -15,6 +15,7 @@ from harness.contract import Arrays, Axes, Direction, Found, Record
 from harness.contract.results import Results, record_fields
 from harness.results.tables import COMPLETIONS
 from harness.store.files import whole, write_text
+from harness.text import well_formed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,13 +51,18 @@ def sound(record: Record) -> Record:
     return record
 
 
-def strict_json(value: Any, text: Callable[[object], str] = str) -> Any:
+def writable(value: object) -> str:
+    """A value as a text that files and tables take: what a stranger said may be no Unicode."""
+    return well_formed(str(value))
+
+
+def strict_json(value: Any, text: Callable[[object], str] = writable) -> Any:
     """Plain JSON without NaN: numpy's numbers become Python's, what is not finite becomes null.
 
     `text` writes texts, and values that JSON does not have.
     """
     if isinstance(value, Mapping):
-        return {str(key): strict_json(inner, text) for key, inner in value.items()}
+        return {writable(key): strict_json(inner, text) for key, inner in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
         return [strict_json(inner, text) for inner in value]
     if hasattr(value, "item") and not isinstance(value, (str, bytes)):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from harness.contract import JSON, Axes, Outcome, Record, Ref
+from harness.contract import JSON, AnalysisOptions, Axes, Outcome, Record, Ref
 from harness.planning.steps import (
     FilterJob,
     Job,
@@ -17,7 +17,7 @@ from harness.planning.steps import (
 )
 from harness.running.passes.jobs import DOMAIN, Finished
 from harness.running.preflight import sentinel_failures
-from harness.task.task import Instance, Task
+from harness.task.task import Entry, Instance, Task
 from harness.task.validate import marks
 
 
@@ -56,6 +56,15 @@ class Ledger:
         records = [record.on(**axes) for record in outcome.records]
         self.records += records
         return records
+
+    def add_analysis(self, entry: Entry[AnalysisOptions], outcome: Outcome) -> None:
+        """Adds what an analysis has found, under the values of its sweep. What a record or a row
+        says of itself stays: it may be of something else than the option of that name."""
+        for record in outcome.records:
+            axes = {**entry.axes, **record.axes, "analysis": entry.name}
+            self.records.append(replace(record, axes=axes))
+        self.add_tables(entry.name, outcome, entry.axes)
+        self.add_notes(f"analyses.{entry.name}", outcome)
 
     def add_tables(self, entry: str, outcome: Outcome, axes: Axes) -> None:
         """Adds the tables of an entry's outcome, each row under these axes."""

@@ -219,17 +219,16 @@ def _label(context: RunContext) -> None:
 
 def _analyse(context: RunContext) -> None:
     """Runs each analysis on what was found before it, other analyses included."""
-    for name, entry in context.session.task.analyses.items():
-        with context.progress.stage(f"analysis, {name}", 1) as tick:
-            try:
-                outcome = tried(entry, context.findings(entry.options), context.folder)
-            except InvalidRun as error:
-                context.ledger.problems.append(str(error))
-                continue
-            tick(1)
-        context.ledger.add_records(outcome, {"analysis": name})
-        context.ledger.add_tables(name, outcome, {})
-        context.ledger.add_notes(f"analyses.{name}", outcome)
+    for name, many in context.session.task.analyses.items():
+        with context.progress.stage(f"analysis, {name}", len(many)) as tick:
+            for entry in many:
+                try:
+                    outcome = tried(entry, context.findings(entry.options), context.folder)
+                except InvalidRun as error:
+                    context.ledger.problems.append(str(error))
+                    continue
+                tick(1)
+                context.ledger.add_analysis(entry, outcome)
 
 
 def _model_notes(session: Session) -> list[str]:

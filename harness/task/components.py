@@ -25,13 +25,12 @@ from harness.task.tables import PluginSpec
 from harness.task.task import Entry, Instance
 from harness.task.validate import KeyParts, validated
 
-Swept = Literal["directions", "statistics"]
+Swept = Literal["directions", "statistics", "analyses"]
 TABLES: Mapping[str, type[PluginSpec]] = {
     "models": spec.ModelSpec,
     "saes": spec.SaeSpec,
     "metrics": spec.MetricSpec,
     "evaluators": spec.EvaluatorSpec,
-    "analyses": spec.AnalysisSpec,
     "labels": spec.LabelsSpec,
     "observers": spec.ObserverSpec,
 }
@@ -39,6 +38,7 @@ TABLES: Mapping[str, type[PluginSpec]] = {
 SWEPT: Mapping[Swept, type[PluginSpec]] = {
     "directions": spec.DirectionSpec,
     "statistics": spec.StatisticSpec,
+    "analyses": spec.AnalysisSpec,
 }
 """The tables whose entries may be swept."""
 Found = Owned | tuple[Problem, ...]
@@ -82,15 +82,24 @@ def entries(found: Iterable[Configured]) -> dict[str, Entry[Any]]:
     }
 
 
-def instances(found: Iterable[Configured], table: Swept) -> dict[str, tuple[Instance, ...]]:
+def swept_entries(found: Iterable[Configured]) -> dict[str, tuple[Entry[Any], ...]]:
     """The combinations of each swept entry that have valid options, by name."""
-    by_name: dict[str, tuple[Instance, ...]] = {}
+    by_name: dict[str, tuple[Entry[Any], ...]] = {}
     for one in found:
         if one.owner is not None and one.options is not None:
-            name = one.table.name
-            instance = Instance(name, one.owner, one.options, one.axes, table)
-            by_name[name] = (*by_name.get(name, ()), instance)
+            entry = Entry(one.table.name, one.owner, one.options, one.axes)
+            by_name[entry.name] = (*by_name.get(entry.name, ()), entry)
     return by_name
+
+
+def instances(
+    found: Iterable[Configured], table: Literal["directions", "statistics"]
+) -> dict[str, tuple[Instance, ...]]:
+    """Likewise of direction finders or statistics."""
+    return {
+        name: tuple(Instance(name, one.owner, one.options, one.axes, table) for one in many)
+        for name, many in swept_entries(found).items()
+    }
 
 
 # ── Tables that a task writes ────────────────────────────────────────────────────────────────────

@@ -94,6 +94,13 @@ def _views(task: Task) -> Iterator[Misfit]:
                 'are for the chat template, and this prompt is plain. Use style = "chat", or '
                 "leave them out.",
             )
+        for key in ("tools", "documents"):
+            if view.prompt.style != "chat" and getattr(view.prompt, key) is not None:
+                yield Misfit(
+                    ("views", name, "prompt", key),
+                    'is for the chat template, and this prompt is plain. Use style = "chat", or '
+                    "leave it out.",
+                )
 
 
 def _saes(task: Task) -> Iterator[Misfit]:

@@ -139,7 +139,8 @@ def _named(task: Task, lacks: _Lacks) -> Iterator[Misfit]:
         ("metrics", dict(task.metrics)),
         ("labels", dict(task.labels)),
         ("evaluators", dict(task.evaluators)),
-        ("analyses", dict(task.analyses)),
+        # Others of a sweep that name another model stand at the same place.
+        *(("analyses", {name: one}) for name, many in task.analyses.items() for one in many),
     ]
     for table, entries in tables:
         for name, entry in entries.items():

@@ -74,9 +74,10 @@ def _unknown_names(task: Task) -> Iterator[Misfit]:
     }
     # Those that stand in the table of the analysis itself were looked up as they were written.
     deeper = {table: (what, getattr(task.spec, table)) for table, what in _NAMED.items()}
-    for name, entry in task.analyses.items():
+    options = [(name, one.options) for name, many in task.analyses.items() for one in many]
+    for name, given in options:
         own = ("analyses", name)
-        for at, table, word in _names(entry.options, own):
+        for at, table, word in _names(given, own):
             inside = {**known, **deeper} if at[:-1] != own else known
             what, entries = inside.get(table, ("", {word: None}))
             if word not in entries:

@@ -17,7 +17,6 @@ from harness.errors import HarnessError, Problem, TaskError
 from harness.registry import Registry, normalized
 from harness.task.checkpoints import with_checkpoints
 from harness.task.components import (
-    SWEPT,
     Configured,
     by_hand,
     configured_tables,
@@ -25,6 +24,7 @@ from harness.task.components import (
     implied_evaluators,
     instances,
     preflight_metrics,
+    swept_entries,
 )
 from harness.task.data_spec import DataSpec
 from harness.task.fanned import fanned
@@ -77,7 +77,8 @@ def resolve(source: Source, registry: Registry, trust: Trust | None = None) -> T
     if spec is None or problems:
         raise TaskError(problems)
     parts: dict[str, Any] = {part: entries(many) for part, many in found.items()}
-    parts |= {part: instances(found[part], part) for part in SWEPT}
+    parts |= {part: instances(found[part], part) for part in ("directions", "statistics")}
+    parts["analyses"] = swept_entries(found["analyses"])
     parts["evaluators"] |= entries(implied)
     parts["executor"] = parts["executor"].get("executor")
     resolved = _with_paths(source, values, written)

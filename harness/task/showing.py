@@ -36,7 +36,7 @@ def rows(
         ("directions", _all(_swept(swept["directions"]))),
         ("statistics", _all(_swept(swept["statistics"]))),
         ("experiments", _all(f"{n}: {e.view} on {e.data}" for n, e in spec.experiments.items())),
-        ("analyses", _all(spec.analyses)),
+        ("analyses", _all(_swept(swept["analyses"]))),
         ("labels", _all(spec.labels)),
         ("observers", _all(spec.observers)),
         ("executor", spec.executor.method if spec.executor else ""),

@@ -24,7 +24,12 @@ from harness.contract import (
     ViewRef,
 )
 from harness.task.data_spec import DataSpec
-from harness.task.expect_spec import ExpectCompletions, ExpectModel, ExpectSae
+from harness.task.expect_spec import (
+    ExpectBenchmark,
+    ExpectCompletions,
+    ExpectModel,
+    ExpectSae,
+)
 from harness.task.tables import Name, PluginSpec, Scalar, Spec, Sweep
 
 
@@ -73,6 +78,12 @@ class PromptSpec(Spec):
     """Chat prompts: whether to end where the model's turn begins."""
     template_arguments: dict[Name, Scalar] = Field(default_factory=dict)
     """Chat prompts: what else the template reads, such as { enable_thinking = false }."""
+    tools: str | None = None
+    """Chat prompts: the column with the tools that the template is told of, a list or JSON text. A
+    row without any has none."""
+    documents: str | None = None
+    """Chat prompts: the column with the documents that the template is given, each a table such as
+    { title = "…", text = "…" }, or text; a list or JSON text."""
     demonstrations: DemonstrationsSpec | None = None
     """Solved examples before the query."""
     max_tokens: int | None = Field(None, ge=1)
@@ -336,6 +347,8 @@ class EvaluatorSpec(PluginSpec):
 
     method: str | None = None
     """The evaluator; without it, the one called like the table."""
+    expect: ExpectBenchmark = ExpectBenchmark()
+    """What a benchmark is expected to ask; changes what is planned, never what is run."""
 
 
 class AnalysisSpec(PluginSpec):
@@ -345,6 +358,8 @@ class AnalysisSpec(PluginSpec):
 
     method: str | None = None
     """The analysis; without it, the one called like the table."""
+    sweep: Sweep = Field(default_factory=dict)
+    """Options to vary; each combination is an analysis of its own, which sees those before it."""
 
 
 class ObserverSpec(PluginSpec):

@@ -68,6 +68,8 @@ class Entry(Generic[O_]):
     name: str
     owner: Owned
     options: O_
+    axes: Axes = field(default_factory=dict)
+    """The values that a sweep gave it."""
 
     def build(self) -> Any:
         """The object itself; this imports what it needs."""
@@ -111,7 +113,8 @@ class Task:
     statistics: Mapping[str, tuple[Instance, ...]] = field(default_factory=dict)
     labels: Mapping[str, Entry[LabelsOptions]] = field(default_factory=dict)
     evaluators: Mapping[str, Entry[EvaluatorOptions]] = field(default_factory=dict)
-    analyses: Mapping[str, Entry[AnalysisOptions]] = field(default_factory=dict)
+    analyses: Mapping[str, tuple[Entry[AnalysisOptions], ...]] = field(default_factory=dict)
+    """All combinations of the sweep of each."""
     observers: Mapping[str, Entry[ObserverOptions]] = field(default_factory=dict)
     """Who is told what happens. They are no part of `resolved`, nor of `owners`: whoever watches,
     it is the same run."""
@@ -150,7 +153,11 @@ class Task:
     def _rows(self) -> list[tuple[str, str]]:
         blocks = {name: facts.layers for name, facts in self.model_facts.items()}
         sites = {name: target.site for name, target in self.places.saes.items()}
-        tables = {"directions": self.directions, "statistics": self.statistics}
+        tables: dict[str, Mapping[str, tuple[Any, ...]]] = {
+            "directions": self.directions,
+            "statistics": self.statistics,
+            "analyses": self.analyses,
+        }
         swept = {
             table: {name: len(many) for name, many in entries.items()}
             for table, entries in tables.items()
@@ -307,7 +314,6 @@ class Task:
             self.metrics,
             self.labels,
             self.evaluators,
-            self.analyses,
             self.interventions,
             self.edits,
             self.preflight,
@@ -315,6 +321,7 @@ class Task:
         found = [entry.owner for table in tables for entry in table.values()]
         found += [entry.owner for entry in self.stream_edits.values()]
         found += [instance.owner for instance in self.instances]
+        found += [entry.owner for many in self.analyses.values() for entry in many]
         return sorted(set(found), key=str)
 
 

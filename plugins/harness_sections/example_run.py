@@ -271,7 +271,7 @@ def _claims() -> tuple[ClaimOutcome, ...]:
     held = ClaimOutcome(
         "a", "it is small", "x <= 1", "supported", 0.5, (0.4, 0.6), 1.0, 100, "prompts",
         against="random", control=0.9, difference=-0.4, difference_ci=(-0.5, -0.3),
-        method="interval of the record", difference_method="paired bootstrap over prompts",
+        method="interval of the record", difference_method="interval over shared prompts",
         **shared,
     )  # fmt: skip
     late = ClaimOutcome(

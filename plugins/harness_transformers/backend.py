@@ -19,7 +19,7 @@ from transformers import (
 from transformers.utils import logging as hf_logging
 
 from harness.contract import Native
-from harness.errors import HarnessError, MachineError, ModelError, listed
+from harness.errors import HarnessError, MachineError, ModelError, listed, suggestion
 from harness_transformers.adapter import MERGE, merged, unknown_keys
 from harness_transformers.batches import out_of_memory
 from harness_transformers.bos import with_bos
@@ -29,6 +29,14 @@ from harness_transformers.gguf_file import lost
 from harness_transformers.gguf_weights import plain, unpacked, without_bar
 from harness_transformers.model import TransformersModel
 from harness_transformers.options import TransformersOptions
+from harness_transformers.quantised import no_merge, stored
+from harness_transformers.quantised_weights import (
+    configuration,
+    is_plain,
+    is_quantised,
+    report,
+    scheme_words,
+)
 from harness_transformers.source import Source, source
 from harness_transformers.template import BoundedTemplate, dated, is_dated
 from harness_transformers.thoughts import marks_of
@@ -57,6 +65,8 @@ class TransformersBackend:
                 hf = plain(hf, str(options.gguf))
                 notes += lost(found.gguf, _size(hf), _scales_positions(hf))
             if found.adapter is not None:
+                if is_quantised(hf):
+                    raise ModelError(f"{where}: {no_merge(str(stored(found.config)))}")
                 hf = merged(hf, found.adapter, f"adapter {options.adapter}")
                 notes += unknown_keys(found.adapter, f"adapter {options.adapter}")
             _check_rows(hf, tokenizer, where)
@@ -65,6 +75,8 @@ class TransformersBackend:
             hf.eval().requires_grad_(False)
             date: str | None = None
             also: list[str] = []
+            if options.quantization is not None:
+                also.append(scheme_words(options.quantization))
             if found.adapter is not None:
                 also.append(f"merge {MERGE}")
             elif (found.folder / ADAPTER).is_file():
@@ -88,7 +100,7 @@ class TransformersBackend:
                 marks=marks,
             )
             model.date = date
-            model.origin = found.gguf.origin() if found.gguf is not None else {}
+            model.origin = _origin(hf, found, options)
         return model
 
     def wrap(self, native: Native, name: str) -> WrappedModel:
@@ -174,6 +186,11 @@ class TransformersBackend:
         with refusing(partial(self._unloadable, found)):
             kinds = (AutoModelForCausalLM, AutoModelForImageTextToText)
             auto = next((one for one in kinds if type(config) in one._model_mapping), kinds[0])
+            if options.quantization is not None or stored(found.config):
+                settings.setdefault("device_map", {"": _device(options)})
+            if options.quantization is not None:
+                own = settings["dtype"] if settings["dtype"] != "auto" else _stored_dtype(config)
+                settings["quantization_config"] = configuration(options.quantization, own)
             hf, info = auto.from_pretrained(found.folder, config=config, **found.extra, **settings)
         # transformers fills such weights with random numbers and goes on.
         wrong = sorted({*info["missing_keys"], *(str(k[0]) for k in info["mismatched_keys"])})
@@ -198,7 +215,9 @@ class TransformersBackend:
         options = self.options
         try:
             if options.device_map is None:
-                return hf.to(_device(options))
+                # Weights of few bits are put where they belong while they are read.
+                return hf if is_quantised(hf) else hf.to(_device(options))
+            _check_map(hf, options)
             if options.adapter is not None:  # merged on the CPU first, then spread
                 import accelerate  # type: ignore[import-untyped]
 
@@ -226,7 +245,43 @@ def _device(options: TransformersOptions) -> str:
 def _dtype(options: TransformersOptions) -> Any:
     if options.dtype != "auto":
         return getattr(torch, options.dtype)
-    return torch.float32 if options.device_map is None and _device(options) == "cpu" else "auto"
+    given = options.device_map
+    if given is None:
+        on_cpu = _device(options) == "cpu"
+    elif isinstance(given, str):
+        on_cpu = given == "cpu" or not torch.accelerator.is_available()
+    else:
+        on_cpu = set(given.values()) <= {"cpu", "disk"}
+    return torch.float32 if on_cpu else "auto"
+
+
+def _stored_dtype(config: Any) -> torch.dtype:
+    """The dtype that config.json states; float32 where it doesn't."""
+    told = getattr(config.get_text_config(), "dtype", None) or getattr(config, "dtype", None)
+    return told if isinstance(told, torch.dtype) else torch.float32
+
+
+def _check_map(hf: Any, options: TransformersOptions) -> None:
+    """Refuses a map that names modules which the model does not have: it would say nothing."""
+    if not isinstance(options.device_map, dict):
+        return
+    known = {name for name, _ in hf.named_modules()} | {name for name, _ in hf.named_parameters()}
+    if wrong := sorted(set(options.device_map) - known):
+        raise ModelError(
+            f"{options.where}: device_map names {wrong[0]}, which is no module of it."
+            f"{suggestion(wrong[0], known)} Allowed: module paths, such as"
+            f" {listed([name for name in known if name.count('.') == 1], 4)}."
+        )
+
+
+def _origin(hf: Any, found: Source, options: TransformersOptions) -> dict[str, Any]:
+    """What the provenance says of how a model's weights were stored or rounded."""
+    if found.gguf is not None:
+        return found.gguf.origin()
+    if is_quantised(hf):
+        return report(hf, options.quantization)
+    method = stored(found.config)
+    return {"dequantised": method} if method else {}
 
 
 def _too_large(where: str) -> MachineError:
@@ -281,7 +336,9 @@ def _check_rows(hf: Any, tokenizer: Any, where: str) -> None:
 def _check_numbers(hf: Any, where: str) -> None:
     """Refuses weights that are NaN or infinite: one sum for each, which either of them spoils."""
     for name, weight in hf.named_parameters():
-        if not weight.is_floating_point() or weight.sum(dtype=torch.float32).isfinite():
+        if weight.is_meta or not is_plain(weight):  # it lies elsewhere; or was read by a library
+            continue
+        if weight.sum(dtype=torch.float32).isfinite():
             continue
         if not weight.isfinite().all():  # else they are large, and their sum overflows
             raise ModelError(

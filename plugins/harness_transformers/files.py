@@ -234,6 +234,34 @@ def count_parameters(files: Iterable[Path], what: str) -> int:
     return total
 
 
+_SCALES = re.compile(
+    r"(scales?|scale_inv|absmax|quant_map|code|zeros|zero_points?|g_idx|SCB|weight_format"
+    r"|weight_shape|quant_state\.\w+)$"
+)
+"""How tensors are called that stand beside weights of few bits."""
+_WHOLE = ("I8", "U8", "I16", "U16", "I32", "U32", "I64", "U64")
+"""Types of tensors into which such weights are packed."""
+
+
+def packed_numbers(files: Iterable[Path], bits: int) -> int:
+    """Numbers in safetensors files whose weights are packed, so many bits each; without scales.
+
+    Of files that `count_parameters` has found whole.
+    """
+    total = 0
+    for file in files:
+        with file.open("rb") as stream:
+            header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
+        header.pop("__metadata__", None)
+        for name, entry in header.items():
+            if _SCALES.search(name):
+                continue
+            begin, end = entry["data_offsets"]
+            packed = entry["dtype"] in _WHOLE
+            total += (end - begin) * 8 // bits if packed else math.prod(entry["shape"])
+    return total
+
+
 def _counted(header: Mapping[str, Any]) -> tuple[int, int]:
     """Numbers in the tensors of a header, and where the last one ends; ValueError where they are
     not one behind the other, each with the bytes that its shape needs."""

@@ -38,6 +38,7 @@ from harness_transformers.chat import end_of_turn, turn_ends
 from harness_transformers.edits import Session
 from harness_transformers.generate import complete
 from harness_transformers.gradients import Slopes, check_put, slopes
+from harness_transformers.places import runs_on
 from harness_transformers.receipts import Receipts
 from harness_transformers.render import Renderer
 from harness_transformers.thoughts import Parting
@@ -74,9 +75,9 @@ class TransformersModel:
         self._name = name
         embedding = hf.get_input_embeddings().weight
         self._rows = embedding.shape[0]
-        self._input_device = embedding.device
+        self._input_device = runs_on(hf.get_input_embeddings())
         self.dtype = str(hf.dtype).removeprefix("torch.")
-        self.device = str(embedding.device)
+        self.device = str(self._input_device)
         layers = getattr(hf.config.get_text_config(), "num_hidden_layers", facts.layers)
         self._layout = Layout(hf, layers, name)
         self.facts = replace(

@@ -139,12 +139,28 @@ def compiled(template: str) -> Callable[..., str]:
 
 
 @cache
+def variables_of(template: str) -> frozenset[str]:
+    """The variables that a template reads or asks for, such as `tools`."""
+    from jinja2 import nodes
+    from jinja2.meta import find_undeclared_variables
+
+    parsed = _environment().parse(_bounded(template))
+    # Llama's sets some of its own where they are not given, and reads them before that.
+    tested = {one.node.name for one in parsed.find_all(nodes.Test) if _of_a_name(one)}
+    return frozenset(find_undeclared_variables(parsed) | tested)
+
+
+def _of_a_name(test: Any) -> bool:
+    """Whether it is asked of a variable whether it is defined."""
+    return test.name == "defined" and hasattr(test.node, "name")
+
+
+@cache
 def arguments_of(template: str) -> frozenset[str]:
     """The variables that a template reads and a task may set, such as `enable_thinking`."""
     from jinja2.meta import find_undeclared_variables
 
-    environment = _environment()
-    read = find_undeclared_variables(environment.parse(_bounded(template)))
+    read = find_undeclared_variables(_environment().parse(_bounded(template)))
     return frozenset(one for one in read if one not in _WRITTEN and not one.endswith("_token"))
 
 

@@ -117,7 +117,7 @@ def test_a_pair_for_each_checkpoint_in_the_order_of_their_steps(
     assert list(task.metrics) == ["cosine.9", "cosine.20", "cosine.100"]
     assert [one.axes for one in task.directions["pcs"]] == [{"pair": name} for name in names]
     assert [one.axes for one in task.statistics["steps"]] == [{"pair": name} for name in names]
-    assert list(task.analyses["trajectory"].options.pairs) == names  # type: ignore[attr-defined]
+    assert list(task.analyses["trajectory"][0].options.pairs) == names  # type: ignore[attr-defined]
 
 
 def test_it_is_the_task_that_was_written_by_hand(load: Callable[..., Task], tmp_path: Path) -> None:
@@ -162,7 +162,7 @@ assert = "cosine.raw[pair=ckpt.100] >= -1"
 pair = "ckpt"
 """
     task = load(PAIR + more)
-    assert task.analyses["trajectory"].options.pairs == ("ckpt.20", "ckpt.100", "last")  # type: ignore[attr-defined]
+    assert task.analyses["trajectory"][0].options.pairs == ("ckpt.20", "ckpt.100", "last")  # type: ignore[attr-defined]
     assert [one.options.pair for one in task.statistics["one"]] == ["ckpt.20"]  # type: ignore[attr-defined]
 
 

@@ -26,7 +26,7 @@ def task() -> Task:
 
 
 def options(task: Task) -> TransferForecastOptions:
-    found = task.analyses["forecast"].options
+    found = task.analyses["forecast"][0].options
     assert isinstance(found, TransferForecastOptions)
     return found
 
@@ -37,7 +37,7 @@ def test_every_fine_tune_has_its_own_forecast_answers_and_tokens(task: Task) -> 
     own = [domain for one in tunes for domain in one.own]
     assert len(own) == len(set(own)) == options(task).plan.domains
     for one in tunes:
-        sts = task.analyses[one.sts].options
+        sts = task.analyses[one.sts][0].options
         assert isinstance(sts, StsOptions)
         # The forecast is made from the base alone: a pair of its views, on the training data.
         pair = task.spec.pairs[sts.shift]

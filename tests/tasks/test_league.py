@@ -149,7 +149,7 @@ def test_the_task_is_about_every_model_that_is_there() -> None:
 
 def test_the_task_is_fine_and_every_truth_is_one() -> None:
     task = harness.load(LEAGUE / "league.toml")
-    options = task.analyses["league"].options
+    options = task.analyses["league"][0].options
     for pair, experiment in zip(options.pairs, options.baseline.tuned, strict=True):
         truth = read_truth(LEAGUE / "organisms", pair)
         assert pair == experiment == f"{truth.kind}-{truth.seed}"

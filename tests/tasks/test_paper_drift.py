@@ -48,6 +48,8 @@ CONFIGS: dict[str, Any] = {
     "drift_qwen3-8b": Qwen3Config,
 }
 ANYBODY = "drift_qwen3-8b"
+CEILING, DIAGNOSIS = "ceiling_gemma-2-9b", "../diagnosis/llama-3-8b"
+ARCHITECTURES = {**CONFIGS, CEILING: Gemma2Config, DIAGNOSIS: LlamaConfig}
 WITHOUT_SAES = ("cosine_llama-3.2-3b", "cosine_qwen2.5-3b")
 ON_SAES = ("explained_ratio", "intersection_ratio", "latent_overlap", "l1_divergence", "fvu", "l0")
 LAYERS = {  # Table 2 of the paper; those of Qwen3 8B are those of the other model of 36 blocks
@@ -66,7 +68,7 @@ def model(kind: str, folder: Path, layers: int, tuned: bool = False) -> None:
     """A random model; tuned, the same one with its weights moved a little."""
     torch.manual_seed(0)
     tokenizer = AutoTokenizer.from_pretrained(TASKS / "organism" / "chat")
-    config = CONFIGS[kind](
+    config = ARCHITECTURES[kind](
         vocab_size=len(tokenizer), hidden_size=WIDTH, num_hidden_layers=layers,
         num_attention_heads=2, num_key_value_heads=1, head_dim=8, intermediate_size=32,
         bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
@@ -190,7 +192,7 @@ def write_data(kind: str, folder: Path) -> dict[str, Path]:
     lines = {name: (DATA / f"{name}.jsonl").read_text().splitlines() for name in ("web", "chat")}
     texts = [json.loads(line)["text"] for line in lines["web"][:40]]
     talks = [json.loads(line)["messages"] for line in lines["chat"][:20]]
-    if kind == ANYBODY:
+    if kind in (ANYBODY, DIAGNOSIS):
         return {
             "web": published.slimpajama_6b(folder / "SlimPajama-6B", texts),
             "conversations": published.wildchat_1m(folder / "WildChat-1M", talks),
@@ -207,7 +209,8 @@ def run(kind: str, folder: Path) -> Results:
     spec = harness.load(paper).spec
     torch.manual_seed(1)
     lines = [f'extends = "{paper}"']
-    layers = [parse_site(site).layer or 0 for site in spec.pairs["web"].sites or ()]
+    sites = [site for pair in spec.pairs.values() for site in pair.sites or ()]
+    layers = [parse_site(site).layer or 0 for site in sites]
     for name, sae in spec.saes.items():
         assert sae.format is not None
         layer = parse_site(str(sae.site)).layer
@@ -216,13 +219,14 @@ def run(kind: str, folder: Path) -> Results:
         root = folder / (sae.model_extra or {})["path"]
         WRITERS[sae.format](root, sae.model_extra, layer)
         lines.append(f'[saes.{name}]\npath = "{root}"\nexpect = false')
-    for name in ("base", "chat"):
+    for name in spec.models:
         # One block above the last site, so that preflight can look there too.
-        model(kind, folder / name, max(layers) + 2, tuned=name == "chat")
+        model(kind, folder / name, max(layers) + 2, tuned=name != "base")
         lines.append(f'[models.{name}]\npath = "{folder / name}"\nexpect = false')
     limits = {"web": 24, "conversations": 8}
     for name, place in write_data(kind, folder).items():
-        lines.append(f'[data.{name}]\nhub = "{place}"\nlimit = {limits[name]}')
+        if name in spec.data:
+            lines.append(f'[data.{name}]\nhub = "{place}"\nlimit = {limits[name]}')
     (folder / "task.toml").write_text("\n".join(lines))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("datasets.config.HF_DATASETS_CACHE", folder / "prepared")
@@ -232,7 +236,7 @@ def run(kind: str, folder: Path) -> Results:
 
 def test_every_drift_task_is_here() -> None:
     files = [file.stem for file in PAPERS.glob("*.toml") if not file.stem.startswith("refusal")]
-    assert sorted(CONFIGS) == sorted(files)
+    assert sorted([*CONFIGS, CEILING]) == sorted(files)
 
 
 @pytest.mark.parametrize("kind", CONFIGS)
@@ -307,3 +311,28 @@ def test_first_tokens_are_left_out_where_the_task_says_so(
     shares = [r.value for r in results.records if r.id == "dropped_share@1"]
     assert shares
     assert all(value is not None and value > 0 for value in shares)
+
+
+def test_the_ceiling_is_an_sae_of_the_chat_model_at_the_same_site(tmp_path: Path) -> None:
+    results = run(CEILING, tmp_path)
+    spec = harness.load(PAPERS / f"{CEILING}.toml").spec
+    assert (spec.saes["mid"].site, spec.saes["mid"].model) == ("resid_post.20", "base")
+    assert (spec.saes["chat_mid"].site, spec.saes["chat_mid"].model) == ("resid_post.20", "chat")
+    at = {"view": "chat_turns", "pair": "conversations"}
+    own, best = (results.value("fvu.pooled", sae=sae, **at) for sae in ("mid", "chat_mid"))
+    assert own is not None
+    assert best is not None
+    for step in ("data", "model", "both"):
+        assert results.value("fvu.degradation", sae="mid", step=step) is not None
+    assert results.value("fvu.degradation", sae="mid", step="ceiling") == pytest.approx(own - best)
+
+
+def test_the_diagnosis_of_the_article_executes(tmp_path: Path) -> None:
+    results = run(DIAGNOSIS, tmp_path)
+    for block in (12, 16, 20, 24):
+        at = {"sae": f"layer_{block}", "site": f"resid_post.{block}"}
+        for id in ("cosine.raw", "cosine.recon", "latent_overlap.topk", "l1_divergence.normalized"):
+            assert results.value(id, **at) is not None
+        assert results.value("hidden_shift", **at) in (0.0, 1.0)
+    shifted = [r for r in results.records if r.id == "feature_shift.shifted@1"]
+    assert len(shifted) == 4  # undefined here: 24 short documents are too few to see a feature

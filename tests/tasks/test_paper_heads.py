@@ -54,6 +54,7 @@ CONFIGS = {
     "google/gemma-3-1b-it": GEMMA_3,
     "meta-llama/Llama-3.1-8B": LLAMA_8B,
     "meta-llama/Llama-3.1-8B-Instruct": LLAMA_8B,
+    "meta-llama/Meta-Llama-3-8B": LLAMA_8B,
     "meta-llama/Meta-Llama-3-8B-Instruct": LLAMA_8B,
     "meta-llama/Llama-3.2-3B": LLAMA_3B,
     "meta-llama/Llama-3.2-3B-Instruct": LLAMA_3B,
@@ -62,6 +63,8 @@ CONFIGS = {
     "Qwen/Qwen2.5-7B": QWEN_7B,
     "Qwen/Qwen2.5-7B-Instruct": QWEN_7B,
     "your-name/Qwen2.5-7B-Instruct-LIMO": QWEN_7B,
+    "your-name/Meta-Llama-3-8B-Instruct-LIMO": LLAMA_8B,
+    "your-name/gemma-2-9b-it-LIMO": GEMMA_9B,
     "Qwen/Qwen3-8B-Base": QWEN3_8B,
     "Qwen/Qwen3-8B": QWEN3_8B,
     "cais/HarmBench-Llama-2-13b-cls": LLAMA_13B,
@@ -103,11 +106,22 @@ def gigabytes(task: Task) -> float:
 def test_a_head_lists_what_differs_from_the_paper(file: Path) -> None:
     """Issue 14, part 5."""
     lines = file.read_text(encoding="utf-8").splitlines()
-    start = lines.index("# What differs from the paper, and why:")
+    heads = [f"# What differs from the {what}, and why:" for what in ("paper", "article")]
+    (start,) = (lines.index(head) for head in heads if head in lines)
     end = next(i for i, line in enumerate(lines) if not line.startswith("#"))
     assert start < end - 2
     assert all(line.startswith(("# - ", "#   ")) for line in lines[start + 1 : end])
     assert max(map(len, lines[:end])) <= 100
+
+
+def test_the_page_of_papers_has_every_file() -> None:
+    page = (PAPERS.parents[1] / "docs" / "papers.md").read_text("utf-8")
+    linked = {(PAPERS.parents[1] / "docs" / place).resolve() for place in
+              re.findall(r"\]\((\S+\.toml)\)", page)}  # fmt: skip
+    assert linked >= {file.resolve() for file in FILES} - {
+        PAPERS / "sts" / f"{name}-instruct.toml" for name in ("llama-3-8b", "gemma-2-9b")
+    }, "the others are forecasts that the measured ones hold, too"
+    assert all(file.exists() for file in linked)
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)

@@ -92,6 +92,9 @@ ranks = [0, 10]
 ranks = [0, 10]
 [analyses.smaller_shifts]
 ranks = [10, 20]
+[analyses.window]
+dimensions = 10
+sweep = {{ first = [0, 10, 20] }}
 """
 
 
@@ -154,6 +157,8 @@ def test_gemma_and_its_five_sparsities(tmp_path: Path) -> None:
 MEASURED = f"""
 [analyses.afterwards]
 ranks = [0, 10]
+[analyses.over_n]
+sweep = {{ dimensions = [5, 10, 30] }}
 [evaluators.mmlu_pro]
 tasks = ["organism"]
 include_path = "{QUESTIONS}"
@@ -172,6 +177,10 @@ def test_qwen_and_what_its_tuning_did(tmp_path: Path) -> None:
         assert sorted(domains(results, "sts.act@1", analysis)) == DOMAINS
     overlaps = [r for r in results.records if r.id == "shift.overlap@1"]
     assert {r.axes["space"] for r in overlaps} == {"latents", "raw"}
+    curve = {r.axes["dimensions"] for r in overlaps if r.axes["analysis"] == "over_n"}
+    assert curve == {5, 10, 30}
+    windows = [r for r in results.records if r.axes.get("analysis") == "transfer_window"]
+    assert {r.axes["first"] for r in windows if "first" in r.axes} == {0, 10, 20}
     asked = [r for r in results.records if r.id == "accuracy@1" and "domain" in r.axes]
     assert {(r.axes["experiment"], r.axes["domain"]) for r in asked} == {
         (experiment, domain) for experiment in ("before", "after") for domain in DOMAINS
@@ -185,6 +194,18 @@ def test_qwen_and_what_its_tuning_did(tmp_path: Path) -> None:
         and (r.axes["forecast"], r.axes["domains"]) == ("sts.act", "all")
     ]
     assert record.undefined == "the measured change is 0 in all 9 domains"
+
+
+@pytest.mark.slow
+def test_gemma_and_what_its_tuning_did(tmp_path: Path) -> None:
+    """C.7: the correlation at each sparsity."""
+    for seed, name in enumerate(("base", "tuned")):
+        tiny("gemma", tmp_path / name, 32, seed)
+    saes = {f"l0_{n}": 31 for n in (13, 22, 37, 63, 109)}
+    results = run(tmp_path, "gemma-2-9b-instruct-measured", saes, MEASURED)
+    told = [r for r in results.records if r.id == "sts.correlation.pearson@1"]
+    own = [r for r in told if r.axes["analysis"] == "transfer" and r.axes["forecast"] == "sts.act"]
+    assert {r.axes["sae"] for r in own if "sae" in r.axes} == set(saes)
 
 
 @pytest.mark.parametrize("file", sorted(PAPERS.glob("*.toml")), ids=lambda file: file.stem)

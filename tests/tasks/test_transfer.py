@@ -25,7 +25,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
     return harness.load_results(out)
 
 
-def by_domain(results: Results, id: str, **axes: str) -> dict[str, float | None]:
+def by_domain(results: Results, id: str, **axes: str | int) -> dict[str, float | None]:
     return {
         str(r.axes["domain"]): r.value
         for r in results.records
@@ -82,3 +82,20 @@ def test_the_correlation_is_reported_whatever_it_is(results: Results) -> None:
             assert record.value is not None
             assert record.ci is not None
             assert record.n == 9
+
+
+def test_curves_over_n_end_in_the_forecast_itself(results: Results) -> None:
+    """N = 100 of the sweep and `ranks = [0, 100]` are the same numbers, and so is what follows."""
+    for id in ("sts.act@1", "sts.icl@1"):
+        swept = by_domain(results, id, analysis="over_n", dimensions=100)
+        assert swept.keys() == DOMAINS
+        assert swept == by_domain(results, id, analysis="forecast")
+        first = by_domain(results, id, analysis="window", first=0)
+        assert first == by_domain(results, id, analysis="over_n", dimensions=20)
+    curve = [r for r in results.records if r.axes.get("analysis") == "transfer_over_n"]
+    for id in ("sts.correlation.pearson@1", "sts.correlation.permutation_p@2"):
+        mine = [r for r in curve if r.id == id and r.axes["forecast"] == "sts.act"]
+        assert {r.axes["dimensions"] for r in mine} == {10, 20, 50, 100}
+        whole = results.value(id, analysis="transfer", forecast="sts.act", domains="all")
+        (last,) = (r for r in mine if r.axes["dimensions"] == 100)
+        assert last.value == whole

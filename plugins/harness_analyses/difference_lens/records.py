@@ -19,6 +19,8 @@ from harness_statistics.records import number
 
 _EXACT = "no documents were drawn for it; its null says what chance gives"
 _PERMUTED, _RANDOM = "labels permuted", "random words"
+_FEWEST = 10
+"""Groups of documents from which draws make an interval: sums of many are nearly normal."""
 Null = Mapping[str, Any] | None
 
 
@@ -154,7 +156,7 @@ class Report:
         place = {} if one.position < 0 else {"position": one.position}
         ci, ci_why = None, _EXACT
         if drawn and why is None:
-            ci, told = percentile_interval(np.array(drawn), self.groups)
+            ci, told = percentile_interval(np.array(drawn), self.groups, fewest=_FEWEST)
             ci_why = told or ""
         return number(
             f"{self.prefix}.{name}@1",

@@ -12,8 +12,8 @@ import numpy as np
 
 from harness.contract import Record
 from harness.results import grouped
-from harness.results.intervals import DRAWS, draw_weights, percentile_interval, wilson
-from harness.results.numbers import MIN_CLUSTERS
+from harness.results.intervals import wilson
+from harness.results.replicates import interval, replicate_weights
 from harness_analyses.found.chance import best_of, chance_of_all, usual_worst
 from harness_analyses.found.planted import Line, Place
 from harness_analyses.found.scoring import Score
@@ -23,7 +23,8 @@ ALL = "all"
 """The value of the axis `kind` of numbers over all organisms in which something was planted."""
 PERMUTED = "label-permuted truth"
 _ONCE = "a method is run once on an organism; its null says what chance gives"
-_FEW = f"organisms are what is drawn, and an interval needs {MIN_CLUSTERS}"
+FEWEST = 10
+"""Organisms from which means of one number each have an interval; see docs/statistics.md."""
 
 
 @dataclass(frozen=True)
@@ -160,7 +161,7 @@ class Report:
         ci: tuple[float, float] | None = None,
         value: float | None = None,
     ) -> Record:
-        """The mean over organisms; its interval draws organisms, the same for every method."""
+        """The mean over organisms, with an interval by organisms."""
         ci_why = ""
         if ci is None:
             ci, told = self._drawn(each, [one.organism.pair for one in scores])
@@ -175,12 +176,10 @@ class Report:
     def _drawn(
         self, each: Sequence[float], pairs: Sequence[str]
     ) -> tuple[tuple[float, float] | None, str | None]:
-        if len(each) < MIN_CLUSTERS:
-            return None, f"{len(each)} organisms: {_FEW}"
-        weights = draw_weights(pairs, DRAWS, self.seed)[1:]
+        weights = replicate_weights(pairs, self.seed)
         with np.errstate(invalid="ignore"):
-            draws = weights @ np.array(each) / weights.sum(1)
-        return percentile_interval(draws, len(each))
+            means = weights @ np.array(each) / weights.sum(1)
+        return interval(means, len(each), "organisms", fewest=FEWEST)
 
 
 def _defined(scores: Sequence[Score]) -> list[Score]:

@@ -33,6 +33,10 @@ class StsOptions(AnalysisOptions):
     """aligned: mean squared change, token by token; pooled: squared change of the mean."""
     ranks: tuple[int, int] = (0, 100)
     """Which dimensions, by the rank of their change: from the first number, below the second."""
+    dimensions: int | None = Field(default=None, ge=1, exclude=True)
+    """How many dimensions, in the place of `ranks`, so that a sweep makes the curve over N."""
+    first: int | None = Field(default=None, ge=0, exclude=True)
+    """With `dimensions`: the rank of the first of them, or 0. A sweep moves the window."""
     power: Literal[1, 2] = 1
     """sts.act sums latents (the paper's text), or their squares (its notebook)."""
 
@@ -58,6 +62,18 @@ class StsOptions(AnalysisOptions):
                 f"ranks = [{first}, {end}] go beyond the {width} dimensions of {space}: {told}. "
                 f"Allowed: up to {width}."
             )
+
+    @model_validator(mode="after")
+    def _window(self) -> StsOptions:
+        if self.first is not None and self.dimensions is None:
+            raise ValueError("first is where a window begins; give dimensions, which is its length")
+        if self.dimensions is not None:
+            if "ranks" in self.model_fields_set:
+                raise ValueError("give ranks or dimensions, not both")
+            start = self.first or 0
+            # The same numbers have the same options, whichever way they were written.
+            object.__setattr__(self, "ranks", (start, start + self.dimensions))
+        return self
 
     @model_validator(mode="after")
     def _range(self) -> StsOptions:

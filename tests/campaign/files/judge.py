@@ -88,7 +88,7 @@ def _said(command: str, verdict: Verdict, allowed: tuple[int, ...], case: Case) 
     warns = command != "check" and not verdict.code
     heard = replace(verdict, outside=own)
     said = (verdict.err or verdict.out).strip()
-    if broken := heard.broken(allowed, inside=str(case.run.parent), warns=warns):
+    if broken := heard.broken(allowed, str(case.run.parent), warns=warns):
         yield f"{command}: {broken}: {said[-1500:]}"
     elif verdict.code == 2 and command != "report":
         places = [Path(file) for file in case.files]

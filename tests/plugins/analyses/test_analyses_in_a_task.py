@@ -12,8 +12,8 @@ import pyarrow.parquet
 import pytest
 
 import fakes
-from harness.contract import Component, Findings, Outcome, Record, hookimpl
-from harness.errors import DataError, InvalidRun, MachineError, PluginError, UsageError
+from harness.contract import AnalysisOptions, Component, Findings, Outcome, Record, hookimpl
+from harness.errors import DataError, InvalidRun, MachineError, PluginError, TaskError, UsageError
 from harness.registry import Registry, discover
 from harness.results.read import Results
 from harness.running.analyses import analyse
@@ -37,6 +37,10 @@ AGREEMENT = """
 left = { evaluator = "polite", score = "refused" }
 right = { evaluator = "strict", score = "refused", means = false }
 """
+KNOB = """
+[analyses.knob]
+sweep = { a = [1, 2], b = [10, 20] }
+"""
 SEEN: list[Findings] = []
 
 
@@ -53,11 +57,34 @@ class Spy:
         return self.gives
 
 
+class KnobOptions(AnalysisOptions):
+    """Two numbers."""
+
+    a: int
+    b: int
+
+
+class Knob:
+    """An analysis that adds its options."""
+
+    def __init__(self, options: KnobOptions) -> None:
+        self.options = options
+
+    def run(self, findings: Findings) -> Outcome:
+        turned = self.options.a + self.options.b
+        options = self.options.model_dump()
+        record = Record("knob.turned@1", float(turned), 1, "x", "x", options, ci_why="exact")
+        return Outcome((record,), {"turns": [{"sum": turned}]})
+
+
 @hookimpl
 def harness_components() -> list[Component]:
-    """The spy."""
-    load = f"{__name__}:Spy"
-    return [Component("analysis", "spy", "looks", load, "harness.contract:AnalysisOptions")]
+    """The spy and the knob."""
+    spy, knob = f"{__name__}:Spy", f"{__name__}:Knob"
+    return [
+        Component("analysis", "spy", "looks", spy, "harness.contract:AnalysisOptions"),
+        Component("analysis", "knob", "adds", knob, f"{__name__}:KnobOptions"),
+    ]
 
 
 @pytest.fixture(scope="session")
@@ -101,7 +128,7 @@ def test_what_is_wrong_is_said_before_anything_runs(
 
 def test_an_evaluator_without_a_table_is_known(task: MakeTask) -> None:
     assert isinstance(
-        task(TWO + STRICT + AGREEMENT).analyses["agreement"].options, AgreementOptions
+        task(TWO + STRICT + AGREEMENT).analyses["agreement"][0].options, AgreementOptions
     )
 
 
@@ -143,6 +170,22 @@ def test_an_analysis_sees_everything_before_it(run_task: RunTask) -> None:
     assert rows[0]["verdicts"].keys() == {"polite", "strict"}
 
 
+def test_a_sweep_is_an_analysis_for_each_combination(
+    run_task: RunTask, task: MakeTask, tmp_path: Path
+) -> None:
+    with pytest.raises(TaskError, match=r"analyses.knob: c: unknown|analyses.knob.*c"):
+        task(ONE + KNOB.replace("b =", "c ="))
+    results = run_task(ONE + KNOB)
+    found = [r for r in results.records if r.id == "knob.turned@1"]
+    assert [(r.value, dict(r.axes)) for r in found] == [
+        (float(a + b), {"a": a, "b": b, "analysis": "knob"}) for a in (1, 2) for b in (10, 20)
+    ]
+    rows = pyarrow.parquet.read_table(tmp_path / "run" / "tables" / "knob.turns.parquet")
+    assert [(row["a"], row["b"], row["sum"]) for row in rows.to_pylist()] == [
+        (a, b, a + b) for a in (1, 2) for b in (10, 20)
+    ]
+
+
 def test_the_first_one_sees_nothing_of_the_second(run_task: RunTask) -> None:
     run_task(TWO + STRICT + "[analyses.spy]\n" + AGREEMENT)
     (findings,) = SEEN
@@ -160,7 +203,7 @@ def test_a_broken_analysis_is_named(
 ) -> None:
     monkeypatch.setattr(Spy, "gives", gives)
     with pytest.raises(PluginError, match=r"analyses.spy: spy/spy gave a .*plugin's author"):
-        analyse(task("[analyses.spy]\n").analyses["spy"], Findings())
+        analyse(task("[analyses.spy]\n").analyses["spy"][0], Findings())
 
 
 @pytest.mark.parametrize(

@@ -204,8 +204,8 @@ def test_the_jackknife_of_equal_groups_is_students_interval() -> None:
 
 
 def test_too_few_documents_have_no_interval() -> None:
-    made = Moments(np.array([10, 10]), np.array([4, 5]), {"s": np.ones((2, 1))})
-    assert jackknife(made, lambda of: 0.0) == (None, "9 documents; an interval needs 10")
+    made = Moments(np.array([10, 10]), np.array([9, 10]), {"s": np.ones((2, 1))})
+    assert jackknife(made, lambda of: 0.0) == (None, "19 documents; an interval needs 20")
     whole = Moments(np.array([10]), np.array([50]), {"s": np.ones((1, 1))})
     assert "set its groups" in str(jackknife(whole, lambda of: 0.0)[1])
 
@@ -286,6 +286,34 @@ def test_statistics_that_do_not_fit(change: dict[str, str], what: str) -> None:
 def test_nothing_found_nothing_raised() -> None:
     (record,) = sts(Findings()).records
     assert record.undefined == "statistics.shift kept no arrays"
+
+
+@pytest.mark.parametrize(
+    ("more", "ranks"),
+    [({"dimensions": 7}, [0, 7]), ({"dimensions": 4, "first": 3}, [3, 7])],
+    ids=["first ones", "window"],
+)
+def test_how_many_dimensions_is_a_range_of_ranks(more: dict[str, int], ranks: list[int]) -> None:
+    given = {"shift": "shift", "domains": "domains"}
+    short, long = (Given.model_validate({**given, **one}) for one in (more, {"ranks": ranks}))
+    assert short.ranks == long.ranks
+    assert short.model_dump() == long.model_dump()  # the numbers are the same ones
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"dimensions": 7, "ranks": [0, 7]}, "give ranks or dimensions, not both"),
+        ({"first": 7}, "give dimensions, which is its length"),
+        ({"dimensions": 0}, "greater than or equal to 1"),
+        ({"dimensions": "x"}, "valid integer"),
+        ({"dimensions": 3, "first": -1}, "greater than or equal to 0"),
+    ],
+    ids=["both", "no length", "none", "text", "negative"],
+)
+def test_dimensions_that_make_no_sense(more: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        Given.model_validate({"shift": "shift", "domains": "domains", **more})
 
 
 @pytest.mark.parametrize("ranks", [[5, 5], [-1, 3], [9, 2]])
