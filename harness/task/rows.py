@@ -9,12 +9,13 @@ import gzip
 import io
 import json
 import lzma
+import os
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, AnyStr, cast
+from typing import IO, Any, cast
 
 from harness.errors import DataError, listed
 
@@ -45,12 +46,13 @@ _NO_TEXT = {
 }
 LONGEST = 2**26
 """Characters of a line, a field or a paragraph: a small packed file can hold any number of them."""
-_WHOLE = 2**28
-"""Characters, or bytes, of what is read as a whole: a .json file, a packed Parquet file. Of a large
-file more is allowed, as much as such files hold when they are unpacked."""
-_UNPACKED = 50
-"""How many times as large as on disk rows may be. Text is packed to a fourth; one letter, a million
-times, to a thousandth."""
+_SMALL = 2**26
+"""Bytes that any packed file may hold."""
+_UNPACKED = 200
+"""How many times as large as on disk a larger one may be when it is unpacked. Text is packed to a
+fourth; one letter, a million times, to less than a thousandth."""
+_BLANK = 10**6
+"""Blank lines, one behind the other."""
 _REASON = 300
 """Characters of what a library says of a file."""
 _BROKEN = (OSError, EOFError, ValueError, RecursionError, csv.Error, zlib.error, lzma.LZMAError)
@@ -129,18 +131,46 @@ def _opened(file: Path) -> Iterator[IO[bytes]]:
 
 
 def _unpacked(content: io.BufferedReader, packed: str) -> IO[bytes]:
+    if not packed:
+        return content
+    most = max(_SMALL, _UNPACKED * os.fstat(content.fileno()).st_size)
+    return io.BufferedReader(_Bounded(_stream(content, packed), most), 2**18)
+
+
+def _stream(content: io.BufferedReader, packed: str) -> IO[bytes]:
     if packed == ".gz":
         return cast("IO[bytes]", gzip.GzipFile(fileobj=content))
     if packed == ".bz2":
         return bz2.BZ2File(content)
     if packed == ".xz":
         return lzma.LZMAFile(content)
-    if packed == ".zst":
-        import pyarrow
+    import pyarrow
 
-        stream = pyarrow.CompressedInputStream(pyarrow.PythonFile(content, mode="r"), "zstd")
-        return io.BufferedReader(stream)
-    return content
+    stream = pyarrow.CompressedInputStream(pyarrow.PythonFile(content, mode="r"), "zstd")
+    return io.BufferedReader(stream)
+
+
+class _Bounded(io.RawIOBase):
+    """A stream that ends with a ValueError where it holds more than a packed file may."""
+
+    def __init__(self, inner: IO[bytes], most: int) -> None:
+        self._inner = inner
+        self._most = most
+        self._left = most
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        read = self._inner.read(len(buffer))
+        buffer[: len(read)] = read
+        self._left -= len(read)
+        if self._left < 0:
+            raise ValueError(
+                f"it is packed, and holds more than {self._most:,} bytes: that is no text. Unpack"
+                " it first if it is"
+            )
+        return len(read)
 
 
 @contextmanager
@@ -160,9 +190,12 @@ def _text(file: Path, newline: str | None = None) -> Iterator[IO[str]]:
 
 def _lines(text: IO[str]) -> Iterator[str]:
     """The lines of a text, none of which fills the memory; ValueError says which would."""
-    number = 0
+    number = blank = 0
     while line := text.readline(LONGEST + 1):
         number += 1
+        blank = blank + 1 if line.isspace() else 0
+        if blank > _BLANK:
+            raise ValueError(f"line {number} follows more than {_BLANK:,} blank ones")
         if len(line) > LONGEST:
             raise ValueError(f"line {number} has more than {LONGEST:,} characters")
         yield line
@@ -180,19 +213,10 @@ def _jsonl(file: Path) -> Iterator[Row]:
 
 def _json(file: Path) -> Iterator[Row]:
     with _text(file) as content:
-        values = json.loads(_at_most(content, file))
+        values = json.loads(content.read())
     if not isinstance(values, list):
         raise ValueError("it must hold a list of rows")
     yield from map(_table_row, values)
-
-
-def _at_most(content: IO[AnyStr], file: Path) -> AnyStr:
-    """All that a file holds; ValueError where that is more than is read as a whole."""
-    most = max(_WHOLE, int(_UNPACKED * file.stat().st_size))
-    held = content.read(most + 1)
-    if len(held) > most:
-        raise ValueError(f"unpacked, it holds more than {most:,} characters: write it as .jsonl")
-    return held
 
 
 def _table_row(value: object) -> Row:
@@ -225,7 +249,7 @@ def _parquet(file: Path) -> Iterator[Row]:
             # Parquet is read from its end, and a packed stream has only one direction.
             whole = isinstance(unpacked, io.BufferedReader) and unpacked.seekable()
             content = pyarrow.parquet.ParquetFile(
-                unpacked if whole else _held(unpacked, file), page_checksum_verification=True
+                unpacked if whole else _held(unpacked), page_checksum_verification=True
             )
             for batch in content.iter_batches(1024):
                 yield from batch.to_pylist()
@@ -233,8 +257,8 @@ def _parquet(file: Path) -> Iterator[Row]:
         raise ValueError(str(error)) from error
 
 
-def _held(content: IO[bytes], file: Path) -> IO[bytes]:
-    return io.BytesIO(_at_most(content, file))
+def _held(content: IO[bytes]) -> IO[bytes]:
+    return io.BytesIO(content.read())
 
 
 def _txt(file: Path) -> Iterator[Row]:

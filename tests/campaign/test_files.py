@@ -32,7 +32,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     """Files that are large unpacked are told from others sooner than in earnest."""
     with (
         mock.patch("harness.task.rows.LONGEST", 2**20),
-        mock.patch("harness.task.rows._WHOLE", 2**20),
+        mock.patch("harness.task.rows._SMALL", 2**20),
         CAMPAIGN.bench(tmp_path_factory.mktemp("files"), warm=WARM) as bench,
     ):
         yield bench

@@ -233,9 +233,13 @@ def test_what_unpacks_zstd_for_the_hub_is_installed_with_the_harness() -> None:
         (
             "d.json.gz",
             gzip.compress(b'"a",' * 2000),
-            "more than 500 characters: write it as .jsonl",
+            "packed, and holds more than 500 bytes",
         ),
-        ("d.parquet.gz", gzip.compress(parquet(ROWS)), "more than 500 characters"),
+        ("d.parquet.gz", gzip.compress(parquet(ROWS)), "packed, and holds more than 500 bytes"),
+        ("d.json.zst", zstd(b'"a",' * 2000), "packed, and holds more than 500 bytes"),
+        ("d.jsonl.xz", lzma.compress(b'"a"\n' * 2000), "packed, and holds more than 500 bytes"),
+        ("d.jsonl", b"\n" * 60, "line 51 follows more than 50 blank ones"),
+        ("d.csv", b"text\n" + b"\n" * 60, "line 52 follows more than 50 blank ones"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -244,8 +248,9 @@ def test_a_small_file_cannot_fill_the_memory(
 ) -> None:
     """Two gigabytes of one line, packed into 100 kB, were a MemoryError with a traceback."""
     monkeypatch.setattr("harness.task.rows.LONGEST", 200)
-    monkeypatch.setattr("harness.task.rows._WHOLE", 500)
-    monkeypatch.setattr("harness.task.rows._UNPACKED", 0.1)
+    monkeypatch.setattr("harness.task.rows._SMALL", 500)
+    monkeypatch.setattr("harness.task.rows._UNPACKED", 0)
+    monkeypatch.setattr("harness.task.rows._BLANK", 50)
     with pytest.raises(DataError, match=re.escape(says)):
         load(content, name)
 

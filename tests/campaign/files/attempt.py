@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from campaign.referee import MEMORY, Verdict, watching
+from campaign.referee import Limits, Verdict, watching
 
 SECONDS = 10
 """Processor time of all commands together; a sound run takes half a second."""
@@ -115,7 +115,7 @@ def _child(commands: Sequence[Sequence[str]], here: Path, files: list[Path]) -> 
 
 def _bounds() -> None:
     pages = int(Path("/proc/self/statm").read_text().split()[0])
-    most = pages * resource.getpagesize() + MEMORY
+    most = pages * resource.getpagesize() + Limits().memory
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
     resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS + 2))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

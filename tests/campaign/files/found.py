@@ -92,6 +92,14 @@ def _long_name(file: Path) -> None:
         archive.writestr("a" * 3000, b"")
 
 
+def _compressed(file: Path) -> None:
+    with zipfile.ZipFile(file) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+
+
 _A = "base_model.model.model.layers.0.mlp.down_proj.lora_A.weight"
 _NPZ = "s/google/gemma-scope-2b-pt-res/layer_1/width_16k/average_l0_71/params.npz"
 _LINE = b"a" * 10**6
@@ -125,6 +133,8 @@ FOUND = [
           _gguf(b"blk.1.attn_k.weight", 4 + 2 * 8 + 4, bytes(8))),
     Found("data rows.jsonl.zst read", "rows.jsonl.zst", "one line of a gigabyte",
           _put(lambda: pack(_LINE, ".zst") * 1000)),
+    Found("data rows.csv.bz2 read", "rows.csv.bz2", "two million blank lines",
+          _put(lambda: pack(b"text\n" + b"\n" * 2 * 10**6, ".bz2"))),
     Found("data rows.parquet.gz read", "rows.parquet.gz", "a gigabyte of one letter",
           _put(lambda: pack(_LINE, ".gz") * 1000)),
     Found("data rows.jsonl asked", "rows.jsonl", "turns of another form",
@@ -132,6 +142,13 @@ FOUND = [
     Found("data rows.parquet read", "rows.parquet", "a byte is missing near its end",
           lambda file: file.write_bytes(file.read_bytes()[:-80] + file.read_bytes()[-79:])),
     Found("labels .csv", "taxonomy.json", "no UTF-8", _put(lambda: b'{"clusters": "\xeb"}')),
+    Found("sae openai 1", "s/resid_post_mlp_v4_32k/autoencoders/1.pt", "compressed weights",
+          _compressed),
+    Found("sae saelens 5", "s/skip_transcoder/cfg.json", "it writes nowhere",
+          _json(metadata={"hook_name": "blocks.1.hook_mlp_in", "hook_name_out": " x"})),
+    Found("gguf alone", "m.gguf", "eight bytes too many",
+          lambda file: file.write_bytes(file.read_bytes()[:-99] + bytes(8)
+                                        + file.read_bytes()[-99:])),
     Found("sae crosscoder 3", "s/BatchTopKCrossCoder-NONE/config.json", "it says nothing",
           _json(trainer={})),
     Found("sae crosscoder 5", "s/CrossCoder-CROSSCODER/model_final.pt", "an infinite setting",

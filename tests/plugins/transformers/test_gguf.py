@@ -336,6 +336,14 @@ def test_tensors_that_share_bytes(tiny: Path, offset: int, says: str) -> None:
     assert says in refused(tiny)
 
 
+def test_bytes_too_many(tiny: Path) -> None:
+    """All tensors behind them are moved, or something else is in the file."""
+    whole = tiny.read_bytes()
+    for content in (whole + bytes(8), whole[:-500] + bytes(8) + whole[-500:]):
+        tiny.write_bytes(content)
+        assert f"should have {len(whole)} bytes and has {len(whole) + 8}" in refused(tiny)
+
+
 def test_a_hash_that_is_another(tiny: Path, folders: dict[str, Path]) -> None:
     right = hashlib.sha256(tiny.read_bytes()).hexdigest()
     load(tiny, folders, sha256=right)
