@@ -49,6 +49,15 @@ def test_tests_of_a_statistic_arms_and_records_come_out(run_task: RunTask, tmp_p
     assert again.records == found.records
 
 
+def test_tests_of_an_analysis_are_known_by_its_name(run_task: RunTask) -> None:
+    """And by the axis of their items, of which a family may name one."""
+    peek = "[analyses.look]\nmethod = 'peek'\n"
+    of = "[families.f]\ntext = 'w'\nof = 'peek.p[analysis=look, of=all]'\n"
+    one = "[families.g]\ntext = 'w'\nof = 'peek.p[place=3]'\n"
+    found = run_task(peek + of + one)
+    assert [(family.tested, family.discoveries) for family in found.families] == [(5, 0), (1, 0)]
+
+
 def test_a_family_that_is_added_repeats_nothing_and_was_written_after_the_run(
     run_task: RunTask,
 ) -> None:
