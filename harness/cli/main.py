@@ -14,7 +14,7 @@ from importlib import import_module
 
 import click
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, MachineError
 from harness.version import __version__
 
 INTERRUPTED = 130
@@ -88,6 +88,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _complain(str(error), error.exit_code)
     except BrokenPipeError:
         return 0
+    except MemoryError:
+        return _complain(
+            "out of memory. A run keeps what was finished: set smaller sizes in [batch], or read "
+            "less, and run the same command again.",
+            MachineError.exit_code,
+        )
     except SystemExit as done:
         # Click's own answer to a reader that closed the pipe; nothing failed.
         sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115

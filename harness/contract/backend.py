@@ -163,6 +163,13 @@ class BackendOptions(Options):
         """
         return None
 
+    def masked_ids(self) -> frozenset[int] | None:
+        """What `Model.masked_ids` will be, so that `harness plan` counts what SAEs encode.
+
+        None where no local file tells; `plan` then gives the most that it can be.
+        """
+        return None
+
 
 @dataclass(frozen=True)
 class Activations:

@@ -23,6 +23,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
+from harness.contract.encodes import Encodes
 from harness.contract.options import Options
 from harness.contract.reduction import Batch, Side
 from harness.contract.sites import Site
@@ -91,6 +92,11 @@ class MetricOptions(Options):
         SAE of so many `latents`: a plan reckons from it what travels between processes. A sum with
         a number for each bin, dimension or latent is what counts; a few more or less do not."""
         return 4
+
+    def encodes(self) -> Encodes:
+        """What the SAE of its target encodes of each selected token: by default each side that is
+        measured once where `on_sae`, nothing otherwise. A plan counts with it."""
+        return Encodes() if self.on_sae else Encodes(())
 
 
 @runtime_checkable

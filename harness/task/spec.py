@@ -24,7 +24,13 @@ from harness.contract import (
     ViewRef,
 )
 from harness.task.data_spec import DataSpec
-from harness.task.expect_spec import ExpectCompletions, ExpectModel, ExpectSae
+from harness.task.expect_spec import (
+    ExpectBenchmark,
+    ExpectCompletions,
+    ExpectModel,
+    ExpectSae,
+)
+from harness.task.family_spec import FamilySpec
 from harness.task.tables import Name, PluginSpec, Scalar, Spec, Sweep
 
 
@@ -342,6 +348,8 @@ class EvaluatorSpec(PluginSpec):
 
     method: str | None = None
     """The evaluator; without it, the one called like the table."""
+    expect: ExpectBenchmark = ExpectBenchmark()
+    """What a benchmark is expected to ask; changes what is planned, never what is run."""
 
 
 class AnalysisSpec(PluginSpec):
@@ -482,3 +490,5 @@ class TaskSpec(Spec):
     """What must hold of the numbers."""
     claims: dict[Name, ClaimSpec] = Field(default_factory=dict)
     """What the task expects before it runs."""
+    families: dict[Name, FamilySpec] = Field(default_factory=dict)
+    """What the task asks many numbers at once."""

@@ -82,8 +82,9 @@ def _turn(turn: Mapping[str, Any], where: str) -> Mapping[str, Any]:
         turn = as_role(turn, where)
     if "role" not in turn or not ("content" in turn or turn.get("tool_calls")):
         raise DataError(
-            f"{where}: a turn must have role and content, not {listed(turn)}. Allowed: these, or"
-            " from and value. Mend the row, or leave it out."
+            f"{where}: a turn must have role and content, not {listed(turn)}. Allowed: such as "
+            '{"role": "user", "content": "Hi"}, or from and value. Give the row such turns, or '
+            "leave it out."
         )
     if not isinstance(turn["role"], str) or not turn["role"].strip():
         raise DataError(

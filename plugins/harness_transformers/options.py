@@ -330,6 +330,15 @@ class TransformersOptions(BackendOptions):
             return None
         return rendered(folder, self.describe().context, self.where, self.date, examples, prompt)
 
+    def masked_ids(self) -> frozenset[int] | None:
+        """By the model's own rule, where its tokenizer's files are here."""
+        from harness_transformers.ahead import masked
+
+        folder = self._voice(local_folder(self.path, self.revision, "model") if self.path else None)
+        if folder is None:
+            return None
+        return masked(folder, self.describe().vocabulary, self.where, self.date)
+
     def _voice(self, root: Path | None) -> Path | None:
         """The folder of the tokenizer that is used, without a network; None where it isn't here."""
         if self.tokenizer is not None:

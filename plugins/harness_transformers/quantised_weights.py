@@ -100,6 +100,6 @@ def _version(library: Library) -> str:
         return library.pip
 
 
-def words(scheme: Scheme) -> str:
+def scheme_words(scheme: Scheme) -> str:
     """What of a scheme decides a model's numbers, for its fingerprint."""
     return f"quantised {scheme} by {_version(WAYS[scheme].library)}"

@@ -16,6 +16,7 @@ from typing import Any
 
 from harness.errors import ModelError
 from harness_transformers.ended import TooMuch, too_much
+from harness_transformers.failures import words
 
 DATE = "26 Jul 2024"
 """The date that Llama's own templates fall back to."""
@@ -96,14 +97,24 @@ def _directives(today: Day) -> list[tuple[str, str]]:
 # ── The environment, without transformers ────────────────────────────────────────────────────────
 
 
-def template_of(folder: Path, settings: Mapping[str, Any], date: str) -> str | None:
-    """The template of a tokenizer's folder; `settings` are its tokenizer_config.json."""
+def template_of(
+    folder: Path, settings: Mapping[str, Any], date: str, where: str = "the tokenizer"
+) -> str | None:
+    """The template of a tokenizer's folder; `settings` are its tokenizer_config.json. ModelError,
+    which `where` begins, for a file that is no text."""
     file = folder / "chat_template.jinja"
     if file.is_file():
-        return str(dated(file.read_text(encoding="utf-8"), date))
+        try:
+            return str(dated(file.read_text(encoding="utf-8"), date))
+        except ValueError as error:
+            raise ModelError(
+                f"{where}: {file} is no text ({words(error)}). Allowed: a template in UTF-8. Copy"
+                " it again, or save it as UTF-8."
+            ) from None
     given = settings.get("chat_template")
     if isinstance(given, list):  # several by name; the one that is used is called default
-        given = next((t.get("template") for t in given if t.get("name") == "default"), None)
+        named = [one for one in given if isinstance(one, Mapping)]
+        given = next((t.get("template") for t in named if t.get("name") == "default"), None)
     return str(dated(given, date)) if isinstance(given, str) else None
 
 

@@ -47,6 +47,7 @@ _FORBIDDEN = frozenset(
         "socket.bind",
         "socket.getaddrinfo",
         "urllib.Request",
+        "pickle.find_class",
     ]
 )
 
@@ -99,17 +100,23 @@ class Verdict:
     outside: tuple[str, ...]
     """What it did to files, processes and the network."""
 
-    def broken(self, allowed: tuple[int, ...] = (0, 2), *inside: str, quiet: bool = True) -> str:
+    def broken(
+        self,
+        allowed: tuple[int, ...] = (0, 2),
+        *inside: str,
+        quiet: bool = True,
+        warns: bool = False,
+    ) -> str:
         """Which promise is broken; empty where none is. `inside` is the run's own folder, and what
         else may be touched; only a command that is `quiet` says nothing on stderr where all is
-        well."""
+        well, and one that `warns` may complain there in sentences of ours."""
         if outside := [e for e in self.outside if not any(one in e for one in inside)]:
             return f"wrote outside: {outside}"
         if "Traceback" in self.out + self.err:
             return f"a traceback, exit {self.code}"
         if self.code not in allowed:
             return f"exit {self.code}"
-        if (self.err == "" and self.code) or (self.err and not self.code and quiet):
+        if (self.err == "" and self.code) or (self.err and not self.code and quiet and not warns):
             return f"exit {self.code} with {'' if self.err else 'no '}complaint"
         for line in self.err.splitlines():
             ours = ("harness: ", "Usage: ", "Try ", "Error: ")
@@ -122,17 +129,27 @@ class Verdict:
         return ""
 
 
+@contextlib.contextmanager
+def watching() -> Iterator[list[str]]:
+    """What is done to the outside meanwhile: files opened for writing, processes, sockets, and
+    what a pickle asks for."""
+    _WATCH.seen.clear()
+    _WATCH.on = True
+    try:
+        yield _WATCH.seen
+    finally:
+        _WATCH.on = False
+
+
 def run(*arguments: str, limits: Limits = Limits()) -> Verdict:
     """Runs `harness …` in this process under the watch; TooSlow where it does not end."""
     out, err = io.StringIO(), io.StringIO()
-    _WATCH.seen.clear()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), _held(limits):
-        _WATCH.on = True
-        try:
-            code = main(arguments)
-        finally:
-            _WATCH.on = False
-    return Verdict(code, out.getvalue(), err.getvalue(), tuple(_WATCH.seen))
+    with (
+        contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), _held(limits),
+        watching() as outside,
+    ):  # fmt: skip
+        code = main(arguments)
+    return Verdict(code, out.getvalue(), err.getvalue(), tuple(outside))
 
 
 @contextlib.contextmanager

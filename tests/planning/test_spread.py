@@ -119,7 +119,7 @@ def test_shards_are_those_that_a_run_makes(lengths: list[int], most: int) -> Non
 
 
 def test_the_constants_are_those_of_a_run() -> None:
-    from harness.planning.cost.estimate import BLOCK
+    from harness.planning.batches import BLOCK
     from harness.results import intervals
     from harness.running.passes import shards as running
 
@@ -262,11 +262,12 @@ def wide(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("wide")
 def test_the_command_says_what_workers_change(said: Said) -> None:
-    code, out, err = said("plan", GEMMA, "--executor", "ray", "--workers", "8", "--device", "H100")
+    code, out, err = said("plan", GEMMA, "--executor", "ray", "--workers", "32", "--device", "H100")
     assert code == 0, err
     for expected in (
         "taking in what comes back, about 59 s: LONGER than workers on H100 compute. Larger shards",
-        "On 8 workers of ray", "activations, pass 1 of 1    334", "H100  about 4 min", "about 32 s",
+        "On 32 workers of ray", "activations, pass 1 of 1    334", "H100  about 17 min",
+        "about 39 s",
         "about 15 GB for each worker; 14 GB at the head, which has the models, too",
         "traffic: about 89 MB to the workers and 18 GB from them", "of a network of 10 Gbit/s",
         "at the head alone, and not planned: writing prompts",

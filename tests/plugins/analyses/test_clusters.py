@@ -363,7 +363,7 @@ def test_a_valid_answer() -> None:
         ("t.json", '{"clusters": {"other": 3}}', "has no clusters"),
         ("t.json", "[]", "has no clusters"),
         ("t.json", "{", "cannot be read"),
-        ("t.toml", "[", "cannot be read"),
+        ("t.toml", "[", r"cannot be read: .*Allowed: a table of clusters as TOML or JSON"),
         ("t.yaml", "", r"neither \.toml nor \.json"),
     ],
 )
