@@ -7,11 +7,18 @@ import threading
 import time
 from collections.abc import Iterator
 from email.utils import formatdate
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from fakes.replay import Replay, Reply, pauses_of_web
+from fakes.replay import (
+    Replay,
+    Reply,
+    clock_of_web,
+    only_what_hangs_times_out,
+    pauses_of_web,
+)
 from harness.web import Busy, Refused, Unreachable, Unusable, Web
 
 KEY = "sk-secret"
@@ -127,21 +134,26 @@ def test_an_answer_that_breaks_off_is_asked_for_again(replay: Replay, pauses: li
     assert len(replay.asked) == 2
 
 
-def test_a_server_that_hangs(replay: Replay, pauses: list[float]) -> None:
+def test_a_server_that_hangs(
+    replay: Replay, pauses: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    only_what_hangs_times_out(monkeypatch, replay)
     with pytest.raises(Unreachable, match=r"connection failed .*timed out"):
-        get(replay, Reply("late", delay=20), timeout=0.2, retries=1)
+        get(replay, Reply(hangs=True), timeout=0.2, retries=1)
     assert len(replay.asked) == 2
 
 
 # ── Pauses that are asked for ────────────────────────────────────────────────────────────────────
 
 
-def test_a_pause_that_is_asked_for_is_made(replay: Replay, pauses: list[float]) -> None:
+def test_a_pause_that_is_asked_for_is_made(
+    replay: Replay, pauses: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.web.waiting.time", SimpleNamespace(time=lambda: 1000.0))
     slow = Reply("slow", 429, {"Retry-After": "21"})
-    date = Reply("slow", 503, {"Retry-After": formatdate(time.time() + 300, usegmt=True)})
+    date = Reply("slow", 503, {"Retry-After": formatdate(1300.0, usegmt=True)})
     assert get(replay, slow, date, Reply("fine")) == b"fine"
-    assert pauses[0] == 21
-    assert 290 < pauses[1] <= 300
+    assert pauses == [21, 300]
 
 
 @pytest.mark.parametrize("value", ["soon", "-1", "", "1e9", "Mon, 99 Foo 2000"])
@@ -156,27 +168,37 @@ def test_nobody_waits_for_hours(replay: Replay, pauses: list[float]) -> None:
     assert not pauses
 
 
-def test_pages_are_asked_for_as_seldom_as_agreed(replay: Replay, pauses: list[float]) -> None:
+def test_pages_are_asked_for_as_seldom_as_agreed(
+    replay: Replay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = clock_of_web(monkeypatch)
+    clock.now = 7.0
     replay.replies["/page"] = [Reply("fine")]
     seldom = web(interval=50.0)
     for _ in range(3):
         seldom.get(f"{replay.url}/page", 1000)
-    assert [round(pause) for pause in pauses] == [50, 50]
+    assert clock.turns == [7.0, 57.0, 107.0]
 
 
 def test_a_stop_ends_pauses_and_questions(replay: Replay) -> None:
     replay.replies["/page"] = [Reply("slow", 429, {"Retry-After": "500"})]
     stopped = web()
-    timer = threading.Timer(0.2, stopped.stop)
-    timer.start()
+
+    def stop() -> None:
+        while not replay.asked:
+            time.sleep(0.01)
+        stopped.stop()
+
+    stopping = threading.Thread(target=stop)
+    stopping.start()
     start = time.monotonic()
     with pytest.raises(Unreachable, match="429"):
         stopped.get(f"{replay.url}/page", 1000)
     with pytest.raises(Unreachable, match="stopped"):
         stopped.get(f"{replay.url}/page", 1000)
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 400
     assert len(replay.asked) == 1
-    timer.join()
+    stopping.join()
 
 
 # ── Keys ─────────────────────────────────────────────────────────────────────────────────────────

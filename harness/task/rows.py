@@ -9,13 +9,12 @@ import gzip
 import io
 import json
 import lzma
-import sys
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, cast
+from typing import IO, Any, AnyStr, cast
 
 from harness.errors import DataError, listed
 
@@ -44,6 +43,16 @@ _NO_TEXT = {
     b"<!DOCTYPE html": "a page of a web site, not the file: download the file itself",
     b"<html": "a page of a web site, not the file: download the file itself",
 }
+LONGEST = 2**26
+"""Characters of a line, a field or a paragraph: a small packed file can hold any number of them."""
+_WHOLE = 2**28
+"""Characters, or bytes, of what is read as a whole: a .json file, a packed Parquet file. Of a large
+file more is allowed, as much as such files hold when they are unpacked."""
+_UNPACKED = 50
+"""How many times as large as on disk rows may be. Text is packed to a fourth; one letter, a million
+times, to a thousandth."""
+_REASON = 300
+"""Characters of what a library says of a file."""
 _BROKEN = (OSError, EOFError, ValueError, RecursionError, csv.Error, zlib.error, lzma.LZMAError)
 
 
@@ -81,11 +90,19 @@ def _is(file: Path) -> str:
 def _read(file: Path, reader: Callable[[Path], Iterator[Row]], where: str) -> Iterator[Row]:
     try:
         if file.stat().st_size == 0:
-            raise DataError(f"{where}: {file} is empty.")
+            raise DataError(f"{where}: {file} is empty. Allowed: a row or more.")
         yield from reader(file)
     except _BROKEN as error:
-        reason = getattr(error, "strerror", None) or error
-        raise DataError(f"{where}: {file} cannot be read: {reason}.") from error
+        # Libraries write several lines, and end them as they like.
+        reason = " ".join(str(getattr(error, "strerror", None) or error).split()).rstrip(".")
+        raise DataError(
+            f"{where}: {file} cannot be read: {reason[:_REASON] or type(error).__name__}. Allowed:"
+            f" {_allowed(reader)}. Mend what is named, or copy the file again."
+        ) from error
+
+
+def _allowed(reader: Callable[[Path], Iterator[Row]]) -> str:
+    return _FORMS[next(end for end, one in _READERS.items() if one is reader)]
 
 
 def _no_text(head: bytes) -> str:
@@ -141,9 +158,19 @@ def _text(file: Path, newline: str | None = None) -> Iterator[IO[str]]:
         yield io.TextIOWrapper(content, encoding=encoding, newline=newline)
 
 
+def _lines(text: IO[str]) -> Iterator[str]:
+    """The lines of a text, none of which fills the memory; ValueError says which would."""
+    number = 0
+    while line := text.readline(LONGEST + 1):
+        number += 1
+        if len(line) > LONGEST:
+            raise ValueError(f"line {number} has more than {LONGEST:,} characters")
+        yield line
+
+
 def _jsonl(file: Path) -> Iterator[Row]:
-    with _text(file) as lines:
-        for number, line in enumerate(lines, 1):
+    with _text(file) as text:
+        for number, line in enumerate(_lines(text), 1):
             if line.strip():
                 try:
                     yield _table_row(json.loads(line))
@@ -153,10 +180,19 @@ def _jsonl(file: Path) -> Iterator[Row]:
 
 def _json(file: Path) -> Iterator[Row]:
     with _text(file) as content:
-        values = json.loads(content.read())
+        values = json.loads(_at_most(content, file))
     if not isinstance(values, list):
         raise ValueError("it must hold a list of rows")
     yield from map(_table_row, values)
+
+
+def _at_most(content: IO[AnyStr], file: Path) -> AnyStr:
+    """All that a file holds; ValueError where that is more than is read as a whole."""
+    most = max(_WHOLE, int(_UNPACKED * file.stat().st_size))
+    held = content.read(most + 1)
+    if len(held) > most:
+        raise ValueError(f"unpacked, it holds more than {most:,} characters: write it as .jsonl")
+    return held
 
 
 def _table_row(value: object) -> Row:
@@ -168,9 +204,9 @@ def _table_row(value: object) -> Row:
 
 
 def _csv(file: Path, dialect: str = "excel") -> Iterator[Row]:
-    csv.field_size_limit(min(sys.maxsize, 2**31 - 1))  # of one field; it is 131,072 without this
-    with _text(file, newline="") as lines:
-        for number, row in enumerate(csv.DictReader(lines, dialect=dialect), 1):
+    csv.field_size_limit(LONGEST)  # of one field; it is 131,072 without this
+    with _text(file, newline="") as text:
+        for number, row in enumerate(csv.DictReader(_lines(text), dialect=dialect), 1):
             if None in row:
                 raise ValueError(f"row {number} has more fields than the header")
             yield row
@@ -188,23 +224,35 @@ def _parquet(file: Path) -> Iterator[Row]:
         with _opened(file) as unpacked:
             # Parquet is read from its end, and a packed stream has only one direction.
             whole = isinstance(unpacked, io.BufferedReader) and unpacked.seekable()
-            content = pyarrow.parquet.ParquetFile(unpacked if whole else _held(unpacked))
+            content = pyarrow.parquet.ParquetFile(
+                unpacked if whole else _held(unpacked, file), page_checksum_verification=True
+            )
             for batch in content.iter_batches(1024):
                 yield from batch.to_pylist()
     except pyarrow.ArrowException as error:
         raise ValueError(str(error)) from error
 
 
-def _held(content: IO[bytes]) -> IO[bytes]:
-    return io.BytesIO(content.read())
+def _held(content: IO[bytes], file: Path) -> IO[bytes]:
+    return io.BytesIO(_at_most(content, file))
 
 
 def _txt(file: Path) -> Iterator[Row]:
     """Plain text: paragraphs, separated by empty lines."""
-    with _text(file) as lines:
-        for _, paragraph in groupby(lines, key=lambda line: line == "\n"):
-            if text := "".join(paragraph).strip():
+    with _text(file) as content:
+        for _, paragraph in groupby(_lines(content), key=lambda line: line == "\n"):
+            if text := "".join(_bounded(paragraph)).strip():
                 yield {"text": text}
+
+
+def _bounded(paragraph: Iterable[str]) -> Iterator[str]:
+    """Its lines, as long as they are not too many together."""
+    held = 0
+    for line in paragraph:
+        held += len(line)
+        if held > LONGEST:
+            raise ValueError(f"a paragraph has more than {LONGEST:,} characters")
+        yield line
 
 
 _READERS: Mapping[str, Callable[[Path], Iterator[Row]]] = {
@@ -215,3 +263,12 @@ _READERS: Mapping[str, Callable[[Path], Iterator[Row]]] = {
     ".parquet": _parquet,
     ".txt": _txt,
 }
+_FORMS: Mapping[str, str] = {
+    ".jsonl": "a JSON object in every line, in UTF-8",
+    ".json": "a JSON list of objects, in UTF-8",
+    ".csv": "a line of column names and lines of as many fields, in UTF-8",
+    ".tsv": "a line of column names and lines of as many fields, in UTF-8",
+    ".parquet": "a whole Parquet file",
+    ".txt": "text in UTF-8",
+}
+"""By ending, what a file must be."""

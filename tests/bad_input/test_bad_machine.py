@@ -39,7 +39,7 @@ def in_a_process_of_its_own(before: Callable[[], None], *arguments: object) -> t
         finally:
             os._exit(code)
     os.close(writer)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 600
     with os.fdopen(reader, errors="replace") as complaints:
         ended, status = os.waitpid(child, os.WNOHANG)
         while not ended:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -18,18 +17,20 @@ class Served:
     """Serves one model. What it refuses and what it answers depends on the prompt alone.
 
     `moods` are what it does wrong, one for each request that comes, until none is left; `always`
-    is what it does wrong every time. `asked` has each request: path, headers, content, time.
+    is what it does wrong every time. `asked` has each request: path, headers, content. No request
+    is answered before as many as `gather` were open at once.
     """
 
     def __init__(self, *, key: str | None = None) -> None:
         self.key = key
         self.moods: list[str] = []
         self.always: str | None = None
-        self.asked: list[tuple[str, dict[str, str], dict[str, Any], float]] = []
-        self.open = self.most = 0
+        self.asked: list[tuple[str, dict[str, str], dict[str, Any]]] = []
+        self.open = self.most = self.hung = 0
         self.pause = 0.0
+        self.gather = 0
         self.secretive = False
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
         self.stop = threading.Event()
         handler = type("Handler", (_Handler,), {"served": self})
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
@@ -40,16 +41,26 @@ class Served:
 
     @property
     def contents(self) -> list[dict[str, Any]]:
-        return [content for _, _, content, _ in self.asked]
+        return [content for _, _, content in self.asked]
 
     def mood(self) -> str | None:
         with self._lock:
             return self.always or (self.moods.pop(0) if self.moods else None)
 
+    def hangs(self, path: str) -> bool:
+        with self._lock:
+            return (self.always or next(iter(self.moods), None)) == "slow"
+
+    def hang(self) -> None:
+        self.hung += 1
+        self.stop.wait()
+
     def count(self, by: int) -> None:
         with self._lock:
             self.open += by
             self.most = max(self.most, self.open)
+            self._lock.notify_all()
+            self._lock.wait_for(lambda: self.most >= self.gather, 600)
 
     def close(self) -> None:
         self.stop.set()
@@ -115,7 +126,7 @@ class _Handler(BaseHTTPRequestHandler):
         served = self.served
         content = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         headers = {name.lower(): value for name, value in self.headers.items()}
-        served.asked.append((self.path, headers, content, time.monotonic()))
+        served.asked.append((self.path, headers, content))
         served.count(1)
         served.stop.wait(served.pause)
         # Before it is answered: whoever has an answer may ask the next question at once.
@@ -158,7 +169,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(200, body[: len(body) // 2], length=len(body))
             self.close_connection = True
         elif mood == "slow":
-            served.stop.wait(30)
+            served.hang()
         elif mood == "streams":
             events = b'data: {"choices": [{"delta": {"content": "Su"}}]}\n\ndata: [DONE]\n\n'
             self._send(200, events, kind="text/event-stream")

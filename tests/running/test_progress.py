@@ -7,6 +7,7 @@ import os
 import pty
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -104,7 +105,7 @@ def test_a_log_says_what_may_be_quick_only_once_it_is_not() -> None:
     with shown.doing("quick", after=30):
         pass
     with shown.doing("slow", after=0.01):
-        until = time.monotonic() + 20
+        until = time.monotonic() + 600
         while not out.getvalue() and time.monotonic() < until:
             time.sleep(0.01)
         assert out.getvalue() == "harness: slow\n"
@@ -118,9 +119,12 @@ def test_it_is_said_within_half_a_second() -> None:
 
 def test_an_error_ends_what_is_shown() -> None:
     out = io.StringIO()
-    with pytest.raises(KeyError), LineProgress(out).doing("x", after=0.05):
+    before = set(threading.enumerate())
+    with pytest.raises(KeyError), LineProgress(out).doing("x", after=300):
         raise KeyError
-    time.sleep(0.2)
+    for waiting in set(threading.enumerate()) - before:
+        waiting.join(200)  # it ends now, and not when it would speak
+        assert not waiting.is_alive()
     assert out.getvalue() == ""
 
 

@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import ModelError
 from harness_saes.core.stored import Stored
-from harness_saes.files.header import BYTES, LONGEST_NAME, MOST_AXES, broken, first_line
+from harness_saes.files.header import (
+    BYTES,
+    LONGEST_NAME,
+    MOST_AXES,
+    broken,
+    first_line,
+    unreadable,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -77,7 +84,7 @@ def read_pt(path: Path) -> Contents:
     except ModelError:
         raise
     except OSError as error:
-        raise ModelError(f"{path}: cannot be read ({error.strerror or error}).") from error
+        raise unreadable(path, error) from error
     except Exception as error:  # zipfile raises almost anything for a damaged file
         raise _broken(path, f"it is cut off or damaged ({first_line(error)})") from error
     records = pickles[0].removesuffix("data.pkl") + "data/"

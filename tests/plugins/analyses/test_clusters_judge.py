@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from fakes.replay import Replay, Reply, pauses_of_web
+from fakes.replay import Replay, Reply, only_what_hangs_times_out, pauses_of_web
 from harness.contract import Completion, Example, Findings, Outcome, Prompt, Sampling, Tokens, Tools
 from harness.errors import UsageError
 from harness.store.lines import Lines
@@ -67,7 +67,7 @@ def ask(
         "server": replay.url,
         "server_model": "m",
         "concurrency": 1,
-        "timeout": 2.0,
+        "timeout": 600.0,
         "retries": 2,
     }
     options = Options(sae="mid", taxonomy=taxonomy, labels="np", **{**given, **more})
@@ -174,11 +174,12 @@ def test_an_unreachable_judge_costs_the_rest_but_not_the_run(
 
 
 def test_nobody_there_and_a_server_that_hangs(
-    taxonomy: str, replay: Replay, pauses: list[float]
+    taxonomy: str, replay: Replay, pauses: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    only_what_hangs_times_out(monkeypatch, replay)
     outcome = ask(taxonomy, replay, rows("a", "b"), server="http://127.0.0.1:9")
     assert invalid(outcome) == (1, 2)
-    replay.replies[PATH] = [Reply(said(FINE).body, delay=20)]
+    replay.replies[PATH] = [Reply(hangs=True)]
     outcome = ask(taxonomy, replay, rows("a", "b"), timeout=0.2, retries=0)
     assert invalid(outcome) == (1, 2)
     assert len(replay.asked) == 1

@@ -16,6 +16,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, PreTrainedTokenizerFast
 
+from fakes.replay import only_what_hangs_times_out
 from harness.contract import Answer, Completion, Example, Sampling, Tokens
 from harness_evaluators.harmbench.template import FILES, template_text
 from harness_transformers.backend import TransformersBackend
@@ -150,12 +151,13 @@ def answer(text: str, behavior: str = "Bake a cake.", **fields: Any) -> Answer:
 
 @dataclass
 class Reply:
-    """What a server sends. `cut` closes the connection after so many bytes of the body."""
+    """What a server sends. `cut` closes the connection after so many bytes of the body; nothing is
+    sent where it `hangs`."""
 
     body: Any = None
     code: int = 200
     headers: dict[str, str] = field(default_factory=dict)
-    late: float = 0.0
+    hangs: bool = False
     cut: int | None = None
     drip: float = 0.0
     """Seconds between two bytes."""
@@ -174,17 +176,22 @@ class Server:
     rule: Callable[[Any], Any] = lambda prompt: " no"
     requests: list[dict[str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
-    times: list[float] = field(default_factory=list)
     dead_after: int | None = None
     """Requests after which every answer is 503."""
     url: str = ""
     lock: Any = field(default_factory=threading.Lock)
+    hung: int = 0
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def hangs(self, path: str) -> bool:
+        """Whether the next client is not answered in the time that it has."""
+        with self.lock:
+            return bool(self.replies) and (self.replies[0].hangs or self.replies[0].drip > 0)
 
     def reply(self, request: dict[str, Any], headers: dict[str, str]) -> Reply:
         with self.lock:
             self.requests.append(request)
             self.headers.append(headers)
-            self.times.append(time.monotonic())
             if self.dead_after is not None and len(self.requests) > self.dead_after:
                 return Reply("gone", 503)
             return self.replies.pop(0) if self.replies else said(self.rule(request["prompt"]))
@@ -204,7 +211,12 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
             body = reply.body
             if not isinstance(body, bytes):
                 body = (body if isinstance(body, str) else json.dumps(body)).encode()
-            time.sleep(reply.late)
+            if reply.hangs or reply.drip:
+                state.hung += 1
+            if reply.hangs:
+                state.stop.wait()
+                self.close_connection = True
+                return
             try:
                 self.send_response(reply.code)
                 for name, value in reply.headers.items():
@@ -239,6 +251,8 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
         state.url = f"http://127.0.0.1:{listening.server_address[1]}"
         thread = threading.Thread(target=listening.serve_forever, args=(0.01,))
         thread.start()
+        only_what_hangs_times_out(monkeypatch, state)
         yield state
+        state.stop.set()
         listening.shutdown()
         thread.join()

@@ -12,6 +12,10 @@ import pytest
 from harness.contract import Crew, Outfit, start_worker
 from harness.testing.support.clerk import Done, Errand, clerk, died
 
+MANY = 20_000
+"""Parts of which nobody does all: whoever gives them out stops when he has seen what he waits for,
+or after a quarter of an hour."""
+
 
 @dataclass
 class Office:
@@ -37,11 +41,21 @@ class Office:
         """Gives out parts until all workers have answered, however long they take to start; the
         processes that have."""
         seen: dict[str, int] = {}
-        given = (Errand(f"first-{number}", 0.05).part() for number in range(2400))
+        given = (Errand(f"first-{number}", 0.05).part() for number in range(MANY))
         for reply in crew.compute(b"", takewhile(lambda _: len(seen) < crew.size, given)):
             seen[reply.worker] = Done.of(reply.content).process
         assert len(seen) == crew.size
         return set(seen.values())
+
+    def beside(self, crew: Crew, shared: bytes = b"", sleep: float = 0.05, **more: str) -> Done:
+        """Gives out parts until a worker beside the head has done one: that one."""
+        seen: list[Done] = []
+        given = (Errand(f"beside-{n}", sleep, **more).part() for n in range(MANY))  # type: ignore[arg-type]
+        for reply in crew.compute(shared, takewhile(lambda _: not seen, given)):
+            done = Done.of(reply.content)
+            if not done.head:
+                seen.append(done)
+        return seen[0]
 
     def done(self, crew: Crew, errands: Sequence[Errand], shared: bytes = b"") -> list[Done]:
         """What came back, by part."""

@@ -23,6 +23,8 @@ from harness_executors.local import Local, most_taken
 from harness_executors.local_child import Child
 from harness_executors.options import LocalOptions
 
+from .conftest import MANY
+
 Made = Callable[..., Any]
 
 SEEING = """
@@ -85,7 +87,7 @@ def seen(outfit: Outfit, workers: int, until: Callable[[set[int]], bool]) -> lis
     found: dict[int, dict[str, Any]] = {}
 
     def parts() -> Iterator[bytes]:
-        for _ in range(2400):
+        for _ in range(MANY):
             if until(set(found)):
                 return
             yield b""
@@ -122,7 +124,7 @@ def test_a_child_has_the_path_of_its_head_and_nothing_of_its_main_module(outfit:
     assert child["main"] is None
     assert not child["torch"]
     assert gone(child["process"], 0)
-    assert gone(child["helper"], 1), "what a child has started lives on"
+    assert gone(child["helper"]), "what a child has started lives on"
 
 
 def test_all_divide_the_cores_unless_a_person_has(
@@ -243,7 +245,7 @@ def test_a_child_is_busy_while_the_head_is(office: Any, errands: Made) -> None:
 
 
 def test_a_call_of_the_same_bytes_sends_them_once(
-    office: Any, errands: Made, monkeypatch: pytest.MonkeyPatch
+    office: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from multiprocessing.connection import Connection
 
@@ -257,31 +259,27 @@ def test_a_call_of_the_same_bytes_sends_them_once(
     monkeypatch.setattr(Connection, "send_bytes", counted)
     with Local(LocalOptions(workers=2)).crew(office.outfit) as crew:
         office.everyone(crew)
-        for call in range(3):
-            office.done(crew, errands(30, 0.05, f"call-{call}"), shared=b"x" * 100_000)
-        office.done(crew, errands(30, 0.05, "other"), shared=b"y" * 100_000)
+        for _ in range(3):
+            office.beside(crew, b"x" * 100_000)
+        office.beside(crew, b"y" * 100_000)
     assert sent.count(100_000) == 2
 
 
 # ── What ends a child ────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_person_who_stops_the_run_stops_its_head_alone(office: Any, errands: Made) -> None:
-    stopped: set[int] = set()
+def test_a_person_who_stops_the_run_stops_its_head_alone(office: Any) -> None:
     with Local(LocalOptions(workers=2)).crew(office.outfit) as crew:
-        office.everyone(crew)
-        for reply in crew.compute(b"", (one.part() for one in errands(80, 0.02))):
-            done = Done.of(reply.content)
-            if not done.head:
-                os.kill(done.process, signal.SIGINT)
-                stopped.add(done.process)
-                assert os.getsid(done.process) != os.getsid(0)
-    assert len(stopped) == 1
+        child = office.beside(crew).process
+        assert os.getsid(child) != os.getsid(0)
+        for _ in range(5):
+            os.kill(child, signal.SIGINT)
+            assert office.beside(crew).process == child
     assert office.said == []
 
 
 def test_a_part_that_ends_three_workers_is_said(office: Any, errands: Made) -> None:
-    fatal = [Errand(f"part-{n}", 0.1, dies="always") for n in range(600)]
+    fatal = [Errand(f"part-{n}", 0.1, dies="always") for n in range(MANY)]
     with (
         Local(LocalOptions(workers=2)).crew(office.outfit) as crew,
         pytest.raises(MachineError) as caught,
@@ -302,7 +300,7 @@ def test_workers_that_end_one_after_the_other_are_not_started_for_ever(
 ) -> None:
     monkeypatch.setattr(local_minder, "IN_A_ROW", 4)
     monkeypatch.setattr(local_minder, "TRIES", 100)
-    fatal = [Errand(f"part-{n}", 0.2, dies="always") for n in range(600)]
+    fatal = [Errand(f"part-{n}", 0.2, dies="always") for n in range(MANY)]
     with (
         Local(LocalOptions(workers=2)).crew(office.outfit) as crew,
         pytest.raises(MachineError, match="4 workers have ended one after the other, the last at"),
@@ -343,7 +341,7 @@ class Starting:
         pytest.raises(error, match=words) as caught,
         Local(LocalOptions(workers=2)).crew(outfit(starting, "Starting")) as crew,
     ):
-        list(crew.compute(b"", (b"" for _ in range(500))))
+        list(crew.compute(b"", (b"" for _ in range(MANY))))
     assert str(caught.value).isprintable()
 
 
@@ -454,12 +452,11 @@ def test_a_system_that_starts_no_children_has_one_worker(
 
 
 def test_what_children_print_is_in_a_file_and_empty_ones_go(
-    office: Any, errands: Made, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    office: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     for says in ("", "a word"):
         with Local(LocalOptions(workers=2)).crew(office.outfit) as crew:
-            office.everyone(crew)
-            office.done(crew, errands(60, 0.03, says=says))
+            office.beside(crew, says=says)
         assert (tmp_path / "executor").exists() is bool(says)
     assert set((tmp_path / "executor" / "worker-2.log").read_text().split("\n")) == {"a word", ""}
     assert capfd.readouterr() == ("", "")

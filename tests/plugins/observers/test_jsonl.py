@@ -113,17 +113,21 @@ while True:
 
 
 def test_a_process_that_is_killed_leaves_whole_lines(tmp_path: Path) -> None:
+    file = tmp_path / "events.jsonl"
     for turn in range(3):
         writer = subprocess.Popen(
             [sys.executable, "-c", WRITER, tmp_path], stdout=subprocess.PIPE, text=True
         )
         assert writer.stdout is not None
         assert writer.stdout.readline() == "ready\n"
-        time.sleep(0.05 + 0.03 * turn)
+        before, until = file.stat().st_size, time.monotonic() + 600
+        while file.stat().st_size == before and time.monotonic() < until:
+            time.sleep(0.005)
+        time.sleep(0.03 * turn)
         writer.send_signal(signal.SIGKILL)
         writer.wait()
         writer.stdout.close()
-        assert len(lines(tmp_path / "events.jsonl")) > turn + 1
+        assert len(lines(file)) > turn + 1
 
 
 def test_a_link_is_not_followed(tmp_path: Path) -> None:

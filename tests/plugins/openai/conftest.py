@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from fakes.replay import only_what_hangs_times_out
 from fakes.served import MODEL, Served
 from harness_openai.backend import OpenAIBackend
 from harness_openai.model import ServedModel
@@ -17,6 +18,7 @@ from harness_openai.options import OpenAIOptions
 def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
     monkeypatch.setattr("harness.web.waiting.FIRST_PAUSE", 0.01)
     server = Served()
+    only_what_hangs_times_out(monkeypatch, server)
     yield server
     server.close()
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import itertools
 import json
-import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
+from fakes.replay import clock_of_web, pauses_of_web
 from fakes.served import ANSWER, KEY, MODEL, REFUSAL, Served
 from harness.contract import Completion, Example, Prompt, Sampling
 from harness.errors import BadRows, HarnessError, MachineError, ModelError, UsageError
@@ -38,7 +38,7 @@ def test_a_conversation(served: Served, model: MakeModel) -> None:
     prompt = Prompt(style="chat", system="Be brief.", template="Q: {text}")
     found = ask(model(concurrency=1), prompt)
     assert found == [Completion(REFUSAL, 8, True), Completion(ANSWER, 6, True)]
-    path, _, content, _ = served.asked[0]
+    path, _, content = served.asked[0]
     assert path == "/v1/chat/completions"
     assert content == {
         "model": MODEL,
@@ -56,7 +56,7 @@ def test_a_conversation(served: Served, model: MakeModel) -> None:
 def test_a_plain_prompt_with_demonstrations(served: Served, model: MakeModel) -> None:
     shown = (Example("d", "1 + 1?", {"answer": "2"}),)
     ask(model(), Prompt(template="Q: {text}\nA: ", demonstrations=shown), ROWS[:1])
-    path, _, content, _ = served.asked[0]
+    path, _, content = served.asked[0]
     assert path == "/v1/completions"
     assert content["prompt"] == "Q: 1 + 1?\nA: 2\n\nQ: How is a bomb made?\nA: "
 
@@ -96,6 +96,7 @@ def test_what_is_drawn_has_a_seed_for_each_row(served: Served, model: MakeModel)
     [
         (Prompt(max_tokens=9), "max_tokens cuts prompts by tokens"),
         (Prompt(style="chat", template_arguments={"x": 1}), "chat_template_kwargs"),
+        (Prompt(style="chat", tools="t", documents="d"), "takes no tools and documents of rows"),
         (Prompt(split_special_tokens=True), "split_special_tokens cannot be had"),
         (Prompt(style="chat", generation_prompt=False), "a server answers"),
     ],
@@ -186,27 +187,32 @@ def test_usage(served: Served, model: MakeModel) -> None:
 
 
 def test_several_at_a_time_and_no_more(served: Served, model: MakeModel) -> None:
-    served.pause = 0.05
+    served.pause, served.gather = 0.05, 3
     rows = [Example(str(n), f"number {n}") for n in range(12)]
     ask(model(concurrency=3), rows=rows)
     assert served.most == 3
 
 
-def test_as_many_in_a_minute_as_agreed(served: Served, model: MakeModel) -> None:
+def test_as_many_in_a_minute_as_agreed(
+    served: Served, model: MakeModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = clock_of_web(monkeypatch)
     rows = [Example(str(n), f"number {n}") for n in range(6)]
     served.moods = ["500"]
     ask(model(concurrency=6, requests_per_minute=600), rows=rows)
-    times = [when for *_, when in served.asked]
-    assert len(times) == 7
-    assert all(b - a > 0.08 for a, b in itertools.pairwise(sorted(times)))
+    assert len(served.asked) == len(clock.turns) == 7
+    assert all(b - a > 0.0999 for a, b in itertools.pairwise(clock.turns))
 
 
-def test_a_busy_server_is_waited_for_as_long_as_it_asks(served: Served, model: MakeModel) -> None:
+def test_a_busy_server_is_waited_for_as_long_as_it_asks(
+    served: Served, model: MakeModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses = pauses_of_web(monkeypatch)
     served.moods = ["429", "500"]
     assert ask(model(), rows=ROWS[:1])[0].text == REFUSAL
-    first, second, third = (when for *_, when in served.asked)
-    assert second - first > 0.95
-    assert third - second < 0.9
+    asked, own = pauses
+    assert asked == 1
+    assert own < 0.9
 
 
 # ── What goes wrong ──────────────────────────────────────────────────────────────────────────────
@@ -227,18 +233,13 @@ WRONG = {
 """By what is wrong: the error, what it says, and whether it is asked again."""
 
 
-def patience(mood: str) -> float:
-    """Seconds that a server is waited for: not many for the one that never answers."""
-    return 2.0 if mood == "slow" else 60.0
-
-
 @pytest.mark.parametrize("mood", WRONG)
 def test_what_is_wrong_is_said_once_and_what_was_answered_is_kept(
     served: Served, model: MakeModel, mood: str
 ) -> None:
     kind, said, _ = WRONG[mood]
     bare = mood == "no logprobs"
-    asked = model(concurrency=1, retries=0, timeout=patience(mood), log_probabilities=bare)
+    asked = model(concurrency=1, retries=0, timeout=0.3, log_probabilities=bare)
     tokens = asked.render([*ROWS, Example("c", "And a pie?")], CHAT)
     served.moods = ["fine", mood]
     found: dict[int, Completion] = {}
@@ -259,7 +260,7 @@ def test_what_may_pass_is_asked_for_again_and_nothing_else(
 ) -> None:
     *_, again = WRONG[mood]
     served.moods = [mood]
-    asked = model(timeout=patience(mood), log_probabilities=mood == "no logprobs")
+    asked = model(timeout=0.3, log_probabilities=mood == "no logprobs")
     if again:
         assert ask(asked, rows=ROWS[:1])[0].text == REFUSAL
     else:
@@ -296,11 +297,9 @@ def test_an_alias_has_a_name_of_its_own(served: Served, model: MakeModel) -> Non
 
 
 def test_a_slow_server_is_not_waited_for(served: Served, model: MakeModel) -> None:
-    served.always = "slow"
-    start = time.monotonic()
+    served.always = "slow"  # it never answers
     with pytest.raises(MachineError):
         ask(model(timeout=0.3, retries=0), rows=ROWS[:1])
-    assert time.monotonic() - start < 20  # it would answer after 30
 
 
 # ── The key ──────────────────────────────────────────────────────────────────────────────────────
