@@ -323,6 +323,8 @@ questions = false
 [analyses]
 transfer = false
 transfer_afterwards = false
+transfer_over_n = false
+transfer_window = false
 advice = false
 [claims]
 forecast_act = false
