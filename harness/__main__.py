@@ -1,7 +1,31 @@
-"""`python -m harness`: the command line."""
+"""`python -m harness`: the command line.
 
+An interrupt before the command begins, or after it has ended, comes while Python reads code or
+closes what was open. There is nothing to continue and nothing to say, so it just ends the process,
+where Python would show a traceback.
+"""
+
+import signal
 import sys
 
-from harness.cli.main import main
 
-sys.exit(main())
+def start() -> int:
+    """Runs the command of this process; returns its exit code."""
+    usual = signal.getsignal(signal.SIGINT)
+    silent = usual is signal.default_int_handler  # else a shell has them ignored
+    if silent:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from harness.cli.main import INTERRUPTED, main
+
+    try:
+        signal.signal(signal.SIGINT, usual)
+        return main()
+    except KeyboardInterrupt:  # a second one, while the first was answered
+        return INTERRUPTED
+    finally:
+        if silent:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+if __name__ == "__main__":
+    sys.exit(start())

@@ -37,7 +37,9 @@ def machine_errors(folder: Path) -> Iterator[None]:
         raise
     except Exception as error:
         if system := _of_the_system(error):
-            where = Path(system.filename) if isinstance(system.filename, str) else folder
+            # Of a file that was to be renamed, what matters is the name that it could not get.
+            names = [n for n in (system.filename2, system.filename) if isinstance(n, str)]
+            where = Path(names[0]) if names else folder
             if system.errno in _FULL:
                 raise MachineError(
                     f"{where}: {system.strerror}. What was finished is kept; make room and run "
@@ -45,7 +47,8 @@ def machine_errors(folder: Path) -> Iterator[None]:
                 ) from error
             if system.errno in _CLOSED:
                 ours = folder == where or folder in where.parents
-                hint = " Name another folder with --out." if ours else ""
+                remove = "Remove it, or name" if system.errno == errno.EISDIR else "Name"
+                hint = f" {remove} another folder with --out." if ours else ""
                 raise UsageError(f"{where}: cannot be used: {system.strerror}.{hint}") from error
         if not _out_of_memory(error):
             raise

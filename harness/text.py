@@ -11,6 +11,10 @@ _HIDDEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 """Unicode categories that do something to a terminal, or show nothing."""
 
 
+_LONGEST_PATH = 4096
+"""Characters of the longest path that there is."""
+
+
 def for_terminal(text: str, longest: int = 200) -> str:
     """The text on one line, without control, formatting or bidirectional characters.
 
@@ -21,8 +25,15 @@ def for_terminal(text: str, longest: int = 200) -> str:
     return shown if len(cut) <= longest else f"{shown[:longest]}…"
 
 
+def shown_path(path: object) -> str:
+    """A path on one line without such characters, and never cut: half a path is of no use."""
+    return for_terminal(str(path), _LONGEST_PATH)
+
+
 def well_formed(text: str) -> str:
     """The text with lone surrogates as U+FFFD: no tokenizer, no table and no UTF-8 takes them."""
+    if text.isascii():
+        return text
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 

@@ -11,6 +11,9 @@ from harness.errors import PluginError, unknown
 from harness.registry import Owned, Plugin, Registry
 from harness.text import for_terminal
 
+_LONGEST = 2000
+"""Characters of what a plugin says of an option that are shown."""
+
 
 def list_plugins(registry: Registry) -> str:
     """One line for each plugin, with version and status, and one for each of its components."""
@@ -52,7 +55,8 @@ def components(registry: Registry, name: str) -> list[Owned]:
 
 def _heading(plugin: Plugin) -> str:
     why = f": {for_terminal(plugin.reason, 300)}" if plugin.reason else ""
-    return f"{plugin.name}  ({plugin.distribution} {plugin.version})  {plugin.status}{why}"
+    origin = for_terminal(f"{plugin.distribution} {plugin.version}")
+    return f"{for_terminal(plugin.name)}  ({origin})  {plugin.status}{why}"
 
 
 def _line(component: Component) -> str:
@@ -88,9 +92,9 @@ def _options(
             default = json.dumps(defaults[name], default=_plain)
         elif name not in schema.get("required", ()):
             default = json.dumps(about.get("default"))
-        yield f"{indent}{name}: {_type(about, models)} = {default}"
+        yield f"{indent}{for_terminal(f'{name}: {_type(about, models)} = {default}', _LONGEST)}"
         if description := about.get("description"):
-            yield f"{indent}    {' '.join(description.split())}"
+            yield f"{indent}    {for_terminal(' '.join(description.split()), _LONGEST)}"
         for inner in _models(about):
             if inner not in inside and "properties" in models[inner]:
                 yield f"{indent}    {inner}:"

@@ -127,7 +127,7 @@ def ratio(top: Number, bottom: Number) -> Number | str:
         ci, _ = paired_ratio(top.scores, bottom.scores)
         if ci is not None:
             model = Mean(value, min(ci[0], value), max(ci[1], value), fewer.n)
-            return _joined(fewer, value, ci, "paired bootstrap over prompts", model, draws)
+            return _joined(fewer, value, ci, "interval over shared prompts", model, draws)
     if top.ci is None or bottom.ci is None or top.model is None or bottom.model is None:
         return replace(fewer, value=value, ci=None, ci_why=top.ci_why or bottom.ci_why)
     ci, why = mover_ratio(top.value, top.ci, bottom.value, bottom.ci)

@@ -14,9 +14,13 @@ import numpy as np
 from jaxtyping import Float
 from scipy import special
 
-from harness.results.intervals import MIN_CLUSTERS, Z
+from harness.results.intervals import Z
+from harness.results.numbers import MIN_CLUSTERS, MIN_UNLIKE
 
 Draws = Float[np.ndarray, " draws"]
+LARGER = 1.025
+"""How much wider `replicates.interval` is on average than of one error: the larger of two
+counts."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,7 @@ class Mean:
 @dataclass(frozen=True)
 class Pairs:
     """The difference of yes and no on the same prompts: Tango's interval where nearly all prompts
-    change alike, else that of a bootstrap."""
+    change alike or there are few, else that of `replicates.interval`."""
 
     rose: int
     fell: int
@@ -92,8 +96,10 @@ class Pairs:
         rose, fell = counts[:, 0].astype(np.float64), counts[:, 1].astype(np.float64)
         value = (rose - fell) / n
         error = np.sqrt(np.maximum(0.0, (rose + fell) / n - value**2) / n)
-        low, high = value - _reach(n) * error, value + _reach(n) * error
-        few = n - np.maximum(np.maximum(rose, fell), n - rose - fell) < MIN_CLUSTERS
+        half = LARGER * _reach(n) * error
+        low, high = value - half, value + half
+        unlike = n - np.maximum(np.maximum(rose, fell), n - rose - fell)
+        few = (unlike < MIN_UNLIKE) | (n < MIN_CLUSTERS)
         low[few] = _tango_low(rose[few], fell[few], n)
         high[few] = -_tango_low(fell[few], rose[few], n)
         return Redrawn(value, low, high)
@@ -143,7 +149,7 @@ class Joined:
 
 
 def _reach(size: float) -> float:
-    """Half the width of a 95% interval in standard errors, as `percentile_interval` has it."""
+    """Half the width of a 95% interval in standard errors, where nothing is skewed."""
     if size < 2:
         return math.inf
     return float(special.stdtrit(size - 1, 0.975) * math.sqrt(size / (size - 1)))

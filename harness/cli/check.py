@@ -9,7 +9,7 @@ import click
 
 from harness.cli.common import set_option, trust_option
 from harness.errors import Problem, TaskError
-from harness.text import for_terminal
+from harness.text import for_terminal, shown_path
 
 if TYPE_CHECKING:
     from harness.task.task import Task
@@ -43,7 +43,7 @@ def command(
         except TaskError as error:
             problems += error.problems
         else:
-            click.echo(f"{name}: {summary}")
+            click.echo(f"{shown_path(name)}: {summary}")
             for note in _notes(task):
                 click.echo(f"  note: {for_terminal(note, 600)}")
     if problems:

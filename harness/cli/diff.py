@@ -128,10 +128,11 @@ def _run(
     from harness.running.provenance import command_line
     from harness.running.runner import run
     from harness.store.files import write_text
+    from harness.text import for_terminal
 
     progress = terminal_progress(sys.stderr)
     if task.settings:
-        progress.say(str(task.settings))
+        progress.say(for_terminal(str(task.settings), 600))
     try:
         return run(
             plan(task),
@@ -151,8 +152,10 @@ def _answer(results: Results, of: Ingredients, folder: Path) -> Iterator[str]:
     """The answer in lines of 80 columns, and where to read on."""
     from harness.results.answer.lines import fitting
     from harness.results.answer.two_models import two_models
+    from harness.text import shown_path
 
     yield from fitting(two_models(results), 80, LINES - 2)
     if of.text.neutral:
         yield "Next: the same command with --data FILE, on text that your model is for."
-    yield f"Next: see {folder / 'report.html'}, or change {TASK} beside it and harness eval it."
+    page = shown_path(folder / "report.html")
+    yield f"Next: see {page}, or change {TASK} beside it and harness eval it."

@@ -34,7 +34,7 @@ def command(
     from harness.results import load_results
     from harness.task.local import of_a_run
     from harness.task.trust import Trust
-    from harness.text import for_terminal
+    from harness.text import for_terminal, shown_path
 
     trust = Trust(trust_local_code)
     folder = Path(out) if out else Path(run) / form
@@ -44,6 +44,7 @@ def command(
         found = export_figures(Path(run), local[0], folder)
     for one in found:
         if one.file is None:
-            click.echo(f"Not drawn: {for_terminal(one.figure.title)}: {one.why_not}.", err=True)
+            said = f"{for_terminal(one.figure.title)}: {for_terminal(str(one.why_not))}"
+            click.echo(f"Not drawn: {said}.", err=True)
     drawn = sum(one.file is not None for one in found)
-    click.echo(f"Figures: {drawn} in {folder}")
+    click.echo(f"Figures: {drawn} in {shown_path(folder)}")

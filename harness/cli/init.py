@@ -147,7 +147,7 @@ def _write(draft: Draft, registry: Registry, target: Path) -> None:
     from harness.task.draft.names import in_full
     from harness.task.file import source_of
     from harness.task.resolve import resolve
-    from harness.text import for_terminal
+    from harness.text import for_terminal, shown_path
 
     draft = replace(draft, toml=in_full(draft.toml, registry))
     resolve(source_of(draft.toml, target), registry)
@@ -156,4 +156,5 @@ def _write(draft: Draft, registry: Registry, target: Path) -> None:
         write_text(target, draft.toml)
     for note in draft.notes:
         click.echo(f"note: {for_terminal(note, 600)}", err=True)
-    click.echo(f"{target}: written. Run it: harness eval {target}")
+    shown = shown_path(target)
+    click.echo(f"{shown}: written. Run it: harness eval {shown}")

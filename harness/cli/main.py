@@ -6,6 +6,7 @@ what is heavy is imported inside the command.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from importlib import import_module
 
 import click
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, MachineError
 from harness.version import __version__
 
 INTERRUPTED = 130
@@ -87,13 +88,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _complain(str(error), error.exit_code)
     except BrokenPipeError:
         return 0
+    except MemoryError:
+        return _complain(
+            "out of memory. A run keeps what was finished: set smaller sizes in [batch], or read "
+            "less, and run the same command again.",
+            MachineError.exit_code,
+        )
     except SystemExit as done:
         # Click's own answer to a reader that closed the pipe; nothing failed.
         sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115
         return 0 if done.code == 1 else int(done.code or 0)
     except Exception as error:
+        if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+            return _complain(_too_long(error), 2)
         return _report_bug(error)
     return 0
+
+
+def _too_long(error: OSError) -> str:
+    """Whoever names a file or a folder, and wherever: nothing can be called so."""
+    from harness.text import for_terminal
+
+    name = for_terminal(str(error.filename or ""), 60)
+    return (
+        f"{name}: no file can be called so: the name is too long. Allowed: 255 bytes between two "
+        "slashes, 4,095 in all. Give a shorter one."
+    )
 
 
 def _report_bug(error: BaseException) -> int:

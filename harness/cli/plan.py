@@ -37,10 +37,12 @@ def command(
 ) -> None:
     """Say what a task will cost: passes, tokens, FLOPs, memory, downloads, time.
 
-    From configuration files, headers, `expect` and local data alone; no weight is read. With
-    --workers also what it costs on several: time, memory of each, traffic, and what they repeat.
+    From configuration files, headers, `expect` and local data alone; no weight is read. How fast
+    this machine is, is probed for half a second, in a process of its own; with --device nothing
+    is. With --workers also what it costs on several: time, memory of each, traffic, and what they
+    repeat.
     """
-    from harness.planning.cost.devices import DEVICES, find_device
+    from harness.planning.cost.devices import CPU, DEVICES, find_device
     from harness.registry import discover
     from harness.settings.apply import personal
     from harness.task.trust import Trust
@@ -64,7 +66,12 @@ def command(
     earlier = earlier_completions(default_folder(task))
     costs = {one.name: cost(planned, one.name, earlier=earlier, prompts=prompts) for one in wanted}
     console = Console()
-    show_cost(task, costs, console, wanted[0] if device else None)
+    if device:
+        show_cost(task, costs, console, wanted[0])
+    else:
+        from harness.planning.probe.ask import this_machine as probed
+
+        show_cost(task, costs, console, here=probed(task, costs[CPU]))
     if task.executor is not None:
         from harness.planning.cost.machine import this_machine
         from harness.planning.cost.spread import Team

@@ -77,10 +77,12 @@ def _several(folders: Sequence[Path], disabled: Sequence[str], out: str | None) 
     from harness.several import gather
     from harness.several.page import FILE, write_several
     from harness.several.terminal import show_several
+    from harness.text import shown_path
 
     found = gather(folders)
     show_several(found, Console())
     show_notes(found.notes)
     file = Path(out or FILE)
     with machine_errors(file):
-        click.echo(f"Report: {write_several(found, discover(disabled), file)}")
+        page = write_several(found, discover(disabled), file)
+    click.echo(f"Report: {shown_path(page)}")

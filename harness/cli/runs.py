@@ -19,6 +19,7 @@ def command(folder: str, html: str | None) -> None:
     from harness.several.listing import list_runs
     from harness.several.page import without_report, write_listing
     from harness.several.terminal import show_listing
+    from harness.text import shown_path
 
     found = list_runs(Path(folder))
     show_listing(found, Console())
@@ -27,4 +28,5 @@ def command(folder: str, html: str | None) -> None:
         show_notes(without_report(found))
         file = Path(html)
         with machine_errors(file):
-            click.echo(f"Page: {write_listing(found, file)}")
+            page = write_listing(found, file)
+        click.echo(f"Page: {shown_path(page)}")

@@ -47,7 +47,7 @@ def show_results(results: Results, verbosity: Verbosity, files: Sequence[tuple[s
     from harness.report.one_line import one_line
     from harness.report.screen import Footer, show_answer
     from harness.report.terminal import show
-    from harness.text import for_terminal
+    from harness.text import for_terminal, shown_path
 
     console = Console()
     try:
@@ -55,10 +55,10 @@ def show_results(results: Results, verbosity: Verbosity, files: Sequence[tuple[s
     except DataError as error:  # results that were edited by hand: the rest is shown all the same
         checked, broken = [], [f"Gates: {error}"]
     failed = sum(not one.passed for one in checked) + len(broken)
-    named = [f"{name}: {path}" for name, path in files]
+    named = [f"{name}: {shown_path(path)}" for name, path in files]
     if verbosity == "line":
         gates = f"{len(checked) - failed} of {len(checked)} gates passed" if checked else ""
-        click.echo(one_line(results, console.width, gates, str(files[0][1])))
+        click.echo(one_line(results, console.width, gates, shown_path(files[0][1])))
         show_notes(results.warnings)  # on stderr: who asked for a tracker must hear that it is gone
     elif verbosity == "all":
         show(results, console)

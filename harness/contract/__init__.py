@@ -52,9 +52,11 @@ from harness.contract.edits import (
     Edit as Edit,
     Receipt as Receipt,
 )
+from harness.contract.encodes import Encodes as Encodes
 from harness.contract.evaluator import (
     ANSWERS as ANSWERS,
     Answer as Answer,
+    Asked as Asked,
     Benchmark as Benchmark,
     BenchmarkOptions as BenchmarkOptions,
     Evaluator as Evaluator,
@@ -73,6 +75,7 @@ from harness.contract.executor import (
     Worker as Worker,
     start_worker as start_worker,
 )
+from harness.contract.families import Dependence as Dependence, FamilyOutcome as FamilyOutcome
 from harness.contract.findings import (
     Analysis as Analysis,
     AnalysisOptions as AnalysisOptions,
@@ -217,6 +220,7 @@ from harness.contract.values import (
     Outcome as Outcome,
     Prompt as Prompt,
     PromptPart as PromptPart,
+    PValues as PValues,
     Record as Record,
     Sampling as Sampling,
     Tokens as Tokens,

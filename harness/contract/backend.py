@@ -80,6 +80,9 @@ class Needs:
     blocks."""
     widest: int | None = None
     """Width of the hidden layer of a block's MLP."""
+    weight_bytes: float | None = None
+    """Bytes of one weight of a block where it is stored otherwise than what is computed: 0.56 for 4
+    bits with their scales. None where it is stored as any number."""
 
 
 @dataclass(frozen=True)
@@ -157,6 +160,13 @@ class BackendOptions(Options):
         """The prompts as `Model.render` will write them, so that `harness plan` counts tokens.
 
         None where no tokenizer is at hand; `plan` then estimates from the characters.
+        """
+        return None
+
+    def masked_ids(self) -> frozenset[int] | None:
+        """What `Model.masked_ids` will be, so that `harness plan` counts what SAEs encode.
+
+        None where no local file tells; `plan` then gives the most that it can be.
         """
         return None
 

@@ -95,3 +95,7 @@ class Receipt:
     broken: tuple[str, ...] = ()
     """Names of the checks that went over their limit, and `non-finite` where an edit returned NaN
     or infinity. Each makes the run invalid."""
+    relative_sum: int | None = None
+    """The sum of which `relative` is the mean, in units of 2⁻⁶⁰: whole numbers, whose sum is the
+    same in whatever parts a run made them. None where a backend does not give it: `relative` times
+    `tokens` is used then, which is as good but for rounding."""

@@ -110,6 +110,20 @@ class EvaluatorOptions(Options):
         return reached_elsewhere(self)
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What a benchmark asks in one arm, as far as local files tell."""
+
+    prompts: int
+    """How many prompts the model reads: for a question with options, one for each of them."""
+    text: str
+    """A prompt of usual length, with its solved examples: a plan counts its tokens."""
+    writes: int = 0
+    """The most tokens that the model writes for each; 0 where it only says how likely they are."""
+    batch: int = 8
+    """Prompts that are read together."""
+
+
 class BenchmarkOptions(EvaluatorOptions):
     """Base of a benchmark's options."""
 
@@ -121,6 +135,11 @@ class BenchmarkOptions(EvaluatorOptions):
 
         `harness plan` estimates with it, and the progress bar counts to it.
         """
+        return None
+
+    def asked(self) -> Asked | None:
+        """What is asked in each arm, so that `harness plan` counts tokens; None where no local file
+        tells. The task may say it instead (`expect`). Raises nothing."""
         return None
 
 

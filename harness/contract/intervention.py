@@ -59,6 +59,11 @@ class InterventionOptions(Options):
         """
         return None
 
+    def encodes(self, *, of_pair: bool) -> int:
+        """How often its edits let the SAE encode each position, where `on_sae`; `of_pair`: one that
+        reads both sides of a pair at once. `harness plan` counts with it."""
+        return 1
+
 
 @runtime_checkable
 class Intervention(Protocol):

@@ -2,8 +2,8 @@
 
 A metric says how to sum (`Metric.sums`) and what the number is (`Metric.value`). The core reads
 the pair or view that the task names, filters tokens, adds up over batches in float64, and makes
-95% intervals: it draws documents with replacement (a Poisson bootstrap), adds up their sums for
-each draw, and calls `value` on all draws at once.
+95% intervals: it adds up the sums of all documents, of all but some, of some alone and of documents
+drawn with replacement, and calls `value` on all these *draws* at once (docs/statistics.md).
 
 A number need not be a ratio of sums. What else is made of them, from documents in any order:
 
@@ -23,6 +23,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
+from harness.contract.encodes import Encodes
 from harness.contract.options import Options
 from harness.contract.reduction import Batch, Side
 from harness.contract.sites import Site
@@ -92,6 +93,11 @@ class MetricOptions(Options):
         a number for each bin, dimension or latent is what counts; a few more or less do not."""
         return 4
 
+    def encodes(self) -> Encodes:
+        """What the SAE of its target encodes of each selected token: by default each side that is
+        measured once where `on_sae`, nothing otherwise. A plan counts with it."""
+        return Encodes() if self.on_sae else Encodes(())
+
 
 @runtime_checkable
 class Metric(Protocol):
@@ -106,7 +112,7 @@ class Metric(Protocol):
         One sum must be called `n`, `[documents]`: the number of things measured. Where one of the
         `values` counts other things, `n.<id>` counts for it. A sum too large to be kept for every
         document, as one number for each latent is, has a name that begins with `total.` and one
-        row for the whole batch, `[1, ...]`; the bootstrap does not draw it.
+        row for the whole batch, `[1, ...]`; it is not drawn.
 
         `side` is the side to measure; a paired metric reads `batch.left` and `batch.right`. For a
         batch without measured tokens all sums are 0.
@@ -115,6 +121,7 @@ class Metric(Protocol):
     def value(self, sums: Mapping[str, np.ndarray]) -> Sequence[np.ndarray]:
         """The numbers, one array for each of `values`, from sums over all documents.
 
-        Each sum is float64 `[draws, ...]`, one entry for each draw of the bootstrap (`total.…`
-        sums have one entry); each number is `[draws]`, and NaN in draws where it is undefined.
+        Each sum is float64 `[draws, ...]`, the first entry of all documents, the others of some
+        of them (`total.…` sums have one entry); each number is `[draws]`, and NaN in draws where it
+        is undefined.
         """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from string import Formatter
 from typing import Any
@@ -126,6 +127,91 @@ def _turns(example: Example, prompt: Prompt, of_data: OfData = str) -> list[dict
         {key: _each_text(value, of_data) for key, value in turn.items() if value is not None}
         for turn in example.messages
     ]
+
+
+def given_beside(example: Example, prompt: Prompt, of_data: OfData = str) -> dict[str, Any]:
+    """What the chat template is given beside the turns: the row's `tools` and `documents`, where
+    the prompt names their columns and the row has some.
+
+    A tool is a table with a name, or has one under `function`; bare ones are put there, where
+    templates look. A document is a table, or its text. Null values are left out, as tables of
+    columns write them where a tool has no such key. DataError for a column that is not there or
+    holds something else.
+    """
+    given: dict[str, Any] = {}
+    if prompt.tools is not None:
+        items = _items(example, prompt.tools, "tools")
+        given["tools"] = [_tool(one, example, prompt.tools) for one in items]
+    if prompt.documents is not None:
+        items = _items(example, prompt.documents, "documents")
+        given["documents"] = [_document(one, example, prompt.documents) for one in items]
+    return {key: _every_text(value, of_data) for key, value in given.items() if value}
+
+
+def _items(example: Example, name: str, what: str) -> list[Any]:
+    if name not in example.fields:
+        names = list(example.fields)
+        raise DataError(
+            f"{example.name}: there is no column {name!r}, which `{what}` names. Allowed:"
+            f" {listed(names)}.{suggestion(name, names)}"
+        )
+    value = told = example.fields[name]
+    if isinstance(value, str):
+        try:
+            told = json.loads(value) if value.strip() else []
+        except (ValueError, RecursionError):
+            raise DataError(
+                f"{example.name}: column {name!r}, which `{what}` names, holds text that is no"
+                f" JSON: {value!r:.60}. Allowed: a list, or JSON of one. Mend the row, or leave it"
+                " out."
+            ) from None
+    told = [told] if isinstance(told, Mapping) else ([] if told is None else told)
+    if not isinstance(told, (list, tuple)):
+        raise DataError(
+            f"{example.name}: column {name!r}, which `{what}` names, holds a"
+            f" {type(told).__name__}. Allowed: a list, or JSON of one. Mend the row, or leave it"
+            " out."
+        )
+    return list(told)
+
+
+def _tool(value: Any, example: Example, name: str) -> dict[str, Any]:
+    inner = value.get("function", value) if isinstance(value, Mapping) else None
+    called = inner.get("name") if isinstance(inner, Mapping) else None
+    if not isinstance(called, str) or not called.strip():
+        raise DataError(
+            f"{example.name}: column {name!r}: a tool is {value!r:.60}. Allowed: tables with a"
+            ' name, such as { type = "function", function = { name = "weather", … } }. Mend the'
+            " row, or leave it out."
+        )
+    whole = value if "function" in value else {"type": "function", "function": value}
+    return dict(_without_null(whole))
+
+
+def _document(value: Any, example: Example, name: str) -> dict[str, Any]:
+    if isinstance(value, str):
+        return {"text": value}
+    if not isinstance(value, Mapping) or not any(isinstance(one, str) for one in value.values()):
+        raise DataError(
+            f"{example.name}: column {name!r}: a document is {value!r:.60}. Allowed: text, or"
+            ' tables such as { title = "…", text = "…" }. Mend the row, or leave it out.'
+        )
+    return dict(_without_null(value))
+
+
+def _without_null(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without_null(one) for key, one in value.items() if one is not None}
+    return [_without_null(one) for one in value] if isinstance(value, (list, tuple)) else value
+
+
+def _every_text(value: Any, of_data: OfData) -> Any:
+    """A value with `of_data` done to each text in it, names of keys included: data write them."""
+    if isinstance(value, str):
+        return of_data(value)
+    if isinstance(value, Mapping):
+        return {of_data(str(key)): _every_text(one, of_data) for key, one in value.items()}
+    return [_every_text(one, of_data) for one in value] if isinstance(value, list) else value
 
 
 def _each_text(value: Any, of_data: OfData = str) -> Any:

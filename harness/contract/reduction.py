@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, runtime_checkable
 
 from harness.contract.backend import ModelFacts
+from harness.contract.encodes import Encodes
 from harness.contract.options import Options
 from harness.contract.paths import FollowedPath, GradientPath
 from harness.contract.sae import Sae, SaeFacts
@@ -176,6 +177,11 @@ class ReductionOptions(Options):
         many `latents` (the other is then 0), in each stream: a plan reckons from it what travels
         between processes."""
         return 4 * (width or latents)
+
+    def encodes(self, task: TaskView, stream: str, sae: str) -> Encodes:
+        """What the SAE, one of its `Reads.saes`, encodes of the stream of this name: by default
+        each token of each side once. A plan counts with it; a number does not depend on it."""
+        return Encodes()
 
 
 class StatisticOptions(ReductionOptions):

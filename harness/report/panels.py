@@ -9,6 +9,7 @@ from typing import Any
 from harness.contract import Figure, Grid, Panel, Prose, Results, Runs, SectionOfRuns
 from harness.registry import Owned, Registry
 from harness.report.blocks import Block, prepared
+from harness.report.text import visible
 from harness.report.top import folded
 
 Ask = Callable[[Any], Panel | None]
@@ -46,7 +47,7 @@ def shown(panels: Iterable[Panel]) -> list[Shown]:
         except Exception as error:
             blocks = (prepared(_failure(panel.title, error)),)
         if blocks:
-            ready.append(Shown(str(panel.title), blocks))
+            ready.append(Shown(visible(panel.title, 300), blocks))
     return ready
 
 

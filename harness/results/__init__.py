@@ -12,12 +12,14 @@ answer what any reader asks of records, without knowing what a task calls its pa
 - sites: `records_by_pair`, `sites_by_depth`, `sorted_by_depth`, `block_site`, `site_tables`;
   `PLACE_AXES` are the axes that say where a number was measured
 - claims: `claim_line` and `claim_numbers` say how a claim of the task came out
+- families: `family_line` and `family_numbers` say how many discoveries a family has
 - text: `format_number`, `format_estimate`, `format_draws`
 - tables: `conclusions`, the sentences that analyses wrote; `COMPLETIONS`, the name of the table of
   completions
 - intervals: `wilson` for rates, `clustered_wilson` where several trials are of one thing,
-  `draw_weights` and `percentile_interval` for a bootstrap over documents with `DRAWS` draws. These
-  import numpy and scipy when they are first used.
+  `interval` by documents: of sums that add up over shards with `group_rows` and `replicated`, of
+  what is all at hand with `replicate_weights`; `draw_weights` and `percentile_interval` for a plain
+  bootstrap with `DRAWS` draws. These import numpy and scipy when they are first used.
 
 Importing this imports neither torch nor pandas.
 """
@@ -49,6 +51,7 @@ from harness.results.experiments import (
     score_name as score_name,
     written as written,
 )
+from harness.results.families import family_line as family_line, family_numbers as family_numbers
 from harness.results.headline import headline_tables as headline_tables
 from harness.results.numbers import (
     format_draws as format_draws,
@@ -83,12 +86,21 @@ if TYPE_CHECKING:
         percentile_interval as percentile_interval,
         wilson as wilson,
     )
+    from harness.results.replicates import (
+        group_rows as group_rows,
+        interval as interval,
+        replicate_weights as replicate_weights,
+        replicated as replicated,
+    )
 
 _INTERVALS = ("DRAWS", "clustered_wilson", "draw_weights", "percentile_interval", "wilson")
+_REPLICATES = ("group_rows", "interval", "replicate_weights", "replicated")
 
 
 def __getattr__(name: str) -> Any:
     """What imports numpy and scipy, when it is first asked for."""
     if name in _INTERVALS:
         return getattr(import_module("harness.results.intervals"), name)
+    if name in _REPLICATES:
+        return getattr(import_module("harness.results.replicates"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

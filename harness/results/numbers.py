@@ -7,8 +7,10 @@ from math import ceil, log10
 
 from harness.contract import Record
 
-MIN_CLUSTERS = 10
-"""Documents below which percentiles of a bootstrap are no interval."""
+MIN_CLUSTERS = 20
+"""Documents below which there is no interval: of fewer it may cover less than 90%."""
+MIN_UNLIKE = 10
+"""Of yes and no: how many must be unlike most for an interval by resampling."""
 
 
 def format_number(value: float | None) -> str:

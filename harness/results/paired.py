@@ -7,20 +7,18 @@ drawn whole, however often it was judged. Differences are always the second minu
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Float
 from scipy import stats
 
-from harness.results.intervals import MIN_CLUSTERS, Z, percentile_interval, wilson
+from harness.results.intervals import Z, wilson
+from harness.results.numbers import MIN_CLUSTERS, MIN_UNLIKE
+from harness.results.replicates import interval, replicate_weights
 
-DRAWS = 1000
-"""Draws of a bootstrap: cheap here, where a value is a mean over prompts."""
 Interval = tuple[float, float]
 PromptScores = Mapping[str, Sequence[float]]
 """The scores of every prompt that was judged, by its id; several where it was judged repeatedly."""
@@ -59,9 +57,9 @@ def paired_difference(
 ) -> Difference:
     """The difference over the prompts that both judged, which must be one at least.
 
-    Its interval is a percentile bootstrap over prompts. Where fewer than ten prompts changed, or
-    fewer than ten changed otherwise than all others, its percentiles are those of a few integers
-    and would leave out the truth too often (with none, they would say that the difference is
+    Its interval is that of `replicates.interval`, by prompts. With fewer than 20 prompts, or fewer
+    than ten that changed, or changed otherwise than all others, a few integers are all it is made
+    of, and it would leave out the truth too often (with none, it would say that the difference is
     exactly 0, or exactly 1): yes and no then get Tango's score interval, and other scores none.
     """
     ids = first.keys() & second.keys()
@@ -71,17 +69,18 @@ def paired_difference(
     once = one.once and two.once
     unlike = _unlike_most(by_prompt)
     ci, method, ci_why = None, None, None
-    if unlike >= MIN_CLUSTERS:
-        ci, ci_why = percentile_interval(two.draws(seed) - one.draws(seed), len(ids))
-        method = "paired bootstrap over prompts"
+    if unlike >= MIN_UNLIKE and len(ids) >= MIN_CLUSTERS:
+        weights = replicate_weights(one.ids, seed)
+        ci, ci_why = interval(two.means(weights) - one.means(weights), len(ids), "prompts")
+        method = "interval over shared prompts"
     elif yes_no and once:
         ci, method = tango(rose, fell, len(ids)), "Tango's score interval for pairs"
     elif len(ids) < MIN_CLUSTERS:
-        ci_why = f"shared prompts: {len(ids)}; a bootstrap needs {MIN_CLUSTERS}"
-    elif rose + fell < MIN_CLUSTERS:
-        ci_why = f"changed prompts: {rose + fell}; a bootstrap needs {MIN_CLUSTERS}"
+        ci_why = f"shared prompts: {len(ids)}; an interval needs {MIN_CLUSTERS}"
+    elif rose + fell < MIN_UNLIKE:
+        ci_why = f"changed prompts: {rose + fell}; an interval needs {MIN_UNLIKE}"
     else:
-        ci_why = f"prompts that changed unlike most: {unlike}; a bootstrap needs {MIN_CLUSTERS}"
+        ci_why = f"prompts that changed unlike most: {unlike}; an interval needs {MIN_UNLIKE}"
     p, p_why = None, None
     if not yes_no:
         p_why = "McNemar's test is for yes and no"
@@ -100,17 +99,18 @@ def paired_ratio(
 ) -> tuple[Interval | None, str | None]:
     """The 95% interval of `top / bottom` over the prompts that both judged, or why there is none.
 
-    A percentile bootstrap over prompts, which needs ten prompts on either side that are not like
-    most: where nearly all are alike, its percentiles would be those of a few integers.
+    That of `replicates.interval` by prompts, which needs 20, and ten on either side that are not
+    like most: where nearly all are alike, a few integers would be all it is made of.
     """
     ids = top.keys() & bottom.keys()
     one, two = _judged(top, ids), _judged(bottom, ids)
     apart = min(_unlike_most(side.total / side.count) for side in (one, two))
-    if apart < MIN_CLUSTERS:
-        return None, f"prompts unlike most: {apart}; a bootstrap needs {MIN_CLUSTERS}"
+    if apart < MIN_UNLIKE:
+        return None, f"prompts unlike most: {apart}; an interval needs {MIN_UNLIKE}"
+    weights = replicate_weights(one.ids, seed)
     with np.errstate(divide="ignore", invalid="ignore"):
-        drawn = one.draws(seed) / two.draws(seed)
-    return percentile_interval(drawn, len(ids))
+        ratios = one.means(weights) / two.means(weights)
+    return interval(ratios, len(ids), "prompts")
 
 
 def shared_values(first: PromptScores, second: PromptScores) -> tuple[float, float]:
@@ -124,7 +124,7 @@ def unpaired_difference(
 ) -> Difference:
     """The difference between scores of different prompts; both must hold one at least.
 
-    Its interval is Newcombe's for yes and no, else a bootstrap that draws from each side apart.
+    Its interval is Newcombe's for yes and no, else `replicates.interval` by the prompts of both.
     """
     one, two = _judged(first, first), _judged(second, second)
     few = min(len(one.ids), len(two.ids))
@@ -132,10 +132,17 @@ def unpaired_difference(
     if yes_no and one.once and two.once:
         ci, method = newcombe(one.rate, two.rate), "Newcombe's interval"
     elif few < MIN_CLUSTERS:
-        ci_why = f"prompts: {few}; a bootstrap needs {MIN_CLUSTERS}"
+        ci_why = f"prompts: {few}; an interval needs {MIN_CLUSTERS}"
     else:
-        ci, ci_why = percentile_interval(two.draws(seed) - one.draws(seed), few)
-        method = "bootstrap over the prompts of each run"
+        # Those of both sides are different prompts, whatever their ids; it is the same interval,
+        # turned around, whichever side comes first.
+        sides = sorted((one, two), key=lambda side: (side.ids, side.total.tolist()))
+        ids = [f"{number} {i}" for number, side in enumerate(sides) for i in side.ids]
+        weights = replicate_weights(ids, seed)
+        cut = len(sides[0].ids)
+        apart = sides[1].means(weights[:, cut:]) - sides[0].means(weights[:, :cut])
+        ci, ci_why = interval(apart if sides[1] is two else -apart, len(ids), "prompts")
+        method = "interval over the prompts of each run"
     why = "the runs share no prompt"
     return Difference(two.mean - one.mean, None, ci, ci_why, method, p_why=why)
 
@@ -163,11 +170,13 @@ class _Judged:
         """Successes and prompts, where every prompt has one yes or no."""
         return round(float(self.total.sum())), len(self.ids)
 
-    def draws(self, seed: int) -> Float[np.ndarray, " draws"]:
-        """The mean in each draw of a bootstrap over the prompts."""
-        weights = _weights(self.ids, seed)
-        drawn: np.ndarray = weights @ self.total / (weights @ self.count)
-        return drawn
+    def means(
+        self, weights: Float[np.ndarray, "replicates prompts"]
+    ) -> Float[np.ndarray, " replicates"]:
+        """The mean in each replicate of the prompts; NaN in one without any."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            means: np.ndarray = weights @ self.total / (weights @ self.count)
+        return means
 
 
 def _judged(scores: PromptScores, ids: Iterable[str]) -> _Judged:
@@ -230,14 +239,3 @@ def _tango_low(rose: int, fell: int, n: int) -> float:
         else:
             high = middle
     return high
-
-
-@lru_cache(maxsize=2)
-def _weights(ids: tuple[str, ...], seed: int) -> Float[np.ndarray, "draws prompts"]:
-    """How often each prompt is drawn. From the ids alone, so that no order of runs matters."""
-    key = "\0".join([str(seed), *ids]).encode()
-    generator = np.random.default_rng(list(hashlib.sha256(key).digest()))
-    drawn = generator.multinomial(len(ids), [1 / len(ids)] * len(ids), DRAWS)
-    weights: np.ndarray = drawn.astype(np.float64)
-    weights.flags.writeable = False
-    return weights

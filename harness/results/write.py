@@ -15,6 +15,7 @@ from harness.contract import Arrays, Axes, Direction, Found, Record
 from harness.contract.results import Results, record_fields
 from harness.results.tables import COMPLETIONS
 from harness.store.files import whole, write_text
+from harness.text import well_formed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,13 +51,18 @@ def sound(record: Record) -> Record:
     return record
 
 
-def strict_json(value: Any, text: Callable[[object], str] = str) -> Any:
+def writable(value: object) -> str:
+    """A value as a text that files and tables take: what a stranger said may be no Unicode."""
+    return well_formed(str(value))
+
+
+def strict_json(value: Any, text: Callable[[object], str] = writable) -> Any:
     """Plain JSON without NaN: numpy's numbers become Python's, what is not finite becomes null.
 
     `text` writes texts, and values that JSON does not have.
     """
     if isinstance(value, Mapping):
-        return {str(key): strict_json(inner, text) for key, inner in value.items()}
+        return {writable(key): strict_json(inner, text) for key, inner in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
         return [strict_json(inner, text) for inner in value]
     if hasattr(value, "item") and not isinstance(value, (str, bytes)):
@@ -82,10 +88,17 @@ def write_results(folder: Path, results: Results) -> None:
         "problems": list(results.problems),
         "warnings": list(results.warnings),
         "claims": [strict_json(asdict(claim)) for claim in results.claims],
+        **_families(results),
         "records": [strict_json(record_fields(sound(record))) for record in results.records],
     }
     text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
     write_text(folder / "results.json", text + "\n")
+
+
+def _families(results: Results) -> dict[str, Any]:
+    """Families, where the task names some: what every version read is there without them."""
+    found = [strict_json(asdict(one)) for one in results.families]
+    return {"families": found} if found else {}
 
 
 def _write_table(file: Path, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TextIO
 
 from harness.running.pace import Gauge, Pace, remaining
+from harness.text import for_terminal
 
 if TYPE_CHECKING:
     from rich import progress as bars
@@ -19,6 +20,8 @@ Tick = Callable[[int], None]
 NO_GAUGE = Gauge()
 PATIENCE = 2.0
 """Seconds that a stage may take without a line about it."""
+_LONGEST = 2000
+"""Characters of a line that are shown."""
 SOON = 0.5
 """Seconds after which a log says what is being done, where that may be quick."""
 
@@ -54,8 +57,8 @@ class LineProgress(Progress):
         self._out = out
 
     def say(self, text: str) -> None:
-        """Writes the line."""
-        print(text, file=self._out, flush=True)
+        """Writes the line; what others said in it is hostile."""
+        print(for_terminal(text, _LONGEST), file=self._out, flush=True)
 
     @contextmanager
     def stage(self, name: str, total: int, gauge: Gauge = NO_GAUGE) -> Iterator[Tick]:
@@ -112,7 +115,7 @@ class BarProgress(Progress):
 
     def say(self, text: str) -> None:
         """Writes the line above the bar."""
-        self._console.print(text, markup=False, highlight=False)
+        self._console.print(for_terminal(text, _LONGEST), markup=False, highlight=False)
 
     @contextmanager
     def stage(self, name: str, total: int, gauge: Gauge = NO_GAUGE) -> Iterator[Tick]:
@@ -139,6 +142,7 @@ class BarProgress(Progress):
     @contextmanager
     def doing(self, what: str, after: float = SOON) -> Iterator[None]:
         """Shows it beside the bar, or by itself where there is none, as long as it lasts."""
+        what = for_terminal(what, _LONGEST)
         if (retitle := self._retitle) is not None:
             retitle(f"{self._stage}: {what}")
             try:

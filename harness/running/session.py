@@ -103,14 +103,14 @@ class Session:
         if name not in self.saes:
             spec, models = self.task.spec.saes[name], self.task.sae_models(name)
             device = self.model(models[0]).device
-            with self._progress.doing(f"loading SAE {name}"):
+            with self._progress.doing(f"loading SAE {name}"), self.usage.loading():
                 sae: Sae = self.task.saes[name].build().load(device)
             _check_expected(f"saes.{name}", sae.facts, spec.expect)
             if what := unjoined(spec, sae.facts):
                 raise ModelError(f"saes.{name}: {what}")
             for model in models:
                 self._check_width(name, sae, model)
-            self.saes[name] = self._calibrate(name, sae)
+            self.saes[name] = self.usage.counted(name, self._calibrate(name, sae))
         return self.saes[name]
 
     def view_model(self, view: str) -> Model:

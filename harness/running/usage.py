@@ -1,4 +1,4 @@
-"""What a run used: forwards, prompts and tokens, which every run repeats, and time and memory."""
+"""What a run used: forwards, tokens and encodes, which every run repeats, and time and memory."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -21,6 +21,7 @@ from harness.contract import (
     Keep,
     Model,
     OneByOne,
+    Sae,
     Sampling,
     Scalar,
     Site,
@@ -37,6 +38,18 @@ from harness.planning.counts import (
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from harness.contract.latents import Latents
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What some work took, in any stage."""
+
+    models: Mapping[str, Counts] = field(default_factory=dict)
+    """By model."""
+    saes: Mapping[str, int] = field(default_factory=dict)
+    """By SAE: how many tokens it has encoded."""
+
 
 class Usage:
     """Adds up what models do, by stage and model, while a run goes on."""
@@ -45,6 +58,10 @@ class Usage:
         self._begun = time.monotonic()
         self._stage = ""
         self._seconds: defaultdict[str, float] = defaultdict(float)
+        self._processor: defaultdict[str, float] = defaultdict(float)
+        self._loading = 0.0
+        self._busy = time.process_time()
+        self._encodes: defaultdict[tuple[str, str], int] = defaultdict(int)
         self._counts: defaultdict[tuple[str, str], Counts] = defaultdict(Counts)
         self._imports = 0
         self._gpu_before = 0
@@ -53,6 +70,7 @@ class Usage:
         """Counts memory from here on: call it once the components are imported."""
         # What earlier work left behind is freed now, and not while memory is counted.
         gc.collect()
+        self._busy = time.process_time()
         self._imports = resident() or 0
         _forget_peak()
         if cuda := _cuda():
@@ -62,12 +80,24 @@ class Usage:
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Counts what happens inside the block, and its seconds, as this stage's."""
-        before, self._stage, begun = self._stage, name, time.monotonic()
+        before, self._stage = self._stage, name
+        begun, busy, loading = time.monotonic(), time.process_time(), self._loading
         try:
             yield
         finally:
             self._stage = before
             self._seconds[name] += time.monotonic() - begun
+            loaded = self._loading - loading
+            self._processor[name] += time.process_time() - busy - loaded
+
+    @contextmanager
+    def loading(self) -> Iterator[None]:
+        """Counts the processor's seconds inside the block as no stage's: something is loaded."""
+        busy = time.process_time()
+        try:
+            yield
+        finally:
+            self._loading += time.process_time() - busy
 
     def load(self, name: str, load: Callable[[], Model]) -> Model:
         """Calls `load` and returns its model, wrapped so that all it does is counted as `name`'s.
@@ -76,7 +106,8 @@ class Usage:
         (transformers imports a model's own when it is loaded), so it counts among the imports.
         """
         modules, before = len(sys.modules), resident() or 0
-        model = load()
+        with self.loading():
+            model = load()
         if len(sys.modules) > modules:
             size = NUMBER_BYTES.get(model.dtype, 4) if model.device == "cpu" else 0
             grown = (resident() or 0) - before - size * (model.facts.parameters or 0)
@@ -84,22 +115,41 @@ class Usage:
         kind = CountedOneByOne if isinstance(model, OneByOne) else Counted
         return cast(Model, kind(model, lambda counts: self.add(name, counts)))
 
+    def counted(self, name: str, sae: Sae) -> Sae:
+        """The SAE, wrapped so that every token that it encodes is counted as `name`'s."""
+        return cast(Sae, CountedSae(sae, lambda tokens: self.add_encodes(name, tokens)))
+
     def add(self, model: str, counts: Counts) -> None:
         """Adds work of a model to the present stage."""
         self._counts[self._stage, model] += counts
+
+    def add_encodes(self, sae: str, tokens: int) -> None:
+        """Adds tokens that an SAE has encoded to the present stage."""
+        self._encodes[self._stage, sae] += tokens
 
     @property
     def now(self) -> str:
         """The stage that goes on; empty between stages."""
         return self._stage
 
-    def take(self) -> dict[str, Counts]:
-        """What each model did since the last call, in whatever stage; nothing of it stays here."""
-        found: dict[str, Counts] = {}
+    def take(self) -> Spent:
+        """What was done since the last call, in whatever stage; nothing of it stays here."""
+        models: dict[str, Counts] = {}
         for (_, model), counts in self._counts.items():
-            found[model] = found.get(model, Counts()) + counts
+            models[model] = models.get(model, Counts()) + counts
+        saes: dict[str, int] = {}
+        for (_, sae), tokens in self._encodes.items():
+            saes[sae] = saes.get(sae, 0) + tokens
         self._counts.clear()
-        return found
+        self._encodes.clear()
+        return Spent(models, saes)
+
+    def spent(self, done: Spent) -> None:
+        """Adds what another process did to the present stage."""
+        for model, counts in done.models.items():
+            self.add(model, counts)
+        for sae, tokens in done.saes.items():
+            self.add_encodes(sae, tokens)
 
     def tokens(self, stage: str | None = None) -> int:
         """Tokens that models have read and written, in one stage or in all of them."""
@@ -109,11 +159,15 @@ class Usage:
     def report(self) -> dict[str, Any]:
         """Plain values for the provenance of the results.
 
-        `stages` and `total` are the same in every run of a task that starts afresh; completions
-        that an earlier, unfinished run has written are not made again, and not counted again.
+        `stages`, `total` and `encodes` are the same in every run of a task that starts afresh;
+        completions that an earlier, unfinished run has written are not made again, and not counted
+        again. `processor` has the seconds of this process's threads, which other work on the
+        machine hardly changes: from the imports on, for loading models and SAEs, and for each stage
+        without that.
         Work that bypasses the harness (a library that is handed the bare model) is not counted.
         """
-        names = dict.fromkeys([*self._seconds, *(stage for stage, _ in self._counts)])
+        used = (stage for stage, _ in (*self._counts, *self._encodes))
+        names = dict.fromkeys([*self._seconds, *used])
         peak, cuda = _peak(), _cuda()
         return {
             "total": asdict(sum(self._counts.values(), Counts())),
@@ -121,9 +175,18 @@ class Usage:
                 name: {m: asdict(c) for (stage, m), c in self._counts.items() if stage == name}
                 for name in names
             },
+            "encodes": {
+                name: {sae: n for (stage, sae), n in self._encodes.items() if stage == name}
+                for name in names
+            },
             "seconds": {
                 "total": time.monotonic() - self._begun,
                 "stages": dict(self._seconds),
+                "processor": {
+                    "total": time.process_time() - self._busy,
+                    "loading": self._loading,
+                    "stages": dict(self._processor),
+                },
             },
             "memory_bytes": {
                 "imports": self._imports,
@@ -191,6 +254,25 @@ class CountedOneByOne(Counted):
             keep(index, completion)
 
         cast(OneByOne, self._model).generate_each(tokens, sampling, counted)
+
+
+class CountedSae:
+    """An SAE that gives `count` the number of tokens of every call; in all else the SAE itself."""
+
+    def __init__(self, sae: Sae, count: Callable[[int], None]) -> None:
+        self._sae = sae
+        self._count = count
+
+    def __getattr__(self, name: str) -> Any:
+        # While an object is copied it has no fields yet, and looking for `_sae` would never end.
+        if name == "_sae":
+            raise AttributeError(name)
+        return getattr(self._sae, name)
+
+    def encode(self, x: Tensor) -> Latents:
+        """As the SAE's own: each row of x is a token."""
+        self._count(len(x))
+        return self._sae.encode(x)
 
 
 # ── Memory ───────────────────────────────────────────────────────────────────────────────────────

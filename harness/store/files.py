@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from harness.text import well_formed
+
 _PARTIAL = re.compile(r"\..+\.[0-9a-f]{8}\.partial")
 _TRIES = 20
 
@@ -62,6 +64,6 @@ def remove_partial(folder: Path, older: float = 0.0) -> None:
 
 
 def write_text(file: Path, text: str) -> None:
-    """Writes a text file whole or not at all."""
+    """Writes a text file whole or not at all; lone surrogates, which no file takes, as U+FFFD."""
     with whole(file) as partial:
-        partial.write_text(text, encoding="utf-8", newline="")
+        partial.write_text(well_formed(text), encoding="utf-8", newline="")

@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -23,18 +23,28 @@ BUFFER = 10_000
 """Rows among which the next one of a shuffled stream is drawn."""
 
 
-def load_data(name: str, spec: DataSpec, cache: Path) -> list[Example]:
+Unread = Callable[[str, str], object]
+"""Told of a row that is left out because it cannot be read: its place, and why."""
+
+
+def load_data(
+    name: str, spec: DataSpec, cache: Path, unread: Unread = lambda row, why: None
+) -> list[Example]:
     """Reads all examples of `[data.NAME]`, in a fixed order; raises what `read_data` raises."""
-    return list(read_data(name, spec, cache))
+    return list(read_data(name, spec, cache, unread))
 
 
-def read_data(name: str, spec: DataSpec, cache: Path) -> Iterator[Example]:
+def read_data(
+    name: str, spec: DataSpec, cache: Path, unread: Unread = lambda row, why: None
+) -> Iterator[Example]:
     """Reads the examples of `[data.NAME]` one at a time, in a fixed order.
 
-    All rows are held in memory only where a seed shuffles a set that is not streamed. Downloads
-    are kept in `cache`. Raises DataError for missing, empty or unreadable files, rows or columns
-    that are not there, a download that does not hash to `sha256`, and, after the last row, for
-    fewer rows than the task wants; MachineError where a download fails.
+    Where the task leaves bad rows out, those whose turns or columns are no such are told to
+    `unread`; they count among the rows that are wanted. All rows are held in memory only where a
+    seed shuffles a set that is not streamed. Downloads are kept in `cache`. Raises DataError for
+    missing, empty or unreadable files, rows or columns that are not there, a download that does not
+    hash to `sha256`, and, after the last row, for fewer rows than the task wants; MachineError
+    where a download fails.
     """
     rows = _matching(name, enumerate(_rows(name, spec, cache), 1), spec)
     if spec.shuffle is not None and not spec.stream:
@@ -42,17 +52,24 @@ def read_data(name: str, spec: DataSpec, cache: Path) -> Iterator[Example]:
         random.Random(spec.shuffle).shuffle(drawn)
         rows = iter(drawn)
     last = None if spec.most is None else spec.skip + spec.most
-    count = 0
+    count, first = 0, ""
+    kept = False
     for number, row in islice(rows, spec.skip, last):
         count += 1
         try:
-            example = _example(name, spec, row, number)
-        except RecursionError:
-            raise DataError(
-                f"data.{name}: row {number} of {_place(spec)} is nested too deeply. Allowed: text, "
-                "numbers, and lists of them. Mend the row, or leave it out."
-            ) from None
+            example = _read(name, spec, row, number)
+        except DataError as error:
+            if spec.on_bad_rows != "skip":
+                raise
+            first = first or str(error)
+            unread(f"row {number}", str(error))
+            continue
+        kept = True
         yield example
+    if count and not kept:
+        raise DataError(
+            f"data.{name}: nothing is left of it: no row can be read. The first: {first}"
+        )
     if not count:
         raise DataError(
             f"data.{name}: {_place(spec)} gives no rows. Check {_filters(spec)} and the file."
@@ -62,6 +79,16 @@ def read_data(name: str, spec: DataSpec, cache: Path) -> Iterator[Example]:
             f"data.{name}: {_place(spec)} has {count} rows, the task wants {spec.limit}. "
             "Lower the limit."
         )
+
+
+def _read(name: str, spec: DataSpec, row: Row, number: int) -> Example:
+    try:
+        return _example(name, spec, row, number)
+    except RecursionError:
+        raise DataError(
+            f"data.{name}: row {number} of {_place(spec)} is nested too deeply. Allowed: text, "
+            "numbers, and lists of them. Mend the row, or leave it out."
+        ) from None
 
 
 def _filters(spec: DataSpec) -> str:

@@ -35,7 +35,8 @@ class DataSpec(Spec):
     revision: str | None = None
     """Hub: branch, tag or commit."""
     column: str = "text"
-    """The column that holds the text, or the conversation as a list of role and content."""
+    """The column that holds the text, or the conversation as a list of role and content, or of from
+    and value, as ShareGPT has it."""
     where: dict[str, Scalar] = Field(default_factory=dict)
     """Only rows whose columns have these values."""
     at_least: dict[str, float] = Field(default_factory=dict)
@@ -58,8 +59,9 @@ class DataSpec(Spec):
     """What they are expected to be like; changes what is planned, never what is run."""
     on_bad_rows: Literal["error", "skip"] = "error"
     """What is done with rows of which a view makes no prompt, such as turns that its chat template
-    refuses, or a text that is empty or too long: `error` ends the run, `skip` leaves them out and
-    counts them. A row that one view of a pair leaves out is out of both."""
+    refuses, turns or tools that are none, or a text that is empty or too long: `error` ends the
+    run, `skip` leaves them out and counts them. A row that one view of a pair leaves out is out of
+    both."""
     by: str | None = None
     """A column that sorts the rows into categories: what passes measure is also told for each."""
 

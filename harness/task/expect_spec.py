@@ -29,6 +29,17 @@ class ExpectSae(Spec):
     """Number of latents."""
 
 
+class ExpectBenchmark(Spec):
+    """What is known of a benchmark before it is asked, for `harness plan` alone."""
+
+    prompts: int | None = Field(None, ge=1)
+    """How many prompts the model reads in each arm: one for each option of a question."""
+    tokens: int | None = Field(None, ge=1)
+    """How long they are on average, solved examples included."""
+    writes: int | None = Field(None, ge=0)
+    """How many tokens are written for each, on average; 0 where none are."""
+
+
 class ExpectCompletions(Spec):
     """What is known of completions before there are any, for `harness plan` alone."""
 

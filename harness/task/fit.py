@@ -14,6 +14,7 @@ from harness.errors import DataError, ModelError, Problem, TaskError, listed
 from harness.task.causes import Misfit, merged
 from harness.task.claimed import unfit_claims
 from harness.task.data import read_data
+from harness.task.familied import unfit_families
 from harness.task.followed import unfollowed
 from harness.task.gates import parse
 from harness.task.ids import measurable, unmeasured
@@ -58,6 +59,7 @@ def _misfits(task: Task) -> Iterator[Misfit]:
     yield from _edits(task)
     yield from _gates(task)
     yield from unfit_claims(task)
+    yield from unfit_families(task)
 
 
 def _data(task: Task) -> Iterator[Misfit]:
@@ -94,6 +96,13 @@ def _views(task: Task) -> Iterator[Misfit]:
                 'are for the chat template, and this prompt is plain. Use style = "chat", or '
                 "leave them out.",
             )
+        for key in ("tools", "documents"):
+            if view.prompt.style != "chat" and getattr(view.prompt, key) is not None:
+                yield Misfit(
+                    ("views", name, "prompt", key),
+                    'is for the chat template, and this prompt is plain. Use style = "chat", or '
+                    "leave it out.",
+                )
 
 
 def _saes(task: Task) -> Iterator[Misfit]:
@@ -142,7 +151,7 @@ def _unplaced(task: Task, sae: str) -> str:
     """What the metadata of an SAE say of its place, which is no site."""
     place = task.sae_facts(sae).place
     if place is None:
-        return "do not say where it belongs."
+        return 'do not say where it belongs. Write it, such as site = "resid_post.12".'
     near = nearest_to_hook(place)
     told = f"name {for_terminal(place)!r}" + (f". {near}" if near else ", which is no site")
     return f"{told}. Write the site that it reads, if there is one."

@@ -10,6 +10,8 @@ from harness.errors import DataError
 
 TRIED = 4096
 """Rows that are tried, after the first one that is bad, to say how many are."""
+EVERY_VIEW = "*"
+"""In the place of a view, for rows that cannot be read, so that no view has them."""
 
 
 @dataclass
@@ -17,13 +19,17 @@ class LeftOut:
     """The rows that were left out, each once, however often the data were read."""
 
     _found: dict[tuple[str, str], dict[str, str]] = field(default_factory=dict)
-    """By data set and view: for each row, why."""
+    """By data set and view: for each row, why. No view stands for rows that cannot be read."""
 
     def add(self, data: str, view: str, rows: Iterable[tuple[Example, str]]) -> None:
         """Adds rows of a data set of which a view makes no prompt, each with the reason."""
         found = self._found.setdefault((data, view), {})
         for row, why in rows:
             found.setdefault(row.name, why)
+
+    def add_unread(self, data: str, row: str, why: str) -> None:
+        """Adds a row of a data set that cannot be read, by its place, with the reason."""
+        self._found.setdefault((data, EVERY_VIEW), {}).setdefault(row, why)
 
     def counts(self) -> Mapping[str, Mapping[str, int]]:
         """By data set and view, how many rows were left out."""
@@ -36,9 +42,11 @@ class LeftOut:
         """A sentence for each data set and view, with the first of the rows."""
         for (data, view), rows in self._found.items():
             one = len(rows) == 1
+            of = "" if view == EVERY_VIEW else f" for views.{view}"
+            pair = "" if view == EVERY_VIEW else "; of a pair, for both views"
             yield (
                 f"data.{data}: {len(rows)} row{'' if one else 's'} {'is' if one else 'are'} left "
-                f'out for views.{view}, as on_bad_rows = "skip" says; of a pair, for both views.'
+                f'out{of}, as on_bad_rows = "skip" says{pair}.'
                 f" The first: {next(iter(rows.values()))}"
             )
 

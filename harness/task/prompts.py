@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from random import Random
@@ -41,11 +42,16 @@ class TaskData:
         self._cache = cache
         self._held: dict[str, list[Example]] = {}
         self._digests: dict[str, str] = {}
+        self.left_out = LeftOut()
+        """The rows that cannot be read, or of which no prompt can be made, so far, where the task
+        leaves such out."""
 
     def examples(self, name: str) -> list[Example]:
         """All rows of a data set, held in memory from now on."""
         if name not in self._held:
-            self._held[name] = load_data(name, self._spec.data[name], self._cache)
+            self._held[name] = load_data(
+                name, self._spec.data[name], self._cache, partial(self.left_out.add_unread, name)
+            )
         return self._held[name]
 
     def chunks(self, name: str, limit: int | None = None) -> Iterator[list[Example]]:
@@ -82,7 +88,8 @@ class TaskData:
         small = spec.file is not None and Path(spec.file).stat().st_size <= SMALL
         if small or (spec.most is not None and spec.most <= CHUNK):
             return self.examples(name)
-        return self._digested(name, read_data(name, spec, self._cache))
+        unread = partial(self.left_out.add_unread, name)
+        return self._digested(name, read_data(name, spec, self._cache, unread))
 
     def _digested(self, name: str, rows: Iterable[Example]) -> Iterator[Example]:
         """The same rows; their digest is known once the last one was taken."""
@@ -131,7 +138,7 @@ class Prompts:
         self._render_with = render_with
         self._rendered: dict[tuple[str, str], list[Tokens]] = {}
         self._asked: dict[tuple[str, str], Written] = {}
-        self.left_out = LeftOut()
+        self.left_out = data.left_out
         """The rows of which no prompt could be made so far, where the task leaves such out."""
 
     def rendered(self, view: str, data: str) -> list[Tokens]:

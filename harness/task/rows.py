@@ -9,9 +9,9 @@ import gzip
 import io
 import json
 import lzma
-import sys
+import os
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path, PurePosixPath
@@ -44,6 +44,17 @@ _NO_TEXT = {
     b"<!DOCTYPE html": "a page of a web site, not the file: download the file itself",
     b"<html": "a page of a web site, not the file: download the file itself",
 }
+LONGEST = 2**26
+"""Characters of a line, a field or a paragraph: a small packed file can hold any number of them."""
+_SMALL = 2**26
+"""Bytes that any packed file may hold."""
+_UNPACKED = 200
+"""How many times as large as on disk a larger one may be when it is unpacked. Text is packed to a
+fourth; one letter, a million times, to less than a thousandth."""
+_BLANK = 10**6
+"""Blank lines, one behind the other."""
+_REASON = 300
+"""Characters of what a library says of a file."""
 _BROKEN = (OSError, EOFError, ValueError, RecursionError, csv.Error, zlib.error, lzma.LZMAError)
 
 
@@ -81,11 +92,19 @@ def _is(file: Path) -> str:
 def _read(file: Path, reader: Callable[[Path], Iterator[Row]], where: str) -> Iterator[Row]:
     try:
         if file.stat().st_size == 0:
-            raise DataError(f"{where}: {file} is empty.")
+            raise DataError(f"{where}: {file} is empty. Allowed: a row or more.")
         yield from reader(file)
     except _BROKEN as error:
-        reason = getattr(error, "strerror", None) or error
-        raise DataError(f"{where}: {file} cannot be read: {reason}.") from error
+        # Libraries write several lines, and end them as they like.
+        reason = " ".join(str(getattr(error, "strerror", None) or error).split()).rstrip(".")
+        raise DataError(
+            f"{where}: {file} cannot be read: {reason[:_REASON] or type(error).__name__}. Allowed:"
+            f" {_allowed(reader)}. Mend what is named, or copy the file again."
+        ) from error
+
+
+def _allowed(reader: Callable[[Path], Iterator[Row]]) -> str:
+    return _FORMS[next(end for end, one in _READERS.items() if one is reader)]
 
 
 def _no_text(head: bytes) -> str:
@@ -112,18 +131,46 @@ def _opened(file: Path) -> Iterator[IO[bytes]]:
 
 
 def _unpacked(content: io.BufferedReader, packed: str) -> IO[bytes]:
+    if not packed:
+        return content
+    most = max(_SMALL, _UNPACKED * os.fstat(content.fileno()).st_size)
+    return io.BufferedReader(_Bounded(_stream(content, packed), most), 2**18)
+
+
+def _stream(content: io.BufferedReader, packed: str) -> IO[bytes]:
     if packed == ".gz":
         return cast("IO[bytes]", gzip.GzipFile(fileobj=content))
     if packed == ".bz2":
         return bz2.BZ2File(content)
     if packed == ".xz":
         return lzma.LZMAFile(content)
-    if packed == ".zst":
-        import pyarrow
+    import pyarrow
 
-        stream = pyarrow.CompressedInputStream(pyarrow.PythonFile(content, mode="r"), "zstd")
-        return io.BufferedReader(stream)
-    return content
+    stream = pyarrow.CompressedInputStream(pyarrow.PythonFile(content, mode="r"), "zstd")
+    return io.BufferedReader(stream)
+
+
+class _Bounded(io.RawIOBase):
+    """A stream that ends with a ValueError where it holds more than a packed file may."""
+
+    def __init__(self, inner: IO[bytes], most: int) -> None:
+        self._inner = inner
+        self._most = most
+        self._left = most
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        read = self._inner.read(len(buffer))
+        buffer[: len(read)] = read
+        self._left -= len(read)
+        if self._left < 0:
+            raise ValueError(
+                f"it is packed, and holds more than {self._most:,} bytes: that is no text. Unpack"
+                " it first if it is"
+            )
+        return len(read)
 
 
 @contextmanager
@@ -141,9 +188,22 @@ def _text(file: Path, newline: str | None = None) -> Iterator[IO[str]]:
         yield io.TextIOWrapper(content, encoding=encoding, newline=newline)
 
 
+def _lines(text: IO[str]) -> Iterator[str]:
+    """The lines of a text, none of which fills the memory; ValueError says which would."""
+    number = blank = 0
+    while line := text.readline(LONGEST + 1):
+        number += 1
+        blank = blank + 1 if line.isspace() else 0
+        if blank > _BLANK:
+            raise ValueError(f"line {number} follows more than {_BLANK:,} blank ones")
+        if len(line) > LONGEST:
+            raise ValueError(f"line {number} has more than {LONGEST:,} characters")
+        yield line
+
+
 def _jsonl(file: Path) -> Iterator[Row]:
-    with _text(file) as lines:
-        for number, line in enumerate(lines, 1):
+    with _text(file) as text:
+        for number, line in enumerate(_lines(text), 1):
             if line.strip():
                 try:
                     yield _table_row(json.loads(line))
@@ -168,9 +228,9 @@ def _table_row(value: object) -> Row:
 
 
 def _csv(file: Path, dialect: str = "excel") -> Iterator[Row]:
-    csv.field_size_limit(min(sys.maxsize, 2**31 - 1))  # of one field; it is 131,072 without this
-    with _text(file, newline="") as lines:
-        for number, row in enumerate(csv.DictReader(lines, dialect=dialect), 1):
+    csv.field_size_limit(LONGEST)  # of one field; it is 131,072 without this
+    with _text(file, newline="") as text:
+        for number, row in enumerate(csv.DictReader(_lines(text), dialect=dialect), 1):
             if None in row:
                 raise ValueError(f"row {number} has more fields than the header")
             yield row
@@ -188,7 +248,9 @@ def _parquet(file: Path) -> Iterator[Row]:
         with _opened(file) as unpacked:
             # Parquet is read from its end, and a packed stream has only one direction.
             whole = isinstance(unpacked, io.BufferedReader) and unpacked.seekable()
-            content = pyarrow.parquet.ParquetFile(unpacked if whole else _held(unpacked))
+            content = pyarrow.parquet.ParquetFile(
+                unpacked if whole else _held(unpacked), page_checksum_verification=True
+            )
             for batch in content.iter_batches(1024):
                 yield from batch.to_pylist()
     except pyarrow.ArrowException as error:
@@ -201,10 +263,20 @@ def _held(content: IO[bytes]) -> IO[bytes]:
 
 def _txt(file: Path) -> Iterator[Row]:
     """Plain text: paragraphs, separated by empty lines."""
-    with _text(file) as lines:
-        for _, paragraph in groupby(lines, key=lambda line: line == "\n"):
-            if text := "".join(paragraph).strip():
+    with _text(file) as content:
+        for _, paragraph in groupby(_lines(content), key=lambda line: line == "\n"):
+            if text := "".join(_bounded(paragraph)).strip():
                 yield {"text": text}
+
+
+def _bounded(paragraph: Iterable[str]) -> Iterator[str]:
+    """Its lines, as long as they are not too many together."""
+    held = 0
+    for line in paragraph:
+        held += len(line)
+        if held > LONGEST:
+            raise ValueError(f"a paragraph has more than {LONGEST:,} characters")
+        yield line
 
 
 _READERS: Mapping[str, Callable[[Path], Iterator[Row]]] = {
@@ -215,3 +287,12 @@ _READERS: Mapping[str, Callable[[Path], Iterator[Row]]] = {
     ".parquet": _parquet,
     ".txt": _txt,
 }
+_FORMS: Mapping[str, str] = {
+    ".jsonl": "a JSON object in every line, in UTF-8",
+    ".json": "a JSON list of objects, in UTF-8",
+    ".csv": "a line of column names and lines of as many fields, in UTF-8",
+    ".tsv": "a line of column names and lines of as many fields, in UTF-8",
+    ".parquet": "a whole Parquet file",
+    ".txt": "text in UTF-8",
+}
+"""By ending, what a file must be."""

@@ -24,7 +24,13 @@ from harness.contract import (
     ViewRef,
 )
 from harness.task.data_spec import DataSpec
-from harness.task.expect_spec import ExpectCompletions, ExpectModel, ExpectSae
+from harness.task.expect_spec import (
+    ExpectBenchmark,
+    ExpectCompletions,
+    ExpectModel,
+    ExpectSae,
+)
+from harness.task.family_spec import FamilySpec
 from harness.task.tables import Name, PluginSpec, Scalar, Spec, Sweep
 
 
@@ -73,6 +79,12 @@ class PromptSpec(Spec):
     """Chat prompts: whether to end where the model's turn begins."""
     template_arguments: dict[Name, Scalar] = Field(default_factory=dict)
     """Chat prompts: what else the template reads, such as { enable_thinking = false }."""
+    tools: str | None = None
+    """Chat prompts: the column with the tools that the template is told of, a list or JSON text. A
+    row without any has none."""
+    documents: str | None = None
+    """Chat prompts: the column with the documents that the template is given, each a table such as
+    { title = "…", text = "…" }, or text; a list or JSON text."""
     demonstrations: DemonstrationsSpec | None = None
     """Solved examples before the query."""
     max_tokens: int | None = Field(None, ge=1)
@@ -336,6 +348,8 @@ class EvaluatorSpec(PluginSpec):
 
     method: str | None = None
     """The evaluator; without it, the one called like the table."""
+    expect: ExpectBenchmark = ExpectBenchmark()
+    """What a benchmark is expected to ask; changes what is planned, never what is run."""
 
 
 class AnalysisSpec(PluginSpec):
@@ -476,3 +490,5 @@ class TaskSpec(Spec):
     """What must hold of the numbers."""
     claims: dict[Name, ClaimSpec] = Field(default_factory=dict)
     """What the task expects before it runs."""
+    families: dict[Name, FamilySpec] = Field(default_factory=dict)
+    """What the task asks many numbers at once."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from harness.contract import Example
 from harness.errors import DataError, listed
+from harness.task.sharegpt import as_role, is_sharegpt
 from harness.text import well_formed
 
 KEYS = (
@@ -26,9 +27,10 @@ KEYS = (
 def turns_of(value: object, where: str) -> tuple[Mapping[str, Any], ...] | None:
     """The turns of a conversation; None where the value is no list of turns.
 
-    Content in parts is joined, because templates of texts know no parts. What has no value is left
-    out: tables of columns write None where a turn has no such key. Raises DataError, which `where`
-    begins, for a turn without role or content, and for parts that are no text.
+    A turn has role and content, or from and value, as in ShareGPT. Content in parts is joined,
+    because templates of texts know no parts. What has no value is left out: tables of columns write
+    None where a turn has no such key. Raises DataError, which `where` begins, for a turn without
+    role or content, and for parts that are no text.
     """
     if not isinstance(value, Iterable) or isinstance(value, (str, bytes, Mapping)):
         return None
@@ -76,8 +78,14 @@ def clean(value: Any) -> Any:
 
 
 def _turn(turn: Mapping[str, Any], where: str) -> Mapping[str, Any]:
+    if is_sharegpt(turn):
+        turn = as_role(turn, where)
     if "role" not in turn or not ("content" in turn or turn.get("tool_calls")):
-        raise DataError(f"{where}: a turn must have role and content, not {listed(turn)}.")
+        raise DataError(
+            f"{where}: a turn must have role and content, not {listed(turn)}. Allowed: such as "
+            '{"role": "user", "content": "Hi"}, or from and value. Give the row such turns, or '
+            "leave it out."
+        )
     if not isinstance(turn["role"], str) or not turn["role"].strip():
         raise DataError(
             f"{where}: its role is a {type(turn['role']).__name__}, or blank. "

@@ -10,7 +10,8 @@ import numpy as np
 from jaxtyping import Float
 
 from harness.contract import Findings, Outcome, Record
-from harness.results.intervals import DRAWS, clustered_wilson, draw_weights
+from harness.results.intervals import clustered_wilson
+from harness.results.replicates import replicate_weights
 from harness.text import well_formed
 from harness_analyses.options import AgreementOptions as Options, Judge
 from harness_statistics.records import drawn, number
@@ -18,8 +19,8 @@ from harness_statistics.records import drawn, number
 _KEYS = {"experiment", "direction", "example", "text", "prompt", "completion"}
 _KEYS |= {"copy_of", "thought", "unfinished", "tokens", "stopped", "verdicts"}
 """The columns of a completion that are no axes of its arm."""
-Draws = Float[np.ndarray, " draws"]
-Cells = Float[np.ndarray, "draws 4"]
+Replicates = Float[np.ndarray, " replicates"]
+Cells = Float[np.ndarray, "replicates 4"]
 """Counts of completions: both say yes, only the left does, only the right does, neither does."""
 
 
@@ -46,7 +47,7 @@ class Agreement:
     names here, and once over all of them (without it). Completions without both verdicts are left
     out, `n` counts the rest. Kappa is undefined where a judge always says the same: then p_o is
     p_e, whatever the other says. Prompts come back in every arm, so neither interval takes
-    completions as independent: kappa's is a bootstrap over prompts; the share's is Wilson's at the
+    completions as independent: kappa's is by prompts; the share's is Wilson's at the
     number of independent completions that would vary as much (n over the design effect), or at the
     number of prompts where all agree. Equal prompts are one.
     Sources: Cohen 1960; Franco et al. 2019 for Wilson's interval with a design effect.
@@ -100,8 +101,8 @@ class Agreement:
             return
         counts = _by_prompt(pairs, prompts)
         # Whole numbers: the first row, in which every prompt counts once, is exact.
-        draws = draw_weights(prompts, DRAWS, seed) @ counts
-        shares, chances, kappas = _agreement(draws)
+        replicates = replicate_weights(prompts, seed) @ counts
+        shares, chances, kappas = _agreement(replicates)
         ci, ci_why = clustered_wilson(counts[:, 0] + counts[:, 3], counts.sum(1))
         null = {"kind": "chance", "value": float(chances[0])}
         yield Record(
@@ -165,7 +166,7 @@ def _by_prompt(pairs: Sequence[_Pair], prompts: Sequence[str]) -> Float[np.ndarr
     return counts
 
 
-def _agreement(cells: Cells) -> tuple[Draws, Draws, Draws]:
+def _agreement(cells: Cells) -> tuple[Replicates, Replicates, Replicates]:
     """p_o, p_e and kappa; NaN without completions, kappa also where a judge is constant."""
     total = cells.sum(1)
     with np.errstate(invalid="ignore", divide="ignore"):

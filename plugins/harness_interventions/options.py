@@ -199,6 +199,10 @@ class LatentSwapOptions(InterventionOptions):
         """The SAE whose latents are meant where the direction is made of none."""
         return self.sae
 
+    def encodes(self, *, of_pair: bool) -> int:
+        """Both views together, or each by itself."""
+        return 1 if of_pair else 2
+
     def beside(self) -> str | None:
         """The other view."""
         return self.other

@@ -89,7 +89,10 @@ class File:
             # Without universal newlines, that a \r inside of a text does not end a line.
             text = file.read_bytes().decode("utf-8-sig")
         except OSError as error:
-            raise DataError(f"{file}: cannot be read ({error.strerror}).") from None
+            raise DataError(
+                f"{file}: cannot be read ({error.strerror or error}). Allowed: a .csv or .jsonl"
+                " file. Copy it again, or change the path."
+            ) from None
         except UnicodeDecodeError as error:
             raise DataError(
                 f"{file}: is not UTF-8 (byte {error.start}). Save it as UTF-8."

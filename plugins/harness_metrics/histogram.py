@@ -31,7 +31,7 @@ def quantile(
     below = histogram.cumsum(1)
     total = below[:, -1]
     wanted = share * total
-    # Weights of a bootstrap are whole numbers, so only the product needs room for rounding.
+    # Weights of replicates are whole numbers, so only the product needs room for rounding.
     bin_ = (below < (wanted - 1e-9 * total)[:, None]).sum(1).clip(max=histogram.shape[1] - 1)
     rows = np.arange(len(histogram))
     inside = histogram[rows, bin_]

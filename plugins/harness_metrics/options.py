@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from harness.contract import MetricOptions
+from harness.contract import Encodes, MetricOptions
 
 
 def _distinct(variants: tuple[str, ...]) -> tuple[str, ...]:
@@ -20,8 +20,8 @@ Chosen = (Field(min_length=1), AfterValidator(_distinct))
 
 
 def _of_data(numbers: int) -> int:
-    """Sums that are kept for the data alone, as a share of those that each of 201 draws has."""
-    return numbers // 201
+    """Sums that are kept for the data alone, as a share of those that each of 257 rows has."""
+    return numbers // 257
 
 
 class FvuOptions(MetricOptions):
@@ -60,6 +60,10 @@ class CosineOptions(MetricOptions):
     def keeps(self, width: int, latents: int) -> int:
         """A histogram of angles, where quantiles are asked for."""
         return 16 + 1025 * ("quantiles" in self.variants)
+
+    def encodes(self) -> Encodes:
+        """Both sides, where latents or reconstructions are asked for."""
+        return Encodes() if {"latent", "recon"} & {*self.variants} else Encodes(())
 
 
 class DisplacementOptions(MetricOptions):
@@ -106,6 +110,10 @@ class ExplainedRatioOptions(MetricOptions):
         nodes, bins = (17, 231) if self.known_ratio is None else (1, 1843)
         return 4 * nodes + nodes * bins * ("median" in self.variants)
 
+    def encodes(self) -> Encodes:
+        """The right side: as it is, or anew in another scale."""
+        return Encodes((), anew=1) if self.input == "rescaled" else Encodes(("right",))
+
 
 class FvuChangeOptions(MetricOptions):
     """What an SAE's latents do not rebuild of a change, over that change."""
@@ -121,6 +129,10 @@ class FvuChangeOptions(MetricOptions):
     floor: Literal["bfloat16", "float16", "float32", "none"] = "bfloat16"
     """The dtype by half a step of which the left side is moved, to see what that adds; `none`
     measures no floor, and saves one more encoding of that side."""
+
+    def encodes(self) -> Encodes:
+        """Both sides, and the left one once more, moved by half a step."""
+        return Encodes(anew=int(self.floor != "none"))
 
 
 class IntersectionRatioOptions(MetricOptions):

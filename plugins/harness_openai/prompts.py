@@ -66,6 +66,11 @@ def _impossible(prompt: Prompt, *, chat: bool) -> Iterator[str]:
             "its chat template is the server's, and takes no template_arguments from here. Leave "
             "them out, or send what the server knows: request = { chat_template_kwargs = { … } }."
         )
+    if given := [key for key in ("tools", "documents") if getattr(prompt, key) is not None]:
+        yield (
+            f"its chat template is the server's, and takes no {' and '.join(given)} of rows from "
+            "here. Leave them out."
+        )
     if prompt.max_tokens is not None:
         yield "max_tokens cuts prompts by tokens, and its tokenizer is not here. Leave it out."
     if prompt.split_special_tokens:

@@ -14,6 +14,7 @@ from pydantic import Field, field_validator, model_validator
 from harness.contract import (
     DataRef,
     DirectionRef,
+    Encodes,
     PairRef,
     Reads,
     SaeFacts,
@@ -148,6 +149,10 @@ class ContextsOptions(StatisticOptions):
         """The SAE's latents of one view."""
         stream = stream_of(task, "contexts", self.pair, self.view, self.data)
         return Reads(streams=(stream,), sites=(task.sae_site(self.sae),), saes=(self.sae,))
+
+    def encodes(self, task: TaskView, stream: str, sae: str) -> Encodes:
+        """The side that is looked at."""
+        return Encodes((self.side,))
 
     @model_validator(mode="after")
     def _one_stream(self) -> ContextsOptions:

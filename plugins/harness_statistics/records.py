@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from harness.contract import Record
-from harness.results.intervals import percentile_interval
+from harness.results.replicates import interval
 
 
 def number(id: str, value: float | None, why: str | None, *, ci_why: str, **rest: Any) -> Record:
@@ -22,18 +22,18 @@ def number(id: str, value: float | None, why: str | None, *, ci_why: str, **rest
 
 def drawn(
     id: str,
-    draws: Float[np.ndarray, " draws"] | None,
+    replicates: Float[np.ndarray, " replicates"] | None,
     why: str | None,
     *,
     clusters: int,
     **rest: Any,
 ) -> Record:
-    """A record of draws[0], with the percentile interval of the other draws of `clusters`.
+    """A record of replicates[0], with the interval of the others, of `clusters` documents.
 
-    Undefined, for the reason `why`, where there are no draws or draws[0] is not finite.
+    Undefined, for the reason `why`, where there are none or replicates[0] is not finite.
     `rest`: the other fields of the record.
     """
-    if draws is None or not np.isfinite(draws[0]):
+    if replicates is None or not np.isfinite(replicates[0]):
         return Record(id, None, ci_why=why, undefined=why, clusters=clusters, **rest)
-    ci, ci_why = percentile_interval(draws[1:], clusters)
-    return Record(id, float(draws[0]), ci=ci, ci_why=ci_why, clusters=clusters, **rest)
+    ci, ci_why = interval(replicates, clusters)
+    return Record(id, float(replicates[0]), ci=ci, ci_why=ci_why, clusters=clusters, **rest)

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from harness.contract import Batch, Inputs, Outcome, Record, State, Undefined
 from harness.contract.sites import parse_site
 from harness.errors import Problem, TaskError
-from harness.results.intervals import DRAWS, draw_weights
+from harness.results.replicates import group_rows, replicated
 from harness_statistics.inputs import block, components
 from harness_statistics.options import ShiftAlongOptions
 from harness_statistics.records import drawn
@@ -39,8 +39,8 @@ class ShiftAlong:
     | `shift_along.share@1` | (Δ·v̂)² / ‖Δ‖² | [0, 1] | 1/d, a random direction |
 
     At distance 1 the fine-tune has gone as far as from the mean of the negative data to that of the
-    positive ones, where v is their difference. Axes `pair`, `site` and `along`. Intervals: Poisson
-    bootstrap over documents, with v as it is; share's is of a number that cannot be below 0.
+    positive ones, where v is their difference. Axes `pair`, `site` and `along`. Intervals: by
+    documents, with v as it is; share's is of a number that cannot be below 0.
     Undefined: without tokens, where the direction is undefined, and the share where Δ is 0.
     Raises ModelError for a direction at another site, TaskError for one of several vectors.
     Source: Chen et al. 2025, "Persona Vectors" (arXiv 2507.21509), section 4, finetuning shift,
@@ -52,11 +52,11 @@ class ShiftAlong:
         self.site = parse_site(given.site)
 
     def start(self, inputs: Inputs) -> State:
-        """The seed of the draws; every sum is zero."""
+        """The seed that documents are grouped by; every sum is zero."""
         return {"seed": np.array([inputs.seed % 2**63], np.int64)}
 
     def update(self, state: State, batch: Batch) -> State:
-        """Adds each document's mean change, as often as each draw has the document."""
+        """Adds each document's mean change, to all and to its group of documents."""
         if not len(batch.selected):
             return state
         assert batch.right is not None, "shift_along reads a pair"
@@ -71,11 +71,11 @@ class ShiftAlong:
         total = change.new_zeros(len(document), change.shape[1])
         means = total.index_add_(0, place.to(change.device), change).cpu() / count[:, None]
         names = [batch.documents[int(i)] for i in document]
-        weights = draw_weights(names, DRAWS, int(state["seed"][0]))
+        rows_of = group_rows(names, int(state["seed"][0]))
         sizes = np.bincount(owner.numpy(), minlength=len(batch.documents))
         sums = {
-            "change": weights @ means.numpy(),
-            "weight": weights.sum(1),
+            "change": rows_of @ means.numpy(),
+            "weight": rows_of.sum(1),
             "documents": np.array([len(document)]),
             "clusters": np.array([batch.clusters(sizes)]),
         }
@@ -115,7 +115,7 @@ class ShiftAlong:
     def _record(
         self,
         id: str,
-        draws: Float[np.ndarray, " draws"] | None,
+        replicates: Float[np.ndarray, " replicates"] | None,
         why: str | None,
         documents: int,
         clusters: int,
@@ -127,7 +127,7 @@ class ShiftAlong:
             null = {"kind": "a random direction", "value": 1 / moved.width}
         given = self.options
         return drawn(
-            id, draws, why or "nothing moved on average", clusters=clusters, n=documents,
+            id, replicates, why or "nothing moved on average", clusters=clusters, n=documents,
             n_of="documents", unit=_UNITS[id], options={"tokens": given.tokens}, null=null,
             axes={"pair": given.pair, "site": site, "along": given.direction},
         )  # fmt: skip
@@ -135,10 +135,10 @@ class ShiftAlong:
 
 @dataclass(frozen=True)
 class _Moved:
-    """Δ·v̂ and ‖Δ‖ of all documents, and of each draw of them; NaN where it drew none."""
+    """Δ·v̂ and ‖Δ‖ of every replicate of the documents; NaN where it has none."""
 
-    along: Float[np.ndarray, " draws"]
-    size: Float[np.ndarray, " draws"]
+    along: Float[np.ndarray, " replicates"]
+    size: Float[np.ndarray, " replicates"]
     length: float
     width: int
 
@@ -146,12 +146,12 @@ class _Moved:
     def of(cls, state: State, vector: Float[np.ndarray, " d"]) -> _Moved:
         length = float(np.linalg.norm(vector))
         with np.errstate(invalid="ignore", divide="ignore"):
-            mean = state["change"] / state["weight"][:, None]
+            mean = replicated(state["change"]) / replicated(state["weight"])[:, None]
         along = mean @ (vector / length)
         return cls(along, np.linalg.norm(mean, axis=1), length, len(vector))
 
-    def values(self) -> dict[str, Float[np.ndarray, " draws"]]:
-        """By id, the number of all documents and of each draw."""
+    def values(self) -> dict[str, Float[np.ndarray, " replicates"]]:
+        """By id, the number of every replicate."""
         with np.errstate(invalid="ignore", divide="ignore"):
             share = np.minimum(1.0, (self.along / self.size) ** 2)
         return {_PROJECTION: self.along, _DISTANCE: self.along / self.length, _SHARE: share}

@@ -12,11 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from harness.errors import ModelError, listed
+from harness.text import for_terminal
+from harness_transformers.failures import refusing, words
 from harness_transformers.files import (
     ADAPTER,
     count_parameters,
-    first_line,
+    not_floating,
     read_json,
+    stored_types,
     tensor_shapes,
 )
 
@@ -28,16 +31,6 @@ _SAME = 1e-3
 
 Rounding in float32 stays below 1e-5; a layer that was merged wrongly is off by its whole change.
 """
-_FAILURES = (
-    AssertionError,
-    AttributeError,
-    ImportError,
-    LookupError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
-"""What peft raises on adapters that it cannot use."""
 _MISFIT = re.compile(
     r"size mismatch for (\S+): copying a param with shape torch\.Size\((.+?)\) from checkpoint,"
     r" the shape in current model is torch\.Size\((.+?)\)"
@@ -64,14 +57,15 @@ def merged(hf: Any, folder: Path, where: str) -> Any:
         base.float()  # so that the sum is rounded once, at the end
     _untie(wrapped)
     _give_biases(wrapped)
-    try:
+    with refusing(
+        lambda error: ModelError(
+            f"{where}: peft cannot merge it into weights ({words(error)}). Allowed: LoRA and its"
+            " kin, as far as their effect is a change of weights. Mend its files, or merge it"
+            " yourself, save the model, and give that folder as path."
+        )
+    ):
         expected = _outputs(wrapped)
         hf = wrapped.merge_and_unload(safe_merge=False)
-    except _FAILURES as error:
-        raise ModelError(
-            f"{where}: peft cannot merge it into weights ({first_line(error, 200)})."
-            " Allowed: LoRA and its kin, as far as their effect is a change of weights."
-        ) from None
     _check(hf, expected, where)
     _tell_untied(hf)
     for name, parameter in hf.named_parameters():
@@ -85,23 +79,34 @@ def _wrapped(hf: Any, folder: Path, settings: Mapping[str, Any], where: str) -> 
     from peft import PeftConfig, PeftModel
     from peft.utils.save_and_load import load_peft_weights, set_peft_model_state_dict
 
-    try:
+    def refusal(error: Exception) -> ModelError:
+        keys = ("target_modules", "base_model_name_or_path")
+        modules, model = (for_terminal(str(settings.get(key)), 200) for key in keys)
+        return ModelError(
+            f"{where}: it does not fit the model ({_misfit(error)}). It asks for the modules"
+            f" {modules} of {model}. Allowed: an adapter of this model, as peft saves it. Use the"
+            " model that it was trained on, or copy its files again."
+        )
+
+    with refusing(refusal):
         config = PeftConfig.from_pretrained(str(folder))
         config.inference_mode = True
         wrapped = PeftModel(hf, config)
         if not hasattr(wrapped, "merge_and_unload"):
             raise ModelError(
                 f"{where}: a {settings.get('peft_type')} adapter cannot be merged into weights."
-                " Allowed: LoRA and its kin."
+                " Allowed: LoRA and its kin. Merge it yourself, save the model, and give that"
+                " folder as path."
             )
         weights = load_peft_weights(str(folder), device="cpu")
         result = set_peft_model_state_dict(wrapped, dict(weights))
-    except _FAILURES as error:
+    own = f".{wrapped.active_adapter}"
+    floating = {n.replace(own, "") for n, p in wrapped.named_parameters() if p.is_floating_point()}
+    if odd := not_floating(stored_types([folder / WEIGHTS]), floating):
         raise ModelError(
-            f"{where}: it does not fit the model ({_misfit(error)}). It asks for the"
-            f" modules {settings.get('target_modules')} of"
-            f" {settings.get('base_model_name_or_path')}. Use the model that it was trained on."
-        ) from None
+            f"{where}: {len(odd)} of its weights are stored as whole numbers or truth values"
+            f" ({listed(odd, 2)}). Allowed: floating point. Copy its files again, or convert them."
+        )
     wrong = [key for key in result.missing_keys if f".{wrapped.active_adapter}." in key]
     # After a resize of the vocabulary peft saves a trained embedding twice, once by this name.
     wrong += [
@@ -117,11 +122,31 @@ def _wrapped(hf: Any, folder: Path, settings: Mapping[str, Any], where: str) -> 
     return wrapped.eval()
 
 
+def unknown_keys(folder: Path, where: str) -> Iterator[str]:
+    """A warning of keys that the installed peft does not know: it leaves them out.
+
+    A newer peft may have written them, and with another meaning of the weights.
+    """
+    from dataclasses import fields
+
+    from peft import __version__
+    from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
+
+    settings = read_json(folder / ADAPTER, where)
+    kind = PEFT_TYPE_TO_CONFIG_MAPPING.get(settings.get("peft_type"))
+    known = {field.name for field in fields(kind)} if kind is not None else set(settings)
+    if odd := [key for key, value in settings.items() if key not in known and value]:
+        yield (
+            f"its {ADAPTER} has keys that peft {__version__} does not know ({listed(odd, 3)}). They"
+            " are left out. If a newer peft has written it, install that one."
+        )
+
+
 def _misfit(error: BaseException) -> str:
     """Which tensor has which size, where that is what is wrong; else what peft says of it."""
     found = _MISFIT.search(str(error))
     if not found:
-        return first_line(error, 200)
+        return words(error)
     return f"its tensor {found[1]} is {found[2]}, in the model {found[3]}"
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from harness.contract import Example, Prompt, Tokens
 from harness.errors import ModelError
 from harness_transformers.bos import with_bos
+from harness_transformers.chat import turn_ends
 from harness_transformers.ended import TooMuch, too_much
 from harness_transformers.files import read_json
 from harness_transformers.render import Renderer
@@ -35,7 +36,28 @@ def rendered(
         return None  # a form that only transformers understands
     if prompt.style == "chat" and tokenizer.chat_template is None:
         return None
+    if prompt.tools is not None and tokenizer.has_several_templates:
+        return None  # transformers takes another of them where there are tools
     return Renderer(tokenizer, context, where)(examples, prompt)
+
+
+def masked(folder: Path, rows: int | None, where: str, date: str) -> frozenset[int] | None:
+    """The tokens that the model of a folder never measures; None where its files do not tell.
+
+    `rows` are those of its embedding: padding beyond them is none of its tokens.
+    """
+    if not (folder / "tokenizer.json").is_file():
+        return None
+    try:
+        tokenizer = _file_tokenizer(folder, where, date, _state(folder))
+    except (ImportError, ModelError):
+        return None
+    kinds = {kind: tokenizer.special(kind) for kind in ("bos", "eos", "pad")}
+    if all(token is None for token in kinds.values()):
+        return None  # what its class puts in their place, transformers alone knows
+    if rows is not None and (kinds["pad"] or 0) >= rows:
+        del kinds["pad"]
+    return turn_ends(tokenizer).union(token for token in kinds.values() if token is not None)
 
 
 @lru_cache(maxsize=2)
@@ -67,9 +89,14 @@ class _FileTokenizer:
         settings = folder / "tokenizer_config.json"
         self._settings = read_json(settings, where) if settings.is_file() else {}
         with_bos(self._tokenizer, self._settings, dict(_special(self._settings)).get("bos_token"))
-        self.chat_template = template_of(folder, self._settings, date)
+        self.chat_template = template_of(folder, self._settings, date, where)
 
     is_fast = True
+
+    @property
+    def has_several_templates(self) -> bool:
+        """Whether its templates have names, and one of them is used."""
+        return isinstance(self._settings.get("chat_template"), list)
 
     def __call__(
         self,
@@ -88,6 +115,22 @@ class _FileTokenizer:
         if isinstance(text, str):
             return SimpleNamespace(input_ids=ids[0], offset_mapping=places[0])
         return SimpleNamespace(input_ids=ids, offset_mapping=places)
+
+    def special(self, kind: str) -> int | None:
+        """The number of the token for `bos`, `eos` or `pad`; None without one."""
+        text = dict(_special(self._settings)).get(f"{kind}_token")
+        token: int | None = None if text is None else self._tokenizer.token_to_id(text)
+        return token
+
+    @property
+    def all_special_ids(self) -> list[int]:
+        """The numbers of all tokens that the settings name."""
+        named = (self._tokenizer.token_to_id(text) for _, text in _special(self._settings))
+        return [token for token in named if token is not None]
+
+    def get_added_vocab(self) -> Mapping[str, int]:
+        """The tokens that are found in a text before it is cut into others, by text."""
+        return {str(one): number for number, one in self.added_tokens_decoder.items()}
 
     @property
     def added_tokens_decoder(self) -> Mapping[int, Any]:

@@ -6,6 +6,7 @@ import re
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,23 +19,28 @@ from transformers import (
 from transformers.utils import logging as hf_logging
 
 from harness.contract import Native
-from harness.errors import MachineError, ModelError, listed
-from harness_transformers.adapter import MERGE, merged
+from harness.errors import HarnessError, MachineError, ModelError, listed, suggestion
+from harness_transformers.adapter import MERGE, merged, unknown_keys
 from harness_transformers.batches import out_of_memory
 from harness_transformers.bos import with_bos
-from harness_transformers.files import ADAPTER, first_line, read_json
+from harness_transformers.failures import refusing, words
+from harness_transformers.files import ADAPTER, not_floating, read_json, stored_types
 from harness_transformers.gguf_file import lost
 from harness_transformers.gguf_weights import plain, unpacked, without_bar
 from harness_transformers.model import TransformersModel
 from harness_transformers.options import TransformersOptions
+from harness_transformers.quantised import no_merge, stored
+from harness_transformers.quantised_weights import (
+    configuration,
+    is_plain,
+    is_quantised,
+    report,
+    scheme_words,
+)
 from harness_transformers.source import Source, source
 from harness_transformers.template import BoundedTemplate, dated, is_dated
 from harness_transformers.thoughts import marks_of
 from harness_transformers.wrapped import WrappedModel
-
-_FAILURES = (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError, RuntimeError)
-"""What transformers raises on files that it cannot use."""
-
 
 _OF_ADAPTERS = re.compile(r"(^|[._])(lora|ia3|hada|lokr|oft|boft|vera|hra)_|\bbase_layer\b")
 """Names of weights that peft puts beside a model's own."""
@@ -51,20 +57,26 @@ class TransformersBackend:
         options, where = self.options, self.options.where
         with source(options) as found, _quiet():
             with without_bar() if found.gguf is not None else nullcontext():
+                config = self._config(found)
                 tokenizer = self._tokenizer(found)
-                hf, unused = self._weights(found)
+                hf, unused = self._weights(found, config)
             notes = [*found.notes, *_notes(found, unused)]
             if found.gguf is not None:
                 hf = plain(hf, str(options.gguf))
                 notes += lost(found.gguf, _size(hf), _scales_positions(hf))
             if found.adapter is not None:
+                if is_quantised(hf):
+                    raise ModelError(f"{where}: {no_merge(str(stored(found.config)))}")
                 hf = merged(hf, found.adapter, f"adapter {options.adapter}")
+                notes += unknown_keys(found.adapter, f"adapter {options.adapter}")
             _check_rows(hf, tokenizer, where)
             hf = self._placed(hf)
             _check_numbers(hf, where)
             hf.eval().requires_grad_(False)
             date: str | None = None
             also: list[str] = []
+            if options.quantization is not None:
+                also.append(scheme_words(options.quantization))
             if found.adapter is not None:
                 also.append(f"merge {MERGE}")
             elif (found.folder / ADAPTER).is_file():
@@ -88,7 +100,7 @@ class TransformersBackend:
                 marks=marks,
             )
             model.date = date
-            model.origin = found.gguf.origin() if found.gguf is not None else {}
+            model.origin = _origin(hf, found, options)
         return model
 
     def wrap(self, native: Native, name: str) -> WrappedModel:
@@ -97,7 +109,16 @@ class TransformersBackend:
 
     def _tokenizer(self, found: Source) -> Any:
         options = self.options
-        try:
+
+        def refusal(error: Exception) -> ModelError:
+            place = options.gguf if found.speaks else found.voice
+            return ModelError(
+                f"{options.where}: no tokenizer could be read from {place} ({words(error)})."
+                " Allowed: a folder with tokenizer.json or what its own class reads. Copy its files"
+                ' again, or name another with tokenizer = "…".'
+            )
+
+        with refusing(refusal):
             tokenizer = AutoTokenizer.from_pretrained(
                 found.voice,
                 trust_remote_code=options.trust_remote_code,
@@ -109,14 +130,9 @@ class TransformersBackend:
             inner = getattr(tokenizer, "backend_tokenizer", None)
             if inner is not None and (settings := self._settings(found)):
                 with_bos(inner, settings, tokenizer.bos_token)
+            # Some of what its settings say is only looked at where it is used.
+            tokenizer.decode(tokenizer("a b").input_ids)
             return tokenizer
-        except _FAILURES as error:
-            place = options.gguf if found.speaks else found.voice
-            raise ModelError(
-                f"{options.where}: no tokenizer could be read from {place}"
-                f" ({first_line(error, 300)}). Allowed: a folder with tokenizer.json or what its"
-                ' own class reads; name another with tokenizer = "…".'
-            ) from None
 
     def _settings(self, found: Source) -> Mapping[str, Any]:
         """What the tokenizer's files say of its special tokens; nothing where they say nothing."""
@@ -125,7 +141,29 @@ class TransformersBackend:
         settings = found.voice / "tokenizer_config.json"
         return read_json(settings, self.options.where) if settings.is_file() else {}
 
-    def _weights(self, found: Source) -> tuple[Any, list[str]]:
+    def _unloadable(self, found: Source, error: Exception) -> HarnessError:
+        where = self.options.where
+        if out_of_memory(error):
+            return _too_large(where)
+        if found.gguf is not None:
+            return found.gguf.unreadable(words(error))
+        return ModelError(
+            f"{where}: transformers cannot load {found.folder} ({words(error)}). Allowed: a model"
+            " as save_pretrained writes it. Copy or download its files again, or mend what is"
+            " named."
+        )
+
+    def _config(self, found: Source) -> Any:
+        """Read first: what is wrong in it would else be said of the tokenizer, which reads it."""
+        with refusing(partial(self._unloadable, found)):
+            return AutoConfig.from_pretrained(
+                found.folder,
+                trust_remote_code=self.options.trust_remote_code,
+                local_files_only=True,
+                **found.extra,
+            )
+
+    def _weights(self, found: Source, config: Any) -> tuple[Any, list[str]]:
         """The model, and the names of weights in its files that it has no place for."""
         options, where = self.options, self.options.where
         settings: dict[str, Any] = {
@@ -137,6 +175,7 @@ class TransformersBackend:
             # transformers applies an adapter that it finds beside the weights. It looks for one in
             # this folder of the model's folder, which is none.
             "adapter_kwargs": {"subfolder": "\N{EMPTY SET}"},
+            "ignore_mismatched_sizes": True,  # weights of another shape are told below, by name
         }
         if options.attn_implementation:
             settings["attn_implementation"] = options.attn_implementation
@@ -144,39 +183,41 @@ class TransformersBackend:
             settings["device_map"] = options.device_map
         if found.gguf is not None:
             settings |= unpacked(found.gguf, settings["dtype"])
-        try:
-            config = AutoConfig.from_pretrained(
-                found.folder,
-                trust_remote_code=options.trust_remote_code,
-                local_files_only=True,
-                **found.extra,
-            )
+        with refusing(partial(self._unloadable, found)):
             kinds = (AutoModelForCausalLM, AutoModelForImageTextToText)
             auto = next((one for one in kinds if type(config) in one._model_mapping), kinds[0])
+            if options.quantization is not None or stored(found.config):
+                settings.setdefault("device_map", {"": _device(options)})
+            if options.quantization is not None:
+                own = settings["dtype"] if settings["dtype"] != "auto" else _stored_dtype(config)
+                settings["quantization_config"] = configuration(options.quantization, own)
             hf, info = auto.from_pretrained(found.folder, config=config, **found.extra, **settings)
-        except _FAILURES as error:
-            if out_of_memory(error):
-                raise _too_large(where) from None
-            if found.gguf is not None:
-                raise found.gguf.unreadable(first_line(error, 300)) from None
-            raise ModelError(
-                f"{where}: transformers cannot load {found.folder} ({first_line(error, 300)})."
-            ) from None
         # transformers fills such weights with random numbers and goes on.
         wrong = sorted({*info["missing_keys"], *(str(k[0]) for k in info["mismatched_keys"])})
         if wrong:
             raise ModelError(
                 f"{where}: {len(wrong)} weights are not in its files, or have another shape than"
                 f" config.json says ({listed(wrong, 3)}). The files belong to another model, or are"
-                " not all there."
+                " not all there. Allowed: all weights of one model. Copy or download them again."
             )
+        if found.gguf is None and getattr(hf, "hf_quantizer", None) is None:
+            floating = {name for name, p in hf.named_parameters() if p.is_floating_point()}
+            odd = not_floating(stored_types(found.files["weights"]), floating)
+            if odd:
+                raise ModelError(
+                    f"{where}: {len(odd)} weights are stored as whole numbers or truth values"
+                    f" ({listed(odd, 3)}), and config.json says nothing of a quantised model."
+                    " Allowed: floating point. Copy or download the files again, or convert them."
+                )
         return hf, sorted(map(str, info["unexpected_keys"]))
 
     def _placed(self, hf: Any) -> Any:
         options = self.options
         try:
             if options.device_map is None:
-                return hf.to(_device(options))
+                # Weights of few bits are put where they belong while they are read.
+                return hf if is_quantised(hf) else hf.to(_device(options))
+            _check_map(hf, options)
             if options.adapter is not None:  # merged on the CPU first, then spread
                 import accelerate  # type: ignore[import-untyped]
 
@@ -191,8 +232,7 @@ class TransformersBackend:
             if out_of_memory(error):
                 raise _too_large(options.where) from None
             raise ModelError(
-                f"{options.where}: device {options.device!r} cannot be used"
-                f" ({first_line(error, 300)})."
+                f"{options.where}: device {options.device!r} cannot be used ({words(error)})."
             ) from None
 
 
@@ -205,7 +245,43 @@ def _device(options: TransformersOptions) -> str:
 def _dtype(options: TransformersOptions) -> Any:
     if options.dtype != "auto":
         return getattr(torch, options.dtype)
-    return torch.float32 if options.device_map is None and _device(options) == "cpu" else "auto"
+    given = options.device_map
+    if given is None:
+        on_cpu = _device(options) == "cpu"
+    elif isinstance(given, str):
+        on_cpu = given == "cpu" or not torch.accelerator.is_available()
+    else:
+        on_cpu = set(given.values()) <= {"cpu", "disk"}
+    return torch.float32 if on_cpu else "auto"
+
+
+def _stored_dtype(config: Any) -> torch.dtype:
+    """The dtype that config.json states; float32 where it doesn't."""
+    told = getattr(config.get_text_config(), "dtype", None) or getattr(config, "dtype", None)
+    return told if isinstance(told, torch.dtype) else torch.float32
+
+
+def _check_map(hf: Any, options: TransformersOptions) -> None:
+    """Refuses a map that names modules which the model does not have: it would say nothing."""
+    if not isinstance(options.device_map, dict):
+        return
+    known = {name for name, _ in hf.named_modules()} | {name for name, _ in hf.named_parameters()}
+    if wrong := sorted(set(options.device_map) - known):
+        raise ModelError(
+            f"{options.where}: device_map names {wrong[0]}, which is no module of it."
+            f"{suggestion(wrong[0], known)} Allowed: module paths, such as"
+            f" {listed([name for name in known if name.count('.') == 1], 4)}."
+        )
+
+
+def _origin(hf: Any, found: Source, options: TransformersOptions) -> dict[str, Any]:
+    """What the provenance says of how a model's weights were stored or rounded."""
+    if found.gguf is not None:
+        return found.gguf.origin()
+    if is_quantised(hf):
+        return report(hf, options.quantization)
+    method = stored(found.config)
+    return {"dequantised": method} if method else {}
 
 
 def _too_large(where: str) -> MachineError:
@@ -260,7 +336,9 @@ def _check_rows(hf: Any, tokenizer: Any, where: str) -> None:
 def _check_numbers(hf: Any, where: str) -> None:
     """Refuses weights that are NaN or infinite: one sum for each, which either of them spoils."""
     for name, weight in hf.named_parameters():
-        if not weight.is_floating_point() or weight.sum(dtype=torch.float32).isfinite():
+        if weight.is_meta or not is_plain(weight):  # it lies elsewhere; or was read by a library
+            continue
+        if weight.sum(dtype=torch.float32).isfinite():
             continue
         if not weight.isfinite().all():  # else they are large, and their sum overflows
             raise ModelError(

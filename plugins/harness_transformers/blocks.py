@@ -1,88 +1,22 @@
 """Where a model's sites are, found by watching one tiny forward instead of by its name.
 
 The decoder blocks are the list of modules, as long as the configuration says, that runs in order.
-Inside a block, attention and MLP are the two children whose outputs, added to the block's input,
-give its output: `x_out = x_in + c1 + c2`. On models with post-norms these are the norms' outputs,
-so `attn_out` is always what is *added to the residual*; `attn_raw` is what the norm was given.
+What is inside a block, `parts` finds.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from itertools import combinations
-from typing import Any, Literal
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from harness.contract import Site
 from harness.errors import ModelError, listed, suggestion
-
-Side = Literal["input", "output"]
-_PROBE = (2, 5)
-"""Rows and positions of the probe: different, so that the two axes cannot be mixed up."""
-
-
-@dataclass(frozen=True)
-class Place:
-    """A tensor that a module reads or writes: where a hook goes."""
-
-    path: str
-    module: nn.Module = field(compare=False, hash=False, repr=False)
-    side: Side
-
-    def hook(self, see: Callable[[Tensor | None], Tensor]) -> Any:
-        """Gives `see` the hidden states here, None without any; what it returns goes on."""
-
-        def before(_module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-            x = input_of(args, kwargs)
-            y = see(x)
-            if y is x:
-                return None
-            if args and args[0] is x:
-                return (y, *args[1:]), kwargs
-            return args, {k: y if v is x else v for k, v in kwargs.items()}
-
-        def after(_module: Any, _args: Any, output: Any) -> Any:
-            x = output_of(output)
-            y = see(x)
-            if y is x:
-                return None
-            if isinstance(output, tuple):
-                return (y, *output[1:])
-            return [y, *output[1:]] if isinstance(output, list) else y
-
-        if self.side == "input":
-            return self.module.register_forward_pre_hook(before, with_kwargs=True)
-        return self.module.register_forward_hook(after)
-
-
-@dataclass(eq=False)
-class _Call:
-    """What a module did in the probe: its first tensor in and out."""
-
-    path: str
-    module: nn.Module
-    input: Tensor | None
-    output: Tensor | None
-
-
-def input_of(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor | None:
-    """The hidden states among the arguments of a module."""
-    for value in (args[0] if args else None, kwargs.get("hidden_states"), *kwargs.values()):
-        if isinstance(value, Tensor) and value.is_floating_point():
-            return value
-    return None
-
-
-def output_of(output: Any) -> Tensor | None:
-    """The hidden states in what a module returned: a tensor, or the first one of a tuple."""
-    if isinstance(output, (tuple, list)) and output:
-        output = output[0]
-    return output if isinstance(output, Tensor) and output.is_floating_point() else None
+from harness_transformers.parts import SHARED, Block, block_of, per_token
+from harness_transformers.places import Call, Place, Side, hooked, input_of, output_of, runs_on
 
 
 class Layout:
@@ -93,10 +27,21 @@ class Layout:
         self._modules = dict(hf.named_modules())
         calls = _probe(hf, _children_of_lists(hf, layers))
         self._runs = Counter(call.path for call in calls)
-        self._shaped = {call.path for call in calls if _per_token(call.output)}
+        self._shaped = {call.path for call in calls if per_token(call.output)}
         self.blocks = _blocks(hf, layers, calls)
-        self._parts = [_parts(block, calls) for block in self.blocks]
-        self.d_attn_z = next((width for _, width in self._parts if width is not None), None)
+        kinds = _kinds(hf, len(self.blocks))
+        pairs = zip(self.blocks, kinds, strict=True)
+        # While a model trains, dropout makes any two rows differ.
+        if not hf.training and not _is_causal(self.blocks, calls):
+            raise ModelError(
+                f"{name}: it reads a prompt in both directions, so what is measured at a token"
+                " would depend on all that follows it, and on what it is padded with. Allowed:"
+                " causal language models, such as the one that it was made from."
+            )
+        self.inside: list[Block] = [block_of(path, calls, kind) for path, kind in pairs]
+        """What is in each block."""
+        widths = (block.d_attn_z for block in self.inside)
+        self.d_attn_z = next((width for width in widths if width is not None), None)
         """Numbers per token at `attn_z`."""
 
     def place(self, site: Site) -> Place:
@@ -117,15 +62,30 @@ class Layout:
                 f"{self.name}: site {site}: it has {len(self.blocks)} blocks."
                 f" Allowed: {site.kind}.0 to {site.kind}.{len(self.blocks) - 1}."
             )
+        block = self.inside[layer]
+        if not block.ran:
+            raise ModelError(
+                f"{self.name}: site {site}: block {layer} does not run where there is only text, as"
+                " one that looks at a picture. Allowed: the blocks"
+                f" {_numbers(at for at, one in enumerate(self.inside) if one.ran)}."
+            )
         if site.in_residual:
             side: Side = "input" if site.kind == "resid_pre" else "output"
-            return Place(self.blocks[layer], self._modules[self.blocks[layer]], side)
-        found = self._parts[layer][0].get(site.kind)
-        if isinstance(found, Place):
-            return found
-        raise ModelError(
-            f"{self.name}: site {site}: {found}. Allowed: resid_pre, resid_post, embed,"
-            " or a module path."
+            return Place(block.path, self._modules[block.path], side)
+        if site.kind in block.places:
+            return block.places[site.kind]
+        raise ModelError(f"{self.name}: site {site}: {self._lack(site.kind, layer)}")
+
+    def _lack(self, kind: str, layer: int) -> str:
+        """Why a block has no site of a kind, and what there is."""
+        block = self.inside[layer]
+        elsewhere = [at for at, one in enumerate(self.inside) if kind in one.places]
+        there = f" {kind} is in the blocks {_numbers(elsewhere)}." if elsewhere else ""
+        has = ", ".join([f"resid_pre.{layer}", *(f"{one}.{layer}" for one in block.places)])
+        paths = f", such as {listed(block.others, 4)}" if block.others else ""
+        return (
+            f"{block.lacks[kind]}. Block {layer} has {has} and resid_post.{layer}.{there} Allowed:"
+            f" these, embed, or a module path{paths}."
         )
 
     def _by_path(self, path: str) -> Place:
@@ -162,12 +122,12 @@ def _children_of_lists(hf: nn.Module, layers: int | None) -> set[str]:
 
 
 @torch.no_grad()
-def _probe(hf: nn.Module, kept: set[str]) -> list[_Call]:
+def _probe(hf: nn.Module, kept: set[str]) -> list[Call]:
     """The calls of one forward over two rows of tokens, in the order in which they end."""
-    calls: list[_Call] = []
+    calls: list[Call] = []
     embedding = hf.get_input_embeddings()  # type: ignore[operator]
     rows = embedding.weight.shape[0]
-    ids = (torch.arange(1, 11, device=embedding.weight.device) % rows).view(_PROBE)
+    ids = (torch.tensor([[1, 2, 3, 4, 5], [1, 2, 3, 6, 7]]) % rows).to(runs_on(embedding))
 
     def watch(path: str, module: nn.Module) -> Iterator[Any]:
         def before(_m: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -176,7 +136,7 @@ def _probe(hf: nn.Module, kept: set[str]) -> list[_Call]:
 
         def after(_m: nn.Module, _args: Any, _kwargs: Any, output: Any) -> None:
             x = _copy(output_of(output), path in kept)
-            calls.append(_Call(path, module, seen.pop(), x))
+            calls.append(Call(path, module, seen.pop(), x))
 
         seen: list[Tensor | None] = []
         yield module.register_forward_pre_hook(before, with_kwargs=True)
@@ -194,107 +154,50 @@ def _copy(x: Tensor | None, kept: bool) -> Tensor | None:
     return x.detach().clone() if kept else torch.empty(x.shape, device="meta")
 
 
-@contextmanager
-def hooked(handles: Iterable[Any]) -> Iterator[None]:
-    """Hooks for as long as the block runs, however it ends."""
-    with ExitStack() as held:
-        for handle in handles:
-            held.enter_context(handle)
-        yield
-
-
-def _blocks(hf: nn.Module, layers: int | None, calls: list[_Call]) -> list[str]:
-    """Paths of the decoder blocks: the outermost list whose members all ran once, in order."""
+def _blocks(hf: nn.Module, layers: int | None, calls: list[Call]) -> list[str]:
+    """Paths of the decoder blocks: the outermost list whose members all ran once, in order; without
+    one, the outermost of which most did, as the others look at another medium."""
     order = [call.path for call in calls]
+    most: list[str] = []
     for path, blocks in _lists(hf, layers):
-        members = {f"{path}.{name}" for name, _ in blocks.named_children()}
+        members = [f"{path}.{i}" for i in range(len(blocks))]
         ran = [p for p in order if p in members]
         # An encoder of another medium did not run; experts did not run once each, in order.
-        if ran == [f"{path}.{i}" for i in range(len(blocks))]:
-            return ran
-    return []
+        if ran == members:
+            return members
+        once = ran == [p for p in members if p in ran]
+        if not most and once and 2 * len(ran) > len(members):
+            most = members
+    return most
 
 
-def _parts(block: str, calls: list[_Call]) -> tuple[dict[str, Place | str], int | None]:
-    """The places of a block's inner sites, or why there are none; and the width of `attn_z`."""
-    whole = next(call for call in calls if call.path == block)
-    inner = [c for c in calls if c.path.startswith(f"{block}.")]
-    children = [c for c in inner if "." not in c.path.removeprefix(f"{block}.")]
-    once = [c for c in children if sum(d.path == c.path for d in children) == 1]
-    pair = _added(whole, once)
-    if pair is None:
-        reason = (
-            "no two parts of the block add up to what it adds to the residual stream,"
-            " so attention and MLP cannot be told apart"
-        )
-        kinds = ("attn_out", "mlp_out", "attn_raw", "mlp_raw", "attn_z", "mlp_in")
-        return dict.fromkeys(kinds, reason), None
-    attn_out, mlp_out = pair
-    attn, mlp = (_raw(call, children) for call in pair)
-    places: dict[str, Place | str] = {
-        "attn_out": Place(attn_out.path, attn_out.module, "output"),
-        "mlp_out": Place(mlp_out.path, mlp_out.module, "output"),
-        "attn_raw": Place(attn.path, attn.module, "output"),
-        "mlp_raw": Place(mlp.path, mlp.module, "output"),
-        "attn_z": "attention has no output projection of its own",
-        "mlp_in": "the MLP is no module of its own",
-    }
-    if next(mlp.module.children(), None) is not None:
-        places["mlp_in"] = Place(mlp.path, mlp.module, "input")
-    last = [
-        c
-        for c in inner
-        if (c.path == attn.path or c.path.startswith(f"{attn.path}."))
-        and isinstance(weight := getattr(c.module, "weight", None), Tensor)
-        and weight.dim() == 2
-        and _per_token(c.input)
-    ]
-    if not last or last[-1].input is None:
-        return places, None
-    places["attn_z"] = Place(last[-1].path, last[-1].module, "input")
-    return places, last[-1].input.shape[-1]
+def _is_causal(blocks: list[str], calls: list[Call]) -> bool:
+    """Whether the probe's two rows agree as long as their tokens do, up to rounding.
+
+    So do those of a causal language model. One that reads a prompt in both directions, as PaliGemma
+    does, has quite other activations there as soon as what follows is another.
+    """
+    out = next((c.output for path in reversed(blocks) for c in calls if c.path == path), None)
+    if out is None or not per_token(out):
+        return True
+    one, other = out[:, :SHARED].float()
+    off = (one - other).norm(dim=-1) / one.norm(dim=-1).clamp_min(torch.finfo(one.dtype).tiny)
+    # Rounding of half precision and of quantised products stays below.
+    return bool(off.max() <= max(0.05, 16 * torch.finfo(out.dtype).eps))
 
 
-def _added(block: _Call, children: list[_Call]) -> tuple[_Call, _Call] | None:
-    """The two children whose outputs the block adds to its input; the earliest where equal."""
-    x, y = block.input, block.output
-    if x is None or y is None or x.shape != y.shape:
-        return None
-    candidates = [c for c in children if c.output is not None and c.output.shape == x.shape]
-    best: tuple[float, tuple[_Call, _Call]] | None = None
-    for first, second in combinations(candidates, 2):
-        error = _distance(x, first.output, second.output, y)  # type: ignore[arg-type]
-        if error <= 1 and (best is None or error < best[0]):
-            best = (error, (first, second))
-    return None if best is None else best[1]
+def _kinds(hf: nn.Module, blocks: int) -> list[str | None]:
+    """What the configuration calls each block (`layer_types`), where it says."""
+    config: Any = getattr(hf, "config", None)
+    text = config.get_text_config() if hasattr(config, "get_text_config") else config
+    told = getattr(text, "layer_types", None)
+    if not isinstance(told, (list, tuple)) or len(told) != blocks:
+        return [None] * blocks
+    return [str(one) for one in told]
 
 
-def _distance(x: Tensor, a: Tensor, b: Tensor, y: Tensor) -> float:
-    """How far y is from x + a + b, in units of what rounding explains; 0 where it is exact."""
-    a, b, y = a.to(x.device), b.to(x.device), y.to(x.device)
-    if any(torch.equal(y, z) for z in ((x + a) + b, (a + b) + x, (x + b) + a)):
-        return 0.0
-    wide = torch.float64 if x.device.type != "mps" else torch.float32
-    eps = torch.finfo(x.dtype).eps
-    x, a, b, y = (t.to(wide) for t in (x, a, b, y))
-    allowed = 4 * eps * (x.abs() + a.abs() + b.abs() + y.abs()) + torch.finfo(torch.float32).tiny
-    return float(((y - (x + a + b)).abs() / allowed).max())
-
-
-def _raw(call: _Call, children: list[_Call]) -> _Call:
-    """The module whose output a norm was given, or the module itself where it is no norm."""
-    while all(p.dim() < 2 for p in call.module.parameters()) and call.input is not None:
-        earlier = children[: children.index(call)]
-        given = [c for c in earlier if c.output is not None and _same(c.output, call.input)]
-        if not given:
-            break
-        call = given[0]
-    return call
-
-
-def _per_token(x: Tensor | None) -> bool:
-    return x is not None and x.dim() == 3 and x.shape[:2] == _PROBE
-
-
-def _same(a: Tensor, b: Tensor) -> bool:
-    return a.shape == b.shape and torch.equal(a, b.to(a.device))
+def _numbers(blocks: Iterable[int]) -> str:
+    """Numbers of blocks for a message; a long list is cut."""
+    shown = list(map(str, blocks))
+    more = f" and {len(shown) - 12} more" if len(shown) > 12 else ""
+    return ", ".join(shown[:12]) + more

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from harness.contract import Site
 from harness.errors import ModelError
-from harness_transformers.blocks import Place, hooked
+from harness_transformers.places import Place, hooked
 
 
 class _Enough(Exception):

@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.contract import Prompt, PromptPart
 from harness.errors import DataError, ModelError
-from harness_transformers.turns import check_rendered, is_content
+from harness_transformers.turns import check_given, check_rendered, is_content
 
 _MARK = "harness"
 """Stands in the place of a content, so that what is around it can be told from it."""
@@ -21,25 +21,37 @@ Turn = Mapping[str, Any]
 WriteTurns = Callable[[Sequence[Turn]], str]
 
 
-def written(tokenizer: Any, turns: Sequence[Turn], prompt: Prompt, where: str) -> str:
-    """The conversation as one text, with the template's own special tokens.
+def written(
+    tokenizer: Any,
+    turns: Sequence[Turn],
+    prompt: Prompt,
+    where: str,
+    given: Mapping[str, Any] = NO_ARGUMENTS,
+) -> str:
+    """The conversation as one text, with the template's own special tokens; `given` are the row's
+    tools and documents.
 
     DataError, which `where` begins, where the template refuses the turns or leaves one out;
     ModelError where it takes too long.
     """
     try:
         text = template_writes(
-            tokenizer, turns, prompt.template_arguments, generation_prompt=prompt.generation_prompt
+            tokenizer,
+            turns,
+            {**prompt.template_arguments, **given},
+            generation_prompt=prompt.generation_prompt,
         )
     except ModelError:
         raise
     except Exception as error:  # a template may raise anything: it is a program
         roles = ", ".join(turn["role"] for turn in turns)
+        more = "".join(f" and {key}" for key in given)
         raise DataError(
-            f"{where}: the chat template refuses the turns {roles}"
+            f"{where}: the chat template refuses the turns {roles}{more}"
             f" ({error}). Allowed: what the template takes; some take no system turn."
         ) from None
     check_rendered(text, turns, where)
+    check_given(text, given, where)
     return text
 
 

@@ -51,6 +51,11 @@ def checkpoint(base: Mapping[str, Any], folder: Path, place: str, tokenizer: boo
                 f"{where}: holds an adapter, and the base has one already ({base['adapter']})."
                 " Allowed: one adapter on a model. Merge the base's, save it, and name that model."
             )
+        if "quantization" in base:
+            raise ModelError(
+                f"{where}: holds an adapter, and its base is quantised ({base['quantization']})."
+                " Allowed: an adapter on plain weights. Leave quantization out of the base's table."
+            )
         return Checkpoint({**base, "adapter": str(folder)}, _step(folder, where))
     _not_in_pieces(folder, where)
     raise ModelError(

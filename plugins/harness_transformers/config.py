@@ -10,6 +10,8 @@ from harness.contract import ModelFacts, Needs
 NUMBER_BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
 _LAYERS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
 _WIDTH = ("hidden_size", "n_embd", "d_model", "dim")
+_LONGEST = 200
+"""Characters of a name."""
 _HEADS = ("num_attention_heads", "n_head", "n_heads", "num_heads")
 
 
@@ -19,9 +21,8 @@ def facts_of(
     """Facts from a config.json; of a model for several media, those of its text part."""
     text = _text_part(config)
     heads, head = _attention(text)
-    names = config.get("architectures")
     return ModelFacts(
-        architecture=str(names[0]) if names else config.get("model_type"),
+        architecture=next(iter(_architectures(config)), _word(config.get("model_type"))),
         layers=_number(text, *_LAYERS),
         d_model=_number(text, *_WIDTH),
         d_attn_z=head * heads if head and heads else None,
@@ -64,12 +65,22 @@ def headless(config: Mapping[str, Any], tensors: Set[str]) -> bool:
     share no weights, and no tensor has the name of a head. Where one of these is open, it isn't
     said: families leave the sharing to their defaults.
     """
-    named = " ".join(map(str, config.get("architectures") or ()))
+    named = " ".join(_architectures(config))
     writes = any(word in named for word in ("CausalLM", "LMHead", "ConditionalGeneration"))
     apart = _text_part(config).get("tie_word_embeddings") is False
     heads = ("lm_head.weight", "embed_out.weight", "output.weight", "head.weight")
     has_one = any(name.endswith(heads) for name in tensors)
     return bool(named) and not writes and apart and bool(tensors) and not has_one
+
+
+def _architectures(config: Mapping[str, Any]) -> list[str]:
+    """The classes that config.json names, as far as they can be names."""
+    given = config.get("architectures")
+    return [one for one in given if _word(one)] if isinstance(given, list) else []
+
+
+def _word(value: Any) -> str | None:
+    return value if isinstance(value, str) and len(value) <= _LONGEST else None
 
 
 def _attention(text: Mapping[str, Any]) -> tuple[int | None, int | None]:

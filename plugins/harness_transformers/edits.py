@@ -20,7 +20,8 @@ from torch import Tensor, nn
 
 from harness.contract import Arm, Receipt
 from harness.errors import ModelError, PluginError
-from harness_transformers.blocks import Layout, Place, hooked
+from harness_transformers.blocks import Layout
+from harness_transformers.places import Place, hooked
 from harness_transformers.receipts import Ledger, Rows
 
 _PLANS = 32

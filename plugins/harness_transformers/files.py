@@ -6,12 +6,14 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Set
 from pathlib import Path
 from typing import Any
 
 from harness.errors import ModelError
+from harness.text import for_terminal
 from harness.web import hub_error, patiently
+from harness_transformers.failures import words
 
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
@@ -19,6 +21,12 @@ ADAPTER = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 _PARTS = ("*.json", "*.safetensors", "*.jinja", "*.model", "*.txt")
+_ENDING = ".safetensors"
+_BYTES = {
+    "F64": 8, "I64": 8, "U64": 8, "C64": 8, "F32": 4, "I32": 4, "U32": 4, "F16": 2, "BF16": 2,
+    "I16": 2, "U16": 2, "I8": 1, "U8": 1, "BOOL": 1, "F8_E4M3": 1, "F8_E5M2": 1,
+}  # fmt: skip
+"""By the name of a type in safetensors files, the bytes of a number."""
 _hashes: dict[tuple[str, int, int, int], str] = {}
 
 
@@ -79,20 +87,15 @@ def fetch_folder(
             raise
         raise ModelError(
             f"{what} {location}: not in the local cache, and it could not be downloaded"
-            f" ({first_line(error)}). Allowed: a local folder, or a hub id that is cached or"
+            f" ({words(error)}). Allowed: a local folder, or a hub id that is cached or"
             f" reachable. Run `hf download {location}` where there is a network, or give a folder."
         ) from None
-
-
-def first_line(error: BaseException, most: int | None = None) -> str:
-    """The first line of what someone else's error says, cut after `most` characters."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:most]
 
 
 def read_json(path: Path, what: str) -> dict[str, Any]:
     """A JSON object from a file; ModelError names the file."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_object)
     except FileNotFoundError:
         holds = (
             f"An adapter's folder holds {ADAPTER} and adapter_model.safetensors."
@@ -101,10 +104,27 @@ def read_json(path: Path, what: str) -> dict[str, Any]:
         )
         raise ModelError(f"{what}: {_missing(path)}. {holds}") from None
     except (OSError, ValueError, RecursionError) as error:
-        raise ModelError(f"{what}: {path} cannot be read as JSON ({error}).") from None
+        raise ModelError(
+            f"{what}: {path} cannot be read as JSON ({words(error)}). Allowed: an object in UTF-8."
+            " Copy or download it again, or mend what is named."
+        ) from None
     if not isinstance(value, dict):
-        raise ModelError(f"{what}: {path} holds no JSON object.")
+        raise ModelError(
+            f"{what}: {path} holds a {type(value).__name__}. Allowed: a JSON object. Copy or"
+            " download it again."
+        )
     return value
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object; ValueError where a key comes twice with two values: readers differ in whose they
+    take."""
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found and found[key] != value:
+            raise ValueError(f"the key {for_terminal(key, 80)!r} comes twice, with two values")
+        found[key] = value
+    return found
 
 
 def _missing(path: Path) -> str:
@@ -142,8 +162,17 @@ def weight_files(folder: Path, what: str) -> list[Path]:
         return []
     shards = read_json(index, what).get("weight_map")
     if not isinstance(shards, dict):
-        raise ModelError(f"{what}: {index} has no weight_map.")
-    return sorted({folder / str(name) for name in shards.values()})
+        raise ModelError(
+            f"{what}: {index} has no weight_map. Allowed: an object that names the file of each"
+            " weight. Copy or download it again."
+        )
+    for name in shards.values():
+        if not isinstance(name, str) or Path(name).name != name or not name.endswith(_ENDING):
+            raise ModelError(
+                f"{what}: {index} names {for_terminal(repr(name), 100)} as a file of weights."
+                f" Allowed: names of {_ENDING} files beside it. Copy or download it again."
+            )
+    return sorted({folder / name for name in shards.values()})
 
 
 def require_weights(folder: Path, what: str) -> list[Path]:
@@ -175,7 +204,8 @@ def require_adapter(folder: Path, what: str) -> None:
 
 
 def count_parameters(files: Iterable[Path], what: str) -> int:
-    """Numbers in safetensors files, from their headers; ModelError where a file is cut off."""
+    """Numbers in safetensors files, from their headers; ModelError where a file is cut off, or its
+    header describes other tensors than its bytes hold."""
     total = 0
     for file in files:
         try:
@@ -186,22 +216,71 @@ def count_parameters(files: Iterable[Path], what: str) -> int:
             if not isinstance(header, dict):
                 raise ValueError("its header is not whole")
             header.pop("__metadata__", None)
-            numbers = [entry[key] for entry in header.values() for key in ("shape", "data_offsets")]
-            if any(type(n) is not int or n < 0 for many in numbers for n in many):
-                raise ValueError("its header has sizes that are no whole numbers")
-            end = max((entry["data_offsets"][1] for entry in header.values()), default=0)
+            count, end = _counted(header)
             if 8 + length + end != size:
                 raise ValueError(f"it should have {8 + length + end} bytes and has {size}")
-            total += sum(math.prod(entry["shape"]) for entry in header.values())
+            total += count
         except FileNotFoundError:
-            raise ModelError(f"{what}: {_missing(file)}, though {INDEX} names it.") from None
+            raise ModelError(
+                f"{what}: {_missing(file)}, though {INDEX} names it. Put the file there."
+            ) from None
         except (
             OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError,
         ) as error:  # fmt: skip
             raise ModelError(
-                f"{what}: {file} is no whole safetensors file ({error}). Download it again."
+                f"{what}: {file} is no whole safetensors file ({words(error, 200)}). Download it"
+                " again."
             ) from None
     return total
+
+
+_SCALES = re.compile(
+    r"(scales?|scale_inv|absmax|quant_map|code|zeros|zero_points?|g_idx|SCB|weight_format"
+    r"|weight_shape|quant_state\.\w+)$"
+)
+"""How tensors are called that stand beside weights of few bits."""
+_WHOLE = ("I8", "U8", "I16", "U16", "I32", "U32", "I64", "U64")
+"""Types of tensors into which such weights are packed."""
+
+
+def packed_numbers(files: Iterable[Path], bits: int) -> int:
+    """Numbers in safetensors files whose weights are packed, so many bits each; without scales.
+
+    Of files that `count_parameters` has found whole.
+    """
+    total = 0
+    for file in files:
+        with file.open("rb") as stream:
+            header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
+        header.pop("__metadata__", None)
+        for name, entry in header.items():
+            if _SCALES.search(name):
+                continue
+            begin, end = entry["data_offsets"]
+            packed = entry["dtype"] in _WHOLE
+            total += (end - begin) * 8 // bits if packed else math.prod(entry["shape"])
+    return total
+
+
+def _counted(header: Mapping[str, Any]) -> tuple[int, int]:
+    """Numbers in the tensors of a header, and where the last one ends; ValueError where they are
+    not one behind the other, each with the bytes that its shape needs."""
+    numbers = [entry[key] for entry in header.values() for key in ("shape", "data_offsets")]
+    if any(type(n) is not int or n < 0 for many in numbers for n in many):
+        raise ValueError("its header has sizes that are no whole numbers")
+    total = at = 0
+    for name, entry in sorted(header.items(), key=lambda one: one[1]["data_offsets"]):
+        begin, end = entry["data_offsets"]
+        count = math.prod(entry["shape"])
+        each = _BYTES.get(entry["dtype"])
+        said = f"{for_terminal(name, 100)} is in the bytes {begin} to {end}"
+        if begin != at or end < begin:
+            raise ValueError(f"its header says that {said}, and what is before it ends at {at}")
+        if each is not None and end - begin != count * each:
+            kind, shape = entry["dtype"], for_terminal(str(entry["shape"]), 60)
+            raise ValueError(f"its header says that {said} and is {shape} of {kind}")
+        total, at = total + count, end
+    return total, at
 
 
 def tensor_names(files: Iterable[Path]) -> set[str]:
@@ -213,11 +292,30 @@ def tensor_shapes(files: Iterable[Path]) -> dict[str, tuple[int, ...]]:
     """The shapes of the tensors in safetensors files that `count_parameters` has found whole."""
     shapes: dict[str, tuple[int, ...]] = {}
     for file in files:
-        with file.open("rb") as stream:
-            header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
-        header.pop("__metadata__", None)
-        shapes |= {name: tuple(entry["shape"]) for name, entry in header.items()}
+        shapes |= {name: tuple(entry["shape"]) for name, entry in _header(file).items()}
     return shapes
+
+
+def _header(file: Path) -> dict[str, Any]:
+    with file.open("rb") as stream:
+        header: dict[str, Any] = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
+    header.pop("__metadata__", None)
+    return header
+
+
+def stored_types(files: Iterable[Path]) -> dict[str, str]:
+    """By tensor, the name of its type, of files that `count_parameters` has found whole."""
+    types: dict[str, str] = {}
+    for file in files:
+        types |= {name: str(entry["dtype"]) for name, entry in _header(file).items()}
+    return types
+
+
+def not_floating(types: Mapping[str, str], floating: Set[str]) -> list[str]:
+    """Tensors that a model computes with and a file stores as whole numbers, truth values or
+    complex ones. What reads them casts them without a word."""
+    wrong = (name for name, kind in types.items() if not kind.startswith(("F", "BF")))
+    return sorted(floating.intersection(wrong))
 
 
 def companions(folder: Path) -> list[Path]:

@@ -23,6 +23,7 @@ from harness.errors import ModelError
 from harness_transformers.batches import padded
 from harness_transformers.cache import ARGUMENT, growing_cache
 from harness_transformers.edits import Session
+from harness_transformers.places import runs_on
 from harness_transformers.thoughts import Parting
 
 
@@ -117,7 +118,7 @@ def complete(
     parting: Parting | None = None,
 ) -> list[Completion]:
     """Completions of one batch, of at most `limit` tokens each; `parting` splits off thoughts."""
-    device = hf.get_input_embeddings().weight.device
+    device = runs_on(hf.get_input_embeddings())
     ids, mask = padded(tokens, pad, device, left=True)
     config = GenerationConfig(
         max_new_tokens=limit, do_sample=False, pad_token_id=pad, use_cache=True

@@ -87,7 +87,7 @@ def read_header(file: Path, what: str) -> Header:
     try:
         stat = file.stat()
     except OSError as error:
-        raise ModelError(f"{what}: it cannot be read ({error.strerror}).") from None
+        raise _unreadable(what, error) from None
     return _read(file, what, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
 
 
@@ -111,7 +111,14 @@ def _read(file: Path, what: str, size: int, *changed: int) -> Header:
             " all of it. Download it again."
         ) from None
     except OSError as error:
-        raise ModelError(f"{what}: it cannot be read ({error.strerror}).") from None
+        raise _unreadable(what, error) from None
+
+
+def _unreadable(what: str, error: OSError) -> ModelError:
+    return ModelError(
+        f"{what}: it cannot be read ({error.strerror or error}). Allowed: a GGUF file. Copy or"
+        " download it again, or change what the task says."
+    )
 
 
 def _no_gguf(what: str) -> ModelError:
@@ -152,8 +159,13 @@ class _Reader:
             raise _Broken(f"its alignment is {alignment!r}")
         start = -(-self._at // alignment) * alignment
         end = max((start + offset + (_bytes(tensor) or 0) for tensor, offset in found), default=0)
-        if end > self._size:
+        unknown = any(_bytes(tensor) is None for tensor, _ in found)
+        # The last tensor may be filled up like the others; more behind it is a file that was
+        # changed, and its tensors perhaps moved.
+        padded = -(-end // alignment) * alignment
+        if end > self._size or (self._size not in (end, padded) and found and not unknown):
             raise _Broken(f"it should have {end} bytes and has {self._size}")
+        _apart(found, alignment)
         return Header(values, tuple(tensor for tensor, _ in found))
 
     def _unpack(self, form: str) -> tuple[int, ...]:
@@ -205,6 +217,18 @@ class _Reader:
         kind, offset = self._unpack("<IQ")
         known = TYPES[kind][0] if kind in TYPES else str(kind)
         return Tensor(name, tuple(reversed(shape)), known), offset
+
+
+def _apart(found: Sequence[tuple[Tensor, int]], alignment: int) -> None:
+    """_Broken where two tensors share bytes, or one begins where none may."""
+    free = 0
+    for tensor, offset in sorted(found, key=lambda one: one[1]):
+        name = f"its tensor {tensor.name[:60]!r} begins at {offset}"
+        if offset % alignment:
+            raise _Broken(f"{name}, which is no multiple of {alignment}")
+        if offset < free:
+            raise _Broken(f"{name}, and the one before it ends at {free}")
+        free = offset + (_bytes(tensor) or 0)
 
 
 _SIZES = {name: (block, size) for name, block, size in TYPES.values()}

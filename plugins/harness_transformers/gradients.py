@@ -14,7 +14,7 @@ from torch import Tensor
 from harness.contract import Site, Tokens
 from harness.contract.gradients import Scalar
 from harness.errors import ModelError, PluginError
-from harness_transformers.blocks import Place, hooked
+from harness_transformers.places import Place, hooked
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from harness.contract import (
 )
 from harness.contract.gradients import Gradients, Scalar
 from harness.errors import ModelError, UsageError
+from harness.text import for_terminal
 from harness_transformers.batches import Batches, check_ids, padded
 from harness_transformers.blocks import Layout
 from harness_transformers.bos import bos_note
@@ -37,6 +38,7 @@ from harness_transformers.chat import end_of_turn, turn_ends
 from harness_transformers.edits import Session
 from harness_transformers.generate import complete
 from harness_transformers.gradients import Slopes, check_put, slopes
+from harness_transformers.places import runs_on
 from harness_transformers.receipts import Receipts
 from harness_transformers.render import Renderer
 from harness_transformers.thoughts import Parting
@@ -73,9 +75,9 @@ class TransformersModel:
         self._name = name
         embedding = hf.get_input_embeddings().weight
         self._rows = embedding.shape[0]
-        self._input_device = embedding.device
+        self._input_device = runs_on(hf.get_input_embeddings())
         self.dtype = str(hf.dtype).removeprefix("torch.")
-        self.device = str(embedding.device)
+        self.device = str(self._input_device)
         layers = getattr(hf.config.get_text_config(), "num_hidden_layers", facts.layers)
         self._layout = Layout(hf, layers, name)
         self.facts = replace(
@@ -89,7 +91,8 @@ class TransformersModel:
         )
         self._special = _special_ids(tokenizer, self._rows, name)
         self.masked_ids = turn_ends(tokenizer).union(self._special.values())
-        self._stops = _stops(hf, tokenizer, self._parting.turns if self._parting else frozenset())
+        inside = self._parting.turns if self._parting else frozenset()
+        self._stops = _stops(hf, tokenizer, inside, name)
         note = bos_note(tokenizer)
         self._notes = (*notes, note) if note else tuple(notes)
         self._pad = self._special.get("pad", self._special.get("eos", 0))
@@ -327,9 +330,15 @@ def _special_ids(tokenizer: Any, rows: int, name: str) -> dict[str, int]:
     return found
 
 
-def _stops(hf: Any, tokenizer: Any, inside: Set[int]) -> tuple[int, ...]:
+def _stops(hf: Any, tokenizer: Any, inside: Set[int], name: str) -> tuple[int, ...]:
     """Every token that ends a completion. `inside`: those that end its parts alone."""
     given = getattr(hf.generation_config, "eos_token_id", None)
-    listed = given if isinstance(given, (list, tuple)) else [given]
-    stops = {*listed, tokenizer.eos_token_id, *({end_of_turn(tokenizer)} - inside)}
+    told = [*given] if isinstance(given, (list, tuple)) else [given]
+    if odd := [one for one in told if one is not None and type(one) is not int]:
+        raise ModelError(
+            f"{name}: its generation_config.json or config.json says that eos_token_id is"
+            f" {for_terminal(repr(odd[0]), 100)}. Allowed: the number of a token, or a list of"
+            " them. Mend the file, or copy it again."
+        )
+    stops = {*told, tokenizer.eos_token_id, *({end_of_turn(tokenizer)} - inside)}
     return tuple(sorted(int(token) for token in stops if token is not None))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
@@ -23,13 +24,14 @@ from harness.contract import (
     Tokens,
 )
 from harness.contract.capabilities import ALL
-from harness.errors import ModelError
+from harness.errors import ModelError, listed
 from harness_transformers.checkpoint import checkpoint
 from harness_transformers.config import facts_of, headless, sizes
 from harness_transformers.files import (
     ADAPTER,
     count_parameters,
     local_folder,
+    packed_numbers,
     read_config,
     read_json,
     refuse_adapter,
@@ -39,9 +41,18 @@ from harness_transformers.files import (
     weight_files,
 )
 from harness_transformers.gguf_file import GgufFile
+from harness_transformers.quantised import WAYS, Scheme, bits, check_stored, stays, stored
 from harness_transformers.template import DATE, day
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+_DEVICE = re.compile(r"cpu|disk|mps|(cuda|xpu|npu|hpu)(:\d+)?")
+
+
+def _spread(given: object) -> tuple[str, ...]:
+    """Words by which accelerate spreads a whole model by itself; a table has none."""
+    whole = ("auto", "balanced", "balanced_low_0", "sequential")
+    return whole if isinstance(given, str) else ()
 
 
 class ThoughtTags(Options):
@@ -86,10 +97,16 @@ class TransformersOptions(BackendOptions):
     shows, by { open = "<think>", close = "</think>" }, or false: all that it writes is answer."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Numbers to compute in. `auto`: as stored on an accelerator, float32 on a CPU."""
+    quantization: Scheme | None = None
+    """Rounds the weights of its linear layers to few bits when it is loaded, by a library of that
+    name. Such a model gives no gradients, and takes no adapter. `false` takes away an inherited
+    one."""
     device: str = Field(default="auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
     """auto (a CUDA device where there is one, else the CPU), cpu, cuda, cuda:1 or mps."""
     device_map: str | dict[str, int | str] | None = None
-    """Spreads a model over several devices, as accelerate understands it; then `device` is left."""
+    """Spreads a model over several devices, as accelerate understands it: `auto`, `balanced`,
+    `balanced_low_0`, `sequential`, or a table of module paths and devices; then `device` is left.
+    """
     trust_remote_code: bool = False
     """Runs Python code that the model's repository brings. Only for authors that you trust."""
     attn_implementation: str | None = None
@@ -101,7 +118,17 @@ class TransformersOptions(BackendOptions):
         day(text)
         return text
 
-    @field_validator("path", "gguf", "sha256", "made_with", mode="before")
+    @field_validator("device_map")
+    @classmethod
+    def _is_a_map(cls, given: str | dict[str, int | str] | None) -> object:
+        devices = given.values() if isinstance(given, dict) else [given]
+        for one in devices:
+            if isinstance(one, str) and not (_DEVICE.fullmatch(one) or one in _spread(given)):
+                allowed = listed([*_spread(given), "cpu", "cuda:0", "disk"])
+                raise ValueError(f"no such device: {one!r}. Allowed: {allowed}, or a number")
+        return given
+
+    @field_validator("path", "gguf", "sha256", "made_with", "quantization", mode="before")
     @classmethod
     def _taken_away(cls, value: object) -> object:
         return None if value is False else value
@@ -117,6 +144,21 @@ class TransformersOptions(BackendOptions):
         extra = [name for name in ("revision", "subfolder") if getattr(self, name) is not None]
         if self.gguf is not None and extra:
             raise ValueError(f"{extra[0]} belongs to path; a GGUF file has none")
+        return self
+
+    @model_validator(mode="after")
+    def _rounds_plain_weights(self) -> TransformersOptions:
+        if self.quantization is not None and self.gguf is not None:
+            raise ValueError(
+                "quantization rounds the weights of a path; those of a GGUF file are rounded"
+                " already, and taken out of their blocks. Allowed: one of them"
+            )
+        if self.quantization is not None and self.adapter is not None:
+            raise ValueError(
+                "an adapter is merged into plain weights, and quantization leaves none. Allowed:"
+                " one of them. Merge the adapter (merge_and_unload), save the model"
+                " (save_pretrained), and give its folder as path"
+            )
         return self
 
     @classmethod
@@ -196,15 +238,14 @@ class TransformersOptions(BackendOptions):
         """Facts from config.json, the headers of the weights and the tokenizer's files; of a GGUF
         file, from its header. All that a model may offer, it offers; one in quantised weights no
         gradients, which many of its kernels do not have."""
-        offered = ALL - {"gradients"} if self._is_quantised() else ALL
-        return replace(self._told(), capabilities=offered)
+        rounded = self.quantization is not None or stored(self._config()) is not None
+        return replace(self._told(), capabilities=ALL - {"gradients"} if rounded else ALL)
 
-    def _is_quantised(self) -> bool:
-        """Whether config.json says that the weights stay quantised; those of a GGUF file do not."""
+    def _config(self) -> Mapping[str, Any]:
+        """What config.json says, where it is here; a GGUF file has none."""
         root = None if self.gguf_file else local_folder(self.folder, self.revision, "model")
         file = self.inside(root) / "config.json" if root else None
-        told = read_json(file, self.where) if file and file.is_file() else {}
-        return bool(told.get("quantization_config"))
+        return read_json(file, self.where) if file and file.is_file() else {}
 
     def _told(self) -> ModelFacts:
         if self.adapter is not None:
@@ -224,9 +265,12 @@ class TransformersOptions(BackendOptions):
         if not files and not hub:
             refuse_adapter(folder, self.where)
         whole = bool(files) and (not hub or all(file.is_file() for file in files))
+        parameters = count_parameters(files, self.where) if whole else None
+        if parameters is not None and (few := bits(config)):
+            parameters = packed_numbers(files, few)
         return facts_of(
             config,
-            parameters=count_parameters(files, self.where) if whole else None,
+            parameters=parameters,
             chat_template=self._chat_template(root),
         )
 
@@ -235,6 +279,12 @@ class TransformersOptions(BackendOptions):
 
         What lies in the hub's cache may be a part of what a run would download.
         """
+        if self.quantization is not None:
+            WAYS[self.quantization].library.require(
+                self.where, f"quantization = {self.quantization}"
+            )
+        again, adapted = self.quantization is not None, self.adapter is not None
+        check_stored(self._config(), self.where, again=again, adapted=adapted)
         if file := self.gguf_file:
             file.check()
         elif (folder := Path(self.folder).expanduser()).is_dir():
@@ -264,7 +314,11 @@ class TransformersOptions(BackendOptions):
         here = [file for file in files if file.is_file()]
         download = None if len(here) == len(files) > 0 else self.folder
         needs = sizes(config, tensor_names(here), self.dtype, self.device)
-        return replace(needs, download=download)
+        few = bits(config) if stays(config) else None
+        held = few / 8 if few else None
+        if self.quantization is not None:
+            held = WAYS[self.quantization].stored_bytes
+        return replace(needs, download=download, weight_bytes=held)
 
     def render(self, examples: Sequence[Example], prompt: Prompt) -> Sequence[Tokens] | None:
         """By the model's own renderer, where its tokenizer's files are here."""
@@ -275,6 +329,15 @@ class TransformersOptions(BackendOptions):
         if folder is None:
             return None
         return rendered(folder, self.describe().context, self.where, self.date, examples, prompt)
+
+    def masked_ids(self) -> frozenset[int] | None:
+        """By the model's own rule, where its tokenizer's files are here."""
+        from harness_transformers.ahead import masked
+
+        folder = self._voice(local_folder(self.path, self.revision, "model") if self.path else None)
+        if folder is None:
+            return None
+        return masked(folder, self.describe().vocabulary, self.where, self.date)
 
     def _voice(self, root: Path | None) -> Path | None:
         """The folder of the tokenizer that is used, without a network; None where it isn't here."""

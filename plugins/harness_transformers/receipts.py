@@ -26,7 +26,8 @@ class Totals:
     fired: int = 0
     tokens: int = 0
     changed: int = 0
-    ratio: float = 0.0
+    ratio: int = 0
+    """In units of 2⁻⁶⁰, so that no order of batches, and no break between them, is seen in it."""
     checks: dict[int, float] = field(default_factory=dict)
     """The largest value of each of the arm's checks, by its place in `Arm.checks`."""
     non_finite: bool = False
@@ -56,7 +57,7 @@ class Totals:
                 broken.append(check.name)
         if self.non_finite:
             broken.append("non-finite")
-        relative = self.ratio / self.tokens if self.tokens else None
+        relative = self.ratio / (self.tokens << 60) if self.tokens else None  # rounded once
         return Receipt(
             arm=arm.name,
             fired=self.fired,
@@ -65,7 +66,24 @@ class Totals:
             relative=relative,
             checks=checks,
             broken=tuple(dict.fromkeys(broken)),
+            relative_sum=self.ratio if self.tokens else None,
         )
+
+
+def whole_sums(x: Float[Tensor, "notes rows pos"]) -> list[int]:
+    """The sum of each row's float64 numbers, none negative, in units of 2⁻⁶⁰: exact, but that each
+    of them is rounded to such a unit first. More than 1e300 counts as that."""
+    if not x.numel():
+        return [0] * x.shape[1]
+    large = x.clamp_max(1e300) * 2.0**20
+    high = large.floor()
+    low = ((large - high) * 2.0**40).round()
+    if float(high.max()) * x.shape[0] * x.shape[2] < 2.0**62:
+        above = high.long().sum((0, 2)).tolist()
+    else:
+        above = [sum(map(int, row.flatten().tolist())) for row in high.unbind(1)]
+    below = low.long().sum((0, 2)).tolist()
+    return [(one << 40) + other for one, other in zip(above, below, strict=True)]
 
 
 def _worse(old: float, new: float) -> float:
@@ -182,7 +200,7 @@ class Ledger:
         tokens = real.sum((0, 2)).tolist()
         changed = (real & (delta != 0)).sum((0, 2)).tolist()
         bad = (real & ~finite).any(2).any(0).tolist()
-        for row, (arm, share) in enumerate(zip(rows.arms, ratio.sum((0, 2)).tolist(), strict=True)):
+        for row, (arm, share) in enumerate(zip(rows.arms, whole_sums(ratio), strict=True)):
             total = self._open[arm]
             total.tokens += tokens[row]
             total.changed += changed[row]

@@ -9,11 +9,18 @@ from string import Formatter
 from typing import Any
 
 from harness.contract import Example, Prompt, PromptPart, Tokens
-from harness.contract.prompts import OfData, conversation, fill, layout, plain_prompt
+from harness.contract.prompts import (
+    OfData,
+    conversation,
+    fill,
+    given_beside,
+    layout,
+    plain_prompt,
+)
 from harness.errors import BadRows, DataError, ModelError, listed, suggestion
 from harness_transformers import chat
 from harness_transformers.control import ControlTokens, Marks, Spelled
-from harness_transformers.template import arguments_of
+from harness_transformers.template import arguments_of, variables_of
 
 Mark = tuple[int, int]
 """A place in a prompt: a piece, and a character of it, which is 0 unless there is one piece."""
@@ -192,7 +199,8 @@ class Renderer:
         whole = "".join(one.pieces)
         if prompt.style == "chat":
             turns = conversation(example, prompt, of_data)
-            found = self._place(prompt, whole, turns, len(turns) - 1)
+            given = given_beside(example, prompt, of_data)
+            found = self._place(prompt, whole, turns, len(turns) - 1, given)
             start, stop = found or (len(whole), len(whole))
         else:
             filled = fill(prompt.template, example, of_data)
@@ -208,19 +216,32 @@ class Renderer:
 
     def _check_arguments(self, prompt: Prompt) -> None:
         """Refuses arguments that the chat template doesn't read, which jinja would ignore."""
-        if not prompt.template_arguments:
+        columns = {"tools": prompt.tools, "documents": prompt.documents}
+        given = [key for key, column in columns.items() if column is not None]
+        if not prompt.template_arguments and not given:
             return
         if prompt.style == "plain":
+            what = "template_arguments" if prompt.template_arguments else listed(given)
             raise ModelError(
-                f"{self._name}: template_arguments are for a chat template, and the prompt is"
+                f"{self._name}: {what} are for a chat template, and the prompt is"
                 ' plain. Allowed: style = "chat". Choose it, or leave them out.'
             )
         template = self._tokenizer.chat_template
-        named = template.get("default", "") if isinstance(template, Mapping) else template
+        if isinstance(template, Mapping):
+            # transformers takes the one of this name where there are tools.
+            own = template.get("tool_use") if prompt.tools is not None else None
+            template = own or template.get("default", "")
         try:
-            known = arguments_of(str(named))
+            known, read = arguments_of(str(template)), variables_of(str(template))
         except Exception:  # a broken template is told where it is used
             return
+        for key in given:
+            if key not in read:
+                raise ModelError(
+                    f"{self._name}: its chat template reads no {key}, so column"
+                    f" {columns[key]!r} would be left out without a word. Allowed: a template that"
+                    f" reads them. Leave {key} out of the view's prompt, or give such a template."
+                )
         for name in prompt.template_arguments:
             if name not in known:
                 raise ModelError(
@@ -294,11 +315,12 @@ class Renderer:
             parts = {part: (begin, end) for part in prompt.places}
             return _Written((*before, *query), begin, parts=parts)
         turns = conversation(example, prompt, of_data)
-        text = chat.written(self._tokenizer, turns, prompt, where)
+        given = given_beside(example, prompt, of_data)
+        text = chat.written(self._tokenizer, turns, prompt, where, given)
         wanted = chat.places_wanted(turns, prompt, where, located=located)
         parts = {}
         for part, number in wanted.items():
-            found = self._place(prompt, text, turns, number)
+            found = self._place(prompt, text, turns, number, given)
             if found is None:
                 raise DataError(
                     f"{where}: where its last {turns[number]['role']} turn begins in the prompt"
@@ -311,12 +333,19 @@ class Renderer:
         return _Written((text,), query_begin, parts=parts if prompt.places else {})
 
     def _place(
-        self, prompt: Prompt, text: str, turns: Sequence[chat.Turn], number: int
+        self,
+        prompt: Prompt,
+        text: str,
+        turns: Sequence[chat.Turn],
+        number: int,
+        given: Mapping[str, Any],
     ) -> tuple[int, int] | None:
         def write(turns: Sequence[chat.Turn]) -> str:
-            asks = prompt.generation_prompt
             return chat.template_writes(
-                self._tokenizer, turns, prompt.template_arguments, generation_prompt=asks
+                self._tokenizer,
+                turns,
+                {**prompt.template_arguments, **given},
+                generation_prompt=prompt.generation_prompt,
             )
 
         return chat.place(write, text, turns, number)

@@ -34,6 +34,8 @@ class Source:
     """The folder of the tokenizer."""
     files: Mapping[str, Sequence[Path]]
     """What decides what the model does, by its part."""
+    config: Mapping[str, Any] = field(default_factory=dict)
+    """What config.json says; a GGUF file has none."""
     adapter: Path | None = None
     gguf: GgufFile | None = None
     notes: tuple[str, ...] = ()
@@ -66,13 +68,13 @@ def _of_folder(options: TransformersOptions) -> Source:
         options.folder, options.revision, "model", subfolder=options.subfolder, code=code
     )
     folder = options.inside(root)
-    read_config(folder, options.where)
+    config = read_config(folder, options.where)
     weights = require_weights(folder, options.where)
     voice = _voice(options) or options.tokenizer_folder(root)
     adapter, theirs = _adapter(options)
     files = {"weights": weights, "config": companions(folder), "tokenizer": companions(voice)}
     notes = [*_adapter_beside(folder), *_other_weights(options, weights)]
-    return Source(folder, voice, {**files, **theirs}, adapter, None, tuple(notes))
+    return Source(folder, voice, {**files, **theirs}, config, adapter, None, tuple(notes))
 
 
 def _of_file(options: TransformersOptions, gguf: GgufFile, alone: Path) -> Source:
@@ -91,7 +93,7 @@ def _of_file(options: TransformersOptions, gguf: GgufFile, alone: Path) -> Sourc
         files["tokenizer"] = companions(voice)
     files["weights"] = [alone / _FILE]
     return Source(
-        alone, voice or alone, files, adapter, gguf, tuple(notes), told, {} if voice else told
+        alone, voice or alone, files, {}, adapter, gguf, tuple(notes), told, {} if voice else told
     )
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from harness.errors import ModelError
 from harness_transformers.ended import TooMuch, too_much
+from harness_transformers.failures import words
 
 DATE = "26 Jul 2024"
 """The date that Llama's own templates fall back to."""
@@ -96,14 +97,24 @@ def _directives(today: Day) -> list[tuple[str, str]]:
 # ── The environment, without transformers ────────────────────────────────────────────────────────
 
 
-def template_of(folder: Path, settings: Mapping[str, Any], date: str) -> str | None:
-    """The template of a tokenizer's folder; `settings` are its tokenizer_config.json."""
+def template_of(
+    folder: Path, settings: Mapping[str, Any], date: str, where: str = "the tokenizer"
+) -> str | None:
+    """The template of a tokenizer's folder; `settings` are its tokenizer_config.json. ModelError,
+    which `where` begins, for a file that is no text."""
     file = folder / "chat_template.jinja"
     if file.is_file():
-        return str(dated(file.read_text(encoding="utf-8"), date))
+        try:
+            return str(dated(file.read_text(encoding="utf-8"), date))
+        except ValueError as error:
+            raise ModelError(
+                f"{where}: {file} is no text ({words(error)}). Allowed: a template in UTF-8. Copy"
+                " it again, or save it as UTF-8."
+            ) from None
     given = settings.get("chat_template")
     if isinstance(given, list):  # several by name; the one that is used is called default
-        given = next((t.get("template") for t in given if t.get("name") == "default"), None)
+        named = [one for one in given if isinstance(one, Mapping)]
+        given = next((t.get("template") for t in named if t.get("name") == "default"), None)
     return str(dated(given, date)) if isinstance(given, str) else None
 
 
@@ -128,12 +139,28 @@ def compiled(template: str) -> Callable[..., str]:
 
 
 @cache
+def variables_of(template: str) -> frozenset[str]:
+    """The variables that a template reads or asks for, such as `tools`."""
+    from jinja2 import nodes
+    from jinja2.meta import find_undeclared_variables
+
+    parsed = _environment().parse(_bounded(template))
+    # Llama's sets some of its own where they are not given, and reads them before that.
+    tested = {one.node.name for one in parsed.find_all(nodes.Test) if _of_a_name(one)}
+    return frozenset(find_undeclared_variables(parsed) | tested)
+
+
+def _of_a_name(test: Any) -> bool:
+    """Whether it is asked of a variable whether it is defined."""
+    return test.name == "defined" and hasattr(test.node, "name")
+
+
+@cache
 def arguments_of(template: str) -> frozenset[str]:
     """The variables that a template reads and a task may set, such as `enable_thinking`."""
     from jinja2.meta import find_undeclared_variables
 
-    environment = _environment()
-    read = find_undeclared_variables(environment.parse(_bounded(template)))
+    read = find_undeclared_variables(_environment().parse(_bounded(template)))
     return frozenset(one for one in read if one not in _WRITTEN and not one.endswith("_token"))
 
 

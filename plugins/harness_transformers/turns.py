@@ -36,6 +36,29 @@ def check_rendered(text: str, turns: Sequence[Mapping[str, Any]], where: str) ->
             )
 
 
+def check_given(text: str, given: Mapping[str, Any], where: str) -> None:
+    """Raises DataError where a rendering lacks a tool or a document that the template was given;
+    `where` begins the error."""
+    for tool in given.get("tools", ()):
+        name = str(tool["function"]["name"])
+        if name not in text:
+            raise DataError(
+                f"{where}: the chat template leaves out the tool {name!r}. Allowed: tools that it"
+                " writes. Give a template that lists all tools, or leave the row out."
+            )
+    bare = "".join(text.split())
+    for number, document in enumerate(given.get("documents", ()), 1):
+        texts = [one for one in document.values() if isinstance(one, str) and one.strip()]
+        longest = max(texts, key=len, default="")
+        forms = ("".join(one.split()) for one in (longest, *_quoted(longest)))
+        if not any(form in bare for form in forms):
+            raise DataError(
+                f"{where}: the chat template leaves out document {number}: {_shown(longest)}."
+                " Allowed: documents that it writes; most read their title and text. Rename its"
+                " keys, or leave the row out."
+            )
+
+
 def _content(turn: Mapping[str, Any]) -> str:
     content = str(turn.get("content") or "")
     if turn["role"] == "assistant":

@@ -148,3 +148,17 @@ def test_a_folder_that_may_not_be_written_is_said(
     code, _, err = said("eval", write(EXPERIMENT), "--out", "run")
     assert code == 2
     clear(err, r"run/\.task: cannot be used: Permission denied\. Name another folder with --out")
+
+
+@pytest.mark.parametrize("name", ["results.json", "samples/e.jsonl", "work/e.jsonl"])
+def test_a_folder_where_a_file_of_the_run_belongs_is_named(
+    said: Said, write: Write, fake_plugin: Path, tmp_path: Path, name: str
+) -> None:
+    """Found by the kills of `tests/campaign`: the hidden file that was to become it was named."""
+    task = write(EXPERIMENT)
+    assert said("eval", "-q", task, "--out", tmp_path / "run")[0] == 0
+    (tmp_path / "run" / name).unlink()
+    (tmp_path / "run" / name).mkdir()
+    code, _, err = said("eval", "-q", task, "--out", tmp_path / "run")
+    assert code == 2
+    clear(err, rf"run/{name}: cannot be used: Is a directory\. Remove it, or name another folder")

@@ -11,7 +11,7 @@ import click
 
 from campaign import tally
 from campaign.tally import Line
-from campaign.trial import Campaign, Try
+from campaign.trial import Campaign, Shared, Tries
 
 NAMES = ("kills", "mutants", "files", "strings")
 """Each is a module of this folder with a `CAMPAIGN`."""
@@ -42,28 +42,37 @@ def main(
         out.mkdir(parents=True, exist_ok=True)
         place = (out / "shared" / name).resolve()
         place.mkdir(parents=True, exist_ok=True)
-        with campaign.ready(place) as attempt:
-            found = run(name, attempt, out, seed, range(first, first + count))
+        numbers = range(first, first + count)
+        if isinstance(campaign, Shared):
+            with campaign.several(place) as tries:
+                found = run(name, tries, out, seed, numbers, campaign.together)
+        else:
+            with campaign.ready(place) as attempt:
+                found = run(name, lambda chances: [attempt(chances[0])], out, seed, numbers)
     for text in tally.told(found):
         click.echo(text)
     if any(line.tried.fault for line in found):
         raise SystemExit(1)
 
 
-def run(name: str, attempt: Try, out: Path, seed: int, numbers: range) -> list[Line]:
+def run(
+    name: str, tries: Tries, out: Path, seed: int, numbers: range, together: int = 1
+) -> list[Line]:
     """Tries what was not tried yet, or was a fault then. A line is written after each."""
     file = tally.file_of(out, name, seed, numbers.start)
     known = {line.number: line for line in tally.lines(file) if not line.tried.fault}
-    for number in numbers:
-        if number in known:
-            continue
+    left = [number for number in numbers if number not in known]
+    for start in range(0, len(left), together):
+        part = left[start : start + together]
         before = processor()
-        tried = attempt(random.Random(f"{name} {seed} {number}"))
-        line = Line(name, seed, number, round(processor() - before, 3), tried)
-        tally.append(file, line)
-        known[number] = line
-        if tried.fault:
-            click.echo(f"fault: {tried.group}: {tried.what}. Again: {line.again}", err=True)
+        found = tries([random.Random(f"{name} {seed} {number}") for number in part])
+        each = round((processor() - before) / len(part), 3)
+        for number, tried in zip(part, found, strict=True):
+            line = Line(name, seed, number, each, tried)
+            tally.append(file, line)
+            known[number] = line
+            if tried.fault:
+                click.echo(f"fault: {tried.group}: {tried.what}. Again: {line.again}", err=True)
     return [known[number] for number in numbers]
 
 

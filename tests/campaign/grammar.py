@@ -6,13 +6,14 @@ is tried lies beyond validation: what options read, what fits what, what a plan 
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from campaign.mutants import as_toml
+from campaign.changed import as_toml
 from campaign.values import NUMBERS, WORDS, junk
 from harness.contract import Kind, Ref
 from harness.registry import Registry
@@ -29,7 +30,6 @@ from harness.task.spec import (
 from harness.task.tables import PluginSpec
 from harness.task.validate import marks
 
-Draw = Any
 HEAD: dict[str, Any] = {
     "name": "written",
     "models": {
@@ -72,111 +72,114 @@ TABLES: dict[str, tuple[type[BaseModel], Kind | None, str]] = {
 }
 
 
+@dataclass(frozen=True)
+class Keys:
+    """The keys of a table: which there must be, which there may be, and what each holds."""
+
+    schemas: Mapping[str, Mapping[str, Any]]
+    must: tuple[str, ...]
+    definitions: Mapping[str, Any]
+    known: Mapping[str, list[str]]
+    """Of keys that name an entry of another table: the entries that there are."""
+
+
 class Grammar:
-    """Strategies for tables, made from the models of the core and of installed plugins."""
+    """Writes tables, from the models of the core and of installed plugins."""
 
     def __init__(self, registry: Registry) -> None:
         self._names = {table: sorted(entries) for table, entries in HEAD.items() if table != "name"}
-        self._components: dict[str, list[tuple[str, st.SearchStrategy[Any]]]] = {}
+        self._components: dict[str, list[tuple[str, Keys]]] = {}
         kinds: list[Kind] = ["direction", "statistic", "metric", "labels", "analysis", "evaluator"]
         for kind in [*kinds, "intervention"]:
             self._components[kind] = [
-                (owned.component.name, self._table(owned.options())) for owned in registry.of(kind)
+                (owned.component.name, self._keys(owned.options())) for owned in registry.of(kind)
             ]
-        self._own = {model: self._table(model) for model, _, _ in TABLES.values()}
+        self._own = {model: self._keys(model) for model, _, _ in TABLES.values()}
 
-    def tasks(self) -> st.SearchStrategy[bytes]:
+    def task(self, chance: random.Random) -> bytes:
         """The head with one to five more tables."""
+        task: dict[str, Any] = {key: dict(v) if key != "name" else v for key, v in HEAD.items()}
+        for number in range(chance.randint(1, 5)):
+            table = chance.choice(sorted(TABLES))
+            entries = task.setdefault(table, {})
+            entries[chance.choice([f"new{number}", "web", "mid"])] = self._entry(chance, table)
+        return as_toml(task)
 
-        @st.composite
-        def tasks(draw: Draw) -> bytes:
-            task: dict[str, Any] = {key: dict(v) if key != "name" else v for key, v in HEAD.items()}
-            for number in range(draw(st.integers(1, 5))):
-                table = draw(st.sampled_from(sorted(TABLES)))
-                entries = task.setdefault(table, {})
-                entries[draw(st.sampled_from([f"new{number}", "web", "mid"]))] = self._entry(
-                    draw, table
-                )
-            return as_toml(task)
-
-        return tasks()
-
-    def _entry(self, draw: Draw, table: str) -> dict[str, Any]:
+    def _entry(self, chance: random.Random, table: str) -> dict[str, Any]:
         model, kind, key = TABLES[table]
-        entry = draw(self._own[model])
+        entry = self._table(chance, self._own[model])
         if kind is not None:
-            entry |= self._component(draw, kind, key)
-        if model is ExperimentSpec and draw(st.booleans()):
-            entry["intervention"] = self._component(draw, "intervention", "method")
+            entry |= self._component(chance, kind, key)
+        if model is ExperimentSpec and chance.random() < 0.5:
+            entry["intervention"] = self._component(chance, "intervention", "method")
             entry["directions"] = ["refusal"]
-        for name, spec in (("edit", "intervention"),):
-            if model is ViewSpec and draw(st.integers(0, 3)) == 0:
-                entry[name] = {**self._component(draw, spec, "method"), "direction": "refusal"}
+        if model is ViewSpec and chance.random() < 0.25:
+            edit = self._component(chance, "intervention", "method")
+            entry["edit"] = {**edit, "direction": "refusal"}
         return entry
 
-    def _component(self, draw: Draw, kind: str, key: str) -> dict[str, Any]:
-        name, options = draw(st.sampled_from(self._components[kind]))
-        return {**draw(options), key: name}
+    def _component(self, chance: random.Random, kind: str, key: str) -> dict[str, Any]:
+        name, options = chance.choice(self._components[kind])
+        return {**self._table(chance, options), key: name}
 
-    def _table(self, model: type[BaseModel]) -> st.SearchStrategy[dict[str, Any]]:
-        """A table of the model's keys: those that must be there, and some of the others."""
+    def _keys(self, model: type[BaseModel]) -> Keys:
         schema = model.model_json_schema()
         refs = {name: mark.table for name, mark in marks(model) if isinstance(mark, Ref)}
-        must, may = {}, {}
-        for name, inner in schema.get("properties", {}).items():
-            known = self._names.get(refs.get(name, ""))
-            value = self._value(inner, schema.get("$defs", {}), name, known)
-            (must if name in schema.get("required", ()) else may)[name] = value
-        few = st.sets(st.sampled_from(sorted(may)), max_size=3) if may else st.just(set())
-        return few.flatmap(
-            lambda chosen: st.fixed_dictionaries({**must, **{key: may[key] for key in chosen}})
-        )
+        known = {name: self._names[table] for name, table in refs.items() if table in self._names}
+        must = tuple(schema.get("required", ()))
+        return Keys(schema.get("properties", {}), must, schema.get("$defs", {}), known)
 
-    def _value(
-        self,
-        schema: Mapping[str, Any],
-        definitions: Mapping[str, Any],
-        name: str = "",
-        known: list[str] | None = None,
-    ) -> st.SearchStrategy[Any]:
-        right = self._right(schema, definitions, name, known)
-        return st.integers(0, 24).flatmap(lambda chance: junk if chance == 0 else right)
+    def _table(self, chance: random.Random, keys: Keys) -> dict[str, Any]:
+        """A table of the model's keys: those that must be there, and some of the others."""
+        may = [name for name in keys.schemas if name not in keys.must]
+        few = chance.sample(may, min(len(may), chance.randint(0, 3)))
+        return {
+            name: junk(chance) if chance.random() < 0.04 else self._right(
+                chance, keys.schemas[name], keys.definitions, name, keys.known.get(name)
+            )
+            for name in (*keys.must, *few)
+        }  # fmt: skip
 
     def _right(
         self,
+        chance: random.Random,
         schema: Mapping[str, Any],
         definitions: Mapping[str, Any],
         name: str,
         known: list[str] | None,
-    ) -> st.SearchStrategy[Any]:
+    ) -> Any:
+        """A value of the type that is asked for."""
+
+        def inner(schema: Mapping[str, Any]) -> Any:
+            return self._right(chance, schema, definitions, name, known)
+
         if "$ref" in schema:
-            inner = definitions.get(schema["$ref"].rpartition("/")[2], {})
-            return self._right(inner, definitions, name, known)
+            return inner(definitions.get(schema["$ref"].rpartition("/")[2], {}))
         if "const" in schema:
-            return st.just(schema["const"])
+            return schema["const"]
         if "enum" in schema:
-            return st.sampled_from(schema["enum"])
+            return chance.choice(schema["enum"])
         if many := [one for one in schema.get("anyOf", ()) if one.get("type") != "null"]:
-            return st.one_of([self._right(one, definitions, name, known) for one in many])
+            return inner(chance.choice(many))
+        odd = chance.random() < 0.5
         match schema.get("type"):
             case "string":
-                if known:
-                    return st.sampled_from(known)
-                return st.sampled_from(SITES if "site" in name else [*SITES, "refusal", *WORDS])
+                words = known or (SITES if "site" in name else [*SITES, "refusal", *WORDS])
+                return chance.choice(words)
             case "integer":
-                numbers = [n for n in NUMBERS if isinstance(n, int)]
-                return st.one_of(st.integers(0, 8), st.sampled_from(numbers))
+                wholes = [n for n in NUMBERS if isinstance(n, int)]
+                return chance.choice(wholes) if odd else chance.randint(0, 8)
             case "number":
-                return st.one_of(st.floats(0, 2), st.sampled_from(NUMBERS))
+                return chance.choice(NUMBERS) if odd else chance.uniform(0, 2)
             case "boolean":
-                return st.booleans()
+                return odd
             case "array":
                 inside = schema.get("items") or (schema.get("prefixItems") or [{}])[0]
-                return st.lists(self._right(inside, definitions, name, known), max_size=3)
+                return [inner(inside) for _ in range(chance.randint(0, 3))]
             case "object" if "properties" in schema:
-                inner = {
-                    key: self._right(value, definitions, key, None)
+                return {
+                    key: self._right(chance, value, definitions, key, None)
                     for key, value in schema["properties"].items()
+                    if chance.random() < 0.5
                 }
-                return st.fixed_dictionaries({}, optional=inner)
-        return junk
+        return junk(chance)

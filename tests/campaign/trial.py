@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 @dataclass(frozen=True)
@@ -40,4 +40,20 @@ class Campaign(Protocol):
     def ready(self, place: Path) -> AbstractContextManager[Try]:
         """Makes what all tries share (undisturbed runs, sound files) in an empty folder or in one
         where it was made before, and gives the try."""
+        ...
+
+
+Tries = Callable[[Sequence[random.Random]], Sequence[Tried]]
+"""Makes several tries at once, each by its own chance, and judges each on its own."""
+
+
+@runtime_checkable
+class Shared(Protocol):
+    """A campaign whose tries can share what is costly, such as one run with many texts in it."""
+
+    together: int
+    """How many share it."""
+
+    def several(self, place: Path) -> AbstractContextManager[Tries]:
+        """As `Campaign.ready`, for several tries at once."""
         ...

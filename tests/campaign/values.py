@@ -5,9 +5,9 @@ from __future__ import annotations
 import copy
 import datetime
 import math
+import random
+import struct
 from typing import Any
-
-from hypothesis import strategies as st
 
 NUMBERS: list[Any] = [
     0, 1, -1, 2, 7, 1000, 10**6, 10**9, 10**12, 2**31, 2**63 - 1, 2**63, 2**64, -(2**63), 10**30,
@@ -34,12 +34,31 @@ OTHERS: list[Any] = [
     datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC), {"method": "l0"}, {"k": [1, 2, 3]},
 ]  # fmt: skip
 
-junk: st.SearchStrategy[Any] = st.one_of(
-    st.sampled_from(WORDS),
-    st.sampled_from(NUMBERS),
-    st.sampled_from(OTHERS).map(copy.deepcopy),  # further mutations change them in place
-    st.text(max_size=12),
-    st.integers(),
-    st.floats(),
+_LETTERS = (
+    "abcxyzABCXYZ0189 .,:;_-/=[]{}()<>'\"\\#@!?%&*+~^|$`",
+    "éßñΩжщ漢字かなअ한ع",
+    "\x00\x07\x1b\x7f\x9b\r\n\t\u2028\u200b\u202e\u2066\ufeff\xad",
+    "🧨👩\u200d👩\U000e0041\uffff\ue000\U0010ffff",
 )
-"""Any of them."""
+"""What texts are made of: what TOML means something by, letters, what hides, what lies beyond."""
+
+
+def junk(chance: random.Random) -> Any:
+    """Any of them."""
+    match chance.randrange(6):
+        case 0:
+            return chance.choice(WORDS)
+        case 1:
+            return chance.choice(NUMBERS)
+        case 2:
+            return copy.deepcopy(chance.choice(OTHERS))  # further mutations change them in place
+        case 3:
+            return text(chance, 12)
+        case 4:
+            return chance.choice((chance.randint(-9, 9), chance.randint(-(2**70), 2**70)))
+    return chance.choice((chance.uniform(-2, 2), struct.unpack("d", chance.randbytes(8))[0]))
+
+
+def text(chance: random.Random, most: int) -> str:
+    """A text of at most so many characters, of any kind."""
+    return "".join(chance.choice(chance.choice(_LETTERS)) for _ in range(chance.randint(0, most)))

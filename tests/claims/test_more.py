@@ -12,7 +12,7 @@ from scipy import stats
 from claims.numbers import arms, mean, outcome, rate, results
 from harness.claims.more import exact_limits, needed, power, rate_limits
 from harness.claims.redraw import Mean, Pairs, Rate
-from harness.results.intervals import MIN_CLUSTERS
+from harness.results.numbers import MIN_UNLIKE
 from harness.results.paired import paired_difference
 
 
@@ -96,9 +96,9 @@ def test_redrawn_intervals_of_pairs_are_those_of_pairs() -> None:
     few = 0
     for value, low, high in zip(found.value, found.low, found.high, strict=True):
         ends = []
-        for rose in range(MIN_CLUSTERS):
+        for rose in range(MIN_UNLIKE):
             fell = rose - round(value * 60)
-            if fell >= 0 and rose + fell < MIN_CLUSTERS:
+            if fell >= 0 and rose + fell < MIN_UNLIKE:
                 first = {str(i): (float(i < fell),) for i in range(60)}
                 second = {str(i): (float(fell <= i < fell + rose),) for i in range(60)}
                 ends.append(paired_difference(first, second, yes_no=True).ci)

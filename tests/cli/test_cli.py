@@ -264,6 +264,19 @@ def test_what_goes_wrong_while_a_run_works_has_its_exit_code(
     assert len(fakes.LAB.generated) == 2 * len(fakes.WEB) - done
 
 
+def test_memory_that_gives_out_before_a_run_is_the_machines(
+    said: Said, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*given: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("harness.task.fit.read_data", full)
+    code, _, err = said("check", tiny)
+    assert code == 4
+    assert "out of memory" in err
+    assert "Traceback" not in err
+
+
 def test_a_bug_of_ours_asks_for_a_report(said: Said, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*given: object) -> None:
         raise ZeroDivisionError

@@ -44,7 +44,8 @@ def process(command: list[str], env: dict[str, str]) -> subprocess.CompletedProc
 @pytest.mark.parametrize(
     "arguments",
     [["--help"], ["--version"], ["plugins"], ["tasks"], ["schema"], ["check", REFUSAL],
-     ["eval", "--help"], ["plugins", "random"], ["plan", REFUSAL], ["eval", "no_such_task"]],
+     ["eval", "--help"], ["plugins", "random"], ["plan", REFUSAL, "--device", "H100"],
+     ["eval", "no_such_task"]],
     ids=lambda arguments: " ".join(arguments).replace(REFUSAL, "refusal"),
 )  # fmt: skip
 def test_what_reads_no_weight_imports_nothing_heavy(

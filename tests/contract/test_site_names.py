@@ -54,7 +54,7 @@ def test_other_names_have_no_such_sentence(name: str) -> None:
     [
         ("blocks.3.hook_mlp_in", "mlp_in.3"),
         ("model.layers.3.x", "which is no site"),
-        (None, "do not say where it belongs"),
+        (None, "do not say where it belongs. Write it, such as site ="),
     ],
 )
 def test_an_sae_without_a_site_says_what_its_files_name(

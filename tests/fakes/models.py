@@ -116,6 +116,9 @@ class ModelOptions(BackendOptions):
         alike.options = self
         return alike.render(examples, prompt)
 
+    def masked_ids(self) -> frozenset[int] | None:
+        return frozenset({PAD, BOS, EOS, *map(token, self.special)}) if self.here else None
+
 
 class Receipts(Sequence[Receipt]):
     """Receipts that say at any time what was done until then."""

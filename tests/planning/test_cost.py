@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -20,11 +20,12 @@ from harness.errors import UsageError
 from harness.planning.cost import cost
 from harness.planning.cost.devices import CPU, DEVICES, Device, duration, find_device, time_class
 from harness.planning.cost.earlier import Written, earlier_completions
-from harness.planning.cost.estimate import grouped, longest_of
+from harness.planning.cost.estimate import grouped
 from harness.planning.cost.figures import Cost, Work
 from harness.planning.cost.gated import terms
 from harness.planning.cost.lengths import PromptLengths
 from harness.planning.cost.network import Network, network
+from harness.planning.cost.writing import longest_of
 from harness.planning.planner import plan
 from harness.task.file import builtin_tasks
 from harness.task.task import Task
@@ -359,7 +360,7 @@ def test_a_plan_takes_less_than_two_seconds(
     command: Callable[..., subprocess.CompletedProcess[str]],
 ) -> None:
     before = os.times()
-    done = command("plan", REFUSAL)
+    done = command("plan", REFUSAL, "--device", "CPU")  # without the seconds of a probe
     after = os.times()
     assert done.returncode == 0, done.stderr
     used = after.children_user + after.children_system
@@ -447,3 +448,16 @@ def test_a_judge_that_reasons_writes_more_than_a_word() -> None:
     assert word.counts.completion_tokens == word.counts.completions
     assert reasons.counts.completion_tokens == 64 * reasons.counts.completions
     assert reasons.flops > word.flops
+
+
+def test_weights_of_few_bits_take_less_memory_in_the_blocks_alone() -> None:
+    """Issue 20, 4: embeddings and the head stay numbers of `dtype`."""
+    facts = ModelFacts(layers=2, d_model=8, vocabulary=100, parameters=2 * 300 + 2 * 800)
+    needs = Needs(number_bytes=4, looked_up=800, kept=16, widest=32)
+    plain = network("m", facts, needs, 4, [])
+    few = network("m", facts, replace(needs, weight_bytes=0.5), 4, [])
+    assert isinstance(plain, Network)
+    assert isinstance(few, Network)
+    assert plain.weights == 4 * 2200
+    assert few.weights == 0.5 * 600 + 4 * 1600
+    assert few.flops(3, 6, 2, 1) == plain.flops(3, 6, 2, 1)

@@ -11,7 +11,8 @@ from transformers import AutoTokenizer
 from harness.contract import Example
 from harness.planning.foresight import _documents, foreseen, too_few_documents, too_few_tokens
 from harness.registry import discover
-from harness.results.intervals import MIN_CLUSTERS, percentile_interval
+from harness.results.numbers import MIN_CLUSTERS
+from harness.results.replicates import REPLICATES, interval
 from harness.task.load import load_for_command
 from harness.task.prompts import TaskData
 
@@ -89,16 +90,16 @@ def test_ranks_beyond_the_dimensions_are_told_for_each_space() -> None:
 
 
 def test_too_few_documents_for_an_interval(said: Callable[..., tuple[int, str, str]]) -> None:
-    """As many as `percentile_interval` wants, and equal rows count once."""
+    """As many as `interval` wants, and equal rows count once."""
     registry = discover()
     for rows in (MIN_CLUSTERS - 1, MIN_CLUSTERS):
         task = load_for_command(registry, str(DRIFT), [f"data.web.at_most={rows}"])
         found = [*too_few_documents(task)]
         assert len(found) == (rows < MIN_CLUSTERS)
-        drawn = np.linspace(0, 1, 200)
-        assert (percentile_interval(drawn, rows)[0] is None) == bool(found)
+        replicates = np.linspace(0, 1, REPLICATES)
+        assert (interval(replicates, rows)[0] is None) == bool(found)
     (note,) = too_few_documents(load_for_command(registry, str(DRIFT), ["data.web.at_most=4"]))
-    assert note.startswith("data.web: has 4 different documents, and an interval needs 10")
+    assert note.startswith("data.web: has 4 different documents, and an interval needs 20")
     assert "cosine, explained_ratio, fvu, intersection_ratio" in note
     assert "fvu_conversations" not in note
     code, out, _ = said("check", DRIFT, "--set", "data.web.at_most=4")

@@ -16,7 +16,7 @@ from rich.console import Console
 
 import harness
 from harness.planning.cost import cost
-from harness.planning.cost.cuts import DRAWS, NUMBER, reply_bytes, shards
+from harness.planning.cost.cuts import GROUPS, NUMBER, reply_bytes, shards
 from harness.planning.cost.devices import CPU, DEVICES, Device
 from harness.planning.cost.figures import AROUND, Cost, Cut, Memory, Work
 from harness.planning.cost.machine import Machine, this_machine
@@ -119,11 +119,11 @@ def test_shards_are_those_that_a_run_makes(lengths: list[int], most: int) -> Non
 
 
 def test_the_constants_are_those_of_a_run() -> None:
-    from harness.planning.cost.estimate import BLOCK
+    from harness.planning.batches import BLOCK
     from harness.results import intervals
     from harness.running.passes import shards as running
 
-    assert (DRAWS, BLOCK) == (intervals.DRAWS, running.BLOCK)
+    assert (GROUPS, BLOCK) == (intervals.GROUPS, running.BLOCK)
 
 
 # ── Laws ─────────────────────────────────────────────────────────────────────────────────────────
@@ -247,7 +247,7 @@ def test_a_metric_that_tells_nothing_keeps_a_few_numbers(task: MakeTask) -> None
     found = task('[metrics.mean]\nview = "base"\ndata = "web"\nsites = ["embed"]\n')
     (job,) = (job for work in plan(found).passes for job in work.jobs)
     assert isinstance(job, MetricJob)
-    assert reply_bytes(found, [job], 6) == (DRAWS + 1) * 4 * NUMBER
+    assert reply_bytes(found, [job], 6) == (GROUPS + 1) * 4 * NUMBER
 
 
 # ── The command ──────────────────────────────────────────────────────────────────────────────────
@@ -262,11 +262,12 @@ def wide(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("wide")
 def test_the_command_says_what_workers_change(said: Said) -> None:
-    code, out, err = said("plan", GEMMA, "--executor", "ray", "--workers", "8", "--device", "H100")
+    code, out, err = said("plan", GEMMA, "--executor", "ray", "--workers", "32", "--device", "H100")
     assert code == 0, err
     for expected in (
         "taking in what comes back, about 59 s: LONGER than workers on H100 compute. Larger shards",
-        "On 8 workers of ray", "activations, pass 1 of 1    334", "H100  about 4 min", "about 32 s",
+        "On 32 workers of ray", "activations, pass 1 of 1    334", "H100  about 17 min",
+        "about 39 s",
         "about 15 GB for each worker; 14 GB at the head, which has the models, too",
         "traffic: about 89 MB to the workers and 18 GB from them", "of a network of 10 Gbit/s",
         "at the head alone, and not planned: writing prompts",

@@ -16,7 +16,7 @@ import fakes
 from harness.contract import Component, Figure, Grid, Panel, Prose, SectionOptions
 from harness.errors import DataError, InvalidRun
 from harness.registry import Plugin, Registry
-from harness.report import render, write_report
+from harness.report import panels, render, write_report
 from harness.report.notebook import NotebookResults, figures
 from harness.results import Results, load_results
 
@@ -165,6 +165,12 @@ def test_a_hostile_run_makes_a_harmless_page(
         assert "main-svg" in shown, "the figures were drawn"
         links = {value for name, value in parse(shown).values if name.endswith("href")}
         assert not any(link.startswith(("javascript:", "http", "//")) for link in links)
+
+
+def test_the_title_of_a_panel_hides_nothing(results: Make) -> None:
+    """It was escaped, and its control and bidirectional characters stayed."""
+    (one,) = panels.shown([Panel("a\x1b]0;x\x07\u202eb", (Prose("text"),))])
+    assert one.title == "a␛]0;x␇[U+202E]b"
 
 
 def test_markup_that_escaping_missed_would_not_run_either(

@@ -89,6 +89,24 @@ def test_a_fresh_run_begins_anew(run_task: RunTask) -> None:
     assert not run_task(DATA + LATE, fresh=True).claims[0].late
 
 
+def test_a_fresh_run_that_is_killed_while_it_empties_the_folder_makes_no_claim_late(
+    run_task: RunTask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The memory of claims was gone and what had been measured was not."""
+    run_task(DATA + EARLY)
+
+    def killed(*given: object) -> None:
+        raise RuntimeError("the power went off")
+
+    listed = Path.iterdir
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "iterdir", lambda folder: iter(sorted(listed(folder))))
+        patched.setattr(shutil, "rmtree", killed)
+        with pytest.raises(RuntimeError, match="the power went off"):
+            run_task(DATA + EARLY, fresh=True)
+    assert not run_task(DATA + EARLY).claims[0].late
+
+
 def test_the_folders_own_task_runs_again_with_its_time(
     run_task: RunTask, tmp_path: Path, registry: Registry
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import codecs
 import gzip
+import io
 import json
 import lzma
 import re
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow
+import pyarrow.parquet
 import pytest
 
 from fakes.files import JSONL, ROWS, parquet, texts
@@ -216,3 +218,48 @@ def test_what_unpacks_zstd_for_the_hub_is_installed_with_the_harness() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     names = {re.match(r"[\w-]+", text)[0] for text in project["dependencies"]}  # type: ignore[index]
     assert "zstandard" in names
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("d.jsonl", b'{"text": "' + b"a" * 300 + b'"}', "line 1 has more than 200 characters"),
+        ("d.jsonl.zst", zstd(b'"a"\n' + b"a" * 300), "line 2 has more than 200 characters"),
+        ("d.jsonl.gz", gzip.compress(b" " * 300), "line 1 has more than 200 characters"),
+        ("d.csv", b"text\n" + b"a" * 300, "line 2 has more than 200 characters"),
+        ("d.csv", b'text\n"' + b"aaaaaaaa\n" * 30 + b'"', "field larger than field limit"),
+        ("d.tsv.bz2", bz2.compress(b"a" * 300), "line 1 has more than 200 characters"),
+        ("d.txt", b"aaaaaaaa\n" * 30, "a paragraph has more than 200 characters"),
+        (
+            "d.json.gz",
+            gzip.compress(b'"a",' * 2000),
+            "packed, and holds more than 500 bytes",
+        ),
+        ("d.parquet.gz", gzip.compress(parquet(ROWS)), "packed, and holds more than 500 bytes"),
+        ("d.json.zst", zstd(b'"a",' * 2000), "packed, and holds more than 500 bytes"),
+        ("d.jsonl.xz", lzma.compress(b'"a"\n' * 2000), "packed, and holds more than 500 bytes"),
+        ("d.jsonl", b"\n" * 60, "line 51 follows more than 50 blank ones"),
+        ("d.csv", b"text\n" + b"\n" * 60, "line 52 follows more than 50 blank ones"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_small_file_cannot_fill_the_memory(
+    load: Load, name: str, content: bytes, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two gigabytes of one line, packed into 100 kB, were a MemoryError with a traceback."""
+    monkeypatch.setattr("harness.task.rows.LONGEST", 200)
+    monkeypatch.setattr("harness.task.rows._SMALL", 500)
+    monkeypatch.setattr("harness.task.rows._UNPACKED", 0)
+    monkeypatch.setattr("harness.task.rows._BLANK", 50)
+    with pytest.raises(DataError, match=re.escape(says)):
+        load(content, name)
+
+
+def test_a_parquet_file_whose_checksums_do_not_fit(load: Load) -> None:
+    out = io.BytesIO()
+    table = pyarrow.Table.from_pylist([{"text": "abcdefghijklmnop"}])
+    how = {"compression": "none", "use_dictionary": False, "write_statistics": False}
+    pyarrow.parquet.write_table(table, out, write_page_checksum=True, **how)
+    assert texts(load(out.getvalue(), "d.parquet")) == ["abcdefghijklmnop"]
+    with pytest.raises(DataError, match=r"cannot be read: .*[Cc]hecksum|CRC"):
+        load(out.getvalue().replace(b"abcdefgh", b"abcdefgi"), "d.parquet")

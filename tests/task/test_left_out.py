@@ -205,3 +205,18 @@ def test_a_row_without_the_column_that_demonstrations_match_is_left_out(
     made = session(text, file, SKIP)
     assert [one.text for one in made.prompts.answered("chat", "web").sides[0]] == ["dyesa"] * 2
     assert made.prompts.left_out.counts() == {"web": {"chat": 2}}
+
+
+def test_rows_that_cannot_be_read_are_left_out_of_every_view(
+    session: Callable[..., Session], tmp_path: Path
+) -> None:
+    """Issue 20, 6: `skip` covers turns that are none, too; the note and the provenance say so."""
+    file = tmp_path / "turns.jsonl"
+    turns = [[{"from": "human", "value": "hay"}], [{"from": "?", "value": "x"}]]
+    file.write_text("\n".join(json.dumps({"text": one}) for one in [*turns, "a barn"]))
+    made = session(fakes.EXPERIMENT, SKIP, f'data.web.file="{file}"')
+    assert len(made.data.examples("web")) == 2
+    (note,) = made.prompts.left_out.notes()
+    assert note.startswith('data.web: 1 row is left out, as on_bad_rows = "skip" says. The first: ')
+    assert "it is from '?'" in note
+    assert made.prompts.left_out.counts() == {"web": {"*": 1}}

@@ -269,3 +269,10 @@ def test_arguments_of_a_template_are_for_chat_prompts(problems: Problems) -> Non
     """TOKENIZERS T9: a plain prompt has no template that could read them."""
     change = "views.chat.prompt.template_arguments={enable_thinking = false}"
     only(problems("", change), "views.chat.prompt.template_arguments", 'style = "chat"')
+
+
+@pytest.mark.parametrize("key", ["tools", "documents"])
+def test_columns_for_a_template_are_for_chat_prompts(key: str, problems: Problems) -> None:
+    """Issue 20, 6: likewise."""
+    change = f'views.chat.prompt.{key}="found"'
+    only(problems("", change), f"views.chat.prompt.{key}: is for the chat", 'style = "chat"')

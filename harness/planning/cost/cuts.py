@@ -8,8 +8,8 @@ from harness.contract import Site
 from harness.planning.steps import Job, MetricJob, ReductionJob
 from harness.task.task import Task
 
-DRAWS = 200
-"""Draws of a metric's bootstrap, each of which has its own sums; and one more, of the data."""
+GROUPS = 256
+"""Groups of documents, each of which has its own sums of a metric; and one more, of all."""
 NUMBER = 8
 """Bytes of a number that travels: float64, int64, the id of a token."""
 
@@ -45,9 +45,9 @@ def _numbers(task: Task, job: Job, width: int) -> int:
         sae = job.target.sae
         facts = task.sae_facts(sae) if sae is not None else None
         own = (facts.d_in or width, facts.d_sae or 0) if facts else (width, 0)
-        return (DRAWS + 1) * entry.options.keeps(*own)
+        return (GROUPS + 1) * entry.options.keeps(*own)
     if not isinstance(job, ReductionJob):
-        return (DRAWS + 1) * 4
+        return (GROUPS + 1) * 4
     options = job.instances[0].options
     sites: set[Site] = set(job.reads.sites)
     found = 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from harness.errors import UsageError, unknown
+from harness.planning.cost.figures import Work
 
 COMPUTE, BANDWIDTH = 0.35, 0.6
 """Shares of peak arithmetic and of peak memory bandwidth that plain transformers code reaches.
@@ -34,6 +35,12 @@ class Device:
         peak = self.half if number_bytes <= 2 else self.single
         arithmetic, memory = flops / (peak * COMPUTE), moved / (self.bandwidth * BANDWIDTH)
         return max(arithmetic, memory, blocks * PER_BLOCK)
+
+    def seconds_of(self, work: Work) -> float:
+        """Seconds of forwards and of encoders, one after the other: a model may compute in half
+        precision, an SAE's products are float32 (without TF32) on every device."""
+        forwards = self.seconds(work.flops, work.moved, work.blocks, work.number_bytes)
+        return forwards + self.seconds(work.encoding, work.encoders, 0, 4)
 
 
 _T, _G = 1e12, 1e9
@@ -82,6 +89,13 @@ def duration(seconds: float) -> str:
         if seconds >= 1.5 * size:
             return f"about {_two(seconds / size)} {unit}"
     return f"about {max(1, round(seconds))} s"
+
+
+def between(low: float, high: float) -> str:
+    """`20 to 45 s`, `3 min to 7 min`: two durations, each to one figure or two."""
+    first, last = (duration(one).removeprefix("about ") for one in (low, high))
+    (value, unit), (_, other) = first.split(), last.split()
+    return f"{value} to {last}" if unit == other else f"{first} to {last}"
 
 
 def _two(value: float) -> str:

@@ -8,13 +8,18 @@ usual length, and the assumption is stated.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from harness.contract import Example, Prompt
+from harness.planning.documents import Document, Spelled
 from harness.planning.offline import NoTokenizer, is_here, offline_prompts
+from harness.planning.queries import same_query
+from harness.planning.steps import Rendering
+from harness.task.data import word
 from harness.task.data_spec import DataSpec
 from harness.task.prompts import view_spec
 from harness.task.task import Task
@@ -42,6 +47,14 @@ class Lengths:
     """What was estimated or assumed, in words; empty where nothing was."""
 
 
+@dataclass(frozen=True)
+class Documents:
+    """The documents of a rendering, and what was estimated or assumed of them."""
+
+    documents: tuple[Document, ...]
+    notes: tuple[str, ...] = ()
+
+
 class _Asked(NamedTuple):
     """Whose prompts are counted, on which rows."""
 
@@ -62,6 +75,8 @@ class PromptLengths:
         self.task = task
         self._data, self._prompts = offline_prompts(task)
         self._found: dict[_Asked, Lengths | None] = {}
+        self._documents: dict[object, Documents | None] = {}
+        self._masked: dict[str, frozenset[int] | None] = {}
 
     def of(
         self,
@@ -86,6 +101,57 @@ class PromptLengths:
             return None
         return replace(found, tokens=tuple(sorted(found.tokens[:limit])))
 
+    def documents(self, which: Rendering, limit: int | None = None) -> Documents | None:
+        """The documents of a rendering, in the order of the data, up to the one that spends its
+        budget of tokens; None where not even the number of rows is known."""
+        key = (which, which.places, limit)
+        if key not in self._documents:
+            self._documents[key] = self._read(which, limit)
+        return self._documents[key]
+
+    def masked(self, model: str) -> frozenset[int] | None:
+        """The tokens of a model that are never measured; None where its files do not tell."""
+        if model not in self._masked:
+            found = self.task.models[model].options.masked_ids()
+            self._masked[model] = found if self._tells_tokens(model) else None
+        return self._masked[model]
+
+    def _read(self, which: Rendering, limit: int | None) -> Documents | None:
+        if self._countable(which.views, which.data, limit):
+            with suppress(NoTokenizer):
+                return Documents(tuple(_budgeted(self._spelled(which, limit), which.budget)))
+        sides = [self.of(view, which.data, limit, views=which.views) for view in which.views]
+        known = [side for side in sides if side is not None]
+        if len(known) < len(sides):
+            return None
+        # What is estimated stands by its length, as if the data were in that order.
+        each = map(Document, zip(*(side.tokens for side in known), strict=True))
+        notes = tuple(dict.fromkeys(side.note for side in known if side.note))
+        return Documents(tuple(_budgeted(each, which.budget)), notes)
+
+    def _countable(self, views: Sequence[str], data: str, limit: int | None) -> bool:
+        """Whether the prompts of some views can be written here, tokenizers apart."""
+        models = [view_spec(self.task.spec, view).model for view in views]
+        if not all(is_here(self.task, view, data) for view in views):
+            return False
+        rows = self._data.examples(data)[:limit]
+        return all(map(self._tells_tokens, models)) and sum(len(r.text) for r in rows) <= MOST
+
+    def _spelled(self, which: Rendering, limit: int | None) -> Iterator[Document]:
+        models = [view_spec(self.task.spec, view).model for view in which.views]
+        every = frozenset[int]().union(*(self.masked(one) or () for one in self.task.models))
+        by = self.task.spec.data[which.data].by
+        written = self._prompts.chunks(
+            which.views, which.data, limit, query=len(models) > 1, places=which.places, held=True
+        )
+        for some in written:
+            for row, *sides in zip(some.rows, *some.sides, strict=True):
+                lengths = tuple(len(side.ids) for side in sides)
+                category = "" if by is None else word(row.fields[by], row.name)
+                if len(sides) > 1:
+                    sides = [*same_query(sides[0], sides[1])]
+                yield Document(lengths, category, Spelled.of(sides[0], every))
+
     def text(self, model: str, text: str) -> int:
         """Tokens of a text for a model: by its characters where its tokenizer is not here."""
         options: Any = self.task.models[model].options
@@ -104,8 +170,7 @@ class PromptLengths:
         rows = self._data.examples(data)[: asked.limit]
         if asked.answered and not any(map(is_answered, rows)):
             return self.of(view, data, asked.limit, views=asked.views)
-        model = view_spec(self.task.spec, view).model
-        if not self._tells_tokens(model) or sum(len(row.text) for row in rows) > MOST:
+        if not self._countable((view,), data, asked.limit):
             return self._estimated(view, data)
         try:
             written = [
@@ -146,17 +211,36 @@ class PromptLengths:
         """From `expect.tokens` of the task, or from `LONG` or `SHORT`; None without a number of
         rows."""
         spec, prompt = self.task.spec.data[data], view_spec(self.task.spec, view).prompt
-        each = spec.expect.tokens or (LONG if spec.column == "text" else SHORT)
+        each = _each(spec)
         rows = _row_count(spec, each)
         if rows is None:
             return None
         shown = prompt.demonstrations
-        total = each * (1 + (shown.count if shown else 0))
+        other = self.task.spec.data[shown.data] if shown else spec
+        total = each + (shown.count * _each(other) if shown else 0)
         total += (AROUND if prompt.style == "chat" else 1) + len(prompt.system or "") // CHARACTERS
-        note = f"data.{data}: not read; each row is taken to hold {each} tokens."
-        if spec.expect.tokens:
-            note = ""
+        guessed = {data: spec, **({shown.data: other} if shown else {})}
+        guessed = {name: its for name, its in guessed.items() if not its.expect.tokens}
+        note = ", ".join(f"data.{name}" for name in guessed)
+        if guessed:
+            sizes = ", ".join(f"{one}" for one in dict.fromkeys(map(_each, guessed.values())))
+            note += f": not read; each row is taken to hold {sizes} tokens."
         return Lengths((min(total, prompt.max_tokens or total),) * rows, "assumed", note)
+
+
+def _budgeted(documents: Iterable[Document], budget: int | None) -> Iterator[Document]:
+    """The documents up to the one with which the first view has read so many tokens."""
+    tokens = 0
+    for one in documents:
+        yield one
+        tokens += one.lengths[0]
+        if budget is not None and tokens >= budget:
+            return
+
+
+def _each(spec: DataSpec) -> int:
+    """Tokens of a row that is not read: as the task expects, or a guess."""
+    return spec.expect.tokens or (LONG if spec.column == "text" else SHORT)
 
 
 def _row_count(spec: DataSpec, each: int) -> int | None:

@@ -33,11 +33,16 @@ class Network:
     widest: int = 0
     vocabulary: int = 0
     number_bytes: int = 4
+    weight_bytes: float | None = None
+    """Bytes of one weight of a block, where that is not `number_bytes`."""
 
     @property
     def weights(self) -> int:
         """Bytes of the weights."""
-        return self.parameters * self.number_bytes
+        if self.weight_bytes is None:
+            return self.parameters * self.number_bytes
+        inside = self.block * self.layers
+        return round(inside * self.weight_bytes + (self.parameters - inside) * self.number_bytes)
 
     def flops(self, tokens: int, pairs: int, depth: int, ends: int = 0) -> float:
         """Operations of forwards to `depth` blocks.
@@ -128,4 +133,5 @@ def network(
         widest=needs.widest or 4 * width,
         vocabulary=vocabulary,
         number_bytes=size,
+        weight_bytes=needs.weight_bytes,
     )

@@ -3,37 +3,54 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from harness.planning.cost.devices import BANDWIDTH, COMPUTE, DEVICES, Device, duration, time_class
+from harness.errors import listed
+from harness.planning.cost.devices import (
+    BANDWIDTH,
+    COMPUTE,
+    CPU,
+    DEVICES,
+    Device,
+    between,
+    duration,
+    time_class,
+)
 from harness.planning.cost.downloads import Download
-from harness.planning.cost.figures import Cost
+from harness.planning.cost.figures import Clock, Cost, Told
 from harness.planning.counts import Counts
 from harness.task.task import Task
 from harness.text import for_terminal
 
 
 def show_cost(
-    task: Task, costs: Mapping[str, Cost], console: Console, device: Device | None = None
+    task: Task,
+    costs: Mapping[str, Cost],
+    console: Console,
+    device: Device | None = None,
+    here: Clock | str | None = None,
 ) -> None:
-    """Prints what a task costs. `costs`: by the name of the device, for all of them or for one."""
+    """Prints what a task costs. `costs`: by the name of the device, for all of them or for one.
+    `here`: this machine as it was probed, or why it was not."""
     cost = next(iter(costs.values()))
     console.print(Text(_safe(task.spec.title or task.spec.name), "bold"))
     console.print(_passes(cost))
-    lines = [f"completions: {_completions(task, cost)}", f"memory: {_memory(cost)}"]
-    lines.append(f"disk: about {size(cost.disk)} in the run's folder")
+    memory = f"memory: {_memory(cost)}"
     if device is not None:
         fits = "fits" if cost.memory.total <= device.memory else "does NOT fit"
-        lines[1] += f"; {fits} the {size(int(device.memory))} of {device.name}"
+        memory += f"; {fits} the {size(int(device.memory))} of {device.name}"
+    lines = [f"encodes: {_encodes(cost)}"] if cost.encodes else []
+    lines += [f"completions: {_completions(task, cost)}", memory]
+    lines.append(f"disk: about {size(cost.disk)} in the run's folder")
     for line in lines:
         console.print(Text(_safe(line)))
     if cost.downloads:
         console.print(_downloads(cost))
-    console.print(_times(costs))
+    console.print(_times(costs, here))
     if device is not None:
         seconds = cost.seconds(device)
         if seconds is not None:
@@ -47,30 +64,56 @@ def show_cost(
         console.print(Text(f"- {_safe(note)}", "dim"))
 
 
-def _always(cost: Cost) -> list[str]:
-    lengths = (
-        "completions are taken to reach max_new_tokens; an earlier run of this task in its folder "
-        "would tell how long they really are."
-        if cost.bound
-        else "completions are taken to be as long as those of the earlier run in the task's folder."
+def _always(cost: Cost) -> Iterator[str]:
+    yield from _lengths(cost)
+    if filtered := sorted({sae for work in cost.work for sae in work.at_most}):
+        yield (
+            f"{listed(filtered)}: at most so many tokens are encoded; what a filter leaves, or an "
+            "edit works on, only the run tells."
+        )
+    yield (
+        "forwards, tokens and encodes are those of a run that finds none of them in the cache; "
+        "what directions that come out undefined would do is planned and not done."
     )
-    return [
-        lengths,
-        f"{COMPUTE:.0%} of peak arithmetic and {BANDWIDTH:.0%} of peak bandwidth are reached.",
-        "memory is counted beside what imports take (about 0.4 GB).",
-    ]
+    yield (
+        f"in the table, {COMPUTE:.0%} of peak arithmetic and {BANDWIDTH:.0%} of peak bandwidth are "
+        "reached; products of SAEs are float32 everywhere, without TF32."
+    )
+    yield "time is without imports, loading and downloads, and without analyses and the report."
+    yield "memory is counted beside what imports take (about 0.4 GB)."
+
+
+_TOLD: Mapping[Told, str] = {
+    "nothing": "completions are taken to reach max_new_tokens, which is the most they can; an "
+    "earlier run of this task in its folder would tell how long they really are.",
+    "expect": "completions are taken to be as long as the task's expect says.",
+    "an earlier run": "completions are taken to be as long as those of the earlier run in the "
+    "task's folder.",
+}
+
+
+def _lengths(cost: Cost) -> Iterator[str]:
+    """What is assumed of completions, for the experiments that have any."""
+    for told, what in _TOLD.items():
+        names = [name for name, its in cost.lengths.items() if its == told]
+        if names:
+            yield f"{listed(names)}: {what}"
 
 
 def _passes(cost: Cost) -> Table:
     numbers = ("forwards", "prompts", "tokens", "positions", "FLOPs")
     right = (Column(name, justify="right") for name in numbers)
-    table = Table("", "model", *right, pad_edge=False, box=None)
+    table = Table("", *right, pad_edge=False, box=None)
+    stage = ""
     for work in cost.work:
-        names = (_safe(work.stage), _safe(work.model))
-        table.add_row(*map(Text, (*names, *_numbers(work.counts, work.operations))))
+        if work.stage != stage:
+            stage = work.stage
+            table.add_row(Text(_safe(stage), "bold"))
+        cells = (f"  {_safe(work.model)}", *_numbers(work.counts, work.operations))
+        table.add_row(*map(Text, cells))
     flops = cost.flops if cost.flops or not cost.unknown else math.nan
     total = "total, at least" if cost.unknown else "total"
-    cells = (total, "", *_numbers(cost.counts, flops))
+    cells = (total, *_numbers(cost.counts, flops))
     table.add_row(*(Text(cell, "bold") for cell in cells))
     return table
 
@@ -91,6 +134,16 @@ def _completions(task: Task, cost: Cost) -> str:
             mean = tokens / number
             parts.append(part if mean >= most else f"{part} (about {mean:.0f} expected)")
     return "; ".join(parts) or "none"
+
+
+def _encodes(cost: Cost) -> str:
+    """The tokens that each SAE encodes."""
+    filtered = {sae for work in cost.work for sae in work.at_most}
+    parts = [
+        f"{name} {'at most ' if name in filtered else ''}{tokens:,}"
+        for name, tokens in cost.encodes.items()
+    ]
+    return f"{', '.join(parts)} tokens"
 
 
 def _memory(cost: Cost) -> str:
@@ -117,8 +170,19 @@ def _remark(one: Download) -> str:
     return "; ".join(parts)
 
 
-def _times(costs: Mapping[str, Cost]) -> Table:
+SURE = 1.5
+"""By which factor the time of this machine may be off, either way."""
+
+
+def _times(costs: Mapping[str, Cost], here: Clock | str | None) -> Table:
     table = Table(title="Time", title_justify="left", show_header=False, pad_edge=False, box=None)
+    if isinstance(here, str):
+        table.add_row("this machine", "unknown", "", here)
+    elif here is not None:
+        found = costs[CPU].seconds(here)
+        known = None if found is None else (time_class(found), duration(found))
+        span = "" if found is None else f"{between(found / SURE, found * SURE)}, as probed just now"
+        table.add_row("this machine", *(known or ("unknown", "")), span)
     for name, cost in costs.items():
         device = DEVICES[name]
         seconds = cost.seconds(device)

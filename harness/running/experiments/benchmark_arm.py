@@ -76,32 +76,31 @@ def _run(
     tools: Tools,
 ) -> Measured:
     """Runs one arm, and once more where answers of earlier receipts turned out not to count."""
-    kept = Sealed(where)
+    kept, label = Sealed(where), arm.planned.label
     for _ in range(2):
         nothing = nullcontext[Sequence[Receipt]](())
         with model.edited([arm.arm]) if arm.edits else nothing as receipts:
-            outcome = benchmark.run(model, where, replace(tools, kept=_keeping(kept, receipts)))
+            keeping = replace(tools, kept=_keeping(kept, receipts, label))
+            outcome = benchmark.run(model, where, keeping)
         if not isinstance(outcome, Outcome) or outcome.directions:
             raise PluginError(
                 f"evaluators.{entry.name}: {entry.owner} must give an Outcome of records and "
                 "tables. Report it to the plugin's author."
             )
-        if not receipts or kept.add(receipts[0]):
+        if kept.add(receipts[0] if receipts else Receipt(label)):
             break
         dropped(where, len(kept.receipts), "remembered receipt", "made with other answers")
         kept.empty()
-    if not receipts:
-        return Measured(outcome, None)
-    receipt = merged_receipt(arm.planned.label, kept.receipts)
-    # An earlier run may have answered everything, and was cut off before its receipt was kept.
-    return Measured(outcome, None if kept.begun and not receipt.fired else receipt)
+    return Measured(outcome, merged_receipt(label, kept.receipts) if receipts else None)
 
 
-def _keeping(kept: Sealed, receipts: Sequence[Receipt]) -> Callable[[], None]:
+def _keeping(kept: Sealed, receipts: Sequence[Receipt], label: str) -> Callable[[], None]:
     """Keeps what the edits did until now, as far as their receipts can be read that early."""
 
     def keep() -> None:
-        if receipts and (so_far := receipts[0]).fired:
-            kept.add(so_far)
+        if not receipts:
+            kept.add(Receipt(label))
+        elif receipts[0].fired:
+            kept.add(receipts[0])
 
     return keep

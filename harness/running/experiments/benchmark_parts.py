@@ -119,21 +119,29 @@ def ask_parts(
                 asked.append(PartAsked(arm, part, questions))
     for number, answers in team.map(AskParts(experiment, entry.name), asked, tick):
         one = asked[number]
-        _take_in(folder / one.arm.name, answers)
+        take_in(folder / one.arm.name, answers)
         with closing(_done(folder, one.arm)) as lines:
             lines.add(one.part)
         told += len(one)
     return told
 
 
-def _take_in(where: Path, answers: PartAnswers) -> None:
-    """Puts the answers of a part into the folder of its arm, with their receipt."""
+def take_in(where: Path, answers: PartAnswers) -> None:
+    """Puts the answers of a part into the folder of its arm, with their receipt.
+
+    Where they are there already, so is their receipt: a crash came before the part was noted.
+    """
     kept = Sealed(where)
+    if all(_holds(where / ANSWERS / name, content) for name, content in answers.files.items()):
+        return
     for name, content in answers.files.items():
         with whole(where / ANSWERS / name) as partial:
             partial.write_bytes(content)
-    if answers.receipt is not None:
-        kept.add(answers.receipt)
+    kept.add(answers.receipt or Receipt(""))
+
+
+def _holds(file: Path, content: bytes) -> bool:
+    return file.is_file() and file.read_bytes() == content
 
 
 def _done(folder: Path, arm: ArmAsked) -> Lines:

@@ -9,6 +9,7 @@ import numpy as np
 
 from harness.contract import Axes, Record
 from harness.results.intervals import clustered_wilson, wilson
+from harness.results.replicates import interval, replicate_weights
 
 
 def mean_over_prompts(
@@ -27,7 +28,7 @@ def mean_over_prompts(
 
     `values` and `prompts` are those of the completions of one arm, in order. Where no value is
     known the record is undefined, for the reason `undefined`, and has no interval, for the reason
-    `no_interval`. Values that are all yes or no are a rate: Wilson's interval, else a bootstrap's.
+    `no_interval`. Values that are all yes or no are a rate: Wilson's interval, else one by prompts.
     """
     known = [float(value) for value in values if value is not None]
     rate = all(isinstance(value, bool) for value in values if value is not None)
@@ -52,20 +53,18 @@ def mean_over_prompts(
 def _interval(
     values: Sequence[float], clusters: Sequence[int], rate: bool, seed: int
 ) -> tuple[tuple[float, float] | None, str | None]:
-    """A 95% interval over prompts, or why there is none: Wilson's for rates of yes and no, else a
-    bootstrap's. Values of one cluster are of one prompt, and drawn together."""
+    """A 95% interval over prompts, or why there is none: Wilson's for rates of yes and no, else
+    `replicates.interval`. Values of one cluster are of one prompt, and in or out together."""
     total, count = np.bincount(clusters, values), np.bincount(clusters)
     different = len(count)
     if rate and different == len(values):
         return wilson(int(sum(values)), len(values)), None
     if rate:
         return clustered_wilson(total, count)
-    if different < 10:
-        return None, f"{different} prompts are too few for a bootstrap"
-    rows = np.random.default_rng(seed).choice(different, (1000, different))
-    drawn = total[rows].sum(axis=1) / count[rows].sum(axis=1)
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    return (float(low), float(high)), None
+    weights = replicate_weights([str(number) for number in range(different)], seed)
+    with np.errstate(invalid="ignore"):
+        means = weights @ total / (weights @ count)
+    return interval(means, different, "prompts")
 
 
 def _clusters(prompts: Sequence[str]) -> list[int]:

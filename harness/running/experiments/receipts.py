@@ -17,19 +17,25 @@ def merged_receipt(arm: str, receipts: Sequence[Receipt]) -> Receipt:
     """One receipt for several batches of the same arm.
 
     Counts are summed, `relative` is weighted by tokens, and of each check the worst value counts.
-    The order of the batches does not matter, not even in the last bit.
+    The order of the batches does not matter, not even in the last bit; nor does it matter how a
+    run that was cut off has parted them, where the backend gives whole sums.
     """
     tokens = sum(receipt.tokens for receipt in receipts)
     weighted = math.fsum((r.relative or 0.0) * r.tokens for r in receipts)
+    parts = [r.relative_sum for r in receipts if r.tokens]
+    exact = [one for one in parts if one is not None]
+    whole = sum(exact) if exact and len(exact) == len(parts) else None
+    relative = weighted / tokens if tokens else None
     checks = _worst(check for receipt in receipts for check in receipt.checks.items())
     return Receipt(
         arm=arm,
         fired=sum(receipt.fired for receipt in receipts),
         tokens=tokens,
         changed=sum(receipt.changed for receipt in receipts),
-        relative=weighted / tokens if tokens else None,
+        relative=relative if whole is None else whole / (tokens << 60),  # rounded once
         checks=dict(sorted(checks.items())),
         broken=tuple(sorted({name for receipt in receipts for name in receipt.broken})),
+        relative_sum=whole,
     )
 
 

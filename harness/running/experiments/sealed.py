@@ -1,12 +1,15 @@
 """The folder of a benchmark's answers, with the receipts of the edits under which they were given.
 
 A receipt belongs to the answers that were written while it was made: it holds the hashes of their
-files. Where one of these was changed since, or is gone, nothing in the folder is used.
+files. Where one of these was changed since, or is gone, nothing in the folder is used. What no
+receipt has, because a crash came in between, is removed: it may be half of an answer, and what
+edits did for it is lost. So it is asked for again.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -16,6 +19,7 @@ from typing import Any
 
 from harness.contract import Receipt
 from harness.running.experiments.journal import receipt_from
+from harness.store.files import whole
 from harness.store.lines import Lines
 from harness.store.notes import dropped
 
@@ -51,8 +55,7 @@ class Sealed:
                 "made with other answers",
             )
             self.empty()
-        self.begun = any(folder.iterdir())
-        """Whether an earlier run has left anything here."""
+        self._remove_unsealed()
         self._before = _hashes(folder)
 
     @property
@@ -61,30 +64,34 @@ class Sealed:
         return [entry.receipt for entry in self._entries]
 
     def add(self, receipt: Receipt) -> bool:
-        """Adds the receipt of the run that wrote what is new here; one that fired goes on disk.
+        """Adds the receipt of the run that wrote what is new here; it is on disk afterwards.
 
-        May be called again with what was done since: of each run, the last receipt counts.
+        May be called again with what was done since: of each run, the last receipt counts. One that
+        did not fire is of a model without edits, or of a run that found all answers.
         False where answers of earlier receipts were replaced: those no longer say what was done.
         """
         earlier = [entry for entry in self._entries if entry.run != self._run]
-        if receipt.fired and not self._fit(earlier):
-            return False
         after = _hashes(self._folder)
-        new = {name: its for name, its in after.items() if self._before.get(name) != its}
         if receipt.fired:
+            if not self._fit(earlier):
+                return False
+            new = {name: its for name, its in after.items() if self._before.get(name) != its}
             self._entries = [*earlier, _Entry(receipt, new, self._run)]
-        elif not self._fit(earlier):
-            # Nothing was answered: what was written anew are no answers (a summary with a date).
-            self._entries = [
-                replace(one, files={name: after[name] for name in one.files if name in after})
-                for one in self._entries
-            ]
-            (self._folder / _RECEIPTS).unlink()
-        else:
+            with closing(Lines(self._folder / _RECEIPTS)) as lines:
+                lines.add(asdict(self._entries[-1]))
             return True
-        with closing(Lines(self._folder / _RECEIPTS)) as lines:
-            fresh = self._entries[-1:] if receipt.fired else self._entries
-            lines.add(*map(asdict, fresh))
+        # What was written anew beside answers is none: a summary with a date.
+        now = [
+            replace(one, files={name: after[name] for name in one.files if name in after})
+            for one in earlier
+        ]
+        known = {name for one in now for name in one.files}
+        new = {name: its for name, its in after.items() if name not in known}
+        now += [_Entry(receipt, new, self._run)] if new else []
+        if now != self._entries:
+            self._entries = now
+            with whole(self._folder / _RECEIPTS) as partial, closing(Lines(partial)) as lines:
+                lines.add(*map(asdict, now))
         return True
 
     def empty(self) -> None:
@@ -93,6 +100,19 @@ class Sealed:
             # A link is removed, never what it points to.
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
         self._entries, self._before = [], {}
+
+    def _remove_unsealed(self) -> None:
+        """Removes what no receipt has: whole files, and what came to a file after its receipt."""
+        sealed: dict[str, int] = {}
+        for entry in self._entries:
+            for name, (size, _) in entry.files.items():
+                sealed[name] = max(size, sealed.get(name, 0))
+        for file in [file for file in self._folder.rglob("*") if file.is_file()]:
+            name = str(file.relative_to(self._folder))
+            if name not in sealed and name != _RECEIPTS:
+                file.unlink()
+            elif name in sealed and file.stat().st_size > sealed[name]:
+                os.truncate(file, sealed[name])
 
     def _fit(self, entries: Sequence[_Entry]) -> bool:
         """Whether every file of every one of these receipts begins with what it had."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from harness.contract import Batch, Inputs, Metric, Outcome, State
 from harness.errors import PluginError, listed
-from harness.results.intervals import DRAWS, ONCE, Sums
+from harness.results.intervals import ONCE, Sums
 
 
 class MetricReduction:
@@ -17,7 +17,7 @@ class MetricReduction:
 
     `side` is the side of the stream that the metric measures, `pair` for both at once,
     `difference` for the change from left to right. Intervals
-    are bootstraps over documents with `draws` draws. `options` become those of the records.
+    are by documents. `options` become those of the records.
     Raises PluginError where the metric's sums are not what the contract says.
     """
 
@@ -26,13 +26,11 @@ class MetricReduction:
         metric: Metric,
         side: Literal["left", "right", "pair", "difference"],
         options: Mapping[str, Any],
-        *,
-        draws: int = DRAWS,
     ) -> None:
         self._metric = metric
         self._side = side
         self._options = dict(options)
-        self._sums = Sums(metric.values, draws)
+        self._sums = Sums(metric.values)
 
     def start(self, inputs: Inputs) -> State:
         """The state of no documents."""

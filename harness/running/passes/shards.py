@@ -5,17 +5,18 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 from harness.contract import Example, Model, Tokens
 from harness.errors import ModelError
+from harness.planning import batches as cut
+from harness.planning.batches import BLOCK as BLOCK
+from harness.planning.queries import same_query
 from harness.planning.steps import Rendering
-from harness.running.reading.rows import Row, first_difference, one_row, packed, same_query
+from harness.running.reading.rows import Row, first_difference, one_row, packed
 from harness.running.sameness import Sameness
 from harness.running.session import Session
 from harness.task.data import word
 
-T_ = TypeVar("T_")
 EVERYTHING = ""
 """The category of data without categories."""
 
@@ -42,23 +43,13 @@ class RowBatch:
     category: str
 
 
-BLOCK = 32768
-"""Tokens of a shard where documents are packed into rows: what stands in a row with what is a
-matter of the data alone, whatever the sizes of batches."""
-
-
 def shards(documents: Iterable[Document], most: int) -> Iterator[Shard]:
     """Documents in order, in shards that end with the document that reaches so many tokens."""
-    shard: list[Document] = []
-    tokens = 0
-    for document in documents:
-        shard.append(document)
-        tokens += len(document.left.ids)
-        if tokens >= most:
-            yield shard
-            shard, tokens = [], 0
-    if shard:
-        yield shard
+    return cut.shards(documents, _length, most)
+
+
+def _length(document: Document) -> int:
+    return len(document.left.ids)
 
 
 def documents(
@@ -136,20 +127,14 @@ def batches(shard: Shard, pack: int | None, size: int) -> Iterator[RowBatch]:
     padding, and no number depends on it. With it, a row has several documents of the left side,
     `pack` tokens at most.
     """
-    for category in sorted({document.category for document in shard}):
-        mine = [document for document in shard if document.category == category]
+    for category, mine in cut.by_category(shard, lambda document: document.category):
         if pack is not None:
-            for rows in _parts(packed([document.left for document in mine], pack), size):
+            for rows in cut.parts(packed([document.left for document in mine], pack), size):
                 yield RowBatch(rows, None, category)
             continue
-        mine.sort(key=lambda document: len(document.left.ids))
-        for some in _parts(mine, size):
+        for some in cut.alike(mine, _length, size):
             right = [one_row(document.right) for document in some if document.right is not None]
             yield RowBatch([one_row(document.left) for document in some], right or None, category)
-
-
-def _parts(items: Sequence[T_], size: int) -> Iterator[Sequence[T_]]:
-    return (items[start : start + size] for start in range(0, len(items), size))
 
 
 def _check_tokenizers(

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from harness import errors
 from harness.errors import BadRows, HarnessError, Problem, TaskError
-from harness.planning.counts import Counts
+from harness.running.usage import Spent
 
 
 @dataclass(frozen=True)
@@ -17,8 +16,8 @@ class Done:
     """A part that was computed."""
 
     result: Any
-    counts: Mapping[str, Counts]
-    """What models did for it, by model, as far as the head has not counted it."""
+    spent: Spent
+    """What models and SAEs did for it, as far as the head has not counted it."""
     tokens: int
     """Tokens that models read and wrote for it."""
     seconds: float

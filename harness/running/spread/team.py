@@ -167,8 +167,7 @@ class SpreadTeam(Team):
     def _count(self, worker: str, part: int, answer: Done) -> None:
         """Counts what a worker's models did as done in this stage, and tells of it."""
         self._session.workers[worker] += 1
-        for model, counts in answer.counts.items():
-            self._session.usage.add(model, counts)
+        self._session.usage.spent(answer.spent)
         for text in answer.notes:
             note(text)
         self._tell(worker, part, answer.seconds, answer.tokens, answer.memory)

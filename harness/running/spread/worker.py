@@ -14,7 +14,6 @@ from typing import Any
 from harness.contract import Worker
 from harness.errors import PluginError, UsageError, listed
 from harness.machine import machine_errors
-from harness.planning.counts import Counts
 from harness.planning.plan import Plan
 from harness.planning.planner import plan
 from harness.registry import discover
@@ -26,7 +25,7 @@ from harness.running.spread.outcome import Done, failure
 from harness.running.spread.outfit import fresh_task, signature
 from harness.running.spread.step import Known, Step, check_same, learn
 from harness.running.spread.wire import pack, unpack
-from harness.running.usage import resident
+from harness.running.usage import Spent, resident
 from harness.store.notes import hearing
 from harness.task.task import Task
 
@@ -55,7 +54,7 @@ class SessionWorker:
                 if self._known is not None:
                     check_same(self._session, self._known)
             seconds = time.monotonic() - begun
-            done = Done(result, self._counts(), tokens, seconds, resident(), tuple(notes))
+            done = Done(result, self._spent(), tokens, seconds, resident(), tuple(notes))
             return pack(done)
         except Exception as error:
             self._shared = b""  # whatever was half open is opened anew
@@ -70,9 +69,9 @@ class SessionWorker:
     def _opened(self, what: Known, step: Step) -> Callable[[Any], Any]:
         return step.open(self._session, self._plan, lambda done: None)
 
-    def _counts(self) -> Mapping[str, Counts]:
-        """What models did for a part, where the head has not counted it: it has counted this."""
-        return {}
+    def _spent(self) -> Spent:
+        """What a part took, where the head has not counted it: it has counted this."""
+        return Spent()
 
 
 class DistantWorker(SessionWorker):
@@ -86,7 +85,7 @@ class DistantWorker(SessionWorker):
         check_same(self._session, what)
         return do
 
-    def _counts(self) -> Mapping[str, Counts]:
+    def _spent(self) -> Spent:
         return self._session.usage.take()
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from harness.results.intervals import DRAWS, draw_weights, percentile_interval
+from harness.results.replicates import interval, replicate_weights
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ def kappa(left: Mapping[int, str], right: Mapping[int, str], seed: int) -> Agree
 
     p_o is the share with the same cluster, p_e what margins alone would give. In [−1, 1]; 0 by
     chance. Undefined where there is no such feature, or where one side gives all the same cluster.
-    The interval is a bootstrap over features. Source: Cohen 1960.
+    The interval is by features. Source: Cohen 1960.
     """
     features = sorted(left.keys() & right.keys())
     if not features:
@@ -41,20 +41,18 @@ def kappa(left: Mapping[int, str], right: Mapping[int, str], seed: int) -> Agree
         np.array([[label == name for name in names] for label in side], dtype=np.float64)
         for side in sides
     )
-    weights = draw_weights([str(feature) for feature in features], DRAWS, seed)
+    weights = replicate_weights([str(feature) for feature in features], seed)
     values = _kappa(one, other, weights)
-    ci, why = percentile_interval(values[1:], len(features))
-    if ci is None and why is not None:
-        why = why.replace("documents", "features")
+    ci, why = interval(values, len(features), "features")
     return Agreement(float(values[0]), len(features), ci, why)
 
 
 def _kappa(
     left: Float[np.ndarray, "features clusters"],
     right: Float[np.ndarray, "features clusters"],
-    weights: Float[np.ndarray, "draws features"],
-) -> Float[np.ndarray, " draws"]:
-    """Of each draw; NaN where all that is left of a side is one cluster."""
+    weights: Float[np.ndarray, "replicates features"],
+) -> Float[np.ndarray, " replicates"]:
+    """Of each replicate; NaN where all that is left of a side is one cluster."""
     with np.errstate(invalid="ignore", divide="ignore"):
         total = weights.sum(1)
         observed = weights @ (left * right).sum(1) / total
@@ -62,5 +60,5 @@ def _kappa(
         chance = (margins[0] * margins[1]).sum(1)
         value = (observed - chance) / (1 - chance)
     constant = (margins[0].max(1) == 1) | (margins[1].max(1) == 1)
-    out: Float[np.ndarray, " draws"] = np.where(constant, np.nan, value)
+    out: Float[np.ndarray, " replicates"] = np.where(constant, np.nan, value)
     return out

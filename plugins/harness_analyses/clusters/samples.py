@@ -38,8 +38,8 @@ def _findings() -> Findings:
         "flips_off_on": off_on,
         "flips_on_off": rng.binomial(active - off_on, 0.1),
         "active": active,
-        "drawn_flips": np.zeros(3),
-        "drawn_tokens": np.ones(3),
+        "replicated_flips": np.zeros(3),
+        "replicated_tokens": np.ones(3),
         "documents": np.ones(1, np.int64),
     }
     flips = {f"p/mid/resid_post.4/none/{name}": array for name, array in counts.items()}

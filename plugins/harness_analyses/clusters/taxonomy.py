@@ -26,7 +26,11 @@ def taxonomy(file: str) -> dict[str, str]:
     try:
         content = read(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
-        raise ValueError(f"{path.name} cannot be read: {error}") from None
+        why = " ".join(str(error).split())[:300]
+        raise ValueError(
+            f"{path.name} cannot be read: {why}. Allowed: a table of clusters as TOML or JSON, in"
+            " UTF-8. Mend what is named"
+        ) from None
     clusters = content.get("clusters") if isinstance(content, Mapping) else None
     named = isinstance(clusters, Mapping) and all(
         isinstance(text, str) and name.strip() for name, text in clusters.items()

@@ -19,28 +19,28 @@ from harness_analyses.flips.options import LayerProfileOptions as Options
 from harness_statistics.flip_rate.arrays import Kept, Key
 from harness_statistics.records import drawn
 
-Draws = Float[np.ndarray, " draws"]
+Replicates = Float[np.ndarray, " replicates"]
 
 
 @dataclass(frozen=True)
 class _Profile:
-    """The flips of one pair at every layer, under every draw of documents."""
+    """The flips of one pair at every layer, in every replicate of the documents."""
 
     keys: tuple[Key, ...]
     layers: Float[np.ndarray, " layers"]
-    rates: Float[np.ndarray, "layers draws"]
+    rates: Float[np.ndarray, "layers replicates"]
     """Flips per token."""
     tokens: int
     documents: int
 
     @property
-    def shares(self) -> Float[np.ndarray, "layers draws"]:
+    def shares(self) -> Float[np.ndarray, "layers replicates"]:
         """share_l = F_l / Σ F; NaN where nothing flips."""
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.asarray(self.rates / self.rates.sum(0))
 
     @property
-    def centre(self) -> Draws:
+    def centre(self) -> Replicates:
         """Σ_l share_l · l, in blocks."""
         return np.asarray(self.layers @ self.shares)
 
@@ -58,10 +58,10 @@ class _Profile:
         axes = without(self.keys[0].axes, ("sae", "site"))
         yield self._record("layer_profile.centre@1", "blocks", self.centre, axes)
 
-    def _record(self, id: str, unit: str, draws: Draws, axes: Axes) -> Record:
+    def _record(self, id: str, unit: str, replicates: Replicates, axes: Axes) -> Record:
         return drawn(
             id,
-            None if self.why else draws,
+            None if self.why else replicates,
             self.why,
             n=self.tokens,
             n_of="tokens",
@@ -97,8 +97,8 @@ class LayerProfile:
     | `layer_profile.centre@1` | centre of a pair, axis `pair` | blocks |
     | `layer_profile.centre_difference@1` | mean centre of `group` − mean of `against` | blocks |
 
-    Intervals: the bootstrap over documents of `flip_rate`, whose draws are the same at all layers
-    and for all pairs, so that differences are paired. Table `layers`.
+    Intervals: by documents; the groups of `flip_rate` are the same at all layers and for all
+    pairs, so that differences are paired. Table `layers`.
     Undefined: with fewer than two layers or without flips; the difference without a pair on either
     side. Raises TaskError where a layer has several SAEs and `saes` does not choose.
     Source: METHODS section 4.
@@ -113,7 +113,7 @@ class LayerProfile:
         pairs: dict[str, dict[Key, Kept]] = {}
         for key, values in found.items():
             chosen = not self.options.saes or key.sae in self.options.saes
-            if chosen and parse_site(key.site).layer is not None and values.drawn_tokens[0]:
+            if chosen and parse_site(key.site).layer is not None and values.replicated_tokens[0]:
                 pairs.setdefault(key.pair, {})[key] = values
         profiles = {pair: self._profile(pair, of) for pair, of in pairs.items()}
         records = [record for profile in profiles.values() for record in profile.records()]
@@ -141,12 +141,12 @@ class LayerProfile:
             keys=tuple(keys),
             layers=np.array([_layer(key) for key in keys], dtype=np.float64),
             rates=np.stack([_rate(one) for one in kept_]),
-            tokens=round(min(float(one.drawn_tokens[0]) for one in kept_)),
+            tokens=round(min(float(one.replicated_tokens[0]) for one in kept_)),
             documents=min(one.documents for one in kept_),
         )
 
     def _difference(self, profiles: Mapping[str, _Profile]) -> Record:
-        """Mean centre of the group minus mean centre of the others, draw by draw."""
+        """Mean centre of the group minus mean centre of the others, replicate by replicate."""
         group = [profiles[pair] for pair in self.options.group if pair in profiles]
         against = self.options.against or [p for p in profiles if p not in self.options.group]
         others = [profiles[pair] for pair in against if pair in profiles]
@@ -185,6 +185,6 @@ def _layer(key: Key) -> int:
     return layer
 
 
-def _rate(one: Kept) -> Draws:
+def _rate(one: Kept) -> Replicates:
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(one.drawn_flips / one.drawn_tokens)
+        return np.asarray(one.replicated_flips / one.replicated_tokens)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from harness.contract import Arrays, Findings, Record
+from harness.results.replicates import replicate_weights
 from harness.testing import check_analysis
 from harness_analyses.flips.flip_overlap import FlipOverlap
 from harness_analyses.flips.layer_profile import LayerProfile
@@ -22,7 +23,7 @@ from harness_statistics.flip_rate.arrays import Key
 
 FLIPS = {"safety": (60, 30, 10), "maths": (10, 20, 70), "code": (5, 5, 30)}
 LAYERS = (2, 4, 5)
-WIDTH, DRAWS, DOCUMENTS, TOKENS = 30, 200, 20, 400
+WIDTH, DOCUMENTS, TOKENS = 30, 20, 400
 
 
 def layer_profile(folder: Path) -> Iterator[partial[None]]:
@@ -67,17 +68,17 @@ def _findings() -> Findings:
 
 
 def _kept(pair: str, layer: int, flips: int) -> dict[str, np.ndarray]:
-    """What `flip_rate` keeps: counts by latent, and all flips under each draw of documents."""
+    """What `flip_rate` keeps: counts by latent, and all flips in each replicate."""
     rng = np.random.default_rng([layer, *map(ord, pair)])
     off_on, on_off = rng.integers(0, 9, (2, WIDTH))
-    weights = np.random.default_rng(7).poisson(1, (DRAWS, DOCUMENTS)).astype(float)
+    weights = replicate_weights([str(one) for one in range(DOCUMENTS)], 0)
     share = rng.dirichlet(np.ones(DOCUMENTS))
     values = {
         "flips_off_on": off_on,
         "flips_on_off": on_off,
         "active": on_off + rng.integers(0, 20, WIDTH),
-        "drawn_flips": np.concatenate([[flips], flips * weights @ share]),
-        "drawn_tokens": TOKENS * np.concatenate([[1], weights.mean(1)]),
+        "replicated_flips": flips * weights @ share,
+        "replicated_tokens": TOKENS * weights.mean(1),
         "documents": np.array([DOCUMENTS]),
     }
     key = Key(pair, f"sae{layer}", f"resid_post.{layer}", "none")

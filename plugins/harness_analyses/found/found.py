@@ -58,7 +58,7 @@ class Found:
     ln((c + a)/(n + aV − c − a)) in those of the tuned model minus the same in those of the base.
 
     Axes `method`, `pair`, `kind` (`all`: every organism where something was planted), `seed`, `k`.
-    Intervals by a bootstrap over organisms, the same draws for every method, from 10 organisms on;
+    Intervals by organisms, the same for every method, from 10 organisms on;
     of `found.hits` Wilson's. `found.worst_rank` is exact: nothing was drawn.
     Table `league`: a row for each method and organism, those without a rank too, with the reason.
     Undefined: where a method found nothing about a pair. There is no record where a truth names

@@ -12,9 +12,9 @@ import numpy as np
 
 from harness.contract import Record
 from harness.results import grouped
-from harness.results.intervals import DRAWS, draw_weights, percentile_interval, wilson
-from harness.results.numbers import MIN_CLUSTERS
-from harness_analyses.found.chance import best_of, chance_of_all, usual_worst
+from harness.results.intervals import wilson
+from harness.results.replicates import interval, replicate_weights
+from harness_analyses.found.chance import best_of, chance_of_all, chance_of_rank, usual_worst
 from harness_analyses.found.planted import Line, Place
 from harness_analyses.found.scoring import Score
 from harness_statistics.records import number
@@ -23,7 +23,8 @@ ALL = "all"
 """The value of the axis `kind` of numbers over all organisms in which something was planted."""
 PERMUTED = "label-permuted truth"
 _ONCE = "a method is run once on an organism; its null says what chance gives"
-_FEW = f"organisms are what is drawn, and an interval needs {MIN_CLUSTERS}"
+FEWEST = 10
+"""Organisms from which means of one number each have an interval; see docs/statistics.md."""
 
 
 @dataclass(frozen=True)
@@ -55,14 +56,18 @@ class Report:
         place, why = score.place, score.why
         rest: dict[str, Any] = {"axes": _axes(score), "options": _options(score)}
         if score.organism.truth.planted == "nothing" and score.others:
+            tested = {"kind": "chance", "value": 0.5, "p": score.of_others}
             yield number(
                 "found.of_others@1", score.of_others, None, ci_why=_ONCE, n=len(score.others),
-                n_of="truths", unit="probability", null={"kind": "chance", "value": 0.5}, **rest,
+                n_of="truths", unit="probability", null=tested, **rest,
             )  # fmt: skip
         if score.entrant.sort not in score.organism.planted:
             return  # who looks for something else has missed nothing
         count = 0 if place is None else place.candidates
-        null = None if place is None else {"kind": "chance", "value": place.usual, "p": place.p}
+        null = None
+        if place is not None:
+            least = chance_of_rank(1, place.planted, place.candidates)
+            null = {"kind": "chance", "value": place.usual, "p": place.p, "least_p": least}
         yield number(
             "found.rank@1", None if place is None else float(place.rank), why, ci_why=_ONCE,
             n=count, n_of="candidates", unit="rank", null=null, **rest,
@@ -91,10 +96,10 @@ class Report:
         if not found:
             return
         score, place = min(found, key=lambda one: one[1].p)
-        truth = score.organism.truth
+        truth, p = score.organism.truth, best_of(place.p, len(found))
         yield number(
-            "found.best@1", best_of(place.p, len(found)), None, ci_why=_ONCE, n=len(found),
-            n_of="methods", unit="probability", null={"kind": "chance", "value": 0.5},
+            "found.best@1", p, None, ci_why=_ONCE, n=len(found),
+            n_of="methods", unit="probability", null={"kind": "chance", "value": 0.5, "p": p},
             axes={"pair": pair, "kind": truth.kind, "seed": truth.seed},
         )  # fmt: skip
 
@@ -160,7 +165,7 @@ class Report:
         ci: tuple[float, float] | None = None,
         value: float | None = None,
     ) -> Record:
-        """The mean over organisms; its interval draws organisms, the same for every method."""
+        """The mean over organisms, with an interval by organisms."""
         ci_why = ""
         if ci is None:
             ci, told = self._drawn(each, [one.organism.pair for one in scores])
@@ -175,12 +180,10 @@ class Report:
     def _drawn(
         self, each: Sequence[float], pairs: Sequence[str]
     ) -> tuple[tuple[float, float] | None, str | None]:
-        if len(each) < MIN_CLUSTERS:
-            return None, f"{len(each)} organisms: {_FEW}"
-        weights = draw_weights(pairs, DRAWS, self.seed)[1:]
+        weights = replicate_weights(pairs, self.seed)
         with np.errstate(invalid="ignore"):
-            draws = weights @ np.array(each) / weights.sum(1)
-        return percentile_interval(draws, len(each))
+            means = weights @ np.array(each) / weights.sum(1)
+        return interval(means, len(each), "organisms", fewest=FEWEST)
 
 
 def _defined(scores: Sequence[Score]) -> list[Score]:

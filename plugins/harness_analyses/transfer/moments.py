@@ -12,12 +12,11 @@ from scipy import special
 
 from harness.contract import Arrays, Axes
 from harness.errors import DataError, listed
+from harness.results.numbers import MIN_CLUSTERS
 from harness_analyses.axes import AxesKey, axes_key, without
 
 Space = Literal["latents", "raw"]
 SPACES: tuple[Space, ...] = ("latents", "raw")
-MIN_DOCUMENTS = 10
-"""Documents below which sums of groups give no interval."""
 
 
 @dataclass(frozen=True)
@@ -62,12 +61,12 @@ def jackknife(
 
     θ ± t_{G−1, 97.5%} √((G−1)/G · Σ_g (θ_(g) − θ̄)²) with G groups. What the number is conditioned
     on, such as the choice of dimensions, stays as it is. None, with the reason, for fewer than two
-    groups with documents, or fewer than 10 documents.
+    groups with documents, or fewer than `MIN_CLUSTERS` documents.
     Source: Kott, "The Delete-a-Group Jackknife", 2001.
     """
     used = np.flatnonzero(moments.tokens)
-    if moments.clusters < MIN_DOCUMENTS:
-        return None, f"{moments.clusters} documents; an interval needs {MIN_DOCUMENTS}"
+    if moments.clusters < MIN_CLUSTERS:
+        return None, f"{moments.clusters} documents; an interval needs {MIN_CLUSTERS}"
     if len(used) < 2:
         return None, "latent_moments kept no groups of documents; set its groups"
     left_out = np.array([value(moments.without(int(group))) for group in used])

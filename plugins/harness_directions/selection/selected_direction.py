@@ -36,7 +36,7 @@ class SelectedDirection:
     The direction is the candidate itself: Float64 `[rank, d_site]`.
 
     Records: `selected_direction.bypass@1`, `.induce@1` (log-odds, in [−18.4, 18.4], beside the
-    score without an edit) and `.kl@1` (nats) of the chosen one, with bootstraps over prompts;
+    score without an edit) and `.kl@1` (nats) of the chosen one, with intervals over prompts;
     `.position@1`, `.layer@1`, `.token@1` (the id of the token there: in templates that pre-fill a
     thought it is no token of the turn's header); `.passed@1` (candidates); `.kept@1` (prompts, with
     `filter_prompts`). Table `candidates`: all of them, and why each was discarded.

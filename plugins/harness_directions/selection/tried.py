@@ -11,7 +11,7 @@ import numpy as np
 
 from harness.contract import JSON, Axes, Inputs, Record, Site, State, Undefined
 from harness.contract.sites import parse_site
-from harness.results import DRAWS, draw_weights, percentile_interval
+from harness.results import interval as over_documents, replicate_weights
 from harness_directions.selection.choice import Candidate, Filters, layer_of
 from harness_directions.selection.closing import CLOSING, POSITIONS, same_ids
 from harness_directions.selection.options import SelectedDirectionOptions, Trial
@@ -190,11 +190,11 @@ class Tried:
 
 
 def interval(scores: PerPrompt, seed: int) -> tuple[tuple[float, float] | None, str | None]:
-    """The 95% interval of a mean over prompts, by a bootstrap of different prompts; or why none."""
-    weights = draw_weights([str(one) for one in scores.prompts.tolist()], DRAWS, seed)
+    """The 95% interval of a mean over prompts, by different prompts; or why none."""
+    weights = replicate_weights([str(one) for one in scores.prompts.tolist()], seed)
     with np.errstate(invalid="ignore", divide="ignore"):
-        drawn = weights @ scores.values / weights.sum(1)
-    return percentile_interval(drawn[1:], scores.clusters)
+        means = weights @ scores.values / weights.sum(1)
+    return over_documents(means, scores.clusters, "prompts")
 
 
 def trials_of(options: SelectedDirectionOptions, inputs: Inputs) -> list[Trial]:

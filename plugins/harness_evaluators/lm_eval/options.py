@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field, model_validator
 
-from harness.contract import BenchmarkOptions, LocalPath
+from harness.contract import Asked, BenchmarkOptions, LocalPath
 from harness.errors import listed
 from harness.store.folders import files_below
 from harness_evaluators.lm_eval.code import code_of
@@ -82,6 +82,16 @@ class LmEvalOptions(BenchmarkOptions):
                 "test-00000-of-00001.parquet"
             )
         return self
+
+    def asked(self) -> Asked | None:
+        """What tasks of `include_path` ask, where all their questions lie in files there."""
+        from harness_evaluators.lm_eval.foreseen import Wanted, foreseen
+
+        if self.include_path is None or self.data_dir is not None:
+            return None
+        most = self.limit or self.at_most
+        given = Wanted(self.tasks, most, self.num_fewshot, self.max_new_tokens, self.batch_size)
+        return foreseen(Path(self.include_path).expanduser(), given)
 
     def runs_remote_code(self) -> bool:
         """Whether tasks of `include_path` bring code that is run."""

@@ -50,7 +50,7 @@ def read_header(file: Path) -> dict[str, Stored]:
                 raise _broken(file, f"its {size} bytes do not hold the header they announce")
             header = json.loads(stream.read(length))
     except OSError as error:
-        raise ModelError(f"{file}: cannot be read ({error.strerror}).") from error
+        raise unreadable(file, error) from error
     except (ValueError, RecursionError) as error:  # the latter: lists in lists in lists
         raise _broken(file, "its header is no JSON") from error
     if not isinstance(header, dict):
@@ -95,6 +95,14 @@ def _size(number: Any) -> int:
     if type(number) is not int or not 0 <= number < 2**63:
         raise ValueError
     return number
+
+
+def unreadable(file: Path, error: OSError) -> ModelError:
+    """The error for a file that the system does not let us read, or that ends where it may not."""
+    return ModelError(
+        f"{file}: cannot be read ({error.strerror or error}). Allowed: a whole file of weights."
+        " Copy or download it again, or change the path."
+    )
 
 
 def broken(kind: str, file: Path, what: str) -> ModelError:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 import zipfile
-import zlib
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import ModelError
 from harness_saes.core.stored import Stored
-from harness_saes.files.header import BYTES, broken
+from harness_saes.files.header import BYTES, LONGEST_NAME, broken, first_line, unreadable
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,14 +27,18 @@ def read_npz_header(file: Path) -> dict[str, Stored]:
     """
     try:
         with zipfile.ZipFile(file) as archive:
+            if any(len(name) > LONGEST_NAME for name in archive.namelist()):
+                raise _broken(file, f"it has a name of more than {LONGEST_NAME} characters")
             return {
                 info.filename.removesuffix(".npy"): _stored(file, archive, info)
                 for info in archive.infolist()
             }
     except OSError as error:
-        raise ModelError(f"{file}: cannot be read ({error.strerror or error}).") from error
-    except (zipfile.BadZipFile, zlib.error, RuntimeError, EOFError) as error:
-        raise _broken(file, f"it is cut off or damaged ({error})") from error
+        raise unreadable(file, error) from error
+    except ModelError:
+        raise
+    except Exception as error:  # zipfile raises almost anything for a damaged file
+        raise _broken(file, f"it is cut off or damaged ({first_line(error)})") from error
 
 
 def load_npz(file: Path) -> dict[str, Tensor]:
@@ -47,8 +50,8 @@ def load_npz(file: Path) -> dict[str, Tensor]:
     try:
         with np.load(file, allow_pickle=False) as arrays:
             found = {name: arrays[name] for name in arrays.files}
-    except (OSError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise _broken(file, f"it is cut off or damaged ({error})") from error
+    except Exception as error:
+        raise _broken(file, f"it is cut off or damaged ({first_line(error)})") from error
     # torch knows one byte order, whatever machine wrote the file.
     return {
         name: torch.from_numpy(np.ascontiguousarray(array, array.dtype.newbyteorder("=")))
@@ -68,7 +71,7 @@ def _stored(file: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Stor
             shape, _, dtype = read(member)
             start = member.tell()
     except (ValueError, TypeError) as error:
-        raise _broken(file, f"{name} is no array ({error})") from error
+        raise _broken(file, f"{name} is no array ({first_line(error)})") from error
     if dtype.hasobject:
         raise ModelError(
             f"{file}: {name} holds Python objects, whose pickle could run code. It was not run. "

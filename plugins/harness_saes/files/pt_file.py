@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import ModelError
 from harness_saes.core.stored import Stored
-from harness_saes.files.header import BYTES, LONGEST_NAME, MOST_AXES, broken, first_line
+from harness_saes.files.header import (
+    BYTES,
+    LONGEST_NAME,
+    MOST_AXES,
+    broken,
+    first_line,
+    unreadable,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -42,6 +49,7 @@ _STORAGES = {
 }
 
 
+_STORED = zipfile.ZIP_STORED
 _PROTOCOLS = (2, 3)
 """Of pickle: those that torch reads with `weights_only`, too."""
 _VALUES = frozenset({"BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE"})
@@ -70,6 +78,7 @@ def read_pt(path: Path) -> Contents:
             raise _foreign(path, start)
         with zipfile.ZipFile(path) as archive:
             sizes = {info.filename: info.file_size for info in archive.infolist()}
+            packed = [i.filename for i in archive.infolist() if i.compress_type != _STORED]
             pickles = [name for name in sizes if name.endswith("/data.pkl")]
             if len(pickles) != 1 or sizes[pickles[0]] > _LARGEST:
                 raise _broken(path, "it is a zip without the one data.pkl that torch.save writes")
@@ -77,10 +86,13 @@ def read_pt(path: Path) -> Contents:
     except ModelError:
         raise
     except OSError as error:
-        raise ModelError(f"{path}: cannot be read ({error.strerror or error}).") from error
+        raise unreadable(path, error) from error
     except Exception as error:  # zipfile raises almost anything for a damaged file
         raise _broken(path, f"it is cut off or damaged ({first_line(error)})") from error
     records = pickles[0].removesuffix("data.pkl") + "data/"
+    if any(name.startswith(records) for name in packed):
+        # Its numbers are mapped from disk as they lie there, and these would be others.
+        raise _broken(path, "its weights are compressed, which torch.save never does")
     try:
         found = dict(_flat(_walked(pickled), "", set()))
         left = _VALUES_IN_ALL

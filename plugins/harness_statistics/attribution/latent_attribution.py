@@ -10,6 +10,7 @@ from jaxtyping import Float64
 
 from harness.contract import Batch, Inputs, Outcome, Record, State
 from harness.contract.attributed import EXACT
+from harness.results.replicates import replicated
 from harness_statistics.attribution import sums
 from harness_statistics.attribution.options import LatentAttributionOptions as Options
 from harness_statistics.attribution.ranking import Ranking, agreement, ranking, shuffled_tops
@@ -86,12 +87,12 @@ class LatentAttribution:
         """Makes the records, the table and the arrays from the sums."""
         sae = self.options.sae
         axes = {"pair": self.options.pair, "sae": sae, **site_axis(inputs, sae)}
-        if "drawn" not in state:
+        if "whole" not in state:
             lost = int(state["undefined"][0]) if "undefined" in state else 0
             none = "no prompt has a selected token"
             why = f"the number is undefined for all {lost} prompts" if lost else none
             return Outcome(tuple(self._nothing(why, axes)), {"features": []})
-        columns = dict(zip(sums.WHOLE, state["drawn"].T, strict=True))
+        columns = dict(zip(sums.WHOLE, replicated(state["whole"]).T, strict=True))
         why = self._unsound(state)
         records = list(self._whole(state, columns, why, axes))
         gap = _over(columns["gap"], columns["size"])
@@ -138,7 +139,7 @@ class LatentAttribution:
     def _whole(
         self,
         state: State,
-        columns: Mapping[str, Float64[np.ndarray, " draws"]],
+        columns: Mapping[str, Float64[np.ndarray, " replicates"]],
         why: str | None,
         axes: Mapping[str, Any],
     ) -> Iterator[Record]:
@@ -160,7 +161,7 @@ class LatentAttribution:
     def _ranked(
         self,
         state: State,
-        columns: Mapping[str, Float64[np.ndarray, " draws"]],
+        columns: Mapping[str, Float64[np.ndarray, " replicates"]],
         ranked: Ranking,
         axes: Mapping[str, Any],
     ) -> Iterator[Record]:
@@ -189,7 +190,7 @@ class LatentAttribution:
         )  # fmt: skip
 
     def _n(self, state: State) -> dict[str, Any]:
-        n = round(float(state["drawn"][0, 0])) if "drawn" in state else 0
+        n = round(float(state["whole"][0, 0])) if "whole" in state else 0
         clusters = int(state["clusters"][0]) if "clusters" in state else 0
         kept = self.options.model_dump(mode="json", exclude={"pair", "sae", "table", "k"})
         return {"n": n, "n_of": "prompts", "clusters": clusters, "options": kept}
@@ -236,7 +237,7 @@ class LatentAttribution:
 
 
 def _over(
-    part: Float64[np.ndarray, " draws"], whole: Float64[np.ndarray, " draws"]
-) -> Float64[np.ndarray, " draws"]:
+    part: Float64[np.ndarray, " replicates"], whole: Float64[np.ndarray, " replicates"]
+) -> Float64[np.ndarray, " replicates"]:
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray(np.where(whole > 0, part / whole, np.nan))

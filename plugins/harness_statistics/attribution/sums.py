@@ -10,7 +10,7 @@ from jaxtyping import Float64, Int64
 
 from harness.contract import Batch, State
 from harness.contract.attributed import at_selected, by_latent, changes, slopes, split
-from harness.results.intervals import DRAWS, draw_weights
+from harness.results.replicates import group_rows
 from harness_statistics.sums import plus
 
 WHOLE = ("n", "change", "up", "down", "latents", "error", "rest", "gap", "size")
@@ -30,8 +30,8 @@ def merged(left: State, right: State) -> State:
 def added(state: State, batch: Batch, sae: str, shuffles: int) -> State:
     """The state with a batch: every entry but `put_back` is a sum, what is absent is zero.
 
-    `drawn` Float64 `[draws + 1, WHOLE]`: the sums of the documents under the weights of a
-    bootstrap; the first row is the data. With A_dj of document d and latent j: `sum`, `left`,
+    `whole` Float64 `[1 + GROUPS, WHOLE]`: the sums of all documents, and of each group of them.
+    With A_dj of document d and latent j: `sum`, `left`,
     `right` Σ_d A_dj over both tails and each; `square` Σ_c A_cj² over different documents c, copies
     of one together, `cross` Σ_c n_c A_cj, `sizes` Σ_c n_c²; `positive`: documents with A_dj > 0;
     `moved` Σ_t |Δz_tj|, all `[d_sae]`; `null` `[shuffles, d_sae]`; `clusters`, `undefined` `[1]`.
@@ -55,13 +55,12 @@ def added(state: State, batch: Batch, sae: str, shuffles: int) -> State:
          found.along - here, found.gap, found.size]
     ).T  # fmt: skip
     documents = [name for name, keep in zip(batch.documents, kept.tolist(), strict=True) if keep]
-    weights = draw_weights(documents, DRAWS, int(state["seed"][0]))
     copies = torch.tensor(batch.copies or [0] * len(kept))
     # Equal documents are one cluster: k copies before it make a further one add (2k + 1) A².
     times = (2 * copies + 1).double()
     each = _Kept(kept, change.d_sae)
     terms |= {
-        "drawn": weights @ whole[kept].numpy(),
+        "whole": group_rows(documents, int(state["seed"][0])) @ whole[kept].numpy(),
         "clusters": np.array([int((copies[kept] == 0).sum())], dtype=np.int64),
         "sizes": np.array([float(times[kept].sum())]),
         "sum": each.summed(mean.document, mean.latent, mean.value),

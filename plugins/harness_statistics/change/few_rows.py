@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from harness.contract import Batch, Inputs, Outcome, Record, State
-from harness.results.intervals import DRAWS, draw_weights
+from harness.results.replicates import replicate_weights
 from harness_statistics.change.drawn import Drawn, added, both, drawn, merged, unchanged
 from harness_statistics.change.options import FewRowsOptions as Options
 from harness_statistics.change.place import apart, both_sides, joined, started
@@ -23,7 +23,7 @@ FVU, GAIN, BEYOND, ROUNDING = (
 WAYS = ("decoder", "random", "components")
 """Values of the axis `rows`."""
 SAME = "both sides have the same activations: nothing changed"
-Curves = Mapping[str, Float64[np.ndarray, "draws steps"]]
+Curves = Mapping[str, Float64[np.ndarray, "replicates steps"]]
 _NO_ROOM = (
     "principal components say no more of the change than random rows do: it has many directions"
 )
@@ -70,7 +70,7 @@ class FewRows:
 
     Only `tokens` of them are looked at. They are drawn by ‖Δh‖² (priority sampling), so that a
     change on few tokens is seen; all are, exactly, where there are no more. Components are those of
-    the sample. Intervals by a bootstrap over its documents, with rows and components held fixed.
+    the sample. Intervals by its documents, with rows and components held fixed.
     Undefined where the two sides have the same activations (0/0).
 
     Table `features`: the decoder rows that say most: `share`, of Σ‖Δh‖², is what a row took off
@@ -119,7 +119,7 @@ class FewRows:
             "components": _components(sample, steps),
         }
         weights = _weights(sample, inputs.seed)
-        with np.errstate(invalid="ignore"):  # a draw of no document at all says nothing
+        with np.errstate(invalid="ignore"):  # a group without a document says nothing
             shares = weights / weights.sum(1, keepdims=True)
         curves = {name: shares @ left for name, left in ways.items()}
         documents = len(np.unique(sample.document))
@@ -146,9 +146,9 @@ class FewRows:
                 where = {**axes, "rows": rows, "k": k}
                 yield drawn_record(FVU, at.get(rows), why, unit="ratio", axes=where, **given)
             where = {**axes, "k": k}
-            for id, draws, reason in _indices(at):
+            for id, replicates, reason in _indices(at):
                 yield drawn_record(
-                    id, draws, why or reason, unit="ratio", null=_NULL, axes=where, **given
+                    id, replicates, why or reason, unit="ratio", null=_NULL, axes=where, **given
                 )
 
     def _rounding(
@@ -203,15 +203,15 @@ def _components(sample: Drawn, steps: int) -> Float64[np.ndarray, "tokens steps"
     return left
 
 
-def _weights(sample: Drawn, seed: int) -> Float64[np.ndarray, "draws_plus_1 tokens"]:
-    """The weight of each token in each draw of documents; in the first, which is the data, one."""
+def _weights(sample: Drawn, seed: int) -> Float64[np.ndarray, "replicates tokens"]:
+    """The weight of each token in each replicate of the documents; in the data, one."""
     documents, place = np.unique(sample.document, return_inverse=True)
-    drawn = draw_weights([str(one) for one in documents], DRAWS, seed)
-    return np.asarray(drawn[:, place] * sample.weight)
+    often = replicate_weights([str(one) for one in documents], seed)
+    return np.asarray(often[:, place] * sample.weight)
 
 
 def _indices(at: Mapping[str, np.ndarray]) -> Iterator[tuple[str, np.ndarray | None, str]]:
-    """Both indices, draw by draw, each with what is wrong where it is undefined."""
+    """Both indices, replicate by replicate, each with what is wrong where it is undefined."""
     if not at:
         yield GAIN, None, ""
         yield BEYOND, None, ""

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field
 
 from harness.contract import (
     DirectionRef,
+    Encodes,
     PairRef,
     Reads,
     SaeRef,
@@ -52,6 +53,10 @@ class FewRowsOptions(ChangeOptions):
     each of the largest k."""
     table: int = Field(20, ge=1)
     """Rows of the table: the features that say most of the change."""
+
+    def encodes(self, task: TaskView, stream: str, sae: str) -> Encodes:
+        """Nothing: changes are written with rows of the decoder alone."""
+        return Encodes(())
 
 
 class ChangeRestOptions(ChangeOptions):

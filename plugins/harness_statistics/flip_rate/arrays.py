@@ -7,12 +7,12 @@ or `constant.<k>`, so that an analysis can read it without anything else:
 |---|---|---|
 | `flips_off_on`, `flips_on_off` | Int64 [d_sae] | tokens on which each latent turns on, off |
 | `active` | Int64 [d_sae] | tokens on which it is on before |
-| `drawn_flips` | Float64 [draws + 1] | all flips under each draw of documents; first: undrawn |
-| `drawn_tokens` | Float64 [draws + 1] | tokens, likewise |
+| `replicated_flips` | Float64 [REPLICATES] | all flips in each replicate of the documents |
+| `replicated_tokens` | Float64 [REPLICATES] | tokens, likewise |
 | `documents` | Int64 [1] | documents with a token |
 
-A document's weight in a draw depends on its id and the seed alone. So the draws of two pairs, sites
-or SAEs that read the same documents are paired.
+Replicates are those of `harness.results.replicates`. The group of a document depends on its id and
+the seed alone: replicates of two pairs, sites or SAEs that read the same documents are paired.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ _ARRAYS = {
     "off_on": "flips_off_on",
     "on_off": "flips_on_off",
     "before": "active",
-    "drawn_flips": "drawn_flips",
-    "drawn_tokens": "drawn_tokens",
+    "replicated_flips": "replicated_flips",
+    "replicated_tokens": "replicated_tokens",
     "clusters": "documents",
 }
 """The fields of `Kept`, and what they are called in the names of arrays."""
@@ -57,7 +57,7 @@ class Key:
 
 @dataclass(frozen=True)
 class Flips:
-    """Tokens on which latents turned on and off: an entry a latent, or an entry a draw."""
+    """Tokens on which latents turned on and off: an entry a latent, or an entry a replicate."""
 
     before: np.ndarray
     """Tokens on which a latent is on before."""
@@ -84,11 +84,11 @@ class Flips:
 
 @dataclass(frozen=True)
 class Kept(Flips):
-    """What is kept of one pair, SAE, site and condition: flips by latent, and their draws."""
+    """What is kept of one pair, SAE, site and condition: flips by latent, and their replicates."""
 
-    drawn_flips: Float[np.ndarray, " draws"]
-    """Flips of all latents, under each draw of documents."""
-    drawn_tokens: Float[np.ndarray, " draws"]
+    replicated_flips: Float[np.ndarray, " replicates"]
+    """Flips of all latents, in each replicate of the documents."""
+    replicated_tokens: Float[np.ndarray, " replicates"]
     clusters: Int[np.ndarray, " 1"]
 
     @property

@@ -13,7 +13,7 @@ from torch import Tensor
 from harness.contract import Batch, Direction, Inputs, Outcome, State, Undefined
 from harness.contract.sites import parse_site
 from harness.errors import ModelError
-from harness.results.intervals import DRAWS, draw_weights
+from harness.results.replicates import GROUPS, group_rows
 from harness_statistics.flip_rate import injections
 from harness_statistics.flip_rate.counts import Counter, Tokens, above
 from harness_statistics.flip_rate.injections import NONE, Condition, conditions
@@ -51,8 +51,8 @@ class FlipRate:
     | `flip_rate.over_random@1` | flips under `pcs` over the mean under `random` | [0, ∞) |
 
     support_j: tokens on which latent j is on before or after. Records of a random draw are the
-    first and the fourth only. Intervals are a bootstrap over documents; both counts of a ratio use
-    the same draws. Null of `none`: 0 for identical models.
+    first and the fourth only. Intervals are by documents; both counts of a ratio are
+    of the same groups of them. Null of `none`: 0 for identical models.
     Table `features`: the latents with most flips between the two models. Arrays, by
     `<pair>/<sae>/<site>/<condition>/<what>`: see `flip_rate.arrays`.
     Undefined: without tokens; injections where `pcs` is undefined or has fewer than k vectors;
@@ -72,7 +72,7 @@ class FlipRate:
         ran = conditions(self.options, len(vectors))
         state: State = {
             "seed": np.array([inputs.seed], dtype=np.int64),
-            "tokens": np.zeros(DRAWS + 1),
+            "tokens": np.zeros(1 + GROUPS),
             "clusters": np.zeros(1, dtype=np.int64),
             "vectors": vectors,
         }
@@ -84,7 +84,7 @@ class FlipRate:
                     "Allowed: SAEs whose rows are independent. Leave it out of saes"
                 )
             assert facts.d_sae is not None, "a loaded SAE knows its width"
-            state |= self._counter(name).start(facts.d_sae, len(ran), DRAWS + 1)
+            state |= self._counter(name).start(facts.d_sae, len(ran))
         return state
 
     def update(self, state: State, batch: Batch) -> State:
@@ -94,12 +94,12 @@ class FlipRate:
         right = batch.right
         assert right is not None, "flip_rate reads a pair"
         owner = batch.document[batch.selected.to(batch.document.device)]
-        weights = draw_weights(batch.documents, DRAWS, int(state["seed"][0]))
+        rows = group_rows(batch.documents, int(state["seed"][0]))
         sizes = torch.bincount(owner, minlength=len(batch.documents)).cpu().double().numpy()
         counts = {name: array.copy() for name, array in state.items()}
-        counts["tokens"] += weights @ sizes
+        counts["tokens"] += rows @ sizes
         counts["clusters"] += batch.clusters(sizes)
-        tokens, tau = Tokens(owner, weights), self.options.tau
+        tokens, tau = Tokens(owner, rows), self.options.tau
         names = [name for name in self.options.saes if self._counter(name).is_in(state)]
         order = {one: index for index, one in enumerate(self._conditions(state))}
         before = {name: above(batch.left.latents(name, self.site), tau) for name in names}

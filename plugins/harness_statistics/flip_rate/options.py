@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from harness.contract import (
     DirectionRef,
+    Encodes,
     Outlook,
     PairRef,
     Reads,
@@ -90,6 +91,12 @@ class FlipRateOptions(StatisticOptions):
             saes=saes_at(task, self.saes, site),
             start=() if self.pcs is None else (self.pcs,),
         )
+
+    def encodes(self, task: TaskView, stream: str, sae: str) -> Encodes:
+        """Both sides, and the left one anew under each injection, rank and draw."""
+        single = ("pcs", "constant")
+        anew = sum(len(self.counted(task, injection)) for injection in single)
+        return Encodes(anew=anew + self.draws * len(self.counted(task, "random")))
 
 
 def components(task: TaskView, direction: str) -> int:

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from harness.contract import JSON, Outcome, Record, State
+from harness.results.replicates import replicated
 from harness_statistics.flip_rate.arrays import Flips, Kept, Key
 from harness_statistics.flip_rate.counts import Counter
 from harness_statistics.flip_rate.injections import NONE, Condition, conditions
@@ -17,7 +18,7 @@ from harness_statistics.flip_rate.options import FlipRateOptions
 from harness_statistics.records import drawn
 
 _RANDOM = "random vectors of the same length at every token"
-_NOT_DRAWN = "needs the counts of every latent in every draw of documents, which are not kept"
+_NOT_DRAWN = "needs the counts of every latent in every group of documents, which are not kept"
 _UNITS = {
     "flip_rate.token@1": ("flips per token", "tokens"),
     "flip_rate.all@1": ("share", "tokens"),
@@ -65,8 +66,8 @@ class _Measured:
     ran: tuple[Condition, ...]
 
     @property
-    def tokens(self) -> Float[np.ndarray, " draws"]:
-        return self.state["tokens"]
+    def tokens(self) -> Float[np.ndarray, " replicates"]:
+        return replicated(self.state["tokens"])
 
     def records(self, one: Condition, why: str | None) -> Iterator[Record]:
         """The records of a condition; undefined ones where it did not run, or on no token."""
@@ -77,12 +78,12 @@ class _Measured:
             if one.injection != "random":  # there is none because there is no `pcs`, which says why
                 yield from (self._record(one, id, None, why=missing) for id in ids)
             return
-        draws = self._by_draw(one)
+        each = self._by_replicate(one)
         random = self._random_flips(one.k) if one.injection == "pcs" else None
         with np.errstate(divide="ignore", invalid="ignore"):
-            rate = draws.flips / self.tokens
-            micro = draws.flips / draws.support
-            ratio = None if random is None else draws.flips / random
+            rate = each.flips / self.tokens
+            micro = each.flips / each.support
+            ratio = None if random is None else each.flips / random
         null: dict[str, JSON] | None = {"kind": "identical", "value": 0.0} if one == NONE else None
         if random is not None:
             null = {"kind": _RANDOM, "value": float(random[0] / self.tokens[0])}
@@ -94,8 +95,8 @@ class _Measured:
         yield self._record(one, "flip_rate.all@1", rate / len(flips.before))
         why = "no latent was on at any token"
         yield self._record(one, "flip_rate.micro@1", micro, why=why)
-        yield self._record(one, "flips.off_on@1", draws.off_on)
-        yield self._record(one, "flips.on_off@1", draws.on_off)
+        yield self._record(one, "flips.off_on@1", each.off_on)
+        yield self._record(one, "flips.on_off@1", each.on_off)
         if ratio is not None:
             why = "random vectors of the same length flip nothing"
             null = {"kind": _RANDOM, "value": 1.0}
@@ -121,8 +122,8 @@ class _Measured:
     def arrays(self, one: Condition) -> dict[str, np.ndarray]:
         """The arrays of a condition, for analyses to read."""
         flips, given = self._by_feature(one), self.given
-        draws, documents = self._by_draw(one).flips, self.state["clusters"]
-        kept = Kept(flips.before, flips.off_on, flips.on_off, draws, self.tokens, documents)
+        each, documents = self._by_replicate(one).flips, self.state["clusters"]
+        kept = Kept(flips.before, flips.off_on, flips.on_off, each, self.tokens, documents)
         return kept.arrays(Key(given.pair, self.sae, given.site, one.label))
 
     def _missing(self, one: Condition, why: str | None) -> str | None:
@@ -141,16 +142,18 @@ class _Measured:
     def _counter(self) -> Counter:
         return Counter(self.given.saes.index(self.sae))
 
-    def _by_draw(self, one: Condition) -> Flips:
-        return self._counter.by_draw(self.state, self.ran.index(one))
+    def _by_replicate(self, one: Condition) -> Flips:
+        return self._counter.by_replicate(self.state, self.ran.index(one))
 
     def _by_feature(self, one: Condition) -> Flips:
         return self._counter.by_feature(self.state, self.ran.index(one))
 
-    def _random_flips(self, k: int | None) -> Float[np.ndarray, " draws"] | None:
+    def _random_flips(self, k: int | None) -> Float[np.ndarray, " replicates"] | None:
         """The flips under random vectors as long as `k` components, averaged over the vectors."""
         random = [one for one in self.ran if (one.injection, one.k) == ("random", k)]
-        return np.mean([self._by_draw(one).flips for one in random], axis=0) if random else None
+        return (
+            np.mean([self._by_replicate(one).flips for one in random], axis=0) if random else None
+        )
 
     def _mean_over_latents(self, one: Condition) -> Record:
         flips, least = self._by_feature(one), self.given.min_support
@@ -169,12 +172,12 @@ class _Measured:
         self,
         one: Condition,
         id: str,
-        draws: Float[np.ndarray, " draws"] | None,
+        replicates: Float[np.ndarray, " replicates"] | None,
         null: dict[str, JSON] | None = None,
         why: str | None = None,
     ) -> Record:
         n = round(float(self.tokens[0]))
-        return drawn(**self._identity(one, id), draws=draws, why=why, n=n, null=null)
+        return drawn(**self._identity(one, id), replicates=replicates, why=why, n=n, null=null)
 
     def _identity(self, one: Condition, id: str) -> dict[str, Any]:
         """The fields of a record that say which number it is."""

@@ -62,7 +62,8 @@ def findings(clusters: list[str | None], seed: int = 0, **tables: list[dict[str,
     flips = Kept(
         {f"p/mid/resid_post.4/none/{name}": array for name, array in (
             ("flips_off_on", off_on), ("flips_on_off", on_off), ("active", active),
-            ("drawn_flips", np.zeros(3)), ("drawn_tokens", np.ones(3)), ("documents", np.ones(1)),
+            ("replicated_flips", np.zeros(3)), ("replicated_tokens", np.ones(3)),
+            ("documents", np.ones(1)),
         )}
     )  # fmt: skip
     shift = Kept(delta=right - left, mean_left=left, mean_right=right)
@@ -362,7 +363,7 @@ def test_a_valid_answer() -> None:
         ("t.json", '{"clusters": {"other": 3}}', "has no clusters"),
         ("t.json", "[]", "has no clusters"),
         ("t.json", "{", "cannot be read"),
-        ("t.toml", "[", "cannot be read"),
+        ("t.toml", "[", r"cannot be read: .*Allowed: a table of clusters as TOML or JSON"),
         ("t.yaml", "", r"neither \.toml nor \.json"),
     ],
 )

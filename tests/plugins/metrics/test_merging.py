@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings, strategies as st
 
 from harness.contract import Inputs, Target
+from harness.results.replicates import GROUPS
 from harness.running.passes.metric import MetricReduction
 from harness.testing.support.batches import array_batch, only
 from harness_metrics import options
@@ -61,7 +62,7 @@ def whole():
 
 def reduced(metric, parts):
     """Each part is a state, made of batches; the states are merged from the last to the first."""
-    reduction = MetricReduction(metric, "pair", {}, draws=20)
+    reduction = MetricReduction(metric, "pair", {})
     merged = reduction.start(Inputs())
     for batches in reversed(parts):
         state = reduction.start(Inputs())
@@ -96,10 +97,10 @@ def test_any_split_and_merge(name, whole):
 @pytest.mark.parametrize("name", ["intersection_ratio", "latent_overlap"])
 def test_sums_as_wide_as_the_sae_have_no_draws(name, whole):
     metric = BUILT[name]
-    reduction = MetricReduction(metric, "pair", {}, draws=20)
+    reduction = MetricReduction(metric, "pair", {})
     state = reduction.update(reduction.start(Inputs()), whole)
     assert state["sum.total.left"].shape == (1, 20)
-    assert state["sum.ratio"].shape == (21,)
+    assert state["sum.ratio"].shape == (1 + GROUPS,)
     wide = reduction.finish(state, Inputs()).records[-1]
     assert wide.value is not None
     assert wide.ci is None

@@ -96,6 +96,7 @@ def test_what_is_drawn_has_a_seed_for_each_row(served: Served, model: MakeModel)
     [
         (Prompt(max_tokens=9), "max_tokens cuts prompts by tokens"),
         (Prompt(style="chat", template_arguments={"x": 1}), "chat_template_kwargs"),
+        (Prompt(style="chat", tools="t", documents="d"), "takes no tools and documents of rows"),
         (Prompt(split_special_tokens=True), "split_special_tokens cannot be had"),
         (Prompt(style="chat", generation_prompt=False), "a server answers"),
     ],

@@ -97,6 +97,10 @@ def test_an_sae_has_no_other_place(write):
         ({"architecture": "crosscoder"}, "key architecture is 'crosscoder'. Allowed: standard"),
         ({"metadata": {"hook_head_index_out": 1}}, "key hook_head_index_out is 1. Allowed: null"),
         ({"metadata": {"hook_name_out": 1}}, "key hook_name_out is 1. Allowed: text"),
+        (
+            {"metadata": {"hook_name_out": " blocks.4.hook_mlp_out"}},
+            "key hook_name_out is .*Allowed: where it writes, such as",
+        ),
         ({"normalize_activations": "constant_scalar_rescale"}, "key normalize_activations"),
     ],
 )

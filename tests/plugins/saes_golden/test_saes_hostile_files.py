@@ -29,6 +29,17 @@ def test_a_configuration_of_nested_lists(tmp_path, nested, read):
     assert len(str(caught.value)) < 500
 
 
+@pytest.mark.parametrize("read", [read_json, lambda file: read_model_json(file, "model x")])
+def test_a_key_that_comes_twice(tmp_path, read):
+    """Whose value counts, readers do not agree on."""
+    file = tmp_path / "cfg.json"
+    file.write_text('{"a": {"k": 1, "k": 1}}')
+    assert read(file) == {"a": {"k": 1}}
+    file.write_text('{"a": {"k": 1, "k": 2}}')
+    with pytest.raises(ModelError, match=r"cfg\.json.*the key .k. comes twice, with two values"):
+        read(file)
+
+
 def safetensors(file, header):
     written = header if isinstance(header, bytes) else header.encode()
     file.write_bytes(struct.pack("<Q", len(written)) + written + bytes(16))

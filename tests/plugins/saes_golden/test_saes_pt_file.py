@@ -184,6 +184,17 @@ def test_a_record_that_is_missing(file):
     refused(file, "x has no data where 4 numbers of F32 are due")
 
 
+def test_records_that_are_compressed(file):
+    """Mapped from disk, the compressed bytes would be the numbers: wrong ones, without a word."""
+    torch.save({"x": torch.zeros(100)}, file)
+    with zipfile.ZipFile(file) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    refused(file, "its weights are compressed, which torch.save never does")
+
+
 def test_a_dictionary_inside_itself(file):
     inside: dict = {"x": torch.zeros(2)}
     inside["again"] = inside

@@ -342,6 +342,11 @@ def test_law_a_constant_change_is_in_the_normaliser_alone(tmp_path):
         ({"activation_global_scale": torch.zeros(2)}, {}, "not above 0"),
         ({"decoder.bias": None}, {}, "decoder.bias not found"),
         ({"decoder.bias": random(2, D) * float("inf")}, {}, "not finite"),
+        (
+            {"target_rms": torch.tensor(float("-inf"))},
+            {},
+            "target_rms has 1 values that are not fin",
+        ),
         ({"b_skip": random(D)}, {}, "b_skip is one tensor too many"),
     ],
 )

@@ -213,6 +213,10 @@ def test_another_npz(write, tmp_path):
         archive.writestr("W_enc.npy", b"no array")
     with pytest.raises(ModelError, match="W_enc is no array"):
         options(file).describe()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("a" * 3000, b"no array")
+    with pytest.raises(ModelError, match="it has a name of more than 500 characters"):
+        options(file).describe()
 
 
 def test_too_short_for_its_shape(write):

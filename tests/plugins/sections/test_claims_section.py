@@ -17,7 +17,7 @@ FIRST = ClaimOutcome(
     "a", "it is small", "x <= 1", "supported", 0.5, (0.4, 0.6), 1.0, 100, "prompts",
     against="random", control=0.9, difference=-0.4, difference_ci=(-0.5, -0.3),
     source="Paper, section 5", written="2026-11-28T16:04:51Z", method="interval of the record",
-    difference_method="paired bootstrap over prompts",
+    difference_method="interval over shared prompts",
 )  # fmt: skip
 SECOND = replace(FIRST, name="b", status="contradicted", text="<b>it is</b> large", late=True)
 THIRD = replace(FIRST, name="c", status="unmeasured", effect=None, why="nothing was measured")
@@ -49,7 +49,7 @@ def test_all_are_shown_and_the_contradicted_first() -> None:
     assert grid.rows[2][6] == "Paper, section 5"
     said = [block.text for block in found.blocks if isinstance(block, Prose)]
     assert said[0] == "Of 3 claims: 1 contradicted, 1 unmeasured, 1 supported."
-    assert any("a against random" in text and "paired bootstrap" in text for text in said)
+    assert any("a against random" in text and "over shared prompts" in text for text in said)
 
 
 def test_one_that_was_written_afterwards_is_marked() -> None:

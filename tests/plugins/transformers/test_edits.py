@@ -6,16 +6,20 @@ import contextlib
 import math
 from collections.abc import Mapping
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given, strategies as st
 from torch import Tensor
 
 from harness.contract import Arm, Check, Edit, Example, Prompt, Sampling, Site, Tokens
 from harness.contract.sites import parse_site
 from harness.errors import ModelError, PluginError, UsageError
+from harness.running.experiments.receipts import merged_receipt
 from harness_transformers.model import TransformersModel
+from harness_transformers.receipts import whole_sums
 
 from .conftest import LAYERS, WIDTH, load
 
@@ -140,6 +144,42 @@ def test_rows_of_arms_equal_single_arms(model: TransformersModel, examples: list
         a, b = together[number], alone[0]
         assert (a.fired, a.tokens) == (b.fired, b.tokens)
         assert a.relative == (b.relative and pytest.approx(b.relative, rel=1e-4))
+
+
+SIZES = st.floats(0, 1e9) | st.floats(0, 1e-9) | st.sampled_from([0.0, 1.0, 1e40, 1e308])
+
+
+@given(st.lists(st.tuples(SIZES, SIZES), min_size=1, max_size=12), st.integers(0, 12))
+def test_whole_sums_are_exact_and_those_of_their_parts(
+    numbers: list[tuple[float, float]], cut: int
+) -> None:
+    x = torch.tensor(numbers, dtype=torch.float64)[:, :, None]
+    expected = [
+        sum(round(Fraction(min(n, 1e300)) * 2**60) for n in row)
+        for row in zip(*numbers, strict=True)
+    ]
+    found = whole_sums(x)
+    # Each number is rounded to a unit; which way a half goes does not matter.
+    assert all(abs(a - b) <= len(numbers) for a, b in zip(found, expected, strict=True))
+    parts = [whole_sums(x[:cut]), whole_sums(x[cut:])]
+    assert [a + b for a, b in zip(*parts, strict=True)] == found
+
+
+def test_what_edits_did_is_the_same_to_the_bit_in_one_block_or_in_two(
+    llama: TransformersModel, examples: list[Example]
+) -> None:
+    tokens = llama.render(examples, Prompt())
+    arm = ablation(1, *STRICT)
+    with llama.edited([arm]) as whole:
+        for one in tokens:
+            logits(llama, [one])
+    parts = []
+    for some in (tokens[:2], tokens[2:]):
+        with llama.edited([arm]) as receipts:
+            for one in some:
+                logits(llama, [one])
+        parts.append(receipts[0])
+    assert merged_receipt(arm.name, parts) == replace(whole[0], arm=arm.name)
 
 
 def test_receipts_equal_a_naive_computation(

@@ -322,6 +322,28 @@ def test_a_damaged_header_is_never_our_own_error(tiny: Path, at: int) -> None:
         options.check(), options.describe(), options.needs(), options.names()
 
 
+@pytest.mark.parametrize(
+    ("offset", "says"), [(39, "which is no multiple of 32"), (0, "the one before it ends at")]
+)
+def test_tensors_that_share_bytes(tiny: Path, offset: int, says: str) -> None:
+    """transformers reads the bytes of another tensor then, without a word."""
+    content = bytearray(tiny.read_bytes())
+    name = b"blk.1.attn_k.weight"
+    at = content.index(name) + len(name) + 4 + 2 * 8 + 4
+    content[at : at + 8] = offset.to_bytes(8, "little")
+    tiny.write_bytes(content)
+    assert f"begins at {offset}" in refused(tiny) or offset == 0
+    assert says in refused(tiny)
+
+
+def test_bytes_too_many(tiny: Path) -> None:
+    """All tensors behind them are moved, or something else is in the file."""
+    whole = tiny.read_bytes()
+    for content in (whole + bytes(8), whole[:-500] + bytes(8) + whole[-500:]):
+        tiny.write_bytes(content)
+        assert f"should have {len(whole)} bytes and has {len(whole) + 8}" in refused(tiny)
+
+
 def test_a_hash_that_is_another(tiny: Path, folders: dict[str, Path]) -> None:
     right = hashlib.sha256(tiny.read_bytes()).hexdigest()
     load(tiny, folders, sha256=right)
@@ -343,8 +365,9 @@ def test_a_type_that_transformers_does_not_know(tiny: Path, folders: dict[str, P
     name = b"blk.0.ffn_up.weight"
     at = content.index(name) + len(name) + 4 + 2 * 8
     assert content[at : at + 4] == (8).to_bytes(4, "little")
-    tiny.write_bytes(content[:at] + (9).to_bytes(4, "little") + content[at + 4 :])  # Q8_1
-    with pytest.raises(ModelError, match=r"cannot read it .*Q8_1.*Allowed"):
+    # A type whose blocks take no more bytes, so that the tensors still lie one behind the other.
+    tiny.write_bytes(content[:at] + (24).to_bytes(4, "little") + content[at + 4 :])  # I8
+    with pytest.raises(ModelError, match=r"cannot read it .*I8.*Allowed"):
         load(tiny, folders)
 
 

@@ -88,6 +88,13 @@ def test_what_nothing_tells_stays_open(tmp_path: Path) -> None:
         TransformersOptions(path=str(tmp_path), adapter="/no/where").describe()
 
 
+@pytest.mark.parametrize("names", [5, "Llama", {"0": "x"}, [7, None], ["x" * 1000], True])
+def test_classes_that_are_no_names(tmp_path: Path, names: object) -> None:
+    told = {"architectures": names, "model_type": ["llama"], "tie_word_embeddings": False}
+    (tmp_path / "config.json").write_text(json.dumps(told))
+    assert TransformersOptions(path=str(tmp_path)).describe().architecture is None
+
+
 def test_where_a_chat_template_may_be(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
     options = TransformersOptions(path=str(tmp_path))

@@ -10,7 +10,8 @@ import pytest
 
 from harness.contract import Example, Prompt, Tokens
 from harness.errors import DataError, ModelError
-from harness.running.reading.rows import check_aligned, one_row, same_query
+from harness.planning.queries import same_query
+from harness.running.reading.rows import check_aligned, one_row
 from harness_transformers.render import Renderer
 
 from .conftest import make_tokenizer

@@ -15,6 +15,7 @@ from harness.errors import InvalidRun, PluginError
 from harness.planning.cost import cost
 from harness.planning.planner import plan
 from harness.results.read import Results
+from harness.running.experiments.benchmark_parts import PartAnswers, take_in
 from harness.running.experiments.sealed import Sealed
 
 RunTask = Callable[..., Results]
@@ -92,7 +93,7 @@ def test_what_was_answered_is_not_asked_again(run_task: RunTask, tmp_path: Path)
     assert again.records == first.records
     folders = sorted((tmp_path / "run" / "benchmarks" / "e").iterdir())
     assert len(folders) == len(ARMS)
-    assert sum((folder / "receipts.jsonl").exists() for folder in folders) == 2
+    assert all((folder / "receipts.jsonl").exists() for folder in folders)
 
 
 def test_a_run_that_was_killed_in_an_arm_keeps_the_arms_before(run_task: RunTask) -> None:
@@ -291,6 +292,78 @@ def test_a_run_that_was_killed_in_an_arm_counts_all_that_its_edits_did(
     assert [n for n, _ in edited(results)] == [3, 3]
     whole = run_task(BIT_BY_BIT, fresh=True)
     assert results.records == whole.records
+
+
+@pytest.mark.parametrize("text", [TASK, BIT_BY_BIT], ids=["whole", "bit by bit"])
+@pytest.mark.parametrize("crash_at", [1, 2])
+def test_answers_that_were_kept_before_their_receipt_are_asked_again(
+    run_task: RunTask, monkeypatch: pytest.MonkeyPatch, text: str, crash_at: int
+) -> None:
+    """A run was killed between the two: its answers were used, and nothing said what their edits
+    had done. Found by the kills of `tests/campaign`."""
+    calls, add = 0, Sealed.add
+
+    def killed(self: Sealed, receipt: Receipt) -> bool:
+        nonlocal calls
+        calls += 1
+        if calls == crash_at:
+            raise RuntimeError("the power went off")
+        return add(self, receipt)
+
+    monkeypatch.setattr(Sealed, "add", killed)
+    with pytest.raises(RuntimeError, match="the power went off"):
+        run_task(text)
+    results = run_task(text)
+    assert receipt_said(results) == []
+    assert results.records == run_task(text, fresh=True).records
+
+
+def test_what_no_receipt_has_is_removed(tmp_path: Path) -> None:
+    kept = Sealed(tmp_path)
+    (tmp_path / "sealed.json").write_text("answers")
+    (tmp_path / "grown.jsonl").write_text("answer\n")
+    assert kept.add(Receipt("a", fired=1, tokens=5))
+    (tmp_path / "late.json").write_text("answers")
+    with (tmp_path / "grown.jsonl").open("a") as more:
+        more.write("a later answer\n")
+    assert [one.tokens for one in Sealed(tmp_path).receipts] == [5]
+    found = {file.name: file.read_text() for file in tmp_path.iterdir()}
+    del found["receipts.jsonl"]
+    assert found == {"sealed.json": "answers", "grown.jsonl": "answer\n"}
+
+
+def test_answers_of_a_model_without_edits_are_held_against_their_hash_too(
+    run_task: RunTask, tmp_path: Path
+) -> None:
+    """Found by the kills of `tests/campaign`: a byte was changed, and the run believed it."""
+    first = run_task(TASK)
+    for file in (tmp_path / "run" / "benchmarks" / "e").glob("*/answers-3.json"):
+        file.write_text(file.read_text().replace('"', '"Yes ', 1))
+    again = run_task(TASK)
+    assert again.records == first.records
+    assert again.tables == first.tables
+    assert "dropped 1 remembered receipt" in receipt_said(again)[0]
+
+
+def test_a_run_that_finds_all_answers_seals_what_it_writes_beside_them(tmp_path: Path) -> None:
+    kept = Sealed(tmp_path)
+    (tmp_path / "a.json").write_text("answers")
+    assert kept.add(Receipt("a", fired=1, tokens=5))
+    again = Sealed(tmp_path)
+    (tmp_path / "summary.json").write_text("a date")
+    assert again.add(Receipt("a"))
+    assert sum(one.tokens for one in Sealed(tmp_path).receipts) == 5
+    assert (tmp_path / "summary.json").exists()
+    (tmp_path / "summary.json").write_text("A date")
+    assert Sealed(tmp_path).receipts == []
+
+
+def test_a_part_that_is_taken_in_twice_counts_once(tmp_path: Path) -> None:
+    """A run was killed between a part's receipt and the line that says the part is done."""
+    answers = PartAnswers({"a.json": b"[]"}, Receipt("a", fired=1, tokens=5))
+    take_in(tmp_path, answers)
+    take_in(tmp_path, answers)
+    assert [one.tokens for one in Sealed(tmp_path).receipts] == [5]
 
 
 def test_of_one_run_the_last_receipt_counts(tmp_path: Path) -> None:

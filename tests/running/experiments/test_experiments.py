@@ -143,14 +143,14 @@ def test_the_axes_of_a_sweep_never_hide_those_of_the_experiment(
     assert {record.axes[axis] for record in of(results, "polite")} == {expected}
 
 
-def test_a_rate_has_a_wilson_interval_and_a_score_a_bootstrap(
+def test_a_rate_has_a_wilson_interval_and_a_score_one_by_prompts(
     run_task: RunTask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     few = {record.id: record for record in of(run_task(A), "polite", direction="none")}
     assert few["polite.refused@1"].ci is not None
     assert few["polite.length@1"].ci is None
     assert few["polite.length@1"].ci_why
-    monkeypatch.setattr(fakes, "WEB", [f"text {'x' * n}" for n in range(12)])
+    monkeypatch.setattr(fakes, "WEB", [f"text {'x' * n}" for n in range(24)])
     many = {r.id: r for r in of(run_task(A, fresh=True), "polite", direction="none")}
     low, high = many["polite.length@1"].ci or (0, 0)
     assert low < (many["polite.length@1"].value or 0) < high
@@ -161,7 +161,7 @@ def test_equal_prompts_are_one_cluster(
     run_task: RunTask, monkeypatch: pytest.MonkeyPatch, copies: int
 ) -> None:
     """CASES row 12: copies of a prompt are no independent trials, whatever else their rows say."""
-    rows = ["one text"] * copies + [f"text {'x' * n}" for n in range(12 if copies < 16 else 0)]
+    rows = ["one text"] * copies + [f"text {'x' * n}" for n in range(22 if copies < 16 else 0)]
     monkeypatch.setattr(fakes, "WEB", rows)
     results = run_task(A)
     different = len(set(rows))

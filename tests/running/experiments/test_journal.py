@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -220,6 +221,24 @@ def test_receipts_merge_alike_in_any_order_and_grouping(many: list[Receipt], ran
 def test_a_receipt_alone_stays_as_it_is(receipt: Receipt) -> None:
     assert alike(merged_receipt("arm", [receipt]), receipt)
     assert alike(merged_receipt("arm", [receipt, Receipt("arm")]), receipt)
+
+
+@given(st.lists(st.integers(0, 2**70), min_size=1, max_size=8), st.integers(0, 8))
+def test_receipts_with_whole_sums_are_the_same_to_the_bit_however_a_run_was_cut_off(
+    sums: list[int], cut: int
+) -> None:
+    """Found by the kills of `tests/campaign`: the mean was another in its last bit."""
+    parts = [Receipt("a", 1, 3, relative=one / (3 << 60), relative_sum=one) for one in sums]
+    whole = merged_receipt("a", parts)
+    assert whole.relative == float(Fraction(sum(sums), 3 * len(sums) * 2**60))
+    two = [merged_receipt("a", some) for some in (parts[:cut], parts[cut:])]
+    assert merged_receipt("a", two) == whole
+
+
+def test_a_receipt_without_a_whole_sum_is_weighted_by_its_tokens() -> None:
+    given = [Receipt("a", 1, 1, relative=1.0, relative_sum=1 << 60), Receipt("a", 1, 3, relative=2)]
+    merged = merged_receipt("a", given)
+    assert (merged.relative, merged.relative_sum) == (1.75, None)
 
 
 def test_no_receipt_is_a_receipt_of_nothing() -> None:

@@ -63,7 +63,7 @@ def test_what_is_planned_is_what_is_read(world: World, size: int) -> None:
     session, _ = world.measured(text, batch={"activations": size})
     planned = plan(world.task(text, batch={"activations": size}))
     counts = [one.counts for one in cost(planned).work]
-    done = session.usage.take()["chat"]
+    done = session.usage.take().models["chat"]
     for field in ("forwards", "prompts", "tokens", "positions"):
         assert sum(getattr(one, field) for one in counts) == getattr(done, field), field
 

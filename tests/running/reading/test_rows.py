@@ -12,13 +12,13 @@ from hypothesis import given, settings, strategies as st
 from fakes import BOS, EOS, PAD
 from harness.contract import Activations, Site, Stream, Tokens, Where
 from harness.errors import ModelError
+from harness.planning.queries import same_query
 from harness.running.reading.rows import (
     aligned,
     check_aligned,
     measured,
     one_row,
     packed,
-    same_query,
 )
 
 MASKED = frozenset({PAD, BOS, EOS})

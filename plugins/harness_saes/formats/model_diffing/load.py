@@ -47,7 +47,10 @@ class _Fork:
             if file.suffix == ".safetensors"
             else load_pt(file, options.where)
         )
-        return found, found.canonical(raw)
+        stored = found.canonical(raw)
+        # Settings of the code; the weights are looked at where they are moved to the device.
+        finite_on("cpu", {k: v for k, v in stored.items() if not v.ndim}, str(file))
+        return found, stored
 
     @property
     def _dtype(self) -> torch.dtype:

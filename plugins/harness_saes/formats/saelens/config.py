@@ -45,6 +45,11 @@ def parse_config(data: Mapping[str, Any], where: str) -> Config:
     model = text(about, "model_name", where)
     loaded = processing(about if KEY in about else data, hook, hook_out, model, where)
     site = site_from_hook_name(hook) if hook else None
+    site_out = site_from_hook_name(hook_out) if hook_out else None
+    if transcodes and hook_out and site_out is None:  # it would be held against what it reads
+        raise wrong(
+            where, "hook_name_out", hook_out, "where it writes, such as blocks.12.hook_mlp_out"
+        )
     return Config(
         architecture=architecture,
         d_in=count(data, "d_in", where),
@@ -59,7 +64,7 @@ def parse_config(data: Mapping[str, Any], where: str) -> Config:
         needs_sequence=own is not None and own.needs_sequence,
         site=site,
         place=hook if site is None else None,
-        site_out=site_from_hook_name(hook_out) if hook_out else None,
+        site_out=site_out,
         model=model,
         neuronpedia=text(about, "neuronpedia_id", where),
         notes=loaded.notes,

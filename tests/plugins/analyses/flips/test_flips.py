@@ -14,6 +14,7 @@ from scipy import stats
 from fakes.reductions import pick
 from harness.contract import Arrays, Findings, Record
 from harness.errors import TaskError
+from harness.results.replicates import DRAWN, interval, replicate_weights
 from harness.testing import check_analysis
 from harness_analyses.flips import options
 from harness_analyses.flips.flip_overlap import FlipOverlap
@@ -21,27 +22,27 @@ from harness_analyses.flips.layer_profile import LayerProfile
 from harness_analyses.flips.trajectory import Trajectory
 from harness_statistics.flip_rate.arrays import Key
 
-D_SAE, DRAWS, TOKENS = 30, 200, 400
+D_SAE, TOKENS = 30, 400
 
 
 def kept(pair, sae, site, flips=None, *, seed=0, condition="none", documents=20, d_sae=D_SAE):
-    """The arrays of one pair, SAE and site, with so many flips per draw of documents."""
+    """The arrays of one pair, SAE and site, with so many flips in each replicate."""
     rng = np.random.default_rng([seed, *map(ord, pair + sae)])
     off_on, on_off = rng.integers(0, 9, (2, d_sae))
     active = on_off + rng.integers(0, 20, d_sae)
     total = off_on.sum() + on_off.sum()
     flips = total if flips is None else flips
-    weights = np.random.default_rng(7).poisson(1, (DRAWS, documents)).astype(float)
+    weights = replicate_weights([str(one) for one in range(documents)], 0)
     share = rng.dirichlet(np.ones(documents))
-    drawn = np.concatenate([[flips], flips * weights @ share])
-    tokens = TOKENS * np.concatenate([[1], weights.mean(1)])
+    drawn = flips * weights @ share
+    tokens = TOKENS * weights.mean(1)
     key = Key(pair, sae, site, condition)
     values = {
         "flips_off_on": off_on,
         "flips_on_off": on_off,
         "active": active,
-        "drawn_flips": drawn,
-        "drawn_tokens": tokens,
+        "replicated_flips": drawn,
+        "replicated_tokens": tokens,
         "documents": np.array([documents]),
     }
     return {key.name(what): value for what, value in values.items()}
@@ -86,17 +87,20 @@ def test_a_profile_is_normalised_and_has_a_centre():
         expected = sum(f * layer for f, layer in zip(of, LAYERS, strict=True)) / sum(of)
         assert centre.value == pytest.approx(expected)
         assert "site" not in centre.axes
+        arrays = found.arrays[0].values
         rates = np.stack([
-            found.arrays[0].values[f"{pair}/sae{n}/resid_post.{n}/none/drawn_flips"] for n in LAYERS
+            arrays[f"{pair}/sae{n}/resid_post.{n}/none/replicated_flips"] for n in LAYERS
         ])  # fmt: skip
-        drawn = np.array(LAYERS) @ (rates / rates.sum(0))
+        with np.errstate(invalid="ignore"):
+            drawn = np.array(LAYERS) @ (rates / rates.sum(0))
         assert centre.ci is not None
         low, high = centre.ci
-        assert drawn.min() <= low < np.quantile(drawn[1:], 0.1)
-        assert np.quantile(drawn[1:], 0.9) < high <= drawn.max()
+        assert low < np.quantile(drawn[DRAWN], 0.1)
+        assert np.quantile(drawn[DRAWN], 0.9) < high
+        assert centre.ci == pytest.approx(interval(drawn, 20)[0])
     rows = outcome.tables["layers"]
     assert [(r["pair"], r["layer"]) for r in rows][:3] == [("safety", n) for n in LAYERS]
-    assert rows[0]["flips_per_token"] == 60 / TOKENS
+    assert rows[0]["flips_per_token"] == pytest.approx(60 / TOKENS)
 
 
 def test_a_group_is_compared_with_the_others():

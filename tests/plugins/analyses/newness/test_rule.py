@@ -91,7 +91,7 @@ def test_intervals_that_allow_two_kinds_are_undecided_and_name_both():
 
 def test_without_intervals_nothing_is_concluded():
     records = tuple(
-        replace(record, ci=None, ci_why="4 documents; an interval needs 10")
+        replace(record, ci=None, ci_why="4 documents; an interval needs 20")
         for record in site_records(0.95, 0.9, 0.9, 0.6)
     )
     (row,) = Newness(NewnessOptions()).run(Findings(records=records)).tables["newness"]

@@ -204,8 +204,8 @@ def test_the_jackknife_of_equal_groups_is_students_interval() -> None:
 
 
 def test_too_few_documents_have_no_interval() -> None:
-    made = Moments(np.array([10, 10]), np.array([4, 5]), {"s": np.ones((2, 1))})
-    assert jackknife(made, lambda of: 0.0) == (None, "9 documents; an interval needs 10")
+    made = Moments(np.array([10, 10]), np.array([9, 10]), {"s": np.ones((2, 1))})
+    assert jackknife(made, lambda of: 0.0) == (None, "19 documents; an interval needs 20")
     whole = Moments(np.array([10]), np.array([50]), {"s": np.ones((1, 1))})
     assert "set its groups" in str(jackknife(whole, lambda of: 0.0)[1])
 

@@ -14,7 +14,7 @@ from fakes.reductions import outcome_of
 from harness.contract import Direction, Inputs, SaeFacts, Site, Stream, Undefined
 from harness.contract.latents import Latents
 from harness.errors import ModelError, TaskError
-from harness.results.intervals import DRAWS, poisson_weights
+from harness.results.replicates import REPLICATES, group_rows, interval, replicated
 from harness.testing.support.batches import array_batch, only, take
 from harness_statistics.flip_rate.arrays import kept_in
 from harness_statistics.flip_rate.counts import above, kept
@@ -284,38 +284,37 @@ def test_random_draws_have_rates_of_their_own():
     assert pick(outcome, "flip_rate.latent@1", **axes).value == pytest.approx(rates.mean())
 
 
-def test_the_ratio_and_its_interval_are_a_paired_bootstrap_over_documents():
-    w = world(10)
+def test_the_ratio_and_its_interval_are_by_documents_in_the_same_groups():
+    w = world(10, documents=24, tokens=120)
     outcome = run(made(), [w.batch], inputs(w.pcs, seed=3))
     record = pick(outcome, "flip_rate.over_random@1", sae="wide", injection="pcs", k=3)
     found = recorded_with_seed(w, 3)
-    by_document = np.zeros((2, 12))
+    by_document = np.zeros((2, 24))
     for token, document in enumerate(w.batch.document.tolist()):
         for row, labels in enumerate((["pcs.3"], [f"random.3.{draw}" for draw in range(5)])):
             for label in labels:
                 on, off, _ = flips("wide", w.x[token], found[label][token])
                 by_document[row, document] += (on | off).sum() / len(labels)
     names = w.batch.documents
-    weights = np.stack([poisson_weights(name, DRAWS, 3) for name in names], axis=1)
-    draws = (weights @ by_document[0]) / (weights @ by_document[1])
+    weights = replicated(group_rows(names, 3))
+    with np.errstate(invalid="ignore"):
+        ratios = (weights @ by_document[0]) / (weights @ by_document[1])
     assert record.value == pytest.approx(by_document[0].sum() / by_document[1].sum(), rel=1e-12)
-    assert record.clusters == 12
+    assert record.clusters == 24
     assert record.ci is not None
-    low, high = record.ci
-    assert low < np.quantile(draws, 0.1) < np.quantile(draws, 0.9) < high
-    assert low >= draws.min() - 1e-12
-    assert high <= draws.max() + 1e-12
+    assert record.ci == pytest.approx(interval(ratios, 24)[0], rel=1e-9)
     assert record.null is not None
     assert record.null["value"] == 1
     null = pick(outcome, "flip_rate.token@1", sae="wide", injection="pcs", k=3).null
     assert null is not None
-    assert null["value"] == pytest.approx(by_document[1].sum() / 60)
+    assert null["value"] == pytest.approx(by_document[1].sum() / 120)
 
 
 def recorded_with_seed(w, seed):
     statistic = made()
     state = statistic.start(inputs(w.pcs, seed))
-    return {one.label: x for one, x in statistic._edited(state, w.batch, torch.arange(60))}
+    every = torch.arange(len(w.x))
+    return {one.label: x for one, x in statistic._edited(state, w.batch, every)}
 
 
 def test_the_table_shows_the_most_flipped_features_with_their_support():
@@ -345,8 +344,8 @@ def test_arrays_say_what_they_are_of():
         for sae in WIDTHS
         for condition in ("none", "pcs.2", "constant.2")
     }
-    drawn = outcome.arrays["tuned/wide/resid_post.1/none/drawn_flips"]
-    assert drawn.shape == (DRAWS + 1,)
+    drawn = outcome.arrays["tuned/wide/resid_post.1/none/replicated_flips"]
+    assert drawn.shape == (REPLICATES,)
     both = sum(
         outcome.arrays[f"tuned/wide/resid_post.1/none/{what}"].sum()
         for what in ("flips_off_on", "flips_on_off")
