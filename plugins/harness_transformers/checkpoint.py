@@ -86,4 +86,4 @@ def _step(folder: Path, where: str) -> int | None:
     if not (folder / STATE).is_file():
         return None
     step = read_json(folder / STATE, where).get("global_step")
-    return step if isinstance(step, int) and not isinstance(step, bool) and step >= 0 else None
+    return step if type(step) is int and 0 <= step < 2**63 else None  # an axis holds no more

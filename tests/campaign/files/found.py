@@ -138,7 +138,7 @@ FOUND = [
     Found("data rows.parquet.gz read", "rows.parquet.gz", "a gigabyte of one letter",
           _put(lambda: pack(_LINE, ".gz") * 1000)),
     Found("data rows.jsonl asked", "rows.jsonl", "turns of another form",
-          _put(lambda: b'{"text": [{"from": "human", "value": "Bake"}]}\n')),
+          _put(lambda: b'{"text": [{"speaker": "human", "words": "Bake"}]}\n')),
     Found("data rows.parquet read", "rows.parquet", "a byte is missing near its end",
           lambda file: file.write_bytes(file.read_bytes()[:-80] + file.read_bytes()[-79:])),
     Found("labels .csv", "taxonomy.json", "no UTF-8", _put(lambda: b'{"clusters": "\xeb"}')),

@@ -94,7 +94,8 @@ def _said(command: str, verdict: Verdict, allowed: tuple[int, ...], case: Case) 
         places = [Path(file) for file in case.files]
         names = [place.name.partition(".")[0] for place in places]
         names += [f"/{place.parent.name}" if place.parent.name else "\0" for place in places]
-        if not any(name in said for name in [*names, case.table]):
+        entry = re.search(rf"\b{re.escape(case.table.rpartition('.')[2])} has ", said)
+        if not entry and not any(name in said for name in [*names, case.table]):
             yield f"{command} does not say where it is: {said[:600]}"
         if not SENTENCES.search(said):
             yield f"{command} does not say what is allowed or what to do: {said[:600]}"

@@ -210,7 +210,7 @@ def _count(rows: Rows, chance: random.Random) -> str:
         case 2:
             rows[:] = rows[:1] * len(rows)
             return "the same row each time"
-    rows[:] = rows * 3000
+    rows[:] = rows * 1000
     return f"{len(rows)} rows"
 
 

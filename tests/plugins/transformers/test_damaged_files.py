@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from harness.contract import Example, Prompt
 from harness.errors import ModelError
+from harness_transformers.checkpoint import checkpoint
 from harness_transformers.options import TransformersOptions
 
 from .conftest import load, make_tokenizer
@@ -177,3 +178,11 @@ def test_templates_by_name_that_are_no_templates(folder: Path) -> None:
     assert options.render([Example("a", "x", {})], Prompt(style="chat")) is None
     with pytest.raises(ModelError, match=r"no tokenizer could be read from"):
         load(folder)
+
+
+@pytest.mark.parametrize("step", [2**64, -1, True, "4", 1.5, None])
+def test_a_step_that_no_axis_holds_is_no_step(step: object, folder: Path) -> None:
+    (folder / "trainer_state.json").write_text(json.dumps({"global_step": step}))
+    assert checkpoint({"path": "base"}, folder, "base", tokenizer=True).step is None
+    (folder / "trainer_state.json").write_text(json.dumps({"global_step": 2**63 - 1}))
+    assert checkpoint({"path": "base"}, folder, "base", tokenizer=True).step == 2**63 - 1
