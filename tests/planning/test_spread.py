@@ -265,11 +265,11 @@ def test_the_command_says_what_workers_change(said: Said) -> None:
     code, out, err = said("plan", GEMMA, "--executor", "ray", "--workers", "32", "--device", "H100")
     assert code == 0, err
     for expected in (
-        "taking in what comes back, about 59 s: LONGER than workers on H100 compute. Larger shards",
+        "taking in what comes back, about 73 s: LONGER than workers on H100 compute. Larger shards",
         "On 32 workers of ray", "activations, pass 1 of 1    334", "H100  about 17 min",
         "about 39 s",
         "about 15 GB for each worker; 14 GB at the head, which has the models, too",
-        "traffic: about 89 MB to the workers and 18 GB from them", "of a network of 10 Gbit/s",
+        "traffic: about 89 MB to the workers and 22 GB from them", "of a network of 10 Gbit/s",
         "at the head alone, and not planned: writing prompts",
     ):  # fmt: skip
         assert expected in out, out
