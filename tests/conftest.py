@@ -11,7 +11,8 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, find, settings
+from hypothesis.strategies import none
 
 HERE = Path(__file__).parent
 if str(HERE) not in sys.path:
@@ -56,8 +57,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items.sort(key=lambda item: item.path not in slow)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _drawn() -> None:
+    """Hypothesis makes its chance on first use, and asks the garbage collector who holds it. After
+    `gc.freeze` nobody would seem to, which 6.130 warns of."""
+    find(none(), lambda _: True)
+
+
 @pytest.fixture(scope="module", autouse=True)
-def _settled() -> None:
+def _settled(_drawn: None) -> None:
     """What is there before a file's first test stays, and is looked through no more.
 
     A run collects garbage before it counts memory. That looks at every object of the process:

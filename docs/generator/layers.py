@@ -31,7 +31,7 @@ LAYERS = (
     Layer("a task, and what a run left", ("task", "results", "judges")),
     Layer(
         "a plan, and what is made of results",
-        ("planning", "settings", "report", "comparison", "gates", "claims"),
+        ("planning", "settings", "report", "comparison", "gates", "claims", "families"),
     ),
     Layer(
         "a run, several runs, exports, the laws of plugins",

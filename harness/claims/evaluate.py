@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from harness.claims.match import Verdicts, control_term, fitting, together
+from harness.claims.match import control_term, fitting
 from harness.claims.more import needed
 from harness.claims.number import (
     Number,
@@ -18,6 +18,7 @@ from harness.claims.number import (
 from harness.contract import ClaimOutcome, ClaimStatus, Results
 from harness.errors import DataError
 from harness.results.records import null_value
+from harness.results.verdicts import Verdicts, together
 from harness.task.claims import NULL, Claim, Comparison, allows, parse
 from harness.task.terms import Term
 

@@ -9,6 +9,7 @@ from typing import Any
 from harness.comparison.identity import plain_json
 from harness.contract import Results
 
+_SAID = ("claims", "families")
 ABSENT = "—"
 """Where a run says nothing of what another one says."""
 
@@ -24,7 +25,7 @@ class Change:
 def changes(runs: Sequence[Results]) -> tuple[Change, ...]:
     """What differs between runs, by its path in the results: status, provenance, task.
 
-    Claims are left out: they say what was expected of the numbers, and change none.
+    Claims and families are left out: they say what is asked of the numbers, and change none.
     """
     each = [
         dict(
@@ -32,7 +33,7 @@ def changes(runs: Sequence[Results]) -> tuple[Change, ...]:
                 {
                     "status": run.status,
                     "provenance": run.provenance,
-                    "task": {key: value for key, value in run.task.items() if key != "claims"},
+                    "task": {key: value for key, value in run.task.items() if key not in _SAID},
                 }
             )
         )

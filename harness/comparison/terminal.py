@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.comparison.comparison import ComparedNumber, Comparison, Missing, RunValue
+from harness.comparison.many import together
 from harness.results.paired import Difference
 from harness.results.records import grouped, shared_items
 from harness.results.write import strict_json
@@ -59,6 +60,9 @@ def show_comparison(comparison: Comparison, console: Console, *, every: bool = F
     console.print(Text(""))
     if any(difference.p is not None for row in rows for difference in row.differences):
         console.print(Text(_CORRECTION, "dim"))
+        compared = [difference for row in comparison.rows for difference in row.differences]
+        if said := together(compared):
+            console.print(Text(said, "dim"))
     same = sum(row.same for row in comparison.rows)
     total = _count(len(comparison.rows), "number")
     line = f"The same in all runs: {same} of {total}."

@@ -75,6 +75,7 @@ from harness.contract.executor import (
     Worker as Worker,
     start_worker as start_worker,
 )
+from harness.contract.families import Dependence as Dependence, FamilyOutcome as FamilyOutcome
 from harness.contract.findings import (
     Analysis as Analysis,
     AnalysisOptions as AnalysisOptions,
@@ -219,6 +220,7 @@ from harness.contract.values import (
     Outcome as Outcome,
     Prompt as Prompt,
     PromptPart as PromptPart,
+    PValues as PValues,
     Record as Record,
     Sampling as Sampling,
     Tokens as Tokens,

@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness.contract.claims import ClaimOutcome
+from harness.contract.families import FamilyOutcome
 from harness.contract.values import Record
 from harness.errors import listed
 from harness.text import sheet
@@ -37,6 +38,8 @@ class Results:
     """Rows by the name of their table; `completions` has a row for every completion."""
     claims: tuple[ClaimOutcome, ...] = ()
     """What the task expected, and how that came out."""
+    families: tuple[FamilyOutcome, ...] = ()
+    """What the task asked many numbers at once, and how many discoveries are among them."""
 
     @property
     def frame(self) -> pd.DataFrame:
@@ -81,6 +84,9 @@ class Results:
         if outcomes:
             told = ", ".join(f"{count} {status}" for status, count in outcomes.items())
             rows.append(("claims", f"{told}: .claims"))
+        if self.families:
+            told = ", ".join(f"{one.discoveries or 0} of {one.tested}" for one in self.families)
+            rows.append(("discoveries", f"{told}: .families"))
         many = ", ".join(f"{name} ×{count}" if count > 1 else name for name, count in ids.items())
         rows.append(("records", f"{len(self.records)}: .frame, .value(id, **axes)"))
         rows.append(("numbers", many))

@@ -5,7 +5,7 @@ All are frozen plain data and need no torch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -224,7 +224,8 @@ class Record:
     """Why there is no interval; None where there is one."""
     null: Mapping[str, Any] | None = None
     """What the number is where nothing has changed, such as `{"kind": "identical", "value": 1.0}`.
-    """
+    `p`, where it is tested: how likely it is there to be as far off as this, or further, in (0, 1].
+    `least_p`, where the test is made of a few draws: the smallest p that it could have come to."""
     undefined: str | None = None
     """Why there is no value; None where there is one."""
     axes: Axes = field(default_factory=dict)
@@ -232,6 +233,44 @@ class Record:
 
     def on(self, **axes: JSON) -> Record:
         """A copy of the record with these axes added."""
+        return replace(self, axes={**self.axes, **axes})
+
+
+@dataclass(frozen=True)
+class PValues:
+    """Tests that are too many for a record each, such as one of every feature of an SAE.
+
+    All that were made are here, whichever of them a table lists: where many numbers are asked at
+    once, it counts how many. A family of the task (`[families.NAME]`) names them by their id, as it
+    names records. The core adds axes as it does to records.
+    """
+
+    id: str
+    """What is tested: `name.variant@version`. No two of a run have the same id and axes."""
+    p: np.ndarray | Callable[[], np.ndarray]
+    """Float64 `[m]`: how likely a number is to be as far off as this, or further, where nothing has
+    changed. In (0, 1]; NaN where something was asked and has no test. Or what makes it, where that
+    takes time: it is called where a family of the task asks."""
+    null: str
+    """What *nothing has changed* means, and how p is made of it, in words."""
+    item: str = "feature"
+    """The axis that tells them apart."""
+    items: np.ndarray | None = None
+    """Int64 `[m]`: which of them each is on that axis; None where they are 0 to m − 1."""
+    values: np.ndarray | None = None
+    """Float64 `[m]`: the numbers that are tested, for people; None where there are none."""
+    least_p: float | None = None
+    """The smallest p that a test could have come to, where it is made of a few draws."""
+    axes: Axes = field(default_factory=dict)
+    """What all of them are of."""
+
+    @property
+    def array(self) -> np.ndarray:
+        """p as an array, made where it was not yet."""
+        return self.p() if callable(self.p) else self.p
+
+    def on(self, **axes: JSON) -> PValues:
+        """A copy with these axes added."""
         return replace(self, axes={**self.axes, **axes})
 
 
@@ -260,3 +299,5 @@ class Outcome:
     """Numbers for analyses, by name; never shown. Only statistics may have some."""
     notes: tuple[str, ...] = ()
     """What whoever reads the numbers must know; shown as warnings."""
+    p_values: tuple[PValues, ...] = ()
+    """Tests that are too many for records, for families of the task."""

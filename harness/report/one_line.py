@@ -7,6 +7,7 @@ from rich.cells import cell_len
 from harness.contract import Results
 from harness.report.lines import count_claims, cut
 from harness.results.answer import answer
+from harness.results.families import count_discoveries
 from harness.text import for_terminal
 
 _SHORTEST = 24
@@ -14,13 +15,14 @@ _SHORTEST = 24
 
 
 def one_line(results: Results, width: int, gates: str = "", page: str = "") -> str:
-    """Task, status, claims, gates, page and, where there is room, the first sentence.
+    """Task, status, claims, discoveries, gates, page and, where there is room, the first sentence.
 
     `gates` and `page` are what the command knows. Only the path of the page can make it wider
     than the terminal: a path that is cut is of no use.
     """
     name = for_terminal(str(results.task.get("name", "run")), 60)
-    parts = [f"{name}: {results.status}", count_claims(results.claims), for_terminal(gates)]
+    found = count_discoveries(results.families)
+    parts = [f"{name}: {results.status}", count_claims(results.claims), found, for_terminal(gates)]
     head = cut("; ".join(part for part in parts if part), width)
     sentences = answer(results)
     room = width - cell_len(head) - cell_len(page) - 2 * bool(page) - 2

@@ -10,18 +10,19 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from harness.contract import ClaimOutcome, Grid, Results
+from harness.contract import ClaimOutcome, FamilyOutcome, Grid, Results
 from harness.report.lines import count_claims, cut, wrapped
 from harness.report.terminal_tables import Columns
 from harness.results.answer import answer
 from harness.results.claims import claim_numbers
+from harness.results.families import family_brief
 from harness.results.headline import constant_scores, headline_tables
 from harness.text import for_terminal
 
 LINES = 40
 """Lines of the whole screen, what the command adds at its end included."""
-_TITLE, _PROBLEM, _CLAIMS, _ANSWER, _GATES = 2, 2, 8, 8, 4
-"""The most lines or, of claims and gates, entries of each part."""
+_TITLE, _PROBLEM, _CLAIMS, _FAMILIES, _ANSWER, _GATES = 2, 2, 8, 3, 8, 4
+"""The most lines or, of claims, families and gates, entries of each part."""
 _INTERVAL = re.compile(r" [\[(][^\])]*[\])]$")
 """The interval of an estimate, or the range of draws, at the end of a cell."""
 _LEAST = 4
@@ -49,7 +50,8 @@ def screen(results: Results, width: int, footer: Footer) -> list[Text]:
 
     What has no room is counted where it would stand; the report and `-v` have it.
     """
-    top = [*_title(results, width), *_claims(results.claims, width), *_answer(results, width)]
+    asked = [*_claims(results.claims, width), *_families(results.families, width)]
+    top = [*_title(results, width), *asked, *_answer(results, width)]
     ends = [*_missing(results, width), *_gates(footer.gates, width)]
     files = [Text(file) for file in footer.files]
     taken = sum(-(-max(1, cell_len(file)) // width) for file in footer.files) + bool(ends or files)
@@ -111,6 +113,23 @@ def _claim(claim: ClaimOutcome, width: int) -> Text:
     else:
         shown = f"{cut(words, room)}: {numbers}"
     return Text(head, _LOOKS.get(claim.status, "")).append(cut(shown, width - len(head)), "")
+
+
+def _families(families: Sequence[FamilyOutcome], width: int) -> Iterator[Text]:
+    """A line for each family: its words, its discoveries, and what chance gives, never cut."""
+    if not families:
+        return
+    yield Text("")
+    yield _heading("Discoveries of all that was asked, and how many are expected by chance", width)
+    most = len(families) if len(families) <= _FAMILIES else _FAMILIES - 1
+    for one in families[:most]:
+        numbers = for_terminal(family_brief(one), 200)
+        late = " (written after the run)" if one.late else ""
+        words = for_terminal(one.text.strip().rstrip("."), 300) + late
+        room = max(20, width - cell_len(numbers) - 4)
+        yield Text(cut(f"- {cut(words, room)}: {numbers}", width))
+    if len(families) > most:
+        yield Text(cut(f"… and {len(families) - most} more families: -v shows them", width), "dim")
 
 
 def _answer(results: Results, width: int) -> Iterator[Text]:

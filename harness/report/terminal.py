@@ -21,6 +21,7 @@ from harness.results.answer import answer
 from harness.results.claims import claim_line
 from harness.results.conclusions import conclusions
 from harness.results.experiments import DETAILS, WRITTEN
+from harness.results.families import family_line
 from harness.results.records import by_axis, count_range, record_name, shared_items
 from harness.text import for_terminal
 
@@ -49,10 +50,11 @@ def _title(task: Mapping[str, Any]) -> Iterator[Text]:
 
 
 def _answer(results: Results) -> Iterator[Group]:
-    """Every claim and every sentence of the answer, each on lines of its own."""
+    """Every claim, family and sentence of the answer, each on lines of its own."""
     claims = [claim_line(claim) for claim in results.claims]
+    families = [family_line(family) for family in results.families]
     sentences = [sentence.text for sentence in answer(results)]
-    for title, texts in (("Claims", claims), ("Answer", sentences)):
+    for title, texts in (("Claims", claims), ("Discoveries", families), ("Answer", sentences)):
         if texts:
             lines = [Text(f"- {for_terminal(text, 1000)}") for text in texts]
             yield Group(Text(""), Text(title, "bold"), *lines)

@@ -11,6 +11,7 @@ from harness.report.blocks import Block, prepared
 from harness.report.text import visible
 from harness.results.answer import Sentence, answer
 from harness.results.claims import claim_numbers
+from harness.results.families import family_line
 from harness.results.headline import constant_scores
 from harness.results.numbers import format_number
 
@@ -33,6 +34,8 @@ class Top:
     """What stands above everything else, ready for the template. Any part may be empty."""
 
     claims: tuple[ShownClaim, ...]
+    families: tuple[str, ...]
+    """A sentence for each family of numbers that were asked at once."""
     sentences: tuple[str, ...]
     more: tuple[str, ...]
     """Sentences that are folded away."""
@@ -42,7 +45,7 @@ class Top:
     @property
     def empty(self) -> bool:
         """Whether there is nothing to show."""
-        return not (self.claims or self.sentences or self.figures)
+        return not (self.claims or self.families or self.sentences or self.figures)
 
 
 def top(results: Results, panels: Sequence[Panel]) -> Top:
@@ -61,7 +64,8 @@ def top(results: Results, panels: Sequence[Panel]) -> Top:
         for claim in results.claims
     )
     shown = () if figure is None else (prepared(figure),)
-    return Top(claims, tuple(texts[:_SENTENCES]), tuple(texts[_SENTENCES:]), shown)
+    families = tuple(visible(family_line(one)) for one in results.families)
+    return Top(claims, families, tuple(texts[:_SENTENCES]), tuple(texts[_SENTENCES:]), shown)
 
 
 def telling_figure(sentences: Sequence[Sentence], panels: Sequence[Panel]) -> Figure | None:

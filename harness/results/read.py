@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from harness.contract import ClaimOutcome, Record
+from harness.contract import ClaimOutcome, FamilyOutcome, Record
 from harness.contract.results import Results, Status
 from harness.errors import DataError
 from harness.results.json_numbers import strict_loads
@@ -26,6 +26,7 @@ class _Kept(BaseModel):
     problems: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     claims: tuple[ClaimOutcome, ...] = ()
+    families: tuple[FamilyOutcome, ...] = ()
 
 
 def load_results(folder: str | Path) -> Results:

@@ -88,10 +88,17 @@ def write_results(folder: Path, results: Results) -> None:
         "problems": list(results.problems),
         "warnings": list(results.warnings),
         "claims": [strict_json(asdict(claim)) for claim in results.claims],
+        **_families(results),
         "records": [strict_json(record_fields(sound(record))) for record in results.records],
     }
     text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
     write_text(folder / "results.json", text + "\n")
+
+
+def _families(results: Results) -> dict[str, Any]:
+    """Families, where the task names some: what every version read is there without them."""
+    found = [strict_json(asdict(one)) for one in results.families]
+    return {"families": found} if found else {}
 
 
 def _write_table(file: Path, rows: Sequence[Mapping[str, Any]]) -> None:

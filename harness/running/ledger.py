@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
-from harness.contract import JSON, AnalysisOptions, Axes, Outcome, Record, Ref
+from harness.contract import JSON, AnalysisOptions, Axes, Outcome, PValues, Record, Ref
 from harness.planning.steps import (
     FilterJob,
     Job,
@@ -17,7 +18,10 @@ from harness.planning.steps import (
 )
 from harness.running.passes.jobs import DOMAIN, Finished
 from harness.running.preflight import sentinel_failures
+from harness.task.familied import read_families
+from harness.task.families import asks
 from harness.task.task import Entry, Instance, Task
+from harness.task.terms import Term
 from harness.task.validate import marks
 
 
@@ -34,6 +38,8 @@ class Ledger:
     preflight: list[tuple[MetricJob, Record]] = field(default_factory=list)
     """For each metric of the preflight, the first of its records, which is its headline."""
     warnings: list[str] = field(default_factory=list)
+    p_values: list[PValues] = field(default_factory=list)
+    """Tests that are too many for records: those that a family of the task asks for."""
 
     def add_job(self, job: Job, found: Finished) -> None:
         """Adds what a job of a pass has found, under the axes that the task gives it."""
@@ -55,6 +61,8 @@ class Ledger:
         """Adds the records of an outcome under these axes, and returns them."""
         records = [record.on(**axes) for record in outcome.records]
         self.records += records
+        for tests in outcome.p_values:
+            self._add_tests(tests.on(**axes))
         return records
 
     def add_analysis(self, entry: Entry[AnalysisOptions], outcome: Outcome) -> None:
@@ -63,8 +71,20 @@ class Ledger:
         for record in outcome.records:
             axes = {**entry.axes, **record.axes, "analysis": entry.name}
             self.records.append(replace(record, axes=axes))
+        for tests in outcome.p_values:
+            self._add_tests(tests.on(**{**entry.axes, **tests.axes, "analysis": entry.name}))
         self.add_tables(entry.name, outcome, entry.axes)
         self.add_notes(f"analyses.{entry.name}", outcome)
+
+    def _add_tests(self, tests: PValues) -> None:
+        """Adds tests that a family of the task asks for; others would only take memory."""
+        if any(asks(term, tests) for term in self._asked):
+            self.p_values.append(tests)
+
+    @cached_property
+    def _asked(self) -> list[Term]:
+        """What the families of the task ask for."""
+        return [term for family in read_families(self.task.spec.families) for term in family.terms]
 
     def add_tables(self, entry: str, outcome: Outcome, axes: Axes) -> None:
         """Adds the tables of an entry's outcome, each row under these axes."""

@@ -18,8 +18,8 @@ from harness.planning.steps import Pass
 from harness.registry import Registry
 from harness.report import write_report
 from harness.results.write import unique, write_arrays, write_directions, write_results
+from harness.running import claims, families
 from harness.running.analyses import tried
-from harness.running.claims import come_out, dated, remember
 from harness.running.context import RunContext
 from harness.running.experiments.experiment import (
     record_edited_views,
@@ -42,6 +42,7 @@ from harness.running.spread.team import Team, team_of
 from harness.store.cache import Cache
 from harness.store.files import write_text
 from harness.store.notes import hearing
+from harness.task.familied import read_families
 from harness.task.file import plain
 from harness.task.task import Task
 from harness.web import telling
@@ -109,8 +110,9 @@ def _run(
     session.usage.imported()
     planned = learned(planned, session)
     ledger.task = planned.task
-    memory = remember(folder, planned.task.resolved)
-    resolved = dated(planned.task.resolved, memory)
+    claimed = claims.remember(folder, planned.task.resolved)
+    asked = families.remember(folder, planned.task.resolved)
+    resolved = families.dated(claims.dated(planned.task.resolved, claimed), asked)
     write_text(folder / "task.toml", tomli_w.dumps(plain(resolved)))
     try:
         with team_of(session, planned, registry, folder, context.told) as team:
@@ -136,7 +138,9 @@ def _run(
         ),
         tables=ledger.tables,
     )
-    results = come_out(results, memory)
+    many = [] if ledger.problems else ledger.p_values
+    results = families.discovered(results, read_families(planned.task.spec.families), many, asked)
+    results = claims.come_out(results, claimed)
     write_results(folder, results)
     with context.progress.doing("writing the report"):
         write_report(folder, registry, results)

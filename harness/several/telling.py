@@ -15,7 +15,7 @@ from harness.contract import OneRun, Results, Variant
 from harness.results.records import grouped
 from harness.several.order import natural
 
-_WORDS = ("title", "source", "claims", "gates")
+_WORDS = ("title", "source", "claims", "families", "gates")
 """Top-level keys that say something about numbers and change none."""
 _NAME = "name"
 _WHERE = re.compile("path|file|url|adapter|revision")

@@ -12,6 +12,7 @@ from harness.task.ids import measurable, unmeasured
 from harness.task.spec import ClaimSpec
 from harness.task.task import NO_EDIT, Task
 from harness.task.terms import Term, same
+from harness.task.validate import KeyParts
 
 DRAW = "draw"
 """The axis of repetitions, whose values a claim averages."""
@@ -32,10 +33,19 @@ def unfit_claims(task: Task) -> Iterator[Misfit]:
     `--set` changes what is measured: whoever does that need not take out what was expected of
     something else. It comes out as unmeasured, and says why.
     """
-    claims = [one for one in read_claims(task.spec.claims) if not _of_another(task, one.name)]
+    claims = [
+        one
+        for one in read_claims(task.spec.claims)
+        if not of_another(task, ("claims", one.name, "holds"))
+    ]
     found = measurable(task.owners()) if claims else None
     for claim in claims:
-        faults = [fault for term in claim.terms for fault in _faults(task, term, found)]
+        so = "the claim would be unmeasured after the run"
+        faults = [
+            fault
+            for term in claim.terms
+            for fault in (*term_faults(task, term, found, so), *_several(task, term))
+        ]
         at = ("claims", claim.name, "holds")
         yield from (Misfit(at, fault) for fault in dict.fromkeys(faults))
         if claim.against is None or faults:
@@ -44,21 +54,26 @@ def unfit_claims(task: Task) -> Iterator[Misfit]:
             yield Misfit(("claims", claim.name, "against"), what)
 
 
-def _of_another(task: Task, name: str) -> bool:
-    """Whether the condition of a claim was written for another task than the one that runs."""
-    file = task.source.origin(("claims", name, "holds")).file
+def of_another(task: Task, at: KeyParts) -> bool:
+    """Whether what is asked of numbers was written for another task than the one that runs: in a
+    file that it extends, or where `--set` changes what is measured."""
+    file = task.source.origin(at).file
     if file is None:
         return False
     set_by_hand = (path for path, one in task.source.origins.items() if one.file is None)
-    return file != task.source.file.resolve() or any(path[0] != "claims" for path in set_by_hand)
+    changed = any(path[0] not in ("claims", "families") for path in set_by_hand)
+    return file != task.source.file.resolve() or changed
 
 
-def _faults(task: Task, term: Term, found: Iterable[str] | None) -> Iterator[str]:
-    if found is not None:
-        so = "the claim would be unmeasured after the run"
-        if what := unmeasured(term, found, so):
-            yield what
-            return
+def term_faults(task: Task, term: Term, found: Iterable[str] | None, so: str) -> Iterator[str]:
+    """Why no number of the task fits a term: its id, a name on its axes, or an arm that is none.
+
+    `found` are the ids that the task can come to, where they are known; `so` says what would come
+    of the fault after the run.
+    """
+    if found is not None and (what := unmeasured(term, found, so)):
+        yield what
+        return
     # An analysis may put what it likes on the other axes of its records.
     own = "analysis" in term.axes
     names = {"analysis": [*task.analyses]} if own else _names(task)
@@ -68,7 +83,7 @@ def _faults(task: Task, term: Term, found: Iterable[str] | None) -> Iterator[str
             wrong = True
             yield unknown(axis, term.axes[axis], known)
     if not wrong and not own:
-        yield from _one_arm(task, term)
+        yield from _no_arm(task, term)
 
 
 def _names(task: Task) -> dict[str, list[str]]:
@@ -84,12 +99,19 @@ def _names(task: Task) -> dict[str, list[str]]:
     }
 
 
-def _one_arm(task: Task, term: Term) -> Iterator[str]:
-    """What is wrong where a term names an experiment and a direction that do not make one arm, or
-    the draws of one."""
+def _arm(term: Term) -> tuple[str, str] | None:
+    """The experiment and the direction that a term names, where it names both."""
     experiment, direction = term.axes.get("experiment"), term.axes.get("direction")
-    if experiment is None or direction in (None, NO_EDIT):
+    if experiment is None or direction is None or direction == NO_EDIT:
+        return None
+    return experiment, direction
+
+
+def _no_arm(task: Task, term: Term) -> Iterator[str]:
+    """What is wrong where a term names an experiment and a direction that make no arm."""
+    if (named := _arm(term)) is None:
         return
+    experiment, direction = named
     its = task.spec.experiments[experiment].directions
     if direction not in its:
         yield (
@@ -98,11 +120,19 @@ def _one_arm(task: Task, term: Term) -> Iterator[str]:
         )
         return
     steps = _steps(task, direction)
-    fitting = [one for one in steps if _step_of(term, one)]
-    if not fitting:
+    if not any(_step_of(term, one) for one in steps):
         keys = [key for key in term.axes if any(key in one for one in steps)]
         yield f"{direction} has no such step. Allowed: {_shown(steps, keys)}."
-    elif varying := _varying(fitting):
+
+
+def _several(task: Task, term: Term) -> Iterator[str]:
+    """What is wrong where a claim fits several arms that are not draws of one."""
+    named = _arm(term)
+    its = task.spec.experiments.get(named[0]) if named else None
+    if named is None or its is None or named[1] not in its.directions or "analysis" in term.axes:
+        return
+    fitting = [one for one in _steps(task, named[1]) if _step_of(term, one)]
+    if varying := _varying(fitting):
         yield (
             f"fits {len(fitting)} arms, which differ in {listed(varying)}, and a claim is about "
             f"one. Name one of {_shown(fitting, varying)}."

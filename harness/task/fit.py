@@ -14,6 +14,7 @@ from harness.errors import DataError, ModelError, Problem, TaskError, listed
 from harness.task.causes import Misfit, merged
 from harness.task.claimed import unfit_claims
 from harness.task.data import read_data
+from harness.task.familied import unfit_families
 from harness.task.followed import unfollowed
 from harness.task.gates import parse
 from harness.task.ids import measurable, unmeasured
@@ -58,6 +59,7 @@ def _misfits(task: Task) -> Iterator[Misfit]:
     yield from _edits(task)
     yield from _gates(task)
     yield from unfit_claims(task)
+    yield from unfit_families(task)
 
 
 def _data(task: Task) -> Iterator[Misfit]:

@@ -30,6 +30,7 @@ from harness.task.expect_spec import (
     ExpectModel,
     ExpectSae,
 )
+from harness.task.family_spec import FamilySpec
 from harness.task.tables import Name, PluginSpec, Scalar, Spec, Sweep
 
 
@@ -489,3 +490,5 @@ class TaskSpec(Spec):
     """What must hold of the numbers."""
     claims: dict[Name, ClaimSpec] = Field(default_factory=dict)
     """What the task expects before it runs."""
+    families: dict[Name, FamilySpec] = Field(default_factory=dict)
+    """What the task asks many numbers at once."""

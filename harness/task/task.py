@@ -50,7 +50,7 @@ NO_EDIT = "none"
 _BESIDE = {"experiments": ("evaluators", "expect"), "data": ("expect", "on_bad_rows")}
 """Keys of entries that change no completion: who judges, what a plan goes by, and whether rows
 that are left out may be (a message advises that change, and the run goes on)."""
-_JUDGES = ("title", "source", "evaluators", "labels", "analyses", "gates", "claims")
+_JUDGES = ("title", "source", "evaluators", "labels", "analyses", "gates", "claims", "families")
 """Tables and keys that change neither an activation nor a completion."""
 _CODE = ("plugins",)
 """Files of code. What a run does is said by the tables, which name components; work that depends on

@@ -77,6 +77,13 @@ def hostile(results: Results) -> Results:
             )
             for one in results.claims
         ),
+        families=tuple(
+            replace(
+                one, name=HOSTILE, text=HOSTILE, of=(HOSTILE,), against=HOSTILE, why=HOSTILE,
+                reason=HOSTILE, source=HOSTILE, written=HOSTILE, methods=(HOSTILE,),
+            )
+            for one in results.families
+        ),
     )  # fmt: skip
 
 

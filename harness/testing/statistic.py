@@ -36,8 +36,9 @@ def check_statistic(
     does not matter · merge is commutative · merge is associative · merging a fresh state changes
     nothing · a document without measured tokens changes nothing · the same batches give the same ·
     a state that was saved goes on the same · an Outcome comes out · no directions · records are
-    complete and unique · tables have rows of plain values · arrays are numbers with a name · the
-    numbers are the reference's · nothing read is undefined, not an error.
+    complete and unique · tables have rows of plain values · arrays are numbers with a name · p
+    values are between 0 and 1, each with what it is of · the numbers are the reference's · nothing
+    read is undefined, not an error.
     """
     if len(batches) == 1:
         raise ValueError("check_statistic: a state of one batch cannot be merged. Pass two or more")

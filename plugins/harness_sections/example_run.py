@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from harness.contract import JSON, ClaimOutcome, Record, Results
+from harness.contract import JSON, ClaimOutcome, FamilyOutcome, Record, Results
 
 Axes = Mapping[str, JSON]
 LAYERS = (2, 4, 5)
@@ -72,8 +72,12 @@ def example_run() -> Results:
         ],
         "chosen.candidates": _candidates(),
         "lens.tokens": [{**CHANGED, "pc": 1, "sign": "+", "rank": 1, "token": 9, "text": " sorry"}],
+        "families": [_member(p, at) for at, p in enumerate((1e-9, 0.03, 0.4, None))],
     }
-    return Results("complete", task, origin, tuple(records), tables=tables, claims=_claims())
+    return Results(
+        "complete", task, origin, tuple(records), tables=tables, claims=_claims(),
+        families=_families(),
+    )  # fmt: skip
 
 
 def _candidates() -> list[Mapping[str, Any]]:
@@ -279,6 +283,28 @@ def _claims() -> tuple[ClaimOutcome, ...]:
         late=True, method="interval of the record", **shared,
     )  # fmt: skip
     return held, late
+
+
+def _families() -> tuple[FamilyOutcome, ...]:
+    few = "their tests have too few draws or prompts: they come to p = 0.2 at least"
+    found = FamilyOutcome(
+        "moved", "features that moved", ("x.shift",), 0.05, "positive", 4, 1, 2, 0.2, 1e-9, 1, 1,
+        few, 4, ("nothing moved",), written="2026-11-28T16:04:51Z",
+    )  # fmt: skip
+    return found, FamilyOutcome(
+        "arms", "arms that do something", ("y[experiment=e]",), 0.1, "any", against="none",
+        why="no y was measured.", late=True,
+    )  # fmt: skip
+
+
+def _member(p: float | None, at: int) -> Mapping[str, Any]:
+    """A row of the table of members."""
+    return {
+        "family": "moved", "member": f"feature={at}", "id": "x.shift@1", "axes": "{}",
+        "value": None if p is None else 0.5, "control": None, "p": p,
+        "q": None if p is None else min(1.0, 4 * p), "discovery": at == 0, "out_of_reach": at == 2,
+        "why": "it has no test" if p is None else None,
+    }  # fmt: skip
 
 
 # ── A forecast ───────────────────────────────────────────────────────────────────────────────────

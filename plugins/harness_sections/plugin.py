@@ -8,6 +8,10 @@ from harness.contract import Component, hookimpl
 
 _SECTIONS = {
     "claim_outcomes": ("claims:Claims", "what the task expected, and how that came out"),
+    "family_outcomes": (
+        "discoveries:Discoveries",
+        "what the task asked many numbers at once, and which of them are discoveries",
+    ),
     "plain_answers": ("conclusions:Conclusions", "what the analyses conclude, in words"),
     "new_or_repurposed": (
         "newness:Newness",

@@ -17,6 +17,7 @@ from harness_sections.conclusions import Conclusions
 from harness_sections.crosscoder_run import crosscoder_run
 from harness_sections.difference_lens import DifferenceLens
 from harness_sections.directions import Directions
+from harness_sections.discoveries import Discoveries
 from harness_sections.example_run import example_run
 from harness_sections.features import Features
 from harness_sections.fine_tunes.fine_tunes import FineTunes
@@ -42,6 +43,11 @@ Cases = Iterator[partial[None]]
 def _cases(section: Section) -> Cases:
     yield partial(check_section, section, example_run())
     yield partial(check_section, section, Results("complete", {}, {}, ()))
+
+
+def family_outcomes(folder: Path) -> Cases:
+    """A family with a discovery, and one of which nothing was measured."""
+    return _cases(Discoveries(SectionOptions()))
 
 
 def claim_outcomes(folder: Path) -> Cases:

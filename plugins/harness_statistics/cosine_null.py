@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from jaxtyping import Float64
 from scipy import special
 
 _GRID = 4097
@@ -23,6 +24,14 @@ def largest_quantile(q: float, vectors: int, d: int) -> float:
         return 1.0
     tail = -math.expm1(math.log(q) / vectors)
     return float(np.sqrt(special.betainccinv(0.5, (d - 1) / 2, tail)))
+
+
+def as_large(cosines: Float64[np.ndarray, " n"], d: int) -> Float64[np.ndarray, " n"]:
+    """P(|cos(v, u)| ≥ |c|) for u uniform on the sphere in R^d: 1 − Beta(1/2, (d−1)/2) at c²."""
+    if d == 1:
+        return np.ones(len(cosines))
+    p = special.betaincc(0.5, (d - 1) / 2, np.minimum(np.square(cosines), 1.0))
+    return np.maximum(p, np.finfo(np.float64).tiny)
 
 
 def largest_expected(vectors: int, d: int) -> float:

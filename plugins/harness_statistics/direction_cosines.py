@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from harness.contract import Batch, Direction, Inputs, Outcome, Record, State, Undefined
+from harness_statistics.cosine_null import as_large
 from harness_statistics.options import DirectionCosinesOptions
 from harness_statistics.records import number
 from harness_statistics.sums import Summed
@@ -20,7 +21,8 @@ class DirectionCosines(Summed):
     """Computes cos(v, w) of each two of some directions of one vector each, at one site.
 
     Record `direction_cosines.cosine@1`, in [−1, 1], with the axes `one` and `other`. Its null is
-    what |cos| is on average for random vectors of d numbers, about √(2/(πd)). Of a direction with
+    what |cos| is on average for random vectors of d numbers, about √(2/(πd)); `p`: that it is so
+    large for one of them. Of a direction with
     readers the vector counts, not the reader. Table `cosines`: the same, a row for each direction.
     Undefined: where one of both is, has several vectors, or lives at another site.
     Source: linear algebra.
@@ -66,7 +68,9 @@ def _record(one: str, other: str, found: dict[str, Direction | Undefined]) -> Re
             a, b = v.vectors[0], w.vectors[0]
             value = float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
             value = max(-1.0, min(1.0, value))
-            null = {"kind": "|cos| of random vectors, on average", "value": _by_chance(len(a))}
+            kind = "|cos| of random vectors, on average"
+            p = float(as_large(np.array([value]), len(a))[0])
+            null = {"kind": kind, "value": _by_chance(len(a)), "p": p}
     axes = {"one": one, "other": other}
     return number(
         "direction_cosines.cosine@1", value, why, ci_why=_WHY, n=2, n_of="directions",

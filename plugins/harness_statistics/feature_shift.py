@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
-from harness.contract import Batch, Inputs, Outcome, Record, State
+from harness.contract import Batch, Inputs, Outcome, PValues, Record, State
 from harness_statistics import feature_shift_sums as sums
 from harness_statistics.feature_shift_sums import Shift
 from harness_statistics.inputs import site_axis, width
@@ -46,7 +46,8 @@ class FeatureShift(Summed):
     where no feature is present. Not symmetric: left is before, right after.
 
     Table `features`: the `table` features with the largest |Δμ| or |z|. Arrays: the same numbers
-    of all features, and for each kind 1 where it holds.
+    of all features, and for each kind 1 where it holds. P values `feature_shift.mean@1`, for
+    families: that Δμ is 0, of every feature that is active on a side (see `sums.no_shift`).
     Memory: six arrays `[d_sae]`, whatever the number of tokens.
     Source: METHODS.md section 5.
     """
@@ -87,6 +88,7 @@ class FeatureShift(Summed):
             records=tuple(self._records(found, kinds, axes)),
             tables={"features": table},
             arrays={**columns, **active, **flags},
+            p_values=(_tests(found, axes),),
         )
 
     def _too_few(self, found: Shift) -> str | None:
@@ -136,6 +138,19 @@ class FeatureShift(Summed):
                 **{name: value if np.isfinite(value) else None for name, value in values.items()},
                 "kind": ", ".join(kind for kind, holds in kinds.items() if holds[feature]),
             }
+
+
+def _tests(found: Shift, axes: Mapping[str, str]) -> PValues:
+    """The test of every feature that was active on either side: of others nothing was asked."""
+    fired = np.flatnonzero(found.active.sum(0))
+    return PValues(
+        "feature_shift.mean@1",
+        sums.no_shift(found)[fired],
+        "the same mean on both sides: t of the difference, clustered by document",
+        items=fired,
+        values=found.delta[fired],
+        axes=axes,
+    )
 
 
 def kinds_of(found: Shift, given: Options) -> Flags:

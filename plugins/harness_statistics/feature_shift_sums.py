@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
+from scipy import special
 
 from harness.contract import Batch, State
 from harness.contract.latents import Latents
@@ -13,6 +14,8 @@ from harness_statistics.sums import plus
 
 _SCRATCH = 2**21
 """Numbers of the matrices `[documents, d_sae]` that are made at a time."""
+FEWEST = 10
+"""Documents below which a feature's shift has no test."""
 _ROUNDING = 1e-14
 """Variance, relative to the squares that it is a difference of, below which it is rounding."""
 
@@ -96,6 +99,24 @@ def shift(state: State, d_sae: int) -> Shift:
         se = np.full(d_sae, np.nan)
     active = np.stack([state.get("active_left", none), state.get("active_right", none)])
     return Shift(n, clusters, mean, active, delta, se)
+
+
+def no_shift(found: Shift) -> Float[np.ndarray, " d_sae"]:
+    """The p, two-sided, that a feature's mean is the same on both sides: Student's t of Δμ/SE, with
+    a degree of freedom for each document but one.
+
+    Where SE is 0, all documents moved by the same amount for each token: then the sign test, 2^(1 −
+    documents), and 1 where none moved. NaN with fewer than `FEWEST` documents. Of a feature that is
+    active in few documents, t has no value large enough for a small p, whatever they say.
+    """
+    if found.documents < FEWEST:
+        return np.full(len(found.delta), np.nan)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        t = np.abs(found.delta / found.se)
+    p = 2 * special.stdtr(found.documents - 1, -np.where(np.isfinite(t), t, 0.0))
+    alike = 2.0 ** (1 - min(found.documents, 1000))
+    p = np.where(found.se > 0, p, np.where(found.delta == 0, 1.0, alike))
+    return np.maximum(p, np.finfo(np.float64).tiny)
 
 
 def count(state: State, name: str) -> int:

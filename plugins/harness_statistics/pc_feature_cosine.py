@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float64
 
-from harness.contract import Batch, Direction, Inputs, Outcome, Record, Sae, State, Undefined
+from harness.contract import (
+    Batch,
+    Direction,
+    Inputs,
+    Outcome,
+    PValues,
+    Record,
+    Sae,
+    State,
+    Undefined,
+)
 from harness.contract.sites import parse_site
 from harness.errors import ModelError
-from harness_statistics.cosine_null import largest_expected, largest_quantile
+from harness_statistics.cosine_null import as_large, largest_expected, largest_quantile
 from harness_statistics.inputs import components
 from harness_statistics.options import PcFeatureCosineOptions as Options
 from harness_statistics.records import number
@@ -35,6 +46,8 @@ class PcFeatureCosine(Summed):
     d_sae random unit vectors stays below in 95% of draws. Null of the former: the expected
     max |cos| of d_sae random unit vectors in R^d, so that several widths compare.
     Table `features`: for each `pc` and `sae` the best aligned ones, by |a_ij|, ties by index.
+    P values `pc_feature_cosine.cosine@1`, for families: of every component and feature, that a
+    random unit vector is as near.
     Undefined where `pcs` is, and for components that it lacks: those beyond the rank of the
     change. Raises ModelError where it lives at another site, or an SAE's rows
     have another width.
@@ -58,12 +71,14 @@ class PcFeatureCosine(Summed):
             return Outcome(tuple(self._undefined(sae, found.reason) for sae in saes))
         records: list[Record] = []
         rows: list[dict[str, Any]] = []
+        tests: list[PValues] = []
         for sae in saes:
             cosines = _cosines(name, sae, inputs.saes[sae], found)
             records += self._records(sae, cosines, found.vectors.shape[1])
             records += self._missing(sae, found)
             rows += self._rows(sae, cosines)
-        return Outcome(tuple(records), {"features": rows})
+            tests += self._tests(sae, cosines, found.vectors.shape[1])
+        return Outcome(tuple(records), {"features": rows}, p_values=tuple(tests))
 
     def _records(
         self, sae: str, aligned: Float64[np.ndarray, "rank d_sae"], d: int
@@ -103,6 +118,19 @@ class PcFeatureCosine(Summed):
                     "feature": int(feature),
                     "cosine": float(cosines[feature]),
                 }
+
+    def _tests(
+        self, sae: str, aligned: Float64[np.ndarray, "rank d_sae"], d: int
+    ) -> Iterator[PValues]:
+        """Of every component, the tests of all features, whichever of them the table lists."""
+        for index, cosines in enumerate(aligned):
+            yield PValues(
+                "pc_feature_cosine.cosine@1",
+                partial(as_large, cosines, d),
+                "a random unit vector in place of the decoder row",
+                values=cosines,
+                axes={**self._axes(sae), "pc": index + 1},
+            )
 
     def _missing(self, sae: str, found: Direction) -> Iterator[Record]:
         """Undefined records of the components that do not exist."""

@@ -193,7 +193,7 @@ view = "{name}"
 data = "prompts"
 evaluators = ["substrings"]
 generation = {{ max_new_tokens = 32 }}"""
-LEAGUE = '''
+LEAGUE = """
 # ── The league ────────────────────────────────────────────────────────────────────────────────────
 [analyses.league]
 method = "found"
@@ -296,7 +296,35 @@ source = "docs/league.md"
 [claims.rank_one_edit]
 text = "Likewise with the direction that a rank-one edit of a fact writes"
 holds = "found.worst_rank[method=principal_components, kind=rank_one_edit] <= 1"
-source = "docs/league.md"'''
+source = "docs/league.md"
+
+# ── What is asked many times over: few of its discoveries are false ──────────────────────────────
+[families.found]
+text = "Methods and models in which what was planted ranks higher than chance gives"
+of = [
+  "found.rank[method=logit_lens]",
+  "found.rank[method=patchscope]",
+  "found.rank[method=component_lens]",
+  "found.rank[method=few_rows]",
+  "found.rank[method=change_latents]",
+  "found.rank[method=feature_shift]",
+  "found.rank[method=principal_components]",
+  "found.rank[method=change_rest]",
+  "found.rank[method=mean_difference]",
+]
+[families.nothing_there]
+text = "Methods that find truths of other models where nothing was planted"
+of = [
+  "found.of_others[method=logit_lens]",
+  "found.of_others[method=patchscope]",
+  "found.of_others[method=component_lens]",
+  "found.of_others[method=few_rows]",
+  "found.of_others[method=change_latents]",
+  "found.of_others[method=feature_shift]",
+  "found.of_others[method=principal_components]",
+  "found.of_others[method=change_rest]",
+  "found.of_others[method=mean_difference]",
+]"""
 
 
 if __name__ == "__main__":

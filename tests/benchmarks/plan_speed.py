@@ -50,7 +50,9 @@ def ran(name: str, overrides: Sequence[str], limit: int | None, folder: Path) ->
     command = [sys.executable, "-m", "harness.cli.main", "eval", name, "-q", "--no-cache"]
     command += ["--out", str(folder), *(f"--set={one}" for one in overrides)]
     command += [] if limit is None else ["--limit", str(limit)]
-    subprocess.run(command, check=False, capture_output=True)
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    if not (folder / "results.json").is_file():
+        raise SystemExit(f"{name}: the run left no results: {done.stderr[-500:]}")
     usage = json.loads((folder / "results.json").read_text())["provenance"]["usage"]
     seconds = usage["seconds"]["processor"]
     return float(seconds["total"] - seconds["loading"])

@@ -36,7 +36,7 @@ def found() -> list[Hostile]:
 
 def test_nothing_runs_and_everything_is_kept(place: Path) -> None:
     """Texts of every kind beside those on which a fault was found."""
-    others = [one for number, one in enumerate(every()) if number % 8 == 0]
+    others = [one for number, one in enumerate(every()) if number % 11 == 0]
     assert not dict(tried(place, [*found(), *others], opened=False))
 
 

@@ -9,6 +9,7 @@ import json
 import tokenize
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +60,7 @@ def count(world: World, documents: int, sets: int) -> Cell:
     return Cell(world.family, world.name, documents, sets, covered, above, code())
 
 
+@cache
 def code() -> str:
     """A hash of the code that decides a cell, whatever its docstrings and comments say."""
     sources = [

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
+import numpy as np
+
 from fakes.lab import LAB
 from harness.contract import (
     AnalysisOptions,
@@ -12,6 +14,7 @@ from harness.contract import (
     Label,
     LabelsOptions,
     Outcome,
+    PValues,
     Record,
     SaeFacts,
 )
@@ -69,4 +72,6 @@ class Peek:
     def run(self, findings: Findings) -> Outcome:
         LAB.findings.append(findings)
         count = float(len(findings.records))
-        return Outcome((Record("peek.records@1", count, 1, "runs", "records", ci_why="exact"),))
+        tests = PValues("peek.p@1", np.full(5, 0.2), "nothing", item="place", axes={"of": "all"})
+        record = Record("peek.records@1", count, 1, "runs", "records", ci_why="exact")
+        return Outcome((record,), p_values=(tests,))

@@ -16,6 +16,7 @@ from harness.contract import (
     Inputs,
     Outcome,
     PairRef,
+    PValues,
     Reads,
     Record,
     SaeRef,
@@ -134,4 +135,9 @@ class Tally:
             for n in features
         ]
         arrays = {name: state[name] for name in ("sum", "active", "counts")}
-        return Outcome((record,), {"features": rows} if self.options.sae else {}, arrays=arrays)
+        ps = np.concatenate([np.full(1, 1e-9), np.full(len(features) - 1, 0.5)])
+        tests = PValues("tally.active@1", ps, "nothing is active", axes={"sae": self.options.sae})
+        return Outcome(
+            (record,), {"features": rows} if self.options.sae else {}, arrays=arrays,
+            p_values=(tests,) if self.options.sae else (),
+        )  # fmt: skip

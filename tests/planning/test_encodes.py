@@ -323,6 +323,8 @@ questions = false
 [analyses]
 transfer = false
 transfer_afterwards = false
+transfer_over_n = false
+transfer_window = false
 advice = false
 [claims]
 forecast_act = false
@@ -347,3 +349,9 @@ def test_a_task_of_the_organism_uses_what_was_planned(name: str, tmp_path: Path)
     except InvalidRun:  # so few prompts may be judged too few for a check
         results = load_results(tmp_path / "run")
     same(told, results)
+
+
+@pytest.mark.parametrize("model", ["base", "chat"])
+def test_what_is_never_measured_is_known_before_a_model_is_loaded(model: str) -> None:
+    entry = harness.load("refusal").models[model]
+    assert entry.options.masked_ids() == entry.build().load().masked_ids

@@ -137,8 +137,9 @@ def test_what_takes_memory_is_seen() -> None:
 def test_two_runs_use_the_same_and_find_the_same(run_task: RunTask) -> None:
     one, other = run_task(TASK), run_task(TASK, fresh=True)
     assert one.records == other.records
-    for key in ("total", "stages"):
+    for key in ("total", "stages", "encodes"):
         assert usage(one)[key] == usage(other)[key]
+    assert usage(one)["encodes"]["preflight"]
 
 
 def test_the_stages_of_a_run_are_those_of_its_plan(

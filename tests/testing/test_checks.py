@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from harness.contract import (
     Inputs,
     Model,
     Outcome,
+    PValues,
     Record,
     SaeFacts,
     Site,
@@ -99,6 +101,16 @@ def record(**changes: Any) -> Callable[[Outcome], Outcome]:
     return lambda o: replace(o, records=tuple(replace(one, **changes) for one in o.records))
 
 
+def many(**changes: Any) -> Callable[[Outcome], Outcome]:
+    made = PValues("tally.p@1", np.array([0.5, math.nan]), "nothing is there")
+    return lambda o: replace(o, p_values=(replace(made, **changes),))
+
+
+def test_p_values_of_a_statistic_may_be_made_when_they_are_asked_for() -> None:
+    for p in (np.array([0.5, 1e-300, math.nan]), lambda: np.array([0.5, 1.0])):
+        check_statistic(Wrong(many(p=p)), *BATCHES, reference=reference)
+
+
 @pytest.mark.parametrize(
     ("outcome", "law"),
     [
@@ -115,6 +127,14 @@ def record(**changes: Any) -> Callable[[Outcome], Outcome]:
         (lambda o: replace(o, arrays={**o.arrays, "s": np.array(["x"])}), "arrays are numbers"),
         (lambda o: replace(o, arrays={**o.arrays, "a\nb": np.zeros(2)}), "arrays are num"),
         (lambda o: replace(o, arrays={"__metadata__": np.zeros(2)}), "arrays are numbers"),
+        (many(p=np.array([0.0])), "p values are between 0 and 1.*each above 0"),
+        (many(p=np.array([[0.5]])), "p values are between 0 and 1"),
+        (many(p=np.array([1])), "p values are between 0 and 1"),
+        (many(p=lambda: np.array([1.5])), "p values are between 0 and 1"),
+        (many(id="tally"), "'tally' is no name@version"),
+        (many(values=np.zeros(3)), r"\(3,\) beside \(2,\) of p"),
+        (many(items=np.array([4, 4])), "an item stands there twice"),
+        (many(axes={"n": np.int64(3)}), "axes are plain values"),
     ],
 )
 def test_a_statistic_that_breaks_one(outcome: Callable[[Outcome], Outcome], law: str) -> None:

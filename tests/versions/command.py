@@ -43,7 +43,7 @@ def table(packages: tuple[Requirement, ...], installed: dict[str, str]) -> str:
 def main(which: str, pytest: tuple[str, ...], folder: Path | None) -> None:
     """Runs the tests in a fresh environment: WHICH is `lowest` (each package at its lower bound, on
     the lowest Python), `highest` (the newest versions, on the highest Python), or a Python such as
-    `3.12` (the newest versions on it).
+    `3.11` (the newest versions on it).
 
     What follows goes to pytest in place of `-n 2 --dist loadfile`: folders, files, `-k WORDS`. It
     downloads several gigabytes where a CUDA build of torch is the newest: settings of pip and uv

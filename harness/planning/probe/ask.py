@@ -55,6 +55,7 @@ def ask(
         last = done.stderr.strip().rpartition("\n")[2]
         return f"the probe failed ({last[:200]})"
     try:
-        return from_plain(json.loads(done.stdout))
+        told = json.loads(done.stdout)
+        return str(told["why"]) if "why" in told else from_plain(told)
     except (ValueError, KeyError, TypeError):
         return "the probe gave no speed"

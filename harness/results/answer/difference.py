@@ -40,6 +40,16 @@ def apart_from(record: Record, number: float) -> bool | None:
     return None if record.ci is None else not record.ci[0] <= number <= record.ci[1]
 
 
+def by_chance(intervals: int, what: str) -> str:
+    """In how many of several 95% intervals something is seen where nothing is there, in words.
+
+    Nothing of one interval. Families of a task correct for their number; sentences only say it.
+    """
+    if intervals < 2:
+        return ""
+    return f"; by chance alone {what} would be seen in about {0.05 * intervals:.2g}"
+
+
 def _around(record: Record) -> tuple[float, float]:
     """The record's interval, widened where it leaves out the record's own value."""
     low, high = record.ci or (0.0, 0.0)

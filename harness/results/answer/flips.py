@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.contract import Record, Results
-from harness.results.answer.difference import apart_from, difference
+from harness.results.answer.difference import apart_from, by_chance, difference
 from harness.results.answer.pairs import pair_records, span
 from harness.results.answer.sentence import Sentence
 from harness.results.numbers import format_estimate
@@ -65,9 +65,9 @@ def injected_flips(results: Results) -> Iterator[Sentence]:
         text += f": no difference seen in any of {len(judged)} cases"
     else:
         fewer, same = len(apart) - more, len(judged) - len(apart)
-        counts = [f"more in {more} of {len(judged)} cases", f"fewer in {fewer}", f"none in {same}"]
-        counts[2] = f"no difference seen in {same}"
-        text += f": {', '.join(counts)}"
+        counts = [f"more in {more} of {len(judged)} cases", f"fewer in {fewer}"]
+        counts.append(f"no difference seen in {same}")
+        text += f": {', '.join(counts)}{by_chance(len(judged), 'a difference')}"
     yield Sentence(f"{text}.", 0.79, tuple(mine))
 
 

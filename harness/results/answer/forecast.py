@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from harness.contract import Record, Results
-from harness.results.answer.difference import apart_from
+from harness.results.answer.difference import apart_from, by_chance
 from harness.results.answer.sentence import Sentence
 from harness.results.numbers import format_estimate
 from harness.results.records import by_axis, grouped, named, null_value
@@ -100,7 +100,7 @@ def accuracy_changes(results: Results) -> Iterator[Sentence]:
         rest = len(judged) - len(seen)
         text = (
             f"Accuracy {verb} most in {most.axes['domain']}, by {points}; no change seen in {rest} "
-            f"of {len(judged)} domains."
+            f"of {len(judged)} domains{by_chance(len(judged), 'one')}."
         )
         yield Sentence(text, 0.75, tuple(mine))
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.contract import Artifact, Records, Results, RunFinished, RunStarted, Warned
+from harness.contract import Artifact, Record, Records, Results, RunFinished, RunStarted, Warned
 from harness.results.folder import REPORT, RESULTS
 from harness.results.write import identity_of, sound
 from harness.running.ledger import Ledger
@@ -45,6 +45,8 @@ class News:
     def end(self, folder: Path, results: Results) -> None:
         """Tells what was not told yet, which files were written, and that the run has ended."""
         self.tell()
+        if self.audience.listening:
+            self._records(results.records)
         self.warn(results.warnings)
         stamp = self.audience.stamp
         for name, file, holds in FILES:
@@ -58,10 +60,14 @@ class News:
         if not self.audience.listening:
             return
         fresh, self._at = self.ledger.records[self._at :], len(self.ledger.records)
+        self._records(fresh)
+        self.warn(self.ledger.warnings)
+
+    def _records(self, fresh: Iterable[Record]) -> None:
+        """Tells of records that were not told before."""
         new = tuple(sound(record) for record in fresh if self._is_new(identity_of(record)))
         if new:
             self.audience.tell(Records(self.audience.stamp(), new))
-        self.warn(self.ledger.warnings)
 
     def warn(self, texts: Iterable[str]) -> None:
         """Tells of warnings that were not told before."""

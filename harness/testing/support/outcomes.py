@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.contract import Direction, Found, Outcome, Record
+from harness.contract import Direction, Found, Outcome, PValues, Record
 from harness.testing.support.laws import law
 
 RECORD_ID = re.compile(r"[a-z][a-z0-9_]*(\.[a-z0-9_]+)*@[1-9]\d*")
@@ -24,7 +24,7 @@ def check_outcome(outcome: Outcome) -> None:
 
     Laws: an Outcome comes out · no directions · records are complete and unique · axes and options
     are plain values · tables have rows of plain values · rows of a table have the same columns ·
-    arrays are numbers with a name.
+    arrays are numbers with a name · p values are between 0 and 1, each with what it is of.
     """
     law(isinstance(outcome, Outcome), "an Outcome comes out", f"{outcome!r:.200}")
     law(not outcome.directions, "no directions", f"{len(outcome.directions)} came out")
@@ -43,6 +43,25 @@ def check_outcome(outcome: Outcome) -> None:
         number = isinstance(array, np.ndarray) and array.dtype.kind in "fiub"
         fine = number and ARRAY_NAME.fullmatch(name) is not None
         law(fine, "arrays are numbers with a name", f"{name!r}: {array!r:.200}")
+    for tests in outcome.p_values:
+        check_p_values(tests)
+
+
+def check_p_values(tests: PValues) -> None:
+    """Raises AssertionError where p values do not say what they are of, or are none."""
+    name, which = "p values are between 0 and 1, each with what it is of", tests.id
+    law(RECORD_ID.fullmatch(which) is not None, name, f"{which!r} is no name@version")
+    law(bool(tests.null) and bool(tests.item), name, f"{which}: it has no null, or no item")
+    law(is_plain({**tests.axes}), name, f"{which}: axes are plain values: {tests.axes!r:.200}")
+    p = np.asarray(tests.array)
+    fine = p.ndim == 1 and p.dtype == np.float64 and bool(((p > 0) & (p <= 1) | np.isnan(p)).all())
+    law(fine, name, f"{which}: float64, each above 0 and at most 1, or NaN: {p!r:.200}")
+    for array in (tests.items, tests.values):
+        if array is not None:
+            many = np.asarray(array).shape
+            law(many == p.shape, name, f"{which}: {many} beside {p.shape} of p")
+    apart = tests.items is None or len(np.unique(tests.items)) == len(p)
+    law(apart, name, f"{which}: an item stands there twice")
 
 
 def is_plain(value: Any) -> bool:
@@ -91,6 +110,7 @@ def same(name: str, left: Outcome, right: Outcome, tolerance: float) -> None:
     agree(name, "records", left.records, right.records, tolerance)
     agree(name, "directions", left.directions, right.directions, tolerance)
     agree(name, "arrays", left.arrays, right.arrays, tolerance)
+    agree(name, "p_values", left.p_values, right.p_values, tolerance)
     tables = [{name: list(rows) for name, rows in one.tables.items()} for one in (left, right)]
     agree(name, "tables", tables[0], tables[1], tolerance)
 
@@ -100,6 +120,10 @@ def agree(name: str, where: str, left: Any, right: Any, tolerance: float) -> Non
     tolerance, anything else at all."""
     if isinstance(left, np.ndarray) and isinstance(right, np.ndarray):
         law(_close(left, right, tolerance), name, f"{where}: {left!r} against {right!r}")
+    elif isinstance(left, PValues) and isinstance(right, PValues):
+        agree(name, f"{where}.p", left.array, right.array, tolerance)
+        for key in ("id", "null", "item", "items", "values", "least_p", "axes"):
+            agree(name, f"{where}.{key}", getattr(left, key), getattr(right, key), tolerance)
     elif isinstance(left, (Record, Found, Direction)) and type(left) is type(right):
         for key in left.__dataclass_fields__:
             agree(name, f"{where}.{key}", getattr(left, key), getattr(right, key), tolerance)

@@ -91,6 +91,7 @@ class Report:
             chance = {"kind": _RANDOM, "value": (self.vocabulary + 1) / (many + 1)}
             if rank is not None:
                 chance["p"] = chance_of_rank(rank, many, self.vocabulary)
+                chance["least_p"] = chance_of_rank(1, many, self.vocabulary)
             drawn = [float(draw.ranks[at]) for draw in again]
             yield self._record(
                 "rank", rank, why, one, chance, "rank", drawn, source=source, word=word.text
@@ -112,7 +113,8 @@ class Report:
         if best:
             as_good = sum(one <= best[0] for one in best[1:])
             p = (1 + as_good) / len(best)
-            null = {"kind": _RANDOM, "value": float(median(best[1:])), "p": p}
+            tested = {"p": p, "least_p": 1 / len(best)}
+            null = {"kind": _RANDOM, "value": float(median(best[1:])), **tested}
         first = best[0] if best else None
         drawn = [float(min(min(self._own(one)) for one in draw)) for draw in again]
         yield self._record("best_rank", first, why, total, null, "rank", drawn, source=source)
@@ -201,7 +203,8 @@ def _listed(said: TokenList | None) -> list[TokenList]:
 def _null(kind: str, drawn: Sequence[float], value: float | None) -> dict[str, Any]:
     """The mean of what was drawn, and p = (1 + draws that are at least as high) / (1 + draws)."""
     as_high = sum(one >= value for one in drawn) if value is not None else 0
-    return {"kind": kind, "value": fmean(drawn), "p": (1 + as_high) / (1 + len(drawn))}
+    each = 1 / (1 + len(drawn))
+    return {"kind": kind, "value": fmean(drawn), "p": (1 + as_high) * each, "least_p": each}
 
 
 def _of_permuted_lists(permuted: Sequence[Reading]) -> Null:

@@ -14,7 +14,7 @@ from harness.contract import Record
 from harness.results import grouped
 from harness.results.intervals import wilson
 from harness.results.replicates import interval, replicate_weights
-from harness_analyses.found.chance import best_of, chance_of_all, usual_worst
+from harness_analyses.found.chance import best_of, chance_of_all, chance_of_rank, usual_worst
 from harness_analyses.found.planted import Line, Place
 from harness_analyses.found.scoring import Score
 from harness_statistics.records import number
@@ -56,14 +56,18 @@ class Report:
         place, why = score.place, score.why
         rest: dict[str, Any] = {"axes": _axes(score), "options": _options(score)}
         if score.organism.truth.planted == "nothing" and score.others:
+            tested = {"kind": "chance", "value": 0.5, "p": score.of_others}
             yield number(
                 "found.of_others@1", score.of_others, None, ci_why=_ONCE, n=len(score.others),
-                n_of="truths", unit="probability", null={"kind": "chance", "value": 0.5}, **rest,
+                n_of="truths", unit="probability", null=tested, **rest,
             )  # fmt: skip
         if score.entrant.sort not in score.organism.planted:
             return  # who looks for something else has missed nothing
         count = 0 if place is None else place.candidates
-        null = None if place is None else {"kind": "chance", "value": place.usual, "p": place.p}
+        null = None
+        if place is not None:
+            least = chance_of_rank(1, place.planted, place.candidates)
+            null = {"kind": "chance", "value": place.usual, "p": place.p, "least_p": least}
         yield number(
             "found.rank@1", None if place is None else float(place.rank), why, ci_why=_ONCE,
             n=count, n_of="candidates", unit="rank", null=null, **rest,
@@ -92,10 +96,10 @@ class Report:
         if not found:
             return
         score, place = min(found, key=lambda one: one[1].p)
-        truth = score.organism.truth
+        truth, p = score.organism.truth, best_of(place.p, len(found))
         yield number(
-            "found.best@1", best_of(place.p, len(found)), None, ci_why=_ONCE, n=len(found),
-            n_of="methods", unit="probability", null={"kind": "chance", "value": 0.5},
+            "found.best@1", p, None, ci_why=_ONCE, n=len(found),
+            n_of="methods", unit="probability", null={"kind": "chance", "value": 0.5, "p": p},
             axes={"pair": pair, "kind": truth.kind, "seed": truth.seed},
         )  # fmt: skip
 

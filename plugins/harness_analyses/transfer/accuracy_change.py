@@ -11,6 +11,7 @@ from typing import Any
 from harness.contract import Findings, Record
 from harness.errors import DataError, listed
 from harness.results.intervals import wilson
+from harness.results.matched import matched
 from harness_analyses.transfer.options import Arm
 
 _ACCURACY = "accuracy@"
@@ -28,6 +29,17 @@ class Change:
     ci_why: str | None
     clusters: int
     """How many of the questions are different."""
+    p: float | None = None
+    """That as many questions change one way as the other: McNemar's exact test; None where the same
+    questions are needed and are not known."""
+    least_p: float | None = None
+    """The smallest p that so many questions could have come to."""
+
+    @property
+    def null(self) -> dict[str, Any]:
+        """What it is where nothing has changed."""
+        tested = {} if self.p is None else {"p": self.p, "least_p": self.least_p}
+        return {"kind": "no change", "value": 0.0, **tested}
 
     @property
     def points(self) -> float:
@@ -75,10 +87,14 @@ def changes(
         assert record.value is not None
         assert other.value is not None
         rows = [_answers(findings, arm, record) for arm in (before, after)]
-        ci, why = _interval(rows[0], rows[1], _same(findings, before, record))
+        same = _same(findings, before, record)
+        ci, why = _interval(rows[0], rows[1], same)
+        tested = _tested(rows[0], rows[1], same)
         name = str(record.axes["domain"])
         clusters = record.n if record.clusters is None else record.clusters
-        out[domain] = Change(name, record.value, other.value, record.n, ci, why, clusters)
+        out[domain] = Change(
+            name, record.value, other.value, record.n, ci, why, clusters, *tested
+        )  # fmt: skip
     return out
 
 
@@ -145,6 +161,20 @@ def _interval(
     both, neither = share * cells[True, True], share * cells[False, False]
     low, high = newcombe(both, share * cells[False, True], share * cells[True, False], neither)
     return (100 * low, 100 * high), None
+
+
+def _tested(
+    before: Mapping[Any, bool], after: Mapping[Any, bool], same: Mapping[Any, Any]
+) -> tuple[float | None, float | None]:
+    """p and the smallest p that there could be; equal questions are one."""
+    if before.keys() != after.keys():
+        return None, None
+    sides: list[dict[str, list[float]]] = [{}, {}]
+    for side, answers in zip(sides, (before, after), strict=True):
+        for question, right in answers.items():
+            side.setdefault(repr(same.get(question, question)), []).append(float(right))
+    found = matched(sides[1], [sides[0]])
+    return (None, None) if isinstance(found, str) else (found.p, found.least)
 
 
 def _independent(

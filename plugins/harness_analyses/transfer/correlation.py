@@ -65,6 +65,11 @@ def permutation_p(x: Domains, y: Domains, most: int, seed: int) -> float:
     return (1 + found) / (1 + most)
 
 
+def least_p(n: int, most: int) -> float:
+    """The smallest p that `permutation_p` can come to for n domains."""
+    return 1 / math.factorial(n) if n <= EVERY else 1 / (1 + most)
+
+
 def _orders(n: int) -> Iterator[Int[np.ndarray, "orders n"]]:
     """All orders of n things, in blocks that share their first ones, 5,040 orders at most."""
     inner = np.array(list(permutations(range(min(n, 7)))))

@@ -17,6 +17,7 @@ from harness_analyses.transfer.correlation import (
     bootstrap,
     correlation,
     extremes,
+    least_p,
     leave_one_out,
     permutation_p,
 )
@@ -122,7 +123,7 @@ class TransferCorrelation:
             change.clusters,
             change.ci,
             change.ci_why,
-            {"kind": "no change", "value": 0.0},
+            change.null,
             axes={"domain": change.domain},
         )
 
@@ -155,11 +156,14 @@ class TransferCorrelation:
         few = reason or (None if without else "without one domain there are too few")
         p = permutation_p(x, y, given.permutations, seed) if found else None
         null = {"kind": "no association", "value": 0.0}
+        tested = None if p is None else {"kind": "forecasts in another order", "p": p}
+        if tested is not None:
+            tested["least_p"] = least_p(len(x), given.permutations)
         numbers = (
             ("pearson", found.pearson if found else None, "coefficient", reason, null),
             ("spearman", found.spearman if found else None, "coefficient", reason, null),
             ("r2", found.r2 if found else None, "share", reason, null),
-            ("permutation_p", p, "probability", reason, None),
+            ("permutation_p", p, "probability", reason, tested),
             ("leave_one_out_min", min(without, default=None), "coefficient", few, None),
             ("leave_one_out_max", max(without, default=None), "coefficient", few, None),
         )

@@ -152,7 +152,12 @@ class LinearProbe(Sums[LinearProbeOptions]):
             if value is not None and draws:
                 at_least = sum(one >= value - 1e-12 for one in draws)
                 p = (1 + at_least) / (1 + len(draws))
-                null = {"kind": "labels permuted", "value": float(np.mean(draws)), "p": p}
+                null = {
+                    "kind": "labels permuted",
+                    "value": float(np.mean(draws)),
+                    "p": p,
+                    "least_p": 1 / (1 + len(draws)),
+                }
             out.append(
                 Record(
                     f"probe.{name}@1", value, tried, "prompts", unit, options=held, clusters=tried,

@@ -120,7 +120,11 @@ def _table(title: str, records: Sequence[Record], above: Sequence[Record]) -> Gr
         "components above that",
     )
     note = " ".join(
-        ["Random: the best of as many random unit vectors.", *reason_sentences(records)]
+        [
+            "Random: the best of as many random unit vectors. By chance one component in 20 is "
+            "above what 95% of those are below.",
+            *reason_sentences(records),
+        ]
     )
     return Grid(title, names, rows, note, folded=len(rows) > _FOLDED)
 

@@ -130,7 +130,9 @@ class MeanDifference(Summed):
             if not scale:
                 yield where.record(id, None, "no token there has a length to compare with")
                 continue
-            null = None if drawn is None else {**_PERMUTED, "value": drawn / scale, "p": p}
+            least = 1 / (1 + self.options.draws)
+            tested = {"p": p, "least_p": least}
+            null = None if drawn is None else {**_PERMUTED, "value": drawn / scale, **tested}
             yield where.record(id, size / scale, None, _BIASED, null)
         square = float(means.square[at])
         share = min(1.0, size**2 * tokens / square) if square else None

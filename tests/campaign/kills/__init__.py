@@ -46,7 +46,7 @@ class CarryOut:
     def __call__(self, plan: Plan) -> Tried:
         """What became of one."""
         shutil.rmtree(self._folder, ignore_errors=True)
-        self._folder.mkdir()
+        self._folder.mkdir(parents=True)
         tried = attempt(plan, self.shared, self._folder)
         if tried.fault:
             kept = self.shared.place / "kept" / f"{random.randrange(16**8):08x}"

@@ -33,7 +33,7 @@ WALL = 1200.0
 GRACE = 30.0
 """Seconds that a process which has lost its parent may take to notice."""
 HERE = Path(__file__).resolve().parent
-_SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER
+_SUBREAPER, _WITH_PARENT = 36, 1  # PR_SET_CHILD_SUBREAPER, PR_SET_PDEATHSIG
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,8 @@ def children() -> dict[int, tuple[bool, str]]:
 
 
 def _usual() -> None:
-    """Signals and limits as a process of a person has them, beside ours."""
+    """Signals and limits as a process of a person has them, beside ours; it ends with us."""
+    ctypes.CDLL(None).prctl(_WITH_PARENT, signal.SIGKILL, 0, 0, 0)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     resource.setrlimit(resource.RLIMIT_CPU, (CPU, CPU + 5))

@@ -196,7 +196,7 @@ def drawn(chance: random.Random) -> Hostile:
         return one
     other = _filled(chance.choice(chance.choice((PAGE, TERMINAL, TABLE))), number)
     between = chance.choice(("", " ", "\n", "\0", "\"'>", "\u202e"))
-    return Hostile(other.text + between + one.text, number, one.keeps)
+    return Hostile(other.text + between + one.text, number)  # the other one's mark stands alone
 
 
 def _filled(form: str, number: int) -> Hostile:

@@ -11,6 +11,7 @@ import pytest
 
 from harness.contract import (
     ClaimOutcome,
+    FamilyOutcome,
     Figure,
     Grid,
     OneRun,
@@ -28,13 +29,20 @@ from harness.report.blocks import prepared
 from harness.several.numbers import shared_numbers
 from harness.testing.section import hostile
 from harness_sections.claims import Claims
+from harness_sections.discoveries import Discoveries
 from harness_sections.forecast.section import Forecast
 from harness_sections.layers.sae_figures import SaeFigures
 from harness_sections.records import Records
 from harness_sections.several.differences import ordered, separation
 
 OPTIONS = SectionOptions()
-SECTIONS = (Claims(OPTIONS), Forecast(OPTIONS), SaeFigures(OPTIONS), Records(OPTIONS))
+SECTIONS = (
+    Claims(OPTIONS),
+    Discoveries(OPTIONS),
+    Forecast(OPTIONS),
+    SaeFigures(OPTIONS),
+    Records(OPTIONS),
+)
 SETTINGS: dict[str, Any] = {
     "base": {"view": "base", "data": "web"},
     "other_data": {"view": "base", "data": "chats"},
@@ -275,6 +283,23 @@ def test_claims_are_counted_over_seeds_and_told_of_one_run() -> None:
         "c", "It does.", "x <= 1", "1 supported, 1 undecided, 1 without it",
         "contradicted 0.50 [0.40, 0.60] (written after the run)", "",
     ]]  # fmt: skip
+
+
+def test_discoveries_are_counted_run_by_run() -> None:
+    def found(many: int | None) -> Results:
+        family = FamilyOutcome("f", "Some do.", ("x",), 0.05, tested=40, discoveries=many)
+        return Results("complete", {}, {}, (), families=(family,))
+
+    panel = Discoveries(OPTIONS).panel_of_runs(runs(
+        a=[found(3), found(0)], b=[found(None)], c=[Results("complete", {}, {}, ())],
+    ))  # fmt: skip
+    assert panel is not None
+    (grid,) = panel.blocks
+    assert isinstance(grid, Grid)
+    assert [list(row) for row in grid.rows] == [
+        ["f", "Some do.", "3 of 40; 0 of 40", "unmeasured", ""],
+    ]  # fmt: skip
+    assert Discoveries(OPTIONS).panel_of_runs(runs(a=[Results("complete", {}, {}, ())])) is None
 
 
 # ── Laws ─────────────────────────────────────────────────────────────────────────────────────────

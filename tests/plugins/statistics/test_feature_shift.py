@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 from pydantic import ValidationError
+from scipy import stats
 
 from fakes.reductions import PlainSae, outcome_of
 from harness.contract import Batch, Inputs, Outcome
@@ -278,3 +279,65 @@ def test_negative_latents_count_as_active() -> None:
 def test_thresholds_that_contradict_each_other() -> None:
     with pytest.raises(ValidationError, match="absent and present at once"):
         Options(pair="p", sae="s", epsilon=0.1, delta=0.01)
+
+
+# ── Tests, for families ──────────────────────────────────────────────────────────────────────────
+
+
+def test_every_feature_that_was_active_has_a_p_whatever_the_table_lists() -> None:
+    left, right = latents(3, 240)
+    left[:, 5] = right[:, 5] = 0  # never active: nothing is asked of it
+    outcome = run(made(table=1), batch(left, right, [t % 12 for t in range(240)]))
+    (tests,) = outcome.p_values
+    assert len(outcome.tables["features"]) == 1
+    assert tests.items is not None
+    assert tests.items.tolist() == [0, 1, 2, 3, 4]
+    assert dict(tests.axes) == {"pair": "p", "sae": "sae", "site": "resid_post.1"}
+    delta, se = outcome.arrays["delta"], outcome.arrays["se"]
+    for feature, p, value in zip(tests.items, tests.array, tests.values, strict=True):
+        assert value == delta[feature]
+        t = abs(delta[feature] / se[feature])
+        assert p == pytest.approx(2 * stats.t.sf(t, 11))
+
+
+def test_with_few_documents_there_is_no_test() -> None:
+    left, right = latents(3, 240)
+    (tests,) = run(made(), batch(left, right, [t % 9 for t in range(240)])).p_values
+    assert np.isnan(tests.array).all()
+
+
+def test_documents_that_all_move_alike_have_the_p_of_the_sign_test() -> None:
+    left, right = np.zeros((60, 6)), np.zeros((60, 6))
+    left[:, 0], right[:, 0] = 1, 3
+    left[:, 1], right[:, 1] = 1, 1
+    (tests,) = run(made(), batch(left, right, [t % 12 for t in range(60)])).p_values
+    assert tests.array.tolist() == [2.0**-11, 1.0]
+
+
+def test_features_that_move_by_chance_alone_are_seldom_discoveries() -> None:
+    """Rare, skewed latents whose sides are exchangeable in each document; five others moved."""
+    rng = np.random.default_rng(9)
+    documents, each, width, planted = 40, 6, 300, 5
+    document = np.repeat(np.arange(documents), each)
+    small, any_false, found_all = [], 0, 0
+    for _ in range(25):
+        shape = (documents * each, width)
+        sides = [rng.gamma(1, size=shape) * (rng.random(shape) < 0.05) for _ in range(2)]
+        sides[1][:, :planted] += 2 * (rng.random((documents * each, planted)) < 0.5)
+        tests = run_wide(sides[0], sides[1], document.tolist(), width)
+        q = stats.false_discovery_control(tests)
+        small.append((tests[planted:] <= 0.05).mean())
+        any_false += bool((q[planted:] <= 0.05).any())
+        found_all += bool((q[:planted] <= 0.05).all())
+    assert np.mean(small) < 0.055
+    assert any_false <= 9  # expected share of false ones is 5% of about five discoveries
+    assert found_all == 25
+
+
+def run_wide(left: np.ndarray, right: np.ndarray, document: list[int], width: int) -> np.ndarray:
+    inputs = Inputs(saes={"sae": PlainSae(width, SITE)}, sae_sites={"sae": SITE})
+    (tests,) = outcome_of(made(), inputs, batch(left, right, document)).p_values
+    p = np.ones(width)
+    assert tests.items is not None
+    p[tests.items] = tests.array
+    return p

@@ -139,3 +139,39 @@ def test_components_of_another_place_or_width_are_refused():
         run({"narrow": decoder(10)}, Direction(Site("resid_post", 0), np.eye(D)))
     with pytest.raises(ModelError, match=r"16 numbers, but directions\.pcs has 3"):
         run({"narrow": decoder(10)}, Direction(SITE, np.eye(3)))
+
+
+# ── Tests, for families ──────────────────────────────────────────────────────────────────────────
+
+
+def test_every_feature_has_a_p_whatever_the_table_lists():
+    """Of a random unit vector, (1 + cos)/2 is Beta((d−1)/2, (d−1)/2)."""
+    saes, found = {"narrow": decoder(10), "wide": decoder(40, 1)}, pcs()
+    saes["narrow"].w[4] = 0
+    outcome = run(saes, found, table=2)
+    assert [(one.axes["sae"], one.axes["pc"]) for one in outcome.p_values] == [
+        (sae, pc) for sae in saes for pc in (1, 2, 3)
+    ]  # fmt: skip
+    for one in outcome.p_values:
+        assert len(one.array) == len(saes[one.axes["sae"]].w)
+        beta = stats.beta((D - 1) / 2, (D - 1) / 2)
+        reference = 2 * beta.sf((1 + np.abs(one.values)) / 2)
+        assert one.array == pytest.approx(reference)
+    assert outcome.p_values[0].array[4] == 1
+
+
+def test_p_of_random_rows_is_uniform():
+    outcome = run({"wide": decoder(4000, 3)}, pcs(1))
+    p = outcome.p_values[0].array
+    assert stats.kstest(p, "uniform").pvalue > 0.01
+
+
+def test_a_row_along_a_component_is_the_one_discovery():
+    sae, found = decoder(2000, 6), pcs(1)
+    sae.w[17] = torch.tensor(-3 * found.vectors[0]).float()
+    q = stats.false_discovery_control(run({"s": sae}, found).p_values[0].array)
+    assert np.flatnonzero(q <= 0.05).tolist() == [17]
+
+
+def test_undefined_components_have_no_tests():
+    assert run({"narrow": decoder(10)}, Undefined("nothing changed")).p_values == ()

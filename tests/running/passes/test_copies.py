@@ -33,7 +33,7 @@ pair = "p"
 [metrics.match]
 pair = "p"
 """
-TEXTS = [f"{'word ' * (number % 5)}{number} and so on" for number in range(14)]
+TEXTS = [f"{'word ' * (number % 5)}{number} and so on" for number in range(24)]
 Measure = Callable[..., list[Record]]
 
 

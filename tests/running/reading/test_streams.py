@@ -16,9 +16,9 @@ from fakes.running import bare, passed, records, total_forwards
 from fakes.streams import ALL, ANY_PLACE, SPAN, lengths, one, pair
 from harness.contract import Example, Prompt, Stream
 from harness.errors import ModelError
+from harness.planning.queries import same_query
 from harness.planning.steps import SentinelJob
 from harness.running.preflight import sentinel_failures
-from harness.planning.queries import same_query
 from harness.running.reading.rows import aligned, check_aligned, measured, one_row
 from harness.running.session import Session
 

@@ -97,7 +97,7 @@ def test_workers_in_any_order_give_the_same_numbers(made: Made, workers: int, se
 
 def test_what_models_did_counts_the_same(made: Made) -> None:
     alone, spread = made(), made(EVERYTHING + DESK)
-    for key in ("total", "stages"):
+    for key in ("total", "stages", "encodes"):
         assert alone.provenance["usage"][key] == spread.provenance["usage"][key]
     assert alone.warnings == spread.warnings
     assert "executor" not in alone.provenance

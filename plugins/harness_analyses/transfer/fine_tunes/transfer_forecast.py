@@ -208,7 +208,7 @@ class _Run:
                 yield Record(
                     "forecast.change@1", one.points, one.n, "questions", "percentage points",
                     clusters=one.clusters, ci=one.ci, ci_why=one.ci_why,
-                    null={"kind": "no change", "value": 0.0}, **self.common,
+                    null=one.null, **self.common,
                     axes={"fine_tune": tune.name, "domain": one.domain},
                 )  # fmt: skip
 
@@ -254,9 +254,11 @@ class _Run:
         for way in EXCHANGED:
             most = self.given.permutations
             p = None if why else permutation_p(x, y, used, within, way, most, self.seed)
+            tested = {"kind": "forecasts given out anew", "p": p, "least_p": 1 / (1 + most)}
             yield Record(
                 "forecast.permutation_p@1", p, unit="probability", ci_why=why or _NO_INTERVAL,
-                undefined=why, axes={**axes, "exchanged": way}, **counted, **self.common,
+                null=None if why else tested, undefined=why, axes={**axes, "exchanged": way},
+                **counted, **self.common,
             )  # fmt: skip
 
     def _differences(

@@ -45,7 +45,8 @@ def test_what_was_planted_has_rank_1_and_the_null_none(model, tmp_path):
     }  # fmt: skip
     assert not [place for place in ranks if place[1] == "null"]
     lens = ranks["lens", "written"]
-    assert lens.null == {"kind": "chance", "value": (2048 + 1) / 2, "p": pytest.approx(1 / 2048)}
+    first = pytest.approx(1 / 2048)
+    assert lens.null == {"kind": "chance", "value": 2049 / 2, "p": first, "least_p": first}
     assert by_place(outcome, "found.cosine@1")["rest", "written"].value > 0.99
     # 24 decoder rows and 20 random directions; the head of this model is of another width.
     assert ranks["rest", "written"].n == 45

@@ -17,7 +17,7 @@ from harness.contract import Arrays, Findings, Outcome, Record
 from harness.errors import DataError
 from harness.testing import check_analysis
 from harness_analyses.transfer import ridge_probe
-from harness_analyses.transfer.accuracy_change import _interval, newcombe
+from harness_analyses.transfer.accuracy_change import _interval, _tested, newcombe
 from harness_analyses.transfer.correlation import (
     bootstrap,
     correlation,
@@ -239,7 +239,21 @@ def test_changes_have_intervals_over_shared_questions() -> None:
     low, high = newcombe(30, 0, 20, 50)
     assert law.ci == pytest.approx((100 * low, 100 * high))
     assert low < -0.2 < high < 0
-    assert one(outcome, "accuracy.change", domain="math").ci is None
+    math_ = one(outcome, "accuracy.change", domain="math")
+    assert math_.ci is None
+    assert math_.null == {"kind": "no change", "value": 0.0}
+    # 20 questions changed, all one way: McNemar's exact test, for families.
+    tested = {"p": pytest.approx(2 * 0.5**20), "least_p": pytest.approx(2 * 0.5**100)}
+    assert law.null == {"kind": "no change", "value": 0.0, **tested}
+
+
+def test_p_of_a_correlation_says_how_small_it_can_be() -> None:
+    for n, least in ((5, 1 / math.factorial(5)), (14, 1 / 500)):
+        changes, foretold = (dict(list(of.items())[:n]) for of in (PAPER, scores()))
+        outcome = run(findings(changes, foretold))
+        p = pick(outcome, "sts.correlation.permutation_p@2", domains="all")
+        assert p.null is not None
+        assert (p.null["p"], p.null["least_p"]) == (p.value, pytest.approx(least))
 
 
 # ── Where it cannot ──────────────────────────────────────────────────────────────────────────────
@@ -284,6 +298,8 @@ def test_equal_questions_are_one_cluster_of_a_change(copies: int) -> None:
     assert plain is not None
     assert plain[1] - plain[0] < 0.8 * 100 * (high - low)
     assert _interval({1: True, 2: True}, {1: False, 2: False}, {1: 1, 2: 1})[0] is None
+    firsts = [{i: bool(row[i]) for i in range(40)} for row in answers]
+    assert _tested(before, after, same) == pytest.approx(_tested(*firsts, {}))
 
 
 def test_few_domains_have_no_extremes_and_no_interval() -> None:
