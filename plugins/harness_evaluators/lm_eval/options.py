@@ -83,6 +83,11 @@ class LmEvalOptions(BenchmarkOptions):
             )
         return self
 
+    @property
+    def batch(self) -> int:  # type: ignore[override]  # of a plan; a task decides it here
+        """How many prompts stand in a batch."""
+        return self.batch_size
+
     def asked(self) -> Asked | None:
         """What tasks of `include_path` ask, where all their questions lie in files there."""
         from harness_evaluators.lm_eval.foreseen import Wanted, foreseen
