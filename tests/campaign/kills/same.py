@@ -16,6 +16,10 @@ _TIMES = ("usage", "command", "from_cache", "git")
 """What in the provenance is of a single run: what it used, how it was called, what it found."""
 
 
+_STATED = ("claims", "families")
+"""What a task states beforehand: each remembers when it was written."""
+
+
 def different(run: Path, calm: Path, *, damaged: bool = False) -> list[str]:
     """What is not the same, a line each: all of `results.json` but times, samples, tables,
     directions, arrays. `damaged`: the folder's memory of its claims may be gone, too, and a run
@@ -52,12 +56,15 @@ def _warnings(calm: list[str], run: list[str], damaged: bool) -> list[str]:
 def _plain(name: str, value: Any, damaged: bool) -> Any:
     if name == "provenance":
         return {key: its for key, its in value.items() if key not in _TIMES}
-    if name == "claims":
+    if name in _STATED:
         gone = ("written", "late") if damaged else ("written",)
         return [{key: its for key, its in one.items() if key not in gone} for one in value]
     if name == "task":
-        claims = value.get("claims", {})
-        return {**value, "claims": {key: {**its, "written": ""} for key, its in claims.items()}}
+        stated = {part: value.get(part, {}) for part in _STATED}
+        return value | {
+            part: {key: {**its, "written": ""} for key, its in entries.items()}
+            for part, entries in stated.items()
+        }
     return value
 
 
