@@ -7,3 +7,7 @@ RESULTS = "results.json"
 IDENTITY = ".task"
 """Whose folder it is; written at the start of a run."""
 REPORT = "report.html"
+CLAIMS = "claims.jsonl"
+FAMILIES = "families.jsonl"
+MEMORIES = (CLAIMS, FAMILIES)
+"""When the folder first knew what its task states."""

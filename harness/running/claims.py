@@ -10,9 +10,10 @@ from typing import Any
 
 from harness.claims import evaluate_results
 from harness.contract import Results
+from harness.results.folder import CLAIMS
 from harness.running.stated import Memory, Said, dated_table, recalled
 
-FILE = "claims.jsonl"
+FILE = CLAIMS
 _KEYS = ("text", "holds", "against")
 
 

@@ -10,11 +10,12 @@ from typing import Any
 
 from harness.contract import PValues, Results
 from harness.families import evaluate
+from harness.results.folder import FAMILIES
 from harness.results.write import unique
 from harness.running.stated import Memory, Said, dated_table, recalled
 from harness.task.families import Family
 
-FILE = "families.jsonl"
+FILE = FAMILIES
 TABLE = "families"
 """The table of their members, which is none of an analysis or a statistic."""
 _KEYS = ("text", "of", "against", "rate", "dependence")

@@ -14,8 +14,7 @@ from pathlib import Path
 
 from harness.errors import UsageError
 from harness.machine import machine_errors
-from harness.results.folder import IDENTITY
-from harness.running.claims import FILE as CLAIMS
+from harness.results.folder import IDENTITY, MEMORIES
 from harness.store.files import remove_partial, write_text
 from harness.store.notes import CHANGED, dropped
 from harness.task.moved import moved_hash
@@ -114,8 +113,8 @@ def _claim(folder: Path, task: Task, fresh: bool) -> None:
     identity = folder / IDENTITY
     mine = list(dict.fromkeys([task_hash(task), moved_hash(task), written_hash(task)]))
     if fresh:
-        # The memory of claims goes last: without it, what is left would count as measured before.
-        for path in sorted(folder.iterdir(), key=lambda path: path.name == CLAIMS):
+        # Memories go last: without them, what is left would count as measured before.
+        for path in sorted(folder.iterdir(), key=lambda path: path.name in MEMORIES):
             if path.name not in (IDENTITY, ".lock"):
                 # A link is removed, never what it points to.
                 shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
