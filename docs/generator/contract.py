@@ -27,6 +27,7 @@ FILES = (
     "sae",
     "latents",
     "reduction",
+    "encodes",
     "stream_edit",
     "paths",
     "scalars",
@@ -41,6 +42,7 @@ FILES = (
     "executor",
     "results",
     "claims",
+    "families",
     "several",
     "version",
 )

@@ -255,7 +255,8 @@ def _some(
 ) -> Float[np.ndarray, "rows ..."]:
     """`replicated` of the filled groups alone, which are few where there are few documents."""
     data, groups = sums[:1], sums[1:][filled]
-    drawn = _often()[:, filled] @ groups.reshape(len(groups), -1)
+    # The width is said: where nothing was measured there is no group to tell it.
+    drawn = _often()[:, filled] @ groups.reshape(len(groups), math.prod(data.shape[1:]))
     return np.concatenate([data, data - groups, groups, drawn.reshape(-1, *groups.shape[1:])])
 
 

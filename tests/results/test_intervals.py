@@ -17,6 +17,7 @@ from harness.results.intervals import (
     DRAWS,
     MIN_CLUSTERS,
     Sums,
+    _some,
     clustered_wilson,
     draw_weights,
     percentile_interval,
@@ -247,6 +248,12 @@ def test_nothing_measured_is_undefined():
         record = one_record(reduce, state)
         assert (record.value, record.ci, record.n, record.clusters) == (None, None, 0, 0)
         assert record.undefined == record.ci_why == "no token was measured"
+
+
+def test_sums_that_are_all_zero_are_no_mistake():
+    """Identical models: no group of documents has a difference to add."""
+    sums = np.zeros((GROUPS + 1, 3))
+    assert _some(sums, np.zeros(GROUPS, dtype=bool)).shape[1:] == (3,)
 
 
 def test_few_documents_have_no_interval():

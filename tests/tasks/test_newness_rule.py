@@ -30,7 +30,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def base() -> planted.Base:
-    return planted.base_of(40)
+    return planted.base_of(60)
 
 
 def told(base: planted.Base, written: bool, seeds: range) -> Counter[str]:
@@ -62,7 +62,7 @@ def test_the_base_against_itself_is_nothing(base: planted.Base) -> None:
 
 
 if __name__ == "__main__":
-    ours = planted.base_of(40)
+    ours = planted.base_of(60)
     moved, new = told(ours, False, SEEDS), told(ours, True, SEEDS)
     harmless = told_of_harmless(ours, SEEDS)
     print(f"moved {dict(moved)}\nwritten {dict(new)}\nharmless {dict(harmless)}")
