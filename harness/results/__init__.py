@@ -12,7 +12,7 @@ answer what any reader asks of records, without knowing what a task calls its pa
 - sites: `records_by_pair`, `sites_by_depth`, `sorted_by_depth`, `block_site`, `site_tables`;
   `PLACE_AXES` are the axes that say where a number was measured
 - claims: `claim_line` and `claim_numbers` say how a claim of the task came out
-- families: `family_line` and `family_numbers` say how many discoveries a family has
+- families: `family_line`, `family_numbers` and `by_chance` say how many discoveries a family has
 - text: `format_number`, `format_estimate`, `format_draws`
 - tables: `conclusions`, the sentences that analyses wrote; `COMPLETIONS`, the name of the table of
   completions
@@ -51,7 +51,11 @@ from harness.results.experiments import (
     score_name as score_name,
     written as written,
 )
-from harness.results.families import family_line as family_line, family_numbers as family_numbers
+from harness.results.families import (
+    by_chance as by_chance,
+    family_line as family_line,
+    family_numbers as family_numbers,
+)
 from harness.results.headline import headline_tables as headline_tables
 from harness.results.numbers import (
     format_draws as format_draws,

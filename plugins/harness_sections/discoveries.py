@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.contract import JSON, FamilyOutcome, Grid, Panel, Prose, Results, Runs
-from harness.results import family_line, format_number
-from harness.results.families import by_chance
+from harness.results import by_chance, family_line, format_number
 from harness_sections.plain import PlainSection
 from harness_sections.several import discoveries
 

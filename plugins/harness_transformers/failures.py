@@ -38,6 +38,13 @@ def refusing(refusal: Callable[[Exception], HarnessError]) -> Iterator[None]:
         raise refusal(RuntimeError(str(error))) from None
 
 
+def first_line(error: BaseException) -> str:
+    """What an error says in its first line: libraries of the hub go on with hints, such as of a
+    token, that are not always right."""
+    lines = str(error).strip().splitlines()
+    return words(ValueError(lines[0])) if len(lines) > 1 else words(error)
+
+
 def words(error: BaseException, most: int = _MOST) -> str:
     """What an error says, on one line, and cut where it is long.
 

@@ -13,7 +13,7 @@ from typing import Any
 from harness.errors import ModelError
 from harness.text import for_terminal
 from harness.web import hub_error, patiently
-from harness_transformers.failures import words
+from harness_transformers.failures import first_line, words
 
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
@@ -87,7 +87,7 @@ def fetch_folder(
             raise
         raise ModelError(
             f"{what} {location}: not in the local cache, and it could not be downloaded"
-            f" ({words(error)}). Allowed: a local folder, or a hub id that is cached or"
+            f" ({first_line(error)}). Allowed: a local folder, or a hub id that is cached or"
             f" reachable. Run `hf download {location}` where there is a network, or give a folder."
         ) from None
 

@@ -201,7 +201,7 @@ def test_arms_share_calls_up_to_the_size_of_a_batch(llama: World) -> None:
     for size in (4, 40):
         session, _ = llama.measured(batch={"activations": size})
         model: Any = session.models["chat"]
-        counts = session.usage.take().forwards["chat"]
+        counts = session.usage.take().models["chat"]
         calls[size] = counts.forwards
         assert len(session.tried) == 2 * POSITIONS * (LAYERS - 1)
         assert all(one.receipts[0].changed for one in session.tried.values())

@@ -193,7 +193,7 @@ def test_scales_are_of_all_tokens_and_ratios_of_the_selected():
 @pytest.mark.parametrize("given", [{}, {"norm": "msq"}, {"norm": "none"}])
 def test_identical_models_agree_on_every_token(make, given):
     """Also in each draw of documents: no noise is divided by noise."""
-    case = make(tokens=300, documents=12, zeros=True)
+    case = make(tokens=300, documents=24, zeros=True)
     case.batch.right.activations.update(case.batch.left.activations)
     reduction = MetricReduction(built(case.site, **given), "pair", {})
     records = reduction.finish(reduction.update(reduction.start(Inputs()), case.batch), Inputs())

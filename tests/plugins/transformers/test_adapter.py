@@ -296,7 +296,7 @@ def test_a_resized_vocabulary_that_the_adapter_does_not_bring(
     save_file(weights, folder / module.WEIGHTS)
     says = (
         r"it does not fit the model \(its tensor \S*embed_tokens\S* is \[4, 328\], in the model"
-        r" \[4, 320\]\)\. .*trained on\."
+        r" \[4, 320\]\)\. .*trained on, or copy its files again\."
     )
     with pytest.raises(module.ModelError, match=says):
         load(bases[False], adapter=str(folder))

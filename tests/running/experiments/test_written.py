@@ -66,7 +66,7 @@ def records(completions: Sequence[Completion]) -> dict[str, Record]:
 
 
 def test_records_as_by_hand() -> None:
-    completions = [Completion(text, 3 * n, stopped=n % 3 > 0) for n, text in enumerate(TEXTS * 2)]
+    completions = [Completion(text, 3 * n, stopped=n % 3 > 0) for n, text in enumerate(TEXTS * 4)]
     found = records(completions)
     assert list(found) == ["text.tokens@1", "text.distinct_4@1", "text.length_limited@1"]
     lengths = np.array([one.tokens for one in completions], np.float64)
