@@ -40,6 +40,7 @@ FILES = (
     "section",
     "observer",
     "executor",
+    "export",
     "results",
     "claims",
     "families",

@@ -27,7 +27,10 @@ LABELS: Mapping[str, str] = {FACE: "import harness"}
 LAYERS = (
     Layer("words and errors", ("errors", "text", "version")),
     Layer("the contract, and the world outside", ("contract", "machine", "web")),
-    Layer("plugins are found, files are kept", ("registry", "store", "latents", "sites")),
+    Layer(
+        "plugins are found, files are kept, figures are drawn",
+        ("registry", "store", "drawing", "latents", "sites"),
+    ),
     Layer("a task, and what a run left", ("task", "results", "judges")),
     Layer(
         "a plan, and what is made of results",
@@ -55,6 +58,7 @@ PUBLIC: Mapping[str, str] = {
     "harness.gates": "which conditions of a task hold of its numbers, for sections of the report",
     "harness.judges": "models that judge, loaded here or behind a server, with their options",
     "harness.store": "files written whole or not at all, append-only files, keys of caches",
+    "harness.drawing": "a figure of the report as an SVG picture",
     "harness.text": "text of models made harmless for a terminal",
     "harness.web": "a patient HTTP client that keeps keys to itself",
 }

@@ -9,9 +9,9 @@ A plugin lists `Component`s; each has two halves:
 Each kind of plugin has a file that holds both halves, as base class and as protocol, and what
 passes between them and the core: `backend`, `sae`, `reduction` (also statistics and directions),
 `metric`, `intervention`, `evaluator` (also benchmarks), `findings` (analyses and labels),
-`section`, `observer` and `executor`. `component` has the hook, `options` the types of fields that
-name something else in the task, `values`, `prompts`, `sites`, `edits`, `stream_edit`, `thoughts`
-and `latents` what several kinds share.
+`section`, `observer`, `executor` and `export`. `component` has the hook, `options` the types of
+fields that name something else in the task, `values`, `prompts`, `sites`, `edits`, `stream_edit`,
+`thoughts` and `latents` what several kinds share.
 `capabilities` says what a model may offer; `writing` is for models that only answer
 prompts, `gradients` for those that can be differentiated, and `paths` and `scalars` for what a
 reduction follows with them. `version` has the number of this
@@ -74,6 +74,13 @@ from harness.contract.executor import (
     Reply as Reply,
     Worker as Worker,
     start_worker as start_worker,
+)
+from harness.contract.export import (
+    Export as Export,
+    ExportedRun as ExportedRun,
+    ExportFile as ExportFile,
+    ExportOptions as ExportOptions,
+    LeftOut as LeftOut,
 )
 from harness.contract.families import Dependence as Dependence, FamilyOutcome as FamilyOutcome
 from harness.contract.findings import (

@@ -31,6 +31,7 @@ Kind = Literal[
     "section",
     "observer",
     "executor",
+    "export",
 ]
 """The kinds of component, as `Component.kind` names them."""
 

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.contract import Figure, Record, Results
+from harness.drawing import svg, undrawable
 from harness.errors import DataError
-from harness.export.drawing import svg
-from harness.export.traces import undrawable
 from harness.registry import Registry
 from harness.report.panels import panels
 from harness.report.text import visible

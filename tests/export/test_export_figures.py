@@ -19,10 +19,9 @@ from xml.etree import ElementTree
 import pytest
 
 from harness.contract import Component, Figure, Panel, Record, SectionOptions
+from harness.drawing import svg, undrawable
 from harness.errors import DataError
-from harness.export.drawing import svg
 from harness.export.figures import INDEX, caption, export_figures
-from harness.export.traces import undrawable
 from harness.registry import Registry
 from harness.results import Results
 from harness.results.write import write_results

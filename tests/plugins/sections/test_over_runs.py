@@ -24,7 +24,7 @@ from harness.contract import (
     SectionOptions,
     Variant,
 )
-from harness.export.traces import undrawable
+from harness.drawing import undrawable
 from harness.report.blocks import prepared
 from harness.several.numbers import shared_numbers
 from harness.testing.section import hostile

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.contract import Figure
-from harness.export import marks
-from harness.export.elements import (
+from harness.drawing import marks
+from harness.drawing.elements import (
     FONT,
     INK,
     PAPER,
@@ -21,9 +21,9 @@ from harness.export.elements import (
     width,
     wrapped,
 )
-from harness.export.heat import colour_bar
-from harness.export.scales import Scale, Tick, scale, ticks
-from harness.export.traces import Frame, Trace, draw, sample, values
+from harness.drawing.heat import colour_bar
+from harness.drawing.scales import Scale, Tick, scale, ticks
+from harness.drawing.traces import Frame, Trace, draw, sample, values
 
 WIDTH = 860
 _EDGE = 20

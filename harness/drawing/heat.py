@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from harness.export.elements import INK, SOFT, element, text
-from harness.export.scales import Scale, is_number
+from harness.drawing.elements import INK, SOFT, element, text
+from harness.drawing.scales import Scale, is_number
 
 _STEPS = 32
 _GREY = [[0.0, "#f4f4f4"], [1.0, "#404040"]]

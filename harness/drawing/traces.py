@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.export import marks
-from harness.export.elements import SOFT, element, paint, text
-from harness.export.heat import cells
-from harness.export.scales import Scale, is_number
+from harness.drawing import marks
+from harness.drawing.elements import SOFT, element, paint, text
+from harness.drawing.heat import cells
+from harness.drawing.scales import Scale, is_number
 
 Trace = Mapping[str, Any]
 _BOX = ("lowerfence", "q1", "median", "q3", "upperfence")

@@ -1,0 +1,7 @@
+"""Draws a figure as an SVG picture that needs no script and no other file.
+
+`svg(figure, caption)` gives the picture, `undrawable(figure.data)` says why there can be none.
+"""
+
+from harness.drawing.svg import svg as svg
+from harness.drawing.traces import undrawable as undrawable
