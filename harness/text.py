@@ -1,4 +1,4 @@
-"""Makes hostile text harmless for a terminal or a file. What a model writes is hostile text."""
+"""Makes hostile text harmless for a terminal, a page or a file: what a model writes is hostile."""
 
 from __future__ import annotations
 
@@ -13,6 +13,11 @@ _HIDDEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 
 _LONGEST_PATH = 4096
 """Characters of the longest path that there is."""
+LONGEST = 4000
+"""Characters of a text that are shown; what a model writes may have a million on one line."""
+
+_JOINER = "\u200d"
+"""Holds emoji together and hides nothing."""
 
 
 def for_terminal(text: str, longest: int = 200) -> str:
@@ -35,6 +40,31 @@ def well_formed(text: str) -> str:
     if text.isascii():
         return text
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def visible(text: object, longest: int = LONGEST) -> str:
+    """The text with control, formatting and bidirectional characters made visible, for a page.
+
+    Line ends and tabs stay as they are, and markup is the page's to escape. A long text is cut,
+    and says so.
+    """
+    whole = str(text)
+    shown = "".join(map(_pictured, whole[:longest]))
+    if len(whole) <= longest:
+        return shown
+    return f"{shown}… [cut here: {len(whole):,} characters in all]"
+
+
+def _pictured(char: str) -> str:
+    if char in "\n\t" or char == _JOINER:
+        return char
+    category = unicodedata.category(char)
+    if category not in _HIDDEN:
+        return char
+    if ord(char) < 0x20:
+        # The Unicode pictures of control characters, such as ␛.
+        return chr(0x2400 + ord(char))
+    return f"[U+{ord(char):04X}]"
 
 
 def sheet(title: str, rows: Sequence[tuple[str, str]], width: int = 80, lines: int = 24) -> str:

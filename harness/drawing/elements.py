@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from xml.sax.saxutils import escape, quoteattr
 
-from harness.report.text import visible
+from harness.text import visible
 
 FONT = "system-ui, -apple-system, 'Segoe UI', Helvetica, Arial, sans-serif"
 INK, SOFT, RULE, PAPER = "#1f2328", "#57606a", "#d0d7de", "#ffffff"

@@ -14,10 +14,10 @@ from harness.drawing import svg, undrawable
 from harness.errors import DataError
 from harness.registry import Registry
 from harness.report.panels import panels
-from harness.report.text import visible
 from harness.results.read import load_results
 from harness.results.write import strict_json
 from harness.store.files import write_text
+from harness.text import visible
 
 INDEX = "figures.json"
 _LONGEST = 80

@@ -9,8 +9,8 @@ from markupsafe import Markup
 
 from harness.contract import JSON, Figure, Grid, Prose
 from harness.report.embed import plotly_figure, script_json
-from harness.report.text import visible
 from harness.results.numbers import format_number
+from harness.text import visible
 
 CellKind = Literal["text", "long", "number", "yes", "no", "unknown"]
 _LONG = 40

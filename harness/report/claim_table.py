@@ -7,9 +7,8 @@ from collections.abc import Iterable
 from jinja2 import Environment
 
 from harness.contract import ClaimOutcome
-from harness.report.text import visible
 from harness.results.numbers import format_number
-from harness.text import for_terminal
+from harness.text import for_terminal, visible
 
 HEADS = ("claim", "came out", "effect", "95% interval", "n", "in words")
 _PAGE = Environment(autoescape=True).from_string(

@@ -12,8 +12,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from harness.report.text import visible
 from harness.results.write import strict_json
+from harness.text import visible
 
 _LABEL = 300
 """Characters of one text in a figure that are shown."""

@@ -15,11 +15,11 @@ from harness.registry import Registry
 from harness.report.blocks import prepared
 from harness.report.embed import plotly_script, policy, resource
 from harness.report.panels import Shown, panels, shown
-from harness.report.text import visible
 from harness.report.top import top
 from harness.results.headline import headline_tables
 from harness.results.read import load_results
 from harness.store.files import write_text
+from harness.text import visible
 
 FILE = "report.html"
 

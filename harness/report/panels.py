@@ -9,8 +9,8 @@ from typing import Any
 from harness.contract import Figure, Grid, Panel, Prose, Results, Runs, SectionOfRuns
 from harness.registry import Owned, Registry
 from harness.report.blocks import Block, prepared
-from harness.report.text import visible
 from harness.report.top import folded
+from harness.text import visible
 
 Ask = Callable[[Any], Panel | None]
 """Asks a section, which a stranger may have made, for its panel."""

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 from harness.contract import Figure, Grid, Panel, Prose, Record, Results
 from harness.report.blocks import Block, prepared
-from harness.report.text import visible
 from harness.results.answer import Sentence, answer
 from harness.results.claims import claim_numbers
 from harness.results.families import family_line
 from harness.results.headline import constant_scores
 from harness.results.numbers import format_number
+from harness.text import visible
 
 _SENTENCES = 4
 """Sentences that are shown open."""

@@ -10,12 +10,12 @@ from harness.registry import Registry
 from harness.report.blocks import Cell, Table
 from harness.report.page import page
 from harness.report.panels import Shown, panels_of_runs, shown
-from harness.report.text import visible
 from harness.several.gather import Gathered
 from harness.several.links import relative_link
 from harness.several.listing import Listing
 from harness.several.summary import Summary, summary_of
 from harness.store.files import write_text
+from harness.text import visible
 
 FILE = "several.html"
 _CLAIMS = "Claims: supported/contradicted/undecided."

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, strategies as st
 
 from harness.report.embed import neutral, plotly_figure, policy, script_json
-from harness.report.text import LONGEST, visible
+from harness.text import LONGEST, visible
 
 
 @given(st.text())
