@@ -214,6 +214,7 @@ def _pick_of(config: Config, tensors: Mapping[str, Tensor]) -> Pick:
 def fingerprint(config: Config, tensors: Mapping[str, Tensor], dtype: torch.dtype) -> str:
     """Hash of everything that decides an SAE's numbers: weights as stored, configuration, type."""
     about = {"site", "site_out", "model", "neuronpedia", "needs_sequence", "notes", "place"}
+    about.add("not_trained_on")
     if not config.centred:
         about.add("centred")  # so hashes of before there was such a key stay
     rules = {key: value for key, value in asdict(config).items() if key not in about}

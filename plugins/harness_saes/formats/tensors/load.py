@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -36,7 +37,8 @@ class Tensors:
         ready = finite_on(device, named, str(found.weights))
         dtype: torch.dtype = getattr(torch, options.dtype)
         wide = {name: tensor.to(dtype) for name, tensor in ready.items()}
-        return LinearSae(found.config, _ruled(wide, options, found), dtype)
+        config = replace(found.config, not_trained_on=options.carded)
+        return LinearSae(config, _ruled(wide, options, found), dtype)
 
 
 def _named(found: Named, stored: Mapping[str, Any]) -> dict[str, Tensor]:
