@@ -60,6 +60,8 @@ class Kind:
     """Where sae_lens' converter says that an SAE reads and writes, where it does and our own format
     does not."""
     own: Own | None = None
+    stated: str | None = None
+    """Where names give no site: what the task has to say, where that is known."""
     changed: Callable[[ListedSae], str | None] = lambda sae: None
     """What the converter does to weights that a reader of numbers has to know."""
 
@@ -72,8 +74,10 @@ class Reading:
     """Site, model and the like, as far as names tell."""
     formats: tuple[str, ...] = ()
     """Our formats that read it: one for its own files, and `saelens` through the converter."""
+    unplaced: str | None = None
+    """Of one whose site the task has to state: why, since its files alone tell."""
     refused: str | None = None
-    """Why neither the task nor its names can say where it sits, or what is wrong with its kind."""
+    """Of one that is not read: why, such as that it sits where there is no site."""
     note: str | None = None
     """What a reader of its numbers has to know of the converter."""
 
@@ -112,6 +116,10 @@ def _nowhere(release: Release, sae: ListedSae) -> Hooks:
     return None, None
 
 
+EMBEDDINGS = (
+    'of the embeddings (hook_embed), which Gemma adds no positions to: write site = "embed". Read '
+    'by format = "saelens" alone.'
+)
 HALF_SCALED = (
     "an SAE of the embeddings: sae_lens scales its W_enc and W_dec by √d_model but not b_dec, so "
     "its reconstruction of embeddings, as they enter the first block, lacks (√d_model − 1)·b_dec."
@@ -134,6 +142,7 @@ KINDS: Mapping[str, Kind] = {
         "Gemma Scope",
         _gemma_2,
         Own("gemma_scope", GemmaScopeOptions, "id"),
+        EMBEDDINGS,
         lambda sae: HALF_SCALED if _of_embeddings(sae) else None,
     ),
     "gemma_2_transcoder": Kind(
@@ -154,7 +163,7 @@ KINDS: Mapping[str, Kind] = {
     "temporal": Kind("temporal SAEs", _named),
 }
 """By sae_lens' name of the converter."""
-NO_NAMES = "no name tells where it reads: its files do, or the task has to."
+NO_NAMES = "no name tells where it reads, its files do: write that site."
 
 
 def known(release: str, id: str, where: str) -> tuple[Release, Reading] | None:
@@ -169,21 +178,31 @@ def reading(release: Release, sae: ListedSae) -> Reading:
     if kind is None:
         what = f"its files are of a kind that is not known here: {release.kind}."
         return Reading(_about(release, sae, SaeFacts()), refused=what)
-    hooked, formats, refused = _hooked(*kind.hooks(release, sae)), ["saelens"], None
-    facts = hooked
+    facts, formats, why = _hooked(*kind.hooks(release, sae)), ["saelens"], None
     if kind.own is not None:
         try:
             told = kind.own.facts(release, sae)
         except ModelError as error:
-            refused = str(error).partition(": ")[2]
+            why = str(error).partition(": ")[2]
         else:
-            facts = told if told.site is not None else replace(told, site=hooked.site)
+            facts = told if told.site is not None else replace(told, site=facts.site)
             formats.insert(0, kind.own.format)
-    facts = _about(release, sae, facts)
-    if facts.site is None and refused is None:
-        near = nearest_to_hook(facts.place) if facts.place else None
-        refused = f"{near}." if near else NO_NAMES
-    return Reading(facts, tuple(formats), refused, kind.changed(sae))
+    unplaced, refused = (None, None) if facts.site else _homeless(facts, kind, why)
+    found = _about(release, sae, facts)
+    return Reading(found, tuple(formats), unplaced, refused, kind.changed(sae))
+
+
+def _homeless(facts: SaeFacts, kind: Kind, why: str | None) -> tuple[str | None, str | None]:
+    """Of an SAE that names do not place: why the task has to, or why it is not read at all.
+
+    `why` is what our own format for its files says.
+    """
+    if kind.stated:
+        return kind.stated, None
+    near = nearest_to_hook(facts.place) if facts.place else None
+    if why or near:
+        return None, why or f"{near}."
+    return NO_NAMES, None
 
 
 def _hooked(reads: str | None, writes: str | None) -> SaeFacts:
