@@ -39,6 +39,8 @@ def write_export(
     made. Nothing is written where the export raises. Raises UsageError where a file of somebody
     else is in the way, DataError where nothing was made, PluginError for a path that is not safe.
     """
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder}: is a file. Choose a folder with --out.")
     index = read_index(folder)
     before = index.exports.get(owner, about)
     place = _Place(folder, owner, index, before)
