@@ -17,3 +17,10 @@ class FiguresOptions(ExportOptions):
     width: int = Field(1720, ge=200, le=8000)
     """The width of a PNG, in pixels; its height follows from the figure. An SVG has none of its
     own: it is as large as the page makes it."""
+
+
+class CsvOptions(ExportOptions):
+    """Options of `csv`."""
+
+    completions: bool = True
+    """Whether `completions.csv` is written: what models wrote, with each verdict."""

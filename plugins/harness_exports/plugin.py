@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from harness.contract import Component, hookimpl
 
 _EXPORTS = {
+    "csv": ("records, claims, families, tables and completions as CSV", "csv.export:Csv", ""),
     "figures": ("the figures of the report as pictures, SVG or PNG", "figures.export:Figures", ""),
 }
 """By name: a summary, the class, and the extra that it cannot do without. Its options are called as
