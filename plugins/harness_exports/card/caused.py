@@ -68,8 +68,9 @@ def _edited(arms: Sequence[Arm], by_score: Mapping[str, Sequence[Record]]) -> It
     yield ""
     yield (
         f"**Under interventions ({text(methods)}).** These are scores of an edited model, and none "
-        "of the model. Of several draws: the mean, and in round brackets the range; of receipts, "
-        "the largest."
+        "of the model. Of several draws: the mean, and in round brackets the range. A receipt says "
+        "what an edit really did, of draws the largest: *relative* is the length of the change "
+        "over that of the activation."
     )
     drawn = grouped(arms, lambda arm: str([(k, v) for k, v in arm.axes.items() if k != DRAW]))
     yield from table(

@@ -49,7 +49,7 @@ def _model(results: Results, one: str) -> tuple[str, ...]:
     parts = [f"{'before' if side == 'left' else 'after'}" for _, side in sides(results, one)]
     more = "; ".join(f"{key} {_plain(value)}" for key, value in model.options.items())
     where = name(model.id) + (f" ({text(more)})" if more else "")
-    part = ", ".join(dict.fromkeys(parts)) or "judges or helps"
+    part = ", ".join(dict.fromkeys(parts)) or "no side of a pair"
     return name(one), where, part, _hash(model.fingerprint), text(model.dtype or "unknown")
 
 

@@ -14,7 +14,10 @@ def expected(results: Results) -> Iterator[str]:
     if results.claims:
         yield "## What was expected"
         yield ""
-        yield "Where a condition names an experiment and a direction, it is about an edited model."
+        yield (
+            "A condition that names a direction of an experiment, other than none, is about an "
+            "edited model."
+        )
         rows = [
             (
                 f"**{text(one.status)}**",
