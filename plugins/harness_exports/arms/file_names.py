@@ -25,7 +25,9 @@ class FileNames:
             plain = f"file-{plain}".rstrip("-")
         # Names that differ in case alone are one file on some systems.
         if self._taken.setdefault(plain.lower(), full) != full:
-            plain = f"{plain}-{hashlib.sha256(full.encode()).hexdigest()[:8]}"
+            plain = (
+                f"{plain}-{hashlib.sha256(full.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
+            )
         return f"{plain}{self._ending}"
 
 

@@ -31,8 +31,8 @@ def made_id(*parts: object) -> uuid.UUID:
 def made_at(results: Results, given: str | None) -> datetime:
     """When the run was made: what the caller says, else when its first claim or family was written;
     results keep no other time. Without either, the beginning of 1970."""
-    asked = (*results.claims, *results.families)
-    told = [given] if given else sorted(one.written for one in asked if one.written)
+    written = [one.written for one in results.claims] + [one.written for one in results.families]
+    told = [given] if given else sorted(filter(None, written))
     for text in told:
         try:
             found = datetime.fromisoformat(text)

@@ -15,7 +15,7 @@ from harness_exports.card.expected import expected
 from harness_exports.card.front_matter import front_matter
 from harness_exports.card.limits import limits
 from harness_exports.card.markdown import text
-from harness_exports.card.options import CardOptions
+from harness_exports.card.options import DriftCardOptions
 from harness_exports.card.origin import origin
 
 _FILE = "drift-card.md"
@@ -29,7 +29,7 @@ class DriftCard:
     the task and the command, the last part alone is there.
     """
 
-    def __init__(self, options: CardOptions) -> None:
+    def __init__(self, options: DriftCardOptions) -> None:
         self.options = options
 
     def files(self, run: ExportedRun) -> Iterator[ExportFile | LeftOut]:

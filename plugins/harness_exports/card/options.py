@@ -7,7 +7,7 @@ from pydantic import Field
 from harness.contract import ExportOptions
 
 
-class CardOptions(ExportOptions):
+class DriftCardOptions(ExportOptions):
     """Options of `card`."""
 
     numbers: int = Field(30, ge=1, le=1000)

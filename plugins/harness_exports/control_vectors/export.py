@@ -13,7 +13,7 @@ from gguf import GGUFWriter
 
 from harness.contract import ExportedRun, ExportFile, LeftOut
 from harness.errors import DataError, unknown
-from harness.text import shown_path
+from harness.text import shown_path, visible
 from harness_exports.arms.arms import arm_label
 from harness_exports.arms.file_names import FileNames
 from harness_exports.arms.identity import run_hash
@@ -21,9 +21,11 @@ from harness_exports.arms.kept_directions import KeptDirection, kept_directions
 from harness_exports.arms.subjects import subject
 from harness_exports.arms.tables import table
 from harness_exports.control_vectors.layer import layer_of
-from harness_exports.control_vectors.options import GgufOptions
+from harness_exports.control_vectors.options import ControlVectorsOptions
 
 _ARCHITECTURE = "controlvector"
+_LONGEST = 400
+"""Characters of a text in a file; llama.cpp writes them to a terminal."""
 _SIGN = "added as found: a positive strength leads where the direction points"
 
 
@@ -37,7 +39,7 @@ class ControlVectors:
     Source: repeng `ControlVector.export_gguf`; llama.cpp `common_control_vector_load_one`.
     """
 
-    def __init__(self, options: GgufOptions) -> None:
+    def __init__(self, options: ControlVectorsOptions) -> None:
         self.options = options
 
     def files(self, run: ExportedRun) -> Iterator[ExportFile | LeftOut]:
@@ -81,7 +83,7 @@ class ControlVectors:
         if self.options.scale == "unit":
             found = found / np.linalg.norm(found)
         with np.errstate(over="ignore"):
-            vector = found.astype(np.float32)
+            vector: np.ndarray = np.asarray(found, np.float32)
         if not (np.isfinite(vector).all() and vector.any()):
             raise ValueError(
                 "its numbers are beyond what float32 holds, and llama.cpp has no other"
@@ -117,11 +119,11 @@ def control_vector(
     with TemporaryDirectory() as folder:
         file = Path(folder) / "vector.gguf"
         writer = GGUFWriter(file, _ARCHITECTURE)
-        writer.add_string(f"{_ARCHITECTURE}.model_hint", hint)
+        writer.add_string(f"{_ARCHITECTURE}.model_hint", visible(hint, _LONGEST))
         writer.add_uint32(f"{_ARCHITECTURE}.layer_count", 1)
         for key, value in facts.items():
             if isinstance(value, str):
-                writer.add_string(f"sae_harness.{key}", value)
+                writer.add_string(f"sae_harness.{key}", visible(value, _LONGEST))
             else:
                 writer.add_float64(f"sae_harness.{key}", value)
         writer.add_tensor(f"direction.{layer}", np.ascontiguousarray(vector, np.float32))

@@ -9,7 +9,7 @@ from pydantic import Field
 from harness.contract import ExportOptions
 
 
-class GgufOptions(ExportOptions):
+class ControlVectorsOptions(ExportOptions):
     """Options of `gguf`."""
 
     scale: Literal["as_found", "unit"] = "as_found"

@@ -18,7 +18,7 @@ from harness_exports.arms.identity import made_at, made_id, run_hash
 from harness_exports.arms.scores import ArmScore
 from harness_exports.arms.subjects import Subject, is_path, model_of, portable, sides, subject
 from harness_exports.arms.tables import table
-from harness_exports.eee.options import EeeOptions
+from harness_exports.eee.options import EveryEvalEverOptions
 
 SCHEMA_VERSION = "0.3.0"
 _GLOBAL = frozenset({"accuracy"})
@@ -37,7 +37,7 @@ class Aggregate:
     """Its scores, all of them defined."""
     scores: Sequence[ArmScore]
     """What judges said of each completion."""
-    options: EeeOptions
+    options: EveryEvalEverOptions
 
     @cached_property
     def model(self) -> Subject:

@@ -16,7 +16,7 @@ from harness_exports.arms.file_names import safe_part
 from harness_exports.arms.plain import plain
 from harness_exports.arms.scores import ArmScore, scores_of
 from harness_exports.eee.aggregate import Aggregate
-from harness_exports.eee.options import EeeOptions
+from harness_exports.eee.options import EveryEvalEverOptions
 from harness_exports.eee.rows import rows_of
 
 
@@ -30,7 +30,7 @@ class EveryEvalEver:
     `schemas/instance_level_eval.schema.json`, version 0.3.0.
     """
 
-    def __init__(self, options: EeeOptions) -> None:
+    def __init__(self, options: EveryEvalEverOptions) -> None:
         self.options = options
 
     def files(self, run: ExportedRun) -> Iterator[ExportFile | LeftOut]:

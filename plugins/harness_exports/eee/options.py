@@ -9,7 +9,7 @@ from pydantic import Field
 from harness.contract import ExportOptions
 
 
-class EeeOptions(ExportOptions):
+class EveryEvalEverOptions(ExportOptions):
     """Options of `eee`."""
 
     edited: bool = False

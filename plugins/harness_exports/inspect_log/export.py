@@ -13,7 +13,7 @@ from harness_exports.arms.file_names import FileNames
 from harness_exports.arms.scores import scores_of
 from harness_exports.inspect_log.archive import archive
 from harness_exports.inspect_log.log import Log
-from harness_exports.inspect_log.options import InspectOptions
+from harness_exports.inspect_log.options import InspectLogsOptions
 
 
 class InspectLogs:
@@ -25,7 +25,7 @@ class InspectLogs:
     Source: inspect_ai 0.3.285, `log/_log.py` and `log/_recorders/eval.py`.
     """
 
-    def __init__(self, options: InspectOptions) -> None:
+    def __init__(self, options: InspectLogsOptions) -> None:
         self.options = options
 
     def files(self, run: ExportedRun) -> Iterator[ExportFile | LeftOut]:

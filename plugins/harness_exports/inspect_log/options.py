@@ -7,7 +7,7 @@ from pydantic import Field
 from harness.contract import ExportOptions
 
 
-class InspectOptions(ExportOptions):
+class InspectLogsOptions(ExportOptions):
     """Options of `inspect`."""
 
     edited: bool = True

@@ -16,13 +16,15 @@ from harness.errors import DataError
 from harness_exports.card.export import DriftCard
 from harness_exports.card.front_matter import front_matter
 from harness_exports.card.markdown import fenced, name, table, text
-from harness_exports.card.options import CardOptions
+from harness_exports.card.options import DriftCardOptions
 
 markdown = pytest.importorskip("markdown_it", exc_type=ImportError)
 
 
 def card(run: ExportedRun, **options: object) -> str:
-    ((path, content),) = exported(DriftCard(CardOptions.model_validate(options)), run)[0].items()
+    ((path, content),) = exported(DriftCard(DriftCardOptions.model_validate(options)), run)[
+        0
+    ].items()
     assert path == "drift-card.md"
     assert isinstance(content, str)
     return content

@@ -15,10 +15,10 @@ from fakes.handmade_run import PROMPTS, SECRET, bare, exported
 from harness.contract import ExportedRun, Record
 from harness.errors import DataError
 from harness_exports.eee.export import EveryEvalEver
-from harness_exports.eee.options import EeeOptions
+from harness_exports.eee.options import EveryEvalEverOptions
 
 SCHEMAS = Path(__file__).with_name("every_eval_ever")
-EDITED = EeeOptions(edited=True)
+EDITED = EveryEvalEverOptions(edited=True)
 Found = dict[str, str | bytes]
 
 
@@ -110,7 +110,7 @@ def test_samples_hang_on_their_aggregate(files: Found) -> None:
 
 
 def test_edited_scores_are_left_out_unless_asked_for_and_then_say_so(run: ExportedRun) -> None:
-    files, out = exported(EveryEvalEver(EeeOptions()), run)
+    files, out = exported(EveryEvalEver(EveryEvalEverOptions()), run)
     assert list(aggregates(files)) == ["toy.bypass"]
     assert set(out) == {"bypass: refusal", "bypass: rebuilt k=2", "bypass: rebuilt k=4"}
     assert all("edited model" in why for why in out.values())
@@ -180,7 +180,7 @@ def test_a_benchmark_gives_a_score_for_each_part_and_no_samples(
     )  # fmt: skip
     task = {**run.results.task, "experiments": {"before": {"view": "tuned"}}}
     changed = bare(run, tmp_path, records=records, tables={}, task=task)
-    files, out = exported(EveryEvalEver(EeeOptions()), changed)
+    files, out = exported(EveryEvalEver(EveryEvalEverOptions()), changed)
     ((path, content),) = files.items()
     assert out == {}
     assert path.endswith(".json")
@@ -205,7 +205,7 @@ def test_the_same_run_gives_the_same_bytes_and_no_path(run: ExportedRun, files: 
 
 
 def test_options_reach_the_record(run: ExportedRun) -> None:
-    given = EeeOptions(
+    given = EveryEvalEverOptions(
         completions=False,
         collection="ours",
         organization="A lab",
@@ -224,10 +224,10 @@ def test_options_reach_the_record(run: ExportedRun) -> None:
 def test_a_run_without_scores_is_said_in_one_line(run: ExportedRun, tmp_path: Path) -> None:
     nothing = bare(run, tmp_path, tables={}, records=run.results.records[:2])
     with pytest.raises(DataError, match=r"has no scores of a model, .* Add \[experiments\]"):
-        exported(EveryEvalEver(EeeOptions()), nothing)
+        exported(EveryEvalEver(EveryEvalEverOptions()), nothing)
     edited = [one for one in run.results.records if one.axes.get("direction") == "refusal"]
     rows = [row for row in run.results.tables["completions"] if row["direction"] == "refusal"]
     only = replace(run, results=replace(run.results, records=tuple(edited),
                                         tables={"completions": rows}))  # fmt: skip
     with pytest.raises(DataError, match=r"those of edited ones\. .* Add --set edited=true"):
-        exported(EveryEvalEver(EeeOptions()), only)
+        exported(EveryEvalEver(EveryEvalEverOptions()), only)

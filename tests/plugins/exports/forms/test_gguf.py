@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fakes.handmade_run import SECRET, bare, directions, exported
+from fakes.handmade_run import HOSTILE, SECRET, bare, directions, exported
 from harness.contract import Direction, ExportedRun, Found, Site
 from harness.errors import DataError
 from harness.results.write import write_directions
@@ -22,7 +22,7 @@ from harness_exports.control_vectors.export import (  # noqa: E402
     model_of_direction,
 )
 from harness_exports.control_vectors.layer import layer_of  # noqa: E402
-from harness_exports.control_vectors.options import GgufOptions  # noqa: E402
+from harness_exports.control_vectors.options import ControlVectorsOptions  # noqa: E402
 
 
 def llama_cpp(file: Path, n_layer: int, strength: float = 1.0) -> list[np.ndarray | None]:
@@ -74,7 +74,7 @@ def test_it_acts_on_the_output_of_its_own_block(layer: int, tmp_path: Path) -> N
     vectors = np.random.default_rng(layer).normal(size=(1, 6))
     write_directions(tmp_path, {"d": [Found(Direction(Site("resid_post", layer), vectors))]})
     run = ExportedRun(_results(), tmp_path, ())
-    ((_, content),) = exported(ControlVectors(GgufOptions()), run)[0].items()
+    ((_, content),) = exported(ControlVectors(ControlVectorsOptions()), run)[0].items()
     added = llama_cpp(written(content, tmp_path), n_layer=12)
     for block, vector in enumerate(added):
         if block == layer:
@@ -91,7 +91,7 @@ def _results() -> Any:
 
 
 def test_every_direction_comes_back_to_the_bit(run: ExportedRun, tmp_path: Path) -> None:
-    files, _ = exported(ControlVectors(GgufOptions()), run)
+    files, _ = exported(ControlVectors(ControlVectorsOptions()), run)
     found = {
         "refusal.gguf": ("refusal", 0, 4),
         "rebuilt-k-2.gguf": ("rebuilt", 0, 4),
@@ -114,7 +114,7 @@ def test_every_direction_comes_back_to_the_bit(run: ExportedRun, tmp_path: Path)
 
 def test_several_files_add_up_over_layers(run: ExportedRun, tmp_path: Path) -> None:
     """A direction over several layers is a file for each: llama.cpp takes all of them."""
-    files, _ = exported(ControlVectors(GgufOptions(directions=("pcs",))), run)
+    files, _ = exported(ControlVectors(ControlVectorsOptions(directions=("pcs",))), run)
     acts = []
     for content in files.values():
         added = llama_cpp(written(content, tmp_path), n_layer=8)
@@ -123,7 +123,7 @@ def test_several_files_add_up_over_layers(run: ExportedRun, tmp_path: Path) -> N
 
 
 def test_what_is_no_control_vector_is_left_out_and_why(run: ExportedRun) -> None:
-    _, out = exported(ControlVectors(GgufOptions()), run)
+    _, out = exported(ControlVectors(ControlVectorsOptions()), run)
     assert out == {
         "pcs site=resid_post.4": "it has 3 vectors, and a control vector is one for each layer",
         "first": "it lives at resid_post.0, before the second block, where llama.cpp adds nothing",
@@ -149,7 +149,7 @@ def test_other_places_are_refused(site: str) -> None:
 
 
 def test_scale_unit_makes_the_strength_the_length(run: ExportedRun, tmp_path: Path) -> None:
-    options = GgufOptions(scale="unit", directions=("refusal",), model_hint="gemma2")
+    options = ControlVectorsOptions(scale="unit", directions=("refusal",), model_hint="gemma2")
     ((_, content),) = exported(ControlVectors(options), run)[0].items()
     hint, read = repeng(written(content, tmp_path))
     vector = directions()["refusal"][0].direction.vectors[0]  # type: ignore[union-attr]
@@ -159,7 +159,7 @@ def test_scale_unit_makes_the_strength_the_length(run: ExportedRun, tmp_path: Pa
 
 
 def test_the_file_says_what_it_is_of(run: ExportedRun, tmp_path: Path) -> None:
-    files, _ = exported(ControlVectors(GgufOptions(directions=("refusal",))), run)
+    files, _ = exported(ControlVectors(ControlVectorsOptions(directions=("refusal",))), run)
     reader = gguf.GGUFReader(written(files["refusal.gguf"], tmp_path))
     facts = {key: field.contents() for key, field in reader.fields.items()}
     assert facts["general.architecture"] == "controlvector"
@@ -171,8 +171,18 @@ def test_the_file_says_what_it_is_of(run: ExportedRun, tmp_path: Path) -> None:
     assert SECRET not in repr(facts)
 
 
+def test_what_it_says_is_harmless_for_a_terminal(run: ExportedRun, tmp_path: Path) -> None:
+    task = {**run.results.task, "directions": {"refusal": {"method": f"\ud800{HOSTILE}"}}}
+    hostile = replace(run, results=replace(run.results, task=task))
+    files, _ = exported(ControlVectors(ControlVectorsOptions(directions=("refusal",))), hostile)
+    reader = gguf.GGUFReader(written(files["refusal.gguf"], tmp_path))
+    method = reader.get_field("sae_harness.method").contents()
+    assert "<script>alert(1)</script>" in method
+    assert not set(method) & {"\x1b", "\u202e", "\ud800"}
+
+
 def test_the_same_run_gives_the_same_bytes(run: ExportedRun) -> None:
-    first, again = (exported(ControlVectors(GgufOptions()), run)[0] for _ in range(2))
+    first, again = (exported(ControlVectors(ControlVectorsOptions()), run)[0] for _ in range(2))
     assert first == again
 
 
@@ -202,8 +212,8 @@ def test_a_direction_belongs_to_the_model_that_it_was_found_in() -> None:
 
 def test_what_is_missing_is_said_in_one_line(run: ExportedRun, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"has no directions, .* Add \[directions\]"):
-        exported(ControlVectors(GgufOptions()), bare(run, tmp_path))
+        exported(ControlVectors(ControlVectorsOptions()), bare(run, tmp_path))
     with pytest.raises(DataError, match=r"unknown direction 'refusla'\. Allowed: .*refusal"):
-        exported(ControlVectors(GgufOptions(directions=("refusla",))), run)
+        exported(ControlVectors(ControlVectorsOptions(directions=("refusla",))), run)
     with pytest.raises(DataError, match=r"none of its directions .*mlp_out\.4"):
-        exported(ControlVectors(GgufOptions(directions=("mlp", "words"))), run)
+        exported(ControlVectors(ControlVectorsOptions(directions=("mlp", "words"))), run)

@@ -17,7 +17,7 @@ from fakes.handmade_run import ARMS, HOSTILE, SECRET, bare, exported
 from harness.contract import ExportedRun
 from harness.errors import DataError
 from harness_exports.inspect_log.export import InspectLogs
-from harness_exports.inspect_log.options import InspectOptions
+from harness_exports.inspect_log.options import InspectLogsOptions
 
 PLAIN, ABLATED, REBUILT = "bypass-as-it-is.eval", "bypass-refusal.eval", "bypass-rebuilt-k-2.eval"
 
@@ -32,7 +32,7 @@ def members(content: str | bytes) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def logs(run: ExportedRun) -> dict[str, dict[str, Any]]:
-    found = InspectLogs(InspectOptions()).files(run)
+    found = InspectLogs(InspectLogsOptions()).files(run)
     return {one.path: members(one.content) for one in found if hasattr(one, "path")}
 
 
@@ -41,10 +41,10 @@ def samples(log: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def test_there_is_a_log_for_each_state_of_the_model(run: ExportedRun) -> None:
-    files, out = exported(InspectLogs(InspectOptions()), run)
+    files, out = exported(InspectLogs(InspectLogsOptions()), run)
     assert list(files) == [PLAIN, ABLATED, REBUILT]
     assert out == {"bypass: rebuilt k=4": "every weight is 0"}
-    files, out = exported(InspectLogs(InspectOptions(edited=False)), run)
+    files, out = exported(InspectLogs(InspectLogsOptions(edited=False)), run)
     assert list(files) == [PLAIN]
     assert "under an intervention" in out["bypass: refusal"]
 
@@ -147,11 +147,11 @@ def test_thoughts_stand_apart_and_what_was_not_judged_has_no_score(
 
 
 def test_the_same_run_gives_the_same_bytes(run: ExportedRun) -> None:
-    first, _ = exported(InspectLogs(InspectOptions()), run)
+    first, _ = exported(InspectLogs(InspectLogsOptions()), run)
     slower = {**run.results.provenance, "usage": {"seconds": {"total": 99}}}
     again = replace(run, results=replace(run.results, provenance=slower))
-    assert exported(InspectLogs(InspectOptions()), again)[0] == first
-    dated, _ = exported(InspectLogs(InspectOptions(made="2026-11-29T09:00:00Z")), run)
+    assert exported(InspectLogs(InspectLogsOptions()), again)[0] == first
+    dated, _ = exported(InspectLogs(InspectLogsOptions(made="2026-11-29T09:00:00Z")), run)
     created = members(dated[PLAIN])["header.json"]["eval"]["created"]
     assert created == "2026-11-29T09:00:00+00:00"
 
@@ -168,7 +168,7 @@ def test_hostile_text_and_ids_change_no_structure(run: ExportedRun) -> None:
         for place, row in enumerate(run.results.tables["completions"][: len(odd)])
     ]
     changed = replace(run, results=replace(run.results, tables={"completions": rows}))
-    files, _ = exported(InspectLogs(InspectOptions()), changed)
+    files, _ = exported(InspectLogs(InspectLogsOptions()), changed)
     log = members(files[PLAIN])
     names = [name for name in log if name.startswith("samples/")]
     assert len(set(names)) == len(odd)
@@ -179,7 +179,7 @@ def test_hostile_text_and_ids_change_no_structure(run: ExportedRun) -> None:
 
 def test_an_invalid_run_is_an_error_of_inspect(run: ExportedRun) -> None:
     invalid = replace(run.results, status="invalid", problems=("the SAE sits elsewhere",))
-    files, _ = exported(InspectLogs(InspectOptions()), replace(run, results=invalid))
+    files, _ = exported(InspectLogs(InspectLogsOptions()), replace(run, results=invalid))
     header = members(files[PLAIN])["header.json"]
     assert header["status"] == "error"
     assert "the SAE sits elsewhere" in header["error"]["message"]
@@ -189,4 +189,4 @@ def test_an_invalid_run_is_an_error_of_inspect(run: ExportedRun) -> None:
 def test_a_run_without_completions_is_said_in_one_line(run: ExportedRun, tmp_path: Path) -> None:
     nothing = bare(run, tmp_path, tables={})
     with pytest.raises(DataError, match=r"has no completions, .* Allowed: .* Add \[experiments\]"):
-        list(InspectLogs(InspectOptions()).files(nothing))
+        list(InspectLogs(InspectLogsOptions()).files(nothing))

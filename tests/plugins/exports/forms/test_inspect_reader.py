@@ -8,7 +8,7 @@ import pytest
 
 from harness.contract import ExportedRun, ExportFile
 from harness_exports.inspect_log.export import InspectLogs
-from harness_exports.inspect_log.options import InspectOptions
+from harness_exports.inspect_log.options import InspectLogsOptions
 
 log = pytest.importorskip("inspect_ai.log", exc_type=ImportError)
 scorer = pytest.importorskip("inspect_ai.scorer", exc_type=ImportError)
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.filterwarnings("default")
 @pytest.fixture(scope="module")
 def folder(run: ExportedRun, tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("logs")
-    for one in InspectLogs(InspectOptions()).files(run):
+    for one in InspectLogs(InspectLogsOptions()).files(run):
         if isinstance(one, ExportFile):
             assert isinstance(one.content, bytes)
             (made / one.path).write_bytes(one.content)
