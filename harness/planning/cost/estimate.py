@@ -13,6 +13,7 @@ from harness.planning.cost.passes import add_pass
 from harness.planning.cost.tally import Tally
 from harness.planning.cost.writing import add_generation
 from harness.planning.plan import Plan
+from harness.task.untrained import untrained
 
 
 def cost(
@@ -54,7 +55,7 @@ def cost(
         tuple(downloads(task)),
         lengths,
         grouped(found.unknown),
-        grouped(found.notes),
+        grouped([*found.notes, *untrained(task, task.facts_of_saes)]),
         tuple(found.cuts),
         dict(found.networks),
     )

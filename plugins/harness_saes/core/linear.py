@@ -217,6 +217,7 @@ def fingerprint(config: Config, tensors: Mapping[str, Tensor], dtype: torch.dtyp
     about = {"site", "site_out", "model", "neuronpedia", "needs_sequence", "notes", "place"}
     about.add("partial")
     # So hashes of before there were such keys stay.
+    about.add("not_trained_on")
     if not config.centred:
         about.add("centred")
     if config.norm is None:
