@@ -34,7 +34,7 @@ class Correlation:
         return self.pearson**2
 
 
-def correlation(
+def correlate(
     x: Points, y: Points, names: tuple[str, str], of: str
 ) -> tuple[Correlation | None, str | None]:
     """Both coefficients, in [−1, 1], or why there are none: too few points, or no variance.

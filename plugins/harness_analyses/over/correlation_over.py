@@ -11,7 +11,7 @@ from scipy import stats
 from harness.contract import JSON, Findings, Outcome, Record
 from harness.errors import listed
 from harness.results import record_name
-from harness.results.correlation import correlation, least_p, permutation_p
+from harness.results.correlation import correlate, least_p, permutation_p
 from harness_analyses.over.options import CorrelationOverOptions as Options, NumberOf
 from harness_statistics.records import number
 
@@ -87,7 +87,7 @@ class CorrelationOver:
         given = self.options
         named = given.x.id if isinstance(given.x, NumberOf) else given.x
         names = given.over if named == "axis" else named, given.y.id
-        found, reason = (None, why) if why else correlation(x, y, names, "points")
+        found, reason = (None, why) if why else correlate(x, y, names, "points")
         ranks = stats.rankdata(x), stats.rankdata(y)
         for name, pair in (("spearman", ranks), ("pearson", (x, y))):
             null: dict[str, JSON] = {"kind": "x in any order", "value": 0.0}

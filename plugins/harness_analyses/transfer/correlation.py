@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy import special, stats
 
-from harness.results.correlation import Correlation, correlation
+from harness.results.correlation import Correlation, correlate
 
 Domains = Float[np.ndarray, " n"]
 """A number of each domain."""
@@ -16,7 +16,7 @@ ENOUGH = 5
 
 def with_change(forecast: Domains, change: Domains) -> tuple[Correlation | None, str | None]:
     """How a forecast goes with the measured change over domains, or why that is undefined."""
-    return correlation(forecast, change, ("forecast", "measured change"), "domains")
+    return correlate(forecast, change, ("forecast", "measured change"), "domains")
 
 
 def bootstrap(
