@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.contract import Figure, Record, Results
-from harness.drawing import svg, undrawable
+from harness.drawing import caption as caption, svg, undrawable
 from harness.errors import DataError
 from harness.registry import Registry
 from harness.report.panels import panels
@@ -52,53 +52,6 @@ def export_figures(run: Path, registry: Registry, folder: Path) -> list[Exported
         (folder / name).unlink(missing_ok=True)
     write_text(folder / INDEX, _index(found, results))
     return found
-
-
-def caption(figure: Figure, results: Results) -> list[str]:
-    """What stands below a figure: what its bars are, units and counts; then the run."""
-    facts = [*_bars(figure), *_units(figure.records), *_counts(figure.records)]
-    run = f"run {results.task.get('name', '?')}"
-    if results.status != "complete":
-        run += f" ({results.status})"
-    version, command = (results.provenance.get(key) for key in ("harness", "command"))
-    made = [
-        run,
-        *([f"sae-harness {version}"] if version else []),
-        *([str(command)] if command else []),
-    ]
-    return [line for line in (" · ".join(facts), " · ".join(made)) if line]
-
-
-def _bars(figure: Figure) -> Iterator[str]:
-    """What the bars of uncertainty are: of what is no record's value, but a mean, the range."""
-    known = {record.value for record in figure.records}
-    known |= {abs(value) for value in known if value is not None}
-    barred = [
-        value
-        for trace in figure.data
-        for axis in "xy"
-        if trace.get(f"error_{axis}")
-        for value in trace.get(axis) or ()
-        if value is not None
-    ]
-    if barred:
-        means = figure.records and any(value not in known for value in barred)
-        yield "bars: 95% intervals" + ("; of several draws, mean and range" if means else "")
-
-
-def _units(records: Sequence[Record]) -> Iterator[str]:
-    if units := sorted({record.unit for record in records if record.unit}):
-        yield f"unit: {', '.join(units)}"
-
-
-def _counts(records: Sequence[Record]) -> Iterator[str]:
-    by_kind: dict[str, list[int]] = {}
-    for record in records:
-        if record.value is not None:
-            by_kind.setdefault(record.n_of, []).append(record.n)
-    for kind, counts in sorted(by_kind.items()):
-        low, high = min(counts), max(counts)
-        yield f"n = {low:,} {kind}" if low == high else f"n = {low:,} to {high:,} {kind}"
 
 
 def _named(results: Results, registry: Registry) -> Iterator[Exported]:
