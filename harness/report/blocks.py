@@ -136,10 +136,19 @@ def safe_address(address: str) -> bool:
 def _chart(figure: Figure, source: str) -> Chart:
     title, description = visible(figure.title), visible(figure.description)
     table = _table(_numbers(figure))
-    if undrawable(figure.data, figure.layout) is None:
-        return Chart(title, description, table, picture(figure, source), None)
-    drawn = script_json(plotly_figure(figure.data, figure.layout))
-    return Chart(title, description, table, None, drawn)
+    if (drawn := _picture(figure, source)) is not None:
+        return Chart(title, description, table, drawn, None)
+    data = script_json(plotly_figure(figure.data, figure.layout))
+    return Chart(title, description, table, None, data)
+
+
+def _picture(figure: Figure, source: str) -> Picture | None:
+    """The figure as we draw it; None where plotly has to."""
+    try:
+        return None if undrawable(figure.data, figure.layout) else picture(figure, source)
+    except Exception:
+        # A stranger's figure may hold anything; plotly is more patient, and the table is there.
+        return None
 
 
 def _numbers(figure: Figure) -> Grid:

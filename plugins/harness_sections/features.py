@@ -90,7 +90,8 @@ def _table(name: str, sae: str, rows: Sequence[Row], sources: Sources) -> Grid:
     where = [str(rows[0][key]) for key in ("site", "pair", "view") if rows[0].get(key) is not None]
     title = f"{name}: {', '.join([sae, *where])}"
     columns = ["feature", *measured, "meaning", "link"]
-    return Grid(title, columns, cells, links=addresses, opens=opens)
+    note = "In contexts, the strongest token is between « and »." if opens else ""
+    return Grid(title, columns, cells, note, links=addresses, opens=opens)
 
 
 def _is_page_of(address: str, feature: int) -> bool:
@@ -111,8 +112,7 @@ def _contexts(feature: int, labels: Mapping[str, Row]) -> Grid | None:
     ]
     if not cells:
         return None
-    note = "The strongest token is between « and »."
-    return Grid(f"Contexts of {feature}", ["context", "activation"], cells, note)
+    return Grid(f"Contexts of {feature}", ["context", "activation"], cells)
 
 
 def _labels(row: Row, sources: Sources) -> dict[str, Row]:
