@@ -38,8 +38,10 @@ class Completions:
         # A row is five numbers, none of them longer than that of all texts.
         each = 5 * (len(str(3 * len(self.rows))) + 2) + 4
         for places in self._rounds():
+            sizes = pack.sizes()
             more = {place: pack.row(self.rows[place]) for place in places}
             if rows and pack.paid + each * (len(rows) + len(more)) > room:
+                pack.cut(sizes)
                 break
             rows |= more
         # In their order, whatever the rounds were.
@@ -111,7 +113,7 @@ class _Pack:
     @property
     def paid(self) -> int:
         """The characters of everything but the rows."""
-        return sum(one.paid for one in (self.arms, self.texts, self.scores, self.verdicts))
+        return sum(index.paid for index in self._all())
 
     def row(self, row: Row) -> list[int]:
         """The numbers of a row; its texts are cut where they are very long."""
@@ -135,6 +137,18 @@ class _Pack:
         if key not in self._shown:
             self._shown[key] = visible(*key)
         return self._shown[key]
+
+    def sizes(self) -> list[int]:
+        """How many things there are, of each sort."""
+        return [len(index.things) for index in self._all()]
+
+    def cut(self, sizes: Sequence[int]) -> None:
+        """Takes away what came since there were so many; nothing is put in after that."""
+        for index, size in zip(self._all(), sizes, strict=True):
+            del index.things[size:]
+
+    def _all(self) -> tuple[_Index, ...]:
+        return self.arms, self.texts, self.scores, self.verdicts
 
     def content(self) -> dict[str, Any]:
         return {
