@@ -94,6 +94,10 @@ class SaeFacts:
     shifts: tuple[tuple[float, ...], ...] | None = None
     """By input, what is taken from it before it is multiplied with `scales`, such as the mean of
     the text that it was trained on. None where nothing is, or where that is not known."""
+    partial: bool = False
+    """Whether its latents are only some of those that write to `site_out`, as those of one layer of
+    a cross-layer transcoder are: other layers' write there, too, and these write elsewhere as well.
+    `rows` and `reconstruct` are then this part alone, and nothing is compared with it."""
     not_trained_on: TokensLeftOut | None = None
     """Which tokens it was not trained on, where its card or its files say so."""
 

@@ -102,5 +102,6 @@ def several_layers(where: str) -> ModelError:
     return ModelError(
         f"{where}: reads or writes several layers at once (a crosscoder or a cross-layer "
         "transcoder), which one site cannot give. Allowed: resid_post, attn_out, mlp_out and "
-        'transcoder. A crosscoder is read by format = "gemma_scope_2_crosscoder".'
+        'transcoder. A crosscoder is read by format = "gemma_scope_2_crosscoder", a cross-layer '
+        'transcoder, one layer at a time, by "gemma_scope_2_clt".'
     )
