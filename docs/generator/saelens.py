@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -37,8 +38,8 @@ def _intro(walked: Walked) -> Iterator[str]:
     yield (
         f"sae-lens {version('sae-lens')} lists {len(names)} releases with {len(walked):,} SAEs. "
         f"{placed:,} of them are read at the sites below, without a word in the task about where; "
-        f"{len(walked) - placed - refused} where the task says; {refused} are refused. Why stands "
-        'below their table. Each is named by `release` and `id` with `format = "saelens"`, which '
+        f"{len(walked) - placed - refused} where the task says; {refused or 'none'} refused. Why "
+        'stands below their table. Each is named by `release` and `id` with `format = "saelens"`, which '
         "has SAELens' own converter read the files. Where a format of the harness reads the same "
         "files, its name and keys stand above the table: it needs no converter, and takes a "
         "`revision`."
@@ -90,9 +91,9 @@ def _how(kind: Kind, mine: Walked) -> str:
         keys[kind.own.format] = kind.own.keys(release, sae)
     ways = []
     for format in found.formats:
-        told = ", ".join(f'{key} = "{value}"' for key, value in keys[format].items())
+        told = ", ".join(f"{key} = {json.dumps(value)}" for key, value in keys[format].items())
         ways.append(f"{code(format)} with {code(told)}")
-    return f"Format {', or '.join(ways)}."
+    return f"Format {', or '.join(ways)}. {kind.remark}".strip()
 
 
 def _row(some: Walked, reasons: Sequence[str]) -> tuple[str, ...]:

@@ -110,9 +110,15 @@ def test_what_the_task_writes_for_our_own_format_is_valid(walked):
 
 
 def test_reasons_name_what_is_nearest(walked):
-    by = {release.name: found for release, _, found in walked}
-    mid = by["gpt2-small-resid-mid-v5-32k"]
-    assert "the residual stream between attention and MLP" in mid.refused
+    one = ListedSae("blocks.3.hook_mlp_in", "b")
+    found = reading(Release("r", "o/n", "gpt2", "sae_lens", {one.id: one}), one)
+    assert found.refused == (
+        "blocks.3.hook_mlp_in is no site: it is before the norm in TransformerLens. What the MLP "
+        "reads, after the norm, is mlp_in.3."
+    )
+    (clt, *_) = [found for release, _, found in walked if "clt" in release.name]
+    assert (clt.refused, clt.facts.partial) == (None, True)
+    assert "its files do" in clt.unplaced
     (embedding, *_) = [found for _, sae, found in walked if sae.path.startswith("embedding/")]
     assert (embedding.refused, embedding.formats) == (None, ("saelens",))
     assert 'site = "embed"' in embedding.unplaced

@@ -13,8 +13,10 @@ from dataclasses import dataclass, replace
 
 from harness.contract import SaeFacts
 from harness.contract.sites import nearest_to_hook, site_from_hook_name
+from harness.contract.values import JSON
 from harness.errors import ModelError
 from harness_saes.files.places import PlacedOptions
+from harness_saes.formats.circuit_tracer.options import CircuitTracerOptions
 from harness_saes.formats.dictionary_learning.options import DictionaryLearningOptions
 from harness_saes.formats.gemma_scope import GemmaScopeOptions
 from harness_saes.formats.gemma_scope_2.options import GemmaScope2Options
@@ -39,11 +41,13 @@ class Own:
     format: str
     options: type[PlacedOptions]
     key: str
-    """The option that chooses an SAE in the repository, by the path of the list."""
+    """The option that chooses an SAE in the repository."""
+    value: Callable[[ListedSae], JSON] = lambda sae: sae.path
+    """The value of that option; the path of the list."""
 
-    def keys(self, release: Release, sae: ListedSae) -> dict[str, str]:
+    def keys(self, release: Release, sae: ListedSae) -> dict[str, JSON]:
         """What a task writes beside `format`."""
-        return {"path": release.repository, self.key: sae.path}
+        return {"path": release.repository, self.key: self.value(sae)}
 
     def facts(self, release: Release, sae: ListedSae) -> SaeFacts:
         """What its names tell; ModelError where the format does not read such files."""
@@ -64,6 +68,10 @@ class Kind:
     """Where names give no site: what the task has to say, where that is known."""
     changed: Callable[[ListedSae], str | None] = lambda sae: None
     """What the converter does to weights that a reader of numbers has to know."""
+    partial: bool = False
+    """Whether latents are some of those that write where the converter says: one layer of a CLT."""
+    remark: str = ""
+    """What a reader of the page should know of our own format for it."""
 
 
 @dataclass(frozen=True)
@@ -90,17 +98,22 @@ def _named(release: Release, sae: ListedSae) -> Hooks:
     return None, None
 
 
-def _by_layer(reads: str | None, writes: str | None = None) -> Placed:
-    """Hooks of the block whose number is in the path: `layer_4`, `layer_4.safetensors`, `4`."""
+def _by_layer(reads: str, writes: str) -> Placed:
+    """Hooks of the block whose number is in the path."""
 
     def placed(release: Release, sae: ListedSae) -> Hooks:
-        match = _LAYER.search(sae.path)
-        if match is None:
-            return None, None
-        read, written = (f"blocks.{match[1]}.{hook}" if hook else None for hook in (reads, writes))
-        return read, written
+        layer = _layer(sae)
+        return (None, None) if layer is None else (
+            f"blocks.{layer}.{reads}", f"blocks.{layer}.{writes}"
+        )  # fmt: skip
 
     return placed
+
+
+def _layer(sae: ListedSae) -> int | None:
+    """The block in a path such as `layer_4`, `layer_4.safetensors` or `4`."""
+    match = _LAYER.search(sae.path)
+    return int(match[1]) if match else None
 
 
 def _gemma_2(release: Release, sae: ListedSae) -> Hooks:
@@ -156,8 +169,20 @@ KINDS: Mapping[str, Kind] = {
     "llama_scope_r1_distill": Kind(
         "Llama Scope R1", _nowhere, Own("llama_scope", LlamaScopeOptions, "id")
     ),
-    "mntss_clt_layer_transcoder": Kind("CLTs of mntss", _nowhere, changed=lambda sae: SUMMED),
-    "mwhanna_transcoder": Kind("mwhanna's transcoders", _by_layer("mlp.hook_in", "hook_mlp_out")),
+    "mntss_clt_layer_transcoder": Kind(
+        "CLTs of mntss",
+        _nowhere,
+        Own("circuit_tracer", CircuitTracerOptions, "layer", _layer),
+        changed=lambda sae: SUMMED,
+        partial=True,
+    ),
+    "mwhanna_transcoder": Kind(
+        "mwhanna's transcoders",
+        _by_layer("mlp.hook_in", "hook_mlp_out"),
+        Own("circuit_tracer", CircuitTracerOptions, "layer", _layer),
+        remark="The format needs a config.yaml, which sae_lens' converter says that those of "
+        "Qwen3-14B lack.",
+    ),
     "qwen_scope": Kind("Qwen-Scope", _nowhere, Own("qwen_scope", QwenScopeOptions, "id")),
     "sparsify": Kind("sparsify folders", _nowhere),
     "temporal": Kind("temporal SAEs", _named),
@@ -185,7 +210,9 @@ def reading(release: Release, sae: ListedSae) -> Reading:
         except ModelError as error:
             why = str(error).partition(": ")[2]
         else:
-            facts = told if told.site is not None else replace(told, site=facts.site)
+            facts = told if told.site is not None else replace(
+                told, site=facts.site, site_out=facts.site_out, place=facts.place
+            )  # fmt: skip
             formats.insert(0, kind.own.format)
     unplaced, refused = (None, None) if facts.site else _homeless(facts, kind, why)
     found = _about(release, sae, facts)
@@ -218,4 +245,5 @@ def _about(release: Release, sae: ListedSae, facts: SaeFacts) -> SaeFacts:
         facts,
         model=facts.model or release.model,
         neuronpedia=sae.neuronpedia or facts.neuronpedia,
+        partial=KINDS[release.kind].partial if release.kind in KINDS else False,
     )
