@@ -39,10 +39,10 @@ def _intro(walked: Walked) -> Iterator[str]:
         f"sae-lens {version('sae-lens')} lists {len(names)} releases with {len(walked):,} SAEs. "
         f"{placed:,} of them are read at the sites below, without a word in the task about where; "
         f"{len(walked) - placed - refused} where the task says; {refused or 'none'} refused. Why "
-        'stands below their table. Each is named by `release` and `id` with `format = "saelens"`, which '
-        "has SAELens' own converter read the files. Where a format of the harness reads the same "
-        "files, its name and keys stand above the table: it needs no converter, and takes a "
-        "`revision`."
+        "stands below their table. Each is named by `release` and `id` with "
+        '`format = "saelens"`, which has SAELens\' own converter read the files. Where a format of '
+        "the harness reads the same files, its name and keys stand above the table: it needs no "
+        "converter, and takes a `revision`."
     )
     yield (
         "The page is made by walking the list with the code that `harness check` uses; sites come "
