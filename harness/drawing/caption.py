@@ -1,4 +1,4 @@
-"""What stands below a figure that travels alone: its bars, units and counts; then its run."""
+"""What stands below a picture: what its bars are, units and counts, and which run it is of."""
 
 from __future__ import annotations
 
@@ -9,7 +9,16 @@ from harness.contract import Figure, Record, Results
 
 def caption(figure: Figure, results: Results) -> list[str]:
     """What stands below a figure: what its bars are, units and counts; then the run."""
-    facts = [*_bars(figure), *_units(figure.records), *_counts(figure.records)]
+    return [line for line in (facts(figure), source(results)) if line]
+
+
+def facts(figure: Figure) -> str:
+    """What the bars of a figure are, its units and its counts; empty where it names no records."""
+    return " · ".join([*_bars(figure), *_units(figure.records), *_counts(figure.records)])
+
+
+def source(results: Results) -> str:
+    """The run, and what made it."""
     run = f"run {results.task.get('name', '?')}"
     if results.status != "complete":
         run += f" ({results.status})"
@@ -19,7 +28,7 @@ def caption(figure: Figure, results: Results) -> list[str]:
         *([f"sae-harness {version}"] if version else []),
         *([str(command)] if command else []),
     ]
-    return [line for line in (" · ".join(facts), " · ".join(made)) if line]
+    return " · ".join(made)
 
 
 def _bars(figure: Figure) -> Iterator[str]:
