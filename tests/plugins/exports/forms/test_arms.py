@@ -13,6 +13,7 @@ from hypothesis import given, strategies as st
 
 from harness.contract import ExportedRun, Record
 from harness.errors import DataError
+from harness.store.names import unsafe
 from harness_exports.arms.arms import Arm, arms_of
 from harness_exports.arms.file_names import FileNames, safe_part
 from harness_exports.arms.identity import made_at, made_id, run_hash
@@ -168,13 +169,13 @@ def test_file_names_are_safe_and_differ(words: list[str]) -> None:
     assert len({name.lower() for name in found}) == len(words)
     for name in [*found, *map(safe_part, words)]:
         assert name.isascii()
-        assert not set(name) & set('/\\:*?"<>|\x00 ')
-        assert name.strip(".") == name != ""
+        assert unsafe(name) == ""
 
 
 @pytest.mark.parametrize("word", ["con", "NUL", "data", "aux.txt", "..", ""])
 def test_names_that_systems_keep_are_not_used(word: str) -> None:
-    assert safe_part(word).startswith("x")
+    assert unsafe(safe_part(word)) == ""
+    assert safe_part(word).lower() not in ("data", "con", "nul")
 
 
 @pytest.mark.parametrize(
