@@ -139,6 +139,25 @@ def test_models_are_named_without_paths(run: ExportedRun) -> None:
     assert portable({"a": ["/x/y", "C:\\u\\v", "z/w", 1]}) == {"a": ["y", "v", "z/w", 1]}
 
 
+@pytest.mark.parametrize(
+    ("entry", "id"),
+    [
+        ({"gguf": "/x/chat-q4.gguf", "tokenizer": "/x/base"}, "local/chat-q4.gguf"),
+        ({"backend": "openai", "server_model": "chat"}, "unknown/chat"),
+        ({"backend": "openai", "server_model": "org/chat"}, "org/chat"),
+        ({"path": "org/chat"}, "org/chat"),
+        ({"path": "C:\\models\\chat"}, "local/chat"),
+        ({}, "unknown/m"),
+    ],
+    ids=str,
+)
+def test_wherever_a_model_comes_from_it_has_an_id(
+    run: ExportedRun, entry: dict[str, str], id: str
+) -> None:
+    task = {**run.results.task, "models": {"m": entry}}
+    assert subject(replace(run.results, task=task), "m").id == id
+
+
 def test_a_run_is_named_by_what_it_found_and_not_by_how_it_ran(run: ExportedRun) -> None:
     elsewhere = {**run.results.provenance, "usage": {}, "command": "other", "git": None}
     task = {**run.results.task, "models": {**run.results.task["models"], "tuned": {
