@@ -27,7 +27,7 @@ from harness_saes.formats.circuit_tracer.samples import (
     write_set,
     write_settings,
 )
-from harness_saes.formats.gemma_scope_2.layered_samples import layer_tensors
+from harness_saes.formats.gemma_scope_2.samples import layer_tensors
 
 SINGLE = "circuit_tracer.transcoder.single_layer_transcoder"
 CROSS = "circuit_tracer.transcoder.cross_layer_transcoder"

@@ -16,13 +16,13 @@ from harness.errors import ModelError
 from harness.testing import check_sae
 from harness_saes.drawn import D, N, doubles, each
 from harness_saes.formats.gemma_scope_2.clt import GemmaScope2CltOptions
-from harness_saes.formats.gemma_scope_2.layered_samples import (
+from harness_saes.formats.gemma_scope_2.load_clt import GemmaScope2Clt
+from harness_saes.formats.gemma_scope_2.samples import (
     LAYERS,
     layer_alone,
     layer_tensors,
     write_layers,
 )
-from harness_saes.formats.gemma_scope_2.load_clt import GemmaScope2Clt
 
 REPOSITORY = "google/gemma-scope-2-1b-it"
 FOLDER = "clt/width_262k_l0_medium_affine"
