@@ -103,6 +103,12 @@ _FORMATS = {
         "goodfire:GoodfireOptions",
         "samples:goodfire",
     ),
+    "tensors": (
+        "any single file of tensors (.safetensors, .npz, .pt), by a rule that the task states",
+        "tensors.load:Tensors",
+        "tensors.options:TensorsOptions",
+        "formats.tensors.samples:samples",
+    ),
 }
 """By name: a summary, the format's class, its options, and its samples."""
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
-from harness.contract import SaeFacts
+from harness.contract import SaeFacts, TokensLeftOut
 from harness.contract.sites import Site
 from harness.contract.values import JSON
 
@@ -67,6 +67,8 @@ class Config:
     """What that norm adds to the mean square before its root."""
     notes: tuple[str, ...] = ()
     """What a reader of its numbers should know, by what its files say."""
+    not_trained_on: TokensLeftOut | None = None
+    """Which tokens its training left out, by its files or by its card."""
 
     @property
     def subtracts_b_dec(self) -> bool:

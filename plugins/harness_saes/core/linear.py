@@ -215,7 +215,7 @@ def _pick_of(config: Config, tensors: Mapping[str, Tensor]) -> Pick:
 def fingerprint(config: Config, tensors: Mapping[str, Tensor], dtype: torch.dtype) -> str:
     """Hash of everything that decides an SAE's numbers: weights as stored, configuration, type."""
     about = {"site", "site_out", "model", "neuronpedia", "needs_sequence", "notes", "place"}
-    about.add("partial")
+    about |= {"partial", "not_trained_on"}
     # So hashes of before there were such keys stay.
     if not config.centred:
         about.add("centred")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ class Loaded:
         options = self._options
         found = options.inspect(options.fetched())
         config, tensors, notes = self.ready(found, _tensors(found.weights, options.where))
+        config = replace(config, not_trained_on=config.not_trained_on or options.carded)
         ready = finite_on(device, tensors, str(found.weights))
         return LinearSae(config, ready, getattr(torch, options.dtype), notes=notes)
 

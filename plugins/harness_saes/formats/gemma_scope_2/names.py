@@ -22,7 +22,7 @@ _SITES = {
 """After its block's norm, what attention or the MLP adds to the residual is our `*_out`."""
 _FOLDER = re.compile(
     r"\b(resid_post|attn_out|mlp_out|transcoder)(?:_all)?/"
-    r"layer_(\d+)_width_(\d+)([km])_l0_(small|medium|big)(_affine)?(?![\w])"
+    r"layer_(\d+)_width_(\d+)([km])_l0_(small|medium|big)(_affine)?(?:_seed_\d+)?(?![\w])"
 )
 _KINDS = {
     "resid_post": ("resid_post", None),
