@@ -275,6 +275,13 @@ def test_entries_on_the_hub_are_files_of_another_repository(tmp_path, snapshot, 
     assert asked == [("google/scope", ("a/params.safetensors",), "main")]
 
 
+@pytest.mark.parametrize("entry", ["/etc/passwd", "../../other/layer_0.safetensors"])
+def test_a_repository_cannot_name_files_of_this_machine(snapshot, message, entry):
+    write_settings(snapshot("acme/set"), model_kind="transcoder_set", transcoders=f"['{entry}']")
+    said = message(partial(load, layer=0), "acme/set")
+    assert "Allowed: hf://…, or a file of the repository" in said
+
+
 # ── What is refused ──────────────────────────────────────────────────────────────────────────────
 
 

@@ -127,7 +127,10 @@ def test_facts(place, tmp_path):
     assert options(place).describe() == expected
     sae = load(place)
     assert sae.facts == expected
-    assert "of 3: its latents write into block 1 and the 1 after it" in sae.notes[0]
+    assert (
+        "layer 1 of a cross-layer transcoder of 3: its latents write into its own and the 1 after"
+        in sae.notes[0]
+    )
     # By the path where there is no configuration, and by id in a repository.
     (place / "config.json").unlink()
     assert load(place).facts == expected
