@@ -8,12 +8,12 @@ from harness.planning.cost.devices import CPU, find_device
 from harness.planning.cost.downloads import downloads
 from harness.planning.cost.earlier import Written
 from harness.planning.cost.figures import Cost, Memory, Told, Work
+from harness.planning.cost.later import add_later
 from harness.planning.cost.lengths import PromptLengths
 from harness.planning.cost.passes import add_pass
 from harness.planning.cost.tally import Tally
 from harness.planning.cost.writing import add_generation
 from harness.planning.plan import Plan
-from harness.task.validate import references
 
 
 def cost(
@@ -38,7 +38,7 @@ def cost(
         add_pass(found, work, f"activations, pass {number} of {len(planned.passes)}")
     for generation in planned.generations:
         add_generation(found, generation)
-    _read_later(found)
+    add_later(found)
     weights = {name: net.weights for name, net in found.networks.items() if net.parameters}
     lengths: dict[str, Told] = {
         name: "an earlier run"
@@ -60,16 +60,6 @@ def cost(
         tuple(found.cuts),
         dict(found.networks),
     )
-
-
-def _read_later(found: Tally) -> None:
-    """The models that analyses and labels name stay in memory beside those of passes, from the
-    start: a judge of labels, or the model whose head reads."""
-    task = found.task
-    analyses = (entry for many in task.analyses.values() for entry in many)
-    for entry in (*task.labels.values(), *analyses):
-        for model in references(entry.options, "models"):
-            found.network(model)
 
 
 def merged(work: Iterable[Work]) -> tuple[Work, ...]:
