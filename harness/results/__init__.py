@@ -15,7 +15,7 @@ answer what any reader asks of records, without knowing what a task calls its pa
 - families: `family_line`, `family_numbers` and `by_chance` say how many discoveries a family has
 - text: `format_number`, `format_estimate`, `format_draws`
 - tables: `conclusions`, the sentences that analyses wrote; `COMPLETIONS`, the name of the table of
-  completions
+  completions, and `arm_axes` and `answer_of` of its rows
 - intervals: `wilson` for rates, `clustered_wilson` where several trials are of one thing,
   `interval` by documents: of sums that add up over shards with `group_rows` and `replicated`, of
   what is all at hand with `replicate_weights`; `draw_weights` and `percentile_interval` for a plain
@@ -45,6 +45,7 @@ from harness.results.by_site import (
     token_condition as token_condition,
 )
 from harness.results.claims import claim_line as claim_line, claim_numbers as claim_numbers
+from harness.results.completions import answer_of as answer_of, arm_axes as arm_axes
 from harness.results.conclusions import conclusions as conclusions
 from harness.results.experiments import (
     experiment_scores as experiment_scores,

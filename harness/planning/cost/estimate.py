@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from harness.contract import Options
 from harness.planning.cost.devices import CPU, find_device
 from harness.planning.cost.downloads import downloads
 from harness.planning.cost.earlier import Written
@@ -14,6 +15,7 @@ from harness.planning.cost.passes import add_pass
 from harness.planning.cost.tally import Tally
 from harness.planning.cost.writing import add_generation
 from harness.planning.plan import Plan
+from harness.task.untrained import untrained
 
 
 def cost(
@@ -56,7 +58,7 @@ def cost(
         tuple(downloads(task)),
         lengths,
         grouped(found.unknown),
-        grouped(found.notes),
+        grouped([*found.notes, *untrained(task, task.facts_of_saes)]),
         tuple(found.cuts),
         dict(found.networks),
     )
