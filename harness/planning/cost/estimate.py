@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from harness.contract import Options
 from harness.planning.cost.devices import CPU, find_device
 from harness.planning.cost.downloads import downloads
 from harness.planning.cost.earlier import Written
