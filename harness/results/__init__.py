@@ -19,7 +19,9 @@ answer what any reader asks of records, without knowing what a task calls its pa
 - intervals: `wilson` for rates, `clustered_wilson` where several trials are of one thing,
   `interval` by documents: of sums that add up over shards with `group_rows` and `replicated`, of
   what is all at hand with `replicate_weights`; `draw_weights` and `percentile_interval` for a plain
-  bootstrap with `DRAWS` draws. These import numpy and scipy when they are first used.
+  bootstrap with `DRAWS` draws. These import numpy and scipy when they are first used, and so do
+- correlations over few things: `correlate`, with `permutation_ps` of their orders and `least_p`
+- discoveries among many p: `adjusted` and `discovered`
 
 Importing this imports neither torch nor pandas.
 """
@@ -84,6 +86,12 @@ from harness.results.series import (
 from harness.results.tables import COMPLETIONS as COMPLETIONS
 
 if TYPE_CHECKING:
+    from harness.results.adjust import adjusted as adjusted, discovered as discovered
+    from harness.results.correlation import (
+        correlate as correlate,
+        least_p as least_p,
+        permutation_ps as permutation_ps,
+    )
     from harness.results.intervals import (
         DRAWS as DRAWS,
         clustered_wilson as clustered_wilson,
@@ -98,14 +106,18 @@ if TYPE_CHECKING:
         replicated as replicated,
     )
 
-_INTERVALS = ("DRAWS", "clustered_wilson", "draw_weights", "percentile_interval", "wilson")
-_REPLICATES = ("group_rows", "interval", "replicate_weights", "replicated")
+_LAZY = {
+    "adjust": ("adjusted", "discovered"),
+    "correlation": ("correlate", "least_p", "permutation_ps"),
+    "intervals": ("DRAWS", "clustered_wilson", "draw_weights", "percentile_interval", "wilson"),
+    "replicates": ("group_rows", "interval", "replicate_weights", "replicated"),
+}
+"""What imports numpy and scipy, by its module."""
 
 
 def __getattr__(name: str) -> Any:
     """What imports numpy and scipy, when it is first asked for."""
-    if name in _INTERVALS:
-        return getattr(import_module("harness.results.intervals"), name)
-    if name in _REPLICATES:
-        return getattr(import_module("harness.results.replicates"), name)
+    for module, names in _LAZY.items():
+        if name in names:
+            return getattr(import_module(f"harness.results.{module}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

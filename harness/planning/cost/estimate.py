@@ -13,6 +13,8 @@ from harness.planning.cost.passes import add_pass
 from harness.planning.cost.tally import Tally
 from harness.planning.cost.writing import add_generation
 from harness.planning.plan import Plan
+from harness.task.untrained import untrained
+from harness.task.validate import references
 
 
 def cost(
@@ -37,6 +39,7 @@ def cost(
         add_pass(found, work, f"activations, pass {number} of {len(planned.passes)}")
     for generation in planned.generations:
         add_generation(found, generation)
+    _read_later(found)
     weights = {name: net.weights for name, net in found.networks.items() if net.parameters}
     lengths: dict[str, Told] = {
         name: "an earlier run"
@@ -54,10 +57,20 @@ def cost(
         tuple(downloads(task)),
         lengths,
         grouped(found.unknown),
-        grouped(found.notes),
+        grouped([*found.notes, *untrained(task, task.facts_of_saes)]),
         tuple(found.cuts),
         dict(found.networks),
     )
+
+
+def _read_later(found: Tally) -> None:
+    """The models that analyses and labels name stay in memory beside those of passes, from the
+    start: a judge of labels, or the model whose head reads."""
+    task = found.task
+    analyses = (entry for many in task.analyses.values() for entry in many)
+    for entry in (*task.labels.values(), *analyses):
+        for model in references(entry.options, "models"):
+            found.network(model)
 
 
 def merged(work: Iterable[Work]) -> tuple[Work, ...]:
