@@ -1,8 +1,8 @@
 """Draws a figure as an SVG picture that needs no script and no other file.
 
 `svg(figure, caption(figure, results))` gives the picture, `undrawable(figure.data)` says why there
-can be none. `drawing(figure, lines, wide)` gives the same in parts, with the places of its numbers,
-for a page.
+can be none. `drawing(figure, caption, wide)` gives the same in parts, with the places of its
+numbers, for pages.
 """
 
 from harness.drawing.caption import caption as caption, facts as facts, source as source

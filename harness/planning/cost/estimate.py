@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from harness.contract import Options
 from harness.planning.cost.devices import CPU, find_device
 from harness.planning.cost.downloads import downloads
 from harness.planning.cost.earlier import Written
@@ -67,9 +68,10 @@ def _read_later(found: Tally) -> None:
     """The models that analyses and labels name stay in memory beside those of passes, from the
     start: a judge of labels, or the model whose head reads."""
     task = found.task
-    analyses = (entry for many in task.analyses.values() for entry in many)
-    for entry in (*task.labels.values(), *analyses):
-        for model in references(entry.options, "models"):
+    options: list[Options] = [entry.options for entry in task.labels.values()]
+    options += [entry.options for many in task.analyses.values() for entry in many]
+    for one in options:
+        for model in references(one, "models"):
             found.network(model)
 
 
