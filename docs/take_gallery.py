@@ -17,7 +17,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from harness.export.figures import export_figures
+from harness.export.export import export_run, read_run
 from harness.registry import discover
 
 HERE = Path(__file__).parent
@@ -56,7 +56,8 @@ def draw(folder: Path) -> None:
     shown = {file for name, file in _FIGURE.findall(TEXT.read_text(encoding="utf-8"))
              if name == folder.name}  # fmt: skip
     with tempfile.TemporaryDirectory() as drawn:
-        export_figures(folder, discover(), Path(drawn))
+        registry = discover()
+        export_run(read_run(folder, registry), registry.find("export", "figures"), Path(drawn))
         missing = shown - {file.name for file in Path(drawn).glob("*.svg")}
         if missing:
             raise SystemExit(f"{folder.name} has no figure {', '.join(sorted(missing))}")

@@ -49,7 +49,10 @@ def visible(text: object, longest: int = LONGEST) -> str:
     and says so.
     """
     whole = str(text)
-    shown = "".join(map(_pictured, whole[:longest]))
+    kept = whole[:longest]
+    # Most texts hide nothing, and a page has a million characters.
+    plain = kept.replace("\n", "").replace("\t", "").isprintable()
+    shown = kept if plain else "".join(map(_pictured, kept))
     if len(whole) <= longest:
         return shown
     return f"{shown}… [cut here: {len(whole):,} characters in all]"

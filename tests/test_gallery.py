@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.export.figures import export_figures
+from harness.export.export import export_run, read_run
 from harness.registry import discover
 from harness.results import load_results
 
@@ -20,7 +20,8 @@ NAMES = [folder.name for folder in RUNS]
 @pytest.mark.parametrize("run", RUNS, ids=NAMES)
 def test_the_figures_are_drawn_from_the_records(run: Path, tmp_path: Path) -> None:
     """Each picture that is committed is the one that `harness export` draws today."""
-    export_figures(run, discover(), tmp_path)
+    registry = discover()
+    export_run(read_run(run, registry), registry.find("export", "figures"), tmp_path)
     committed = sorted(run.glob("*.svg"))
     for picture in committed:
         again = (tmp_path / picture.name).read_text(encoding="utf-8")

@@ -82,7 +82,7 @@ def _private(package: Path) -> list[str]:
         for one in _once(imports(package))
         if one.imported.partition(".")[0] == "harness"
         and not _within(one.imported, PUBLIC)
-        and not (one.file.name == "samples.py" and _within(one.imported, FOR_SAMPLES))
+        and not (one.file.name.endswith("samples.py") and _within(one.imported, FOR_SAMPLES))
     ]
 
 

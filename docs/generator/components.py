@@ -21,6 +21,7 @@ KINDS: dict[Kind, str] = {
     "observer": "Observers",
     "executor": "Executors",
     "section": "Sections of the report",
+    "export": "Exports",
 }
 INTRODUCTION = """\
 These components come with the harness; [metrics](metrics.md) have a page of their own.

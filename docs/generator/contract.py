@@ -56,6 +56,11 @@ TABLES = {
     "intervention": "experiments.NAME.intervention",
 }
 """Where a task names a component of a kind; all others: the plural of the kind."""
+NOWHERE = {
+    "section": "nowhere: every report asks it",
+    "export": "nowhere: `harness export RUN --to NAME`",
+}
+"""Kinds that no task names, and what uses them instead."""
 
 
 def page() -> str:
@@ -97,7 +102,7 @@ def _kinds() -> str:
 
 
 def _kind(name: str, where: str, asked: Asked) -> tuple[str, ...]:
-    written = code(f"[{where}]") if asked.table else "nowhere: every report asks it"
+    written = code(f"[{where}]") if asked.table else NOWHERE[asked.kind]
     objects = [_link(protocol.__name__) for protocol in asked.protocols]
     options, check = _link(asked.options.__name__), _link(asked.check)
     return name, written, options, " or ".join(objects), check

@@ -51,13 +51,16 @@ def command(
 
 
 def _notes(task: Task) -> list[str]:
-    """What `eval` will ask for, what comes out undefined or of another model, and odd prompts."""
+    """What `eval` will ask for, what comes out undefined or of another model, which tokens SAEs
+    were not trained on, and odd prompts."""
     from harness.planning.foresight import foreseen, remote_code, too_few_documents, too_few_tokens
     from harness.task.literals import lone_blanks
+    from harness.task.untrained import untrained
 
     return [
         *remote_code(task),
         *task.other_origins(),
+        *untrained(task, task.facts_of_saes),
         *lone_blanks(task.spec),
         *too_few_tokens(task),
         *too_few_documents(task),

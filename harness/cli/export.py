@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
 from harness.cli.common import show_notes, trust_option
+
+if TYPE_CHECKING:
+    from harness.contract import Results
+    from harness.export.folder import Exported
 
 
 @click.command("export")
@@ -15,36 +20,62 @@ from harness.cli.common import show_notes, trust_option
     "--to",
     "form",
     required=True,
-    type=click.Choice(["figures"]),
-    help="What to write: `figures`, those of the report as SVG files.",
+    metavar="NAME",
+    help="The form, such as figures or csv; `harness plugins export` lists all.",
 )
-@click.option("--out", type=click.Path(), help="The folder to write into; without it, RUN/figures.")
+@click.option("--out", type=click.Path(), help="The folder to write into; without it, RUN/NAME.")
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="An option of the form, such as format=png; `harness plugins NAME` lists them.",
+)
 @trust_option
 @click.pass_obj
 def command(
-    disabled: Sequence[str], run: str, form: str, out: str | None, trust_local_code: bool
+    disabled: Sequence[str],
+    run: str,
+    form: str,
+    out: str | None,
+    settings: tuple[str, ...],
+    trust_local_code: bool,
 ) -> None:
-    """Write the figures of a run's report as SVG files, with figures.json, which says what each
-    shows. Needs no network and no browser; the same run gives the same files."""
+    """Write what a run has found in the form of another tool.
+
+    Needs no network, no GPU and no model; the same run gives the same files. `export.json` beside
+    them says what was written. Exported again, files that are no longer made are removed; all
+    others in the folder stay as they are.
+    """
     from pathlib import Path
 
-    from harness.export.figures import export_figures
+    from harness.export.export import as_exported, ended, export_run
     from harness.machine import machine_errors
     from harness.registry import discover
-    from harness.results import load_results
     from harness.task.local import of_a_run
     from harness.task.trust import Trust
+
+    folder, registry = Path(run), discover(disabled)
+    results = ended(folder)
+    registry, notes = of_a_run(results.provenance, registry, Trust(trust_local_code))
+    show_notes(notes)
+    owned = registry.find("export", form)
+    place = Path(out) if out else None
+    with machine_errors(place or folder):
+        found = export_run(as_exported(results, folder, registry), owned, place, settings)
+    _tell(owned.component.name, found, results)
+
+
+def _tell(name: str, found: Exported, results: Results) -> None:
+    """What is missing or doubtful on stderr, and one line on stdout."""
     from harness.text import for_terminal, shown_path
 
-    trust = Trust(trust_local_code)
-    folder = Path(out) if out else Path(run) / form
-    with machine_errors(folder):
-        local = of_a_run(load_results(Path(run)).provenance, discover(disabled), trust)
-        show_notes(local[1])
-        found = export_figures(Path(run), local[0], folder)
-    for one in found:
-        if one.file is None:
-            said = f"{for_terminal(one.figure.title)}: {for_terminal(str(one.why_not))}"
-            click.echo(f"Not drawn: {said}.", err=True)
-    drawn = sum(one.file is not None for one in found)
-    click.echo(f"Figures: {drawn} in {shown_path(folder)}")
+    if results.status == "invalid":
+        why = "; ".join(results.problems[:2])
+        show_notes([f"this run is invalid, and its numbers must not be used: {why}"])
+    show_notes([f"left out: {one.what}: {one.why}." for one in found.left_out])
+    show_notes([f"{found.folder / path}: was changed since it was exported, and stays."
+                for path in found.kept])  # fmt: skip
+    files = "1 file" if len(found.files) == 1 else f"{len(found.files)} files"
+    less = f", {len(found.left_out)} left out" if found.left_out else ""
+    click.echo(f"{for_terminal(name)}: {files} in {shown_path(found.folder)}{less}")

@@ -182,6 +182,7 @@ from harness.contract.sae import (
     SaeFormat as SaeFormat,
     SaeInput as SaeInput,
     SaeOptions as SaeOptions,
+    TokensLeftOut as TokensLeftOut,
 )
 from harness.contract.scalars import (
     AnswerLogProbability as AnswerLogProbability,

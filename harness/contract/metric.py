@@ -98,6 +98,12 @@ class MetricOptions(Options):
         measured once where `on_sae`, nothing otherwise. A plan counts with it."""
         return Encodes() if self.on_sae else Encodes(())
 
+    def rebuilds(self) -> bool:
+        """Whether it reads what the SAE of its target reconstructs (`Side.reconstruction`). It is
+        then not measured on an SAE whose latents are but a part of what is written
+        (`SaeFacts.partial`); a metric that does not say so is stopped when it asks."""
+        return False
+
 
 @runtime_checkable
 class Metric(Protocol):

@@ -246,7 +246,7 @@ class Side(Protocol):
 
         Of an SAE of a pair it is this side's part; of one of differences, what the other side and
         the reconstructed difference make of this side. Of an SAE of several sites it is the part at
-        `site`, one of them, or at the first.
+        `site`, one of them, or at the first. ModelError for an SAE that is `partial`.
         """
 
     def logits(self) -> Float[Tensor, "tokens vocab"]:

@@ -35,6 +35,22 @@ class SaeInput:
 
 
 @dataclass(frozen=True)
+class TokensLeftOut:
+    """Which tokens of a text an SAE never saw in training, as its publisher or its files say.
+
+    Where a task reads such tokens all the same, `harness check`, `plan` and the run say so: the
+    SAE has no features for them, and one attention sink can decide a number.
+    """
+
+    said_by: str
+    """Where that stands: the address of a model card, or a key and its file."""
+    skip_first: int = 0
+    """So many tokens at the beginning of each text."""
+    max_norm_ratio: float | None = None
+    """Tokens longer than so many times the median length, of their batch as a rule."""
+
+
+@dataclass(frozen=True)
 class SaeFacts:
     """What is known of an SAE; each field is None where it is not.
 
@@ -78,6 +94,12 @@ class SaeFacts:
     shifts: tuple[tuple[float, ...], ...] | None = None
     """By input, what is taken from it before it is multiplied with `scales`, such as the mean of
     the text that it was trained on. None where nothing is, or where that is not known."""
+    partial: bool = False
+    """Whether its latents are only some of those that write to `site_out`, as those of one layer of
+    a cross-layer transcoder are: other layers' write there, too, and these write elsewhere as well.
+    `rows` and `reconstruct` are then this part alone, and nothing is compared with it."""
+    not_trained_on: TokensLeftOut | None = None
+    """Which tokens it was not trained on, where its card or its files say so."""
 
     @property
     def of_pair(self) -> bool:

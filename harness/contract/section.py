@@ -51,6 +51,11 @@ class Grid:
     """Whether the table is closed until the reader opens it."""
     spare: int = 0
     """How many of its last columns a narrow terminal leaves out before it shortens others."""
+    links: Mapping[tuple[int, int], str] = field(default_factory=dict, kw_only=True)
+    """By row and column, counted from 0, the address that a cell leads to. The report makes links
+    of https addresses that consist of plain ids, and leaves the others as text."""
+    opens: Mapping[int, Grid] = field(default_factory=dict, kw_only=True)
+    """By row, counted from 0, a table that the row opens, such as the contexts of a feature."""
 
 
 @dataclass(frozen=True)

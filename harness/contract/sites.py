@@ -12,6 +12,8 @@ A task names one by a text, such as `resid_post.15`; `parse_site` makes a `Site`
 | `mlp_raw.L`     | output of the MLP module itself, before any post-norm                        |
 | `attn_z.L`      | the heads' outputs, concatenated (input of the output projection)            |
 | `mlp_in.L`      | input of the MLP module, after the norm                                      |
+| `resid_mid.L`   | residual stream between attention and MLP, as the MLP's norm reads it: an    |
+|                 | edit there changes what the MLP reads, not the stream                        |
 | `embed`         | token embeddings, as they enter the first block                              |
 | `a.b.c`         | the output of any module, by its path in the backend                         |
 
@@ -34,19 +36,18 @@ BLOCK_KINDS = (
     "mlp_raw",
     "attn_z",
     "mlp_in",
+    "resid_mid",
 )
 _BLOCK = re.compile(rf"({'|'.join(BLOCK_KINDS)})(?:\.(\d+)|@(\d*\.?\d+))")
 _MISSPELT = re.compile(r"([\w-]+)([.@][\d.]+)")
 _PATH = re.compile(r"[A-Za-z_]\w*(\.\w+)+")
 _TRANSFORMER_LENS = re.compile(
     r"blocks\.(\d+)\.(?:hook_)?"
-    r"(resid_pre|resid_post|attn_out|mlp_out|attn\.hook_z|mlp\.hook_in)"
+    r"(resid_pre|resid_mid|resid_post|attn_out|mlp_out|attn\.hook_z|mlp\.hook_in)"
 )
 _NO_SITES = {
     "hook_mlp_in": "before the norm in TransformerLens. What the MLP reads, after the norm, is "
     "mlp_in.{}",
-    "hook_resid_mid": "the residual stream between attention and MLP. It is resid_pre.{0} plus "
-    "attn_out.{0}, where a block has one after the other; the nearest are these and resid_post.{0}",
     "ln1.hook_normalized": "normalised, but not yet times the norm's weights. The nearest is the "
     "output of the norm, by the path of its module",
     "ln2.hook_normalized": "normalised, but not yet times the norm's weights. With them it is "
@@ -87,7 +88,8 @@ class Site:
 
     @property
     def in_residual(self) -> bool:
-        """Whether the activation there is the residual stream itself, not what is added to it."""
+        """Whether the activation there is the residual stream itself, not what is added to it, and
+        an edit there changes all that follows."""
         return self.kind in ("resid_pre", "resid_post", "embed")
 
     def same_place(self, other: Site) -> bool:

@@ -20,7 +20,7 @@ def cells(trace: Mapping[str, Any], x: Scale, y: Scale) -> Iterator[str]:
     gap = float(trace.get("xgap", 0)) / 2
     for row, line in enumerate(trace.get("z") or ()):
         for column, value in enumerate(line):
-            at = x.at(_named(trace, "x", column)), y.at(_named(trace, "y", row))
+            at = x.at(named(trace, "x", column)), y.at(named(trace, "y", row))
             if at[0] is None or at[1] is None or not is_number(value):
                 continue
             colour = _blend(trace, (value - low) / ((high - low) or 1))
@@ -56,7 +56,8 @@ def span(trace: Mapping[str, Any]) -> tuple[float, float]:
     return low, high
 
 
-def _named(trace: Mapping[str, Any], axis: str, place: int) -> object:
+def named(trace: Mapping[str, Any], axis: str, place: int) -> object:
+    """What a heat map calls a column (`x`) or row (`y`); its number where it has no names."""
     named = trace.get(axis)
     return named[place] if isinstance(named, (list, tuple)) and place < len(named) else place
 

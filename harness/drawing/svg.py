@@ -23,6 +23,7 @@ from harness.drawing.elements import (
 )
 from harness.drawing.heat import colour_bar
 from harness.drawing.scales import Scale, Tick, scale, ticks
+from harness.drawing.spots import Spot, spots
 from harness.drawing.traces import Frame, Trace, draw, sample, values
 
 WIDTH = 860
@@ -45,47 +46,74 @@ class Margins:
     """For the names of the x axis and its title."""
 
 
+@dataclass(frozen=True)
+class Drawing:
+    """A figure as it was drawn, and where its parts are, in pixels from the top left."""
+
+    parts: Sequence[str]
+    """Its elements, from the ground upwards."""
+    width: float
+    tall: float
+    top: float
+    """Where its title ends."""
+    below: float
+    """Where its caption begins."""
+    spots: Sequence[Spot]
+    """Where the numbers of the traces stand."""
+
+
 def svg(figure: Figure, caption: Sequence[str]) -> str:
     """The file: title, axes, traces, legend, and below it the lines of a caption.
 
     The numbers are those of `figure.data`, the traces that the report draws. Where one is missing,
     there is a gap. The same figure gives the same bytes.
     """
+    drawn = drawing(figure, caption, WIDTH)
+    return _file(figure, drawn.parts, drawn.tall)
+
+
+def drawing(figure: Figure, caption: Sequence[str], wide: float) -> Drawing:
+    """The same in any width, in pixels, for a page that shows a part of it."""
     traces = list(figure.data)
     axes = {axis: dict(figure.layout.get(f"{axis}axis") or {}) for axis in "xy"}
     found = {axis: [v for trace in traces for v in values(trace, axis)] for axis in "xy"}
     heat = next((trace for trace in traces if trace.get("type") == "heatmap"), None)
-    title = wrapped(figure.title, _TITLE, WIDTH - 2 * _EDGE, 3)
+    title = wrapped(figure.title, _TITLE, wide - 2 * _EDGE, 3)
     x, y = (scale(axes[axis], found[axis], 0, 1, half=heat is not None) for axis in "xy")
-    steep = _crowded(ticks(axes["x"], x), WIDTH - 200)
-    margins = _margins(axes, x, y, len(title), steep=steep, heat=heat is not None)
+    steep = _crowded(ticks(axes["x"], x), wide - min(200, wide / 4), wide)
+    margins = _margins(axes, x, y, len(title), wide, steep=steep, heat=heat is not None)
     tall = max(_TALL, float(figure.layout.get("height", 0)) - 110)
     bottom = margins.top + tall
-    x = scale(axes["x"], found["x"], margins.left, WIDTH - margins.right, half=heat is not None)
+    x = scale(axes["x"], found["x"], margins.left, wide - margins.right, half=heat is not None)
     y = scale(axes["y"], found["y"], bottom, margins.top, half=heat is not None)
     parts = [
         *(_heading(title)),
-        *_axes(axes, x, y, steep=steep, grid=heat is None),
+        *_axes(axes, x, y, wide, steep=steep, grid=heat is None),
         *_borders(figure.layout, Frame(x, y)),
         *draw(traces, Frame(x, y)),
     ]
     if heat is not None:
-        parts += colour_bar(heat, WIDTH - margins.right + 14, margins.top, bottom)
+        parts += colour_bar(heat, wide - margins.right + 14, margins.top, bottom)
     at = bottom + margins.below
-    legend, at = _legend(figure, traces, at)
+    legend, at = _legend(figure, traces, at, wide)
     parts += legend
+    below = at
     for line in caption:
-        for piece in wrapped(line, _SMALL, WIDTH - 2 * _EDGE, 3):
+        for piece in wrapped(line, _SMALL, wide - 2 * _EDGE, 3):
             at += 17
             parts.append(text(piece, _EDGE, at, size=_SMALL, fill=SOFT))
-    return _file(figure, parts, at + _EDGE)
+    tall = at + _EDGE
+    ground = element(
+        "rect", x=0.5, y=0.5, width=wide - 1, height=tall - 1, rx=6, fill=PAPER, stroke=RULE
+    )
+    return Drawing(
+        [part for part in [ground, *parts] if part], wide, tall, margins.top - 12, below,
+        list(spots(traces, Frame(x, y))),
+    )  # fmt: skip
 
 
 def _file(figure: Figure, parts: Sequence[str], tall: float) -> str:
-    ground = element(
-        "rect", x=0.5, y=0.5, width=WIDTH - 1, height=tall - 1, rx=6, fill=PAPER, stroke=RULE
-    )
-    body = "\n".join(part for part in [ground, *parts] if part)
+    body = "\n".join(parts)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{number(tall)}" '
         f'viewBox="0 0 {WIDTH} {number(tall)}" font-family="{FONT}" role="img">\n'
@@ -104,24 +132,33 @@ def _margins(
     x: Scale,
     y: Scale,
     lines: int,
+    wide: float,
     *,
     steep: bool,
     heat: bool,
 ) -> Margins:
-    names = [_cut(tick.label) for tick in ticks(axes["y"], y)]
+    names = [_cut(tick.label, wide) for tick in ticks(axes["y"], y)]
     left = _EDGE + 14 + max((width(name, _SMALL) for name in names), default=30.0)
     left += 20 if _title(axes["y"]) else 0
-    across = [width(_cut(tick.label), _SMALL) for tick in ticks(axes["x"], x)]
+    across = [width(_cut(tick.label, wide), _SMALL) for tick in ticks(axes["x"], x)]
     if steep:  # the first name reaches beyond the axis
-        left = max(left, _EDGE + across[0] * 0.78 - (WIDTH - left) / len(across) / 2)
+        left = max(left, _EDGE + across[0] * 0.78 - (wide - left) / len(across) / 2)
     below = (
-        24 + (max(across, default=0.0) * 0.64 if steep else 0) + (22 if _title(axes["x"]) else 0)
+        24
+        + (max(across, default=0.0) * 0.64 if steep else 0)
+        + (6 + 16 * len(_lines(axes["x"], wide)) if _title(axes["x"]) else 0)
     )
-    return Margins(min(left, WIDTH / 2), 76 if heat else 34, _EDGE + 12 + 21 * lines, below)
+    return Margins(min(left, wide / 2), 76 if heat else 34, _EDGE + 12 + 21 * lines, below)
 
 
 def _axes(
-    axes: Mapping[str, Mapping[str, Any]], x: Scale, y: Scale, *, steep: bool, grid: bool
+    axes: Mapping[str, Mapping[str, Any]],
+    x: Scale,
+    y: Scale,
+    wide: float,
+    *,
+    steep: bool,
+    grid: bool,
 ) -> Iterator[str]:
     top, bottom, left, right = y.end, y.start, x.start, x.end
     yield element(
@@ -130,18 +167,29 @@ def _axes(
     for tick in ticks(axes["y"], y):
         if grid and axes["y"].get("showgrid", True):
             yield element("line", x1=left, x2=right, y1=tick.at, y2=tick.at, stroke="#eaeef2")
-        yield text(_cut(tick.label), left - 8, tick.at + 4, size=_SMALL, fill=INK, anchor="end")
-    for tick in ticks(axes["x"], x):
+        yield text(
+            _cut(tick.label, wide), left - 8, tick.at + 4, size=_SMALL, fill=INK, anchor="end"
+        )
+    edge = 0.0
+    for tick in sorted(ticks(axes["x"], x), key=lambda tick: tick.at):
+        name = _cut(tick.label, wide)
+        half = width(name, _SMALL) / 2
         if grid and axes["x"].get("showgrid", True):
             yield element("line", x1=tick.at, x2=tick.at, y1=top, y2=bottom, stroke="#eaeef2")
         if steep:
-            yield text(_cut(tick.label), tick.at + 4, bottom + 16, anchor="end", turn=-40)
-        else:
-            yield text(_cut(tick.label), tick.at, bottom + 18, anchor="middle")
-    if name := _title(axes["x"]):
-        deepest = max((width(_cut(t.label), _SMALL) for t in ticks(axes["x"], x)), default=0.0)
+            yield text(name, tick.at + 4, bottom + 16, anchor="end", turn=-40)
+        elif tick.at - half >= edge:  # else it would run into the one before it
+            yield text(name, tick.at, bottom + 18, anchor="middle")
+            edge = tick.at + half
+    if lines := _lines(axes["x"], wide):
+        deepest = max(
+            (width(_cut(t.label, wide), _SMALL) for t in ticks(axes["x"], x)), default=0.0
+        )
         at = bottom + 24 + (deepest * 0.64 if steep else 0) + 16
-        yield text(name, (left + right) / 2, at, size=13, fill=SOFT, anchor="middle")
+        longest = max(width(line, 13) for line in lines)
+        middle = (left + right) / 2 if longest <= right - left else wide / 2
+        for place, line in enumerate(lines):
+            yield text(line, middle, at + 16 * place, size=13, fill=SOFT, anchor="middle")
     if name := _title(axes["y"]):
         yield text(
             name, _EDGE + 4, (top + bottom) / 2, size=13, fill=SOFT, anchor="middle", turn=-90
@@ -161,7 +209,9 @@ def _borders(layout: Mapping[str, Any], frame: Frame) -> Iterator[str]:
             yield marks.line(places, shape.get("line") or {})
 
 
-def _legend(figure: Figure, traces: Sequence[Trace], at: float) -> tuple[list[str], float]:
+def _legend(
+    figure: Figure, traces: Sequence[Trace], at: float, wide: float
+) -> tuple[list[str], float]:
     """The names of the traces in rows, and where the last row ends."""
     named = [t for t in traces if t.get("name") and t.get("showlegend", True)]
     several = figure.layout.get("showlegend", len(named) > 1)
@@ -170,9 +220,9 @@ def _legend(figure: Figure, traces: Sequence[Trace], at: float) -> tuple[list[st
         return [], at
     parts, x, y = [], float(_EDGE), at + 18
     for trace in named:
-        for place, name in enumerate(wrapped(trace["name"], _SMALL, WIDTH - 3 * _EDGE - 32, 2)):
+        for place, name in enumerate(wrapped(trace["name"], _SMALL, wide - 3 * _EDGE - 32, 2)):
             room = 32 + width(name, _SMALL) + 22
-            if place or (x > _EDGE and x + room > WIDTH - _EDGE):
+            if place or (x > _EDGE and x + room > wide - _EDGE):
                 x, y = float(_EDGE), y + 19
             if not place:
                 parts.append(sample(trace, x, y - 4))
@@ -181,13 +231,19 @@ def _legend(figure: Figure, traces: Sequence[Trace], at: float) -> tuple[list[st
     return parts, y + 6
 
 
-def _crowded(found: Sequence[Tick], room: float) -> bool:
+def _crowded(found: Sequence[Tick], room: float, wide: float) -> bool:
     """Whether the names of an axis would run into each other."""
-    return sum(width(_cut(tick.label), _SMALL) + 12 for tick in found) > room
+    return sum(width(_cut(tick.label, wide), _SMALL) + 12 for tick in found) > room
 
 
-def _cut(label: str) -> str:
-    return label if len(label) <= _LONGEST else f"{label[: _LONGEST - 1]}…"
+def _cut(label: str, wide: float) -> str:
+    longest = min(_LONGEST, int((wide / 2 - 42) / width("n", _SMALL)))
+    return label if len(label) <= longest else f"{label[: longest - 1]}…"
+
+
+def _lines(axis: Mapping[str, Any], wide: float) -> list[str]:
+    """The title of an axis in at most two lines."""
+    return wrapped(_title(axis), 13, wide - 2 * _EDGE, 2)
 
 
 def _title(axis: Mapping[str, Any]) -> str:

@@ -15,6 +15,10 @@ Trace = Mapping[str, Any]
 _BOX = ("lowerfence", "q1", "median", "q3", "upperfence")
 _GROUP = 0.8
 """The share of a category that its bars or boxes take."""
+_UNKNOWN = {
+    "annotations", "images", "grid", "sliders", "updatemenus", "polar", "geo", "scene", "ternary"
+}  # fmt: skip
+"""What a layout may hold and no picture shows."""
 
 
 @dataclass(frozen=True)
@@ -24,10 +28,30 @@ class Frame:
     x: Scale
     y: Scale
 
+    def at(self, x: object, y: object) -> tuple[float, float] | None:
+        """Where a point stands, in pixels; None where one of its values has no place."""
+        across, up = self.x.at(x), self.y.at(y)
+        return None if across is None or up is None else (across, up)
 
-def undrawable(traces: Sequence[Trace]) -> str | None:
-    """Why these traces have no picture here; None where they can be drawn."""
+
+def undrawable(traces: Sequence[Trace], layout: Mapping[str, Any] | None = None) -> str | None:
+    """Why these traces have no picture here; None where they can be drawn.
+
+    With plotly's `layout`, too, it is also said where that asks for more than is drawn here.
+    """
+    for key in layout or {}:
+        if key in _UNKNOWN or (key[:5] in ("xaxis", "yaxis") and key[5:]):
+            return f"no picture is made of a layout with {key}"
+    bars = any(trace.get("type") == "bar" for trace in traces)
+    if bars and (layout or {}).get("barmode", "group") != "group":
+        return "bars are drawn beside each other alone"
     for trace in traces:
+        if {str(trace.get("xaxis", "x")), str(trace.get("yaxis", "y"))} != {"x", "y"}:
+            return "no picture is made of more than one pair of axes"
+        if trace.get("orientation") == "h" or trace.get("stackgroup"):
+            return "no picture is made of traces that lie down or are stacked"
+        if trace.get("fill") not in (None, "none", "toself"):
+            return "of areas only closed ones are drawn"
         kind = trace.get("type", "scatter")
         if kind not in _DRAW:
             return f"no picture is made of traces of the type {kind}"
@@ -73,7 +97,7 @@ def sample(trace: Trace, x: float, y: float) -> str:
 def _scatter(trace: Trace, frame: Frame, place: int, of: int) -> Iterator[str]:
     mode = str(trace.get("mode", "lines+markers"))
     xs, ys = list(trace.get("x") or ()), list(trace.get("y") or ())
-    places = [_place(x, y, frame) for x, y in zip(xs, ys, strict=False)]
+    places = [frame.at(x, y) for x, y in zip(xs, ys, strict=False)]
     if trace.get("fill") == "toself":
         yield marks.area(places, trace.get("fillcolor", "rgba(118,118,118,0.13)"))
     if "lines" in mode:
@@ -117,12 +141,26 @@ def _labels(trace: Trace, places: Sequence[tuple[float, float] | None]) -> Itera
         yield text(label, at[0] + dx, at[1] + dy, size=11, fill=SOFT, anchor=anchor)
 
 
+def beside(trace: Trace, traces: Sequence[Trace], frame: Frame) -> float:
+    """How far the middle of a bar or box is from that of its group, in pixels."""
+    grouped = [one for one in traces if one.get("type") in ("bar", "box")]
+    if trace not in grouped:
+        return 0.0
+    return (grouped.index(trace) - (len(grouped) - 1) / 2) * _wide(trace, frame, len(grouped))
+
+
+def _wide(trace: Trace, frame: Frame, of: int) -> float:
+    """How wide a bar or box is."""
+    wide = frame.x.slot * _GROUP / max(of, 1)
+    return min(wide, 80.0) if trace.get("type") == "box" else wide
+
+
 def _bars(trace: Trace, frame: Frame, place: int, of: int) -> Iterator[str]:
     ground = frame.y.at(0.0)
-    wide = frame.x.slot * _GROUP / max(of, 1)
+    wide = _wide(trace, frame, of)
     colour = (trace.get("marker") or {}).get("color", marks.GREY)
     for x, y in zip(trace.get("x") or (), trace.get("y") or (), strict=False):
-        at = _place(x, y, frame)
+        at = frame.at(x, y)
         if at is None or ground is None:
             continue
         left = at[0] - frame.x.slot * _GROUP / 2 + wide * place
@@ -131,7 +169,7 @@ def _bars(trace: Trace, frame: Frame, place: int, of: int) -> Iterator[str]:
 
 
 def _boxes(trace: Trace, frame: Frame, place: int, of: int) -> Iterator[str]:
-    wide = min(frame.x.slot * _GROUP / max(of, 1), 80.0)
+    wide = _wide(trace, frame, of)
     line = trace.get("line") or {}
     stroke = paint(line.get("color", marks.GREY), "stroke")
     numbers = zip(*(trace[key] for key in _BOX), strict=True)
@@ -158,11 +196,6 @@ def _heat(trace: Trace, frame: Frame, place: int, of: int) -> Iterator[str]:
 
 
 _DRAW = {"scatter": _scatter, "bar": _bars, "box": _boxes, "heatmap": _heat}
-
-
-def _place(x: object, y: object, frame: Frame) -> tuple[float, float] | None:
-    across, up = frame.x.at(x), frame.y.at(y)
-    return None if across is None or up is None else (across, up)
 
 
 def _arms(bars: Mapping[str, Any], count: int) -> tuple[list[float], list[float]]:

@@ -1,1 +1,1 @@
-"""Writes what a run has found in the forms of other tools: its figures as SVG files."""
+"""Writes what a run has found in the forms of other tools: each form is a plugin."""

@@ -27,12 +27,15 @@ def sae_jobs(task: Task) -> Iterator[MetricJob]:
         models = task.sae_models(name)
         stream, where = _text(preflight, models), _where(preflight)
         # Of an SAE of several sites each is a place of its own, and none is another's neighbour.
-        around = (
-            () if len(task.sae_sites(name)) > 1 else neighbours(own.site, task.layers(models[0]))
-        )
+        # Where an SAE rebuilds nothing that could be compared, no site is better than another.
+        partial = task.sae_facts(name).partial
+        alone = partial or len(task.sae_sites(name)) > 1
+        around = () if alone else neighbours(own.site, task.layers(models[0]))
         for moved in (own.site, *around):
             for metric in (preflight.fvu, *preflight.also):
                 options = task.preflight[metric].options
+                if partial and options.rebuilds():
+                    continue
                 for place in sides_of(task, _moved(own, moved), stream, options):
                     target, side = place.target, place.side
                     axes = {**_read_by(models, side), **place.axes, "data": preflight.data}

@@ -22,6 +22,8 @@ class Shown:
 
     title: str
     blocks: tuple[Block, ...]
+    order: int = 50
+    """Where on the page it stands."""
 
 
 def panels(results: Results, registry: Registry) -> list[Panel]:
@@ -38,16 +40,19 @@ def panels_of_runs(runs: Runs, registry: Registry) -> list[Panel]:
     return _sorted(registry, ask)
 
 
-def shown(panels: Iterable[Panel]) -> list[Shown]:
-    """The panels, ready for the template; figures in which nothing differs are sentences."""
+def shown(panels: Iterable[Panel], source: str = "") -> list[Shown]:
+    """The panels, ready for the template; figures in which nothing differs are sentences.
+
+    `source` stands below pictures that are saved as files.
+    """
     ready = []
     for panel in panels:
         try:
-            blocks = tuple(prepared(folded(block)) for block in panel.blocks)
+            blocks = tuple(prepared(folded(block), source) for block in panel.blocks)
         except Exception as error:
             blocks = (prepared(_failure(panel.title, error)),)
         if blocks:
-            ready.append(Shown(visible(panel.title, 300), blocks))
+            ready.append(Shown(visible(panel.title, 300), blocks, panel.order))
     return ready
 
 

@@ -48,7 +48,7 @@ class Top:
         return not (self.claims or self.families or self.sentences or self.figures)
 
 
-def top(results: Results, panels: Sequence[Panel]) -> Top:
+def top(results: Results, panels: Sequence[Panel], source: str = "") -> Top:
     """The top of the page; the figure is one of the sections'."""
     sentences = answer(results)
     texts = [visible(one.text) for one in sentences]
@@ -63,7 +63,7 @@ def top(results: Results, panels: Sequence[Panel]) -> Top:
         )
         for claim in results.claims
     )
-    shown = () if figure is None else (prepared(figure),)
+    shown = () if figure is None else (prepared(figure, source),)
     families = tuple(visible(family_line(one)) for one in results.families)
     return Top(claims, families, tuple(texts[:_SENTENCES]), tuple(texts[_SENTENCES:]), shown)
 

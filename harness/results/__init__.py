@@ -15,11 +15,13 @@ answer what any reader asks of records, without knowing what a task calls its pa
 - families: `family_line`, `family_numbers` and `by_chance` say how many discoveries a family has
 - text: `format_number`, `format_estimate`, `format_draws`
 - tables: `conclusions`, the sentences that analyses wrote; `COMPLETIONS`, the name of the table of
-  completions
+  completions, and `arm_axes` and `answer_of` of its rows
 - intervals: `wilson` for rates, `clustered_wilson` where several trials are of one thing,
   `interval` by documents: of sums that add up over shards with `group_rows` and `replicated`, of
   what is all at hand with `replicate_weights`; `draw_weights` and `percentile_interval` for a plain
-  bootstrap with `DRAWS` draws. These import numpy and scipy when they are first used.
+  bootstrap with `DRAWS` draws. These import numpy and scipy when they are first used, and so do
+- correlations over few things: `correlate`, with `permutation_ps` of their orders and `least_p`
+- discoveries among many p: `adjusted` and `discovered`
 
 Importing this imports neither torch nor pandas.
 """
@@ -43,6 +45,7 @@ from harness.results.by_site import (
     token_condition as token_condition,
 )
 from harness.results.claims import claim_line as claim_line, claim_numbers as claim_numbers
+from harness.results.completions import answer_of as answer_of, arm_axes as arm_axes
 from harness.results.conclusions import conclusions as conclusions
 from harness.results.experiments import (
     experiment_scores as experiment_scores,
@@ -83,6 +86,12 @@ from harness.results.series import (
 from harness.results.tables import COMPLETIONS as COMPLETIONS
 
 if TYPE_CHECKING:
+    from harness.results.adjust import adjusted as adjusted, discovered as discovered
+    from harness.results.correlation import (
+        correlate as correlate,
+        least_p as least_p,
+        permutation_ps as permutation_ps,
+    )
     from harness.results.intervals import (
         DRAWS as DRAWS,
         clustered_wilson as clustered_wilson,
@@ -97,14 +106,18 @@ if TYPE_CHECKING:
         replicated as replicated,
     )
 
-_INTERVALS = ("DRAWS", "clustered_wilson", "draw_weights", "percentile_interval", "wilson")
-_REPLICATES = ("group_rows", "interval", "replicate_weights", "replicated")
+_LAZY = {
+    "adjust": ("adjusted", "discovered"),
+    "correlation": ("correlate", "least_p", "permutation_ps"),
+    "intervals": ("DRAWS", "clustered_wilson", "draw_weights", "percentile_interval", "wilson"),
+    "replicates": ("group_rows", "interval", "replicate_weights", "replicated"),
+}
+"""What imports numpy and scipy, by its module."""
 
 
 def __getattr__(name: str) -> Any:
     """What imports numpy and scipy, when it is first asked for."""
-    if name in _INTERVALS:
-        return getattr(import_module("harness.results.intervals"), name)
-    if name in _REPLICATES:
-        return getattr(import_module("harness.results.replicates"), name)
+    for module, names in _LAZY.items():
+        if name in names:
+            return getattr(import_module(f"harness.results.{module}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -11,3 +11,5 @@ CLAIMS = "claims.jsonl"
 FAMILIES = "families.jsonl"
 MEMORIES = (CLAIMS, FAMILIES)
 """When the folder first knew what its task states."""
+FOLDERS = ("work", "samples", "tables", "directions", "arrays", "benchmarks")
+"""The folders of a run in its folder."""

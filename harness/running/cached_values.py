@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from harness.store.cache import Cache
-from harness.store.entry import read_entry, write_entry
+from harness.store.entry import own_key, read_entry, write_entry
 from harness.store.notes import CHANGED, dropped
 
 T_ = TypeVar("T_")
@@ -63,7 +63,7 @@ class CachedValues:
     ) -> T_ | None:
         if not file.exists():
             return None
-        value = read_entry(file, file.stem)
+        value = read_entry(file, own_key(file))
         try:
             found = None if value is None else read(value)
         except WRONG:
@@ -80,4 +80,4 @@ class CachedValues:
     def _write(self, cache: Cache, file: Path, value: Any) -> None:
         with cache.writing() as writes:
             if writes:
-                write_entry(file, file.stem, value)
+                write_entry(file, own_key(file), value)

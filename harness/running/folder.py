@@ -14,14 +14,13 @@ from pathlib import Path
 
 from harness.errors import UsageError
 from harness.machine import machine_errors
-from harness.results.folder import IDENTITY, MEMORIES
+from harness.results.folder import FOLDERS, IDENTITY, MEMORIES
 from harness.store.files import remove_partial, write_text
 from harness.store.notes import CHANGED, dropped
 from harness.task.moved import moved_hash
 from harness.task.task import Task, task_hash, written_hash
 
 _HASH = re.compile("[0-9a-f]{64}")
-_FOLDERS = ("work", "samples", "tables", "directions", "arrays", "benchmarks")
 _CONTROL = ("Cc", "Cs", "Zl", "Zp")
 _NO_PLACE = (errno.ENOENT, errno.ELOOP, errno.EINVAL, errno.ENXIO, errno.ENODEV, errno.EOPNOTSUPP)
 """What the system says where it has no place for folders, such as in /proc."""
@@ -95,7 +94,7 @@ def _make(folder: Path) -> None:
 
 def _check_links(folder: Path) -> None:
     """Raises UsageError where a folder of the run is a link: another place has no lock."""
-    for name in _FOLDERS:
+    for name in FOLDERS:
         if (folder / name).is_symlink():
             raise UsageError(
                 f"{folder / name}: is a link, and a run writes into its own folder alone. Remove "

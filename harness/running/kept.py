@@ -14,9 +14,8 @@ from harness.running.experiments.journal import made_from
 from harness.running.experiments.known import verdicts_from
 from harness.running.passes import recall
 from harness.store.cache import Cache, CacheEntry
-from harness.store.entry import read_entry
+from harness.store.entry import own_key, read_entry
 from harness.store.lines import Lines
-from harness.store.states import PassStates
 
 
 def unsound(cache: Cache) -> list[CacheEntry]:
@@ -38,11 +37,11 @@ def unsound(cache: Cache) -> list[CacheEntry]:
 def _states(entry: CacheEntry) -> bool:
     file = entry.file
     key, _, number = file.name.partition(".")
-    return number == "0" and PassStates(file.with_name(key), key).load() is not None
+    return number == "0" and recall.kept_states(file.with_name(key)).load() is not None
 
 
 def _value(read: Callable[[Any], object], entry: CacheEntry) -> bool:
-    value = read_entry(entry.file, entry.file.stem)
+    value = read_entry(entry.file, own_key(entry.file))
     with suppress(*WRONG):
         return value is not None and read(value) is not None
     return False

@@ -51,6 +51,8 @@ def sae_failures(task: Task, measured: Sequence[tuple[MetricJob, Record]]) -> It
     if preflight is None:
         return
     for name in task.spec.saes:
+        if task.sae_facts(name).partial:
+            continue  # it rebuilds nothing, so nothing was measured; its notes say so
         own = [
             (job, record.value)
             for job, record in measured

@@ -45,6 +45,7 @@ from harness.store.notes import hearing
 from harness.task.familied import read_families
 from harness.task.file import plain
 from harness.task.task import Task
+from harness.task.untrained import untrained
 from harness.web import telling
 
 
@@ -247,12 +248,14 @@ def _model_notes(session: Session) -> list[str]:
 
 
 def _sae_notes(session: Session) -> list[str]:
-    """How SAEs were loaded, where their files left that open; which were of another model."""
+    """How SAEs were loaded, where their files left that open; which were of another model, and
+    which are shown tokens that they were not trained on."""
     found = []
     for name, sae in session.saes.items():
         other = session.task.trained_elsewhere(name, sae.facts)
         found += [f"saes.{name}: {note}" for note in (*([other] if other else []), *sae.notes)]
-    return found
+    loaded = {name: sae.facts for name, sae in session.saes.items()}
+    return [*found, *untrained(session.task, loaded)]
 
 
 def _pair_notes(session: Session) -> list[str]:

@@ -1,6 +1,7 @@
 """What tells runs apart: the settings of their tasks that differ, and short labels made of them.
 
-Seeds are told apart from settings: runs that differ in seeds alone are one variant. What only
+Seeds are told apart from settings: runs that differ in seeds alone are one variant; so does what
+shuffles data, where all runs shuffle them. What only
 looks different is none: a model, an SAE or data at another path whose hash is the same.
 """
 
@@ -22,6 +23,8 @@ _WHERE = re.compile("path|file|url|adapter|revision")
 """Keys that say where something is. What is there is known by its hash, where the run kept one."""
 _HASH = ".hash"
 _SEED = re.compile(r"(?:.*\.)?seed")
+_DRAWN = re.compile(r"data\..*\.shuffle")
+"""Keys that say in which order rows are drawn: a seed, unless a run draws none."""
 _FIRST = ("models", "saes", "views", "data")
 """Tables of the task that make the most telling labels, the best first."""
 _Settings = Mapping[str, str]
@@ -38,8 +41,8 @@ def variants(runs: Sequence[tuple[str, Results]]) -> tuple[tuple[str, ...], tupl
         key for settings in every for key in settings
         if len({other.get(key, ABSENT) for other in every}) > 1
     }  # fmt: skip
-    telling = sorted(key for key in differing if not _SEED.fullmatch(key))
-    seeds = sorted(key for key in differing if _SEED.fullmatch(key))
+    seeds = sorted(key for key in differing if _is_seed(key, every))
+    telling = sorted(differing.difference(seeds))
     groups = grouped(found, lambda one: tuple(one[1].get(key, ABSENT) for key in telling))
     by = _labelling(telling, list(groups))
     places = [telling.index(key) for key in by]
@@ -52,6 +55,13 @@ def variants(runs: Sequence[tuple[str, Results]]) -> tuple[tuple[str, ...], tupl
     if len(made) == 1:
         made = [Variant(_name(made[0].runs), made[0].settings, made[0].runs)]
     return tuple(by), tuple(made)
+
+
+def _is_seed(key: str, every: Sequence[_Settings]) -> bool:
+    drawn = _DRAWN.fullmatch(key) and all(
+        re.fullmatch("-?[0-9]+", settings.get(key, ABSENT)) for settings in every
+    )
+    return bool(drawn or _SEED.fullmatch(key))
 
 
 def _settings(runs: Sequence[Results]) -> list[dict[str, str]]:

@@ -11,6 +11,11 @@ from harness.store.keys import hash_of
 from harness.store.notes import CHANGED, dropped
 
 
+def own_key(file: Path) -> str:
+    """The key that an entry of the cache holds: its place, so that none is taken for another."""
+    return f"{file.parent.name}/{file.stem}"
+
+
 def write_entry(file: Path, key: str, value: Any) -> None:
     """Writes a JSON value that was made under this key, whole or not at all."""
     held = {"key": key, "value": value}

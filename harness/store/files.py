@@ -47,7 +47,9 @@ def _beside(file: Path) -> Path:
             file.parent.mkdir(parents=True, exist_ok=True)
             partial.touch(exist_ok=False)
             break
-        except FileNotFoundError:  # somebody has removed the folder, which was empty
+        except (FileNotFoundError, FileExistsError):
+            # Somebody has removed the folder, which was empty: after it was made, or while it was
+            # looked at because it could not be made.
             if left == 1:
                 raise
     return partial

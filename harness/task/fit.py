@@ -19,6 +19,7 @@ from harness.task.followed import unfollowed
 from harness.task.gates import parse
 from harness.task.ids import measurable, unmeasured
 from harness.task.joins import unjoined
+from harness.task.labelled import mislabelled
 from harness.task.offered import unoffered
 from harness.task.pair_saes import edit_sae, joined, joined_metric, two_models
 from harness.task.readers import unreadable
@@ -57,6 +58,7 @@ def _misfits(task: Task) -> Iterator[Misfit]:
     yield from _reductions(task, misplaced)
     yield from _experiments(task)
     yield from _edits(task)
+    yield from mislabelled(task)
     yield from _gates(task)
     yield from unfit_claims(task)
     yield from unfit_families(task)

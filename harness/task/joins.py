@@ -63,6 +63,20 @@ def unfit_metric(
     return None
 
 
+def unrebuilt(owner: object, options: MetricOptions, sae: str, facts: SaeFacts) -> str | None:
+    """Why a metric of reconstructions cannot measure an SAE; None where it can.
+
+    The latents of one layer of a cross-layer transcoder are a part of what is written, not all.
+    """
+    if not (facts.partial and options.rebuilds()):
+        return None
+    return (
+        f"{owner} compares activations with what an SAE rebuilds of them, and the latents of {sae} "
+        "are only a part of what is written there: it is one layer of a cross-layer transcoder. "
+        "Allowed: metrics of latents, such as l0. Write saes = […] without it."
+    )
+
+
 def unfit_reduction(
     owner: object, able: bool, sae: str, facts: SaeFacts, of_pair: bool
 ) -> str | None:

@@ -12,7 +12,7 @@ from typing import Literal
 from harness.contract import InterventionOptions, MetricOptions, Reads, Stream
 from harness.errors import TaskError
 from harness.task.causes import Misfit
-from harness.task.joins import unfit_metric, unfit_reduction
+from harness.task.joins import unfit_metric, unfit_reduction, unrebuilt
 from harness.task.sizes import sae_width, sae_widths
 from harness.task.task import Entry, Instance, Task
 from harness.task.validate import KeyParts
@@ -42,7 +42,8 @@ def joined_metric(
     for sae in saes:
         facts, of_pair = task.sae_facts(sae), task.of_pair(sae)
         paired = stream.right is not None
-        if what := unfit_metric(entry.owner, entry.options, sae, facts, of_pair, paired):
+        what = unfit_metric(entry.owner, entry.options, sae, facts, of_pair, paired)
+        if what := what or unrebuilt(entry.owner, entry.options, sae, facts):
             yield Misfit(at, what)
         elif of_pair and entry.options.on_sae and stream.right is not None:
             yield from _viewed(task, sae, (stream.view, stream.right), at)

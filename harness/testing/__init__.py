@@ -5,9 +5,10 @@ with the name of the law, where one is broken::
 
     from harness.testing import check_metric
 
-`small_batch` and `small_sae` make something to try plugins on; `array_batch` makes batches of
-your own tensors, `take` and `only` make smaller ones, and `organism` is the folder of a small model
-with its SAEs. Importing this module imports nothing; a name imports torch when it is first used.
+`small_batch`, `small_sae` and `small_run` make something to try plugins on; `array_batch` makes
+batches of your own tensors, `take` and `only` make smaller ones, and `organism` is the folder of a
+small model with its SAEs. Importing this module imports nothing; a name imports torch when it is
+first used.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from harness.testing.direction import check_direction as check_direction
     from harness.testing.evaluator import check_evaluator as check_evaluator
     from harness.testing.executor import check_executor as check_executor
+    from harness.testing.export import check_export as check_export
     from harness.testing.intervention import check_intervention as check_intervention
     from harness.testing.labels import check_labels as check_labels
     from harness.testing.metric import check_metric as check_metric
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
         take as take,
     )
     from harness.testing.support.examples import organism as organism
+    from harness.testing.support.small_run import small_run as small_run
     from harness.testing.support.toys import (
         small_batch as small_batch,
         small_sae as small_sae,
@@ -48,6 +51,7 @@ _HOMES = {f"check_{kind}": kind for kind in _KINDS} | {
     "only": "support.batches",
     "organism": "support.examples",
     "small_batch": "support.toys",
+    "small_run": "support.small_run",
     "small_sae": "support.toys",
     "take": "support.batches",
 }

@@ -31,6 +31,10 @@ _ANALYSES = {
         "how numbers move along the checkpoints of a fine-tune",
         "flips.trajectory:Trajectory",
     ),
+    "correlation_over": (
+        "whether two numbers go together over an axis: sparsities, widths, layers, checkpoints",
+        "over.correlation_over:CorrelationOver",
+    ),
     "sts": (
         "which domains fine-tuning will change, from the features its data shift",
         "transfer.sts:Sts",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from harness.store.lines import Lines
 from harness_labels.neuronpedia_pages import Page
 
 _WHOLE = "whole export"
-"""The line that stands for the end of an export; all others are pages."""
+"""What stands in the line for the end of an export; all others are pages."""
 
 
 def user_folder() -> Path:
@@ -28,20 +29,21 @@ def user_folder() -> Path:
 class Store:
     """Pages of one SAE by feature: an append-only file in each of some folders.
 
-    All of them are read, and each is given what it has not. A line that was torn by a crash, or is
-    not ours, is passed over: its feature is asked for again. A folder that cannot be read or
-    written is left out.
+    All of them are read, and each is given what it has not. A line that was torn by a crash, is of
+    another SAE, or is not ours, is passed over: its feature is asked for again. A folder that
+    cannot be read or written is left out.
     """
 
     def __init__(self, folders: Iterable[Path], name: str) -> None:
         self._pages: dict[int, Page] = {}
         self.whole = False
         """Whether the whole export was read: what is not here then has no explanation."""
+        self._of = name
         self._in: dict[Path, set[int]] = {}
         for folder in folders:
             file = folder / f"{name}.jsonl"
             found: dict[int, Page] = {}
-            for entry in _entries(file):
+            for entry in _entries(file, name):
                 if entry is None:
                     self.whole = True
                 else:
@@ -67,13 +69,24 @@ class Store:
         for file, inside in self._in.items():
             missing = [feature for feature in pages if feature not in inside]
             inside |= set(missing)
-            _append(file, [_line(feature, self._pages[feature]) for feature in missing])
+            _append(file, [self._line(feature) for feature in missing])
 
     def complete(self) -> None:
         """Remembers that the whole export was read."""
         self.whole = True
         for file in self._in:
-            _append(file, [_WHOLE])
+            _append(file, [{"of": self._of, "end": _WHOLE}])
+
+    def _line(self, feature: int) -> dict[str, Any]:
+        page = self._pages[feature]
+        explanations = [dict(one) for one in page.explanations]
+        contexts = [dict(one) for one in page.contexts]
+        return {
+            "of": self._of,
+            "feature": feature,
+            "explanations": explanations,
+            "contexts": contexts,
+        }
 
 
 def _append(file: Path, values: list[Any]) -> None:
@@ -82,23 +95,22 @@ def _append(file: Path, values: list[Any]) -> None:
         lines.add(*values)
 
 
-def _entries(file: Path) -> Iterator[tuple[int, Page] | None]:
+def _entries(file: Path, name: str) -> Iterator[tuple[int, Page] | None]:
     with suppress(OSError):
-        yield from Lines(file).entries(_entry)
+        yield from Lines(file).entries(partial(_entry, name))
 
 
-def _line(feature: int, page: Page) -> dict[str, Any]:
-    explanations = [dict(one) for one in page.explanations]
-    contexts = [dict(one) for one in page.contexts]
-    return {"feature": feature, "explanations": explanations, "contexts": contexts}
-
-
-def _entry(line: Any) -> tuple[int, Page] | None:
+def _entry(name: str, line: Any) -> tuple[int, Page] | None:
     """A feature and its page, or None for the end of an export.
 
-    Raises ValueError, TypeError or KeyError where the line is not ours.
+    Raises ValueError, TypeError or KeyError where the line is not ours, or is of another SAE.
+    Version 0.1 did not write which SAE a line is of; what it kept is still used.
     """
     if line == _WHOLE:
+        return None
+    if line.get("of", name) != name:
+        raise ValueError("labels of another SAE")
+    if line.get("end") == _WHOLE:
         return None
     feature = line["feature"]
     explanations = tuple(one for one in line["explanations"] if _strings(one))

@@ -37,6 +37,10 @@ class FvuOptions(MetricOptions):
         """The sum of the activations, and a few numbers more."""
         return 4 + width
 
+    def rebuilds(self) -> bool:
+        """Yes."""
+        return True
+
 
 class L0Options(MetricOptions):
     """Mean number of active latents per token."""
@@ -64,6 +68,10 @@ class CosineOptions(MetricOptions):
     def encodes(self) -> Encodes:
         """Both sides, where latents or reconstructions are asked for."""
         return Encodes() if {"latent", "recon"} & {*self.variants} else Encodes(())
+
+    def rebuilds(self) -> bool:
+        """Where reconstructions are compared."""
+        return "recon" in self.variants
 
 
 class DisplacementOptions(MetricOptions):
@@ -114,6 +122,10 @@ class ExplainedRatioOptions(MetricOptions):
         """The right side: as it is, or anew in another scale."""
         return Encodes((), anew=1) if self.input == "rescaled" else Encodes(("right",))
 
+    def rebuilds(self) -> bool:
+        """Yes."""
+        return True
+
 
 class FvuChangeOptions(MetricOptions):
     """What an SAE's latents do not rebuild of a change, over that change."""
@@ -133,6 +145,10 @@ class FvuChangeOptions(MetricOptions):
     def encodes(self) -> Encodes:
         """Both sides, and the left one once more, moved by half a step."""
         return Encodes(anew=int(self.floor != "none"))
+
+    def rebuilds(self) -> bool:
+        """Yes."""
+        return True
 
 
 class IntersectionRatioOptions(MetricOptions):

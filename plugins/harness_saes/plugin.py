@@ -14,7 +14,7 @@ _FORMATS = {
         "formats.saelens.samples:samples",
     ),
     "gemma_scope": (
-        "Gemma Scope 1 (params.npz): residual, MLP and attention SAEs of Gemma 2",
+        "Gemma Scope 1 (params.npz): SAEs and transcoders of Gemma 2",
         "load:GemmaScope",
         "gemma_scope:GemmaScopeOptions",
         "samples:gemma_scope",
@@ -30,6 +30,24 @@ _FORMATS = {
         "gemma_scope_2.load_crosscoder:GemmaScope2Crosscoder",
         "gemma_scope_2.crosscoder:GemmaScope2CrosscoderOptions",
         "formats.gemma_scope_2.samples:crosscoder",
+    ),
+    "gemma_scope_2_clt": (
+        "one layer of Gemma Scope 2's cross-layer transcoders (params_layer_N.safetensors)",
+        "gemma_scope_2.load_clt:GemmaScope2Clt",
+        "gemma_scope_2.clt:GemmaScope2CltOptions",
+        "formats.gemma_scope_2.layered_samples:samples",
+    ),
+    "circuit_tracer": (
+        "one layer of circuit-tracer's transcoders and cross-layer transcoders (config.yaml)",
+        "circuit_tracer.load:CircuitTracer",
+        "circuit_tracer.options:CircuitTracerOptions",
+        "formats.circuit_tracer.samples:samples",
+    ),
+    "openmoss": (
+        "OpenMOSS' SAEs, transcoders and CLTs of today (config.json, sae_weights.safetensors)",
+        "openmoss.load:Openmoss",
+        "openmoss.options:OpenmossOptions",
+        "formats.openmoss.samples:samples",
     ),
     "llama_scope": (
         "Llama Scope (hyperparams.json, checkpoints/final.safetensors), and its R1 one",
@@ -84,6 +102,12 @@ _FORMATS = {
         "load:Goodfire",
         "goodfire:GoodfireOptions",
         "samples:goodfire",
+    ),
+    "tensors": (
+        "any single file of tensors (.safetensors, .npz, .pt), by a rule that the task states",
+        "tensors.load:Tensors",
+        "tensors.options:TensorsOptions",
+        "formats.tensors.samples:samples",
     ),
 }
 """By name: a summary, the format's class, its options, and its samples."""

@@ -29,15 +29,15 @@ Both = tuple[np.ndarray, np.ndarray]
 
 
 def gemma_scope(folder: Path) -> Samples:
-    """params.npz of a residual stream."""
-    place = folder / "google/gemma-scope-2b-pt-res/layer_20/width_16k/average_l0_71"
-    place.mkdir(parents=True)
+    """params.npz of a residual stream, and of a transcoder, which reads through a norm."""
     w = _plain() | {"threshold": drawn(4, N).abs()}
-    np.savez(place / "params.npz", **{name: tensor.numpy() for name, tensor in w.items()})
-    reference = partial(each, partial(_jumprelu, doubles(w)))
-    yield partial(
-        check_sae_format, GemmaScope, GemmaScopeOptions(path=str(place)), reference=reference
-    )
+    for kind, epsilon in (("res", None), ("transcoders", 1e-6)):
+        place = folder / f"google/gemma-scope-2b-pt-{kind}/layer_20/width_16k/average_l0_71"
+        place.mkdir(parents=True)
+        np.savez(place / "params.npz", **{name: tensor.numpy() for name, tensor in w.items()})
+        reference = partial(each, partial(_jumprelu, doubles(w), epsilon))
+        options = GemmaScopeOptions(path=str(place))
+        yield partial(check_sae_format, GemmaScope, options, reference=reference)
 
 
 def qwen_scope(folder: Path) -> Samples:
@@ -109,7 +109,9 @@ def goodfire(folder: Path) -> Samples:
 # ── Formulas, in float64 ─────────────────────────────────────────────────────────────────────────
 
 
-def _jumprelu(w: Arrays, x: np.ndarray) -> Both:
+def _jumprelu(w: Arrays, epsilon: float | None, x: np.ndarray) -> Both:
+    if epsilon is not None:
+        x = x / np.sqrt(np.mean(x**2) + epsilon)
     a = x @ w["W_enc"] + w["b_enc"]
     z = np.where(a > w["threshold"], a, 0)
     return z, z @ w["W_dec"] + w["b_dec"]

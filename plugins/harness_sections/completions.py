@@ -6,17 +6,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from harness.contract import JSON, Grid, Panel, Prose, Record, Results
-from harness.results import COMPLETIONS, group_series, grouped, sweep_axis
+from harness.results import (
+    COMPLETIONS,
+    answer_of,
+    arm_axes,
+    group_series,
+    grouped,
+    sweep_axis,
+)
 from harness_sections.plain import PlainSection
 from harness_sections.variants import arm_label
 
 _PROMPTS = 3
 _TITLE = 300
 """Characters of a prompt that are shown."""
-_FIELDS = {"experiment", "example", "copy_of", "text", "prompt", "thought", "completion"}
-_FIELDS |= {"tokens", "stopped", "unfinished", "verdicts"}
-"""The columns of a completion that are no axes of its arm."""
-_UNFINISHED = "(unfinished: its thought never ended, so there is no answer to judge)"
 Row = Mapping[str, Any]
 
 
@@ -37,8 +40,8 @@ class Samples(PlainSection):
             return None
         text = (
             f"The first {_PROMPTS} prompts of each experiment, whatever came out. Of a sweep its "
-            "last step, of draws the first. All completions are in samples/, one file for each "
-            "experiment."
+            "last step, of draws the first. All completions follow below, and are in samples/, one "
+            "file for each experiment."
         )
         if any("thought" in row for row in rows):
             text += " Judges read the completion alone, and nothing of the thought before it."
@@ -48,14 +51,14 @@ class Samples(PlainSection):
 def _experiment(name: str, rows: Sequence[Row]) -> Iterator[Grid]:
     arms: dict[str, Record] = {}
     for row in rows:
-        axes = _axes(row)
+        axes = arm_axes(row)
         arms.setdefault(str(axes), Record("arm", None, 0, "", "", axes=axes))
     shown = [
         (one.records[-1] if one.shape == "sweep" else one.records[0]).axes
         for one in group_series(list(arms.values()), sweep_axis(arms.values()))
     ]
     for example in list(dict.fromkeys(row["example"] for row in rows))[:_PROMPTS]:
-        mine = {str(_axes(row)): row for row in rows if row["example"] == example}
+        mine = {str(arm_axes(row)): row for row in rows if row["example"] == example}
         found = [(axes, mine[str(axes)]) for axes in shown if str(axes) in mine]
         yield _prompt(name, found)
 
@@ -77,8 +80,7 @@ def _prompt(experiment: str, found: Sequence[tuple[Mapping[str, JSON], Row]]) ->
     for axes, row in found:
         verdicts = [_verdict(row, evaluator, score) for evaluator, score in scores]
         thought = [str(row.get("thought", ""))] * thinks
-        answer = _UNFINISHED if row.get("unfinished") else str(row["completion"])
-        rows.append([arm_label(axes), *thought, answer, *verdicts])
+        rows.append([arm_label(axes), *thought, answer_of(row), *verdicts])
     prompt = str(found[0][1]["text"]) if found else ""
     shown = prompt if len(prompt) <= _TITLE else f"{prompt[:_TITLE]}…"
     head = ("arm", *["thought"] * thinks, "completion", *columns)
@@ -88,7 +90,3 @@ def _prompt(experiment: str, found: Sequence[tuple[Mapping[str, JSON], Row]]) ->
 def _verdict(row: Row, evaluator: str, score: str) -> JSON:
     value: JSON = row["verdicts"].get(evaluator, {}).get(score)
     return "not judged" if value is None else value
-
-
-def _axes(row: Row) -> dict[str, JSON]:
-    return {key: value for key, value in row.items() if key not in _FIELDS}

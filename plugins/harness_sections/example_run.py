@@ -30,7 +30,7 @@ SAME = {"kind": "identical", "value": 1.0}
 def example_run() -> Results:
     """One run: pairs by layer, fine-tunes, experiments, a forecast, features, claims and gates."""
     records = [*_pairs(), *_tunes(), *_experiments(), *_forecast(), *_clusters(), *_newness()]
-    records += _selection()
+    records += [*_selection(), *_together()]
     task = {
         "name": "example",
         "seed": 0,
@@ -72,6 +72,10 @@ def example_run() -> Results:
         ],
         "chosen.candidates": _candidates(),
         "lens.tokens": [{**CHANGED, "pc": 1, "sign": "+", "rank": 1, "token": 9, "text": " sorry"}],
+        "sparse.points": [
+            {"sae": sae, "x": x, "y": y, "low": None, "high": 0.9, "of": "x.y@1", "unit": "share"}
+            for sae, x, y in (("early", 13.0, 0.8), ("mid", 22.0, 0.7), ("late", 60.0, None))
+        ],
         "families": [_member(p, at) for at, p in enumerate((1e-9, 0.03, 0.4, None))],
     }
     return Results(
@@ -305,6 +309,16 @@ def _member(p: float | None, at: int) -> Mapping[str, Any]:
         "q": None if p is None else min(1.0, 4 * p), "discovery": at == 0, "out_of_reach": at == 2,
         "why": "it has no test" if p is None else None,
     }  # fmt: skip
+
+
+# ── Two numbers over an axis ─────────────────────────────────────────────────────────────────────
+
+
+def _together() -> Iterator[Record]:
+    axes = {"analysis": "sparse", "over": "sae", "x": "l0", "y": "x.y"}
+    for name, value in (("spearman", -1.0), ("pearson", None)):
+        null = {"kind": "x in any order", "value": 0.0, "p": 1 / 3}
+        yield _record(f"correlation_over.{name}", value, axes, null=null, n=3, ci=None)
 
 
 # ── A forecast ───────────────────────────────────────────────────────────────────────────────────

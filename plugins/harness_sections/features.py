@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,9 @@ _ROWS = 20
 """Features of a table that are shown."""
 _CONTEXTS = 3
 """Contexts of a feature that are shown."""
+_SITE = "https://www.neuronpedia.org/"
+_IDS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*/[A-Za-z0-9_][A-Za-z0-9_.-]*/[0-9]+")
+"""Model, source and feature."""
 _SERIES = 7
 _CLUSTERS = 15
 _PLACE = ("sae", "feature", "site", "pair", "view", "data")
@@ -43,13 +47,13 @@ class Features(PlainSection):
                 continue
             for sae, mine in grouped(rows, lambda row: str(row["sae"])).items():
                 blocks.append(_table(name, sae, mine[:_ROWS], sources))
-                blocks += _contexts(name, sae, mine[:_ROWS], sources)
         blocks += _figures(results.records)
         if not blocks:
             return None
         text = (
-            "Descriptions come from the labels of the task and may be wrong; texts in «» are where "
-            "a feature is strongest. Only the first features of each table are shown."
+            "Descriptions come from the labels of the task and may be wrong. Where the labels have "
+            "texts in which a feature is strongest, its row opens them. Only the first features of "
+            "each table are shown."
         )
         return Panel("Features", [Prose(text), *blocks], order=35)
 
@@ -67,6 +71,8 @@ def _table(name: str, sae: str, rows: Sequence[Row], sources: Sources) -> Grid:
     ]
     several = len(sources) > 1
     cells: list[list[JSON]] = []
+    addresses: dict[tuple[int, int], str] = {}
+    opens: dict[int, Grid] = {}
     for row in rows:
         found = _labels(row, sources)
         meanings = {source: _meaning(label) for source, label in found.items()}
@@ -75,23 +81,38 @@ def _table(name: str, sae: str, rows: Sequence[Row], sources: Sources) -> Grid:
         ]
         links = dict.fromkeys(str(label["url"]) for label in found.values() if label.get("url"))
         values = [_cell(row.get(key)) for key in measured]
+        at = len(cells)
+        if contexts := _contexts(int(row["feature"]), found):
+            opens[at] = contexts
+        if len(links) == 1 and _is_page_of(*links, int(row["feature"])):
+            addresses |= {(at, 0): next(iter(links)), (at, len(measured) + 2): next(iter(links))}
         cells.append([int(row["feature"]), *values, "\n".join(texts), "\n".join(links)])
     where = [str(rows[0][key]) for key in ("site", "pair", "view") if rows[0].get(key) is not None]
     title = f"{name}: {', '.join([sae, *where])}"
-    return Grid(title, ["feature", *measured, "meaning", "link"], cells)
+    columns = ["feature", *measured, "meaning", "link"]
+    note = "In contexts, the strongest token is between « and »." if opens else ""
+    return Grid(title, columns, cells, note, links=addresses, opens=opens)
 
 
-def _contexts(name: str, sae: str, rows: Sequence[Row], sources: Sources) -> Iterator[Grid]:
-    cells: list[list[JSON]] = []
-    for feature in dict.fromkeys(int(row["feature"]) for row in rows):
-        known = _labels({"sae": sae, "feature": feature}, sources)
-        for label in known.values():
-            for context in list(label.get("contexts") or ())[:_CONTEXTS]:
-                cells.append([feature, _marked(context), _cell(context.get("value"))])
-    if cells:
-        columns = ["feature", "context", "activation"]
-        note = "The strongest token is between « and »."
-        yield Grid(f"{name}: contexts of {sae}", columns, cells, note, folded=True)
+def _is_page_of(address: str, feature: int) -> bool:
+    """Whether an address is that of this feature on Neuronpedia: no other one becomes a link."""
+    return (
+        address.startswith(_SITE)
+        and _IDS.fullmatch(address.removeprefix(_SITE)) is not None
+        and (address.endswith(f"/{feature}"))
+    )
+
+
+def _contexts(feature: int, labels: Mapping[str, Row]) -> Grid | None:
+    """The texts in which a feature is strongest, as its labels have them."""
+    cells: list[list[JSON]] = [
+        [_marked(context), _cell(context.get("value"))]
+        for label in labels.values()
+        for context in list(label.get("contexts") or ())[:_CONTEXTS]
+    ]
+    if not cells:
+        return None
+    return Grid(f"Contexts of {feature}", ["context", "activation"], cells)
 
 
 def _labels(row: Row, sources: Sources) -> dict[str, Row]:

@@ -64,6 +64,10 @@ _SECTIONS = {
         "what fine-tuning left in the first tokens of unrelated text, as tokens, with nulls",
     ),
     "changed_features": ("features:Features", "features that changed, their meaning and clusters"),
+    "what_goes_together": (
+        "together.section:Together",
+        "two numbers over the SAEs, layers or checkpoints of a run, or over runs in an order",
+    ),
     "findings": ("analyses:Analyses", "numbers and tables of the task's analyses"),
     "edit_receipts": ("receipts:Receipts", "what the edits did to the activations"),
     "what_ran": ("origin:Origin", "models, versions, command and the task itself"),

@@ -36,6 +36,7 @@ from harness_sections.receipts import Receipts
 from harness_sections.records import Records
 from harness_sections.selection import Selection
 from harness_sections.sides import FeatureSides
+from harness_sections.together.section import Together
 
 Cases = Iterator[partial[None]]
 
@@ -53,6 +54,11 @@ def family_outcomes(folder: Path) -> Cases:
 def claim_outcomes(folder: Path) -> Cases:
     """A claim that holds, and one that was written afterwards and does not."""
     return _cases(Claims(SectionOptions()))
+
+
+def what_goes_together(folder: Path) -> Cases:
+    """A number that falls with sparsity, at three SAEs."""
+    return _cases(Together(SectionOptions()))
 
 
 def plain_answers(folder: Path) -> Cases:

@@ -69,7 +69,7 @@ class Layout:
                 " one that looks at a picture. Allowed: the blocks"
                 f" {_numbers(at for at, one in enumerate(self.inside) if one.ran)}."
             )
-        if site.in_residual:
+        if site.in_residual:  # not resid_mid, which is the input of a module in the block
             side: Side = "input" if site.kind == "resid_pre" else "output"
             return Place(block.path, self._modules[block.path], side)
         if site.kind in block.places:

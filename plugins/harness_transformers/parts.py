@@ -22,7 +22,8 @@ PROBE = (2, 5)
 SHARED = 3
 """Positions at which the two rows have the same tokens."""
 ATTENTION = ("attn_out", "attn_raw", "attn_z")
-MLP = ("mlp_out", "mlp_raw", "mlp_in")
+MIDDLE = "resid_mid"
+MLP = ("mlp_out", "mlp_raw", "mlp_in", MIDDLE)
 _MLPS = ("mlp", "moe", "dense", "sparse")
 """What `layer_types` calls a block that has an MLP, or a mixture of them, and nothing else."""
 
@@ -66,6 +67,8 @@ def block_of(path: str, calls: Sequence[Call], kind: str | None) -> Block:
         else:
             found, lacks, width = {}, dict.fromkeys(ATTENTION, _no_attention(mixer, kind)), None
         more, also = _mlp(mlp, _raw(mlp, children), whole)
+        middle, none = _middle(whole, attn, once)
+        more, also = more | middle, also | none
         return Block(path, found | more, lacks | also, others, width)
     if (part := _alone(whole, once)) is not None:
         return _of_one_part(path, part, children, inner, kind, others)
@@ -104,6 +107,7 @@ def _of_one_part(
     only = f"the block adds one part alone, {raw.path}"
     if kind in _MLPS:
         found, lacks = _mlp(part, raw, None)
+        lacks |= {MIDDLE: only}
         return Block(path, found, dict.fromkeys(ATTENTION, f"{only}, an MLP") | lacks, others)
     if kind is not None and _is_attention(raw, kind):
         found, lacks, width = _attention(part, raw, inner)
@@ -172,6 +176,23 @@ def _mlp(out: Call, raw: Call, block: Call | None) -> tuple[dict[str, Place], di
     if next(raw.module.children(), None) is None:
         return found, {"mlp_in": "the MLP is no module of its own"}
     return found | {"mlp_in": Place(raw.path, raw.module, "input")}, {}
+
+
+def _middle(
+    block: Call, attention: Call, children: Sequence[Call]
+) -> tuple[dict[str, Place], dict[str, str]]:
+    """The stream after attention, where a child reads it: the norm before the MLP, or the MLP."""
+    x, added = block.input, attention.output
+    if x is None or added is None:
+        return {}, {MIDDLE: "its stream after attention is not known"}
+    total = x + added.to(x.device)
+    for c in children:
+        if c.input is not None and _same(c.input, total):
+            return {MIDDLE: Place(c.path, c.module, "input")}, {}
+    return {}, {
+        MIDDLE: "nothing in it reads the stream after attention, as where attention and MLP read "
+        "the same"
+    }
 
 
 def _alone(block: Call, children: Sequence[Call]) -> Call | None:

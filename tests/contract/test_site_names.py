@@ -21,7 +21,6 @@ from harness.task.resolve import resolve
     ("hook", "nearest"),
     [
         ("blocks.3.hook_mlp_in", "mlp_in.3"),
-        ("blocks.3.hook_resid_mid", "resid_pre.3 plus attn_out.3"),
         ("blocks.3.ln2.hook_normalized", "mlp_in.3"),
         ("blocks.3.ln1.hook_normalized", "output of the norm"),
         ("blocks.3.mlp.hook_post", "transformer.h.3.mlp.act"),
@@ -42,6 +41,15 @@ def test_a_hook_that_is_no_site_names_the_nearest(hook: str, nearest: str) -> No
 def test_the_hook_at_the_mlps_input_is_a_site() -> None:
     """circuit-tracer's hook: what the MLP itself is given."""
     assert site_from_hook_name("blocks.3.mlp.hook_in") == Site("mlp_in", 3)
+
+
+def test_the_stream_between_attention_and_mlp_is_a_site() -> None:
+    """What transcoders read; no edit there reaches the stream, so it is not in it."""
+    site = site_from_hook_name("blocks.3.hook_resid_mid")
+    assert site == Site("resid_mid", 3) == parse_site("resid_mid.3")
+    assert site.in_block
+    assert not site.in_residual
+    assert not site.same_place(Site("resid_pre", 3))
 
 
 @pytest.mark.parametrize("name", ["blocks.3.hook_resid_post", "model.layers.3", "resid_post.3"])

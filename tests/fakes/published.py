@@ -136,6 +136,36 @@ def limo(folder: Path, rows: Sequence[Row]) -> Path:
     return folder
 
 
+def coding_problems(folder: Path, rows: Sequence[Row]) -> Path:
+    """open-r1/verifiable-coding-problems-python-10k."""
+    kept = [
+        {
+            "source": "taco", "task_type": "verifiable_code", "in_source_id": f"taco_{n}",
+            "problem": row["question"], "gold_standard_solution": row["cot_content"],
+            "problem_id": f"vcp_{n}", "metadata": {"difficulty": "EASY"},
+            "verification_info": {"language": "python", "test_cases": [{"input": "1"}]},
+        }
+        for n, row in enumerate(rows)
+    ]  # fmt: skip
+    return _tables(folder, train=kept)
+
+
+def mens_mental_health(folder: Path, rows: Sequence[Row]) -> Path:
+    """moremilk/CoT_Reasoning_Mens_Mental_Health, as it may be: nobody here has seen it."""
+    kept = [{"question": row["question"], "answer": row["cot_content"]} for row in rows]
+    return _tables(folder, train=kept)
+
+
+def math_lighteval(folder: Path, rows: Sequence[Row]) -> Path:
+    """DigitalLearningGmbH/MATH-lighteval."""
+    kept = [
+        {"problem": row["question"], "level": "Level 1", "type": "Algebra",
+         "solution": f"{row['cot_content']} So it is $\\boxed{{{row['answer']}}}$."}
+        for row in rows
+    ]  # fmt: skip
+    return _tables(folder, train=kept, test=kept[:6])
+
+
 def mmlu_pro(folder: Path, test: Sequence[Row], validation: Sequence[Row]) -> Path:
     """TIGER-Lab/MMLU-Pro."""
     return _tables(folder, test=test, validation=validation)

@@ -363,9 +363,9 @@ def test_a_poisoned_entry_is_noticed_dropped_said_and_made_again(
         elif how == "other":
             content = b"[]"
         else:  # whole, under its key, and nothing that a run has made
-            from harness.store.entry import write_entry
+            from harness.store.entry import own_key, write_entry
 
-            write_entry(entry.file, entry.file.stem, {"outcome": 3})
+            write_entry(entry.file, own_key(entry.file), {"outcome": 3})
             content = entry.file.read_bytes()
         entry.file.write_bytes(content)
         poisoned[entry.file] = content

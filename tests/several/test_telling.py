@@ -38,6 +38,23 @@ def test_seeds_inside_tables_are_seeds_too(run: Make) -> None:
     ]  # fmt: skip
 
 
+def test_what_shuffles_data_is_a_seed_where_all_runs_shuffle(run: Make) -> None:
+    """SAE as a Crystal Ball, C.2: three draws of the solved examples, their mean and deviation."""
+
+    def drawn(shuffle: int | None) -> Results:
+        limo = {"hub": "GAIR/LIMO"} | ({} if shuffle is None else {"shuffle": shuffle})
+        return run(task={"data": {"limo": limo, "examples": limo}})
+
+    by, found = variants([(f"run-{n}", drawn(n)) for n in (2, 0, 10)])
+    assert (by, len(found)) == ((), 1)
+    assert [one.seed for one in found[0].runs] == [
+        f"0, data.examples.shuffle={n}, data.limo.shuffle={n}" for n in (0, 2, 10)
+    ]
+    by, found = variants([("x", drawn(None)), ("y", drawn(1))])
+    assert by == ("data.examples.shuffle",)
+    assert len(found) == 2
+
+
 def test_paths_lose_the_folders_that_all_share(run: Make) -> None:
     paths = [f"/x/tunes/{name}/model" for name in ("pirate", "sums")]
     assert labels(*(run(model=path) for path in paths))[1] == ["pirate", "sums"]

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -98,6 +99,24 @@ def test_many_may_write_one_file_while_its_folder_comes_and_goes(tmp_path: Path)
     remover.join()
     assert set(seen) <= {*texts}  # whole, always
     assert seen
+
+
+def test_a_folder_that_goes_between_two_looks_at_it_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mkdir, raced = Path.mkdir, [FileExistsError, FileNotFoundError]
+
+    def race(self: Path, *given: Any, **more: Any) -> None:
+        if raced:
+            raise raced.pop()
+        mkdir(self, *given, **more)
+
+    monkeypatch.setattr(Path, "mkdir", race)
+    write_text(tmp_path / "deep" / "a.txt", "whole")
+    assert (tmp_path / "deep" / "a.txt").read_text() == "whole"
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(FileExistsError):
+        write_text(tmp_path / "file" / "a.txt", "never")
 
 
 def test_a_file_system_without_permissions_costs_no_file(

@@ -14,7 +14,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, Gemma2Config, Llam
 import harness
 from fakes import published
 from harness.cli.main import main
+from harness.errors import DataError
 from harness.results.read import Results
+from harness.task.data import read_data
 
 TASKS = Path(__file__).parents[2] / "tasks"
 PAPERS = TASKS / "papers" / "sts"
@@ -72,6 +74,9 @@ def write_data(folder: Path) -> None:
         ]
 
     published.limo(folder / "LIMO", rows("test", 3))
+    published.coding_problems(folder / "code", rows("test", 3))
+    published.mens_mental_health(folder / "health", rows("test", 3))
+    published.math_lighteval(folder / "math", rows("test", 3))
     published.mmlu_pro(folder / "MMLU-Pro", rows("test", 4), rows("validation", 5))
     web = (TASKS / "organism" / "data" / "web.jsonl").read_text().splitlines()[:8]
     published.pile_10k(folder / "pile-10k", [json.loads(line)["text"] for line in web])
@@ -98,12 +103,14 @@ sweep = {{ first = [0, 10, 20] }}
 """
 
 
-def run(folder: Path, paper: str, saes: dict[str, int], more: str = "") -> Results:
+def run(
+    folder: Path, paper: str, saes: dict[str, int], more: str = "", data: str = DATA
+) -> Results:
     """The paper's task with everything that would be downloaded replaced by what is tiny."""
     write_data(folder)
     for name, layer in saes.items():
         rotated(folder / name, layer)
-    models = [name for name in ("base", "tuned") if (folder / name).exists()]
+    models = [name for name in ("base", "tuned", "judge") if (folder / name).exists()]
     without = f'extends = "{PAPERS / paper}.toml"\nmodels = false\nsaes = false\n'
     (folder / "without.toml").write_text(without)
     lines = ['extends = "without.toml"']
@@ -113,8 +120,8 @@ def run(folder: Path, paper: str, saes: dict[str, int], more: str = "") -> Resul
         f'site = "resid_post.{layer}"'
         for name, layer in saes.items()
     ]
-    data = DATA.format(folder=folder, questions=4 * len(DOMAINS))
-    (folder / "task.toml").write_text("\n".join(lines) + data + more)
+    told = data.format(folder=folder, questions=4 * len(DOMAINS))
+    (folder / "task.toml").write_text("\n".join(lines) + told + more)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("datasets.config.HF_DATASETS_CACHE", folder / "prepared")
         assert main(["eval", str(folder / "task.toml"), "--out", str(folder / "run")]) == 0
@@ -206,6 +213,189 @@ def test_gemma_and_what_its_tuning_did(tmp_path: Path) -> None:
     told = [r for r in results.records if r.id == "sts.correlation.pearson@1"]
     own = [r for r in told if r.axes["analysis"] == "transfer" and r.axes["forecast"] == "sts.act"]
     assert {r.axes["sae"] for r in own if "sae" in r.axes} == set(saes)
+    points = results.tables["by_sparsity.points"]
+    assert {row["sae"]: row["x"] > 0 for row in points} == dict.fromkeys(saes, True)
+
+
+# ── Other data in the place of LIMO: Table 1 and section 6 ───────────────────────────────────────
+
+INSTEAD = """
+[data]
+{key}_examples = {{{{ hub = "{{folder}}/{key}" }}}}
+{key} = {{{{ hub = "{{folder}}/{key}", limit = 20 }}}}
+mmlu_pro_examples = {{{{ hub = "{{folder}}/MMLU-Pro" }}}}
+mmlu_pro = {{{{ hub = "{{folder}}/MMLU-Pro", limit = {{questions}} }}}}
+web = {{{{ hub = "{{folder}}/pile-10k", limit = 8 }}}}
+[preflight]
+fvu_max = 0.9
+[analyses]
+forecast = {{{{ ranks = [0, 10] }}}}
+notebook = false
+smaller_shifts = false
+transfer_window = false
+window = false
+mixture = false
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("key", ["code", "health", "rl"])
+def test_other_training_data(key: str, tmp_path: Path) -> None:
+    for seed, name in enumerate(("base", "tuned")):
+        tiny("qwen", tmp_path / name, 24, seed)
+    of = "math" if key == "rl" else key
+    results = run(
+        tmp_path, f"qwen2.5-7b-instruct-{key}", {"late": 23}, MEASURED, INSTEAD.format(key=of)
+    )
+    for analysis in ("forecast", "afterwards"):
+        assert sorted(domains(results, "sts.icl@1", analysis)) == DOMAINS
+    overlap = results.value("shift.overlap", analysis="forecast", shift=of, space="latents")
+    assert overlap is not None
+    pairs = {r.axes.get("data") for r in results.records if r.axes.get("pair") in (of, "tuning")}
+    assert pairs <= {of, None}
+    claims = {claim.name: claim.status for claim in results.claims}
+    assert claims["overlap"] != "unmeasured"
+    assert claims["concentrated"] != "unmeasured"
+
+
+@pytest.mark.parametrize(
+    ("key", "column"), [("code", "problem"), ("health", "question"), ("rl", "problem")]
+)
+def test_a_column_with_another_name_is_one_message(key: str, column: str, tmp_path: Path) -> None:
+    """The columns of the health data were not seen."""
+    name = "math" if key == "rl" else key
+    published.pile_10k(tmp_path / "other", ["a text"] * 3)
+    told = {"hub": str(tmp_path / "other"), "limit": 1, "revision": "main"}
+    task = harness.load(PAPERS / f"qwen2.5-7b-instruct-{key}.toml", data={name: told})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "prepared")
+        with pytest.raises(DataError) as caught:
+            list(read_data(name, task.spec.data[name], tmp_path))
+    (line,) = str(caught.value).splitlines()
+    assert line.startswith(f"data.{name}: row ")
+    assert f"has no column '{column}'. It has: meta, text" in line
+
+
+# ── Figures 1b, 4a and 4b, and C.3 ───────────────────────────────────────────────────────────────
+
+ZEROING = """
+[data]
+limo = {{ hub = "{folder}/LIMO", limit = 24 }}
+web = {{ hub = "{folder}/pile-10k", limit = 8 }}
+[preflight]
+fvu_max = 0.9
+[directions]
+shifted = {{ sweep = {{ n = [2, 10] }} }}
+matched = {{ sweep = {{ n = [2, 10] }}, draws = 1 }}
+[evaluators.math]
+data_dir = "{folder}/math/data"
+limit = 4
+max_new_tokens = 3
+[claims]
+cause = {{ holds = "accuracy[experiment=zeroing, direction=shifted, n=10] <= 1" }}
+control = false
+"""
+
+
+@pytest.mark.slow
+def test_taking_the_shifted_features_out(tmp_path: Path) -> None:
+    for seed, name in enumerate(("base", "tuned")):
+        tiny("qwen", tmp_path / name, 24, seed)
+    results = run(tmp_path, "qwen2.5-7b-instruct-zeroing", {"late": 23}, data=ZEROING)
+    asked = [r for r in results.records if r.id == "accuracy@1"]
+    arms = {(r.axes["direction"], r.axes.get("n")) for r in asked}
+    assert arms == {("none", None), *((d, n) for d in ("shifted", "matched") for n in (2, 10))}
+    assert {r.n for r in asked} == {4}
+    moved = [r for r in results.records if r.id == "edit.relative_change@1"]
+    assert all((r.value or 0) > 0 for r in moved)
+
+
+BOXED = [
+    ("First $\\boxed{1}$, so $\\boxed{\\frac{1}{\\sqrt{2}}}$.",
+     "\\boxed{3}? \\boxed{ \\dfrac{1}{\\sqrt{ 2 }} }", 1),
+    ("$\\boxed{\\frac{1}{2}}$", "The answer is \\frac{1}{2}.", 0),
+    ("$\\boxed{\\frac{1}{2}}$", "\\boxed{0.5}", 0),
+    ("It is\n$\\boxed{12\\%}$", "\\boxed{12}", 1),
+    ("It is\n$\\boxed{12\\%}$", "\\boxed{1 2", 0),
+    ("$\\boxed{\\left(3, \\frac{\\pi}{2} \\right)}$", "\\boxed{(3,\\frac{\\pi}{2})}", 1),
+    ("So $\\boxed{45^\\circ}$", "\\boxed{45}", 1),
+    ("No box.", "No box.", 0),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("solution", "said", "right"), BOXED, ids=range(len(BOXED)))
+def test_the_answers_of_mathematics(solution: str, said: str, right: int) -> None:
+    """By lm-eval itself: the last box, however it is spaced."""
+    from lm_eval.api.metrics import exact_match_hf_evaluate
+    from lm_eval.filters.extraction import RegexFilter
+    from lm_eval.tasks._yaml_loader import load_yaml
+    from lm_eval.utils import apply_template
+
+    told = load_yaml(PAPERS / "math_lighteval" / "math_lighteval.yaml")
+    target = apply_template(told["doc_to_target"], {"solution": solution})
+    first, _ = told["filter_list"][0]["filter"]
+    found = RegexFilter(first["regex_pattern"], first["group_select"]).apply([[said]], [{}])
+    ignored = told["metric_list"][0]["regexes_to_ignore"]
+    (answers,) = found
+    assert exact_match_hf_evaluate(answers, [target], ignored)["exact_match"] == right
+
+
+FOUR = {f"layer_{n}": n for n in (11, 15, 19, 23)}
+TEN = {f"l0_{n}": 31 for n in (13, 22, 37, 63, 109)} | {
+    f"narrow_{n}": 31 for n in (14, 24, 43, 76, 142)
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("kind", "paper", "saes", "layers", "analysis"),
+    [
+        ("qwen", "qwen2.5-7b-instruct-layers", FOUR, 24, "by_layer"),
+        ("gemma", "gemma-2-9b-instruct-widths", TEN, 32, "by_width"),
+    ],
+    ids=["layers", "widths"],
+)
+def test_several_saes_in_one_run(
+    kind: str, paper: str, saes: dict[str, int], layers: int, analysis: str, tmp_path: Path
+) -> None:
+    for seed, name in enumerate(("base", "tuned")):
+        tiny(kind, tmp_path / name, layers, seed)
+    results = run(tmp_path, paper, saes, MEASURED)
+    told = [r for r in results.records if r.id == "sts.correlation.pearson@1"]
+    own = [r for r in told if r.axes["analysis"] == "transfer" and r.axes["forecast"] == "sts.icl"]
+    assert {r.axes["sae"] for r in own} == set(saes)
+    points = {row["sae"]: row["x"] for row in results.tables[f"{analysis}.points"]}
+    assert points == (saes if analysis == "by_layer" else dict.fromkeys(saes, 2 * WIDTH))
+
+
+LABELS = """
+[data]
+limo_examples = {{ hub = "{folder}/LIMO" }}
+limo = {{ hub = "{folder}/LIMO", limit = 24 }}
+web = {{ hub = "{folder}/pile-10k", limit = 4 }}
+pile = {{ hub = "{folder}/pile-10k", skip = 4, limit = 4 }}
+[preflight]
+fvu_max = 0.9
+[statistics]
+shift = {{ table = 6, delta = 0.1, minimum = 1 }}
+[analyses]
+math = {{ sweep = {{ top = [2, 4, 6] }}, max_tokens = 8 }}
+code = {{ max_tokens = 8 }}
+"""
+
+
+@pytest.mark.slow
+def test_what_kinds_of_features_shifted(tmp_path: Path) -> None:
+    tiny("qwen", tmp_path / "base", 24)
+    tiny("llama", tmp_path / "judge", 2)
+    results = run(tmp_path, "qwen2.5-7b-instruct-labels", {"late": 23}, data=LABELS)
+    shares = [r for r in results.records if r.id == "label_share@1"]
+    assert sorted(r.axes["top"] for r in shares if r.axes["analysis"] == "math") == [2, 4, 6]
+    assert all(r.value == 0 for r in shares)  # a random judge sorts nothing
+    rows = results.tables["code.assignments"]
+    assert 0 < len(rows) <= 6
+    assert {row["cluster"] for row in rows} == {"other"}
+    assert results.value("invalid_labels", analysis="code") == 1
 
 
 @pytest.mark.parametrize("file", sorted(PAPERS.glob("*.toml")), ids=lambda file: file.stem)

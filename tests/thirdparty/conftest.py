@@ -3,6 +3,7 @@
 collect_ignore = [
     "acme-harness",
     "harness-choir",
+    "harness-ledger",
     "harness-quill",
     "lantern-harness",
     "lookout-harness",

@@ -20,11 +20,17 @@ import pytest
 
 from harness.contract import Kind
 from harness.registry import discover
-from harness.testing import organism
+from harness.testing import organism, small_run
 from installed import ROOT, build_wheel
 
 HERE = Path(__file__).parent
-PACKAGES = {"harness-choir": 1, "harness-quill": 1, "lantern-harness": 8, "lookout-harness": 1}
+PACKAGES = {
+    "harness-choir": 1,
+    "harness-ledger": 1,
+    "harness-quill": 1,
+    "lantern-harness": 8,
+    "lookout-harness": 1,
+}
 """By distribution, how many components it has."""
 ACME = {"sae_format", "metric"}
 """Kinds that acme-harness has."""
@@ -245,6 +251,20 @@ def test_a_run_is_computed_by_a_strangers_executor(run: Run, tmp_path: Path) -> 
     for name, record in alone.items():
         assert spread[name]["value"] == pytest.approx(record["value"], rel=1e-9), name
         assert spread[name]["n"] == record["n"]
+
+
+@pytest.mark.slow
+def test_a_run_is_exported_in_a_strangers_form(run: Run, tmp_path: Path) -> None:
+    made = small_run(tmp_path / "run")
+    said = run("export", "run", "--to", "ledger", "--out", "out", "--set", "undefined=false")
+    assert said == "ledger: 2 files in out, 1 left out\n"
+    (file,) = (tmp_path / "out" / "experiments").iterdir()
+    found = [json.loads(line) for line in file.read_text("ascii").splitlines()]
+    scores = [one for one in made.results.records if "experiment" in one.axes]
+    assert [one["value"] for one in found] == [one.value for one in scores]
+    assert [one["arm"]["direction"] for one in found] == ["none", "refusal"]
+    index = json.loads((tmp_path / "out" / "export.json").read_text())["exports"]
+    assert (index["harness_ledger/ledger"]["version"], len(index)) == ("0.1.0", 1)
 
 
 @pytest.mark.parametrize("name", PACKAGES)

@@ -27,8 +27,9 @@ def declared_laws(owned: Owned, imports: Imports) -> Iterator[Law]:
     yield Law("unknown options are errors", lambda: _closed(owned.options()))
     yield Law("its options have a JSON Schema", lambda: _schema(owned.options()))
     yield Law("no option is called like a key of the core", lambda: _no_key_of_the_core(owned))
-    if kind == "section":
-        yield Law("a section's options all have defaults", lambda: _defaults(owned.options()))
+    if kind in ("section", "export"):
+        name = f"{'a section' if kind == 'section' else 'an export'}'s options all have defaults"
+        yield Law(name, lambda: _defaults(owned.options()))
     yield Law("what it names can be loaded", lambda: _loaded(owned))
     what = kind.replace("_", " ")
     yield Law(f"it has what the contract asks of its kind ({what})", lambda: _members(owned))

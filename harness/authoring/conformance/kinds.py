@@ -54,6 +54,7 @@ _ASKED = (
     Asked("observer", contract.ObserverOptions, (contract.Observer,), spec.ObserverSpec),
     Asked("executor", contract.ExecutorOptions, (contract.Executor,), spec.ExecutorSpec),
     Asked("section", contract.SectionOptions, (contract.Section,), None),
+    Asked("export", contract.ExportOptions, (contract.Export,), None),
 )
 KINDS = {asked.kind: asked for asked in _ASKED}
 BENCHMARK = Asked("benchmark", contract.BenchmarkOptions, (contract.Benchmark,), spec.EvaluatorSpec)

@@ -38,6 +38,7 @@ _KINDS: dict[Kind, tuple[str, str, str, str]] = {
     "observer": ("Observer", "observer", "a line for each stage that took long", ""),
     "executor": ("Executor", "executor", "processes that a command starts", ""),
     "section": ("Section", "section", "how many numbers of each name there are", ""),
+    "export": ("Export", "export", "the numbers of a run as a table in Markdown", ""),
 }
 """For each kind, how its class ends, which module holds it, what the template does, and a record
 that its example makes."""
@@ -68,7 +69,7 @@ class Names:
     """The id of a record that the example task makes; empty where there is no example."""
 
     example: bool
-    """Whether it comes with a task: labels need an SAE, a section is in every report."""
+    """Whether it comes with a task: labels need an SAE, no task names a section or an export."""
     weights: str
     """The file of random weights that its example reads; empty where it needs none."""
     distribution: str

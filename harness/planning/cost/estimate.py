@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from harness.contract import Options
 from harness.planning.cost.devices import CPU, find_device
 from harness.planning.cost.downloads import downloads
 from harness.planning.cost.earlier import Written
@@ -13,6 +14,8 @@ from harness.planning.cost.passes import add_pass
 from harness.planning.cost.tally import Tally
 from harness.planning.cost.writing import add_generation
 from harness.planning.plan import Plan
+from harness.task.untrained import untrained
+from harness.task.validate import references
 
 
 def cost(
@@ -37,6 +40,7 @@ def cost(
         add_pass(found, work, f"activations, pass {number} of {len(planned.passes)}")
     for generation in planned.generations:
         add_generation(found, generation)
+    _read_later(found)
     weights = {name: net.weights for name, net in found.networks.items() if net.parameters}
     lengths: dict[str, Told] = {
         name: "an earlier run"
@@ -54,10 +58,21 @@ def cost(
         tuple(downloads(task)),
         lengths,
         grouped(found.unknown),
-        grouped(found.notes),
+        grouped([*found.notes, *untrained(task, task.facts_of_saes)]),
         tuple(found.cuts),
         dict(found.networks),
     )
+
+
+def _read_later(found: Tally) -> None:
+    """The models that analyses and labels name stay in memory beside those of passes, from the
+    start: a judge of labels, or the model whose head reads."""
+    task = found.task
+    options: list[Options] = [entry.options for entry in task.labels.values()]
+    options += [entry.options for many in task.analyses.values() for entry in many]
+    for one in options:
+        for model in references(one, "models"):
+            found.network(model)
 
 
 def merged(work: Iterable[Work]) -> tuple[Work, ...]:

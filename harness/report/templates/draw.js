@@ -1,6 +1,10 @@
 "use strict";
-// Draws every figure of the page from the JSON beside it. Without this script the tables remain.
+// Draws the figures that are no SVG from the JSON beside them, with plotly. Without this script the
+// tables remain.
 document.querySelectorAll("figure.chart").forEach(function (figure) {
+  if (figure.querySelector(".picture")) {
+    return; // drawn already
+  }
   var plot = figure.querySelector(".plot");
   function failed() {
     plot.textContent = "This figure could not be drawn. Its numbers are in the table below.";

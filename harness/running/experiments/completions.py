@@ -75,16 +75,18 @@ def generate(
     )
     if known:
         session.taken["completions"] += known
-    missing = [one for one in requests if one.key not in journal.completions]
-    tick(len(requests) - len(missing))
-    if isinstance(model, OneByOne):
-        plain = [one for one in missing if not ready[one.arm].edits]
-        missing = [one for one in missing if ready[one.arm].edits]
-        _complete_each(model, ready, plain, sampling, journal, tick)
+    alone = {place for place, arm in ready.items() if isinstance(model, OneByOne) and not arm.edits}
+    singly = [one for one in requests if one.arm in alone and one.key not in journal.completions]
     size = session.task.spec.batch.generation
-    for _, made in team.map(WriteBatches(work.experiment), _batches(missing, size), tick):
-        journal.add(made)
-        shelf.keep(made)
+    batches = list(to_make([one for one in requests if one.arm not in alone], size, journal))
+    tick(len(requests) - len(singly) - sum(map(len, batches)))
+    if isinstance(model, OneByOne):
+        _complete_each(model, ready, singly, sampling, journal, tick)
+    for _, made in team.map(WriteBatches(work.experiment), batches, tick):
+        # Of a batch that is made again, what is known already came out the same.
+        new = [one for one in made if not one.completions.keys() <= journal.completions.keys()]
+        journal.add(new)
+        shelf.keep(new)
     return [
         arm
         if isinstance(arm, ArmOutcome)
@@ -154,6 +156,36 @@ def _complete_each(
     if requests:
         prompts = [replace(one.prompt, arm=0) for one in requests]
         model.generate_each(prompts, sampling, keep)
+
+
+def to_make(
+    requests: Sequence[Request], size: int, journal: Journal
+) -> Iterator[Sequence[Request]]:
+    """The batches that hold what the journal does not.
+
+    Batches are those of a run that knows nothing, and one of which an arm was lost is made again
+    whole: how far an edit moves an activation hangs, in its last digits, on what else is in the
+    batch. Where other batches made what is known, as of a run over fewer prompts, only what is
+    missing is made.
+    """
+    scattered: list[Request] = []
+    for batch in _batches(requests, size):
+        missing = [one for one in batch if one.key not in journal.completions]
+        if missing and _is_known_by_arms(batch, journal):
+            yield batch
+        else:
+            scattered += missing
+    yield from _batches(scattered, size)
+
+
+def _is_known_by_arms(batch: Sequence[Request], journal: Journal) -> bool:
+    """Whether of each arm in a batch either nothing is known, or what such a batch has made."""
+    arms: dict[str, set[str]] = {}
+    for one in batch:
+        arms.setdefault(one.name, set()).add(one.key)
+    return all(
+        journal.made_with(key) in (frozenset(), keys) for keys in arms.values() for key in keys
+    )
 
 
 def _batches(requests: Sequence[Request], size: int) -> Iterator[Sequence[Request]]:

@@ -39,6 +39,7 @@ class Journal:
     def __init__(self, file: Path) -> None:
         self.completions: dict[str, Completion] = {}
         self.receipts: dict[str, list[Receipt]] = {}
+        self._together: dict[str, frozenset[str]] = {}
         self._file = file
         self._lines = Lines(file)
         self._made = [made for batch in self._lines.entries(_batch) for made in batch]
@@ -81,17 +82,23 @@ class Journal:
         for made in batch:
             self._include(made)
 
+    def made_with(self, key: str) -> frozenset[str]:
+        """The keys of what a batch made of one arm, this completion among them; empty where it is
+        not there."""
+        return self._together.get(key, frozenset())
+
     def close(self) -> None:
         """Closes the file."""
         self._lines.close()
 
     def _use(self, many: Sequence[Made]) -> None:
-        self.completions, self.receipts = {}, {}
+        self.completions, self.receipts, self._together = {}, {}, {}
         for made in many:
             self._include(made)
 
     def _include(self, made: Made) -> None:
         self.completions.update(made.completions)
+        self._together |= dict.fromkeys(made.completions, frozenset(made.completions))
         self.receipts.setdefault(made.arm, []).append(made.receipt)
 
 

@@ -50,10 +50,13 @@ def judge(
     keys = known.keys(answers)
     times, by_key = Counter(keys), dict(zip(keys, answers, strict=True))
     known.take(by_key)
-    missing = [key for key in by_key if key not in known]
-    tick(len(keys) - sum(times[key] for key in missing))
+    unique = list(by_key)
     size = SPREAD if team.spreads else CHUNK
-    chunks = [missing[start : start + size] for start in range(0, len(missing), size)]
+    # A chunk that was lost is judged in the same company again: a model's score hangs, in its last
+    # digits, on what else is in the batch.
+    parts = (unique[start : start + size] for start in range(0, len(unique), size))
+    chunks = [some for part in parts if (some := [key for key in part if key not in known])]
+    tick(len(keys) - sum(times[key] for chunk in chunks for key in chunk))
     asked = ([by_key[key] for key in chunk] for chunk in chunks)
     for number, found in team.map(JudgeAnswers(entry.name), asked, tick):
         known.add(dict(zip(chunks[number], found, strict=True)))

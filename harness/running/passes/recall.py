@@ -15,6 +15,7 @@ from harness.running.passes.resume import DocumentsRead
 from harness.running.passes.shards import documents
 from harness.running.session import Session
 from harness.store.cache import Cache
+from harness.store.entry import own_key
 from harness.store.keys import key_of
 from harness.store.states import PassStates, Saved
 from harness.task.prompts import view_spec
@@ -68,7 +69,13 @@ def keep(
         entry = place / key_of([digests[which] for which in _renderings(job)])
         with cache.writing() as writes:
             if writes:
-                PassStates(entry, entry.name).save(Saved(0, "", [job.states]))
+                kept_states(entry).save(Saved(0, "", [job.states]))
+
+
+def kept_states(entry: Path) -> PassStates:
+    """The states of an entry of the cache. They hold its place, so that none is taken for what
+    another job counted on the same documents."""
+    return PassStates(entry, own_key(entry))
 
 
 def _kept(session: Session, cache: Cache | None, job: RunningJob) -> JobContent | None:
@@ -96,7 +103,7 @@ def _places(
 
 def _states(cache: Cache, entry: Path) -> dict[str, State] | None:
     """The states of an entry; None where there are none. What is torn or was changed is removed."""
-    store = PassStates(entry, entry.name)
+    store = kept_states(entry)
     if not entry.with_name(f"{entry.name}.0").exists():
         return None
     with cache.reading(entry.with_name(f"{entry.name}.0")):

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from harness.contract import Activations, Sae, Site
 from harness.contract.latents import Latents, joined
+from harness.errors import ModelError
 from harness.running.reading.rows import Measured, Row, parts
 
 
@@ -82,6 +83,13 @@ class ModelSide:
     def reconstruction(self, sae: str, site: Site | None = None) -> Float[Tensor, "selected d"]:
         """x̂ of the selected tokens, decoded at the first call."""
         key = self.key(sae, site)
+        if self._saes[sae].facts.partial:
+            raise ModelError(
+                f"saes.{sae}: its latents are only a part of what is written at "
+                f"{self._saes[sae].facts.site_out}, as those of one layer of a cross-layer "
+                "transcoder are, so they reconstruct nothing. Allowed: what reads latents and "
+                "decoder rows. Leave this SAE out of what compares reconstructions."
+            )
         if key not in self._reconstructions:
             self._reconstructions[key] = self._decoded(*key)
         whole, several = self._reconstructions[key], self._several(sae)

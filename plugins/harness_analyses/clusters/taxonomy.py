@@ -17,7 +17,7 @@ def taxonomy(file: str) -> dict[str, str]:
     """Names of clusters and what belongs to them, in the order of the file.
 
     A .toml or .json file with a table `clusters` of name = "description". Raises ValueError, in
-    words for people, where it is something else or has no cluster "other".
+    words for people, where it is something else, has no cluster "other", or has no other one.
     """
     path = Path(file)
     read: Any = {".toml": tomllib.loads, ".json": json.loads}.get(path.suffix.lower())
@@ -44,6 +44,11 @@ def taxonomy(file: str) -> dict[str, str]:
         raise ValueError(
             f'{path.name} has no cluster "{OTHER}" for what fits nowhere. Add '
             f'{OTHER} = "anything else"'
+        )
+    if len(clusters) == 1:
+        raise ValueError(
+            f'{path.name} has one cluster, "{OTHER}", so that every feature is in it. Needed: two '
+            "or more. Add one for what the fine-tuning is about"
         )
     return dict(clusters)
 

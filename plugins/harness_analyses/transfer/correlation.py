@@ -1,81 +1,22 @@
-"""Correlations of two numbers of the same domains, with p and intervals: pure functions."""
+"""Correlations of two numbers of the same domains: intervals, and what single domains do."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import permutations
-
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from scipy import special, stats
+
+from harness.results.correlation import Correlation, correlate
 
 Domains = Float[np.ndarray, " n"]
 """A number of each domain."""
-FEWEST = 3
-"""Domains below which a correlation means nothing: two points always lie on a line."""
-EVERY = 10
-"""Domains up to which a p is made of all their orders."""
 ENOUGH = 5
 """Domains below which draws of them give no interval."""
 
 
-@dataclass(frozen=True)
-class Correlation:
-    """Pearson's r, Spearman's ρ, and r² (which is R² of the least-squares line)."""
-
-    pearson: float
-    spearman: float
-
-    @property
-    def r2(self) -> float:
-        """The share of the variance of one that a line in the other explains, in [0, 1]."""
-        return self.pearson**2
-
-
-def correlation(x: Domains, y: Domains) -> tuple[Correlation | None, str | None]:
-    """Both coefficients, in [−1, 1], or why there are none: too few points, or no variance."""
-    if len(x) < FEWEST:
-        return None, f"{len(x)} domains; a correlation needs {FEWEST}"
-    for name, values in (("forecast", x), ("measured change", y)):
-        if np.ptp(values) <= 1e-12 * np.abs(values).max():  # what differs is rounding
-            return None, f"the {name} is {values[0]:.3g} in all {len(x)} domains"
-    pearson = float(np.clip(np.corrcoef(x, y)[0, 1], -1, 1))
-    ranks = stats.rankdata(x), stats.rankdata(y)
-    return Correlation(pearson, float(np.clip(np.corrcoef(*ranks)[0, 1], -1, 1))), None
-
-
-def permutation_p(x: Domains, y: Domains, most: int, seed: int) -> float:
-    """Two-sided p of Pearson's r: the share of orders of x in which |r| is as large, or larger.
-
-    All n! orders where n is at most 10 (3,628,800), which needs no draw; else `most` drawn ones,
-    and the order at hand. Orders that give the |r| at hand within rounding
-    (1e-12 of what |r| = 1 would be) count as equal to it. In (0, 1].
-    """
-    # Of all orders of x, r is this product but for a constant factor.
-    a, b = (values - values.mean() for values in (x, y))
-    limit = abs(float(a @ b)) - 1e-12 * float(np.linalg.norm(a) * np.linalg.norm(b))
-    if len(x) <= EVERY:
-        orders, every = _orders(len(x)), math.factorial(len(x))
-        found = sum(int((np.abs(a[some] @ b) >= limit).sum()) for some in orders)
-        return found / every
-    rng = np.random.default_rng(seed)
-    found = sum(abs(float(rng.permutation(a) @ b)) >= limit for _ in range(most))
-    return (1 + found) / (1 + most)
-
-
-def least_p(n: int, most: int) -> float:
-    """The smallest p that `permutation_p` can come to for n domains."""
-    return 1 / math.factorial(n) if n <= EVERY else 1 / (1 + most)
-
-
-def _orders(n: int) -> Iterator[Int[np.ndarray, "orders n"]]:
-    """All orders of n things, in blocks that share their first ones, 5,040 orders at most."""
-    inner = np.array(list(permutations(range(min(n, 7)))))
-    for head in permutations(range(n), n - min(n, 7)):
-        rest = np.array([i for i in range(n) if i not in head])
-        yield np.column_stack([np.tile(head, (len(inner), 1)).astype(np.int64), rest[inner]])
+def with_change(forecast: Domains, change: Domains) -> tuple[Correlation | None, str | None]:
+    """How a forecast goes with the measured change over domains, or why that is undefined."""
+    return correlate(forecast, change, ("forecast", "measured change"), "domains")
 
 
 def bootstrap(
@@ -116,7 +57,7 @@ def _rowwise(
 
 def leave_one_out(x: Domains, y: Domains) -> list[float | None]:
     """Pearson's r without each of the domains in turn; None where it is undefined."""
-    others = (correlation(np.delete(x, i), np.delete(y, i))[0] for i in range(len(x)))
+    others = (with_change(np.delete(x, i), np.delete(y, i))[0] for i in range(len(x)))
     return [None if found is None else found.pearson for found in others]
 
 

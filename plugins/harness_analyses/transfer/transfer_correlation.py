@@ -10,16 +10,15 @@ import numpy as np
 
 from harness.contract import Axes, Findings, Outcome, Record
 from harness.errors import DataError, listed
+from harness.results.correlation import least_p, permutation_p
 from harness_analyses.transfer import ridge_probe
 from harness_analyses.transfer.accuracy_change import Change, changes, key
 from harness_analyses.transfer.correlation import (
     Domains,
     bootstrap,
-    correlation,
     extremes,
-    least_p,
     leave_one_out,
-    permutation_p,
+    with_change,
 )
 from harness_analyses.transfer.moments import SPACES, moments, variants
 from harness_analyses.transfer.options import TransferCorrelationOptions as Options
@@ -145,7 +144,7 @@ class TransferCorrelation:
         """The correlations over all domains, or over the extreme ones."""
         given = self.options
         options = given.model_dump(mode="json")
-        found, reason = (None, why) if why else correlation(x, y)
+        found, reason = (None, why) if why else with_change(x, y)
         intervals, ci_why = None, None
         if domains != "all":
             options["chosen_on"] = "the outcome"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
-from harness.contract import SaeFacts
+from harness.contract import SaeFacts, TokensLeftOut
 from harness.contract.sites import Site
 from harness.contract.values import JSON
 
@@ -17,6 +17,9 @@ Normalize = Literal[
     "layer_norm",
     "constant_scalar_rescale",
 ]
+Norm = Literal["rms", "layer"]
+"""A norm without its gain: `rms` divides by the root of the mean square, `layer` takes the mean
+away before."""
 TOPK = ("topk", "abstopk")
 BATCHTOPK = ("batchtopk", "matryoshka_batchtopk")
 """Training checkpoints; sae_lens exports them for inference as jumprelu."""
@@ -56,8 +59,16 @@ class Config:
     neuronpedia: str | None = None
     place: str | None = None
     """Where it reads, in the words of its files, where that is no site."""
+    partial: bool = False
+    """Whether its latents are only some of those that write at `site_out`: one layer of a CLT."""
+    norm: Norm | None = None
+    """A transcoder may read activations through the model's norm, before that norm's gain."""
+    norm_epsilon: float = 0.0
+    """What that norm adds to the mean square before its root."""
     notes: tuple[str, ...] = ()
     """What a reader of its numbers should know, by what its files say."""
+    not_trained_on: TokensLeftOut | None = None
+    """Which tokens its training left out, by its files or by its card."""
 
     @property
     def subtracts_b_dec(self) -> bool:

@@ -16,7 +16,7 @@ from harness.contract import SaeFacts
 from harness.contract.latents import Latents, joined, offsets_of
 from harness.errors import ModelError
 from harness_saes.core.config import BATCHTOPK, Config
-from harness_saes.core.normalisation import centred, normalised, restore
+from harness_saes.core.normalisation import centred, normalised, restore, through_norm
 from harness_saes.core.picks import above, group_maxima, top
 
 CHUNK_BYTES = 2**26
@@ -53,7 +53,8 @@ class LinearSae:
 
     A transcoder (`d_out`) never subtracts b_dec, and its output is not normalised back. With a
     tensor W_skip `[d_out, d_in]`, `x W_skipᵀ` of the raw input is added to x̂; x is kept as
-    `context["input"]`.
+    `context["input"]`. One that reads through the model's norm (`norm`) has `through_norm(x)` in
+    place of x everywhere.
 
     Source: SAELens 6.54 (`sae_lens/saes`); groupmax: sparsify 1.3 (`fused_encoder.py`).
     """
@@ -95,7 +96,7 @@ class LinearSae:
     @torch.no_grad()
     def encode(self, x: Float[Tensor, "tokens d_in"]) -> Latents:
         """Sparse latents of each token; ModelError where x has another width than d_in."""
-        x = checked(x, self._config).to(self._dtype)
+        x = through_norm(checked(x, self._config).to(self._dtype), self._config)
         read, context = normalised(x, self._config)
         if self._config.d_out is not None:
             context = {}  # a transcoder's output is not in the space that was normalised
@@ -214,8 +215,12 @@ def _pick_of(config: Config, tensors: Mapping[str, Tensor]) -> Pick:
 def fingerprint(config: Config, tensors: Mapping[str, Tensor], dtype: torch.dtype) -> str:
     """Hash of everything that decides an SAE's numbers: weights as stored, configuration, type."""
     about = {"site", "site_out", "model", "neuronpedia", "needs_sequence", "notes", "place"}
+    about |= {"partial", "not_trained_on"}
+    # So hashes of before there were such keys stay.
     if not config.centred:
-        about.add("centred")  # so hashes of before there was such a key stay
+        about.add("centred")
+    if config.norm is None:
+        about |= {"norm", "norm_epsilon"}
     rules = {key: value for key, value in asdict(config).items() if key not in about}
     digest = hashlib.sha256(json.dumps([rules, str(dtype)], sort_keys=True).encode())
     for name in sorted(tensors):

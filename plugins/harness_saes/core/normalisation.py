@@ -50,6 +50,17 @@ def _scaled(x: Tensor, config: Config) -> tuple[Tensor, dict[str, Tensor]]:
     return x, {}
 
 
+def through_norm(x: Float[Tensor, "tokens d_in"], config: Config) -> Float[Tensor, "tokens d_in"]:
+    """x as the model's norm gives it before its gain, for transcoders that read it there; else x.
+
+    `rms`: `x / √(mean x² + ε)`. `layer`: the same of x minus its mean. Means are over d_in.
+    """
+    if config.norm is None:
+        return x
+    moved = x - x.mean(dim=1, keepdim=True) if config.norm == "layer" else x
+    return moved / (moved.square().mean(dim=1, keepdim=True) + config.norm_epsilon).sqrt()
+
+
 def restore(out: Float[Tensor, "tokens d_in"], context: Mapping[str, Tensor]) -> None:
     """Scales a reconstruction back, in place, to the activations that `normalised` was given."""
     if "scale" in context:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from harness.contract import Location, Needs, SaeFacts, SaeOptions
+from harness.contract import Location, Needs, SaeFacts, SaeOptions, TokensLeftOut
 from harness.errors import ModelError, listed, suggestion
+from harness_saes.cards import stated
 from harness_saes.core.stored import Inspected
 from harness_saes.files.hub_files import cached, fetch, is_hub_id
 from harness_saes.files.pt_file import read_pt
@@ -34,6 +36,12 @@ class PlacedOptions(SaeOptions):
         """How messages name this SAE."""
         return f"SAE {self.path}"
 
+    @property
+    def carded(self) -> TokensLeftOut | None:
+        """Which tokens the card of its repository says that it was not trained on."""
+        place = Path(self.path).expanduser()
+        return stated(place.absolute().as_posix() if place.exists() else self.path)
+
     @abstractmethod
     def patterns(self) -> Sequence[str]:
         """The files to fetch of a hub repository."""
@@ -49,7 +57,8 @@ class PlacedOptions(SaeOptions):
     def describe(self) -> SaeFacts:
         """Facts from configuration and header; of an SAE that is not cached, from its names."""
         place = self.found()
-        return self.facts_by_name() if place is None else self.inspect(place).config.facts
+        facts = self.facts_by_name() if place is None else self.inspect(place).config.facts
+        return replace(facts, not_trained_on=facts.not_trained_on or self.carded)
 
     def facts_by_name(self) -> SaeFacts:
         """The facts that names tell where no file is here: none, unless a format knows better."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from harness.contract import Site
+from harness.contract import SaeFacts, Site
 from harness.errors import ModelError
 from harness_saes.core.config import Config
 from harness_saes.core.stored import Inspected, check_layout, layout_of, length
@@ -44,13 +44,18 @@ class GoodfireOptions(FileOptions):
                 f"{where}: has {min(contents.plain)!r} beside its tensors, which could change the "
                 f"numbers. Expected {', '.join(sorted(self.tensors))} alone."
             )
-        match = _NAME.fullmatch(place.stem)
-        config = Config(
-            architecture="standard",
-            d_in=d,
-            d_sae=n,
-            apply_b_dec_to_input=False,
-            site=Site("resid_post", int(match[2])) if match else None,
-            model=match[1] if match else None,
-        )
-        return Inspected(place, config, layout)
+        return Inspected(place, Config.of(_named(place.stem), d, n), layout)
+
+    def facts_by_name(self) -> SaeFacts:
+        """Site and model as the file is called, or the repository, which is called like it."""
+        return _named(Path(self.file).stem if self.file else self.path.rpartition("/")[2])
+
+
+def _named(stem: str) -> SaeFacts:
+    """What a name such as `Llama-3.1-8B-Instruct-SAE-l19` tells."""
+    match = _NAME.fullmatch(stem)
+    return SaeFacts(
+        architecture="standard",
+        site=Site("resid_post", int(match[2])) if match else None,
+        model=match[1] if match else None,
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ class Loaded:
         options = self._options
         found = options.inspect(options.fetched())
         config, tensors, notes = self.ready(found, _tensors(found.weights, options.where))
+        config = replace(config, not_trained_on=config.not_trained_on or options.carded)
         ready = finite_on(device, tensors, str(found.weights))
         return LinearSae(config, ready, getattr(torch, options.dtype), notes=notes)
 
@@ -51,8 +53,10 @@ def _tensors(file: Path, where: str) -> dict[str, Any]:
 class GemmaScope(Loaded):
     """The format `gemma_scope`: `z = a` where `a = x W_enc + b_enc > θ`, `x̂ = z W_dec + b_dec`.
 
-    Raw activations, no b_dec before the encoder, one θ for each latent. Source: Lieberum et al.,
-    Gemma Scope (arXiv 2408.05147), and its tutorial.
+    Raw activations, no b_dec before the encoder, one θ for each latent. Of a transcoder x is the
+    stream after attention as the norm before the MLP divides it, `x / √(mean x² + 1e-6)` without
+    the norm's gain, and x̂ what the MLP adds to the stream. Source: Lieberum et al., Gemma Scope
+    (arXiv 2408.05147), its tutorial, and the loaders of transcoders of circuit-tracer and SAELens.
     """
 
 

@@ -16,6 +16,7 @@ from harness.contract import (
     StatisticOptions,
     TaskView,
 )
+from harness.errors import Problem, TaskError
 
 Steps = Annotated[int, Field(ge=1, le=64)]
 
@@ -36,6 +37,13 @@ class ChangeOptions(StatisticOptions):
 
     def reads(self, task: TaskView) -> Reads:
         """The pair, where the SAE reads and where it writes."""
+        if task.sae_facts(self.sae).partial:
+            what = (
+                f"is {self.sae}, one layer of a cross-layer transcoder: its latents are a part of "
+                "what is written, so a change there is not theirs alone. Allowed: an SAE, or a "
+                "transcoder of one layer"
+            )
+            raise TaskError([Problem("sae", what)])
         sites = dict.fromkeys((task.sae_site(self.sae), written(task, self.sae)))
         return Reads(streams=(task.pair(self.pair),), sites=tuple(sites), saes=(self.sae,))
 

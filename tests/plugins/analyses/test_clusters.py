@@ -359,6 +359,7 @@ def test_a_valid_answer() -> None:
     [
         ("t.json", '{"clusters": {"a": "b"}}', 'has no cluster "other"'),
         ("t.toml", '[clusters]\na = "b"', 'has no cluster "other".*Add other = "anything else"'),
+        ("t.toml", '[clusters]\nother = "x"', 'has one cluster, "other".*two or more. Add one'),
         ("t.toml", "clusters = 3", "has no clusters"),
         ("t.json", '{"clusters": {"other": 3}}', "has no clusters"),
         ("t.json", "[]", "has no clusters"),

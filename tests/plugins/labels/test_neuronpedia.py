@@ -6,6 +6,7 @@ import gzip
 import json
 import os
 from collections.abc import Sequence
+from contextlib import closing
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from harness.contract import Findings, Label, SaeFacts, Tools
 from harness.errors import DataError, MachineError
 from harness.running.kept import unsound
 from harness.store.cache import usual_cache
+from harness.store.lines import Lines
 from harness.store.notes import hearing
 from harness_labels import options
 from harness_labels.neuronpedia import Neuronpedia
@@ -320,6 +322,35 @@ def test_torn_and_foreign_lines_are_passed_over(replay: Replay, tmp_path: Path) 
     file.write_text(foreign + file.read_text())
     assert ask(made(replay), [1])[1].description == "one"
     assert len(replay.asked) == 2
+
+
+def test_labels_of_another_sae_in_this_ones_file_are_asked_for_again(
+    replay: Replay, tmp_path: Path
+) -> None:
+    replay.replies[PATH + "1"] = [Reply(answer(1, "one"))]
+    ask(made(replay), [1])
+    (file,) = (tmp_path / "home").rglob("*.jsonl")
+    other = ID.replace("20-", "21-")
+    file.rename(file.with_name(file.name.replace("20-", "21-")))
+    replay.replies[f"/api/feature/{other}/1"] = [Reply(answer(1, "another"))]
+    facts = SaeFacts(d_sae=16384, neuronpedia=other)
+    assert ask(made(replay), [1], facts)[1].description == "another"
+    assert ask(made(replay), [1], facts)[1].description == "another"
+    assert len(replay.asked) == 2
+
+
+def test_what_version_0_1_kept_is_still_used(replay: Replay, tmp_path: Path) -> None:
+    """It did not write of which SAE a line is."""
+    replay.replies[PATH + "1"] = [Reply(answer(1, "one"))]
+    ask(made(replay), [1])
+    (file,) = (tmp_path / "home").rglob("*.jsonl")
+    with closing(Lines(file)) as lines:
+        (kept,) = lines.read()
+    file.unlink()
+    with closing(Lines(file)) as lines:
+        lines.add({key: value for key, value in kept.items() if key != "of"}, "whole export")
+    assert ask(made(replay), [1, 2])[1].description == "one"
+    assert len(replay.asked) == 1
 
 
 def test_a_home_that_cannot_be_written_costs_nothing(

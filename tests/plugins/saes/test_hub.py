@@ -181,5 +181,22 @@ def test_offline_is_one_sentence(monkeypatch):
     assert "\n" not in str(error.value)
 
 
-def test_nothing_is_known_of_a_release_before_it_is_loaded():
-    assert options().describe().d_in is None
+def test_what_the_list_tells_of_a_release_before_it_is_loaded():
+    facts = options(release="gpt2-small-res-jb", id="blocks.8.hook_resid_pre").describe()
+    assert (str(facts.site), facts.model, facts.d_in) == ("resid_pre.8", "gpt2-small", None)
+    assert options(release="someone/saes").describe().site is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"release": "gpt2-small-res-jbx"},
+         r"unknown release of sae-lens [\d.]+ 'gpt2-small-res-jbx'.*mean gpt2-small-res-jb\?"),
+        ({"release": "gpt2-small-res-jb", "id": "blocks.8.hook_resid_per"},
+         "unknown id of gpt2-small-res-jb .*Did you mean blocks.8.hook_resid_pre"),
+    ],
+)  # fmt: skip
+def test_names_that_are_gone_from_the_list_are_told_before_anything_is_loaded(changes, message):
+    with pytest.raises(ModelError, match=message) as error:
+        options(**changes).describe()
+    assert "\n" not in str(error.value)

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from harness_saes.formats.saelens import published as module
+from harness_saes.formats.saelens import listed as module
 from harness_saes.formats.saelens.options import SaelensOptions
 from harness_saes.formats.saelens.published import published, saes_of
 
@@ -79,12 +79,12 @@ def test_the_installed_list_is_asked_by_the_name_of_the_model() -> None:
 
 
 def test_without_sae_lens_nothing_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    module._entries.cache_clear()
+    module.entries.cache_clear()
     monkeypatch.setattr(module, "find_spec", lambda name: None)
     try:
         assert published(lambda name: True) == []
     finally:
-        module._entries.cache_clear()
+        module.entries.cache_clear()
 
 
 def test_neither_torch_nor_sae_lens_is_imported() -> None:

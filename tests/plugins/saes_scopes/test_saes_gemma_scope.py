@@ -17,6 +17,7 @@ from harness_saes.formats.gemma_scope import GemmaScopeOptions
 from harness_saes.formats.load import GemmaScope
 
 REPOSITORY = "google/gemma-scope-2b-pt-res"
+TRANSCODERS = "google/gemma-scope-2b-pt-transcoders"
 TENSORS = ("W_enc", "W_dec", "b_enc", "b_dec", "threshold")
 FOLDER = "layer_20/width_16k/average_l0_71"
 
@@ -133,9 +134,55 @@ def test_none(tmp_path):
         options(tmp_path, revision="main").describe()
 
 
+def through(x):
+    """What Gemma 2's norm before the MLP gives before its gain, by transformers' own module."""
+    from transformers.models.gemma2.modeling_gemma2 import Gemma2RMSNorm
+
+    norm = Gemma2RMSNorm(x.shape[1])  # eps as the model's default; the gain is 1 + 0
+    assert not norm.weight.any()
+    with torch.no_grad():
+        return norm(x)
+
+
+def test_a_transcoder_equals_sae_lens(write, sae_lens_loads, activations, shape):
+    """sae_lens reads what the norm gives; here the stream before it is read, through the norm."""
+    folder = write(shape, TRANSCODERS)
+    loader = "gemma_2_transcoder_huggingface_loader"
+    widths = {"d_in": shape[0], "d_out": shape[0], "d_sae": shape[1]}
+    theirs = sae_lens_loads(loader, TRANSCODERS, FOLDER, **widths)
+    ours, x = load(folder), activations(shape[0])
+    latents = ours.encode(x)
+    with torch.no_grad():
+        z, out = theirs.encode(through(x)), theirs.forward(through(x))
+    assert torch.equal(latents.dense() != 0, z != 0)
+    assert z.count_nonzero() > len(x)
+    torch.testing.assert_close(latents.dense(), z, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(ours.reconstruct(latents), out, rtol=1e-5, atol=1e-5)
+    # A longer stream is the same to the norm: only its direction counts.
+    torch.testing.assert_close(ours.encode(7 * x).dense(), latents.dense(), rtol=1e-4, atol=1e-4)
+
+
+def test_where_a_transcoder_reads_and_writes(write):
+    facts = options(write(repository=TRANSCODERS)).describe()
+    assert (facts.site, facts.site_out) == (Site("resid_mid", 20), Site("mlp_out", 20))
+    assert facts.model == "google/gemma-2-2b"
+    assert not facts.partial
+    assert load(write(repository="copies/of-it"), transcoder=True).facts.site == facts.site
+    assert options(TRANSCODERS, id=FOLDER).describe().site == facts.site
+
+
+def test_a_transcoder_is_another_sae_than_the_same_tensors_without_a_norm(write):
+    one, other = load(write()), load(write(repository=TRANSCODERS))
+    assert one.fingerprint != other.fingerprint
+
+
+def test_what_a_repository_holds_is_not_for_the_task_to_say(write):
+    for repository, told in ((REPOSITORY, True), (TRANSCODERS, False)):
+        with pytest.raises(ModelError, match="Remove the option transcoder"):
+            options(write(repository=repository), transcoder=told).describe()
+
+
 def test_what_is_not_read():
-    with pytest.raises(ModelError, match="before that norm's gain"):
-        options("google/gemma-scope-2b-pt-transcoders", id=FOLDER).describe()
     with pytest.raises(ModelError, match="not b_dec, and no file says which is right"):
         options(REPOSITORY, id="embedding/width_4k/average_l0_6").describe()
 

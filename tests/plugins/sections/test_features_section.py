@@ -17,6 +17,9 @@ from harness_sections.features import Features
 CONTEXT = {"tokens": ["I", " am", " sorry"], "values": [0.0, 0.1, 3.0], "mark": 2, "value": 3.0}
 
 
+SECTIONS = EntryPoint("harness_sections", "harness_sections.plugin", "harness")
+
+
 def make(rows: int = 30, sources: int = 1, **tables: Any) -> Results:
     shifted = [
         {"pair": "p", "sae": "mid", "site": "resid_post.4", "feature": f, "delta": 1.0 - f / 99,
@@ -54,15 +57,41 @@ def panel(results: Results) -> Panel:
 
 
 def test_features_come_with_meaning_link_and_contexts() -> None:
-    table, contexts = [b for b in panel(make()).blocks if isinstance(b, Grid)]
+    (table,) = [b for b in panel(make()).blocks if isinstance(b, Grid)]
     assert table.title == "shift.features: mid, resid_post.4, p"
     assert list(table.columns) == ["feature", "delta", "kind", "meaning", "link"]
     assert len(table.rows) == 20
     assert table.rows[0][3:] == ["meaning 0", "https://example.org/0"]
     assert table.rows[1][3:] == ["", ""]
     assert table.rows[2][3] == "meaning 2 [refusal]"
-    assert contexts.rows[:4] == [[0, "I am« sorry»", 3.0]] * 3 + [[2, "I am« sorry»", 3.0]]
-    assert contexts.folded
+    assert sorted(table.opens) == list(range(0, 20, 2)), "the features that have labels"
+    assert table.opens[2].title == "Contexts of 2"
+    assert table.opens[2].rows == [["I am« sorry»", 3.0]] * 3
+    assert not table.links, "no page of a feature that is known by ids alone"
+
+
+@pytest.mark.parametrize(
+    ("address", "links"),
+    [("https://www.neuronpedia.org/gemma-2-2b/12-res-16k/4", True),
+     ("https://www.neuronpedia.org/gemma-2-2b/12-res-16k/5", False),
+     ("https://www.neuronpedia.org/gemma-2-2b/4", False),
+     ("https://www.neuronpedia.org/a/b/c/4", False),
+     ("https://www.neuronpedia.org/a/../4", False),
+     ("https://www.neuronpedia.org/a/b%2f/4", False),
+     ("https://www.neuronpedia.org/a/b/4?x=/4", False),
+     ("https://www.neuronpedia.org@evil.example/a/b/4", False),
+     ("http://www.neuronpedia.org/a/b/4", False),
+     ("https://evil.example/a/b/4", False),
+     ("javascript:alert(1)//a/b/4", False)],
+)  # fmt: skip
+def test_only_the_page_of_a_feature_becomes_a_link(address: str, links: bool) -> None:
+    label = {"sae": "mid", "feature": 4, "description": "d", "cluster": None, "url": address}
+    results = make(sources=0, **{"labels.site": [label]})
+    (table,) = [b for b in panel(results).blocks if isinstance(b, Grid)]
+    assert table.rows[4][-1] == address, "it is shown in any case"
+    assert set(table.links.values()) == ({address} if links else set())
+    page = render(results, discover(candidates=[SECTIONS]))
+    assert page.count(f'<a href="{address}" rel="noopener noreferrer external">') == 2 * links
 
 
 def test_several_sources_are_told_apart_and_a_link_comes_once() -> None:
@@ -99,12 +128,11 @@ def test_laws(sources: int) -> None:
 
 
 def test_hostile_labels_cannot_become_markup() -> None:
-    point = EntryPoint("harness_sections", "harness_sections.plugin", "harness")
     context = {"tokens": [HOSTILE, HOSTILE], "values": [1.0, 2.0], "mark": 0, "value": 2.0}
     label = {"sae": "mid", "feature": 0, "description": HOSTILE, "cluster": HOSTILE,
              "url": f"javascript:alert(1) {HOSTILE}", "contexts": [context]}  # fmt: skip
     results = hostile(make(**{"labels.evil": [label]}))
-    page = render(results, discover(candidates=[point]))
+    page = render(results, discover(candidates=[SECTIONS]))
     assert "alert(1)" in page  # it is shown …
-    for begun in ("<script>alert", "<img", "<b>", 'href="javascript', "\x1b", "\u202e"):
+    for begun in ("<script>alert", "<img", "<b>", "<svg on", 'href="javascript', "\x1b", "\u202e"):
         assert begun not in page, begun  # … as text

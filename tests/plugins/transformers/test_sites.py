@@ -74,6 +74,25 @@ def test_inner_sites(model: TransformersModel, family: str, examples: list[Examp
     assert normed == (family in ("gemma2", "gemma3"))
 
 
+def test_the_stream_between_attention_and_mlp(
+    model: TransformersModel, family: str, examples: list[Example]
+) -> None:
+    """To the bit where one comes after the other; families that run both at once have none."""
+    tokens = model.render(examples, Prompt())
+    if family in ("phi", "gpt_neox"):
+        with pytest.raises(ModelError, match=r"nothing in it reads the stream after attention"):
+            model.activations(tokens, [Site("resid_mid", 1)])
+        return
+    got = rows(model, tokens, "resid_pre.1", "attn_out.1", "resid_mid.1", "mlp_in.1")
+    for before, added, middle in zip(
+        got["resid_pre.1"], got["attn_out.1"], got["resid_mid.1"], strict=True
+    ):
+        assert torch.equal(middle, before + added)
+    norm = model._layout.place(Site("resid_mid", 1)).module
+    with torch.no_grad():
+        close(norm(got["resid_mid.1"][0][None])[0], got["mlp_in.1"][0])
+
+
 @torch.no_grad()
 def test_left_right_and_no_padding_agree(model: TransformersModel, examples: list[Example]) -> None:
     tokens = model.render(examples, Prompt())

@@ -10,7 +10,7 @@ import numpy as np
 
 from harness.contract import JSON, Axes, Findings, Outcome, Record
 from harness.results.intervals import wilson
-from harness_analyses.transfer.correlation import correlation
+from harness_analyses.transfer.correlation import with_change
 from harness_analyses.transfer.fine_tunes.intervals import (
     CLUSTERS,
     correlation_interval,
@@ -182,7 +182,7 @@ class _Run:
             kept = used[i]
             row: dict[str, Any] = {"fine_tune": tune.name, "domains": int(kept.sum())}
             for one in every:
-                found, _ = correlation(one.values[i, kept], self.of.size[i, kept])
+                found, _ = with_change(one.values[i, kept], self.of.size[i, kept])
                 row[one.column] = None if one.why or found is None else found.pearson
             rows.append(row)
         return rows

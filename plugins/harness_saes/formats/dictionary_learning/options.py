@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from harness.contract import Site
+from harness.contract import SaeFacts, Site
 from harness.errors import ModelError, unknown
 from harness_saes.core.checks import count, refuse_unknown, text, words, wrong
 from harness_saes.core.config import Config
 from harness_saes.core.stored import Inspected, Stored, check_layout
 from harness_saes.files.configuration import read_json
-from harness_saes.files.places import FolderOptions
+from harness_saes.files.places import FolderOptions, last_match
 from harness_saes.files.pt_file import read_pt
 from harness_saes.formats.dictionary_learning.classes import CLASSES, OLD_NAMES, DictClass
 
@@ -31,6 +31,7 @@ _TRAINING = words("""
 """)
 """What the library's trainers note. `norm_factor` is in the biases of a finished file already."""
 _SUBMODULE = re.compile(r"(resid_post|mlp_out|attn_out|attention_out)_layer_(\d+)")
+_FOLDER = re.compile(rf"(?:^|/){_SUBMODULE.pattern}(?:_checkpoints)?(?=/)")
 _SITES = {"resid_post": "resid_post", "mlp_out": "mlp_raw"}
 
 
@@ -62,6 +63,11 @@ class DictionaryLearningOptions(FolderOptions):
         what = f"activation_dim {found.config.d_in} and dict_size {found.config.d_sae} in {CONFIG}"
         check_layout(contents.tensors, found.layout, str(file), what)
         return found
+
+    def facts_by_name(self) -> SaeFacts:
+        """Where it reads, by the folder of its submodule: `resid_post_layer_15/trainer_1`."""
+        match = last_match(_FOLDER, f"{self.path}/{self.trainer or ''}/")
+        return SaeFacts(site=_site_of(match) if match else None)
 
     @classmethod
     def recognises(cls, folder: Path) -> bool:
@@ -131,6 +137,9 @@ def _site(trainer: Mapping[str, Any], buffer: Mapping[str, Any], where: str) -> 
     if side == "in_and_out":
         raise wrong(where, "io", side, "in, out: transcoders of dictionary_learning are not read")
     match = _SUBMODULE.fullmatch(text(trainer, "submodule_name", where) or "")
-    if match is None or side != "out":
-        return None
+    return None if match is None or side != "out" else _site_of(match)
+
+
+def _site_of(match: re.Match[str]) -> Site:
+    """The site of a submodule, as the training scripts name it."""
     return Site(_SITES.get(match[1], "attn_raw"), int(match[2]))

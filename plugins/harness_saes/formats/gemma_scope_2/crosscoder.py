@@ -91,10 +91,9 @@ class GemmaScope2CrosscoderOptions(FolderOptions):
     @classmethod
     def recognises(cls, folder: Path) -> bool:
         """Whether the decoder of the first block writes to several."""
-        header = read_header(folder / FIRST)
-        return len(header.get("w_dec", Stored("F32", ())).shape) == 3 and (
-            read_json(folder / CONFIG).get("type") == "crosscoder"
-        )
+        if read_json(folder / CONFIG).get("type") != "crosscoder":
+            return False
+        return len(read_header(folder / FIRST).get("w_dec", Stored("F32", ())).shape) == 3
 
 
 def _sites(settings: Mapping[str, Any], where: str) -> list[Site]:

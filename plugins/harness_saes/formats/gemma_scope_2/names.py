@@ -22,7 +22,7 @@ _SITES = {
 """After its block's norm, what attention or the MLP adds to the residual is our `*_out`."""
 _FOLDER = re.compile(
     r"\b(resid_post|attn_out|mlp_out|transcoder)(?:_all)?/"
-    r"layer_(\d+)_width_(\d+)([km])_l0_(small|medium|big)(_affine)?(?![\w])"
+    r"layer_(\d+)_width_(\d+)([km])_l0_(small|medium|big)(_affine)?(?:_seed_\d+)?(?![\w])"
 )
 _KINDS = {
     "resid_post": ("resid_post", None),
@@ -102,5 +102,6 @@ def several_layers(where: str) -> ModelError:
     return ModelError(
         f"{where}: reads or writes several layers at once (a crosscoder or a cross-layer "
         "transcoder), which one site cannot give. Allowed: resid_post, attn_out, mlp_out and "
-        'transcoder. A crosscoder is read by format = "gemma_scope_2_crosscoder".'
+        'transcoder. A crosscoder is read by format = "gemma_scope_2_crosscoder", a cross-layer '
+        'transcoder, one layer at a time, by "gemma_scope_2_clt".'
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, get_args
 
+from harness.contract import TokensLeftOut
 from harness.contract.sites import site_from_hook_name
 from harness.errors import ModelError
 from harness_saes.core.checks import choice, count, flag, refuse_unknown, text, wrong
@@ -68,7 +69,18 @@ def parse_config(data: Mapping[str, Any], where: str) -> Config:
         model=model,
         neuronpedia=text(about, "neuronpedia_id", where),
         notes=loaded.notes,
+        not_trained_on=_left_out(about, where),
     )
+
+
+def _left_out(about: Mapping[str, Any], where: str) -> TokensLeftOut | None:
+    """What a `seqpos_slice` left out of the beginning of each text in training: the arguments of
+    Python's `slice`, so `[5, null]` starts with the sixth token, and a single number is the end."""
+    found = about.get("seqpos_slice")
+    start = found[0] if isinstance(found, list) and len(found) > 1 else None
+    if type(start) is not int or start < 1:
+        return None
+    return TokensLeftOut(f"seqpos_slice in {where}", skip_first=start)
 
 
 def _architecture(data: Mapping[str, Any], where: str) -> tuple[str, int | None]:

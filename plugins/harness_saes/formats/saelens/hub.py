@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from harness.errors import HarnessError, ModelError, unknown
+from harness.errors import HarnessError, ModelError, listed, unknown
 from harness.web import hub_error, patiently
 from harness_saes.core.config import Config
 from harness_saes.core.stored import Stored
@@ -24,6 +25,7 @@ from harness_saes.files.configuration import read_json
 from harness_saes.files.header import first_line, read_header
 from harness_saes.formats.saelens.config import parse_config
 from harness_saes.formats.saelens.keys import DECIDING
+from harness_saes.formats.saelens.kinds import Reading
 from harness_saes.formats.saelens.options import CONFIG, WEIGHTS, SaelensOptions
 from harness_saes.formats.saelens.scale import folded
 from harness_saes.formats.saelens.tensors import check_tensors
@@ -84,12 +86,41 @@ def read_release(options: SaelensOptions) -> tuple[Config, dict[str, Tensor]]:
         # It raises KeyError for an unknown architecture, which `parse_config` refuses in words.
         with contextlib.suppress(KeyError):
             data = handle_config_defaulting(dict(data))
+    _refuse_gaps(tensors, options, loader)
     config = parse_config(data, f"{options.where}: {CONFIG}")
+    # The list that is read without sae_lens may lack what an earlier one had.
+    with contextlib.suppress(ModelError):
+        config = _placed(config, options.listed())
     stored = {
         key: Stored(_NAMES.get(t.dtype, str(t.dtype)), tuple(t.shape)) for key, t in tensors.items()
     }
     check_tensors(stored, config, f"{options.where}: {WEIGHTS}")
     return folded(config, tensors, directory.get_norm_scaling_factor(release, name))
+
+
+def _placed(config: Config, told: Reading | None) -> Config:
+    """A configuration with what names tell where the converter's does not, and its notes."""
+    if told is None:
+        return config
+    facts = told.facts
+    return replace(
+        config,
+        site=config.site or facts.site,
+        site_out=config.site_out or facts.site_out,
+        place=None if config.site or facts.site else config.place,
+        not_trained_on=config.not_trained_on or facts.not_trained_on,
+        notes=(*config.notes, *([told.note] if told.note else [])),
+    )
+
+
+def _refuse_gaps(tensors: Mapping[str, Any], options: SaelensOptions, loader: str) -> None:
+    """Refuses what a converter gives in place of a tensor that it did not find."""
+    if gaps := [name for name, tensor in tensors.items() if not isinstance(tensor, Tensor)]:
+        raise ModelError(
+            f"{options.where}: sae_lens' converter {loader} finds no {listed(gaps)} in its files. "
+            "Expected files that it knows. Name the format of the files themselves, such as "
+            "dictionary_learning."
+        )
 
 
 def _native(

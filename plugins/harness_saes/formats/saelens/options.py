@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -10,10 +11,12 @@ from pydantic import model_validator
 
 from harness.contract import Location, Needs, PublishedSae, SaeFacts, SaeOptions
 from harness.errors import ModelError, listed
+from harness_saes.cards import stated
 from harness_saes.core.config import Config
 from harness_saes.files.configuration import read_json
 from harness_saes.files.header import read_header
 from harness_saes.formats.saelens.config import parse_config
+from harness_saes.formats.saelens.kinds import Reading, known
 from harness_saes.formats.saelens.tensors import check_tensors
 
 CONFIG = "cfg.json"
@@ -73,12 +76,25 @@ class SaelensOptions(SaeOptions):
         return folder
 
     def describe(self) -> SaeFacts:
-        """Facts from cfg.json, and whether the weights' header fits it; nothing for a release."""
+        """Facts from cfg.json, and whether the weights' header fits it; of a release what the list
+        of sae_lens and names tell, without importing it. ModelError for one that is not listed."""
         folder = self.folder()
-        if folder is None:
-            # Releases are listed inside sae_lens, whose import takes seconds.
-            return SaeFacts()
-        return inspected(folder).facts
+        if folder is not None:
+            return inspected(folder).facts
+        listed = self.listed()
+        return listed.facts if listed else SaeFacts()
+
+    def listed(self) -> Reading | None:
+        """How an SAE of a release is read, with what its card says; None of one that no list has.
+
+        ModelError for a release, or an id of one, that is not (or no longer) listed.
+        """
+        found = known(str(self.release), str(self.id), self.where)
+        if found is None:
+            return None
+        release, reading = found
+        facts = replace(reading.facts, not_trained_on=stated(release.repository))
+        return replace(reading, facts=facts)
 
     def needs(self) -> Needs:
         """The release, as if it had to be downloaded: only sae_lens knows whether it is cached."""

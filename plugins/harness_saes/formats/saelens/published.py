@@ -1,23 +1,17 @@
-"""The list of releases that comes with sae_lens, read without importing it.
+"""The SAEs of the residual stream that sae_lens' list has for a model.
 
-The list is a YAML file of a megabyte and a half, which takes seconds to parse: only the entries of
-the model that is asked for are. An entry says where an SAE reads in a word of its id or its path;
-those that no pattern here knows are left out.
+An entry says where an SAE reads in a word of its id or its path; those that no pattern here knows
+are left out. `kinds.reading` tells the same of all sites, and takes longer.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache
-from importlib.util import find_spec
-from pathlib import Path
-from typing import Any
 
 from harness.contract import PublishedSae, SaeFacts, Site
+from harness_saes.formats.saelens.listed import entries, releases_of
 
-LIST = "pretrained_saes.yaml"
-_ENTRY = re.compile(r"^(?=[^\s#])", re.MULTILINE)
 _MODEL = re.compile(r"^  model: *['\"]?([^'\"\n]+?)['\"]? *$", re.MULTILINE)
 _PLACES = (
     # blocks.8.hook_resid_pre, also with a trainer behind it
@@ -46,48 +40,24 @@ def published(is_model: Callable[[str], bool]) -> Sequence[PublishedSae]:
     """
     return [
         sae
-        for text in _entries()
+        for text in entries()
         if (model := _MODEL.search(text)) and is_model(model[1])
         for sae in saes_of(text)
     ]
 
 
-@cache
-def _entries() -> tuple[str, ...]:
-    """The text of each release in the list."""
-    spec = find_spec("sae_lens")
-    for folder in (spec.submodule_search_locations or ()) if spec else ():
-        file = Path(folder, LIST)
-        if file.is_file():
-            return tuple(_ENTRY.split(file.read_text(encoding="utf-8")))
-    return ()
-
-
 def saes_of(text: str) -> Iterator[PublishedSae]:
     """The SAEs of one release, as the list writes it; nothing where it is not as expected."""
-    import yaml
-
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where it is
-    try:
-        entries: Any = yaml.load(text, loader)
-    except yaml.YAMLError:
-        return
-    for release, entry in entries.items() if isinstance(entries, dict) else ():
-        listed = entry.get("saes") if isinstance(entry, dict) else None
-        for sae in listed if isinstance(listed, list) else ():
-            site = _site(f"{entry.get('repo_id')} {sae.get('path')}") or _site(str(sae.get("id")))
+    for release in releases_of(text):
+        for sae in release.saes.values():
+            site = _site(f"{release.repository} {sae.path}") or _site(sae.id)
             if site is None:
                 continue
-            neuronpedia = sae.get("neuronpedia")
-            facts = SaeFacts(
-                site=site,
-                model=str(entry.get("model")),
-                neuronpedia=str(neuronpedia) if neuronpedia else None,
-            )
-            keys = {"release": str(release), "id": str(sae["id"])}
+            facts = SaeFacts(site=site, model=release.model, neuronpedia=sae.neuronpedia)
+            keys = {"release": release.name, "id": sae.id}
             # Not the release's name, which may hold the size of the model: pythia-70m.
-            named = f"{sae['id']} {str(neuronpedia or '').rpartition('/')[2]}"
-            yield PublishedSae(str(release), keys, facts, _width(named))
+            named = f"{sae.id} {str(sae.neuronpedia or '').rpartition('/')[2]}"
+            yield PublishedSae(release.name, keys, facts, _width(named))
 
 
 def _site(text: str) -> Site | None:

@@ -15,15 +15,15 @@ from sklearn.linear_model import Ridge
 from fakes.reductions import pick
 from harness.contract import Arrays, Findings, Outcome, Record
 from harness.errors import DataError
+from harness.results.correlation import permutation_p
 from harness.testing import check_analysis
 from harness_analyses.transfer import ridge_probe
 from harness_analyses.transfer.accuracy_change import _interval, _tested, newcombe
 from harness_analyses.transfer.correlation import (
     bootstrap,
-    correlation,
     extremes,
     leave_one_out,
-    permutation_p,
+    with_change,
 )
 from harness_analyses.transfer.mixture_advice import MixtureAdvice
 from harness_analyses.transfer.options import (
@@ -159,7 +159,7 @@ def test_what_differs_by_rounding_has_no_correlation() -> None:
     """CASES row 14, its kind: rounding is no signal."""
     x = np.array([0.3, 0.1 + 0.2, 0.3, 0.1 + 0.2])
     assert np.ptp(x) > 0
-    found, why = correlation(x, np.arange(4.0))
+    found, why = with_change(x, np.arange(4.0))
     assert found is None
     assert "0.3 in all 4 domains" in str(why)
 
@@ -268,7 +268,7 @@ def test_p_of_a_correlation_says_how_small_it_can_be() -> None:
     ],
 )
 def test_no_correlation(x: list[float], y: list[float], why: str) -> None:
-    assert correlation(np.array(x), np.array(y)) == (None, why)
+    assert with_change(np.array(x), np.array(y)) == (None, why)
     names = "abc"[: len(x)]
     outcome = run(findings(dict(zip(names, y, strict=True)), dict(zip(names, x, strict=True))))
     for record in outcome.records:

@@ -18,14 +18,16 @@ from xml.etree import ElementTree
 
 import pytest
 
-from harness.contract import Component, Figure, Panel, Record, SectionOptions
-from harness.drawing import svg, undrawable
-from harness.errors import DataError
-from harness.export.figures import INDEX, caption, export_figures
+from harness.contract import Component, ExportFile, Figure, LeftOut, Panel, Record, SectionOptions
+from harness.drawing import caption, svg, undrawable
+from harness.export.export import as_exported, export_run, read_run
+from harness.export.folder import Exported
 from harness.registry import Registry
-from harness.results import Results
+from harness.results import Results, load_results
 from harness.results.write import write_results
 from harness.testing.section import HOSTILE, hostile
+from harness_exports.figures.export import INDEX, Figures, named
+from harness_exports.options import FiguresOptions
 
 from .conftest import COMMAND, LAYERS, MISSING
 
@@ -74,11 +76,16 @@ def read_off(text: str, colour: str) -> list[float]:
     return [low + (high - low) * (y - bottom) / (top - bottom) for _, y in markers(text, colour)]
 
 
+def export_figures(run: Path, registry: Registry, out: Path) -> Exported:
+    return export_run(read_run(run, registry), registry.find("export", "figures"), out)
+
+
 @pytest.fixture
 def made(run: Path, registry: Registry, tmp_path: Path) -> dict[str, str]:
     """The files, by name."""
     export_figures(run, registry, tmp_path / "out")
-    return {file.name: file.read_text("utf-8") for file in sorted((tmp_path / "out").iterdir())}
+    files = sorted((tmp_path / "out").iterdir())
+    return {file.name: file.read_text("utf-8") for file in files if file.name != "export.json"}
 
 
 # ── What is drawn ────────────────────────────────────────────────────────────────────────────────
@@ -130,10 +137,10 @@ def test_a_sweep_over_powers_stands_at_even_steps(made: dict[str, str]) -> None:
     assert steps == pytest.approx([steps[0]] * 3, abs=0.02)
 
 
-def test_every_value_that_is_drawn_is_a_number_of_a_record(
-    run: Path, registry: Registry, tmp_path: Path
-) -> None:
-    for one in export_figures(run, registry, tmp_path / "out"):
+def test_every_value_that_is_drawn_is_a_number_of_a_record(run: Path, registry: Registry) -> None:
+    found = list(named(read_run(run, registry)))
+    assert len(found) > 1
+    for one in found:
         known = {number for record in one.figure.records for number in numbers(record)}
         for trace in one.figure.data:
             drawn = [value for value in trace.get("y") or () if isinstance(value, float)]
@@ -180,18 +187,16 @@ def test_files_are_harmless(made: dict[str, str]) -> None:
             harmless(text)
 
 
-def test_hostile_text_stays_text(
-    results: Results, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("harness.export.figures.load_results", lambda _: hostile(results))
-    found = export_figures(tmp_path / "evil", registry, tmp_path / "out")
-    files = [one.file for one in found if one.file]
+def test_hostile_text_stays_text(run: Path, registry: Registry) -> None:
+    evil = as_exported(hostile(load_results(run)), run, registry)
+    files = [one for one in Figures(FiguresOptions()).files(evil)
+             if isinstance(one, ExportFile) and one.path != INDEX]  # fmt: skip
     assert files
     for file in files:
-        assert re.fullmatch(r"[a-z0-9-]+\.svg", file)
-        text = (tmp_path / "out" / file).read_text("utf-8")
-        harmless(text)
-        assert not set(text) & set("\x1b\u202e")
+        assert re.fullmatch(r"[a-z0-9-]+\.svg", file.path)
+        assert isinstance(file.content, str)
+        harmless(file.content)
+        assert not set(file.content) & set("\x1b\u202e")
     for drawn in (HOSTILE, "url(https://evil.example)", "red;} @import", "javascript:x"):
         trace = {"type": "scatter", "x": [drawn], "y": [1.0], "name": drawn, "text": [drawn],
                  "mode": "lines+markers+text", "marker": {"color": drawn, "symbol": drawn},
@@ -250,22 +255,6 @@ def test_what_an_earlier_export_left_is_removed(
     assert not [name for name in left if "refusal" in name]
 
 
-def test_an_index_of_someone_else_is_not_replaced(
-    run: Path, registry: Registry, tmp_path: Path
-) -> None:
-    for others in ('{"figures": 3}', "[" * 100_000):
-        (tmp_path / INDEX).write_text(others)
-        with pytest.raises(DataError, match=r"no index of figures .*--out"):
-            export_figures(run, registry, tmp_path)
-        assert (tmp_path / INDEX).read_text() == others
-
-
-def test_a_folder_without_a_run(registry: Registry, tmp_path: Path) -> None:
-    with pytest.raises(DataError):
-        export_figures(tmp_path / "none", registry, tmp_path / "out")
-    assert not (tmp_path / "out").exists()
-
-
 # ── Figures of strangers ─────────────────────────────────────────────────────────────────────────
 
 
@@ -302,13 +291,16 @@ class Strangers(Registry):
         return [Owned()] if kind == "section" else []
 
 
-def test_a_figure_that_cannot_be_drawn_is_named(run: Path, tmp_path: Path) -> None:
-    found = export_figures(run, Strangers(), tmp_path / "out")
-    assert [one.file for one in found] == [None, "strange-bars.svg", "strange-bars-2.svg", None]
-    index = json.loads((tmp_path / "out" / INDEX).read_text())
+def test_a_figure_that_cannot_be_drawn_is_named(run: Path) -> None:
+    found = list(Figures(FiguresOptions()).files(read_run(run, Strangers())))
+    left_out = [one for one in found if isinstance(one, LeftOut)]
+    files = {one.path: str(one.content) for one in found if isinstance(one, ExportFile)}
+    assert [one.what for one in left_out] == ["Pie", "Odd"]
+    assert [*files] == ["strange-bars.svg", "strange-bars-2.svg", INDEX]
+    index = json.loads(files[INDEX])
     assert index["figures"][0]["not_drawn"] == "no picture is made of traces of the type pie"
     assert "could not be drawn" in index["figures"][3]["not_drawn"]
-    bars = elements((tmp_path / "out" / "strange-bars.svg").read_text(), "rect")
+    bars = elements(files["strange-bars.svg"], "rect")
     assert len([one for one in bars if one.get("fill") == "#767676"]) == 1  # none for the missing
 
 
@@ -334,4 +326,4 @@ def test_the_command_tells_what_it_wrote(said: Any, run: Path) -> None:
     assert (run / "figures" / INDEX).is_file()
     code, _, err = said("export", run, "--to", "pictures")
     assert code == 2
-    assert "'figures'" in err
+    assert "Did you mean figures?" in err

@@ -1,0 +1,1 @@
+"""A drift card: what fine-tuning changed, and whether that causes the behaviour, for a README."""

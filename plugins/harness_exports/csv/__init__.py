@@ -1,0 +1,1 @@
+"""The export `csv`: records, claims, families, tables and completions, one CSV file each."""

@@ -1,0 +1,1 @@
+"""circuit-tracer's folders: transcoders of every layer, and cross-layer transcoders."""

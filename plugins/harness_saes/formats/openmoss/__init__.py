@@ -1,0 +1,1 @@
+"""OpenMOSS' current folders (Llamascopium): SAEs, transcoders and cross-layer transcoders."""

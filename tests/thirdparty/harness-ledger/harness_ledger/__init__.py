@@ -1,0 +1,1 @@
+"""The export `ledger` for sae-harness."""
