@@ -15,8 +15,8 @@ from harness_exports.arms.plain import plain
 from harness_exports.arms.scores import ArmScore
 from harness_exports.arms.subjects import is_path, model_of, portable, sides, subject
 from harness_exports.arms.tables import table
-from harness_exports.inspect_log.samples import sample, sample_ids, summary
 from harness_exports.inspect_log.totals import scorers, total
+from harness_exports.inspect_log.transcripts import sample, sample_ids, summary
 
 _VERSION = 2
 """The version of the form, `LOG_SCHEMA_VERSION` of inspect_ai."""
