@@ -9,6 +9,7 @@ from harness.contract import Component, hookimpl
 _EXPORTS = {
     "csv": ("records, claims, families, tables and completions as CSV", "csv.export:Csv", ""),
     "figures": ("the figures of the report as pictures, SVG or PNG", "figures.export:Figures", ""),
+    "latex": ("the tables of the report for a paper, with booktabs", "latex.export:Latex", ""),
 }
 """By name: a summary, the class, and the extra that it cannot do without. Its options are called as
 it is, with `Options` behind, and are in the module `options`."""
