@@ -117,15 +117,21 @@ def rewritten(root: Path, source: PurePosixPath, text: str) -> str:
 
 def _lists(text: str) -> str:
     """A text in which what belongs to an item of a list is indented by four: Python-Markdown ends
-    the item where it is less, as CommonMark allows."""
-    width, blank, lines = 0, True, []
+    the item where it is less, as CommonMark allows. Nor does it see an item right below such a
+    paragraph: a blank line parts them."""
+    width, blank, paragraph = 0, True, False
+    lines: list[str] = []
     for line in text.split("\n"):
         if item := _ITEM.match(line):
             width = len(item[0])
+            if paragraph and not blank:
+                lines.append("")
+            paragraph = False
         elif line.strip() and not line.startswith(" ") and blank:
             width = 0
-        blank = not line.strip()
+        first, blank = blank, not line.strip()
         inside = 0 < width < 4 and not blank and line.startswith(" " * width)
+        paragraph = inside if first else paragraph
         lines.append(f"    {line[width:]}" if inside else line)
     return "\n".join(lines)
 
