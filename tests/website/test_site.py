@@ -185,6 +185,16 @@ def test_what_belongs_to_an_item_is_indented_for_python_markdown(small: Path) ->
     )
 
 
+def test_code_stays_as_it_is_and_moves_with_its_item(small: Path) -> None:
+    code = "````yaml\n- a\n  b\n```\n  c\n````\n"
+    assert site.rewritten(small, PurePosixPath("README.md"), code) == code
+    assert site.rewritten(small, PurePosixPath("README.md"), f"- x\n\n{code}") == f"- x\n\n{code}"
+    inside = "- x\n\n  ```sh\n  - a\n    b\n  ```\n- y\n"
+    assert site.rewritten(small, PurePosixPath("README.md"), inside) == (
+        "- x\n\n    ```sh\n    - a\n      b\n    ```\n\n- y\n"
+    )
+
+
 def test_a_notebook_shows_its_words_its_code_and_what_that_showed(small: Path) -> None:
     def shown(**forms: str) -> dict[str, Any]:
         return {"data": {kind.replace("_", "/"): [text] for kind, text in forms.items()}}
