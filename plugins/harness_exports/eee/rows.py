@@ -29,7 +29,7 @@ def rows_of(aggregate: Aggregate) -> Iterator[dict[str, Any]]:
 def _row(
     aggregate: Aggregate, record: Record, score: ArmScore, row: Row, value: float
 ) -> dict[str, Any]:
-    asked = well_formed(str(row.get("text", row.get("prompt", ""))))
+    asked = well_formed(str(row.get("text") or row.get("prompt") or ""))
     answer = str(row["completion"])
     thought, prompt = row.get("thought"), row.get("prompt")
     extracted = {

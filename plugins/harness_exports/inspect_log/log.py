@@ -83,9 +83,13 @@ class Log:
 
     @property
     def task(self) -> str:
-        """The name of the task, which says what acted on the model: no two states look alike."""
-        name = f"{self.results.task.get('name', 'run')}/{self.arm.experiment}"
-        return f"{name} under {self.arm.words}" if self.arm.edits else name
+        """The name of the task, which says what acted on the model: no two states look alike.
+
+        Without slashes: Inspect takes what stands before one for a package, and leaves it out.
+        """
+        name = f"{self.results.task.get('name', 'run')}.{self.arm.experiment}"
+        whole = f"{name} under {self.arm.words}" if self.arm.edits else name
+        return whole.replace("/", "_")
 
     def _eval(self, created: str) -> dict[str, Any]:
         model, provenance = self._model, self.results.provenance

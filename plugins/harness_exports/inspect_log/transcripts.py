@@ -38,7 +38,7 @@ def sample(
     row: Row, id: str, uuid: str, model: str, scores: Sequence[ArmScore], place: int
 ) -> dict[str, Any]:
     """One `EvalSample`; `place` is the completion's place among those of its arm."""
-    asked = str(row.get("text", row.get("prompt", "")))
+    asked = str(row.get("text") or row.get("prompt") or "")
     answer = str(row["completion"])
     message = {
         "id": f"{uuid[:12]}-answer",

@@ -107,9 +107,9 @@ def test_a_refusal_is_a_number_and_neither_correct_nor_incorrect(
 
 def test_an_edited_state_never_looks_like_the_model(logs: dict[str, dict[str, Any]]) -> None:
     specs = {name: log["header.json"]["eval"] for name, log in logs.items()}
-    assert specs[PLAIN]["task"] == "toy/bypass"
-    assert specs[ABLATED]["task"] == "toy/bypass under ablation(refusal, mode=strict)"
-    assert specs[REBUILT]["task"] == "toy/bypass under ablation(rebuilt, k=2, mode=strict)"
+    assert specs[PLAIN]["task"] == "toy.bypass"
+    assert specs[ABLATED]["task"] == "toy.bypass under ablation(refusal, mode=strict)"
+    assert specs[REBUILT]["task"] == "toy.bypass under ablation(rebuilt, k=2, mode=strict)"
     assert len({spec["task_id"] for spec in specs.values()}) == 3
     assert len({spec["eval_id"] for spec in specs.values()}) == 3
     assert len({spec["run_id"] for spec in specs.values()}) == 1
@@ -125,6 +125,17 @@ def test_an_edited_state_never_looks_like_the_model(logs: dict[str, dict[str, An
     assert len(ablated["harness.direction_sha256"][0]) == 64
     assert ablated["harness.receipt"] == [{"relative": 0.47, "share of the direction left": 4e-8}]
     assert logs[ABLATED]["header.json"]["plan"]["steps"][0]["solver"].endswith("intervention")
+
+
+def test_the_name_of_a_task_has_no_slash(run: ExportedRun) -> None:
+    """Inspect would take what stands before it for a package, and leave out what was edited."""
+    experiment = {**run.results.task["experiments"]["bypass"],
+                  "intervention": {"method": "zeroing", "sae": "org/sae"}}  # fmt: skip
+    task = {**run.results.task, "experiments": {"bypass": experiment}}
+    changed = replace(run, results=replace(run.results, task=task))
+    files, _ = exported(InspectLogs(InspectLogsOptions()), changed)
+    told = members(files[ABLATED])["header.json"]["eval"]["task"]
+    assert told == "toy.bypass under zeroing(refusal, sae=org_sae)"
 
 
 def test_thoughts_stand_apart_and_what_was_not_judged_has_no_score(
