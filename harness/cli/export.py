@@ -59,7 +59,8 @@ def command(
 
     folder, registry = Path(run), discover(disabled)
     results = ended(folder)
-    registry, notes = of_a_run(results.provenance, registry, Trust(trust_local_code))
+    trust = Trust(trust_local_code)
+    registry, notes = of_a_run(results.provenance, registry, trust, ("section", "export"))
     show_notes(notes)
     owned = registry.find("export", form)
     place = Path(out) if out else None

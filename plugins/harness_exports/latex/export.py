@@ -41,7 +41,7 @@ class Latex:
         if not chosen:
             raise DataError(
                 f"{run.folder}: its report has no table"
-                + (f" but {closed} that are closed: set folded=true." if closed else ".")
+                + (" that is open: set folded=true." if closed else ".")
                 + " Export a run that has numbers."
             )
         names = safe_names([_plain(title) for title, _ in chosen], _LONGEST)
@@ -53,9 +53,8 @@ class Latex:
             yield ExportFile(f"{name}.tex", made)
         yield ExportFile("all.tex", document(_title(run.results), names))
         if closed and not self.options.folded:
-            yield LeftOut(
-                f"{closed} tables", "the page keeps them closed; --set folded=true writes them, too"
-            )
+            what = "1 table" if closed == 1 else f"{closed} tables"
+            yield LeftOut(what, "closed on the page too; --set folded=true writes it all")
 
 
 def _plain(title: str) -> str:

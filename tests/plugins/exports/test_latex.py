@@ -225,10 +225,10 @@ def test_two_tables_of_one_title_and_a_table_of_nothing(run: ExportedRun) -> Non
 def test_closed_tables_are_left_out_unless_asked_for(run: ExportedRun) -> None:
     closed = with_grid(run, Grid("a", ["x"], [["1"]]), Grid("b", ["x"], [["1"]], folded=True))
     found = list(Latex(LatexOptions()).files(closed))
-    assert [one.what for one in found if isinstance(one, LeftOut)] == ["1 tables"]
+    assert [one.what for one in found if isinstance(one, LeftOut)] == ["1 table"]
     assert [*made(closed, folded=True)] == ["own-a.tex", "own-b.tex", "all.tex"]
     only = with_grid(run, Grid("b", ["x"], [["1"]], folded=True))
-    with pytest.raises(DataError, match="no table but 1 that are closed: set folded=true"):
+    with pytest.raises(DataError, match="no table that is open: set folded=true"):
         made(only)
     with pytest.raises(DataError, match=r"no table\. Export a run"):
         made(replace(with_grid(run), panels=[Panel("p", [Prose("x")])]))

@@ -92,18 +92,17 @@ def layer_tensors(layer: int, affine: bool) -> dict[str, Tensor]:
     return found | ({"affine_skip_connection": drawn(50 + layer, D, D)} if affine else {})
 
 
-def write_layers(folder: Path, *, affine: bool, configured: bool = True) -> Path:
-    """A folder with a file for each layer, and a configuration."""
+def write_layers(folder: Path, *, affine: bool, layers: Sequence[int] = range(LAYERS)) -> Path:
+    """A folder with a configuration, and a file for each layer or for some: one is enough."""
     folder.mkdir(parents=True, exist_ok=True)
-    if configured:
-        ends = {"in": "pre_feedforward_layernorm", "out": "post_feedforward_layernorm"}
-        told = {
-            f"hf_hook_point_{end}": f"model.layers.{{0,1,2}}.{norm}.output"
-            for end, norm in ends.items()
-        }
-        told |= {"type": "clt", "architecture": "jump_relu", "model_name": "gemma-v3-1b-it"}
-        write_json(folder / "config.json", {**told, "width": N, "affine_connection": affine})
-    for layer in range(LAYERS):
+    ends = {"in": "pre_feedforward_layernorm", "out": "post_feedforward_layernorm"}
+    told = {
+        f"hf_hook_point_{end}": f"model.layers.{{0,1,2}}.{norm}.output"
+        for end, norm in ends.items()
+    }
+    told |= {"type": "clt", "architecture": "jump_relu", "model_name": "gemma-v3-1b-it"}
+    write_json(folder / "config.json", {**told, "width": N, "affine_connection": affine})
+    for layer in layers:
         save_file(layer_tensors(layer, affine), folder / f"params_layer_{layer}.safetensors")
     return folder
 
@@ -111,10 +110,10 @@ def write_layers(folder: Path, *, affine: bool, configured: bool = True) -> Path
 def layered(folder: Path) -> Iterator[partial[None]]:
     """The first and the last layer, with and without an affine skip connection."""
     for affine in (False, True):
-        name = f"width_262k_l0_medium{'_affine' if affine else ''}"
-        place = folder / "google/gemma-scope-2-1b-it/clt" / name
-        write_layers(place, affine=affine)
         for layer in (0, LAYERS - 1):
+            name = f"width_262k_l0_medium{'_affine' if affine else ''}"
+            place = folder / "google/gemma-scope-2-1b-it/clt" / str(layer) / name
+            write_layers(place, affine=affine, layers=(layer,))
             w = doubles(layer_tensors(layer, affine))
             reference = partial(each, partial(layer_alone, w, layer))
             options = GemmaScope2CltOptions(path=str(place), layer=layer)
