@@ -24,6 +24,8 @@ PICTURE = Path(__file__).with_name("report.png")
 MOST = 300_000
 WIDTH, HEIGHT = 1280, 1230
 PHONE = 390
+LARGEST = 2_000_000
+"""Bytes of a page that has no figure of a stranger."""
 _RAN = "document.documentElement.setAttribute('data-ran', 'yes')"
 _INJECTED = f'<script>{_RAN}</script><img src="x" onerror="{_RAN}"><svg onload="{_RAN}"></svg>'
 
@@ -50,12 +52,20 @@ def check(report: Path) -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
         return [
             *_figures(text, report), *_injection(text, Path(folder)), *_width(text, Path(folder)),
+            *_size(text),
         ]  # fmt: skip
+
+
+def _size(text: str) -> list[str]:
+    size = len(text.encode("utf-8"))
+    return [f"the page has {size} bytes, more than {LARGEST}"] if size > LARGEST else []
 
 
 def _figures(text: str, report: Path) -> list[str]:
     figures = text.count('<figure class="chart">')
-    drawn = chromium(report, "--dump-dom").count('class="plot js-plotly-plot"')
+    shown = chromium(report, "--dump-dom")
+    # Our own are in the page; the script that says their values has put a tip into each.
+    drawn = shown.count('class="tip"') + shown.count('class="plot js-plotly-plot"')
     return [] if drawn == figures else [f"{drawn} of {figures} figures were drawn"]
 
 

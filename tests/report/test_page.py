@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +17,8 @@ from harness.registry import Plugin, Registry
 from harness.report import panels, render, write_report
 from harness.report.notebook import NotebookResults, figures
 from harness.results import Results, format_number, load_results
+
+from . import browsed
 
 RUNS = "document.documentElement.setAttribute('data-ran','EVIL')"
 EVIL = (
@@ -144,17 +144,8 @@ def hostile_page(results: Make, sections: Registry) -> str:
 
 
 def dom(file: Path) -> list[str]:
-    """What Chromium makes of a file, where there is one."""
-    browser = shutil.which("chromium")
-    if browser is None:
-        return []
-    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync",
-             "--disable-background-networking", "--disable-component-update",
-             f"--user-data-dir={file.parent / 'profile'}", "--virtual-time-budget=8000",
-             "--dump-dom", file.as_uri()]  # fmt: skip
-    done = subprocess.run([browser, *flags], capture_output=True, text=True, timeout=600,
-                          check=True)  # fmt: skip
-    return [done.stdout]
+    """What a browser makes of a file, where there is one."""
+    return [browsed.dom(file)] if browsed.BROWSER else []
 
 
 def test_a_hostile_run_makes_a_harmless_page(
