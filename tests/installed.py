@@ -66,9 +66,9 @@ def build_wheel(project: Path, out: Path) -> Path:
     return wheel
 
 
-def fresh(folder: Path) -> Installed:
-    """A new environment in `folder`, with our wheel."""
-    wheel = build_wheel(ROOT, folder / "wheel")
+def fresh(folder: Path, wheel: Path | None = None) -> Installed:
+    """A new environment in `folder`, with our wheel: the one that is given, or one of this tree."""
+    wheel = wheel or build_wheel(ROOT, folder / "wheel")
     venv.create(folder / "venv", with_pip=False, symlinks=True)
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     site = folder / "venv" / "lib" / version / "site-packages"

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+PAGES = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
 _BLOCK = re.compile(
     r"^(?:<!-- (?P<mark>file|not run|command): (?P<of>.+?) -->\n)?"
     r"```(?P<language>\w*)\n(?P<text>.*?)^```$",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from harness.cli import completion
 from harness.cli.common import set_option, trust_option
 from harness.errors import Problem, TaskError
 from harness.text import for_terminal, shown_path
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command("check")
-@click.argument("tasks", nargs=-1, required=True)
+@click.argument("tasks", nargs=-1, required=True, shell_complete=completion.tasks)
 @set_option
 @trust_option
 @click.pass_obj

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from harness.cli import completion
+
 if TYPE_CHECKING:
     from harness.contract import Results
     from harness.registry import Registry
@@ -31,6 +33,7 @@ observe_option = click.option(
     multiple=True,
     envvar="HARNESS_OBSERVE",
     metavar="OBSERVER",
+    shell_complete=completion.components("observer"),
     help="Tell an observer what happens, such as jsonl or wandb. May be repeated.",
 )
 limit_option = click.option(
@@ -45,6 +48,7 @@ no_cache_option = click.option(
 executor_option = click.option(
     "--executor",
     metavar="NAME",
+    shell_complete=completion.components("executor"),
     help="Who computes the parts of the run, such as local, ray or slurm.",
 )
 workers_option = click.option(

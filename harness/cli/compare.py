@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import click
 
+from harness.cli import completion
+
 
 @click.command("compare")
-@click.argument("runs", nargs=-1, required=True, metavar="RUN RUN...")
+@click.argument(
+    "runs", nargs=-1, required=True, metavar="RUN RUN...", shell_complete=completion.runs
+)
 @click.option("--only", default="", metavar="PREFIX", help="Compare ids that begin with PREFIX.")
 @click.option("--allow-invalid", is_flag=True, help="Compare also runs that are invalid.")
 @click.option("--json", is_flag=True, help="Print everything as JSON.")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from harness.cli import completion
 from harness.cli.common import (
     asked_executor,
     executor_option,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 
 @click.command("eval")
-@click.argument("tasks", nargs=-1, required=True)
+@click.argument("tasks", nargs=-1, required=True, shell_complete=completion.tasks)
 @click.option(
     "--out",
     type=click.Path(),

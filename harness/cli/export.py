@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from harness.cli import completion
 from harness.cli.common import show_notes, trust_option
 
 if TYPE_CHECKING:
@@ -15,12 +16,13 @@ if TYPE_CHECKING:
 
 
 @click.command("export")
-@click.argument("run", type=click.Path())
+@click.argument("run", type=click.Path(), shell_complete=completion.runs)
 @click.option(
     "--to",
     "form",
     required=True,
     metavar="NAME",
+    shell_complete=completion.components("export"),
     help="The form, such as figures or csv; `harness plugins export` lists all.",
 )
 @click.option("--out", type=click.Path(), help="The folder to write into; without it, RUN/NAME.")
@@ -57,7 +59,8 @@ def command(
 
     folder, registry = Path(run), discover(disabled)
     results = ended(folder)
-    registry, notes = of_a_run(results.provenance, registry, Trust(trust_local_code))
+    trust = Trust(trust_local_code)
+    registry, notes = of_a_run(results.provenance, registry, trust, ("section", "export"))
     show_notes(notes)
     owned = registry.find("export", form)
     place = Path(out) if out else None

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import click
 
+from harness.cli import completion
 from harness.cli.common import show_gates
 from harness.errors import GateFailed, InvalidRun, UsageError
 
 
 @click.command("gate")
-@click.argument("run", type=click.Path())
+@click.argument("run", type=click.Path(), shell_complete=completion.runs)
 @click.option(
     "--junit",
     type=click.Path(dir_okay=False),

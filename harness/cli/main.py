@@ -14,6 +14,7 @@ from importlib import import_module
 
 import click
 
+from harness.cli import completion
 from harness.errors import HarnessError, MachineError
 from harness.version import __version__
 
@@ -50,6 +51,7 @@ class CommandGroup(click.Group):
     "plugins",
     multiple=True,
     metavar="no:NAME",
+    shell_complete=completion.turned_off,
     help="Turn a plugin off, also a built-in one. May be repeated.",
 )
 @click.pass_context

@@ -7,9 +7,11 @@ from typing import Literal
 
 import click
 
+from harness.cli import completion
+
 
 @click.command("new")
-@click.argument("kind")
+@click.argument("kind", shell_complete=completion.kinds)
 @click.argument("name")
 @click.option(
     "--out",

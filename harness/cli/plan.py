@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import click
 
+from harness.cli import completion
 from harness.cli.common import (
     asked_executor,
     executor_option,
@@ -17,7 +18,7 @@ from harness.cli.common import (
 
 
 @click.command("plan")
-@click.argument("name", metavar="TASK")
+@click.argument("name", metavar="TASK", shell_complete=completion.tasks)
 @set_option
 @trust_option
 @limit_option

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from harness.cli import completion
 from harness.cli.common import trust_option
 from harness.errors import PluginError, UsageError
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @click.command("plugins")
-@click.argument("words", nargs=-1, metavar="[[check] NAME]")
+@click.argument("words", nargs=-1, metavar="[[check] NAME]", shell_complete=completion.plugins)
 @click.option("--seed", default=0, show_default=True, help="With check: for all that laws draw.")
 @trust_option
 @click.pass_obj

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from harness.cli import completion
 from harness.cli.common import trust_option
 from harness.cli.verbosity import show_results, verbosity_of, verbosity_options
 
@@ -17,7 +18,14 @@ if TYPE_CHECKING:
 
 
 @click.command("report")
-@click.argument("runs", nargs=-1, required=True, type=click.Path(), metavar="RUN [RUN...]")
+@click.argument(
+    "runs",
+    nargs=-1,
+    required=True,
+    type=click.Path(),
+    metavar="RUN [RUN...]",
+    shell_complete=completion.runs,
+)
 @click.option("--out", type=click.Path(), help="The page of several runs [several.html].")
 @trust_option
 @verbosity_options

@@ -40,7 +40,8 @@ class ExportFile:
 
     path: str
     """Where it lies in the folder of the export, as in `data/scores.json`: parts that are safe
-    names of files on every system, divided by `/`."""
+    names of files on every system, divided by `/`. `harness.store.names` makes such names of any
+    text; `export.json` is the index of the folder, which the command writes."""
     content: str | bytes
     """The whole file; a text is written as UTF-8."""
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from harness.contract.evaluator import Tools
+from harness.contract.evaluator import Asked, Tools
 from harness.contract.options import Options
 from harness.contract.sae import SaeFacts
 from harness.contract.values import Axes, Outcome, Record
@@ -86,6 +86,12 @@ class AnalysisOptions(Options):
         """What is known before the run to be left out or undefined, in whole sentences, for
         `harness check`: each says what, why, and what is allowed."""
         return ()
+
+    def asked(self, task: Outlook) -> Mapping[str, Asked]:
+        """By model of the task, the prompts that it reads for this analysis, at most, beside what
+        passes have read: `harness plan` counts them. Without `writes`: it only says how likely
+        tokens are. Nothing of a model behind a server."""
+        return {}
 
 
 @runtime_checkable

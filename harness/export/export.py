@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-from harness.contract import ExportedRun, Results
-from harness.errors import DataError, PluginError, UsageError
+from harness.contract import Export, ExportedRun, ExportFile, LeftOut, Results
+from harness.errors import DataError, HarnessError, PluginError, UsageError
 from harness.export.folder import Exported, write_export
 from harness.export.index import Written
 from harness.export.options import options_of
-from harness.registry import Owned, Registry
+from harness.registry import Owned, Registry, is_ours
 from harness.report.panels import panels
 from harness.results.folder import FOLDERS, IDENTITY, RESULTS
 from harness.results.read import load_results
 from harness.store.names import unsafe
+from harness.text import visible
 
 
 def read_run(folder: Path, registry: Registry) -> ExportedRun:
@@ -48,8 +50,9 @@ def export_run(
     """
     options = options_of(owned, settings)
     folder = out or usual_folder(run.folder, owned)
-    made = owned.load()(options)
-    if not callable(getattr(made, "files", None)):
+    with _blamed(owned):
+        export = owned.load()(options)
+    if not callable(getattr(export, "files", None)):
         raise PluginError(
             f"export {owned}: it has no files(run). Report it to the plugin's author."
         )
@@ -60,7 +63,30 @@ def export_run(
         options=options.model_dump(mode="json"),
         files={},
     )
-    return write_export(folder, str(owned), made.files(run), about)
+    return write_export(folder, str(owned), _made(export, run, owned), about)
+
+
+def _made(export: Export, run: ExportedRun, owned: Owned) -> Iterator[ExportFile | LeftOut]:
+    """What an export makes, one after the other."""
+    with _blamed(owned):
+        yield from export.files(run)
+
+
+@contextmanager
+def _blamed(owned: Owned) -> Iterator[None]:
+    """A block in which an error of a stranger's code is said in one sentence; one of ours is a bug
+    of ours, and what the machine did is the machine's."""
+    try:
+        yield
+    except (HarnessError, OSError, MemoryError):
+        raise
+    except Exception as error:
+        if is_ours(owned) or owned.plugin.code is not None:
+            raise
+        raise PluginError(
+            f"export {owned}: it failed on this run: {type(error).__name__}: "
+            f"{visible(error, 300)}. Report it to the plugin's author."
+        ) from error
 
 
 def usual_folder(run: Path, owned: Owned) -> Path:

@@ -11,7 +11,7 @@ from harness.contract import ExportFile, LeftOut
 from harness.errors import DataError, PluginError, UsageError, spelled
 from harness.export.index import INDEX, Index, Left, Written, hashed, read_index, write_index
 from harness.store.files import whole
-from harness.store.names import unsafe
+from harness.store.names import clash, unsafe
 from harness.text import visible, well_formed
 
 _LONGEST = 400
@@ -116,9 +116,9 @@ def _write_beside(
             raise _broken(place.owner, f"it makes {type(one).__name__}, no ExportFile or LeftOut")
         if why := unsafe(one.path):
             raise _broken(place.owner, f"{spelled(one.path)} is no safe path: {why}")
-        if one.path.lower() in taken:
-            raise _broken(place.owner, f"two files are called {one.path}, or one like the index")
-        taken.add(one.path.lower())
+        if why := clash(one.path, taken):
+            raise _broken(place.owner, why)
+        taken.add(one.path)
         text = one.content
         content = well_formed(text).encode() if isinstance(text, str) else bytes(text)
         place.refuse(one.path, hashed(content))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 LONGEST = 80
 _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+=@,-]*")
@@ -50,4 +50,17 @@ def unsafe(path: str) -> str:
             return f"a part is longer than {_LONGEST_PART} characters"
         if _RESERVED.fullmatch(part):
             return f"{part} is the name of a device on Windows"
+    return ""
+
+
+def clash(path: str, others: Collection[str]) -> str:
+    """Why a path cannot lie in one folder with others: two are the same, in capitals or not, or one
+    is a file where another needs a folder. Empty where it can."""
+    mine = path.lower()
+    for other in others:
+        its = other.lower()
+        if mine == its:
+            return f"two files are called {path}"
+        if mine.startswith(f"{its}/") or its.startswith(f"{mine}/"):
+            return f"{min(path, other, key=len)} is a file and a folder"
     return ""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from harness.contract import Kind
 from harness.errors import PluginError, Problem, TaskError
 from harness.registry import Plugin, Registry
 from harness.registry.local import admit
@@ -44,18 +45,22 @@ def with_local_plugins(
 
 
 def of_a_run(
-    provenance: Mapping[str, Any], registry: Registry, trust: Trust
+    provenance: Mapping[str, Any],
+    registry: Registry,
+    trust: Trust,
+    kinds: Sequence[Kind] = ("section",),
 ) -> tuple[Registry, tuple[str, ...]]:
     """The registry with the plugins in files of their own that have something to show in the
-    report of a run, and for each that can't, why its part is left out.
+    report of a run, or something else of these kinds, and for each that can't, why it is left out.
 
     A run's numbers need no code any more, so nothing here is an error.
     """
+    wanted = tuple(f"{kind}:" for kind in kinds)
     known = provenance.get("local_code")
     notes: list[str] = []
     for name, about in (known if isinstance(known, Mapping) else {}).items():
         try:
-            if not any(text.startswith("section:") for text in about["components"]):
+            if not any(text.startswith(wanted) for text in about["components"]):
                 continue
             code = read_local(Path(about["path"]))
             why = trust.refused(code)

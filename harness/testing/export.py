@@ -10,7 +10,7 @@ from pathlib import Path
 
 from harness.contract import Export, ExportedRun, ExportFile, LeftOut
 from harness.errors import DataError
-from harness.store.names import unsafe
+from harness.store.names import clash, unsafe
 from harness.testing.support.changed_runs import (
     arms,
     empty_run,
@@ -60,7 +60,6 @@ Files = dict[str, str | bytes]
 def _files(export: Export, run: ExportedRun) -> Files:
     """The files of a run by path, after the laws of each have been tried."""
     found: Files = {}
-    lower: set[str] = set()
     for one in export.files(run):
         name = "files or what is left out, with a reason"
         law(isinstance(one, (ExportFile, LeftOut)), name, f"it gives {one!r:.200}")
@@ -70,9 +69,8 @@ def _files(export: Export, run: ExportedRun) -> Files:
         law(isinstance(one.content, (str, bytes)), name, f"{one.path!r} holds {one.content!r:.100}")
         why, name = unsafe(one.path), "every path is safe, and no two are the same"
         law(not why, name, f"{one.path!r:.200}: {why}")
-        law(one.path.lower() not in lower, name, f"{one.path!r:.200} is there twice")
-        law(one.path != "export.json", name, "export.json is the index of the folder")
-        lower.add(one.path.lower())
+        why = clash(one.path, (*found, "export.json"))
+        law(not why, name, f"{why} (export.json is the index of the folder)")
         found[one.path] = one.content
     return found
 

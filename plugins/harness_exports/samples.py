@@ -13,7 +13,9 @@ from xml.etree import ElementTree
 from harness.testing import check_export, small_run
 from harness_exports.csv.export import Csv
 from harness_exports.figures.export import Figures
-from harness_exports.options import CsvOptions, FiguresOptions
+from harness_exports.latex.export import Latex
+from harness_exports.latex.strict import read_tables
+from harness_exports.options import CsvOptions, FiguresOptions, LatexOptions
 
 Cases = Iterator[partial[None]]
 
@@ -34,6 +36,13 @@ def csv(folder: Path) -> Cases:
     run = small_run(folder / "run")
     for completions in (True, False):
         yield partial(check_export, Csv(CsvOptions(completions=completions)), run, read=csv_tables)
+
+
+def latex(folder: Path) -> Cases:
+    """On a usual page, and on one so narrow that each table is in parts."""
+    run = small_run(folder / "run")
+    for page in (110, 40):
+        yield partial(check_export, Latex(LatexOptions(page=page)), run, read=read_tables)
 
 
 _BARE = re.compile(r"true|false|-?\d+(\.\d+)?(e[+-]?\d+)?|")

@@ -35,7 +35,7 @@ _FORMATS = {
         "one layer of Gemma Scope 2's cross-layer transcoders (params_layer_N.safetensors)",
         "gemma_scope_2.load_clt:GemmaScope2Clt",
         "gemma_scope_2.clt:GemmaScope2CltOptions",
-        "formats.gemma_scope_2.layered_samples:samples",
+        "formats.gemma_scope_2.samples:layered",
     ),
     "circuit_tracer": (
         "one layer of circuit-tracer's transcoders and cross-layer transcoders (config.yaml)",

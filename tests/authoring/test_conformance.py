@@ -51,6 +51,7 @@ TRUE_REASONS = re.compile(
     "|no sample has the table `completions`|no table of the samples has text that a model"
     "|the model (has no method generate_each|offers everything|does not offer)"
     r"|no sample gives `(kept|ahead)`|.*It needs: pip install 'sae-harness\[\w+\]'"
+    "|the files hold no score under an intervention"
     "|it shows no figure of|it is lent no model with torch|[0-9]+ verdicts in 10 s"
 )
 """Why a law is not tried on something of ours: there is nothing that it could be tried on."""

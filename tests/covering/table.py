@@ -41,6 +41,7 @@ def table(cells: Sequence[Cell]) -> str:
         lines += [""]
     found = [cell for cell in cells if misses(cell)]
     lines += [f"Cells that miss: {len(found) or 'none'}{'.' if not found else ':'}"]
+    lines += [""] * bool(found)
     for cell in found:
         below = cell.sets - cell.covered - cell.above
         lines += [

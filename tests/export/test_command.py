@@ -6,6 +6,7 @@ import errno
 import json
 import shutil
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -37,12 +38,18 @@ class Notes:
 class Nothing:
     def __init__(self, options): ...
 
+class Stumbles(Notes):
+    def files(self, run):
+        yield from super().files(run)
+        raise KeyError("it\\x1b[31m")
+
 @hookimpl
 def harness_components():
     common, others = {"options": "acme_notes:NotesOptions"}, "harness.contract:SectionOptions"
     yield Component("export", "notes", "a note", "acme_notes:Notes", **common)
     yield Component("export", "tables", "a note", "acme_notes:Notes", **common)
     yield Component("export", "broken", "a note", "acme_notes:Nothing", **common)
+    yield Component("export", "stumbles", "a note", "acme_notes:Stumbles", **common)
     yield Component("export", "odd", "a note", "acme_notes:Notes", others)
 '''
 Said = Callable[..., tuple[int, str, str]]
@@ -101,6 +108,7 @@ def test_out_options_and_the_full_name(said: Said, run: Path, tmp_path: Path) ->
         (["--to", "notes", "--set", "tone.x=1"], "--set: tone"),
         (["--to", "tables"], "/tables: is no place for an export. Choose a folder with --out."),
         (["--to", "broken"], "acme_notes/broken: it has no files(run). Report it to"),
+        (["--to", "stumbles"], "acme_notes/stumbles: it failed on this run: KeyError: 'it\\x1b"),
         (["--to", "odd"], "acme_notes/odd: its options are no ExportOptions"),
     ],
 )  # fmt: skip
@@ -109,6 +117,7 @@ def test_what_is_wrong_is_one_line(said: Said, run: Path, words: list[str], mess
     assert (code, out) == (2, "")
     assert message in err
     assert err.count("\n") == 1
+    assert not (run / words[1]).is_dir() or words[1] == "tables"
 
 
 def _half(run: Path) -> None:
@@ -203,3 +212,21 @@ def test_a_plugin_that_is_turned_off(said: Said, run: Path) -> None:
     code, _, err = said("-p", "no:acme_notes", "export", run, "--to", "notes")
     assert code == 2
     assert "acme_notes (disabled" in err
+
+
+def test_an_export_in_a_file_of_the_task_runs_if_it_is_trusted(
+    said: Said, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    file = tmp_path / "mine.py"
+    file.write_text(NOTES.replace("acme_notes", "mine").replace('"notes"', '"own"'))
+    told = json.loads((run / "results.json").read_text())
+    about = {"path": str(file), "sha256": sha256(file.read_bytes()).hexdigest()}
+    about |= {"components": ["export: own"]}
+    told["provenance"]["local_code"] = {"mine": about}
+    (run / "results.json").write_text(json.dumps(told))
+    code, _, err = said("export", run, "--to", "own")
+    assert code == 2
+    assert "mine.py is code" in err
+    assert said("export", run, "--to", "own", "--trust-local-code")[0] == 0
+    assert (run / "own" / "notes.txt").read_text() == "small"

@@ -171,7 +171,18 @@ def test_nothing_made_is_an_error(out: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["../a.txt", "/tmp/a.txt", "export.json", "A.txt", "x\\y", "con", ""]
+    "path",
+    [
+        "../a.txt",
+        "/tmp/a.txt",
+        "export.json",
+        "A.txt",
+        "x\\y",
+        "con",
+        "",
+        "a.txt/b",
+        "Export.json/x",
+    ],
 )
 def test_a_path_that_is_not_safe_is_the_plugins_fault(out: Path, path: str) -> None:
     with pytest.raises(PluginError, match=r"^export acme/notes: .*author"):

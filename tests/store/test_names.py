@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, strategies as st
 
-from harness.store.names import safe_name, safe_names, unsafe
+from harness.store.names import clash, safe_name, safe_names, unsafe
 
 TEXTS = st.text(max_size=200) | st.sampled_from(
     ["CON", "aux.txt", "..", "", "com1", "a/b", "é", "."]
@@ -49,3 +49,13 @@ def test_what_is_safe_nowhere_or_not_everywhere(path: str) -> None:
 @pytest.mark.parametrize("path", ["a", "data/scores.json", "2026-11-29T10-00-00+00-00_x.eval", "_"])
 def test_what_is_safe(path: str) -> None:
     assert unsafe(path) == ""
+
+
+@pytest.mark.parametrize(
+    ("path", "clashes"),
+    [("a", True), ("A", True), ("a/b", True), ("x", True), ("x/y", True), ("x/Y/z", True),
+     ("ab", False), ("x/z", False), ("y", False)],
+)  # fmt: skip
+def test_what_cannot_lie_in_one_folder(path: str, clashes: bool) -> None:
+    assert bool(clash(path, ["a", "x/y"])) == clashes
+    assert clash(path, []) == ""

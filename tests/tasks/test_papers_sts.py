@@ -217,6 +217,28 @@ def test_gemma_and_what_its_tuning_did(tmp_path: Path) -> None:
     assert {row["sae"]: row["x"] > 0 for row in points} == dict.fromkeys(saes, True)
 
 
+FEWER = (
+    MEASURED.replace("sweep = { dimensions = [5, 10, 30] }", "sweep = { dimensions = [5] }")
+    + """
+[analyses]
+notebook = false
+smaller_shifts = false
+transfer_window = false
+window = false
+mixture = false
+"""
+)
+"""Without what only the file that they extend is about."""
+
+
+def shallow(of: str, layer: int) -> str:
+    """Raw activations of a block that few come before."""
+    names = (of, "mmlu_pro", "tuning", "mmlu_pro_tuned")
+    return "\n[statistics]\n" + "".join(
+        f'{name} = {{ raw = "resid_post.{layer}" }}\n' for name in names
+    )
+
+
 # ── Other data in the place of LIMO: Table 1 and section 6 ───────────────────────────────────────
 
 INSTEAD = """
@@ -228,13 +250,8 @@ mmlu_pro = {{{{ hub = "{{folder}}/MMLU-Pro", limit = {{questions}} }}}}
 web = {{{{ hub = "{{folder}}/pile-10k", limit = 8 }}}}
 [preflight]
 fvu_max = 0.9
-[analyses]
-forecast = {{{{ ranks = [0, 10] }}}}
-notebook = false
-smaller_shifts = false
-transfer_window = false
-window = false
-mixture = false
+[analyses.forecast]
+ranks = [0, 10]
 """
 
 
@@ -242,11 +259,10 @@ mixture = false
 @pytest.mark.parametrize("key", ["code", "health", "rl"])
 def test_other_training_data(key: str, tmp_path: Path) -> None:
     for seed, name in enumerate(("base", "tuned")):
-        tiny("qwen", tmp_path / name, 24, seed)
+        tiny("qwen", tmp_path / name, 4, seed)
     of = "math" if key == "rl" else key
-    results = run(
-        tmp_path, f"qwen2.5-7b-instruct-{key}", {"late": 23}, MEASURED, INSTEAD.format(key=of)
-    )
+    more = FEWER + shallow(of, 2)
+    results = run(tmp_path, f"qwen2.5-7b-instruct-{key}", {"late": 2}, more, INSTEAD.format(key=of))
     for analysis in ("forecast", "afterwards"):
         assert sorted(domains(results, "sts.icl@1", analysis)) == DOMAINS
     overlap = results.value("shift.overlap", analysis="forecast", shift=of, space="latents")
@@ -300,8 +316,8 @@ control = false
 @pytest.mark.slow
 def test_taking_the_shifted_features_out(tmp_path: Path) -> None:
     for seed, name in enumerate(("base", "tuned")):
-        tiny("qwen", tmp_path / name, 24, seed)
-    results = run(tmp_path, "qwen2.5-7b-instruct-zeroing", {"late": 23}, data=ZEROING)
+        tiny("qwen", tmp_path / name, 4, seed)
+    results = run(tmp_path, "qwen2.5-7b-instruct-zeroing", {"late": 2}, data=ZEROING)
     asked = [r for r in results.records if r.id == "accuracy@1"]
     arms = {(r.axes["direction"], r.axes.get("n")) for r in asked}
     assert arms == {("none", None), *((d, n) for d in ("shifted", "matched") for n in (2, 10))}
@@ -340,27 +356,39 @@ def test_the_answers_of_mathematics(solution: str, said: str, right: int) -> Non
     assert exact_match_hf_evaluate(answers, [target], ignored)["exact_match"] == right
 
 
-FOUR = {f"layer_{n}": n for n in (11, 15, 19, 23)}
-TEN = {f"l0_{n}": 31 for n in (13, 22, 37, 63, 109)} | {
-    f"narrow_{n}": 31 for n in (14, 24, 43, 76, 142)
+FEWER_DATA = """
+[data]
+limo_examples = {{ hub = "{folder}/LIMO" }}
+limo = {{ hub = "{folder}/LIMO", limit = 12 }}
+mmlu_pro_examples = {{ hub = "{folder}/MMLU-Pro" }}
+mmlu_pro = {{ hub = "{folder}/MMLU-Pro", limit = {questions} }}
+web = {{ hub = "{folder}/pile-10k", limit = 4 }}
+[preflight]
+fvu_max = 0.9
+[analyses.forecast]
+ranks = [0, 10]
+"""
+FOUR = {f"layer_{n}": place for place, n in enumerate((11, 15, 19, 23), 9)}
+TEN = {f"l0_{n}": 9 for n in (13, 22, 37, 63, 109)} | {
+    f"narrow_{n}": 9 for n in (14, 24, 43, 76, 142)
 }
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("kind", "paper", "saes", "layers", "analysis"),
+    ("kind", "paper", "saes", "analysis"),
     [
-        ("qwen", "qwen2.5-7b-instruct-layers", FOUR, 24, "by_layer"),
-        ("gemma", "gemma-2-9b-instruct-widths", TEN, 32, "by_width"),
+        ("qwen", "qwen2.5-7b-instruct-layers", FOUR, "by_layer"),
+        ("gemma", "gemma-2-9b-instruct-widths", TEN, "by_width"),
     ],
     ids=["layers", "widths"],
 )
 def test_several_saes_in_one_run(
-    kind: str, paper: str, saes: dict[str, int], layers: int, analysis: str, tmp_path: Path
+    kind: str, paper: str, saes: dict[str, int], analysis: str, tmp_path: Path
 ) -> None:
     for seed, name in enumerate(("base", "tuned")):
-        tiny(kind, tmp_path / name, layers, seed)
-    results = run(tmp_path, paper, saes, MEASURED)
+        tiny(kind, tmp_path / name, 14, seed)
+    results = run(tmp_path, paper, saes, FEWER + shallow("limo", 9), FEWER_DATA)
     told = [r for r in results.records if r.id == "sts.correlation.pearson@1"]
     own = [r for r in told if r.axes["analysis"] == "transfer" and r.axes["forecast"] == "sts.icl"]
     assert {r.axes["sae"] for r in own} == set(saes)
@@ -386,9 +414,9 @@ code = {{ max_tokens = 8 }}
 
 @pytest.mark.slow
 def test_what_kinds_of_features_shifted(tmp_path: Path) -> None:
-    tiny("qwen", tmp_path / "base", 24)
+    tiny("qwen", tmp_path / "base", 4)
     tiny("llama", tmp_path / "judge", 2)
-    results = run(tmp_path, "qwen2.5-7b-instruct-labels", {"late": 23}, data=LABELS)
+    results = run(tmp_path, "qwen2.5-7b-instruct-labels", {"late": 2}, data=LABELS)
     shares = [r for r in results.records if r.id == "label_share@1"]
     assert sorted(r.axes["top"] for r in shares if r.axes["analysis"] == "math") == [2, 4, 6]
     assert all(r.value == 0 for r in shares)  # a random judge sorts nothing

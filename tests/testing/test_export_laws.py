@@ -69,6 +69,12 @@ class Twice(Right):
         yield ExportFile("Scores.JSON", "{}")
 
 
+class FileAndFolder(Right):
+    def files(self, run: ExportedRun) -> Iterator[ExportFile | LeftOut]:
+        yield from super().files(run)
+        yield ExportFile("scores.json/more.json", "{}")
+
+
 class NamedByARun(Right):
     def files(self, run: ExportedRun) -> Iterator[ExportFile | LeftOut]:
         yield from super().files(run)
@@ -155,6 +161,7 @@ BROKEN = {
     NoReason: "files or what is left out, with a reason",
     Elsewhere: "every path is safe, and no two are the same",
     Twice: "every path is safe, and no two are the same",
+    FileAndFolder: "every path is safe, and no two are the same",
     NamedByARun: "every path is safe, and no two are the same",
     Counts: "the same files twice",
     WritesIntoTheRun: "the run is left as it is",

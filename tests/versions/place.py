@@ -41,11 +41,17 @@ class Place:
 
 
 def commands(
-    root: Path, folder: Path, python: Path, constraints: Path, uv: str | None
+    root: Path,
+    folder: Path,
+    python: Path,
+    constraints: Path,
+    uv: str | None,
+    what: Sequence[str] = (),
 ) -> list[list[str]]:
-    """What makes an environment with the project and its tests' packages, under constraints."""
+    """What makes an environment under constraints: with the project and its tests' packages, or
+    with what is named in their place."""
     own = str(folder / "bin" / "python")
-    wanted = ["-c", str(constraints), "-e", f"{root}[{EXTRA}]"]
+    wanted = ["-c", str(constraints), *(what or ("-e", f"{root}[{EXTRA}]"))]
     if uv is not None:
         return [
             [uv, "venv", "-q", "--python", str(python), str(folder)],
@@ -57,13 +63,15 @@ def commands(
     ]
 
 
-def make(root: Path, folder: Path, python: Path, constraints: Sequence[str]) -> Place:
+def make(
+    root: Path, folder: Path, python: Path, constraints: Sequence[str], what: Sequence[str] = ()
+) -> Place:
     """Makes it; raises CalledProcessError where the packages cannot be had together."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     file = folder.with_suffix(".constraints.txt")
     file.write_text("".join(f"{line}\n" for line in constraints), "utf-8")
     # A pip's own settings may cap what is the newest; those of whoever starts this stay.
-    for command in commands(root, folder, python, file, shutil.which("uv")):
+    for command in commands(root, folder, python, file, shutil.which("uv"), what):
         print("+", *command, flush=True)
         subprocess.run(command, check=True)
     return Place(folder)

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from harness.contract import Options
 from harness.planning.cost.devices import CPU, find_device
 from harness.planning.cost.downloads import downloads
 from harness.planning.cost.earlier import Written
 from harness.planning.cost.figures import Cost, Memory, Told, Work
+from harness.planning.cost.later import add_later
 from harness.planning.cost.lengths import PromptLengths
 from harness.planning.cost.passes import add_pass
 from harness.planning.cost.tally import Tally
 from harness.planning.cost.writing import add_generation
 from harness.planning.plan import Plan
 from harness.task.untrained import untrained
-from harness.task.validate import references
 
 
 def cost(
@@ -40,7 +39,7 @@ def cost(
         add_pass(found, work, f"activations, pass {number} of {len(planned.passes)}")
     for generation in planned.generations:
         add_generation(found, generation)
-    _read_later(found)
+    add_later(found)
     weights = {name: net.weights for name, net in found.networks.items() if net.parameters}
     lengths: dict[str, Told] = {
         name: "an earlier run"
@@ -62,17 +61,6 @@ def cost(
         tuple(found.cuts),
         dict(found.networks),
     )
-
-
-def _read_later(found: Tally) -> None:
-    """The models that analyses and labels name stay in memory beside those of passes, from the
-    start: a judge of labels, or the model whose head reads."""
-    task = found.task
-    options: list[Options] = [entry.options for entry in task.labels.values()]
-    options += [entry.options for many in task.analyses.values() for entry in many]
-    for one in options:
-        for model in references(one, "models"):
-            found.network(model)
 
 
 def merged(work: Iterable[Work]) -> tuple[Work, ...]:

@@ -79,7 +79,10 @@ def _always(cost: Cost) -> Iterator[str]:
         f"in the table, {COMPUTE:.0%} of peak arithmetic and {BANDWIDTH:.0%} of peak bandwidth are "
         "reached; products of SAEs are float32 everywhere, without TF32."
     )
-    yield "time is without imports, loading and downloads, and without analyses and the report."
+    yield (
+        "time is without imports, loading and downloads, and without analyses and the report, but "
+        "for prompts that an analysis lets a model read."
+    )
     yield "memory is counted beside what imports take (about 0.4 GB)."
 
 

@@ -129,6 +129,7 @@ def _names(task: Mapping[str, Any], pair: str) -> tuple[str, str]:
         view = task.get("pairs", {}).get(pair, {}).get(side, side)
         model = task.get("views", {}).get(view, {}).get("model", view)
         keys = task.get("models", {}).get(model, {})
-        place = keys.get("adapter") or keys.get("path") or keys.get("gguf") or model
+        files = [one for one in keys.values() if isinstance(one, str) and one.endswith(".gguf")]
+        place = next(filter(None, (keys.get("adapter"), keys.get("path"), *files)), model)
         names.append(str(place).rstrip("/").rpartition("/")[2].removesuffix(".gguf"))
     return (names[0], names[1]) if names[0] != names[1] else (f"{names[0]} (before)", names[1])

@@ -14,10 +14,10 @@ from torch import Tensor
 
 from harness.contract import Arm, Edit, Model, Site, Tokens
 from harness.errors import ModelError
+from harness_analyses.difference_lens.options import ROWS as _ROWS
 
-_ROWS = 64
 _NUMBERS = 2**25
-"""At most so many rows, and logits, are asked for at a time."""
+"""At most so many logits are asked for at a time."""
 
 
 def rows_at_a_time(vocabulary: int, length: int) -> int:

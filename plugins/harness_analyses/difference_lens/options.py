@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, ClassVar
 
 from pydantic import Field, field_validator, model_validator
 
 from harness.contract import (
     AnalysisOptions,
+    Asked,
     Capability,
     ModelRef,
     Outlook,
@@ -23,6 +24,8 @@ _SCALES = (
     3.0, 4.0, 5.0, 10.0,
     *(float(step) for step in range(20, 201, 20)),
 )  # fmt: skip
+ROWS = 64
+"""At most so many prompts are read at a time."""
 _PROMPTS = (("man", "1135", "hello"), ("bear", "42", "blue"), ("921", "target", "anna"))
 
 
@@ -77,7 +80,7 @@ class LogitLensOptions(ReadingOptions):
 class PatchscopeOptions(ReadingOptions):
     """Options of `patchscope`.
 
-    Its cost: (4 + draws + 2 · splits + resamples) · positions · scales · prompts
+    Its cost: (4 + draws + 2 · splits + 2 · resamples) · positions · scales · prompts
     forwards over a short prompt.
     """
 
@@ -102,6 +105,23 @@ class PatchscopeOptions(ReadingOptions):
         if list(self.scales) != sorted(set(self.scales)):
             raise ValueError("scales must rise from one to the next")
         return self
+
+    def asked(self, task: Outlook) -> Mapping[str, Asked]:
+        """Every vector at every strength, after every prompt; without prompts of one token, which
+        read rows of the unembedding."""
+        kinds = [one for one in task.statistic(self.difference)
+                 if isinstance(one, MeanDifferenceOptions)]  # fmt: skip
+        places = sum(
+            len(one.positions)
+            for one in kinds
+            if parse_site(one.site).in_residual and self.pair in (None, one.pair)
+        )
+        vectors = 4 + self.draws + 2 * self.splits + 2 * self.resamples
+        prompts = vectors * places * len(self.scales) * len(self.prompts)
+        texts = ["\n".join([*(f"{word} -> {word}" for word in lines), "?"])
+                 for lines in self.prompts]  # fmt: skip
+        longest = max(texts, key=len)
+        return {self.model: Asked(prompts, longest, batch=ROWS)} if prompts else {}
 
     def foresee(self, task: Outlook) -> Iterator[str]:
         """Also sites outside of the residual stream, where nothing can be replaced by a vector."""

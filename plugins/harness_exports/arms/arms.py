@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.contract import JSON, Axes, ExportedRun, Record
+from harness.contract import JSON, Axes, ExportedRun, LeftOut, Record
 from harness.errors import DataError
 from harness.results import COMPLETIONS, grouped, record_name, records_by_experiment
 from harness.text import shown_path
@@ -75,6 +75,14 @@ def arms_of(run: ExportedRun) -> list[Arm]:
         for name in dict.fromkeys([*records, *rows])
         for arm in _arms(run, name, records.get(name, ()), rows.get(name, ()), found)
     ]
+
+
+def edited_left_out(arms: Sequence[Arm], why: str) -> Iterator[LeftOut]:
+    """One thing left out for all arms of an experiment that are under an intervention."""
+    edited = [arm for arm in arms if arm.edits]
+    if edited:
+        words = "1 arm" if len(edited) == 1 else f"{len(edited)} arms"
+        yield LeftOut(f"{edited[0].experiment}: {words} under an intervention", why)
 
 
 def _arms(

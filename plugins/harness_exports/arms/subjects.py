@@ -10,6 +10,9 @@ from typing import Any
 from harness.contract import Results
 from harness_exports.arms.tables import table
 
+_PLACES = ("path", "gguf", "server_model")
+"""The keys of a model's table that say which model it is, as built-in backends call them."""
+
 
 @dataclass(frozen=True)
 class Subject:
@@ -42,11 +45,11 @@ def subject(results: Results, name: str) -> Subject:
     """A model by its name in the task."""
     entry = table(results.task, "models", name)
     loaded = table(results.provenance, "models", name)
-    place = entry.get("path") or entry.get("server_model") or name
+    place = next((entry[key] for key in _PLACES if entry.get(key)), name)
     rest = {
         key: portable(value)
         for key, value in entry.items()
-        if key not in ("path", "backend", "expect")
+        if key not in ("backend", "expect") and value != place
     }
     fingerprint, dtype = loaded.get("fingerprint"), loaded.get("dtype")
     return Subject(

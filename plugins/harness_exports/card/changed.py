@@ -13,6 +13,7 @@ from harness.results import (
     headline_tables,
     null_value,
     record_name,
+    token_condition,
 )
 from harness_exports.card.markdown import name, table, text
 
@@ -79,7 +80,10 @@ def _order(record: Record) -> int:
 
 
 def _row(record: Record) -> tuple[str, ...]:
-    of = ", ".join(f"{key} {value}" for key, value in record.axes.items())
+    parts = [f"{key} {value}" for key, value in record.axes.items()]
+    if condition := token_condition(record):
+        parts.append(f"tokens with {condition}")
+    of = ", ".join(parts)
     null = null_value(record)
     kind = (record.null or {}).get("kind")
     beside = "" if null is None else f"{format_number(null)}" + (f" ({kind})" if kind else "")

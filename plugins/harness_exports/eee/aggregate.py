@@ -69,7 +69,8 @@ class Aggregate:
     def evaluation_id(self) -> str:
         """One for each arm of each run."""
         seconds = int(self.made.timestamp())
-        return f"{self.name}@{self.run[:12]}/{self.model.id}/{seconds}"
+        name = self.name.replace("/", "_")
+        return f"{name}@{self.run[:12]}/{self.model.id}/{seconds}"
 
     @property
     def content(self) -> dict[str, Any]:

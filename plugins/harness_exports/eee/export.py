@@ -11,7 +11,7 @@ from harness.contract import ExportedRun, ExportFile, LeftOut, Record
 from harness.errors import DataError
 from harness.results import experiment_scores, grouped
 from harness.text import shown_path
-from harness_exports.arms.arms import Arm, arms_of
+from harness_exports.arms.arms import Arm, arms_of, edited_left_out
 from harness_exports.arms.file_names import safe_part
 from harness_exports.arms.plain import plain
 from harness_exports.arms.scores import ArmScore, scores_of
@@ -48,11 +48,11 @@ class EveryEvalEver:
                 "ones. Allowed: edited = true, which marks them. Add --set edited=true."
             )
         for mine in grouped(arms, lambda arm: arm.experiment).values():
+            if not self.options.edited:
+                why = "their scores are those of an edited model; edited = true exports them"
+                yield from edited_left_out(mine, why)
             for arm, scores in zip(mine, scores_of(mine), strict=True):
-                if arm.edits and not self.options.edited:
-                    why = "its scores are those of an edited model; edited = true exports them"
-                    yield LeftOut(f"{arm.experiment}: {arm.label}", why)
-                else:
+                if self.options.edited or not arm.edits:
                     yield from self._arm(run, arm, scores)
 
     def _arm(

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from harness.contract import ExportOptions
+from harness_exports.arms.dates import RunDate
 
 
 class EveryEvalEverOptions(ExportOptions):
@@ -32,8 +33,6 @@ class EveryEvalEverOptions(ExportOptions):
     )
     """Scores of which less is better, by the names of their records. The schema wants to know it of
     each; of all others it is told no, with the remark that it means nothing."""
-    made: str | None = Field(
-        None, pattern=r"^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d)?(Z|[+-]\d\d:\d\d)?)?$"
-    )
+    made: RunDate | None = None
     """When the run was made, such as 2026-11-29T09:00:00Z. Without it, when its first claim was
     written, or 1970: results keep no time."""

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from harness.contract import Record
+from harness.text import well_formed
 from harness_exports.arms.arms import Row
 from harness_exports.arms.scores import ArmScore, note_of
 from harness_exports.eee.aggregate import SCHEMA_VERSION, Aggregate, texts
@@ -28,7 +29,8 @@ def rows_of(aggregate: Aggregate) -> Iterator[dict[str, Any]]:
 def _row(
     aggregate: Aggregate, record: Record, score: ArmScore, row: Row, value: float
 ) -> dict[str, Any]:
-    asked, answer = str(row.get("text", row.get("prompt", ""))), str(row["completion"])
+    asked = well_formed(str(row.get("text") or row.get("prompt") or ""))
+    answer = str(row["completion"])
     thought, prompt = row.get("thought"), row.get("prompt")
     extracted = {
         "turn_idx": 0,

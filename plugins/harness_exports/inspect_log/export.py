@@ -8,7 +8,7 @@ from harness.contract import ExportedRun, ExportFile, LeftOut
 from harness.errors import DataError
 from harness.results import grouped
 from harness.text import shown_path
-from harness_exports.arms.arms import Arm, arms_of
+from harness_exports.arms.arms import Arm, arms_of, edited_left_out
 from harness_exports.arms.file_names import FileNames
 from harness_exports.arms.scores import scores_of
 from harness_exports.inspect_log.archive import archive
@@ -39,17 +39,20 @@ class InspectLogs:
             )
         names = FileNames(".eval")
         for mine in grouped(arms, lambda arm: arm.experiment).values():
+            if not self.options.edited:
+                why = "they are under an intervention, and edited = false leaves those out"
+                yield from edited_left_out(mine, why)
             for arm, scores in zip(mine, scores_of(mine), strict=True):
-                if why := self._why_not(arm):
-                    yield LeftOut(f"{arm.experiment}: {arm.label}", why)
+                if arm.edits and not self.options.edited:
+                    continue
+                if not arm.rows:
+                    yield LeftOut(f"{arm.experiment}: {arm.label}", _why_nothing(arm))
                     continue
                 log = Log(run.results, arm, scores, self.options.made)
                 yield ExportFile(names.name(arm.experiment, arm.label), archive(log))
 
-    def _why_not(self, arm: Arm) -> str | None:
-        if not arm.rows:
-            reasons = [record.undefined for record in arm.records if record.undefined]
-            return reasons[0].rstrip(".") if reasons else "it wrote no completions"
-        if arm.edits and not self.options.edited:
-            return "it is under an intervention, and edited = false leaves those out"
-        return None
+
+def _why_nothing(arm: Arm) -> str:
+    """Why an arm wrote no completions."""
+    reasons = [record.undefined for record in arm.records if record.undefined]
+    return reasons[0].rstrip(".") if reasons else "it wrote no completions"

@@ -15,8 +15,8 @@ from harness_exports.arms.plain import plain
 from harness_exports.arms.scores import ArmScore
 from harness_exports.arms.subjects import is_path, model_of, portable, sides, subject
 from harness_exports.arms.tables import table
-from harness_exports.inspect_log.samples import sample, sample_ids, summary
 from harness_exports.inspect_log.totals import scorers, total
+from harness_exports.inspect_log.transcripts import sample, sample_ids, summary
 
 _VERSION = 2
 """The version of the form, `LOG_SCHEMA_VERSION` of inspect_ai."""
@@ -83,9 +83,13 @@ class Log:
 
     @property
     def task(self) -> str:
-        """The name of the task, which says what acted on the model: no two states look alike."""
-        name = f"{self.results.task.get('name', 'run')}/{self.arm.experiment}"
-        return f"{name} under {self.arm.words}" if self.arm.edits else name
+        """The name of the task, which says what acted on the model: no two states look alike.
+
+        Without slashes: Inspect takes what stands before one for a package, and leaves it out.
+        """
+        name = f"{self.results.task.get('name', 'run')}.{self.arm.experiment}"
+        whole = f"{name} under {self.arm.words}" if self.arm.edits else name
+        return whole.replace("/", "_")
 
     def _eval(self, created: str) -> dict[str, Any]:
         model, provenance = self._model, self.results.provenance

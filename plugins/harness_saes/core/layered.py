@@ -8,12 +8,12 @@ from harness.errors import ModelError, listed
 def partial_note(layer: int, layers: int) -> str:
     """What a reader of the numbers should know of one layer of a cross-layer transcoder."""
     others = layers - layer - 1
-    reach = f"and the {others} after it" if others else "which is the last"
+    reach = f"its own and the {others} after it" if others else "its own, which is the last"
     return (
-        f"one layer of a cross-layer transcoder of {layers}: its latents write into block {layer} "
-        f"{reach}, and latents of earlier layers write there, too. Decoder rows are those into "
-        f"block {layer}. Nothing is summed into a reconstruction or compared with one, so the "
-        "preflight does not measure how well it fits."
+        f"layer {layer} of a cross-layer transcoder of {layers}: its latents write into {reach}, "
+        "and latents of earlier layers write there, too. Decoder rows are those into its own. "
+        "Nothing is summed into a reconstruction or compared with one, so the preflight does not "
+        "measure how well it fits."
     )
 
 

@@ -15,6 +15,8 @@ from campaign.strings.hostile import Hostile
 from campaign.strings.scene import Scene
 from campaign.strings.tour import Screen, Seen
 from harness.text import for_terminal
+from harness_exports.latex.strict import read_tables
+from harness_exports.samples import csv_tables
 
 Fault = tuple[str, str]
 """The mark of the text, and which promise it broke."""
@@ -56,6 +58,7 @@ def faults(scene: Scene, seen: Seen) -> Iterator[Fault]:
     yield from _figures(scene, seen)
     for suite in seen.suites:
         ElementTree.parse(suite)
+    yield from _exports(scene, seen)
     yield from _tables(scene, seen)
 
 
@@ -198,6 +201,18 @@ def _figures(scene: Scene, seen: Seen) -> Iterator[Fault]:
                 far = short == "href" and not value.startswith("#")
                 if short.startswith("on") or far or any(o.mark in value for o in scene.strings):
                     yield scene.first.mark, f"{file.name}: an attribute {key}={value!r} of <{tag}>"
+
+
+def _exports(scene: Scene, seen: Seen) -> Iterator[Fault]:
+    """A spreadsheet runs nothing of a text, and TeX reads nothing of it as a command."""
+    if not (seen.spreadsheets and seen.papers):
+        yield scene.first.mark, "a form was not exported"
+        return
+    try:
+        csv_tables({str(file): file.read_bytes() for file in seen.spreadsheets})
+        read_tables({file.name: file.read_bytes() for file in seen.papers})
+    except ValueError as error:
+        yield scene.first.mark, f"an export is broken: {error}"
 
 
 def _tables(scene: Scene, seen: Seen) -> Iterator[Fault]:

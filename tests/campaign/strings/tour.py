@@ -50,6 +50,9 @@ class Seen:
     """HTML by name: reports, and what notebooks show."""
     figures: list[Path] = field(default_factory=list)
     """Exported, with their index."""
+    spreadsheets: list[Path] = field(default_factory=list)
+    papers: list[Path] = field(default_factory=list)
+    """Exported as CSV, and as LaTeX."""
     suites: list[Path] = field(default_factory=list)
     """JUnit files."""
     run: Path = Path()
@@ -113,6 +116,11 @@ def _read(seen: Seen, folder: Path) -> None:
     if suite.exists():
         seen.suites.append(suite)
     seen.figures += sorted(figures.glob("*"))
+    if folder == seen.run:
+        for form in ("csv", "latex"):
+            seen.did("export", folder, "--to", form, "--out", folder / form)
+        seen.spreadsheets += sorted((folder / "csv").rglob("*.csv"))
+        seen.papers += sorted((folder / "latex").glob("*.tex"))
 
 
 def _page(seen: Seen, name: str, file: Path) -> None:

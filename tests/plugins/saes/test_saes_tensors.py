@@ -301,6 +301,7 @@ def test_shapes_that_do_not_fit(tensor_file, changes, keys, message):
          "threshold_is_log has no meaning"),
         ({"site_out": "mlp_uot.2", "subtract_decoder_bias": None}, "Did you mean mlp_out.2"),
         ({"input_scale": 0}, "greater than 0"),
+        ({"activation": "jumprelu", "threshold": True}, "must be a number, or the name"),
     ],
 )  # fmt: skip
 def test_rules_that_are_none(tensor_file, keys, message):

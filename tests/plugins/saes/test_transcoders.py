@@ -113,18 +113,26 @@ def test_wrong_configuration(transcoder, change, message):
         assert str(written.folder) in str(error.value)
 
 
-def test_flat_configuration_as_converters_write_it():
+@pytest.mark.parametrize(
+    ("model", "site", "norm"),
+    [("gemma-2-2b", "resid_mid.1", ("rms", 1e-6)), ("gpt2-small", "None", (None, 0.0))],
+)
+def test_flat_configuration_as_converters_write_it(model, site, norm):
+    """What a norm gives before its gain is no site: of a model whose norm is known it is made of
+    the stream before it; of another the task has to say where."""
     config = parse_config(
         {
             "architecture": "jumprelu_transcoder", "d_in": 8, "d_out": 8, "d_sae": 32,
-            "activation_fn": "relu", "normalize_activations": "none", "model_name": "gemma-2-2b",
+            "activation_fn": "relu", "normalize_activations": "none", "model_name": model,
             "hook_name": "blocks.1.ln2.hook_normalized", "hook_name_out": "blocks.1.hook_mlp_out",
             "hook_head_index": None, "hook_head_index_out": None, "apply_b_dec_to_input": False,
         },
         "cfg.json",
     )  # fmt: skip
     assert str(config.facts.site_out) == "mlp_out.1"
-    assert config.facts.site is None, "a norm's output is no site that we know by this name"
+    assert str(config.facts.site) == site
+    assert (config.norm, config.norm_epsilon) == norm
+    assert config.facts.place == (None if config.norm else "blocks.1.ln2.hook_normalized")
     assert not config.apply_b_dec_to_input
 
 

@@ -27,7 +27,7 @@ from harness_saes.formats.circuit_tracer.samples import (
     write_set,
     write_settings,
 )
-from harness_saes.formats.gemma_scope_2.layered_samples import layer_tensors
+from harness_saes.formats.gemma_scope_2.samples import layer_tensors
 
 SINGLE = "circuit_tracer.transcoder.single_layer_transcoder"
 CROSS = "circuit_tracer.transcoder.cross_layer_transcoder"
@@ -273,6 +273,13 @@ def test_entries_on_the_hub_are_files_of_another_repository(tmp_path, snapshot, 
     monkeypatch.setattr("harness_saes.formats.circuit_tracer.options.fetch", fetch)
     assert load("acme/set", layer=0).facts.d_sae == N
     assert asked == [("google/scope", ("a/params.safetensors",), "main")]
+
+
+@pytest.mark.parametrize("entry", ["/etc/passwd", "../../other/layer_0.safetensors"])
+def test_a_repository_cannot_name_files_of_this_machine(snapshot, message, entry):
+    write_settings(snapshot("acme/set"), model_kind="transcoder_set", transcoders=f"['{entry}']")
+    said = message(partial(load, layer=0), "acme/set")
+    assert "Allowed: hf://…, or a file of the repository" in said
 
 
 # ── What is refused ──────────────────────────────────────────────────────────────────────────────

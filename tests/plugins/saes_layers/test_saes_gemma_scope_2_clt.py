@@ -16,13 +16,13 @@ from harness.errors import ModelError
 from harness.testing import check_sae
 from harness_saes.drawn import D, N, doubles, each
 from harness_saes.formats.gemma_scope_2.clt import GemmaScope2CltOptions
-from harness_saes.formats.gemma_scope_2.layered_samples import (
+from harness_saes.formats.gemma_scope_2.load_clt import GemmaScope2Clt
+from harness_saes.formats.gemma_scope_2.samples import (
     LAYERS,
     layer_alone,
     layer_tensors,
     write_layers,
 )
-from harness_saes.formats.gemma_scope_2.load_clt import GemmaScope2Clt
 
 REPOSITORY = "google/gemma-scope-2-1b-it"
 FOLDER = "clt/width_262k_l0_medium_affine"
@@ -127,7 +127,10 @@ def test_facts(place, tmp_path):
     assert options(place).describe() == expected
     sae = load(place)
     assert sae.facts == expected
-    assert "of 3: its latents write into block 1 and the 1 after it" in sae.notes[0]
+    assert (
+        "layer 1 of a cross-layer transcoder of 3: its latents write into its own and the 1 after"
+        in sae.notes[0]
+    )
     # By the path where there is no configuration, and by id in a repository.
     (place / "config.json").unlink()
     assert load(place).facts == expected

@@ -158,6 +158,14 @@ def test_a_row_of_length_0_is_never_active(tmp_path, activations):
         assert torch.isfinite(ours.reconstruct(latents)).all()
 
 
+def test_a_threshold_of_0_is_none(tmp_path, activations):
+    """Its logarithm is −∞, which is a number like any other there."""
+    write(tmp_path, told(), **{THRESHOLD: torch.full((N,), -math.inf)})
+    jumps = load(tmp_path).encode(activations).dense()
+    write(tmp_path, told(act_fn="relu"))
+    assert torch.equal(jumps, load(tmp_path).encode(activations).dense())
+
+
 def test_norms_that_are_not_used_may_be_anything(tmp_path, activations):
     """The library writes what memory held where it never measured them."""
     config = told(norm_activation="inference")
@@ -305,6 +313,7 @@ def test_a_cross_layer_configuration_that_is_not_read(tmp_path, message, setting
         ({NORM + RESIDUAL: torch.tensor(0.0)}, "is 0.0. Expected a mean length, above 0"),
         ({NORM + RESIDUAL: torch.tensor(math.nan)}, "is nan. Expected a mean length, above 0"),
         ({"W_D": torch.full((N, D), math.inf)}, "W_dec has 256 values that are not finite"),
+        ({THRESHOLD: torch.full((N,), math.nan)}, "threshold has 32 values that are not finite"),
     ],
 )
 def test_weights_that_are_not_read(tmp_path, message, changes, said):

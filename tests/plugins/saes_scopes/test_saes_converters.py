@@ -20,10 +20,13 @@ import yaml
 from safetensors.torch import save_file
 
 from harness.errors import ModelError
+from harness_saes.formats.circuit_tracer.load import CircuitTracer
+from harness_saes.formats.circuit_tracer.options import CircuitTracerOptions
 from harness_saes.formats.dictionary_learning.load import DictionaryLearning
 from harness_saes.formats.dictionary_learning.options import DictionaryLearningOptions
+from harness_saes.formats.gemma_scope import GemmaScopeOptions
 from harness_saes.formats.goodfire import GoodfireOptions
-from harness_saes.formats.load import Goodfire
+from harness_saes.formats.load import GemmaScope, Goodfire
 from harness_saes.formats.saelens.kinds import KINDS, SUMMED
 from harness_saes.formats.saelens.load import Saelens
 from harness_saes.formats.saelens.options import SaelensOptions
@@ -249,6 +252,11 @@ def test_mwhanna_transcoder(hub, canonical, activations):
     same(tensors(file, site_out="mlp_out.3", **CANONICAL), theirs, x)
     ours = hub.ours("mwhanna_transcoder", repository, file.name)
     same(ours, theirs, x)
+    with (file.parent / "config.yaml").open("a") as more:
+        more.write("feature_input_hook: mlp.hook_in\nfeature_output_hook: hook_mlp_out\n")
+        more.write("model_kind: transcoder_set\n")
+    options = CircuitTracerOptions(path=str(file.parent), layer=3, dtype="float64")
+    same(CircuitTracer(options).load("cpu"), theirs, x)
     assert (str(ours.facts.site), str(ours.facts.site_out)) == ("mlp_in.3", "mlp_out.3")
 
 
@@ -260,11 +268,20 @@ def test_gemma_2_transcoder(hub, canonical, weights, activations):
     widths = WIDTHS | {"d_out": D}
     theirs = hub.converted("gemma_2_transcoder", repository, path, **widths)
     keys = CANONICAL | {"activation": "jumprelu", "threshold": "threshold"}
-    x = activations(D)
+    x = activations(D).double()
     same(tensors(file, site_out="mlp_out.3", **keys), theirs, x)
-    ours = hub.ours("gemma_2_transcoder", repository, path, **widths)
-    same(ours, theirs, x)
-    assert str(ours.facts.site_out) == "mlp_out.3"
+    # It reads what the model's norm gives before its gain, which is made of the stream here.
+    normed = x / (x.square().mean(dim=1, keepdim=True) + 1e-6).sqrt()
+    with torch.no_grad():
+        z, out = theirs.encode(normed), theirs.forward(normed)
+    options = GemmaScopeOptions(path=str(file), dtype="float64")
+    for ours in (
+        hub.ours("gemma_2_transcoder", repository, path, **widths),
+        GemmaScope(options).load("cpu"),
+    ):
+        same(ours, theirs, x, z=z, out=out)
+        sites = str(ours.facts.site), str(ours.facts.site_out)
+        assert sites == ("resid_mid.3", "mlp_out.3")
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
@@ -300,6 +317,7 @@ def test_the_note_of_the_list_is_on_what_was_loaded(hub, canonical):
     save_file({"W_dec_0": torch.ones(N, 3, D)}, hub.place(repository, "W_dec_0.safetensors"))
     sae = Saelens(SaelensOptions(release=name, id="layer_0")).load("cpu")
     assert sae.notes == (SUMMED,)
+    assert sae.facts.partial
 
 
 def test_every_kind_is_compared_somewhere():

@@ -158,8 +158,12 @@ def test_a_transcoder_equals_sae_lens(write, sae_lens_loads, activations, shape)
     assert z.count_nonzero() > len(x)
     torch.testing.assert_close(latents.dense(), z, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(ours.reconstruct(latents), out, rtol=1e-5, atol=1e-5)
-    # A longer stream is the same to the norm: only its direction counts.
+    # A longer stream is the same to the norm, but for what it adds, which counts for a short one.
     torch.testing.assert_close(ours.encode(7 * x).dense(), latents.dense(), rtol=1e-4, atol=1e-4)
+    with torch.no_grad():
+        short = theirs.encode(through(x / 1000))
+    torch.testing.assert_close(ours.encode(x / 1000).dense(), short, rtol=1e-4, atol=1e-5)
+    assert (short - z).abs().max() > 0.05
 
 
 def test_where_a_transcoder_reads_and_writes(write):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from harness_saes.formats.saelens.listed import ListedSae, Release, entries, fin
 from harness_saes.formats.saelens.options import SaelensOptions
 from harness_saes.formats.saelens.published import saes_of
 
+ROOT = Path(__file__).parents[3]
 LOADERS = "sae_lens.loading.pretrained_sae_loaders"
 STATED = ("gemma_2", "gemma_2_transcoder", "gemma_3", "qwen_scope", "goodfire", "deepseek_r1",
           "mwhanna_transcoder")  # fmt: skip
@@ -33,8 +35,9 @@ def test_each_is_read_at_a_site_or_refused_with_a_reason(walked):
     assert len(walked) > 13_000
     for release, sae, found in walked:
         where = f"{release.name} {sae.id}"
-        assert (found.facts.site is None) is (found.refused is not None), where
-        assert found.refused is None or found.refused.rstrip().endswith("."), where
+        whys = [why for why in (found.unplaced, found.refused) if why is not None]
+        assert len(whys) == (found.facts.site is None), where
+        assert all(why.endswith(".") for why in whys), where
         assert found.formats, where
         assert found.facts.model, where
 
@@ -107,11 +110,18 @@ def test_what_the_task_writes_for_our_own_format_is_valid(walked):
 
 
 def test_reasons_name_what_is_nearest(walked):
-    by = {release.name: found for release, _, found in walked}
-    mid = by["gpt2-small-resid-mid-v5-32k"]
-    assert "the residual stream between attention and MLP" in mid.refused
+    one = ListedSae("blocks.3.hook_mlp_in", "b")
+    found = reading(Release("r", "o/n", "gpt2", "sae_lens", {one.id: one}), one)
+    assert found.refused == (
+        "blocks.3.hook_mlp_in is no site: it is before the norm in TransformerLens. What the MLP "
+        "reads, after the norm, is mlp_in.3."
+    )
+    (clt, *_) = [found for release, _, found in walked if "clt" in release.name]
+    assert (clt.refused, clt.facts.partial) == (None, True)
+    assert "its files do" in clt.unplaced
     (embedding, *_) = [found for _, sae, found in walked if sae.path.startswith("embedding/")]
-    assert "b_dec" in embedding.refused
+    assert (embedding.refused, embedding.formats) == (None, ("saelens",))
+    assert 'site = "embed"' in embedding.unplaced
     assert "lacks (√d_model − 1)·b_dec" in embedding.note
 
 
@@ -145,6 +155,18 @@ def test_the_card_of_a_release_is_known():
     release, id = "qwen2.5-7b-instruct-andyrdt", "resid_post_layer_11_trainer_1"
     facts = SaelensOptions(release=release, id=id).describe()
     assert (facts.site, facts.not_trained_on.skip_first) == (Site("resid_post", 11), 8)
+
+
+def test_the_page_is_what_the_list_gives(walked, monkeypatch):
+    """For the version that the page names; `python docs/list_releases.py` writes it anew."""
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    saelens = importlib.import_module("generator.saelens")
+    committed = (ROOT / "docs" / "saelens.md").read_text(encoding="utf-8")
+    if not committed.startswith(saelens.MADE.format(version("sae-lens"))):
+        pytest.skip(f"the page is of another version than sae-lens {version('sae-lens')}")
+    assert committed == saelens.page(walked), "Run: python docs/list_releases.py"
+    for release in releases():
+        assert committed.count(f"\n| {release.name} | {release.repository} | ") == 1
 
 
 def test_the_kinds_are_placed_by_rules_and_not_by_release():

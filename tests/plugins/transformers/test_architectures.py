@@ -132,7 +132,8 @@ def _activations(one: Architecture, hf: Any, model: TransformersModel) -> None:
     ran = [n for n in range(len(one.attn)) if n not in one.silent]
     given = [name for names in (one.attn, one.mlp) for name in names if name is not None]
     assert len(sites) == 2 * len(ran) + len(given)
-    got = model.activations(ROWS, list(sites.values()), logits=True)
+    middle = [Site("resid_mid", n) for n in ran if "resid_mid" in model._layout.inside[n].places]
+    got = model.activations(ROWS, [*sites.values(), *middle], logits=True)
     assert got.logits is not None
     for n, (seen, out) in enumerate(alone):
         length = len(ROWS[n].ids)
@@ -152,6 +153,12 @@ def _activations(one: Architecture, hf: Any, model: TransformersModel) -> None:
             parts = [got.sites[Site(kind, n)] for kind in INNER]
             total = got.sites[Site("resid_pre", n)] + parts[0] + parts[1]
             _close(total, got.sites[Site("resid_post", n)], f"block {n}")
+            inside = model._layout.inside[n]
+            assert ("resid_mid" in inside.places) != ("resid_mid" in inside.lacks)
+    for site in middle:  # to the bit: it is the sum that the model itself made
+        before, added = Site("resid_pre", site.layer), Site("attn_out", site.layer)
+        if added in got.sites:  # in some blocks something else stands in the place of attention
+            assert torch.equal(got.sites[site], got.sites[before] + got.sites[added])
 
 
 def _lacking_sites(one: Architecture, model: TransformersModel) -> None:

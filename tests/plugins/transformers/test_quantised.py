@@ -167,6 +167,78 @@ def test_files_that_are_rounded_already(folder: Path, tmp_path: Path) -> None:
         options.check()
 
 
+def packed(folder: Path, target: Path, few: int) -> dict[str, np.ndarray]:
+    """A copy of a model's folder in compressed-tensors' form: integers of few bits, from 0 up, one
+    after the other in 32, with a scale for each row. Gives what the weights then are."""
+    shutil.copytree(folder, target)
+    weights, values = load_file(target / "model.safetensors"), {}
+    for name in [one for one in weights if one.removesuffix(".weight").endswith(LINEAR)]:
+        weight = weights.pop(name).double().numpy()
+        scale = (np.abs(weight).max(1, keepdims=True) / (2 ** (few - 1) - 1)).astype(np.float32)
+        whole = np.rint(weight / scale).astype(np.int64)
+        values[name] = whole * scale.astype(np.float64)
+        inside = 32 // few
+        parts = (whole + 2 ** (few - 1)).reshape(len(whole), -1, inside)
+        joined = (parts << (few * np.arange(inside))).sum(-1).astype(np.uint32).view(np.int32)
+        weights[f"{name}_packed"] = torch.from_numpy(joined)
+        weights[f"{name}_scale"] = torch.from_numpy(scale)
+        weights[f"{name}_shape"] = torch.tensor(weight.shape)
+    save_file(weights, target / "model.safetensors", {"format": "pt"})
+    config = json.loads((target / "config.json").read_text())
+    rounded = {"num_bits": few, "type": "int", "symmetric": True, "strategy": "channel"}
+    config["quantization_config"] = {
+        "quant_method": "compressed-tensors", "format": "pack-quantized", "ignore": ["lm_head"],
+        "quantization_status": "compressed",
+        "config_groups": {"group_0": {"targets": ["Linear"], "weights": rounded}},
+    }  # fmt: skip
+    (target / "config.json").write_text(json.dumps(config))
+    return values
+
+
+@pytest.mark.parametrize("few", [4, 8])
+def test_files_of_compressed_tensors(few: int, folder: Path, tmp_path: Path) -> None:
+    """A real load: sites, logits and an edit's receipt are those of the numbers in the files."""
+    pytest.importorskip("compressed_tensors")
+    values = packed(folder, tmp_path / "packed", few)
+    options = TransformersOptions(path=str(tmp_path / "packed"))
+    options.check()
+    assert options.needs().weight_bytes == few / 8
+    model = load(tmp_path / "packed")
+    hf = AutoModelForCausalLM.from_pretrained(folder).eval()
+    for name, value in values.items():
+        hf.get_parameter(name).data.copy_(torch.from_numpy(value))
+    hf.save_pretrained(tmp_path / "plain")
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(folder / name, tmp_path / "plain")
+    plain, exact = load(tmp_path / "plain"), load(folder)
+    got, expected, unrounded = (
+        one.activations(ROWS, SITES, logits=True) for one in (model, plain, exact)
+    )
+    for site in SITES:
+        a, b = got.sites[site], expected.sites[site]
+        assert float((a - b).abs().max()) < 1e-4 * float(b.abs().max()), site
+    assert got.logits is not None
+    assert expected.logits is not None
+    assert unrounded.logits is not None
+    scale = float(expected.logits.abs().max())
+    assert float((got.logits - expected.logits).abs().max()) < 1e-4 * scale
+    assert float((unrounded.logits - expected.logits).abs().max()) > 1e-4 * scale
+    told = model.origin["quantised"]
+    assert told["library"].split()[0] == "compressed-tensors"
+    assert told["settings"]["quant_method"] == told["method"]
+    assert set(told["modules"].values()) == {LAYERS}
+    v = torch.randn(WIDTH, generator=torch.Generator().manual_seed(1))
+    edit = Edit(Site("resid_post", 0), lambda x, p: x + p["v"][:, None], {"v": v})
+    receipts = []
+    for one in (model, plain):
+        with one.edited([Arm("add", (edit,))]) as found:
+            one.activations(ROWS, [Site("resid_post", 1)])
+        receipts.append(found[0])
+    assert receipts[0].tokens == receipts[0].changed == sum(map(len, IDS))
+    assert receipts[0].relative == pytest.approx(receipts[1].relative, rel=1e-4)
+    assert model.generate(ROWS, Sampling(4)) == plain.generate(ROWS, Sampling(4))
+
+
 FP4 = np.array([0, 0.5, 1, 1.5, 2, 3, 4, 6, -0.0, -0.5, -1, -1.5, -2, -3, -4, -6])
 """Numbers of 4 bits with 2 of exponent and 1 of mantissa (OCP Microscaling, table 5)."""
 

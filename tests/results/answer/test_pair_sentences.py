@@ -12,6 +12,7 @@ from harness.contract import Record, Results
 from harness.results.answer.depth import depth
 from harness.results.answer.flips import flips, injected_flips
 from harness.results.answer.moved import features_kept, moved_tokens
+from harness.results.answer.profile import _names
 from harness.results.answer.sae_fit import sae_fit
 
 Make = Callable[..., Record]
@@ -216,3 +217,23 @@ def test_injected_flips_without_records_or_intervals(measured: Make, results: Of
     assert said(injected_flips(results())) == []
     bare = measured("flip_rate.over_random", 2.0, 1, 1.0, ci=None)
     assert "no interval" in one(injected_flips(results(bare)))
+
+
+@pytest.mark.parametrize(
+    ("entry", "called"),
+    [
+        ({"path": "google/gemma-2-2b"}, "gemma-2-2b"),
+        ({"path": "/x/base", "adapter": "/x/lora/"}, "lora"),
+        ({"gguf": "/x/chat.Q4_1.gguf", "tokenizer": "/x/base"}, "chat.Q4_1"),
+        ({}, "tuned"),
+    ],
+    ids=["hub", "adapter", "gguf", "nothing"],
+)
+def test_a_model_is_called_like_its_adapter_folder_or_file(
+    entry: dict[str, str], called: str
+) -> None:
+    task = {
+        "pairs": {"p": {"left": "base", "right": "tuned"}},
+        "models": {"base": {"path": "/x/base"}, "tuned": entry},
+    }
+    assert _names(task, "p") == ("base", called)

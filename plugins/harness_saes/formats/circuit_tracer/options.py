@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from harness.contract import Needs, SaeFacts
 from harness.errors import ModelError, listed
+from harness_saes.core.checks import wrong
 from harness_saes.core.config import Config
 from harness_saes.core.hooks import Read, Through, norm_of, read_hook, written_hook
 from harness_saes.core.layered import chosen_layer, partial_note
@@ -196,8 +197,13 @@ class CircuitTracerOptions(FolderOptions):
     def _named(self, settings: Settings, place: Path, layer: int) -> tuple[Path, ...] | HubFile:
         """Where the layer's weights ought to be."""
         if settings.entries is not None:
-            entry = settings.entries[layer]
-            return on_hub(entry, str(place / CONFIG)) or (place / Path(entry).expanduser(),)
+            entry, where = settings.entries[layer], str(place / CONFIG)
+            if (file := on_hub(entry, where)) is not None:
+                return file
+            path = Path(entry).expanduser()
+            if self._local() is None and (path.is_absolute() or ".." in path.parts):
+                raise wrong(where, "transcoders", entry, "hf://…, or a file of the repository")
+            return (place / path,)
         names = ("W_enc", "W_dec") if settings.cross_layer else ("layer",)
         return tuple(place / f"{name}_{layer}.safetensors" for name in names)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from harness_saes.drawn import Arrays, D, N, Token, doubles, drawn, each
 from harness_saes.formats.circuit_tracer.load import CircuitTracer
 from harness_saes.formats.circuit_tracer.options import CircuitTracerOptions
 
+Layers = Sequence[int]
 LAYERS = 3
 SETTINGS = {
     "model_name": "google/gemma-2-2b",
@@ -57,19 +58,23 @@ def cross_tensors(layer: int, *, jumps: bool) -> tuple[dict[str, Tensor], dict[s
     return encoder, {f"W_dec_{layer}": drawn(10 + layer, N, LAYERS - layer, D)}
 
 
-def write_set(folder: Path, *, jumps: bool, skips: bool, **settings: object) -> Path:
-    """A folder with a set of transcoders."""
+def write_set(
+    folder: Path, *, jumps: bool, skips: bool, layers: Layers = range(LAYERS), **settings: object
+) -> Path:
+    """A folder with a set of transcoders, or with some of its layers: one is enough."""
     write_settings(folder, model_kind="transcoder_set", **settings)
-    for layer in range(LAYERS):
+    for layer in layers:
         tensors = set_tensors(layer, jumps=jumps, skips=skips)
         save_file(tensors, folder / f"layer_{layer}.safetensors")
     return folder
 
 
-def write_cross(folder: Path, *, jumps: bool, **settings: object) -> Path:
-    """A folder with a cross-layer transcoder."""
+def write_cross(
+    folder: Path, *, jumps: bool, layers: Layers = range(LAYERS), **settings: object
+) -> Path:
+    """A folder with a cross-layer transcoder, or with some of its layers."""
     write_settings(folder, model_kind="cross_layer_transcoder", **settings)
-    for layer in range(LAYERS):
+    for layer in layers:
         for part, tensors in zip(["enc", "dec"], cross_tensors(layer, jumps=jumps), strict=True):
             save_file(tensors, folder / f"W_{part}_{layer}.safetensors")
     return folder
@@ -78,12 +83,13 @@ def write_cross(folder: Path, *, jumps: bool, **settings: object) -> Path:
 def samples(folder: Path) -> Iterator[partial[None]]:
     """With and without thresholds; read through a norm, with a skip connection; two layers."""
     for jumps in (False, True):
-        place, layer = folder / f"set-{jumps}", int(jumps)
-        write_set(place, jumps=jumps, skips=jumps, feature_input_hook="ln2.hook_normalized")
+        place, layer = folder / f"set-{jumps}", 1
+        hook = "ln2.hook_normalized"
+        write_set(place, jumps=jumps, skips=jumps, layers=(layer,), feature_input_hook=hook)
         w = doubles(set_tensors(layer, jumps=jumps, skips=jumps))
         yield _checked(place, layer, partial(single_layer, w, 1e-6))
         place, layer = folder / f"clt-{jumps}", 2 * int(jumps)
-        write_cross(place, jumps=jumps)
+        write_cross(place, jumps=jumps, layers=(layer,))
         encoder, decoder = cross_tensors(layer, jumps=jumps)
         w = doubles({k.removesuffix(f"_{layer}"): t for k, t in {**encoder, **decoder}.items()})
         yield _checked(place, layer, partial(layer_alone, w))

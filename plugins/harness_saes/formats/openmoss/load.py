@@ -66,7 +66,7 @@ class Openmoss:
         if found.stored.act == "topk" and by_length:
             return OwnUnits(found.config, tensors, lengths, dtype)
         if found.stored.act == "jumprelu":
-            threshold = stored["log_threshold"].double().exp()
+            threshold = stored["threshold"]
             if by_length:
                 # A row of length 0 never passes a threshold, and would add nothing.
                 most = torch.finfo(torch.float32).max
@@ -85,7 +85,7 @@ def _of_all(read: Read, found: OpenmossInspected) -> dict[str, Tensor]:
         "W_dec": decoder,
         "b_dec": bias,
         "lengths": decoder.double().norm(dim=1),
-        **({"log_threshold": read(THRESHOLD)} if found.stored.act == "jumprelu" else {}),
+        **({"threshold": _exp(read(THRESHOLD))} if found.stored.act == "jumprelu" else {}),
     }
 
 
@@ -105,8 +105,13 @@ def _of_layer(read: Read, found: OpenmossInspected) -> dict[str, Tensor]:
         "W_dec": decoder,
         "b_dec": read(f"b_D.{layer}"),
         "lengths": squares.sqrt(),
-        **({"log_threshold": read(THRESHOLD, (layer,))} if jumps else {}),
+        **({"threshold": _exp(read(THRESHOLD, (layer,)))} if jumps else {}),
     }
+
+
+def _exp(logarithms: Tensor) -> Tensor:
+    """Thresholds; a logarithm of −∞ is one of 0."""
+    return logarithms.double().exp()
 
 
 def _scales(read: Read, found: OpenmossInspected, where: str) -> tuple[float, float]:

@@ -85,12 +85,14 @@ SETTINGS: tuple[dict[str, Any], ...] = (
 def samples(folder: Path) -> Iterator[partial[None]]:
     """Every activation function and normalisation; a transcoder; layers of a CLT."""
     for number, settings in enumerate(SETTINGS):
-        config, more = told(**settings), {}
+        config = told(**settings)
         place = write(folder / str(number), config)
+        more: dict[str, Any] = {}
         if "ln2" in str(config.get("hook_point_in")):
             more = {"norm": "layer", "norm_epsilon": 1e-5}
         for layer in (0, LAYERS - 1) if config["sae_type"] == "clt" else (None,):
-            options = OpenmossOptions(path=str(place), layer=layer, **more)
+            own = more if layer is None else {"layer": layer}
+            options = OpenmossOptions(path=str(place), **own)
             token = partial(reference, doubles(tensors_of(config)), config, layer)
             yield partial(check_sae_format, Openmoss, options, reference=partial(each, token))
 

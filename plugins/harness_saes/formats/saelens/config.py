@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import Any, get_args
 
 from harness.contract import TokensLeftOut
-from harness.contract.sites import site_from_hook_name
+from harness.contract.sites import Site, site_from_hook_name
 from harness.errors import ModelError
 from harness_saes.core.checks import choice, count, flag, refuse_unknown, text, wrong
 from harness_saes.core.config import BATCHTOPK, TOPK, TRANSCODERS, Config, Normalize
+from harness_saes.core.hooks import NORMALISED, Through, norm_of, read_hook
 from harness_saes.formats.saelens.keys import DECIDING, FLAT, TRAINING
 from harness_saes.formats.saelens.processing import KEY, processing
 from harness_saes.formats.saelens.rules import OWN
@@ -45,7 +46,8 @@ def parse_config(data: Mapping[str, Any], where: str) -> Config:
         raise wrong(where, "apply_b_dec_to_input", True, f"false for {architecture}")
     model = text(about, "model_name", where)
     loaded = processing(about if KEY in about else data, hook, hook_out, model, where)
-    site = site_from_hook_name(hook) if hook else None
+    through = norm_of(model) if transcodes and (hook or "").endswith(f".{NORMALISED}") else None
+    site = _site(hook, through, where) if hook else None
     site_out = site_from_hook_name(hook_out) if hook_out else None
     if transcodes and hook_out and site_out is None:  # it would be held against what it reads
         raise wrong(
@@ -68,9 +70,16 @@ def parse_config(data: Mapping[str, Any], where: str) -> Config:
         site_out=site_out,
         model=model,
         neuronpedia=text(about, "neuronpedia_id", where),
+        norm=through.norm if through else None,
+        norm_epsilon=through.epsilon if through else 0.0,
         notes=loaded.notes,
         not_trained_on=_left_out(about, where),
     )
+
+
+def _site(hook: str, through: Through | None, where: str) -> Site | None:
+    """The site that a hook means: of what a norm gives before its gain, the one before it."""
+    return read_hook(hook, through, where).site if through else site_from_hook_name(hook)
 
 
 def _left_out(about: Mapping[str, Any], where: str) -> TokensLeftOut | None:

@@ -108,6 +108,7 @@ def _placed(config: Config, told: Reading | None) -> Config:
         site=config.site or facts.site,
         site_out=config.site_out or facts.site_out,
         place=None if config.site or facts.site else config.place,
+        partial=facts.partial,
         not_trained_on=config.not_trained_on or facts.not_trained_on,
         notes=(*config.notes, *([told.note] if told.note else [])),
     )

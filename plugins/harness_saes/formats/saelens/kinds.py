@@ -13,8 +13,10 @@ from dataclasses import dataclass, replace
 
 from harness.contract import SaeFacts
 from harness.contract.sites import nearest_to_hook, site_from_hook_name
+from harness.contract.values import JSON
 from harness.errors import ModelError
 from harness_saes.files.places import PlacedOptions
+from harness_saes.formats.circuit_tracer.options import CircuitTracerOptions
 from harness_saes.formats.dictionary_learning.options import DictionaryLearningOptions
 from harness_saes.formats.gemma_scope import GemmaScopeOptions
 from harness_saes.formats.gemma_scope_2.options import GemmaScope2Options
@@ -39,11 +41,13 @@ class Own:
     format: str
     options: type[PlacedOptions]
     key: str
-    """The option that chooses an SAE in the repository, by the path of the list."""
+    """The option that chooses an SAE in the repository."""
+    value: Callable[[ListedSae], JSON] = lambda sae: sae.path
+    """The value of that option; the path of the list."""
 
-    def keys(self, release: Release, sae: ListedSae) -> dict[str, str]:
+    def keys(self, release: Release, sae: ListedSae) -> dict[str, JSON]:
         """What a task writes beside `format`."""
-        return {"path": release.repository, self.key: sae.path}
+        return {"path": release.repository, self.key: self.value(sae)}
 
     def facts(self, release: Release, sae: ListedSae) -> SaeFacts:
         """What its names tell; ModelError where the format does not read such files."""
@@ -60,8 +64,14 @@ class Kind:
     """Where sae_lens' converter says that an SAE reads and writes, where it does and our own format
     does not."""
     own: Own | None = None
+    stated: str | None = None
+    """Where names give no site: what the task has to say, where that is known."""
     changed: Callable[[ListedSae], str | None] = lambda sae: None
     """What the converter does to weights that a reader of numbers has to know."""
+    partial: bool = False
+    """Whether latents are some of those that write where the converter says: one layer of a CLT."""
+    remark: str = ""
+    """What a reader of the page should know of our own format for it."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +82,10 @@ class Reading:
     """Site, model and the like, as far as names tell."""
     formats: tuple[str, ...] = ()
     """Our formats that read it: one for its own files, and `saelens` through the converter."""
+    unplaced: str | None = None
+    """Of one whose site the task has to state: why, since its files alone tell."""
     refused: str | None = None
-    """Why neither the task nor its names can say where it sits, or what is wrong with its kind."""
+    """Of one that is not read: why, such as that it sits where there is no site."""
     note: str | None = None
     """What a reader of its numbers has to know of the converter."""
 
@@ -86,17 +98,22 @@ def _named(release: Release, sae: ListedSae) -> Hooks:
     return None, None
 
 
-def _by_layer(reads: str | None, writes: str | None = None) -> Placed:
-    """Hooks of the block whose number is in the path: `layer_4`, `layer_4.safetensors`, `4`."""
+def _by_layer(reads: str, writes: str) -> Placed:
+    """Hooks of the block whose number is in the path."""
 
     def placed(release: Release, sae: ListedSae) -> Hooks:
-        match = _LAYER.search(sae.path)
-        if match is None:
-            return None, None
-        read, written = (f"blocks.{match[1]}.{hook}" if hook else None for hook in (reads, writes))
-        return read, written
+        layer = _layer(sae)
+        return (None, None) if layer is None else (
+            f"blocks.{layer}.{reads}", f"blocks.{layer}.{writes}"
+        )  # fmt: skip
 
     return placed
+
+
+def _layer(sae: ListedSae) -> int | None:
+    """The block in a path such as `layer_4`, `layer_4.safetensors` or `4`."""
+    match = _LAYER.search(sae.path)
+    return int(match[1]) if match else None
 
 
 def _gemma_2(release: Release, sae: ListedSae) -> Hooks:
@@ -112,6 +129,10 @@ def _nowhere(release: Release, sae: ListedSae) -> Hooks:
     return None, None
 
 
+EMBEDDINGS = (
+    'of the embeddings (hook_embed), which Gemma adds no positions to: write site = "embed". Read '
+    'by format = "saelens" alone.'
+)
 HALF_SCALED = (
     "an SAE of the embeddings: sae_lens scales its W_enc and W_dec by √d_model but not b_dec, so "
     "its reconstruction of embeddings, as they enter the first block, lacks (√d_model − 1)·b_dec."
@@ -134,6 +155,7 @@ KINDS: Mapping[str, Kind] = {
         "Gemma Scope",
         _gemma_2,
         Own("gemma_scope", GemmaScopeOptions, "id"),
+        EMBEDDINGS,
         lambda sae: HALF_SCALED if _of_embeddings(sae) else None,
     ),
     "gemma_2_transcoder": Kind(
@@ -147,14 +169,26 @@ KINDS: Mapping[str, Kind] = {
     "llama_scope_r1_distill": Kind(
         "Llama Scope R1", _nowhere, Own("llama_scope", LlamaScopeOptions, "id")
     ),
-    "mntss_clt_layer_transcoder": Kind("CLTs of mntss", _nowhere, changed=lambda sae: SUMMED),
-    "mwhanna_transcoder": Kind("mwhanna's transcoders", _by_layer("mlp.hook_in", "hook_mlp_out")),
+    "mntss_clt_layer_transcoder": Kind(
+        "CLTs of mntss",
+        _nowhere,
+        Own("circuit_tracer", CircuitTracerOptions, "layer", _layer),
+        changed=lambda sae: SUMMED,
+        partial=True,
+    ),
+    "mwhanna_transcoder": Kind(
+        "mwhanna's transcoders",
+        _by_layer("mlp.hook_in", "hook_mlp_out"),
+        Own("circuit_tracer", CircuitTracerOptions, "layer", _layer),
+        remark="The format needs a config.yaml, which sae_lens' converter says that those of "
+        "Qwen3-14B lack.",
+    ),
     "qwen_scope": Kind("Qwen-Scope", _nowhere, Own("qwen_scope", QwenScopeOptions, "id")),
     "sparsify": Kind("sparsify folders", _nowhere),
     "temporal": Kind("temporal SAEs", _named),
 }
 """By sae_lens' name of the converter."""
-NO_NAMES = "no name tells where it reads: its files do, or the task has to."
+NO_NAMES = "no name tells where it reads, its files do: write that site."
 
 
 def known(release: str, id: str, where: str) -> tuple[Release, Reading] | None:
@@ -169,21 +203,33 @@ def reading(release: Release, sae: ListedSae) -> Reading:
     if kind is None:
         what = f"its files are of a kind that is not known here: {release.kind}."
         return Reading(_about(release, sae, SaeFacts()), refused=what)
-    hooked, formats, refused = _hooked(*kind.hooks(release, sae)), ["saelens"], None
-    facts = hooked
+    facts, formats, why = _hooked(*kind.hooks(release, sae)), ["saelens"], None
     if kind.own is not None:
         try:
             told = kind.own.facts(release, sae)
         except ModelError as error:
-            refused = str(error).partition(": ")[2]
+            why = str(error).partition(": ")[2]
         else:
-            facts = told if told.site is not None else replace(told, site=hooked.site)
+            facts = told if told.site is not None else replace(
+                told, site=facts.site, site_out=facts.site_out, place=facts.place
+            )  # fmt: skip
             formats.insert(0, kind.own.format)
-    facts = _about(release, sae, facts)
-    if facts.site is None and refused is None:
-        near = nearest_to_hook(facts.place) if facts.place else None
-        refused = f"{near}." if near else NO_NAMES
-    return Reading(facts, tuple(formats), refused, kind.changed(sae))
+    unplaced, refused = (None, None) if facts.site else _homeless(facts, kind, why)
+    found = _about(release, sae, facts)
+    return Reading(found, tuple(formats), unplaced, refused, kind.changed(sae))
+
+
+def _homeless(facts: SaeFacts, kind: Kind, why: str | None) -> tuple[str | None, str | None]:
+    """Of an SAE that names do not place: why the task has to, or why it is not read at all.
+
+    `why` is what our own format for its files says.
+    """
+    if kind.stated:
+        return kind.stated, None
+    near = nearest_to_hook(facts.place) if facts.place else None
+    if why or near:
+        return None, why or f"{near}."
+    return NO_NAMES, None
 
 
 def _hooked(reads: str | None, writes: str | None) -> SaeFacts:
@@ -199,4 +245,5 @@ def _about(release: Release, sae: ListedSae, facts: SaeFacts) -> SaeFacts:
         facts,
         model=facts.model or release.model,
         neuronpedia=sae.neuronpedia or facts.neuronpedia,
+        partial=KINDS[release.kind].partial if release.kind in KINDS else False,
     )

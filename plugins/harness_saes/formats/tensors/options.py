@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from harness.contract import SaeFacts, SiteName, parse_site
 from harness.errors import ModelError, listed, suggestion
@@ -97,6 +97,13 @@ class TensorsOptions(FileOptions):
     reconstruction is divided by it. After `normalize`."""
     site_out: SiteName | None = None
     """Where a transcoder writes; without it, an SAE, which writes where it reads."""
+
+    @field_validator("threshold", mode="before")
+    @classmethod
+    def _no_truth(cls, value: object) -> object:
+        if isinstance(value, bool):  # which would count as 1
+            raise ValueError("must be a number, or the name of a tensor")
+        return value
 
     @model_validator(mode="after")
     def _whole_rule(self) -> TensorsOptions:

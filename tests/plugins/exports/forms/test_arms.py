@@ -13,6 +13,7 @@ from hypothesis import given, strategies as st
 
 from harness.contract import ExportedRun, Record
 from harness.errors import DataError
+from harness.store.names import unsafe
 from harness_exports.arms.arms import Arm, arms_of
 from harness_exports.arms.file_names import FileNames, safe_part
 from harness_exports.arms.identity import made_at, made_id, run_hash
@@ -138,6 +139,25 @@ def test_models_are_named_without_paths(run: ExportedRun) -> None:
     assert portable({"a": ["/x/y", "C:\\u\\v", "z/w", 1]}) == {"a": ["y", "v", "z/w", 1]}
 
 
+@pytest.mark.parametrize(
+    ("entry", "id"),
+    [
+        ({"gguf": "/x/chat-q4.gguf", "tokenizer": "/x/base"}, "local/chat-q4.gguf"),
+        ({"backend": "openai", "server_model": "chat"}, "unknown/chat"),
+        ({"backend": "openai", "server_model": "org/chat"}, "org/chat"),
+        ({"path": "org/chat"}, "org/chat"),
+        ({"path": "C:\\models\\chat"}, "local/chat"),
+        ({}, "unknown/m"),
+    ],
+    ids=str,
+)
+def test_wherever_a_model_comes_from_it_has_an_id(
+    run: ExportedRun, entry: dict[str, str], id: str
+) -> None:
+    task = {**run.results.task, "models": {"m": entry}}
+    assert subject(replace(run.results, task=task), "m").id == id
+
+
 def test_a_run_is_named_by_what_it_found_and_not_by_how_it_ran(run: ExportedRun) -> None:
     elsewhere = {**run.results.provenance, "usage": {}, "command": "other", "git": None}
     task = {**run.results.task, "models": {**run.results.task["models"], "tuned": {
@@ -168,13 +188,13 @@ def test_file_names_are_safe_and_differ(words: list[str]) -> None:
     assert len({name.lower() for name in found}) == len(words)
     for name in [*found, *map(safe_part, words)]:
         assert name.isascii()
-        assert not set(name) & set('/\\:*?"<>|\x00 ')
-        assert name.strip(".") == name != ""
+        assert unsafe(name) == ""
 
 
 @pytest.mark.parametrize("word", ["con", "NUL", "data", "aux.txt", "..", ""])
 def test_names_that_systems_keep_are_not_used(word: str) -> None:
-    assert safe_part(word).startswith("x")
+    assert unsafe(safe_part(word)) == ""
+    assert safe_part(word).lower() not in ("data", "con", "nul")
 
 
 @pytest.mark.parametrize(

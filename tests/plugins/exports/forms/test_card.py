@@ -84,6 +84,7 @@ def test_it_answers_each_question(run: ExportedRun) -> None:
     changed = section(whole, "What changed")
     assert r"0.87 \[0.86, 0.88\] | 1,000 tokens | 1.00 (identical) |" in changed
     assert "undefined: no token is below the threshold" in changed
+    assert "sae mid, tokens with cosine_below=0.9 | undefined" in changed
     assert "every weight is 0" in section(whole, "Limits")
     assert "877094ae" in section(whole, "How to get it again")
 

@@ -112,7 +112,7 @@ def test_samples_hang_on_their_aggregate(files: Found) -> None:
 def test_edited_scores_are_left_out_unless_asked_for_and_then_say_so(run: ExportedRun) -> None:
     files, out = exported(EveryEvalEver(EveryEvalEverOptions()), run)
     assert list(aggregates(files)) == ["toy.bypass"]
-    assert set(out) == {"bypass: refusal", "bypass: rebuilt k=2", "bypass: rebuilt k=4"}
+    assert set(out) == {"bypass: 3 arms under an intervention"}
     assert all("edited model" in why for why in out.values())
     files, out = exported(EveryEvalEver(EDITED), run)
     assert out == {"bypass: rebuilt k=4: refusal_score@1": "every weight is 0"}

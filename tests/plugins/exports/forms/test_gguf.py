@@ -96,8 +96,8 @@ def test_every_direction_comes_back_to_the_bit(run: ExportedRun, tmp_path: Path)
         "refusal.gguf": ("refusal", 0, 4),
         "rebuilt-k-2.gguf": ("rebuilt", 0, 4),
         "entering.gguf": ("entering", 0, 2),
-        "pcs-site-resid_post-4-pc-1.gguf": ("pcs", 1, 4),
-        "pcs-site-resid_post-5-pc-1.gguf": ("pcs", 2, 5),
+        "pcs-site-resid_post.4-pc-1.gguf": ("pcs", 1, 4),
+        "pcs-site-resid_post.5-pc-1.gguf": ("pcs", 2, 5),
     }
     assert set(files) == set(found)
     for path, (name, which, layer) in found.items():

@@ -46,7 +46,7 @@ def test_there_is_a_log_for_each_state_of_the_model(run: ExportedRun) -> None:
     assert out == {"bypass: rebuilt k=4": "every weight is 0"}
     files, out = exported(InspectLogs(InspectLogsOptions(edited=False)), run)
     assert list(files) == [PLAIN]
-    assert "under an intervention" in out["bypass: refusal"]
+    assert list(out) == ["bypass: 3 arms under an intervention"]
 
 
 def test_a_log_has_the_members_that_inspect_writes(logs: dict[str, dict[str, Any]]) -> None:
@@ -107,9 +107,9 @@ def test_a_refusal_is_a_number_and_neither_correct_nor_incorrect(
 
 def test_an_edited_state_never_looks_like_the_model(logs: dict[str, dict[str, Any]]) -> None:
     specs = {name: log["header.json"]["eval"] for name, log in logs.items()}
-    assert specs[PLAIN]["task"] == "toy/bypass"
-    assert specs[ABLATED]["task"] == "toy/bypass under ablation(refusal, mode=strict)"
-    assert specs[REBUILT]["task"] == "toy/bypass under ablation(rebuilt, k=2, mode=strict)"
+    assert specs[PLAIN]["task"] == "toy.bypass"
+    assert specs[ABLATED]["task"] == "toy.bypass under ablation(refusal, mode=strict)"
+    assert specs[REBUILT]["task"] == "toy.bypass under ablation(rebuilt, k=2, mode=strict)"
     assert len({spec["task_id"] for spec in specs.values()}) == 3
     assert len({spec["eval_id"] for spec in specs.values()}) == 3
     assert len({spec["run_id"] for spec in specs.values()}) == 1
@@ -125,6 +125,17 @@ def test_an_edited_state_never_looks_like_the_model(logs: dict[str, dict[str, An
     assert len(ablated["harness.direction_sha256"][0]) == 64
     assert ablated["harness.receipt"] == [{"relative": 0.47, "share of the direction left": 4e-8}]
     assert logs[ABLATED]["header.json"]["plan"]["steps"][0]["solver"].endswith("intervention")
+
+
+def test_the_name_of_a_task_has_no_slash(run: ExportedRun) -> None:
+    """Inspect would take what stands before it for a package, and leave out what was edited."""
+    experiment = {**run.results.task["experiments"]["bypass"],
+                  "intervention": {"method": "zeroing", "sae": "org/sae"}}  # fmt: skip
+    task = {**run.results.task, "experiments": {"bypass": experiment}}
+    changed = replace(run, results=replace(run.results, task=task))
+    files, _ = exported(InspectLogs(InspectLogsOptions()), changed)
+    told = members(files[ABLATED])["header.json"]["eval"]["task"]
+    assert told == "toy.bypass under zeroing(refusal, sae=org_sae)"
 
 
 def test_thoughts_stand_apart_and_what_was_not_judged_has_no_score(
@@ -154,6 +165,11 @@ def test_the_same_run_gives_the_same_bytes(run: ExportedRun) -> None:
     dated, _ = exported(InspectLogs(InspectLogsOptions(made="2026-11-29T09:00:00Z")), run)
     created = members(dated[PLAIN])["header.json"]["eval"]["created"]
     assert created == "2026-11-29T09:00:00+00:00"
+
+
+def test_what_is_no_date_is_said_in_words() -> None:
+    with pytest.raises(ValueError, match=r"'yesterday' is no date\. Allowed: one like 2026-11-29"):
+        InspectLogsOptions(made="yesterday")
 
 
 def test_paths_of_the_machine_stay_there(logs: dict[str, dict[str, Any]]) -> None:
