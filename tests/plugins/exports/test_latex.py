@@ -20,6 +20,7 @@ from hypothesis import given, strategies as st
 
 from harness.contract import ExportedRun, ExportFile, Grid, LeftOut, Panel, Prose
 from harness.errors import DataError
+from harness.results import Results, headline_units
 from harness.testing import small_run
 from harness.testing.support.changed_runs import HOSTILE, hostile_run, invalid_run
 from harness_exports.latex.escape import escaped
@@ -156,6 +157,14 @@ def test_the_tables_of_the_report_are_in_the_files(run: ExportedRun) -> None:
     assert {row[0] for row in cells(tables[top])[1:]} == {"none (not edited)", "refusal"}
     assert "Units: share (refusal\\_score)." in files[top]
     assert "\\toprule" in files[top]
+
+
+def test_units_of_what_the_report_has_words_for(results: Results, tmp_path: Path) -> None:
+    assert headline_units(results)["refusal_score"] == "share"
+    pairs = replace(results, records=tuple(r for r in results.records if "pair" in r.axes))
+    files = made(ExportedRun(pairs, tmp_path, ()))
+    (text,) = (text for path, text in files.items() if path.startswith("pair-web"))
+    assert "Units: cosine (cosine of activations); ratio (overlap of latents)." in text
 
 
 @pytest.mark.parametrize("page", [40, 110])
