@@ -10,8 +10,8 @@ from harness.errors import DataError
 from harness.results import format_number, headline_tables, headline_units, record_name
 from harness.store.names import safe_names
 from harness.text import visible
+from harness_exports.latex.options import LatexOptions
 from harness_exports.latex.write import Table, document, table
-from harness_exports.options import LatexOptions
 
 _LONGEST = 60
 """Characters of the name of a file."""

@@ -27,7 +27,7 @@ from harness.results import Results, load_results
 from harness.results.write import write_results
 from harness.testing.section import HOSTILE, hostile
 from harness_exports.figures.export import INDEX, Figures, named
-from harness_exports.options import FiguresOptions
+from harness_exports.figures.options import FiguresOptions
 
 from .conftest import COMMAND, LAYERS, MISSING
 

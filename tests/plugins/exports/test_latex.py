@@ -26,8 +26,8 @@ from harness.testing.support.changed_runs import HOSTILE, hostile_run, invalid_r
 from harness_exports.latex.escape import escaped
 from harness_exports.latex.export import Latex
 from harness_exports.latex.layout import columns, parts, width
+from harness_exports.latex.options import LatexOptions
 from harness_exports.latex.strict import read_tables
-from harness_exports.options import LatexOptions
 
 NAMED = {
     "textbackslash": "\\", "textasciicircum": "^", "textasciitilde": "~", "textless": "<",
