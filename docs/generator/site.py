@@ -31,6 +31,7 @@ _FENCED = re.compile(r"^( *)(`{3,}|~{3,}).*?^\1\2`*~*[ ]*$", re.DOTALL | re.MULT
 _CODE = re.compile(r"`[^`\n]*`")
 _COMMENT = re.compile(r"^<!--.*?-->\n", re.DOTALL | re.MULTILINE)
 _LINK = re.compile(r"(?<=\]\()([^)\s]+)(?=\))")
+_FENCE = re.compile(r"( *)(`{3,}|~{3,})")
 _ITEM = re.compile(r"(?:[-*+]|\d+[.)]) +")
 _HEADING = re.compile(r"^(#{1,6}) (.+?)[ ]*$", re.MULTILINE)
 _LANGUAGES = {".toml": "toml", ".py": "python", ".json": "json", ".jsonl": "json", ".sh": "sh"}
@@ -117,15 +118,26 @@ def rewritten(root: Path, source: PurePosixPath, text: str) -> str:
 
 def _lists(text: str) -> str:
     """A text in which what belongs to an item of a list is indented by four: Python-Markdown ends
-    the item where it is less, as CommonMark allows."""
-    width, blank, lines = 0, True, []
+    the item where it is less, as CommonMark allows. Nor does it see an item right below such a
+    paragraph: a blank line parts them."""
+    width, blank, paragraph, code = 0, True, False, ""
+    lines: list[str] = []
     for line in text.split("\n"):
-        if item := _ITEM.match(line):
+        fence = _FENCE.match(line)
+        if code:  # an item's block of code moves as a whole; no line of it is an item
+            code = "" if line.strip() == code else code
+        elif fence:
+            width, code = width if fence[1] else 0, fence[2]
+        elif item := _ITEM.match(line):
             width = len(item[0])
+            if paragraph and not blank:
+                lines.append("")
+            paragraph = False
         elif line.strip() and not line.startswith(" ") and blank:
             width = 0
-        blank = not line.strip()
+        first, blank = blank, not line.strip()
         inside = 0 < width < 4 and not blank and line.startswith(" " * width)
+        paragraph = inside if first else paragraph
         lines.append(f"    {line[width:]}" if inside else line)
     return "\n".join(lines)
 

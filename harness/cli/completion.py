@@ -34,7 +34,7 @@ def tasks(context: click.Context, parameter: click.Parameter, incomplete: str) -
 
     files = (str(file) for file in _entries(incomplete) if file.suffix == ".toml")
     found = _beginning(incomplete, [*builtin_tasks(), *files])
-    return [*found, CompletionItem(incomplete, type="file")]
+    return [*found, *click.Path().shell_complete(context, parameter, incomplete)]
 
 
 def runs(context: click.Context, parameter: click.Parameter, incomplete: str) -> Found:
@@ -44,7 +44,10 @@ def runs(context: click.Context, parameter: click.Parameter, incomplete: str) ->
     if not found and "/" not in incomplete:  # the name of a run in runs/ without that
         found = [CompletionItem(str(one)) for one in folders if _is_run(one) and
                  one.name.startswith(incomplete)]  # fmt: skip
-    return [*found, CompletionItem(incomplete, type="dir")]
+    return [
+        *found,
+        *click.Path(file_okay=False).shell_complete(context, parameter, incomplete),
+    ]
 
 
 def components(*kinds: Kind) -> Complete:

@@ -125,7 +125,7 @@ def cell(value: JSON) -> Cell:
 
 def safe_address(address: str) -> bool:
     """Whether a page may lead to an address: it is one of ids alone, such as
-    `https://www.neuronpedia.org/gpt2-small/6-res-jb/650`.
+    `https://features.example.org/a-model/an-sae/650`.
 
     https, a plain host, and parts that are letters, digits, `_`, `.` and `-`, none of them
     beginning with a dot. No user, port, query, fragment or escape.

@@ -8,7 +8,7 @@ answer what any reader asks of records, without knowing what a task calls its pa
   `undefined_labels`, `count_range`, `common_axes`, `distinct_labels`
 - sweeps and draws: `sweep_axis`, then `group_series`
 - experiments: `records_by_experiment`, `experiment_scores`, `score_name`, `measured_on`, `written`,
-  and `headline_tables`, the tables at the top of the report
+  and `headline_tables`, the tables at the top of the report, with `headline_units`
 - sites: `records_by_pair`, `sites_by_depth`, `sorted_by_depth`, `block_site`, `site_tables`;
   `PLACE_AXES` are the axes that say where a number was measured
 - claims: `claim_line` and `claim_numbers` say how a claim of the task came out
@@ -59,7 +59,10 @@ from harness.results.families import (
     family_line as family_line,
     family_numbers as family_numbers,
 )
-from harness.results.headline import headline_tables as headline_tables
+from harness.results.headline import (
+    headline_tables as headline_tables,
+    headline_units as headline_units,
+)
 from harness.results.numbers import (
     format_draws as format_draws,
     format_estimate as format_estimate,

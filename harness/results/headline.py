@@ -51,6 +51,21 @@ def headline_tables(results: Results) -> list[Grid]:
     return [*found[:-1], replace(found[-1], note=_note(found[-1]))] if found else []
 
 
+def headline_units(results: Results) -> dict[str, str]:
+    """The unit of the numbers of a column or a row of these tables, by what heads it, such as
+    `refusal_score` or `IR *`. What has several units, or none, is not there."""
+    found: dict[str, set[str]] = {}
+    columns = [by_score for _, by_score in _scores(results)]
+    columns += [dict(_beside(results, name)) for name in records_by_experiment(results)]
+    for by_name in columns:
+        for name, mine in by_name.items():
+            found.setdefault(name, set()).update(record.unit for record in mine)
+    for record in named(results.records, *_PAIR_ROWS):
+        for one in (None, token_condition(record)):
+            found.setdefault(_row_name(record, one), set()).add(record.unit)
+    return {name: unit for name, units in found.items() for unit in units if len(units) == 1}
+
+
 def constant_scores(results: Results) -> list[str]:
     """A sentence for each experiment in which no arm differs from another in any score."""
     return [

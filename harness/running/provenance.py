@@ -66,7 +66,14 @@ def provenance(session: Session, registry: Registry, command: str) -> dict[str, 
             for name, model in session.models.items()
         },
         **({"template_arguments": arguments} if (arguments := _arguments(session)) else {}),
-        "saes": {name: {"fingerprint": sae.fingerprint} for name, sae in session.saes.items()},
+        "saes": {
+            name: {
+                "fingerprint": sae.fingerprint,
+                # Where its features can be looked up.
+                **({"neuronpedia": id} if (id := sae.facts.neuronpedia) else {}),
+            }
+            for name, sae in session.saes.items()
+        },
         "data": dict(session.data.digests()),
         # By data set and view, the rows of which no prompt could be made.
         **({"left_out": left_out} if (left_out := session.prompts.left_out.counts()) else {}),

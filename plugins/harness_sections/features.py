@@ -46,7 +46,8 @@ class Features(PlainSection):
             if name.startswith("labels.") or not rows or not {"sae", "feature"} <= rows[0].keys():
                 continue
             for sae, mine in grouped(rows, lambda row: str(row["sae"])).items():
-                blocks.append(_table(name, sae, mine[:_ROWS], sources))
+                page = _page_of_sae(results, sae)
+                blocks.append(_table(name, sae, mine[:_ROWS], sources, page))
         blocks += _figures(results.records)
         if not blocks:
             return None
@@ -62,8 +63,19 @@ def _by_feature(rows: Sequence[Row]) -> dict[tuple[str, int], Row]:
     return {(str(row["sae"]), int(row["feature"])): row for row in rows}
 
 
-def _table(name: str, sae: str, rows: Sequence[Row], sources: Sources) -> Grid:
-    """A row for each feature: what was measured, what it means, where to read more."""
+def _page_of_sae(results: Results, sae: str) -> str | None:
+    """The address of an SAE on Neuronpedia, where it has said its id there."""
+    saes = results.provenance.get("saes")
+    about = saes.get(sae) if isinstance(saes, Mapping) else None
+    id = about.get("neuronpedia") if isinstance(about, Mapping) else None
+    return f"{_SITE}{id}" if id else None
+
+
+def _table(name: str, sae: str, rows: Sequence[Row], sources: Sources, page: str | None) -> Grid:
+    """A row for each feature: what was measured, what it means, where to read more.
+
+    A feature leads to its page where its labels name one, else where its SAE names its own, `page`.
+    """
     measured = [
         key
         for key in dict.fromkeys(key for row in rows for key in row)
@@ -81,25 +93,28 @@ def _table(name: str, sae: str, rows: Sequence[Row], sources: Sources) -> Grid:
         ]
         links = dict.fromkeys(str(label["url"]) for label in found.values() if label.get("url"))
         values = [_cell(row.get(key)) for key in measured]
-        at = len(cells)
-        if contexts := _contexts(int(row["feature"]), found):
+        at, feature = len(cells), int(row["feature"])
+        if contexts := _contexts(feature, found):
             opens[at] = contexts
-        if len(links) == 1 and _is_page_of(*links, int(row["feature"])):
-            addresses |= {(at, 0): next(iter(links)), (at, len(measured) + 2): next(iter(links))}
-        cells.append([int(row["feature"]), *values, "\n".join(texts), "\n".join(links)])
+        if len(links) == 1:
+            addresses[at, len(measured) + 2] = next(iter(links))
+        addresses[at, 0] = next(iter(links), f"{page}/{feature}")
+        cells.append([feature, *values, "\n".join(texts), "\n".join(links)])
     where = [str(rows[0][key]) for key in ("site", "pair", "view") if rows[0].get(key) is not None]
     title = f"{name}: {', '.join([sae, *where])}"
     columns = ["feature", *measured, "meaning", "link"]
     note = "In contexts, the strongest token is between « and »." if opens else ""
-    return Grid(title, columns, cells, note, links=addresses, opens=opens)
+    features = [row[0] for row in cells]
+    safe = {at: one for at, one in addresses.items() if _is_page_of(one, features[at[0]])}
+    return Grid(title, columns, cells, note, links=safe, opens=opens)
 
 
-def _is_page_of(address: str, feature: int) -> bool:
+def _is_page_of(address: str, feature: JSON) -> bool:
     """Whether an address is that of this feature on Neuronpedia: no other one becomes a link."""
     return (
         address.startswith(_SITE)
         and _IDS.fullmatch(address.removeprefix(_SITE)) is not None
-        and (address.endswith(f"/{feature}"))
+        and address.endswith(f"/{feature}")
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from harness.contract import Component, Figure, Grid, Panel, Prose, SectionOptio
 from harness.errors import DataError, InvalidRun
 from harness.registry import Plugin, Registry
 from harness.report import panels, render, write_report
+from harness.report.embed import resource
 from harness.report.notebook import NotebookResults, figures
 from harness.results import Results, format_number, load_results
 
@@ -192,6 +194,15 @@ def test_markup_that_escaping_missed_would_not_run_either(
             assert ('data-ran="EVIL"' in shown[:1000]) is runs, name
 
 
+@pytest.mark.parametrize("name", ["browser.js", "draw.js", "figures.js", "page.js"])
+def test_no_script_of_ours_makes_markup_or_code_of_texts(name: str) -> None:
+    script = resource(name)
+    assert script.startswith('"use strict";')
+    for way in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "DOMParser",
+                "eval(", "Function(", "setAttribute(\"on", "fetch(", "XMLHttpRequest"):  # fmt: skip
+        assert way not in script, way
+
+
 @pytest.mark.parametrize(
     "place", ["title", "source", "name", "problem", "warning", "id", "axis", "value", "undefined",
               "unit", "completion", "prompt", "score", "evaluator", "provenance", "task"],
@@ -336,7 +347,9 @@ def test_the_page_can_be_read_by_all(results: Make, sections: Registry, parse: A
     ids = [attrs["id"] for _, attrs in page.tags if "id" in attrs]
     assert len(ids) == len(set(ids))
     assert dict(page.tags)["html"] == {"lang": "en"}
-    assert [tag for tag, _ in page.tags].count("h1") == 1
+    levels = [int(tag[1]) for tag, _ in page.tags if tag in ("h1", "h2", "h3", "h4")]
+    assert levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels)), "no level is left out"
     tables = [tag for tag, _ in page.tags if tag in ("table", "caption")]
     assert tables == ["table", "caption"] * (len(tables) // 2)
     for tag, attrs in page.tags:

@@ -182,3 +182,23 @@ def test_a_list_of_nothing_is_said(tmp_path: Path) -> None:
     show_listing(list_runs(tmp_path), Console(file=out))
     assert out.getvalue().replace("\n", "") == f"No runs in {tmp_path}."
     assert "0 runs" in Page(write_listing(list_runs(tmp_path), tmp_path / "l.html")).text
+
+
+def test_four_runs_in_an_order_say_what_goes_with_it(
+    write: Write, run: Make, record: Made, sections: Registry, tmp_path: Path
+) -> None:
+    """SAE as a Crystal Ball, C.7: correlations at five sparsities, one run each."""
+    folders = [
+        write(f"run-{l0}", run([record("r", value), record("same", 0.5)],
+                               task={"saes": {"late": {"id": f"width_131k/average_l0_{l0}"}}}))
+        for l0, value in zip((13, 22, 37, 63, 109), (0.78, 0.77, 0.72, 0.75, 0.65), strict=True)
+    ]  # fmt: skip
+    page = Page(write_several(gather(folders), sections, tmp_path / "out" / "several.html"))
+    harmless(page)
+    assert (
+        "saes.late.id puts the 5 runs in an order. Numbers that differ between them: 1;"
+        in page.text
+    )
+    assert "With saes.late.id" in page.text
+    few = Page(write_several(gather(folders[:3]), sections, tmp_path / "few.html"))
+    assert "in an order" not in few.text

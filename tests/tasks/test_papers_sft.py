@@ -210,6 +210,10 @@ def test_kinds_of_features_at_every_layer_and_width(
             share = results.value("invalid_labels", analysis=f"kinds_{layer}_{size}")
             collateral = results.value("collateral", analysis=f"kinds_{layer}_{size}")
             assert (share, collateral) == (1.0, 1.0)
+        points = results.tables[f"by_width_{layer}.points"]
+        widths = {f"layer_{layer}_{size}": 2 * WIDTH * copies for size, copies in SIZES.items()}
+        assert {row["sae"]: row["x"] for row in points} == widths
+        assert {row["y"] for row in points} == {1.0}
 
 
 def test_the_published_task_is_understood_offline() -> None:

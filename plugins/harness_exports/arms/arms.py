@@ -103,8 +103,8 @@ def _arms(
     by_row = grouped(rows, lambda row: _key(row, names))
     spec = table(run.results.task, "experiments", experiment)
     for key in dict.fromkeys([*by_record, *by_row]):
-        mine = tuple(by_record.get(key, ()))
-        axes = dict(key)
+        mine, written = tuple(by_record.get(key, ())), tuple(by_row.get(key, ()))
+        axes = _axes([*written, *(record.axes for record in mine)][0], names)
         view = next((r.axes["view"] for r in mine if "view" in r.axes), spec.get("view"))
         data = next((r.axes["data"] for r in mine if "data" in r.axes), spec.get("data"))
         yield Arm(
@@ -113,23 +113,30 @@ def _arms(
             str(view),
             None if data is None else str(data),
             mine,
-            tuple(by_row.get(key, ())),
+            written,
             edits_of(run.results.task, spec, str(view), axes, _receipt(mine), found),
         )
 
 
 def _axes_of_arms(records: Sequence[Record], rows: Sequence[Row]) -> frozenset[str]:
-    """The axes that tell arms apart: those of completions and of receipts. What else a record has,
-    such as a domain, is a part of the arm."""
-    names = {"direction", *(key for row in rows for key in row if key not in _WRITTEN)}
+    """The axes that tell arms apart: those of completions, which records have, too, and those of
+    receipts. What else a record has, such as a domain, is a part of the arm."""
+    known = {key for record in records for key in record.axes}
+    beside = {key for row in rows for key in row if key not in _WRITTEN}
     receipts = [record for record in records if record.id.startswith("edit.")]
-    return frozenset(names | {key for r in receipts for key in r.axes if key not in _AROUND})
+    named = {key for r in receipts for key in r.axes if key not in _AROUND}
+    return frozenset({"direction"} | (beside & known if known else beside) | named)
 
 
 def _key(axes: Mapping[str, Any], names: frozenset[str]) -> tuple[tuple[str, JSON], ...]:
+    """What is the same in all rows and records of an arm, whatever order its axes are in."""
+    return tuple(sorted(_axes(axes, names).items()))
+
+
+def _axes(axes: Mapping[str, Any], names: frozenset[str]) -> dict[str, JSON]:
     """The axes of an arm; the direction first, the others in their order."""
-    mine = [(key, axes[key]) for key in axes if key in names and key != "direction"]
-    return (("direction", axes.get("direction", PLAIN)), *mine)
+    mine = {key: axes[key] for key in axes if key in names and key != "direction"}
+    return {"direction": axes.get("direction", PLAIN), **mine}
 
 
 def _receipt(records: Sequence[Record]) -> dict[str, JSON]:

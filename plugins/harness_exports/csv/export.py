@@ -9,8 +9,8 @@ from harness.errors import DataError
 from harness.results import COMPLETIONS
 from harness.store.names import safe_names
 from harness_exports.csv.cells import spread, table
+from harness_exports.csv.options import CsvOptions
 from harness_exports.csv.rows import about, outcomes, records
-from harness_exports.options import CsvOptions
 
 
 class Csv:

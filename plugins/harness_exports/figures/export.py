@@ -11,8 +11,8 @@ from harness.contract import ExportedRun, ExportFile, Figure, LeftOut, Panel, Re
 from harness.drawing import caption, svg, undrawable
 from harness.text import visible
 from harness_exports.figures.index import index
+from harness_exports.figures.options import FiguresOptions
 from harness_exports.figures.pixels import png
-from harness_exports.options import FiguresOptions
 from harness_exports.unshown import unshown
 
 INDEX = "figures.json"

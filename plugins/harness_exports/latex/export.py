@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 from harness.contract import JSON, ExportedRun, ExportFile, Grid, LeftOut, Results
 from harness.errors import DataError
-from harness.results import format_number, headline_tables, record_name
+from harness.results import format_number, headline_tables, headline_units, record_name
 from harness.store.names import safe_names
 from harness.text import visible
+from harness_exports.latex.options import LatexOptions
 from harness_exports.latex.write import Table, document, table
-from harness_exports.options import LatexOptions
 from harness_exports.unshown import unshown
 
 _LONGEST = 60
@@ -102,7 +102,7 @@ def _notes(grid: Grid, results: Results) -> Iterator[str]:
 
 def _units(grid: Grid, results: Results) -> dict[str, list[str]]:
     """By unit, the numbers that a head or the first cell of a row names, where each has one."""
-    of: dict[str, set[str]] = {}
+    of = {name: {unit} for name, unit in headline_units(results).items()}
     for record in results.records:
         for name in (record_name(record), record.id):
             of.setdefault(name, set()).add(record.unit)

@@ -83,9 +83,9 @@ def _said(order: Order, found: Sequence[Going], runs: int) -> str:
     least = min(one.p for one in found)
     smallest = least_p(runs, _DRAWN, _EVERY) * (2 if runs <= _EVERY else 1)
     return (
-        f"{' and '.join(order.paths[:3])} puts the {runs} runs in an order. Of {len(found):,} "
-        f"numbers that differ between them, {discoveries:,} go with it at a rate of false "
-        f"discoveries of 5%. The smallest p is {format_number(least)}; so many runs come to "
+        f"{' and '.join(order.paths[:3])} puts the {runs} runs in an order. Numbers that differ "
+        f"between them: {len(found):,}; that go with it at a rate of false discoveries of 5%: "
+        f"{discoveries:,}. The smallest p is {format_number(least)}; so many runs come to "
         f"{format_number(smallest)} at best where no two are alike. What else differs between the "
         "runs goes with it, too: this is no cause."
     )

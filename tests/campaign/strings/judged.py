@@ -15,8 +15,8 @@ from campaign.strings.hostile import Hostile
 from campaign.strings.scene import Scene
 from campaign.strings.tour import Screen, Seen
 from harness.text import for_terminal
+from harness_exports.csv.samples import csv_tables
 from harness_exports.latex.strict import read_tables
-from harness_exports.samples import csv_tables
 
 Fault = tuple[str, str]
 """The mark of the text, and which promise it broke."""

@@ -21,8 +21,8 @@ from harness.testing import small_run
 from harness.testing.support.changed_runs import HOSTILE, hostile_run, invalid_run
 from harness_exports.csv.cells import cell, spread, table, told_apart
 from harness_exports.csv.export import Csv
-from harness_exports.options import CsvOptions
-from harness_exports.samples import csv_tables
+from harness_exports.csv.options import CsvOptions
+from harness_exports.csv.samples import csv_tables
 
 
 @pytest.fixture(scope="module")

@@ -20,14 +20,16 @@ from hypothesis import given, strategies as st
 
 from harness.contract import ExportedRun, ExportFile, Grid, LeftOut, Panel, Prose
 from harness.errors import DataError
+from harness.results import Results, headline_units
 from harness.testing import small_run
 from harness.testing.support.changed_runs import HOSTILE, hostile_run, invalid_run
 from harness_exports.figures.export import Figures
+from harness_exports.figures.options import FiguresOptions
 from harness_exports.latex.escape import escaped
 from harness_exports.latex.export import Latex
 from harness_exports.latex.layout import columns, parts, width
+from harness_exports.latex.options import LatexOptions
 from harness_exports.latex.strict import read_tables
-from harness_exports.options import FiguresOptions, LatexOptions
 
 NAMED = {
     "textbackslash": "\\", "textasciicircum": "^", "textasciitilde": "~", "textless": "<",
@@ -174,6 +176,14 @@ def test_sections_that_could_not_be_shown_are_left_out_and_said(run: ExportedRun
 
 def _left_out(export: Latex | Figures, run: ExportedRun) -> Iterator[tuple[str, str]]:
     yield from ((one.what, one.why) for one in export.files(run) if isinstance(one, LeftOut))
+
+
+def test_units_of_what_the_report_has_words_for(results: Results, tmp_path: Path) -> None:
+    assert headline_units(results)["refusal_score"] == "share"
+    pairs = replace(results, records=tuple(r for r in results.records if "pair" in r.axes))
+    files = made(ExportedRun(pairs, tmp_path, ()))
+    (text,) = (text for path, text in files.items() if path.startswith("pair-web"))
+    assert "Units: cosine (cosine of activations); ratio (overlap of latents)." in text
 
 
 @pytest.mark.parametrize("page", [40, 110])

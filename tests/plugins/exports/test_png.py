@@ -14,7 +14,7 @@ from harness.contract import ExportedRun, ExportFile
 from harness.testing import check_export, small_run
 from harness_exports.figures import pixels
 from harness_exports.figures.export import INDEX, Figures
-from harness_exports.options import FiguresOptions
+from harness_exports.figures.options import FiguresOptions
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.metadata import EntryPoint
 from typing import Any
 
@@ -120,6 +121,21 @@ def test_without_labels_or_clusters() -> None:
     assert {row[3] for row in table.rows} == {""}
     other = {"classes": [{"class": "a"}], "empty": [], "labels.l0": results.tables["labels.l0"]}
     assert Features(SectionOptions()).panel(Results("complete", {}, {}, (), tables=other)) is None
+
+
+@pytest.mark.parametrize(
+    ("id", "links"),
+    [("gemma-2-2b/12-res-16k", 20), ("gemma-2-2b", 0), ("a/../b", 0), ("a/b?c=", 0), (None, 0),
+     ('a/b" onclick="x', 0), (3, 0)],
+)  # fmt: skip
+def test_a_feature_leads_to_its_page_where_its_sae_says_its_id(id: object, links: int) -> None:
+    results = replace(make(sources=0), provenance={"saes": {"mid": {"neuronpedia": id}}})
+    (table,) = [b for b in panel(results).blocks if isinstance(b, Grid)]
+    assert len(table.links) == links
+    if links:
+        assert table.links[4, 0] == f"https://www.neuronpedia.org/{id}/4"
+    strange = replace(make(sources=0), provenance={"saes": ["mid"]})
+    assert [b.links for b in panel(strange).blocks if isinstance(b, Grid)] == [{}]
 
 
 @pytest.mark.parametrize("sources", [0, 1, 2])

@@ -129,8 +129,8 @@ def test_q_is_of_all_that_was_asked() -> None:
     said, grid = panel.blocks
     assert isinstance(said, Prose)
     assert isinstance(grid, Grid)
-    assert "seed_of_tuning puts the 8 runs in an order. Of 31 numbers" in said.text
-    assert ", 1 go with it at a rate" in said.text
+    assert "seed_of_tuning puts the 8 runs in an order. Numbers that differ between" in said.text
+    assert "between them: 31; that go with it at a rate of false discoveries of 5%: 1." in said.text
     assert grid.rows[0][0] == "rises@1"
     assert len(grid.rows) == 20
     assert "The first 20 of 31" in grid.note

@@ -28,6 +28,7 @@ RULES: Mapping[str, Mapping[str, Any]] = {
 
 def samples(folder: Path) -> Iterator[partial[None]]:
     """A file for each activation; of TopK the encoder lies as torch's Linear has it."""
+    folder.mkdir(parents=True, exist_ok=True)
     for activation, rule in RULES.items():
         w = {"E": drawn(0, D, N), "D": drawn(1, N, D), "p": drawn(2, D), "q": drawn(3, N)}
         w |= {"theta": drawn(4, N).abs(), **{n: drawn(5 + i, N) for i, n in enumerate("gmr")}}

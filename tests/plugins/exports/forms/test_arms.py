@@ -38,6 +38,21 @@ def test_each_arm_has_its_records_rows_and_edits(run: ExportedRun) -> None:
     assert arms[1].edits[0].receipt == {"relative": 0.47, "share of the direction left": 4e-8}
 
 
+def test_rows_and_records_of_an_arm_meet_in_any_order_of_axes(run: ExportedRun) -> None:
+    def more(one: Record) -> Record:
+        rest = {key: value for key, value in one.axes.items() if key != "direction"}
+        direction = one.axes.get("direction")
+        return replace(one, axes={"z": 1, **rest, "direction": direction, "a": 2})
+
+    scores = tuple(more(one) for one in run.results.records if "experiment" in one.axes)
+    rows = [{"a": 2, "log_probability": n, **row, "z": 1} for n, row in
+            enumerate(run.results.tables["completions"])]  # fmt: skip
+    changed = replace(run.results, records=scores, tables={"completions": rows})
+    arms = arms_of(replace(run, results=changed))
+    assert [len(arm.rows) for arm in arms] == [25, 25, 25, 0]
+    assert [arm.label for arm in arms][1:3] == ["refusal a=2 z=1", "rebuilt a=2 k=2 z=1"]
+
+
 def test_the_hash_of_a_direction_is_that_of_its_numbers_and_place(run: ExportedRun) -> None:
     (found,) = [one for one in kept_directions(run.folder) if one.name == "refusal"]
     drawn = np.random.default_rng(5).normal(size=(4, 8))[:1] * 5
