@@ -51,14 +51,15 @@ def command(
     """
     from pathlib import Path
 
-    from harness.export.export import as_exported, ended, export_run
+    from harness.export.export import as_exported, export_run
     from harness.machine import machine_errors
     from harness.registry import discover
+    from harness.results.read import load_results
     from harness.task.local import of_a_run
     from harness.task.trust import Trust
 
     folder, registry = Path(run), discover(disabled)
-    results = ended(folder)
+    results = load_results(folder)
     trust = Trust(trust_local_code)
     registry, notes = of_a_run(results.provenance, registry, trust, ("section", "export"))
     show_notes(notes)
@@ -74,7 +75,7 @@ def _tell(name: str, found: Exported, results: Results) -> None:
     from harness.text import for_terminal, shown_path
 
     if results.status == "invalid":
-        why = "; ".join(results.problems[:2])
+        why = "; ".join(results.problems[:2]) or "it does not say why."
         show_notes([f"this run is invalid, and its numbers must not be used: {why}"])
     show_notes([f"left out: {one.what}: {one.why}." for one in found.left_out])
     show_notes([f"{found.folder / path}: was changed since it was exported, and stays."

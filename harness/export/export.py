@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from harness.contract import Export, ExportedRun, ExportFile, LeftOut, Results
-from harness.errors import DataError, HarnessError, PluginError, UsageError
+from harness.errors import HarnessError, PluginError, UsageError
+from harness.export.belonging import OwnTables
 from harness.export.folder import Exported, write_export
 from harness.export.index import Written
 from harness.export.options import options_of
 from harness.registry import Owned, Registry, is_ours
 from harness.report.panels import panels
-from harness.results.folder import FOLDERS, IDENTITY, RESULTS
+from harness.results.folder import FOLDERS
 from harness.results.read import load_results
 from harness.store.names import unsafe
 from harness.text import visible
@@ -22,22 +24,13 @@ from harness.text import visible
 def read_run(folder: Path, registry: Registry) -> ExportedRun:
     """A run as an export reads it. DataError where the folder holds none, or one that has not
     ended."""
-    return as_exported(ended(folder), folder, registry)
-
-
-def ended(folder: Path) -> Results:
-    """The results of a run that has ended; DataError as `load_results`, and where it has not."""
-    if (folder / IDENTITY).is_file() and not (folder / RESULTS).exists():
-        raise DataError(
-            f"{folder}: this run has not ended: it has no {RESULTS} yet. Give the same `harness "
-            "eval` again to finish it, then export it."
-        )
-    return load_results(folder)
+    return as_exported(load_results(folder), folder, registry)
 
 
 def as_exported(results: Results, folder: Path, registry: Registry) -> ExportedRun:
-    """A run with the panels of its report."""
-    return ExportedRun(results, folder, tuple(panels(results, registry)))
+    """A run with the panels of its report. Its completions, when they are read, are its own."""
+    own = replace(results, tables=OwnTables(results, folder))
+    return ExportedRun(own, folder, tuple(panels(own, registry)))
 
 
 def export_run(
@@ -49,7 +42,7 @@ def export_run(
     Raises as `options_of` and `write_export`, and what the export itself raises.
     """
     options = options_of(owned, settings)
-    folder = out or usual_folder(run.folder, owned)
+    folder = _allowed(out, run.folder) if out else usual_folder(run.folder, owned)
     with _blamed(owned):
         export = owned.load()(options)
     if not callable(getattr(export, "files", None)):
@@ -87,6 +80,19 @@ def _blamed(owned: Owned) -> Iterator[None]:
             f"export {owned}: it failed on this run: {type(error).__name__}: "
             f"{visible(error, 300)}. Report it to the plugin's author."
         ) from error
+
+
+def _allowed(out: Path, run: Path) -> Path:
+    """The folder that somebody chose. UsageError where it is the run's own or one that the run has
+    written: what lies there is taken for what the run has found."""
+    place, inside = out.resolve(), run.resolve()
+    own = [inside / name for name in FOLDERS]
+    if place == inside or any(one == place or one in place.parents for one in own):
+        raise UsageError(
+            f"{out}: is a folder of the run itself. Allowed: any other, also one in the run's "
+            "folder with a name of its own. Choose it with --out."
+        )
+    return out
 
 
 def usual_folder(run: Path, owned: Owned) -> Path:

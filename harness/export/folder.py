@@ -41,6 +41,8 @@ def write_export(
     """
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder}: is a file. Choose a folder with --out.")
+    if folder.is_symlink() and not folder.exists():
+        raise UsageError(f"{folder}: is a link to nothing. Choose a folder with --out.")
     index = read_index(folder)
     before = index.exports.get(owner, about)
     place = _Place(folder, owner, index, before)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import starmap
 from typing import Any
 
 from harness.contract import Figure, Grid, Panel, Prose, Results, Runs, SectionOfRuns
+from harness.errors import HarnessError
 from harness.registry import Owned, Registry
 from harness.report.blocks import Block, prepared
 from harness.report.top import folded
+from harness.results import grouped
 from harness.text import visible
 
 Ask = Callable[[Any], Panel | None]
@@ -50,18 +53,46 @@ def shown(panels: Iterable[Panel], source: str = "") -> list[Shown]:
         try:
             blocks = tuple(prepared(folded(block), source) for block in panel.blocks)
         except Exception as error:
-            blocks = (prepared(_failure(panel.title, error)),)
+            why = f"{type(error).__name__}: {error}"
+            blocks = (prepared(_failure(f"The section {panel.title}", why)),)
         if blocks:
             ready.append(Shown(visible(panel.title, 300), blocks, panel.order))
     return ready
 
 
+@dataclass(frozen=True)
+class _Failed:
+    """A section that could not be shown."""
+
+    section: Owned
+    error: Exception
+
+    @property
+    def why(self) -> str:
+        """What was wrong: in words where they are ours, else with the kind of error."""
+        kind = "" if isinstance(self.error, HarnessError) else f"{type(self.error).__name__}: "
+        return f"{kind}{self.error}"
+
+
 def _sorted(registry: Registry, ask: Ask) -> list[Panel]:
-    found = [panel for owned in registry.of("section") for panel in _asked(owned, ask)]
-    return sorted(found, key=lambda panel: panel.order)
+    found = [one for owned in registry.of("section") for one in _asked(owned, ask)]
+    failed = grouped([one for one in found if isinstance(one, _Failed)], lambda one: one.why)
+    shown = [one for one in found if isinstance(one, Panel)]
+    return sorted([*shown, *starmap(_not_shown, failed.items())], key=lambda panel: panel.order)
 
 
-def _asked(owned: Owned, ask: Ask) -> Iterator[Panel]:
+def _not_shown(why: str, failed: Sequence[_Failed]) -> Panel:
+    """One warning for all sections that fail for the same reason, such as a table that is lost."""
+    if len(failed) == 1:
+        title = failed[0].section.component.name.replace("_", " ").capitalize()
+        return Panel(title, (_failure(f"The section {failed[0].section}", why),), order=100)
+    names = ", ".join(one.section.component.name for one in failed)
+    what = f"{len(failed)} sections could not be shown: {why.rstrip('.')}."
+    text = f"{what} They are {names}. The numbers are in results.json."
+    return Panel("Not shown", (Prose(text, tone="warning"),), order=100)
+
+
+def _asked(owned: Owned, ask: Ask) -> Iterator[Panel | _Failed]:
     # A stranger's section may raise anything, or return anything; the rest is shown all the same.
     try:
         panel = ask(owned.load()(owned.options()()))
@@ -74,10 +105,9 @@ def _asked(owned: Owned, ask: Ask) -> Iterator[Panel]:
                 raise TypeError(f"it returned a block of type {type(block).__name__}")
         yield panel
     except Exception as error:
-        title = owned.component.name.replace("_", " ").capitalize()
-        yield Panel(title, (_failure(str(owned), error),), order=100)
+        yield _Failed(owned, error)
 
 
-def _failure(what: str, error: Exception) -> Prose:
-    text = f"The section {what} could not be shown: {type(error).__name__}: {error}"
+def _failure(what: str, why: str) -> Prose:
+    text = f"{what} could not be shown: {why}"
     return Prose(f"{text} The numbers are in results.json.", tone="warning")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 
@@ -11,6 +12,29 @@ def strict_loads(text: str) -> Any:
     """The value of a JSON text; ValueError for NaN, for infinite numbers such as 1e999, and for
     integers beyond 64 bits, which no run writes and no arithmetic here expects."""
     return json.loads(text, parse_constant=_none, parse_float=_finite, parse_int=_whole)
+
+
+def strict_lines(lines: Iterable[str], read: Callable[[str], Any]) -> Iterator[Any]:
+    """What `read` makes of each line that is not empty; ValueError, which names the line."""
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            value = read(line)
+        except (ValueError, TypeError, RecursionError) as error:
+            raise ValueError(f"line {number}: {not_read(error)}") from error
+        yield value
+
+
+def not_read(error: Exception) -> str:
+    """Why a file of JSON could not be read, in words, without a full stop."""
+    if isinstance(error, UnicodeDecodeError):
+        return "it is no text in UTF-8"
+    if isinstance(error, KeyError):
+        return f"it has no {error}"
+    if isinstance(error, json.JSONDecodeError):
+        return f"it is no JSON, or cut short ({error})"
+    return str(error).rstrip(".")
 
 
 def _none(text: str) -> None:

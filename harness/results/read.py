@@ -11,9 +11,15 @@ from pydantic import BaseModel, ValidationError
 from harness.contract import ClaimOutcome, FamilyOutcome, Record
 from harness.contract.results import Results, Status
 from harness.errors import DataError
-from harness.results.json_numbers import strict_loads
+from harness.results.folder import IDENTITY, RESULTS
+from harness.results.json_numbers import not_read, strict_loads
 from harness.results.tables import SavedTables
 from harness.results.write import SCHEMA
+
+_AGAIN = (
+    "Allowed: a results.json as a run has written it. Put it back, or run the task again into "
+    "another folder."
+)
 
 
 class _Kept(BaseModel):
@@ -37,7 +43,10 @@ def load_results(folder: str | Path) -> Results:
         if not isinstance(content, dict):
             raise ValueError("it holds no object")
         if content["schema"] != SCHEMA:
-            raise DataError(f"{file}: schema {content['schema']}, this version reads {SCHEMA}.")
+            raise DataError(
+                f"{file}: schema {content['schema']}, this version reads {SCHEMA}. Use the version "
+                "of sae-harness that wrote it, or run the task again."
+            )
         # Through JSON, where strict lets a list be a tuple.
         kept = _Kept.model_validate_json(json.dumps(content), strict=True)
         return Results(**dict(kept), tables=SavedTables(Path(folder)))
@@ -45,13 +54,20 @@ def load_results(folder: str | Path) -> Results:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise DataError(
-            f"{file}: is not the results of a run: {where}: {first['msg'].lower()}."
+            f"{file}: is not the results of a run: {where}: {first['msg'].lower()}. {_AGAIN}"
         ) from error
     except FileNotFoundError:
+        if (Path(folder) / IDENTITY).is_file():
+            raise DataError(
+                f"{folder}: this run has not ended: it has no {RESULTS} yet. Give the same "
+                "`harness eval` again to finish it."
+            ) from None
         raise DataError(f"{folder}: holds no results.json. Name a run's folder.") from None
     except OSError as error:
         raise DataError(
             f"{file}: cannot be read: {error.strerror}. Name a run's folder."
         ) from error
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise DataError(f"{file}: is not the results of a run: {error}.") from error
+        raise DataError(
+            f"{file}: is not the results of a run: {not_read(error)}. {_AGAIN}"
+        ) from error

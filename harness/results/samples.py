@@ -17,7 +17,8 @@ from typing import Any
 from harness.contract import Record
 from harness.contract.results import Results
 from harness.errors import DataError
-from harness.results.json_numbers import strict_loads
+from harness.results.completions import arm_axes
+from harness.results.json_numbers import not_read, strict_lines, strict_loads
 from harness.results.read import load_results
 from harness.results.records import grouped
 
@@ -71,11 +72,19 @@ class Samples:
         """The texts of an arm's prompts."""
         return {str(row.get("text")) for row in self._arm(record)}
 
-    def _arm(self, record: Record) -> Iterator[SampleRow]:
-        axes = [(key, value) for key, value in record.axes.items() if key not in _ELSEWHERE]
-        for row in self.rows.get(str(record.axes.get("experiment")), ()):
-            if all(key in row and row[key] == value for key, value in axes):
-                yield row
+    def _arm(self, record: Record) -> Sequence[SampleRow]:
+        """The rows of a record's arm; of all arms that share its axes where it is of several.
+
+        An arm may have all axes of another one and more: three components one by one, and together.
+        """
+        axes = {key: value for key, value in record.axes.items() if key not in _ELSEWHERE}
+        rows = [
+            row
+            for row in self.rows.get(str(record.axes.get("experiment")), ())
+            if all(key in row and row[key] == value for key, value in axes.items())
+        ]
+        own = [row for row in rows if arm_axes(row).keys() - set(_ELSEWHERE) <= axes.keys()]
+        return own or rows
 
 
 def _is_number(value: object) -> bool:
@@ -118,11 +127,14 @@ def load_samples(folder: str | Path) -> Samples:
     for file in sorted((Path(folder) / "samples").glob("*.jsonl")):
         try:
             with file.open(encoding="utf-8") as lines:
-                rows[file.stem] = [_row(line) for line in lines if line.strip()]
+                rows[file.stem] = list(strict_lines(lines, _row))
         except OSError as error:
             raise DataError(f"{file}: cannot be read: {error.strerror}.") from error
-        except (ValueError, RecursionError) as error:
-            raise DataError(f"{file}: is not the samples of a run: {error}.") from error
+        except ValueError as error:
+            raise DataError(
+                f"{file}: is not the samples of a run: {not_read(error)}. Put back what the run "
+                "has written, or run the task again into another folder."
+            ) from error
     return Samples(rows)
 
 

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import DataError
-from harness.results.json_numbers import strict_loads
+from harness.results.json_numbers import not_read, strict_lines, strict_loads
 
 COMPLETIONS = "completions"
 """Every completion of every experiment; kept as `samples/<experiment>.jsonl`, not as a table."""
+
+_AGAIN = "Put back what the run has written, or run the task again into another folder."
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -50,11 +52,12 @@ class SavedTables(Mapping[str, Rows]):
 def _completions(file: Path) -> Iterator[dict[str, Any]]:
     try:
         # Not splitlines: a completion may hold any other character that ends a line.
-        for line in file.read_text(encoding="utf-8").split("\n"):
-            if line:
-                yield {**strict_loads(line), "experiment": file.stem}
-    except (OSError, ValueError, TypeError, RecursionError) as error:
-        raise DataError(f"{file}: is not the completions of a run: {error}.") from error
+        lines = file.read_text(encoding="utf-8").split("\n")
+        yield from strict_lines(lines, lambda line: {**strict_loads(line), "experiment": file.stem})
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"{file}: is not the completions of a run: {not_read(error)}. {_AGAIN}"
+        ) from error
 
 
 def _parquet(file: Path) -> Rows:
@@ -65,4 +68,6 @@ def _parquet(file: Path) -> Rows:
         rows: Rows = pyarrow.parquet.read_table(file).to_pylist()
         return rows
     except (OSError, pyarrow.ArrowException) as error:
-        raise DataError(f"{file}: is not a table of a run: {error}.") from error
+        # What pyarrow says next, after the path again, is about its own forms.
+        why = "it is no parquet, or cut short" if "arquet" in str(error) else str(error).rstrip(".")
+        raise DataError(f"{file}: is not a table of a run: {why}. {_AGAIN}") from error

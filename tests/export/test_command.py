@@ -147,9 +147,21 @@ def _file_in_the_way(run: Path) -> None:
     (run / "notes").write_text("mine")
 
 
+def _link_to_nothing(run: Path) -> None:
+    (run / "notes").symlink_to(run / "not-there")
+
+
+def _cut(run: Path) -> None:
+    text = (run / "results.json").read_text()
+    (run / "results.json").write_text(text[: len(text) // 2])
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        (_cut, "it is no JSON, or cut short ("),
+        (_cut, "Put it back, or run the task again into another folder."),
+        (_link_to_nothing, "notes: is a link to nothing. Choose a folder with --out."),
         (_half, "this run has not ended: it has no results.json yet. Give the same `harness eval`"),
         (_none, "holds no results.json. Name a run's folder."),
         (_emptied, "has no numbers. Export a run that has some."),
@@ -169,6 +181,22 @@ def test_a_run_or_a_folder_that_cannot_be(
     assert message in err
     assert err.count("\n") == 1
     assert sorted(run.rglob("*")) == before
+
+
+@pytest.mark.parametrize("place", ["", "samples", "directions/mine", "../run/tables", "work"])
+def test_a_folder_of_the_run_itself_is_no_place(said: Said, run: Path, place: str) -> None:
+    """What lies in them is taken for what the run has found."""
+    before = sorted(run.rglob("*"))
+    code, out, err = said("export", run, "--to", "notes", "--out", run / place)
+    assert (code, out) == (2, "")
+    assert "is a folder of the run itself. Allowed: any other, also one in the run's folder" in err
+    assert sorted(run.rglob("*")) == before
+
+
+def test_an_invalid_run_that_does_not_say_why(said: Said, run: Path) -> None:
+    told = json.loads((run / "results.json").read_text())
+    (run / "results.json").write_text(json.dumps({**told, "status": "invalid", "problems": []}))
+    assert "must not be used: it does not say why." in said("export", run, "--to", "notes")[2]
 
 
 def test_an_invalid_run_is_said_to_be_one(said: Said, run: Path) -> None:

@@ -320,6 +320,17 @@ def test_a_section_that_fails_is_a_note_and_the_rest_is_there(
     assert "answer of none" in page.text
 
 
+def test_sections_that_fail_for_one_reason_are_one_note(
+    results: Make, sections: Registry, parse: Any
+) -> None:
+    """A table that is lost fails all sections that look at it."""
+    page = parse(render(results(), Strangers(sections, "Raises", "Raises", "OddBlocks")))
+    assert page.text.count("RuntimeError: out of luck") == 1
+    assert "2 sections could not be shown: RuntimeError: out of luck" in page.text
+    assert "They are Raises, Raises. The numbers are in results.json." in page.text
+    assert "a block of type str" in page.text
+
+
 def test_a_section_with_nothing_to_show_is_left_out(results: Make, parse: Any) -> None:
     page = parse(render(results(tables={}), Strangers(Registry(), "Nothing")))
     assert "<nav" not in page.text

@@ -50,7 +50,7 @@ def test_what_is_no_run_is_said_in_a_line_and_the_rest_goes_on(
     for folder in bad:
         assert sum(note.startswith(f"{folder}") for note in found.notes) == 1
     assert any("schema 2, this version reads 1" in note for note in found.notes)
-    assert any(f"{half}: holds no results.json" in note for note in found.notes)
+    assert any(f"{half}: this run has not ended" in note for note in found.notes)
     assert any("it holds no object" in note for note in found.notes)
 
 

@@ -44,6 +44,12 @@ class Arm:
     """What acted on the model: none in the arm that is left as it is."""
 
     @property
+    def lost(self) -> bool:
+        """Whether it wrote completions, and the folder of the run has none of them any more."""
+        written = [r for r in self.records if "data" in r.axes and not r.id.startswith("edit.")]
+        return not self.rows and any(r.n > 0 for r in written)
+
+    @property
     def label(self) -> str:
         """`chat_features k=8`; `as it is` without a direction."""
         return arm_label(self.axes)

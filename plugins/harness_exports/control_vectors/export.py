@@ -67,6 +67,12 @@ class ControlVectors:
 
     def _chosen(self, run: ExportedRun) -> list[KeptDirection]:
         found = kept_directions(run.folder)
+        if not found and table(run.results.task, "directions"):
+            raise DataError(
+                f"{shown_path(run.folder / 'directions')}: is not there or empty, though the task "
+                "finds directions. Allowed: the files that the run has written there. Put them "
+                "back, or run the task again into another folder."
+            )
         if not found:
             raise DataError(
                 f"{shown_path(run.folder)}: has no directions, which control vectors are made of. "

@@ -71,6 +71,9 @@ class EveryEvalEver:
         path = "/".join((*parts, str(aggregate.uuid)))
         content, detailed = aggregate.content, None
         if self.options.completions:
+            if arm.lost:
+                what = f"{arm.experiment}: {arm.label}: its completions"
+                yield LeftOut(what, "they are not in the run's samples any more")
             rows = list(rows_of(aggregate))
             lines = "".join(f"{_json(row)}\n" for row in rows)
             detailed = lines.encode()

@@ -13,6 +13,7 @@ from harness.text import visible
 from harness_exports.figures.index import index
 from harness_exports.figures.options import FiguresOptions
 from harness_exports.figures.pixels import png
+from harness_exports.unshown import unshown
 
 INDEX = "figures.json"
 _LONGEST = 80
@@ -55,6 +56,7 @@ class Figures:
                 yield ExportFile(f"{one.stem}.svg", one.picture)
             if "png" in kinds:
                 yield ExportFile(f"{one.stem}.png", png(one.picture, width))
+        yield from unshown(run)
         told = index([(one.panel, one.figure, one.stem, one.why_not) for one in found], run, kinds)
         yield ExportFile(INDEX, json.dumps(told, indent=1) + "\n")
 

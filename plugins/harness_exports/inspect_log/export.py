@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from harness.contract import ExportedRun, ExportFile, LeftOut
 from harness.errors import DataError
 from harness.results import grouped
-from harness.text import shown_path
+from harness.text import shown_path, visible
 from harness_exports.arms.arms import Arm, arms_of, edited_left_out
 from harness_exports.arms.file_names import FileNames
 from harness_exports.arms.scores import scores_of
@@ -31,6 +31,13 @@ class InspectLogs:
     def files(self, run: ExportedRun) -> Iterator[ExportFile | LeftOut]:
         """A log for each arm that wrote something."""
         arms = arms_of(run)
+        lost = [arm for arm in arms if arm.lost]
+        if lost and not any(arm.rows for arm in arms):
+            raise DataError(
+                f"{shown_path(run.folder / 'samples')}: is not there or empty, though models wrote "
+                f"in {visible(lost[0].experiment, 80)}. Allowed: the files that the run has "
+                "written there. Put them back, or run the task again into another folder."
+            )
         if not any(arm.rows for arm in arms):
             raise DataError(
                 f"{shown_path(run.folder)}: has no completions, which Inspect logs are made of. "
@@ -53,6 +60,8 @@ class InspectLogs:
 
 
 def _why_nothing(arm: Arm) -> str:
-    """Why an arm wrote no completions."""
+    """Why there are no completions of an arm."""
+    if arm.lost:
+        return "its completions are not in the run's samples any more"
     reasons = [record.undefined for record in arm.records if record.undefined]
     return reasons[0].rstrip(".") if reasons else "it wrote no completions"

@@ -12,6 +12,7 @@ from harness.store.names import safe_names
 from harness.text import visible
 from harness_exports.latex.options import LatexOptions
 from harness_exports.latex.write import Table, document, table
+from harness_exports.unshown import unshown
 
 _LONGEST = 60
 """Characters of the name of a file."""
@@ -52,6 +53,7 @@ class Latex:
             made = table(Table(name, caption, notes, heads, cells), self.options.page)
             yield ExportFile(f"{name}.tex", made)
         yield ExportFile("all.tex", document(_title(run.results), names))
+        yield from unshown(run)
         if closed and not self.options.folded:
             what = "1 table" if closed == 1 else f"{closed} tables"
             yield LeftOut(what, "closed on the page too; --set folded=true writes it all")

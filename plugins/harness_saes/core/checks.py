@@ -69,7 +69,8 @@ def count_or(data: Mapping[str, Any], key: str, default: D, where: str, **most: 
 
 def wrong(where: str, key: str, value: object, allowed: str) -> ModelError:
     """The error for a value that is not allowed."""
-    return ModelError(f"{where}: key {key} is {_shown(value)}. Allowed: {allowed}.")
+    said = "is missing" if value is None else f"is {_shown(value)}"
+    return ModelError(f"{where}: key {key} {said}. Allowed: {allowed}.")
 
 
 def words(text: str) -> frozenset[str]:

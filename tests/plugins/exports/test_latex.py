@@ -10,7 +10,7 @@ import re
 import shutil
 import subprocess
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,8 @@ from harness.errors import DataError
 from harness.results import Results, headline_units
 from harness.testing import small_run
 from harness.testing.support.changed_runs import HOSTILE, hostile_run, invalid_run
+from harness_exports.figures.export import Figures
+from harness_exports.figures.options import FiguresOptions
 from harness_exports.latex.escape import escaped
 from harness_exports.latex.export import Latex
 from harness_exports.latex.layout import columns, parts, width
@@ -157,6 +159,23 @@ def test_the_tables_of_the_report_are_in_the_files(run: ExportedRun) -> None:
     assert {row[0] for row in cells(tables[top])[1:]} == {"none (not edited)", "refusal"}
     assert "Units: share (refusal\\_score)." in files[top]
     assert "\\toprule" in files[top]
+
+
+def test_sections_that_could_not_be_shown_are_left_out_and_said(run: ExportedRun) -> None:
+    """Else fewer tables, without a word, would look like all that there are."""
+    lost = Panel("Not shown", (Prose("A table is lost. Nothing else is.", tone="warning"),))
+    note = Panel("Scores", (Prose("A warning beside a table", tone="warning"),
+                            Grid("g", ["a"], [["b"]])))  # fmt: skip
+    changed = replace(run, panels=(*run.panels, lost, note))
+    for export in (Latex(LatexOptions()), Figures(FiguresOptions())):
+        told = [(one.what, one.why) for one in export.files(changed) if isinstance(one, LeftOut)]
+        assert [one for one in told if one not in list(_left_out(export, run))] == [
+            ("a part of the report (Not shown)", "A table is lost. Nothing else is")
+        ]
+
+
+def _left_out(export: Latex | Figures, run: ExportedRun) -> Iterator[tuple[str, str]]:
+    yield from ((one.what, one.why) for one in export.files(run) if isinstance(one, LeftOut))
 
 
 def test_units_of_what_the_report_has_words_for(results: Results, tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ def test_an_sae_has_no_other_place(write):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"d_out": None}, "key d_out is None. Allowed: a whole number from 1"),
+        ({"d_out": None}, "key d_out is missing. Allowed: a whole number from 1"),
         ({"d_out": 8}, r"W_dec is \[32, 11\]. Expected \[32, 8\]"),
         ({"apply_b_dec_to_input": True}, "Allowed: false for skip_transcoder"),
         ({"architecture": "transcoder"}, "W_skip is one tensor too many"),

@@ -142,7 +142,7 @@ def refused(path, message, **options):
         ({"activation": "Identity"}, "key activation is 'Identity'"),
         ({"activation": "ReLU"}, "key activation is 'ReLU'. Allowed: ReLU without a k"),
         ({"activation_state_dict": {"k": 4, "postact_fn": "Identity"}}, "key postact_fn is 'Ident"),
-        ({"activation_state_dict": {"postact_fn": "ReLU"}}, "key k is None"),
+        ({"activation_state_dict": {"postact_fn": "ReLU"}}, "key k is missing"),
         ({"activation_state_dict": {"k": 33}}, "key k is 33. Allowed: 1 to the number of lat"),
         ({"activation_state_dict": {"k": 4, "scale": 2}}, "unknown key 'activation_state_dict.sc"),
         ({"normalise": True}, "unknown key 'normalise'"),

@@ -235,7 +235,7 @@ def refused(folder, message, **options):
         ({"numlatents": 3}, "unknown key 'numlatents'.*Did you mean num_latents"),
         ({"activation": "jumprelu"}, "key activation is 'jumprelu'. Allowed: topk, groupmax"),
         ({"k": 33}, "key k is 33. Allowed: 1 to the number of latents, which is 32"),
-        ({"k": None}, "key k is None"),
+        ({"k": None}, "key k is missing"),
         ({"k": True}, "key k is True"),
         ({"d_in": 9}, r"W_dec is \[32, 8\]. Expected \[32, 9\]"),
         ({"num_latents": 30}, r"Expected \[30, 8\] \(d_in 8 and 30 latents in cfg.json\)"),

@@ -289,9 +289,9 @@ def test_a_repository_cannot_name_files_of_this_machine(snapshot, message, entry
     ("settings", "said"),
     [
         ({"model_kind": "sae"}, "key model_kind is 'sae'. Allowed: transcoder_set, cross_layer"),
-        ({"model_kind": None}, "key model_kind is None"),
+        ({"model_kind": None}, "key model_kind is missing"),
         ({"top_k": 3}, "unknown key 'top_k', which could change the numbers"),
-        ({"feature_input_hook": None}, "key feature_input_hook is None"),
+        ({"feature_input_hook": None}, "key feature_input_hook is missing"),
         ({"feature_input_hook": "hook_foo"}, "the hook 'blocks.1.hook_foo' is not known"),
         ({"feature_input_hook": "hook_mlp_in"}, "before the norm in TransformerLens"),
         ({"feature_output_hook": "mlp.hook_post"}, "the hook 'blocks.1.mlp.hook_post' is not kn"),

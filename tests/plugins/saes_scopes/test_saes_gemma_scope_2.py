@@ -154,7 +154,7 @@ def test_where_it_may_lie(write, tmp_path):
     ("config", "message"),
     [
         ({"architecture": "topk"}, "key architecture is 'topk'. Allowed: \"jump_relu\""),
-        ({"architecture": None}, "key architecture is None"),
+        ({"architecture": None}, "key architecture is missing"),
         ({"scale": 2.0}, "unknown key 'scale', which could change the numbers"),
         ({"affine_conection": True}, "Did you mean affine_connection"),
         ({"affine_connection": True}, "affine_connection is true, but .* has no tensor"),
@@ -164,7 +164,7 @@ def test_where_it_may_lie(write, tmp_path):
         ({"type": "crosscoder"}, "several layers at once"),
         ({"type": "clt"}, "several layers at once"),
         ({"type": "lorsa"}, "key type is 'lorsa'"),
-        ({"hf_hook_point_in": None}, "key hf_hook_point_in is None. Allowed: text"),
+        ({"hf_hook_point_in": None}, "key hf_hook_point_in is missing. Allowed: text"),
         ({"hf_hook_point_in": "model.layers.3.mlp.gate", "hf_hook_point_out": None}, "not known"),
     ],
 )

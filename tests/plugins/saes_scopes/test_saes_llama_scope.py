@@ -270,7 +270,7 @@ def test_claims_nothing_else(tmp_path, save, weights):
     ("keys", "message"),
     [
         ({"act_fn": "topk"}, "key act_fn is 'topk'. Allowed: \"jumprelu\""),
-        ({"act_fn": None}, "key act_fn is None"),
+        ({"act_fn": None}, "key act_fn is missing"),
         ({"norm_activation": "token-wise"}, "key norm_activation is 'token-wise'"),
         ({"apply_decoder_bias_to_pre_encoder": True}, "Allowed: false"),
         ({"use_glu_encoder": True}, "key use_glu_encoder is True"),
@@ -279,7 +279,7 @@ def test_claims_nothing_else(tmp_path, save, weights):
         ({"hook_point_out": "blocks.15.hook_mlp_out"}, "a transcoder, which reads"),
         ({"hook_point_in": "x", "hook_point_out": "x"}, "key hook_point_in is 'x'"),
         ({"jump_relu_threshold": -1}, "Allowed: a number from 0"),
-        ({"jump_relu_threshold": None}, "key jump_relu_threshold is None"),
+        ({"jump_relu_threshold": None}, "key jump_relu_threshold is missing"),
         ({"dataset_average_activation_norm": {"in": 0, "out": 1}}, "key in is 0"),
         ({"dataset_average_activation_norm": None}, "two numbers"),
         ({"dataset_average_activation_norm": 3.0}, "two numbers"),

@@ -211,8 +211,13 @@ def test_a_direction_belongs_to_the_model_that_it_was_found_in() -> None:
 
 
 def test_what_is_missing_is_said_in_one_line(run: ExportedRun, tmp_path: Path) -> None:
+    nothing = bare(run, tmp_path)
+    with pytest.raises(DataError, match=r"directions: is not there or empty, though .* Put them"):
+        exported(ControlVectors(ControlVectorsOptions()), nothing)
+    task = {key: value for key, value in run.results.task.items() if key != "directions"}
+    never = replace(nothing, results=replace(nothing.results, task=task))
     with pytest.raises(DataError, match=r"has no directions, .* Add \[directions\]"):
-        exported(ControlVectors(ControlVectorsOptions()), bare(run, tmp_path))
+        exported(ControlVectors(ControlVectorsOptions()), never)
     with pytest.raises(DataError, match=r"unknown direction 'refusla'\. Allowed: .*refusal"):
         exported(ControlVectors(ControlVectorsOptions(directions=("refusla",))), run)
     with pytest.raises(DataError, match=r"none of its directions .*mlp_out\.4"):

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from fakes.handmade_run import ARMS, HOSTILE, SECRET, bare, exported
-from harness.contract import ExportedRun
+from harness.contract import ExportedRun, LeftOut
 from harness.errors import DataError
 from harness_exports.inspect_log.export import InspectLogs
 from harness_exports.inspect_log.options import InspectLogsOptions
@@ -202,7 +202,20 @@ def test_an_invalid_run_is_an_error_of_inspect(run: ExportedRun) -> None:
     assert "invalid" in header["eval"]["tags"]
 
 
+def test_completions_that_are_lost_are_said_to_be(run: ExportedRun, tmp_path: Path) -> None:
+    """The results know that a model wrote; nobody is told to add an experiment to the task."""
+    lost = replace(run, results=replace(run.results, tables={}))
+    with pytest.raises(DataError, match=r"samples: is not there or empty, though .* Put them back"):
+        list(InspectLogs(InspectLogsOptions()).files(lost))
+    rows = [row for row in run.results.tables["completions"] if row["direction"] != "refusal"]
+    part = replace(run, results=replace(run.results, tables={"completions": rows}))
+    made = list(InspectLogs(InspectLogsOptions()).files(part))
+    (why,) = [one.why for one in made if isinstance(one, LeftOut) and "refusal" in one.what]
+    assert why == "its completions are not in the run's samples any more"
+
+
 def test_a_run_without_completions_is_said_in_one_line(run: ExportedRun, tmp_path: Path) -> None:
-    nothing = bare(run, tmp_path, tables={})
+    records = tuple(one for one in run.results.records if "experiment" not in one.axes)
+    nothing = bare(run, tmp_path, tables={}, records=records)
     with pytest.raises(DataError, match=r"has no completions, .* Allowed: .* Add \[experiments\]"):
         list(InspectLogs(InspectLogsOptions()).files(nothing))
