@@ -167,7 +167,7 @@ def test_the_wheel_has_the_task_and_both() -> None:
     with (ROOT / "pyproject.toml").open("rb") as opened:
         wheel = tomllib.load(opened)["tool"]["hatch"]["build"]["targets"]["wheel"]
     assert wheel["force-include"]["tasks/crosscoder.toml"] == "harness/_tasks/crosscoder.toml"
-    assert "tasks/organism" in wheel["force-include"]
+    assert "tasks/organism/pair_saes" in wheel["force-include"]
 
 
 # ── Laws ──
