@@ -103,7 +103,12 @@ def suggestion(word: str, names: Iterable[str]) -> str:
     """` Did you mean x?` when one of `names` is close to `word`, else nothing."""
     import difflib
 
-    close = difflib.get_close_matches(word, list(names), n=1, cutoff=0.6)
+    names = list(names)
+    # Case counts for nothing in a guess: `CSV` is nearer to `csv` than to anything else.
+    lower = {name.lower(): name for name in reversed(names)}
+    close = difflib.get_close_matches(word, names, n=1, cutoff=0.6) or [
+        lower[one] for one in difflib.get_close_matches(word.lower(), lower, n=1, cutoff=0.6)
+    ]
     return f" Did you mean {spelled(close[0])}?" if close else ""
 
 

@@ -198,6 +198,21 @@ def test_a_short_name_that_two_plugins_offer_is_an_error_that_lists_both(
     assert str(discover(["acme_one"]).find("metric", "thing")) == "acme_two/thing"
 
 
+def test_a_kind_that_no_plugin_has_may_be_newer_than_the_installation() -> None:
+    """What a user of an older version finds who updates the code alone."""
+    with pytest.raises(PluginError, match=r"Allowed: none\. .* install it again: `pip install -e"):
+        Registry(()).find("export", "csv")
+    there = Plugin("p", "p", "1", "disabled", "turned off")
+    with pytest.raises(PluginError, match=r"Allowed: none\. Plugins that are not in use: p"):
+        Registry((there,)).find("export", "csv")
+
+
+def test_a_guess_does_not_mind_the_case() -> None:
+    for word in ("HARMBENCH", "HarmBanch"):
+        with pytest.raises(PluginError, match="Did you mean harmbench"):
+            discover().find("evaluator", word)
+
+
 def test_a_name_belongs_to_its_kind(fake_dist: FakeDist) -> None:
     fake_dist("acme-one", plugin_code("acme_one", "thing"))
     with pytest.raises(PluginError, match="unknown evaluator 'thing'"):

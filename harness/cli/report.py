@@ -80,6 +80,7 @@ def _several(folders: Sequence[Path], disabled: Sequence[str], out: str | None) 
     from rich.console import Console
 
     from harness.cli.common import show_notes
+    from harness.errors import UsageError
     from harness.machine import machine_errors
     from harness.registry import discover
     from harness.several import gather
@@ -87,10 +88,16 @@ def _several(folders: Sequence[Path], disabled: Sequence[str], out: str | None) 
     from harness.several.terminal import show_several
     from harness.text import shown_path
 
+    file = Path(out or FILE)
+    if file.suffix.lower() not in (".html", ".htm") and not file.is_dir():
+        # A browser would show the source of a page that is called otherwise.
+        raise UsageError(
+            f"--out {shown_path(file)}: is the page of several runs, a file. Allowed: a name that "
+            f"ends in .html. Write {shown_path(file.with_name(file.name + '.html'))}."
+        )
     found = gather(folders)
     show_several(found, Console())
     show_notes(found.notes)
-    file = Path(out or FILE)
     with machine_errors(file):
         page = write_several(found, discover(disabled), file)
     click.echo(f"Report: {shown_path(page)}")

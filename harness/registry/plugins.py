@@ -145,6 +145,12 @@ class Registry:
                 )
         hint = "; ".join(f"{one.name} ({one.status}: {one.reason})" for one in idle)
         hint = f" Plugins that are not in use: {hint}." if hint else ""
+        if not candidates and not hint:
+            # What `git pull` brings, an installation from before does not know of.
+            hint = (
+                f" No plugin that is installed has {what}s. If the code is newer than its "
+                "installation, install it again: `pip install -e .` in its folder."
+            )
         raise PluginError(unknown(what, name, {o.component.name for o in candidates}) + hint)
 
 

@@ -118,6 +118,9 @@ def _labelling(telling: Sequence[str], groups: Sequence[tuple[str, ...]]) -> lis
     """As few settings as tell all groups apart, the most telling first."""
     chosen: list[int] = []
     partly = {at for values in groups for at, value in enumerate(values) if value == ABSENT}
+    # Where most of what differs is in some tasks alone, they are of different kinds, and what they
+    # happen to share, such as the list of an experiment's directions, tells a reader nothing.
+    kinds = len(partly) > len(telling) / 2
 
     def told(places: Sequence[int]) -> int:
         return len({tuple(values[place] for place in places) for values in groups})
@@ -129,7 +132,12 @@ def _labelling(telling: Sequence[str], groups: Sequence[tuple[str, ...]]) -> lis
         chosen.append(
             min(
                 readable or rest,
-                key=lambda at: (-told([*chosen, at]), at in partly, _rank(telling[at])),
+                key=lambda at: (
+                    -told([*chosen, at]),
+                    kinds and telling[at] != _NAME,
+                    at in partly,
+                    _rank(telling[at]),
+                ),
             )
         )
     return [telling[place] for place in chosen]

@@ -63,7 +63,7 @@ def _what(
 ) -> str:
     error = errors[0]
     if len(errors) > 1:
-        tried = [e["msg"].removeprefix("Input should be ") for e in errors]
+        tried = [_in_toml(e["msg"].removeprefix("Input should be ")) for e in errors]
         return f"should be {' or '.join(tried)}, not {_short(error['input'])}."
     match error["type"]:
         case "extra_forbidden":
@@ -85,8 +85,12 @@ def _what(
             return message if message.endswith((".", "?")) else f"{message}."
         case _:
             message = f"{error['msg'][:1].lower()}{error['msg'][1:]}"
-            message = message.replace("an object", "a table").replace("a valid array", "a list")
-            return f"{message}, not {_short(error['input'])}."
+            return f"{_in_toml(message)}, not {_short(error['input'])}."
+
+
+def _in_toml(message: str) -> str:
+    """Pydantic's words, with what TOML calls such things."""
+    return message.replace("an object", "a table").replace("a valid array", "a list")
 
 
 def _short(value: object) -> str:

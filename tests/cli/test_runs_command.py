@@ -79,6 +79,14 @@ def test_a_page_of_one_run_and_without_a_name(
     assert (tmp_path / "alone.html").exists()
 
 
+def test_a_page_that_a_browser_would_not_show_is_not_written(said: Said, tmp_path: Path) -> None:
+    """`--out pages` would be a file without an ending, whose source a browser shows."""
+    code, out, err = said("report", tmp_path, tmp_path, "--out", tmp_path / "pages")
+    assert (code, out) == (2, "")
+    assert f"Allowed: a name that ends in .html. Write {tmp_path / 'pages.html'}." in err
+    assert not (tmp_path / "pages").exists()
+
+
 def test_no_run_at_all_is_an_error(said: Said, tmp_path: Path) -> None:
     code, out, err = said("report", tmp_path, tmp_path / "b", "--out", tmp_path / "x.html")
     assert (code, out) == (2, "")

@@ -196,6 +196,20 @@ return out;
     return found
 
 
+def test_an_answer_of_nothing_is_said_to_be_one(sections: Registry, tmp_path: Path) -> None:
+    """Else the place where it would be looks broken."""
+    rows = [
+        {"experiment": "e", "direction": "none", "example": str(n), "text": "p", "prompt": "p",
+         "completion": text, "verdicts": {}}
+        for n, text in enumerate(("", "an answer", " "))
+    ]  # fmt: skip
+    page = render(Results("complete", {}, {}, (), tables={"completions": rows}), sections)
+    script = f"{TOOLS} return all('.found .completion').map((one) => one.textContent);"
+    assert seen(page, script, tmp_path) == [
+        "Completion: (nothing was written)", "Completion: an answer", "Completion:  ",
+    ]  # fmt: skip
+
+
 def test_all_are_there_a_page_at_a_time(browsed: dict[str, Any]) -> None:
     assert browsed["plain"] is True
     total = PROMPTS * 4

@@ -111,6 +111,18 @@ def test_words_about_a_task_are_no_settings(run: Make) -> None:
     assert labels(*runs)[0] == ()
 
 
+def test_tasks_of_different_kinds_are_told_by_their_names(run: Make) -> None:
+    """Also where they share a table, in which a setting differs."""
+    directions = {name: {"bypass": {"directions": [name]}} for name in "xy"}
+    one = {"name": "refusal", "experiments": directions["x"], "analyses": {"agree": {"k": 1}}}
+    two = {"name": "crosscoder", "experiments": directions["y"], "labels": {"near": {"n": 2}}}
+    more = {"directions": {"r": {"method": "random", "draws": 5}}}
+    assert labels(run(task=one), run(task={**two, **more})) == (
+        ("name",),
+        ["crosscoder", "refusal"],
+    )
+
+
 def test_different_tasks_are_told_by_their_names(run: Make) -> None:
     runs = [run(task={"name": "one", "only": {"here": 1}}), run(task={"name": "two"})]
     assert labels(*runs) == (("name",), ["one", "two"])

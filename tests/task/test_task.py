@@ -5,17 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import tomli_w
 
 from fakes.tasks import EXPERIMENT, PROBE, only
+from harness.contract import Options
 from harness.contract.sites import Site
 from harness.errors import TaskError
 from harness.registry import Registry
-from harness.task.file import plain, read_source
+from harness.task.file import Source, plain, read_source
 from harness.task.resolve import resolve
 from harness.task.task import Task, task_hash
+from harness.task.validate import validated
 
 Write = Callable[..., Path]
 MakeTask = Callable[..., Task]
@@ -79,6 +82,17 @@ def test_an_unknown_key_of_the_core_is_named_with_what_is_allowed(
     with pytest.raises(TaskError) as caught:
         resolve(read_source(write(head=f'name = "x"\n{text}\n')), registry)
     only([str(problem) for problem in caught.value.problems], *said)
+
+
+def test_of_several_things_that_a_value_may_be_a_table_is_called_one() -> None:
+    class Point(Options):
+        id: str
+
+    class Over(Options):
+        x: Point | Literal["axis"]
+
+    _, (wrong,) = validated(Over, {"x": "l0"}, Source(Path("task.toml"), {}))
+    assert "x: should be a table or 'axis', not \"l0\"." in str(wrong)
 
 
 @pytest.mark.parametrize(

@@ -220,7 +220,9 @@
         one.append(thought);
       }
       const text = made("p", "completion");
-      text.append(made("span", "unseen", "Completion: "), marked(data.texts[row[ANSWER]], wanted));
+      const wrote = data.texts[row[ANSWER]];
+      const nothing = made("span", "note", "(nothing was written)");
+      text.append(made("span", "unseen", "Completion: "), wrote === "" ? nothing : marked(wrote, wanted));
       const verdicts = made("p", "verdicts");
       said[row[VERDICT]].forEach(function (value, score) {
         const badge = made("span", "verdict", data.scores[score] + ": " + written(value));

@@ -64,6 +64,16 @@ def edits_of(
     return tuple(_edits(task, experiment, view, axes, receipt, found))
 
 
+def edit_of_view(
+    task: Mapping[str, Any], view: str, found: Sequence[KeptDirection] = ()
+) -> Edit | None:
+    """The edit under which a view reads; None where it reads its model as it is."""
+    spec = table(task, "views", view, "edit")
+    if not spec:
+        return None
+    return _edit(spec, {"direction": spec.get("direction"), **table(spec, "at")}, {}, found)
+
+
 def _edits(
     task: Mapping[str, Any],
     experiment: Mapping[str, Any],
@@ -72,10 +82,8 @@ def _edits(
     receipt: Mapping[str, JSON],
     found: Sequence[KeptDirection],
 ) -> Iterator[Edit]:
-    of_view = table(task, "views", view, "edit")
-    if of_view:
-        at = {"direction": of_view.get("direction"), **table(of_view, "at")}
-        yield _edit(of_view, at, {}, found)
+    if of_view := edit_of_view(task, view, found):
+        yield of_view
     if axes.get("direction", PLAIN) != PLAIN:
         yield _edit(table(experiment, "intervention"), axes, receipt, found)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from harness.contract import Grid, Record, Results
@@ -15,6 +15,7 @@ from harness.results import (
     record_name,
     token_condition,
 )
+from harness_exports.card.edited import apart, edited_pairs
 from harness_exports.card.markdown import name, table, text
 
 _FIRST = (
@@ -36,21 +37,40 @@ _PLACES = frozenset({"pair", "data", "site", "sae", "view", "checkpoint"})
 
 
 def changed(results: Results, most: int) -> Iterator[str]:
-    """What was found without any intervention."""
-    apart = tuple(one for one in results.records if "experiment" not in one.axes)
-    measured = replace(results, records=apart)
-    numbers = [one for one in apart if "pair" in one.axes and one.axes.keys() <= _PLACES]
-    numbers.sort(key=_order)
+    """What was found without any intervention, and, apart from that, under edits of views."""
+    measured = [one for one in results.records if "experiment" not in one.axes]
+    as_they_are, edited = apart(measured, results.task)
     said = [line for lines in conclusions(results).values() for line in lines]
-    grids = headline_tables(measured)
-    if not (grids or numbers or said):
-        return
-    yield "## What changed"
-    yield ""
-    yield "Measured on the models as they are; nothing was edited. 95% intervals in brackets."
-    yield ""
-    yield from (f"- {text(sentence)}" for sentence in said)
-    for grid in grids:
+    numbers = list(_numbers(results, as_they_are, most))
+    if numbers or said:
+        yield "## What changed"
+        yield ""
+        yield from (f"- {text(sentence)}" for sentence in said)
+        yield ""
+    if numbers:
+        yield "Measured on the models as they are; nothing was edited. 95% intervals in brackets."
+        yield ""
+        yield from numbers
+    if edited:
+        yield "## Measured under edits"
+        yield ""
+        yield (
+            "**A side of each of these pairs was edited while it read.** The numbers say what the "
+            "edit does, and nothing of what fine-tuning changed. 95% intervals in brackets."
+        )
+        yield ""
+        pairs = edited_pairs(results.task)
+        yield from table(
+            ("pair", "edit"), [(name(one), text(words)) for one, words in pairs.items()]
+        )
+        yield from _numbers(results, edited, most)
+
+
+def _numbers(results: Results, records: Sequence[Record], most: int) -> Iterator[str]:
+    """The main tables of some records, then those of pairs with n and null."""
+    numbers = [one for one in records if "pair" in one.axes and one.axes.keys() <= _PLACES]
+    numbers.sort(key=_order)
+    for grid in headline_tables(replace(results, records=tuple(records))):
         yield from as_table(grid)
     yield from table(
         ("number", "of", "value", "n", "if nothing had changed"),

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from harness.contract import Results
+from harness_exports.arms.edits import edit_of_view
 from harness_exports.arms.subjects import model_of, portable, sides, subject
 from harness_exports.arms.tables import table
 from harness_exports.card.markdown import name, table as grid, text
@@ -27,8 +28,8 @@ def compared(results: Results) -> Iterator[str]:
         [
             (
                 name(pair),
-                name(model_of(results, str(table(task, "pairs", pair).get("left")))),
-                name(model_of(results, str(table(task, "pairs", pair).get("right")))),
+                _side(results, str(table(task, "pairs", pair).get("left"))),
+                _side(results, str(table(task, "pairs", pair).get("right"))),
                 name(table(task, "pairs", pair).get("data")),
             )
             for pair in table(task, "pairs")
@@ -42,6 +43,13 @@ def compared(results: Results) -> Iterator[str]:
         ("data", "where from", "which rows", "content (SHA-256)"),
         [_data(results, one) for one in table(task, "data")],
     )
+
+
+def _side(results: Results, view: str) -> str:
+    """The model of a view, and the edit under which it reads."""
+    edit = edit_of_view(results.task, view)
+    model = name(model_of(results, view))
+    return model if edit is None else f"{model}, edited: {text(edit.words)}"
 
 
 def _model(results: Results, one: str) -> tuple[str, ...]:

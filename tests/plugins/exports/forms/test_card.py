@@ -112,6 +112,28 @@ def test_what_was_edited_stands_apart_with_its_receipt(run: ExportedRun) -> None
             assert f"[{record.ci[0]:.2f}, {record.ci[1]:.2f}" not in others.replace("\\", "")
 
 
+def test_a_pair_with_an_edited_side_says_nothing_of_the_fine_tune(run: ExportedRun) -> None:
+    edit = {"method": "addition", "coefficient": -1.0, "direction": "rebuilt", "at": {"k": 2}}
+    task = run.results.task
+    task = {
+        **task,
+        "views": {**task["views"], "cut": {"model": "tuned", "edit": edit}},
+        "pairs": {**task["pairs"], "cut_vs_tuned": {"left": "tuned", "right": "cut"}},
+    }
+    (plain,) = [r for r in run.results.records if r.id == "cosine.raw@1"][:1]
+    axes = {**plain.axes, "pair": "cut_vs_tuned"}
+    records = (*run.results.records, replace(plain, value=0.4321, ci=None, ci_why="x", axes=axes))
+    whole = card(replace(run, results=replace(run.results, task=task, records=records)))
+    assert "0.43" not in section(whole, "What changed")
+    assert "nothing was edited" in section(whole, "What changed")
+    apart = section(whole, "Measured under edits")
+    assert "0.43" in apart
+    assert "nothing of what fine-tuning changed" in apart
+    assert "| `cut_vs_tuned` | addition(rebuilt, k=2, coefficient=-1.0) |" in apart
+    assert "`tuned`, edited: addition(rebuilt" in section(whole, "What was compared")
+    assert "Measured under edits" not in card(run)
+
+
 def test_draws_are_one_row(run: ExportedRun) -> None:
     axes = {"experiment": "bypass", "view": "tuned", "data": "harmful", "evaluator": "phrases"}
     drawn = tuple(
