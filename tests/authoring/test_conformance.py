@@ -162,7 +162,7 @@ def test_what_no_sample_reaches_is_named_with_what_it_would_take(install: Instal
 
 def test_every_check_names_its_laws() -> None:
     checks = [name for name in dir(harness.testing) if name.startswith("check_")]
-    assert len(checks) == 14
+    assert len(checks) == 15
     for name in checks:
         laws = laws_of(getattr(harness.testing, name))
         assert len(laws) >= 8, name
