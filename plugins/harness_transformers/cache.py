@@ -13,8 +13,8 @@ ROOM = 32
 """Tokens of room that a cache has at least when it must grow."""
 
 _KNOWN = signature(GenerationMixin.prepare_inputs_for_generation).parameters
-ARGUMENT = "cache" if "cache" in _KNOWN else "past_key_values"
-"""What `generate` of the installed transformers calls the cache that it is given."""
+_ANY = "cache" in _KNOWN
+"""Whether `generate` takes a cache whatever the model calls it; transformers 5.23 does not."""
 
 
 class _GrowingLayer(DynamicLayer):  # type: ignore[misc]
@@ -58,3 +58,12 @@ def growing_cache(config: Any) -> DynamicCache:
     # Other kinds of layers (sliding windows, states of linear attention) have rules of their own.
     cache.layers = [_GrowingLayer() if type(x) is DynamicLayer else x for x in cache.layers]
     return cache
+
+
+def own_cache(model: Any) -> dict[str, Any]:
+    """The argument of `generate` that gives a model a growing cache; none for a model that calls
+    its cache otherwise than the installed transformers can be told: it makes its own."""
+    name = "cache" if _ANY else "past_key_values"
+    if not _ANY and name not in signature(model.forward).parameters:
+        return {}
+    return {name: growing_cache(model.config)}

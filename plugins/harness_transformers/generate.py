@@ -21,7 +21,7 @@ from transformers.generation import (
 from harness.contract import Completion, Sampling, Tokens
 from harness.errors import ModelError
 from harness_transformers.batches import padded
-from harness_transformers.cache import ARGUMENT, growing_cache
+from harness_transformers.cache import own_cache
 from harness_transformers.edits import Session
 from harness_transformers.places import runs_on
 from harness_transformers.thoughts import Parting
@@ -137,7 +137,7 @@ def complete(
         generation_config=config,
         logits_processor=draw,
         stopping_criteria=watch,
-        **{ARGUMENT: growing_cache(hf.config)},
+        **own_cache(hf),
     )
     for row in finite.broken():
         if session is None or not session.told_broken(tokens[row].arm):

@@ -413,7 +413,7 @@ def test_a_model_that_is_spread_is_the_same(spread: Any, folder: Path) -> None:
         ("everywhere", r"no such device: 'everywhere'\. Allowed: auto, balanced"),
         ({"": "mars"}, r"no such device: 'mars'\. Allowed: cpu, cuda:0, disk, or a number"),
         ({"": "cpu", "model.layrs": "cpu"}, r"model\.layrs, which is no module.* model\.layers\?"),
-        ("cuda:0", "Torch not compiled with CUDA|CUDA"),
+        ("cuda:0", "Torch not compiled with CUDA|CUDA|no NVIDIA driver"),
     ],
 )
 def test_maps_that_are_wrong(spread: Any, says: str, folder: Path) -> None:
