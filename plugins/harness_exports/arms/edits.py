@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,7 +61,12 @@ def edits_of(
     found: Sequence[KeptDirection],
 ) -> tuple[Edit, ...]:
     """The edits of an arm: that of its view, where it has one, and that of the experiment."""
-    return tuple(_edits(task, experiment, view, axes, receipt, found))
+    edits = []
+    if of_view := edit_of_view(task, view, found):
+        edits.append(of_view)
+    if axes.get("direction", PLAIN) != PLAIN:
+        edits.append(_edit(table(experiment, "intervention"), axes, receipt, found))
+    return tuple(edits)
 
 
 def edit_of_view(
@@ -72,20 +77,6 @@ def edit_of_view(
     if not spec:
         return None
     return _edit(spec, {"direction": spec.get("direction"), **table(spec, "at")}, {}, found)
-
-
-def _edits(
-    task: Mapping[str, Any],
-    experiment: Mapping[str, Any],
-    view: str,
-    axes: Axes,
-    receipt: Mapping[str, JSON],
-    found: Sequence[KeptDirection],
-) -> Iterator[Edit]:
-    if of_view := edit_of_view(task, view, found):
-        yield of_view
-    if axes.get("direction", PLAIN) != PLAIN:
-        yield _edit(table(experiment, "intervention"), axes, receipt, found)
 
 
 def _edit(
