@@ -54,7 +54,7 @@ def commands(
     wanted = ["-c", str(constraints), *(what or ("-e", f"{root}[{EXTRA}]"))]
     if uv is not None:
         return [
-            [uv, "venv", "-q", "--python", str(python), str(folder)],
+            [uv, "venv", "-q", "--seed", "--python", str(python), str(folder)],
             [uv, "pip", "install", "-q", "--python", own, *wanted],
         ]
     return [
