@@ -391,7 +391,7 @@ def _edits(task: Task) -> Iterator[Misfit]:
 
 
 def _gates(task: Task) -> Iterator[Misfit]:
-    found = measurable(task.owners()) if task.spec.gates else None
-    for name, spec in task.spec.gates.items() if found is not None else ():
-        if what := unmeasured(parse(name, spec.condition), found or ()):
+    found = measurable(task.owners())
+    for name, spec in task.spec.gates.items():
+        if what := unmeasured(parse(name, spec.condition), found):
             yield Misfit(("gates", name, "assert"), what)
