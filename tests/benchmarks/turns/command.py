@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[3]
 @click.option("--against", "commit", required=True, metavar="COMMIT",
               help="The commit that is compared with this checkout.")  # fmt: skip
 @click.option("--python", type=click.Path(path_type=Path, exists=True, dir_okay=False),
-              help="The other commit's Python, with the packages it needs; else this one.")  # fmt: skip
+              help="The other commit's Python, with what it needs; else this one.")  # fmt: skip
 @click.option("--only", "names", multiple=True, metavar="NAME",
               help="Only this benchmark; may be given several times.")  # fmt: skip
 @click.option("--turns", default=5, type=click.IntRange(1), show_default=True,
