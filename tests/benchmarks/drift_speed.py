@@ -19,15 +19,14 @@ medians. Memory is measured apart: `--memory` runs the harness's pass on ten tim
 from __future__ import annotations
 
 import argparse
-import gc
+import copy
 import json
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +34,8 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
+from turns.clock import Time, median_wall, timed
+from turns.series import Asked, Series, told
 
 Run = Callable[[], dict[str, float]]
 """One turn; the numbers come out."""
@@ -279,39 +280,74 @@ def _nnsight(models: dict[str, Any], ids: Tensor, shapes: Shapes) -> Callable[[]
 def _transformer_lens(
     models: dict[str, Any], ids: Tensor, shapes: Shapes
 ) -> Callable[[], Any] | None:
+    """TransformerLens' bridge around the very same models: with a path it reads the configuration
+    there, and takes the weights of `hf_model`.
+
+    A bridge sets attention to `eager`, also of what it was given; so it wraps copies, which share
+    the weights.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            from transformer_lens import HookedTransformer, HookedTransformerConfig  # noqa: F401
+            from transformer_lens.model_bridge import TransformerBridge
     except ImportError:
         return None
-    return None  # from_pretrained wants names of the hub: nothing to convert random weights with
+    wrapped = {}
+    for name, model in models.items():
+        weights = {id(parameter): parameter for parameter in model.parameters()}
+        own = copy.deepcopy(model, weights)
+        wrapped[name] = TransformerBridge.boot_transformers(
+            model.config.name_or_path, hf_model=own, device=str(ids.device)
+        )
+    names = {f"blocks.{site}.hook_out": site for site in shapes.sites}
+
+    def run() -> dict[str, dict[int, Tensor]]:
+        xs: dict[str, dict[int, Tensor]] = {}
+        for name, bridge in wrapped.items():
+            _, cache = bridge.run_with_cache(
+                ids, names_filter=list(names), stop_at_layer=max(shapes.sites) + 1
+            )
+            xs[name] = {site: cache[hook] for hook, site in names.items()}
+        return xs
+
+    return run
 
 
 # ── time and memory ──────────────────────────────────────────────────────────────────────────────
 
 
 @torch.no_grad()
-def times(shapes: Shapes, device: str, repeats: int) -> dict[str, list[float]]:
-    """Seconds of all turns of each contender; one round warms up and checks the numbers."""
+def times(shapes: Shapes, device: str, repeats: int, ours: bool = False) -> dict[str, list[Time]]:
+    """All turns of each contender; one round warms up and checks the numbers. `ours`: without the
+    notebook and other libraries, so that nothing is checked."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         build(folder, shapes, shapes.documents)
         (folder / "task.toml").write_text(task_text(shapes))
         work = Harness(folder, device)
         runs = contenders(work, folder, shapes, device)
-        _agree(runs["harness"](), runs["notebook"](), shapes)
-        found: dict[str, list[float]] = {name: [] for name in runs}
-        for turn in range(repeats + 1):
-            for contender, run in runs.items():
-                gc.collect()
-                _wait(device)
-                begun = time.perf_counter()
-                run()
-                _wait(device)
-                if turn:
-                    found[contender].append(time.perf_counter() - begun)
-        return found
+        if ours:
+            runs = {name: runs[name] for name in ("floor", "harness")}
+        else:
+            _agree(runs["harness"](), runs["notebook"](), shapes)
+        rounds = [
+            {name: timed(run, device) for name, run in runs.items()} for _ in range(repeats + 1)
+        ]
+        return {name: [taken[name] for taken in rounds[1:]] for name in runs}
+
+
+def series(asked: Asked) -> Iterator[Series]:
+    """The pass beside its floor, in seconds of the processor; one thread."""
+    torch.set_num_threads(1)
+    found = {
+        name: tuple(one.cpu for one in turns)
+        for name, turns in times(
+            TOY if asked.toy else Shapes(), "cpu", asked.repeats, asked.ours
+        ).items()
+    }
+    for name in found.keys() - {"floor"}:
+        unit, ours = "s of the processor", name == "harness"
+        yield Series("1 thread", name, found[name], unit, found["floor"], ours)
 
 
 def _agree(ours: dict[str, float], theirs: dict[str, float], shapes: Shapes) -> None:
@@ -327,11 +363,6 @@ def _agree(ours: dict[str, float], theirs: dict[str, float], shapes: Shapes) -> 
             assert len(mine) == 1, (id, list(ours))
             off = abs(mine[0] - theirs[name])
             assert off <= 5e-3 * max(1.0, abs(mine[0])), (id, mine, theirs[name])
-
-
-def _wait(device: str) -> None:
-    if device.startswith("cuda"):
-        torch.cuda.synchronize()
 
 
 def peak(shapes: Shapes, documents: int) -> int:
@@ -362,19 +393,32 @@ def measure(folder: Path) -> None:
     print(int(status.split("VmHWM:")[1].split()[0]) * 1024)
 
 
-def report(found: dict[str, list[float]]) -> list[str]:
-    """A line for each contender: median seconds, and how many times the floor."""
-    floor = statistics.median(found["floor"])
-    ours = statistics.median(found["harness"])
-    return [
-        f"{name:<18} {statistics.median(seconds):8.3f} s  {statistics.median(seconds) / floor:5.2f}"
-        f" x floor  {statistics.median(seconds) / ours:5.2f} x harness"
-        for name, seconds in found.items()
-    ]
+def report(found: dict[str, list[Time]]) -> list[str]:
+    """A line for each contender: median seconds, and how many times the floor, by turns."""
+    ours = median_wall(found["harness"])
+    lines = []
+    for name, turns in found.items():
+        ratios = {
+            clock: [
+                getattr(a, clock) / getattr(b, clock)
+                for a, b in zip(turns, found["floor"], strict=True)
+            ]
+            for clock in ("wall", "cpu")
+        }
+        low, high = min(ratios["wall"]), max(ratios["wall"])
+        wall, cpu = (statistics.median(ratios[clock]) for clock in ("wall", "cpu"))
+        lines.append(
+            f"{name:<18} {median_wall(turns):8.3f} s  {wall:5.2f} x floor"
+            f" ({low:.2f} to {high:.2f}; processor {cpu:.2f})"
+            f"  {median_wall(turns) / ours:5.2f} x harness"
+        )
+    return lines
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command."""
+    if told(arguments, series):
+        return
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )

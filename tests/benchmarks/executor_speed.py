@@ -29,6 +29,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from turns.series import Asked, Series, told
+
 from harness.contract import Event, Executor, Outfit, ShardFinished, start_worker
 from harness.registry import discover
 from harness.testing import organism
@@ -214,8 +216,21 @@ def _bound(what: str, value: float, bound: float, holds: bool) -> None:
     _print(f"{what}: {value:.3f}, bound {bound:g}: {'holds' if holds else 'DOES NOT HOLD'}")
 
 
+def series(asked: Asked) -> Iterator[Series]:
+    """Seconds on the wall of the second call of `parts` by two workers of `local`."""
+    many = 20 if asked.toy else 200
+    taken = []
+    for _ in range(asked.repeats):
+        with tempfile.TemporaryDirectory() as folder:
+            *_, second = calls("local", {"workers": 2}, many, 0.02, Path(folder))
+        taken.append(second.wall)
+    yield Series(f"{many} parts of 0.02 s", "local", tuple(taken))
+
+
 def main(words: Sequence[str] | None = None) -> None:
     """Prints a table, and whether the bound holds."""
+    if told(words, series):
+        return
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", choices=("parts", "drift"))
     parser.add_argument("--executor", default="local")

@@ -18,9 +18,9 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import chdir, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from lm_eval import simple_evaluate
 from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+from turns.series import Asked, Series, told
 
 from harness.contract import Arm, Direction, ModelFacts, Tools
 from harness.contract.sites import parse_site
@@ -123,8 +124,8 @@ def through_us(model: TransformersModel, benchmark: LmEval, arm: Arm | None) -> 
     return run
 
 
-def measured(work: Mapping[str, Callable[[], None]], rounds: int) -> dict[str, float]:
-    """The median seconds of each, taking turns."""
+def measured(work: Mapping[str, Callable[[], None]], rounds: int) -> dict[str, list[float]]:
+    """The seconds of each, taking turns."""
     seconds: dict[str, list[float]] = {name: [] for name in work}
     for round_ in range(rounds + 1):
         for name, run in work.items():
@@ -132,12 +133,24 @@ def measured(work: Mapping[str, Callable[[], None]], rounds: int) -> dict[str, f
             run()
             if round_:
                 seconds[name].append(time.perf_counter() - begun)
-    return {name: statistics.median(times) for name, times in seconds.items()}
+    return seconds
 
 
 def benchmark(size: Size, device: str = "cpu") -> dict[str, Any]:
     """The medians in seconds and the ratios to lm-eval alone."""
     model = model_of(size, device)
+    turns, questions = turns_of(model, size)
+    seconds = {name: statistics.median(times) for name, times in turns.items()}
+    return {
+        "parameters": sum(p.numel() for p in model.hf.parameters()),
+        "questions": questions,
+        "seconds": {name: round(value, 3) for name, value in seconds.items()},
+        "ratio": {name: round(seconds[name] / seconds["alone"], 4) for name in LIMITS},
+    }
+
+
+def turns_of(model: TransformersModel, size: Size) -> tuple[dict[str, list[float]], int]:
+    """The seconds of all arms and of lm-eval alone by turns, and how many questions were asked."""
     given = Given(
         tasks=(TASK,), include_path=str(QUESTIONS), apply_chat_template=False, num_fewshot=2,
         limit=size.questions, max_new_tokens=size.new_tokens, batch_size=4,
@@ -148,21 +161,26 @@ def benchmark(size: Size, device: str = "cpu") -> dict[str, Any]:
     questions = [row["question"] for row in outcome.tables["samples"]]
     work = {"alone": alone(model, size, questions)}
     work |= {name: through_us(model, ours, arm) for name, arm in arms(model).items()}
-    seconds = measured(work, size.rounds)
-    return {
-        "parameters": sum(p.numel() for p in model.hf.parameters()),
-        "questions": len(questions),
-        "seconds": {name: round(value, 3) for name, value in seconds.items()},
-        "ratio": {name: round(seconds[name] / seconds["alone"], 4) for name in LIMITS},
-    }
+    return measured(work, size.rounds), len(questions)
 
 
-def main() -> int:
+def series(asked: Asked) -> Iterator[Series]:
+    """Each arm beside lm-eval alone, in seconds on the wall."""
+    lm_eval.evaluator.add_env_info = lambda results: None  # as in `main`
+    size = replace(TOY if asked.toy else REAL, rounds=asked.repeats)
+    seconds, _ = turns_of(model_of(size, "cpu"), size)
+    for name in LIMITS:
+        yield Series("", name, tuple(seconds[name]), "s", tuple(seconds["alone"]))
+
+
+def main(words: Sequence[str] | None = None) -> int:
     """Prints the figures; 1 where one is over its limit."""
+    if told(words, series):
+        return 0
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--toy", action="store_true", help="a tiny model, without limits")
     parser.add_argument("--device", default="cpu")
-    given = parser.parse_args()
+    given = parser.parse_args(words)
     # lm-eval asks pip and git of the machine at every call: a second that would hide the rest.
     lm_eval.evaluator.add_env_info = lambda results: None
     found = benchmark(TOY if given.toy else REAL, given.device)

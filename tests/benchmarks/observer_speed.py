@@ -23,6 +23,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from turns.series import Asked, Series, told
+
 from harness.contract import Event, Observer, Progress, Record, Records, RunFinished, RunStarted
 from harness.running.observers.audience import Audience, attended
 from harness.running.observers.channel import Seat
@@ -70,11 +72,8 @@ class Stuck:
         self._release.wait()
 
 
-def main() -> None:
-    """Prints the table, and whether the bound holds."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--events", type=int, default=20_000)
-    many = parser.parse_args().events
+def cases_of(many: int) -> list[Case]:
+    """What each of so many events costs."""
     release = threading.Event()
     records = tuple(
         Record("l0@1", 1.0, 9, "tokens", "latents", axes={"site": f"resid_post.{n}", "k": n})
@@ -97,6 +96,23 @@ def main() -> None:
             release.set()
             release.clear()
         cases.append(Case("tick of a stage, jsonl", list(_ticks([jsonl], many, Path(folder)))))
+    return cases
+
+
+def series(asked: Asked) -> Iterator[Series]:
+    """The median microseconds of an event in each case."""
+    taken = [cases_of(500 if asked.toy else 5000) for _ in range(asked.repeats)]
+    for same in zip(*taken, strict=True):
+        yield Series("told to", same[0].name, tuple(one.median for one in same), "µs")
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Prints the table, and whether the bound holds."""
+    if told(words, series):
+        return
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--events", type=int, default=20_000)
+    cases = cases_of(parser.parse_args(words).events)
     print("| told to | median, µs | 99%, µs | most, µs |\n|---|---|---|---|")
     for case in cases:
         print(case.row())

@@ -10,12 +10,13 @@ from __future__ import annotations
 import argparse
 import resource
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from sklearn.decomposition import IncrementalPCA
+from turns.series import Asked, Series, told
 
 from harness.contract import Batch, Direction, Inputs, ModelFacts, Site
 from harness.testing.support.batches import array_batch
@@ -88,14 +89,26 @@ def peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def main() -> None:
+def series(asked: Asked) -> Iterator[Series]:
+    """Seconds on the wall of 20,000 tokens at d 1024; one thread."""
+    torch.set_num_threads(1)
+    tokens, width = (600, 24) if asked.toy else (20_000, 1024)
+    for name, run in (("principal_components", ours), ("IncrementalPCA", theirs)):
+        if run is ours or not asked.ours:
+            taken = [run(tokens, width, 5 * width, 3).seconds for _ in range(asked.repeats)]
+            yield Series(f"d {width}", name, tuple(taken), ours=run is ours)
+
+
+def main(words: Sequence[str] | None = None) -> None:
     """Prints what both took, and how far they agree."""
+    if told(words, series):
+        return
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tokens", type=int, default=100_000)
     parser.add_argument("--width", type=int, default=2304)
     parser.add_argument("--components", type=int, default=10)
     parser.add_argument("--batch", type=int, help="tokens read together; sklearn's own default")
-    given = parser.parse_args()
+    given = parser.parse_args(words)
     size = given.batch or 5 * given.width
     before = peak()
     mine = ours(given.tokens, given.width, size, given.components)

@@ -15,8 +15,11 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+from turns.clock import timed
+from turns.series import Asked, Series, told
 
 from harness.planning.cost import cost
 from harness.planning.planner import plan
@@ -70,8 +73,23 @@ def ratios(
     return found
 
 
+def series(asked: Asked) -> Iterator[Series]:
+    """Seconds of the processor of runs of a small task, and seconds on the wall that its plan
+    takes with the probe."""
+    limit, name = (10 if asked.toy else 60), "diagnosis"
+    plans = tuple(timed(lambda: planned(name, (), limit)).wall for _ in range(asked.repeats))
+    runs = []
+    for _ in range(asked.repeats):
+        with tempfile.TemporaryDirectory() as folder:
+            runs.append(ran(name, (), limit, Path(folder) / "run"))
+    yield Series(name, "plan", plans)
+    yield Series(name, "run", tuple(runs), "s of the processor")
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Prints a row of a table for each task."""
+    if told(arguments, series):
+        return
     parser = argparse.ArgumentParser(description="plan, run, plan, run, …")
     parser.add_argument("tasks", nargs="*", default=TASKS)
     parser.add_argument("--limit", type=int)
@@ -83,9 +101,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name in given.tasks:
         pairs = ratios(name, given.set, given.limit, given.repeats)
         each = [told / taken for told, taken in pairs]
-        told, taken = (statistics.median(column) for column in zip(*pairs, strict=True))
+        said, taken = (statistics.median(column) for column in zip(*pairs, strict=True))
         every = ", ".join(f"{one:.2f}" for one in sorted(each))
-        row = f"| {name} | {told:.1f} | {taken:.1f} | {statistics.median(each):.2f} | {every} |"
+        row = f"| {name} | {said:.1f} | {taken:.1f} | {statistics.median(each):.2f} | {every} |"
         print(row, flush=True)
 
 

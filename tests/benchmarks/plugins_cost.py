@@ -20,12 +20,14 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import redirect_stdout
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(HERE))
+
+from turns.series import Asked, Series, told  # noqa: E402
 
 from harness.authoring.new.create import create  # noqa: E402
 from harness.authoring.new.names import named  # noqa: E402
@@ -41,6 +43,10 @@ COMMANDS: Mapping[str, Sequence[str]] = {
     "check drift": ["check", "drift"],
     "check refusal": ["check", "refusal"],
 }
+
+
+Times = dict[str, list[float]]
+"""Milliseconds of all turns, `without` and `with` plugins of others."""
 
 
 @dataclass(frozen=True)
@@ -85,36 +91,55 @@ def processor_time(where: Installed, arguments: Sequence[str], cwd: Path) -> flo
     return 1000 * (used.ru_utime + used.ru_stime)
 
 
-def measured(bare: Installed, full: Installed, plugins: int, turns: int) -> Iterator[Cost]:
-    """The cost of each command. The first turn, which writes .pyc files, does not count."""
+def measured(bare: Installed, full: Installed, turns: int) -> Iterator[tuple[str, Times]]:
+    """Of each command the milliseconds of all turns. The first, which writes .pyc files, does not
+    count."""
     cwd = bare.folder.parent
     for name, arguments in COMMANDS.items():
-        times: dict[str, list[float]] = {"bare": [], "full": []}
+        times: Times = {"without": [], "with": []}
         for turn in range(turns + 1):
-            for label, where in (("bare", bare), ("full", full)):
+            for label, where in (("without", bare), ("with", full)):
                 spent = processor_time(where, arguments, cwd)
                 if turn:
                     times[label].append(spent)
-        middle = {label: statistics.median(spent) for label, spent in times.items()}
-        yield Cost(name, plugins, middle["bare"], middle["full"])
+        yield name, times
 
 
-def main() -> None:
-    """Builds, installs, measures and prints."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--plugins", type=int, default=30)
-    parser.add_argument("--turns", type=int, default=11)
-    given = parser.parse_args()
+@contextmanager
+def environments(plugins: int) -> Iterator[tuple[Installed, Installed]]:
+    """One without plugins of others, and one with so many."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         bare, full = fresh(folder / "bare"), fresh(folder / "full")
         with redirect_stdout(sys.stderr):
             wheels = [
                 build_wheel(package, folder / "wheels" / package.name)
-                for package in packages(given.plugins, folder / "packages")
+                for package in packages(plugins, folder / "packages")
             ]
         full.install(*wheels)
-        for cost in measured(bare, full, given.plugins, given.turns):
+        yield bare, full
+
+
+def series(asked: Asked) -> Iterator[Series]:
+    """Milliseconds of the processor of each command, without and with plugins of others."""
+    with environments(1 if asked.toy else 30) as (bare, full):
+        for name, times in measured(bare, full, asked.repeats):
+            for label, taken in times.items():
+                yield Series(name, f"{label} plugins", tuple(taken), "ms of the processor")
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Builds, installs, measures and prints."""
+    if told(words, series):
+        return
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--plugins", type=int, default=30)
+    parser.add_argument("--turns", type=int, default=11)
+    given = parser.parse_args(words)
+    with environments(given.plugins) as (bare, full):
+        for name, times in measured(bare, full, given.turns):
+            middle = {label: statistics.median(spent) for label, spent in times.items()}
+            cost = Cost(name, given.plugins, middle["without"], middle["with"])
             sys.stdout.write(f"{cost}\n")
             sys.stdout.flush()
 

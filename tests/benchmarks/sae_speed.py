@@ -25,15 +25,16 @@ import platform
 import statistics
 import subprocess
 import sys
-import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.nn.functional import embedding_bag, linear, relu
+from turns.clock import Time, timed
+from turns.series import Asked, Series, told
 
 from harness_saes.core.config import Config
 from harness_saes.core.linear import LinearSae
@@ -163,33 +164,13 @@ DENSE = ("sae_lens", "sparsify")
 # ── time ─────────────────────────────────────────────────────────────────────────────────────────
 
 
-@dataclass(frozen=True)
-class Time:
-    """Seconds of one turn: by the clock on the wall, and of CPU."""
-
-    wall: float
-    cpu: float
-
-
-def timed(run: Run, device: str) -> Time:
-    """One turn, from an idle device to an idle device."""
-    _wait(device)
-    wall, cpu = time.perf_counter(), time.process_time()
-    run()
-    _wait(device)
-    return Time(time.perf_counter() - wall, time.process_time() - cpu)
-
-
-def _wait(device: str) -> None:
-    if device.startswith("cuda"):
-        torch.cuda.synchronize()
-
-
 @torch.no_grad()
-def times(case: Case, device: str, repeats: int) -> dict[str, list[Time]]:
+def times(
+    case: Case, device: str, repeats: int, names: Sequence[str] = tuple(CONTENDERS)
+) -> dict[str, list[Time]]:
     """All turns of each contender, after a round that warms up and shows that all agree."""
     weights = Weights.random(case, device)
-    runs = {name: make(weights) for name, make in CONTENDERS.items()}
+    runs = {name: CONTENDERS[name](weights) for name in names}
     expected = runs["harness"]()
     for name in runs.keys() - {"harness"}:
         found = runs[name]()
@@ -225,6 +206,22 @@ def time_table(case: Case, found: dict[str, list[Time]]) -> list[str]:
         held = "holds" if faster >= 1 else "DOES NOT HOLD"
         lines.append(f"never slower than {name}: {faster:.1f} times as fast, {held}")
     return lines
+
+
+def series(asked: Asked) -> Iterator[Series]:
+    """Our encode and reconstruct beside the product, in seconds of the processor; one thread."""
+    torch.set_num_threads(1)
+    for case in TOY if asked.toy else CASES:
+        names = ("harness", "product") if asked.ours else tuple(CONTENDERS)
+        found = {
+            name: tuple(one.cpu for one in turns)
+            for name, turns in times(case, "cpu", asked.repeats, names).items()
+        }
+        for name in found.keys() - {"product"}:
+            yield Series(
+                case.name, name, found[name], "s of the processor", found["product"],
+                name == "harness",
+            )  # fmt: skip
 
 
 # ── memory ───────────────────────────────────────────────────────────────────────────────────────
@@ -290,6 +287,8 @@ def machine(device: str) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Prints the tables."""
+    if told(arguments, series):
+        return
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, nargs="+", default=[1])

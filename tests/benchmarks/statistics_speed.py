@@ -13,15 +13,15 @@ The passes take turns in one process. The bound: together at most a tenth of the
 from __future__ import annotations
 
 import argparse
-import gc
 import statistics
 import tempfile
-import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
-from drift_speed import TOY, Harness, Shapes, _wait, build, task_text
+from drift_speed import TOY, Harness, Shapes, build, task_text
+from turns.clock import timed
+from turns.series import Asked, Series, told
 
 BOUND = 0.1
 MORE = {
@@ -56,15 +56,19 @@ def times(
         found: dict[str, list[float]] = {one: [] for one in runs}
         for turn in range(repeats + 1):
             for one, run in runs.items():
-                gc.collect()
-                _wait(device)
-                begun = time.process_time() if device == "cpu" else time.perf_counter()
-                run()
-                _wait(device)
-                ended = time.process_time() if device == "cpu" else time.perf_counter()
+                taken = timed(run, device)
                 if turn:
-                    found[one].append(ended - begun)
+                    found[one].append(taken.cpu if device == "cpu" else taken.wall)
     return found
+
+
+def series(asked: Asked) -> Iterator[Series]:
+    """The passes in seconds of the processor: the drift's, and all statistics together."""
+    torch.set_num_threads(1)
+    shapes = TOY if asked.toy else Shapes()
+    each = () if asked.ours else tuple(MORE)
+    for name, seconds in times(shapes, "cpu", asked.repeats, each).items():
+        yield Series("1 thread", name, tuple(seconds), "s of the processor")
 
 
 def report(found: dict[str, list[float]]) -> list[str]:
@@ -81,6 +85,8 @@ def report(found: dict[str, list[float]]) -> list[str]:
 
 def main(words: Sequence[str] | None = None) -> None:
     """The command."""
+    if told(words, series):
+        return
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )

@@ -21,6 +21,7 @@ SCRIPT = Path(__file__).parent / "executor_speed.py"
 @pytest.fixture(scope="module")
 def speed() -> ModuleType:
     """The script as a module."""
+    sys.path.insert(0, str(SCRIPT.parent))  # benchmarks are no package
     spec = importlib.util.spec_from_file_location("executor_speed", SCRIPT)
     assert spec is not None
     assert spec.loader is not None

@@ -12,6 +12,7 @@ SCRIPT = Path(__file__).parents[2] / "benchmarks" / "lm_eval_overhead.py"
 
 def test_the_benchmark_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lm_eval.evaluator.add_env_info", lambda results: None)
+    monkeypatch.syspath_prepend(str(SCRIPT.parent))  # benchmarks are no package
     script = runpy.run_path(str(SCRIPT))
     found = script["benchmark"](script["TOY"])
     assert found["questions"] == 2

@@ -1,0 +1,1 @@
+"""Benchmarks in turns: what one takes in this checkout, beside what it takes in another."""
