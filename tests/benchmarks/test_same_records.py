@@ -14,7 +14,7 @@ from hypothesis import given, strategies as st
 
 sys.path.insert(0, str(Path(__file__).parent))  # benchmarks are no package
 
-from same_records import Difference, differences, main, report, same  # noqa: E402
+from same_records import Difference, differences, main, report, same
 
 RECORDS = [
     {
