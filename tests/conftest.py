@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import compileall
 import gc
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -43,15 +44,36 @@ os.environ["HARNESS_CACHE"] = ""
 os.environ["HARNESS_CONFIG"] = ""
 
 
+# Half the time of collecting is the rewriting of asserts: kept, whatever the environment says.
+sys.dont_write_bytecode = False
+
+
 def pytest_configure(config: pytest.Config) -> None:
     # `--dist loadfile` would give out the files with many tests first. Those with few take longest.
     if hasattr(config.option, "loadscopereorder"):
         config.option.loadscopereorder = False
+    if not hasattr(config, "workerinput"):
+        # Each of the hundreds of commands that tests start would compile what it imports again.
+        for folder in ("harness", "plugins"):
+            compileall.compile_dir(HERE.parent / folder, quiet=2)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Collecting makes millions of objects that stay: looking through them for garbage is vain."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """On several workers files with slow tests come first, so that at the end none waits long for
-    the other."""
+    the other. The mark comes into what `--junitxml` writes, for `tests/durations.py`."""
+    for item in items:
+        if item.get_closest_marker("slow"):
+            item.user_properties.append(("slow", "yes"))
     if hasattr(config, "workerinput"):
         slow = {item.path for item in items if item.get_closest_marker("slow")}
         items.sort(key=lambda item: item.path not in slow)

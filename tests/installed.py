@@ -33,7 +33,7 @@ class Installed:
     ) -> subprocess.CompletedProcess[str]:
         """Runs a command of the environment in a folder; its exit code must be `code`."""
         env = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "HARNESS"))}
-        env |= {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+        env |= {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
         env["PATH"] = f"{self.python.parent}{os.pathsep}{env['PATH']}"
         done = subprocess.run(
             [self.python.parent / command[0], *command[1:]],

@@ -106,7 +106,7 @@ def methods(cls: type) -> dict[str, dict[str, Any]]:
     for base in reversed(cls.__mro__):
         if not base.__module__.startswith("harness."):
             continue
-        for name, one in vars(base).items():
+        for name, one in list(vars(base).items()):
             inner = getattr(one, "__func__", one)
             if name[0] == "_" or name == "model_config":
                 continue

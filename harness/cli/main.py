@@ -1,7 +1,7 @@
 """The command line: the group of commands, and what each outcome is as an exit code.
 
-Each command is a module of its name beside this one, imported when the command is run or listed;
-what is heavy is imported inside the command.
+Each command is a module of its name beside this one, imported when the command is run; what is
+heavy is imported inside the command.
 """
 
 from __future__ import annotations
@@ -20,14 +20,30 @@ from harness.version import __version__
 
 INTERRUPTED = 130
 OUR_BUG = 70
-_COMMANDS = (
-    "cache", "check", "compare", "diff", "eval", "export", "gate", "init", "new", "plan", "plugins",
-    "report", "runs", "schema", "tasks",
-)  # fmt: skip
+_COMMANDS = {
+    "cache": "Show what runs have kept for other runs: passes over activations, completions, "
+    "verdicts of models that judge, arms of benchmarks, and published labels.",
+    "check": "Say everything that is wrong with tasks, without reading a weight.",
+    "compare": "Compare runs, each with the first: paired where they share prompts.",
+    "diff": "Say what differs between two models: how far, at which depth, in which features.",
+    "eval": "Run experiments; the same command again continues one that was cut off.",
+    "export": "Write what a run has found in the form of another tool.",
+    "gate": "Hold the numbers of a run against the gates of its task; ends with 1 where one fails.",
+    "init": "Write a task with comments into FILE (task.toml), from options or a few questions.",
+    "new": "Write a package with a plugin that works: `harness new metric surprise`.",
+    "plan": "Say what a task will cost: passes, tokens, FLOPs, memory, downloads, time.",
+    "plugins": "List the plugins and what they provide, or show or check one of them.",
+    "report": "Show the answer of an earlier run again, and write its report.html anew.",
+    "runs": "List the runs under a folder (runs/ without one): status, task, claims, headline, "
+    "date.",
+    "schema": "Print the JSON Schema of task files, for editors.",
+    "tasks": "List the built-in tasks, and say where their files are.",
+}
+"""Each command and the first sentence of its help, so that listing them imports none."""
 
 
 class CommandGroup(click.Group):
-    """Imports the module of a command when the command is run, or when commands are listed."""
+    """Imports the module of a command when the command is run."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The names of all commands, in the order of `--help`."""
@@ -39,6 +55,15 @@ class CommandGroup(click.Group):
             return None
         command: click.Command = import_module(f"harness.cli.{cmd_name}").command
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Writes what each command is, as click does, which imports them all for it."""
+        width = formatter.width - 6 - max(map(len, _COMMANDS))
+        known = {name: click.Command(name, help=said) for name, said in _COMMANDS.items()}
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [(name, one.get_short_help_str(width)) for name, one in known.items()]
+            )
 
 
 @click.group(

@@ -16,13 +16,13 @@ from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     ConfigDict,
     SerializerFunctionWrapHandler,
     model_serializer,
 )
 
 from harness.contract.capabilities import WRITES, Capability
+from harness.contract.described import Described, fields_of
 from harness.contract.sites import parse_site
 
 
@@ -105,16 +105,14 @@ SiteName = Annotated[str, AfterValidator(_site_text)]
 """The name of a site, such as `resid_post.15`; `parse_site` makes a `Site` of it."""
 
 
-class Options(BaseModel):
+class Options(Described):
     """The base of all options: a frozen pydantic model whose fields are keys of the task.
 
     Unknown keys, NaN and infinity are errors. Each field has a docstring below it, with its unit:
     `harness plugins NAME`, the JSON Schema and the documentation show it.
     """
 
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False
-    )
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     model_needs: ClassVar[frozenset[Capability]] = WRITES
     """What the models that it names (fields of type `ModelRef`) must offer; `check` refuses others.
@@ -131,7 +129,7 @@ def transport_fields(options: type[Options]) -> frozenset[str]:
     """The fields of these options that bear the mark `Transport`, also inside `X | None`."""
     return frozenset(
         name
-        for name, field in options.model_fields.items()
+        for name, field in fields_of(options).items()
         if any(isinstance(m, Transport) for m in (*field.metadata, *_marks(field.annotation)))
     )
 

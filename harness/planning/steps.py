@@ -16,6 +16,7 @@ from harness.contract import (
     Target,
     Where,
 )
+from harness.contract.described import fields_of
 from harness.task.contents import by_content
 from harness.task.task import Entry, Instance, Task
 
@@ -240,7 +241,7 @@ def state_key(instance: Instance) -> tuple[object, ...]:
 
     Options that it reads only when it finishes are left out: a sweep over them shares one state.
     """
-    kept = set(type(instance.options).model_fields) - instance.options.finish_only
+    kept = set(fields_of(type(instance.options))) - instance.options.finish_only
     values = by_content(instance.options, kept)
     owner = f"{instance.owner} {instance.owner.plugin.version}"
     return (instance.table, instance.entry, owner, repr(sorted(values.items())))

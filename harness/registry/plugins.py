@@ -272,9 +272,13 @@ def _resolve(owned: Owned, path: str, guard: Guard) -> Any:
     try:
         with guard:
             code = owned.plugin.code
-            if code is not None and module == code.module_name:
-                return getattr(code.module(), attribute)
-            return getattr(importlib.import_module(module), attribute)
+            within = code is not None and module == code.module_name
+            home = code.module() if code and within else importlib.import_module(module)
+            found = getattr(home, attribute)
+            if isinstance(found, type) and issubclass(found, Options):
+                # Pydantic builds it at its first use, where what is wrong in it would be our bug.
+                found.model_rebuild(_types_namespace={})
+            return found
     except ImportError as error:
         needs = owned.component.extra
         hint = f" It needs: pip install '{needs}'." if needs else ""

@@ -8,7 +8,7 @@ from harness.contract import Axes
 from harness.errors import listed, suggestion, unknown
 from harness.task.causes import Misfit
 from harness.task.claims import NULL, Claim, parse
-from harness.task.ids import measurable, unmeasured
+from harness.task.ids import Measured, measurable, unmeasured
 from harness.task.spec import ClaimSpec
 from harness.task.task import NO_EDIT, Task
 from harness.task.terms import Term, same
@@ -38,7 +38,7 @@ def unfit_claims(task: Task) -> Iterator[Misfit]:
         for one in read_claims(task.spec.claims)
         if not of_another(task, ("claims", one.name, "holds"))
     ]
-    found = measurable(task.owners()) if claims else None
+    found = measurable(task.owners())
     for claim in claims:
         so = "the claim would be unmeasured after the run"
         faults = [
@@ -65,13 +65,12 @@ def of_another(task: Task, at: KeyParts) -> bool:
     return file != task.source.file.resolve() or changed
 
 
-def term_faults(task: Task, term: Term, found: Iterable[str] | None, so: str) -> Iterator[str]:
+def term_faults(task: Task, term: Term, found: Measured, so: str) -> Iterator[str]:
     """Why no number of the task fits a term: its id, a name on its axes, or an arm that is none.
 
-    `found` are the ids that the task can come to, where they are known; `so` says what would come
-    of the fault after the run.
+    `found` is what the task can come to; `so` says what would come of the fault after the run.
     """
-    if found is not None and (what := unmeasured(term, found, so)):
+    if what := unmeasured(term, found, so):
         yield what
         return
     # An analysis may put what it likes on the other axes of its records.

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from harness.contract import Axes, ByHand, Kind, Options
+from harness.contract.described import fields_of
 from harness.errors import PluginError, Problem, listed
 from harness.registry import Owned, Registry
 from harness.task import spec
@@ -144,7 +145,7 @@ def _alone(source: Source, part: str, core: type[PluginSpec]) -> Iterator[Table]
 def by_hand(source: Source, found: Iterable[Configured]) -> Iterator[Problem]:
     """What a task file says that only a person may say."""
     for one in found:
-        fields = one.model.model_fields if one.model and isinstance(one.table.values, dict) else {}
+        fields = fields_of(one.model) if one.model and isinstance(one.table.values, dict) else {}
         for key, field_ in fields.items():
             marks = [mark for mark in field_.metadata if isinstance(mark, ByHand)]
             at = (*one.table.at, key)
@@ -174,7 +175,7 @@ def _swept(
 
     Stops at the entry with which the combinations become more than `max_arms`.
     """
-    most = source.values.get("max_arms", TaskSpec.model_fields["max_arms"].default)
+    most = source.values.get("max_arms", fields_of(TaskSpec)["max_arms"].default)
     arms = 0
     for table in _entries(source, part, core):
         owner = _component(source, registry, table)
@@ -261,7 +262,7 @@ def _component(source: Source, registry: Registry, table: Table) -> Found:
         return ()
     if table.core is spec.SaeSpec and key not in values:
         return _claiming_format(source, registry, table)
-    default = table.core.model_fields[key].get_default()
+    default = fields_of(table.core)[key].get_default()
     name = values.get(key, default or table.name)
     if not isinstance(name, str):
         return ()
@@ -314,7 +315,7 @@ def _with_options(source: Source, owner: Found, table: Table) -> Configured:
         model = owner.options()
     except PluginError as error:
         return Configured(table, (source.problem(table.at, str(error)),))
-    keys = table.core.model_fields
+    keys = fields_of(table.core)
     values, unfound = located(model, table.values, table.at, source)
     own = {key: value for key, value in values.items() if key not in keys}
     try:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from harness.contract.described import fields_of
 from harness.errors import PluginError, TaskError
 from harness.registry import Registry
 from harness.task.components import configured_tables, entries
@@ -16,7 +17,7 @@ from harness.task.task import Task
 from harness.task.validate import validated
 
 TABLE = "executor"
-USUAL: str = ExecutorSpec.model_fields["method"].default
+USUAL: str = fields_of(ExecutorSpec)["method"].default
 """The executor of a table that names none."""
 
 

@@ -34,7 +34,7 @@ def unfit_families(task: Task) -> Iterator[Misfit]:
         for one in read_families(task.spec.families)
         if not of_another(task, ("families", one.name, "of"))
     ]
-    found = measurable(task.owners()) if families else None
+    found = measurable(task.owners())
     for family in families:
         so = "the family would have no member after the run"
         faults = [fault for term in family.terms for fault in term_faults(task, term, found, so)]

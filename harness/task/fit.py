@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from harness.contract import BenchmarkOptions, Reads
+from harness.contract.described import fields_of
 from harness.contract.sites import nearest_to_hook, parse_site
 from harness.errors import DataError, ModelError, Problem, TaskError, listed
 from harness.task.causes import Misfit, merged
@@ -316,7 +317,7 @@ def _sweep(task: Task, table: Literal["directions", "statistics"], name: str) ->
     specs: Mapping[str, DirectionSpec | StatisticSpec] = getattr(task.spec, table)
     for key, values in specs[name].sweep.items():
         at = (table, name, "sweep", key)
-        if key in type(specs[name]).model_fields:
+        if key in fields_of(type(specs[name])):
             yield Misfit(at, f"{key} is no option of the method: it cannot be swept.")
         if len({repr(value) for value in values}) < len(values):
             yield Misfit(at, f"has a value twice: one of the {table} twice.")
@@ -391,7 +392,7 @@ def _edits(task: Task) -> Iterator[Misfit]:
 
 
 def _gates(task: Task) -> Iterator[Misfit]:
-    found = measurable(task.owners()) if task.spec.gates else None
-    for name, spec in task.spec.gates.items() if found is not None else ():
-        if what := unmeasured(parse(name, spec.condition), found or ()):
+    found = measurable(task.owners())
+    for name, spec in task.spec.gates.items():
+        if what := unmeasured(parse(name, spec.condition), found):
             yield Misfit(("gates", name, "assert"), what)

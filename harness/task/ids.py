@@ -10,7 +10,7 @@ import ast
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib.machinery import PathFinder
 from pathlib import Path
 
@@ -28,31 +28,63 @@ _ID = re.compile(r"[\w.\0]*@\d+|[A-Za-z_]\w*\.[\w.\0]*@\0")
 _GAP = "\0"
 
 
-def measurable(owners: Iterable[Owned]) -> set[str] | None:
-    """The ids that a run with these components may give, gaps in them as NUL characters.
+@dataclass(frozen=True)
+class Measured:
+    """What a run with these components may give. Sources are read when an id is asked for, and no
+    more of them than it takes to find it."""
 
-    None where a component that must give records has no id in its source: it may give any.
-    """
-    found = {*_of_files(sorted(_OWN.rglob("*.py")))}
-    for owned in owners:
-        if owned.component.kind in MEASURING:
+    owners: tuple[Owned, ...]
+
+    def gives(self, wanted: str) -> bool:
+        """Whether an id, or one that ends with its `@`, may come of it: the sources where it
+        stands as it is written come first, and the others where it stands in none."""
+        likely = (file for file in self._near if wanted.encode() in _bytes(file))
+        if any(_may_be(wanted, one) for one in _of_files(likely)):
+            return True
+        return self.ids is None or any(_may_be(wanted, one) for one in self.ids)
+
+    @cached_property
+    def ids(self) -> set[str] | None:
+        """All ids, gaps in them as NUL characters.
+
+        None where a component that must give records has no id in its source: it may give any.
+        """
+        found = {*_of_files(_own())}
+        for owned in self._measuring:
             its = {*_of_component(owned)}
             found |= its
             if not its and owned.component.kind not in _SILENT:
                 return None
-    return found
+        return found
+
+    @cached_property
+    def _near(self) -> tuple[Path, ...]:
+        """The core's sources and the modules of the components, without what those import."""
+        installed = (one for one in self._measuring if one.plugin.code is None)
+        modules = dict.fromkeys(_module(owned) for owned in installed)
+        return (*filter(None, map(_file, modules)), *_own())
+
+    @property
+    def _measuring(self) -> Iterator[Owned]:
+        return (owned for owned in self.owners if owned.component.kind in MEASURING)
+
+
+def measurable(owners: Iterable[Owned]) -> Measured:
+    """What a run with these components may give."""
+    return Measured(tuple(owners))
 
 
 def unmeasured(
-    gate: Gate | Term, found: Iterable[str], so: str = "the gate would fail after the run"
+    gate: Gate | Term, found: Measured, so: str = "the gate would fail after the run"
 ) -> str:
-    """Why none of the ids in `found` is the one that a gate, or a term, is about, and what comes
-    of that; empty where one may be."""
+    """Why nothing that is `found` is the id that a gate, or a term, is about, and what comes of
+    that; empty where something may be."""
     wanted = gate.id if "@" in gate.id else f"{gate.id}@"
-    if any(_may_be(wanted, one) for one in found):
+    if found.gives(wanted):
         return ""
-    names = {one.partition("@")[0] for one in found if _GAP not in one}
-    other = [one for one in sorted(found) if _may_be(f"{gate.id.partition('@')[0]}@", one)]
+    ids = found.ids or set()
+    names = {one.partition("@")[0] for one in ids if _GAP not in one}
+    other = [one for one in sorted(ids) if _may_be(f"{gate.id.partition('@')[0]}@", one)]
     hint = f" There is {other[0].replace(_GAP, '…')}." if other else suggestion(gate.id, names)
     return (
         f"nothing in this task measures {gate.id}, so {so}.{hint} "
@@ -71,7 +103,7 @@ def _may_be(wanted: str, known: str) -> bool:
 
 def _of_component(owned: Owned) -> Iterator[str]:
     """Ids in the module of a component, and in what that imports of its own package."""
-    module = owned.component.load.partition(":")[0]
+    module = _module(owned)
     if owned.plugin.code is not None and module == owned.plugin.code.module_name:
         yield from _source_of(owned.plugin.code.content).ids
         return
@@ -79,6 +111,16 @@ def _of_component(owned: Owned) -> Iterator[str]:
     files: dict[Path, None] = {}
     _reach(module, package, files)
     yield from _of_files(files)
+
+
+def _module(owned: Owned) -> str:
+    return owned.component.load.partition(":")[0]
+
+
+@cache
+def _own() -> tuple[Path, ...]:
+    """The sources of the core that give records."""
+    return tuple(sorted(_OWN.rglob("*.py")))
 
 
 def _of_files(files: Iterable[Path]) -> Iterator[str]:
@@ -97,10 +139,16 @@ class _Source:
 
 @cache  # components of a package share files, and no source changes meanwhile
 def _read(file: Path) -> _Source:
+    return _source_of(_bytes(file))
+
+
+@cache
+def _bytes(file: Path) -> bytes:
+    """What a file holds; nothing where it cannot be read."""
     try:
-        return _source_of(file.read_bytes())
+        return file.read_bytes()
     except OSError:
-        return _Source()
+        return b""
 
 
 def _source_of(content: bytes) -> _Source:

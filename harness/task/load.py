@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from harness.contract.described import fields_of
 from harness.errors import PluginError
 from harness.registry import Registry, discover
 from harness.task.file import Source, find_task, overridden, read_source, tables
@@ -74,10 +75,10 @@ def takes_key(registry: Registry) -> Callable[[Any, str], bool]:
 
     def has(entry: Any, key: str) -> bool:
         written = entry.get("backend") if isinstance(entry, dict) else None
-        name = written or ModelSpec.model_fields["backend"].default
+        name = written or fields_of(ModelSpec)["backend"].default
         try:
             found = registry.find("backend", str(name), ours=written is None)
-            return key in found.options().model_fields
+            return key in fields_of(found.options())
         except PluginError:
             return True  # said where the table is read
 

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from harness.contract import Ref
+from harness.contract.described import fields_of
 from harness.errors import Problem, unknown
 from harness.task.causes import Misfit, merged
 from harness.task.components import Configured
@@ -86,7 +87,7 @@ def _unknown_names(task: Task) -> Iterator[Misfit]:
 
 def _core_tables(source: Source) -> Iterator[Named]:
     """The tables of the task language that hold references, those inside views included."""
-    for table, field in TaskSpec.model_fields.items():
+    for table, field in fields_of(TaskSpec).items():
         if getattr(field.annotation, "__origin__", None) is dict:
             model = field.annotation.__args__[1]  # type: ignore[union-attr]
             for name, values in tables(source.values, table):
@@ -109,7 +110,7 @@ def _names(options: BaseModel, at: KeyParts) -> Iterator[tuple[KeyParts, str, st
         if isinstance(mark, Ref):
             for word in words(getattr(options, key)):
                 yield (*at, key), mark.table, word
-    for key in type(options).model_fields:
+    for key in fields_of(type(options)):
         value = getattr(options, key)
         for inner in value if isinstance(value, (list, tuple)) else [value]:
             if isinstance(inner, BaseModel):

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from harness.contract import Place, Ref
+from harness.contract.described import fields_of
 from harness.errors import Problem, unknown
 from harness.task.file import Source
 
@@ -103,22 +104,22 @@ def _fields(model: type[BaseModel], location: Sequence[str | int]) -> list[str]:
     annotation: Any = model
     for part in location:
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            field = annotation.model_fields.get(str(part))
+            field = fields_of(annotation).get(str(part))
             annotation = field.annotation if field else None
         elif get_origin(annotation) is dict:
             annotation = get_args(annotation)[1]
         elif args := get_args(annotation):
             annotation = args[0]
         if get_origin(annotation) in (Union, UnionType):
-            models = [a for a in get_args(annotation) if hasattr(a, "model_fields")]
+            models = [a for a in get_args(annotation) if hasattr(a, "__pydantic_fields__")]
             annotation = models[0] if models else None
-    fields = getattr(annotation, "model_fields", {})
+    fields = getattr(annotation, "__pydantic_fields__", {})
     return [field.alias or name for name, field in fields.items()]
 
 
 def marks(model: type[BaseModel]) -> Iterator[tuple[str, Ref | Place]]:
     """The fields of a model that refer to an entry of the task, or hold a path: name and mark."""
-    for name, field in model.model_fields.items():
+    for name, field in fields_of(model).items():
         for mark in (*field.metadata, *_inside(field.annotation)):
             if isinstance(mark, (Ref, Place)):
                 yield name, mark

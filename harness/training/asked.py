@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from harness.contract.described import fields_of
 from harness.errors import UsageError
 from harness.registry import Registry
 from harness.store.files import write_text
@@ -28,7 +29,7 @@ IN_MEMORY = "in-memory"
 """The `path` of a model that no file holds."""
 ROWS, TOKENS = 64, 128
 """How many texts of the probe are read, and how much of each, unless somebody says otherwise."""
-BACKEND: str = ModelSpec.model_fields["backend"].default
+BACKEND: str = fields_of(ModelSpec)["backend"].default
 _METRICS = Path(__file__).with_name("metrics.toml")
 
 Table = Mapping[str, Any]

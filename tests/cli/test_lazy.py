@@ -9,11 +9,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import fields
 from pathlib import Path
 
+import click
 import pytest
 from pydantic import BaseModel
 
 import harness
 from harness import contract
+from harness.cli import main
 from harness.contract import Label, Record
 from harness.registry import discover
 from harness.task import spec
@@ -68,6 +70,18 @@ def test_a_task_that_runs_does_import_what_is_heavy(without_heavy: dict[str, str
     done = process([*HARNESS, "eval", REFUSAL, "--out", "/dev/null/x"], without_heavy)
     assert done.returncode != 0
     assert "torch was imported" in done.stderr
+
+
+@pytest.mark.parametrize("columns", ["50", "80", "120"])
+def test_the_list_of_commands_is_what_the_commands_say(
+    columns: str,
+) -> None:
+    """It is written down beside the group, so that `--help` imports no command."""
+    with click.Context(main.cli, terminal_width=int(columns)) as context:
+        ours, clicks = context.make_formatter(), context.make_formatter()
+        main.cli.format_commands(context, ours)
+        click.Group.format_commands(main.cli, context, clicks)
+    assert ours.getvalue() == clicks.getvalue()
 
 
 # ── Sources ──────────────────────────────────────────────────────────────────────────────────────

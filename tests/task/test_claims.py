@@ -181,7 +181,6 @@ def test_claims_are_no_part_of_what_names_a_run(refusal: Task) -> None:
 def test_an_id_whose_version_the_source_works_out_is_known() -> None:
     """`f"sts.correlation.{name}@{version}"`: a gate or a claim on it was a problem."""
     found = measurable(load_for_command(discover(), "transfer").owners())
-    assert found is not None
     assert not unmeasured(parse("c", "w", "sts.correlation.pearson > 0").left, found)
     assert unmeasured(parse("c", "w", "sts.correlations.pearson > 0").left, found)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
 
 from fakes.tasks import only
 from harness.registry import discover
+from harness.task import ids
 from harness.task.gates import parse
 from harness.task.ids import measurable, unmeasured
 from harness.task.load import load_for_command
@@ -33,7 +35,42 @@ def test_what_is_measured_by_another_metric_of_the_same_plugin_is_not_enough(nam
     """Both tasks use harness_metrics; what each may measure is told by its own components."""
     registry = discover()
     found = measurable(load_for_command(registry, name).owners())
-    assert found is not None
     known = {"fvu.pooled": True, "flip_rate.token": name == "mechanism", "kl.x": name == "drift"}
     told = {id: not unmeasured(parse("g", f"{id} > 0"), found) for id in known}
     assert told == known
+
+
+@pytest.mark.parametrize("name", ["refusal", "drift", "transfer"])
+def test_looking_near_first_finds_what_looking_everywhere_does(name: str) -> None:
+    owners = load_for_command(discover(), name).owners()
+    known = measurable(owners).ids
+    assert known
+    plain = {one for one in known if "\0" not in one}
+    asked = {*plain, *(one.partition("@")[0] + "@" for one in plain), *(f"{p}x" for p in plain)}
+    asked |= {one.replace(".", ".un", 1) for one in plain}
+    forms = [re.compile(".*".join(map(re.escape, one.split("\0")))) for one in known]
+    forms += [
+        re.compile(".*".join(map(re.escape, f"{one.rpartition('@')[0]}@".split("\0"))))
+        for one in known
+    ]
+    for wanted in asked:
+        given = any(form.fullmatch(wanted) for form in forms[: len(known)])
+        given |= wanted.endswith("@") and any(
+            form.fullmatch(wanted) for form in forms[len(known) :]
+        )
+        assert measurable(owners).gives(wanted) == given, wanted
+
+
+def test_an_id_is_found_without_reading_every_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    owners = load_for_command(discover(), "refusal").owners()
+    read: list[bytes] = []
+    source_of = ids._source_of
+
+    def counted(content: bytes) -> ids._Source:
+        read.append(content)
+        return source_of(content)
+
+    monkeypatch.setattr(ids, "_source_of", counted)
+    ids._read.cache_clear()
+    assert measurable(owners).gives("safety_score@")
+    assert len(read) == 1

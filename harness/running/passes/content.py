@@ -23,6 +23,7 @@ from harness.contract import (
     Undefined,
     Where,
 )
+from harness.contract.described import fields_of
 from harness.planning.steps import (
     FilterJob,
     Job,
@@ -126,7 +127,7 @@ class JobContent:
         return (task.preflight if job.preflight else task.metrics)[job.entry]
 
     def _instance(self, instance: Instance) -> object:
-        kept = set(type(instance.options).model_fields) - instance.options.finish_only
+        kept = set(fields_of(type(instance.options))) - instance.options.finish_only
         values = by_content(instance.options, kept, self._named)
         owner = instance.owner
         return (instance.table, str(owner), owner.plugin.version, repr(sorted(values.items())))

@@ -8,12 +8,13 @@ from dataclasses import replace
 from pydantic import ValidationError
 
 from harness.contract import JSON, BackendOptions, ModelPlace
+from harness.contract.described import fields_of
 from harness.errors import UsageError
 from harness.registry import Registry
 from harness.task.draft.asked import Asked, DraftModel, called, located
 from harness.task.spec import ModelSpec
 
-BACKEND: str = ModelSpec.model_fields["backend"].default
+BACKEND: str = fields_of(ModelSpec)["backend"].default
 _COMPARABLE = (
     "Allowed: two models of one shape, of which one was made from the other: a base and its "
     "fine-tune, its chat model, or itself with an adapter. Name the base that the tuned one "
