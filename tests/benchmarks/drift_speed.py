@@ -138,13 +138,13 @@ def task_text(shapes: Shapes) -> str:
 class Harness:
     """The harness's own pass, with what it loads held."""
 
-    def __init__(self, folder: Path, device: str) -> None:
+    def __init__(self, folder: Path, device: str, dtype: str = "float32") -> None:
         import harness
         from harness.running.session import Session
 
         task = harness.load(
             folder / "task.toml",
-            models={name: {"device": device, "dtype": "float32"} for name in ("base", "chat")},
+            models={name: {"device": device, "dtype": dtype} for name in ("base", "chat")},
         )
         self.planned = harness.plan(task)
         self.session = Session(task, folder / "cache", folder / "verdicts")
