@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import bz2
-import csv
 import codecs
+import csv
 import gzip
 import io
 import json
