@@ -91,6 +91,7 @@ class _Reader:
         self._thread = threading.Thread(target=run, args=(self._read,), daemon=True)
 
     def start(self) -> None:
+        """Starts it."""
         self._thread.start()
 
     def end(self) -> None:
