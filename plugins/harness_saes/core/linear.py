@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, replace
@@ -17,6 +16,8 @@ from harness.contract.latents import Latents, joined, offsets_of
 from harness.errors import ModelError
 from harness_saes.core.config import BATCHTOPK, Config
 from harness_saes.core.normalisation import centred, normalised, restore, through_norm
+from harness_saes.core.numbers import finite, found_once, hash_of
+from harness_saes.core.origin import on_device
 from harness_saes.core.picks import above, group_maxima, top
 
 CHUNK_BYTES = 2**26
@@ -158,15 +159,20 @@ class LinearSae:
 
 def finite_on(device: str, tensors: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
     """The tensors on a device; ModelError names one that has values that are not finite."""
-    for name, tensor in tensors.items():
-        # A sum is finite only if everything in it is.
-        if not torch.isfinite(tensor.sum(dtype=torch.float64)):
-            bad = int((~torch.isfinite(tensor)).sum())
-            raise ModelError(
-                f"{where}: {name} has {bad} values that are not finite, of {tensor.numel()}. "
-                "Expected numbers only. Copy the file again; if they stay, the training diverged."
-            )
-    return {name: tensor.to(device) for name, tensor in tensors.items()}
+
+    def looked() -> str:
+        for name, tensor in tensors.items():
+            if not finite(tensor):
+                bad = int((~torch.isfinite(tensor)).sum())
+                raise ModelError(
+                    f"{where}: {name} has {bad} values that are not finite, of {tensor.numel()}. "
+                    "Expected numbers only. Copy the file again; if they stay, the training "
+                    "diverged."
+                )
+        return "finite"
+
+    found_once(["finite"], tensors, looked)
+    return {name: on_device(tensor, device) for name, tensor in tensors.items()}
 
 
 def checked(x: Float[Tensor, "tokens d_in"], config: Config) -> Float[Tensor, "tokens d_in"]:
@@ -222,9 +228,4 @@ def fingerprint(config: Config, tensors: Mapping[str, Tensor], dtype: torch.dtyp
     if config.norm is None:
         about |= {"norm", "norm_epsilon"}
     rules = {key: value for key, value in asdict(config).items() if key not in about}
-    digest = hashlib.sha256(json.dumps([rules, str(dtype)], sort_keys=True).encode())
-    for name in sorted(tensors):
-        tensor = tensors[name].detach().contiguous().cpu()
-        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
+    return hash_of(json.dumps([rules, str(dtype)], sort_keys=True), tensors)
