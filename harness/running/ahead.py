@@ -50,7 +50,7 @@ def comes_next(session: Session, planned: Plan) -> list[Wanted]:
             for model in task.sae_models(sae):
                 add("models", task.models, model)
             add("saes", task.saes, sae)
-    asking = [*task.evaluators.values(), *task.labels.values()]
+    asking: list[Entry[Any]] = [*task.evaluators.values(), *task.labels.values()]
     asking += [one for many in task.analyses.values() for one in many]
     for entry in asking:
         for model in session.models_named(entry.options):
