@@ -107,6 +107,7 @@ def _site(name: str) -> Site:
     return Site(kind, int(layer))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", BY_KIND)
 @torch.no_grad()
 def test_an_architecture_is_what_transformers_has(kind: str, tmp_path: Path) -> None:
