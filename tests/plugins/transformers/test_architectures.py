@@ -108,6 +108,7 @@ def _site(name: str) -> Site:
     return Site(kind, int(layer))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", BY_KIND)
 @torch.no_grad()
 def test_an_architecture_is_what_transformers_has(
