@@ -141,6 +141,7 @@ def test_other_tests_run_the_pages_that_are_run_elsewhere() -> None:
         assert list((ROOT / "tests").rglob(f"test_{script}.py")), f"nothing runs {script}.py"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", [page.name for page in PAGES if page.name not in (*ELSEWHERE, "plugins.md")]
 )

@@ -50,6 +50,7 @@ def test_importing_imports_nothing_heavy_and_none_of_our_modules() -> None:
     assert len(found) < 20  # the standard library's, and few of it
 
 
+@pytest.mark.slow
 def test_the_test_notices_an_import() -> None:
     assert "pandas" in modules("import harness.results.read, pandas")
 
@@ -70,6 +71,7 @@ def test_what_is_promised_is_there_and_described() -> None:
         assert function.__doc__
 
 
+@pytest.mark.slow
 def test_functions_stay_functions_whatever_is_imported() -> None:
     """Python would put a submodule of a function's name into its place."""
     code = (

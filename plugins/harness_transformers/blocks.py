@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from harness.contract import Site
 from harness.errors import ModelError, listed, suggestion
+from harness_transformers.fanning import Depth
 from harness_transformers.parts import SHARED, Block, block_of, per_token
 from harness_transformers.places import Call, Place, Side, hooked, input_of, output_of, runs_on
 
@@ -75,6 +76,20 @@ class Layout:
         if site.kind in block.places:
             return block.places[site.kind]
         raise ModelError(f"{self.name}: site {site}: {self._lack(site.kind, layer)}")
+
+    def depth(self, place: Place) -> Depth:
+        """Up to where in the model nothing hangs on what happens at a place."""
+        for number, path in enumerate(self.blocks):
+            if place.path == path:
+                return Depth(number, place.side)
+            if place.path.startswith(f"{path}."):
+                return Depth(number, "input")
+        return Depth(0, "input")  # it may be anywhere
+
+    @property
+    def modules(self) -> list[nn.Module]:
+        """The blocks."""
+        return [self._modules[path] for path in self.blocks]
 
     def _lack(self, kind: str, layer: int) -> str:
         """Why a block has no site of a kind, and what there is."""

@@ -1,13 +1,16 @@
-"""A key-value cache that grows in place."""
+"""A key-value cache that grows in place, and whose rows can leave it or be multiplied."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from inspect import signature
 from typing import Any
 
+import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import GenerationMixin
-from transformers.cache_utils import DynamicCache, DynamicLayer
+from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
 ROOM = 32
 """Tokens of room that a cache has at least when it must grow."""
@@ -16,8 +19,10 @@ _KNOWN = signature(GenerationMixin.prepare_inputs_for_generation).parameters
 _ANY = "cache" in _KNOWN
 """Whether `generate` takes a cache whatever the model calls it; transformers 5.23 does not."""
 
+KeysAndValues = tuple[Float[Tensor, "row head token width"], Float[Tensor, "row head token width"]]
 
-class _GrowingLayer(DynamicLayer):  # type: ignore[misc]
+
+class GrowingLayer(DynamicLayer):  # type: ignore[misc]
     """Keys and values in a buffer with room to spare, Float[Tensor, "row head token head_width"].
 
     transformers' own layer copies everything at every token; here the copies are as many as
@@ -46,6 +51,24 @@ class _GrowingLayer(DynamicLayer):  # type: ignore[misc]
         self.keys, self.values = (buffer[..., :new, :] for buffer in self._buffers)
         return self.keys, self.values
 
+    def begin(self, keys: Tensor, values: Tensor) -> None:
+        """Starts with these keys and values."""
+        self.update(keys, values)
+
+    def reorder_cache(self, beam_idx: Int[Tensor, " kept"]) -> None:
+        """Goes on with these rows, with room for more tokens beside them."""
+        old = self.get_seq_length()
+        if not old:
+            return
+        index = beam_idx.to(self.keys.device)
+        buffers = []
+        for x in (self.keys, self.values):
+            buffer = x.new_empty(len(index), x.shape[1], old + ROOM, x.shape[-1])
+            torch.index_select(x, 0, index, out=buffer[..., :old, :])
+            buffers.append(buffer)
+        self._buffers = (buffers[0], buffers[1])
+        self.keys, self.values = (buffer[..., :old, :] for buffer in self._buffers)
+
     def _moved(self) -> bool:
         """Whether something else put other keys here than the start of our buffer."""
         assert self._buffers is not None
@@ -56,14 +79,60 @@ def growing_cache(config: Any) -> DynamicCache:
     """A cache for a model of this configuration; sliding windows stay as transformers has them."""
     cache = DynamicCache(config=config)
     # Other kinds of layers (sliding windows, states of linear attention) have rules of their own.
-    cache.layers = [_GrowingLayer() if type(x) is DynamicLayer else x for x in cache.layers]
+    cache.layers = [GrowingLayer() if type(x) is DynamicLayer else x for x in cache.layers]
     return cache
 
 
-def own_cache(model: Any) -> dict[str, Any]:
-    """The argument of `generate` that gives a model a growing cache; none for a model that calls
-    its cache otherwise than the installed transformers can be told: it makes its own."""
-    name = "cache" if _ANY else "past_key_values"
-    if not _ANY and name not in signature(model.forward).parameters:
-        return {}
-    return {name: growing_cache(model.config)}
+def cache_name(model: Any) -> str | None:
+    """What a model calls its cache; None where the installed transformers cannot be told of one:
+    such a model makes its own."""
+    if _ANY:
+        return "cache"
+    return "past_key_values" if "past_key_values" in signature(model.forward).parameters else None
+
+
+def is_plain(cache: Any) -> bool:
+    """Whether every layer of a cache is one of ours: keys and values of all tokens, no more."""
+    return isinstance(cache, Cache) and all(type(one) is GrowingLayer for one in cache.layers)
+
+
+def is_by_row(cache: Any) -> bool:
+    """Whether every layer of a cache keeps the keys and values of each row by itself, be it of all
+    tokens or of a window."""
+    return isinstance(cache, Cache) and all(isinstance(x, DynamicLayer) for x in cache.layers)
+
+
+def can_lose_rows(given: Any, rows: int) -> bool:
+    """Whether of what `generate` hands from step to step rows can be taken: a cache that can be
+    told to, tensors with an axis of rows, and what has no rows."""
+    if isinstance(given, Cache):
+        return all(hasattr(layer, "reorder_cache") for layer in given.layers)
+    if isinstance(given, Tensor):
+        return given.shape[0] == rows if given.dim() == 2 else given.shape == (1,)
+    return given is None or isinstance(given, (bool, int, float, str))
+
+
+def with_rows(given: Any, index: Int[Tensor, " row"]) -> Any:
+    """The same with these of its rows, of what `can_lose_rows`; a cache is changed in place."""
+    if isinstance(given, Cache):
+        given.reorder_cache(index)
+        return given
+    by_row = isinstance(given, Tensor) and given.dim() == 2
+    return given.index_select(0, index.to(given.device)) if by_row else given
+
+
+def states(model: Any) -> dict[tuple[int, str], int]:
+    """The tensors that modules hold beside their weights and buffers: by module and name, each
+    one's own number. What a model keeps there of a batch has its rows."""
+    return {
+        (id(module), name): id(value)
+        for module in model.modules()
+        for name, value in vars(module).items()
+        if isinstance(value, Tensor)
+    }
+
+
+def begun(cache: Any, parts: Sequence[KeysAndValues]) -> None:
+    """Lets a plain cache start with keys and values, one pair for each layer."""
+    for layer, (keys, values) in zip(cache.layers, parts, strict=True):
+        layer.begin(keys, values)

@@ -1,17 +1,15 @@
 """Runs the arms of `Model.edited`: one hook for each place, all arms of a batch in one call.
 
-A batch's rows belong to arms. At each place the rows whose edits have the same function and the
-same parameter shapes are edited together, their parameters stacked. Which rows go together depends
-only on the arms of the batch, so it is worked out once (`_Plan`) and a step of decoding only looks
-it up.
+Which rows go together depends only on the arms of the batch, so it is worked out once (`Plan`) and
+a step of decoding only looks it up.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -21,50 +19,13 @@ from torch import Tensor, nn
 from harness.contract import Arm, Receipt
 from harness.errors import ModelError, PluginError
 from harness_transformers.blocks import Layout
+from harness_transformers.fanning import Depth
 from harness_transformers.places import Place, hooked
-from harness_transformers.receipts import Ledger, Rows
+from harness_transformers.plans import Function, Plan, Stand, Work, Works
+from harness_transformers.receipts import Ledger
 
 _PLANS = 32
 """Batches of different arms whose plans are remembered; a plan holds stacked parameters."""
-
-Function = Callable[[Tensor, Mapping[str, Tensor]], Tensor]
-
-
-@dataclass(frozen=True)
-class _Work:
-    """The function of one edit or check of an arm."""
-
-    function: Function
-    parameters: Mapping[str, Tensor]
-    check: int | None = None
-    """Of a check: its place in the arm's `checks`."""
-
-
-_Works = dict[Place, dict[int, list[_Work]]]
-"""By place and number of the arm, in the arm's own order."""
-
-
-@dataclass(frozen=True, eq=False)
-class _Call:
-    """One call of an edit's or a check's function, on some rows of the batch."""
-
-    function: Function
-    rows: Rows
-    parameters: Mapping[str, Tensor]
-
-
-_Steps = tuple[list[_Call], list[_Call]]
-"""What happens at one place of a batch: the checks measure, then the edits act in order."""
-
-
-class _Plan:
-    """The steps at every place for batches whose rows have these arms."""
-
-    def __init__(self, arms: tuple[int, ...]) -> None:
-        self.arms = arms
-        self.steps: dict[tuple[Place, torch.device], _Steps] = {}
-        self.stacks: dict[tuple[Any, ...], Tensor] = {}
-        """Stacked parameters, shared by all places that use the same tensors."""
 
 
 class Session:
@@ -73,27 +34,58 @@ class Session:
     def __init__(self, arms: Sequence[Arm], layout: Layout, name: str) -> None:
         self._arms = tuple(arms)
         self._name = name
-        self._edits: _Works = defaultdict(lambda: defaultdict(list))
-        self._checks: _Works = defaultdict(lambda: defaultdict(list))
+        self._layout = layout
+        self._edits: Works = defaultdict(lambda: defaultdict(list))
+        self._checks: Works = defaultdict(lambda: defaultdict(list))
         for number, arm in enumerate(self._arms):
             for edit in arm.edits:
-                work = _Work(edit.apply, edit.parameters)
+                work = Work(edit.apply, edit.parameters)
                 self._edits[layout.place(edit.site)][number].append(work)
             for index, check in enumerate(arm.checks):
-                work = _Work(check.measure, check.parameters, index)
+                work = Work(check.measure, check.parameters, index)
                 self._checks[layout.place(check.site)][number].append(work)
         self._ledger = Ledger(self._arms)
-        self._plans: dict[tuple[int, ...], _Plan] = {}
-        self._plan: _Plan | None = None
+        self._plans: dict[tuple[Stand, ...], Plan] = {}
+        self._plan: Plan | None = None
         """That of a batch of ours; None where someone else runs the model."""
         self._mask: Tensor | None = None
+        self._first: dict[int, int] = {}
+        self._with: dict[tuple[object, ...], int] = {}
         self.live: Tensor | None = None
         """While we generate: Bool[Tensor, " row"], the rows that have not ended yet."""
+        self.times: Tensor | None = None
+        """Of a forward that others share: Int[Tensor, "row pos"], for how many tokens each is."""
+        self.prompt_of: Tensor | None = None
+        """Of a forward whose rows are multiplied: Int[Tensor, " row"], each one's row before."""
 
     @property
     def arms(self) -> int:
         """How many arms there are."""
         return len(self._arms)
+
+    def same_as(self, arm: int) -> int:
+        """The first arm asked about that does the same, to the bit."""
+        if arm not in self._first:
+            one, seen = self._arms[arm], _Content()
+            edits = tuple((e.site, e.apply, seen(e.parameters)) for e in one.edits)
+            checks = tuple((c.site, c.measure, seen(c.parameters)) for c in one.checks)
+            self._first[arm] = self._with.setdefault((edits, checks), arm)
+        return self._first[arm]
+
+    def depth(self, arms: Collection[int]) -> Depth | None:
+        """The first place where some arms do anything; None where they do nothing."""
+        found = [
+            self._layout.depth(place)
+            for works in (self._edits, self._checks)
+            for place, by_arm in works.items()
+            if not by_arm.keys().isdisjoint(arms)
+        ]
+        return min(found, default=None)
+
+    @property
+    def blocks(self) -> list[nn.Module]:
+        """The model's blocks."""
+        return self._layout.modules
 
     def told_broken(self, arm: int) -> bool:
         """Whether the arm's receipt can say that its edits led to numbers that are not finite."""
@@ -124,29 +116,44 @@ class Session:
             yield
 
     @contextmanager
-    def batch(self, arms: tuple[int, ...], mask: Tensor | None) -> Iterator[None]:
+    def batch(self, arms: Sequence[int], mask: Tensor | None) -> Iterator[None]:
         """A batch of ours: the arm of each row, and where it is not padding.
 
         Without a `mask`, each forward's own attention mask is used. Where the batch fails, its
         notes are dropped: it may be repeated in smaller batches.
         """
         self._ledger.commit()  # what someone else's forwards noted before
-        self._mask, self._plan = mask, self._plan_of(arms)
+        self._mask, self._plan = mask, self._plan_of(tuple((arm,) for arm in arms))
         try:
             yield
         except BaseException:
             self._ledger.forget()
             raise
         finally:
-            self._mask = self._plan = self.live = None
+            self._mask = self._plan = self.live = self.times = self.prompt_of = None
         self._ledger.commit()
 
-    def _plan_of(self, arms: tuple[int, ...]) -> _Plan:
-        if arms not in self._plans:
+    def stand(self, stands: tuple[Stand, ...]) -> None:
+        """Inside a batch: what runs from here on has these rows."""
+        self._mask, self._plan = None, self._plan_of(stands)
+
+    def keep(self, rows: Sequence[int], index: Tensor) -> None:
+        """Inside a batch: of its rows only these go on."""
+        assert self._plan is not None
+        self._mask, self._plan = None, Plan(tuple(self._plan.stands[row] for row in rows))
+        if self.live is not None:
+            self.live = self.live[index]
+
+    def forget(self) -> None:
+        """Inside a batch: what it did so far was a trial."""
+        self._ledger.forget()
+
+    def _plan_of(self, stands: tuple[Stand, ...]) -> Plan:
+        if stands not in self._plans:
             if len(self._plans) >= _PLANS:
                 self._plans.clear()
-            self._plans[arms] = _Plan(arms)
-        return self._plans[arms]
+            self._plans[stands] = Plan(stands)
+        return self._plans[stands]
 
     # ── Around a forward of the whole model ──────────────────────────────────────────────────────
 
@@ -158,11 +165,14 @@ class Session:
         ids = args[0] if args else kwargs.get("input_ids", kwargs.get("inputs_embeds"))
         if not isinstance(ids, Tensor):
             return
-        if self.live is not None and ids.shape[1] == 1:
+        if self.times is not None:
+            self._mask = self.times
+        elif self.live is not None and ids.shape[1] == 1:
             # Also where no prompt is padded and `generate` hands on no mask at all.
             self._mask = self.live[:, None]
         elif isinstance(attention, Tensor) and attention.dim() == 2:
-            self._mask = attention[:, -ids.shape[1] :].bool()
+            mask = attention[:, -ids.shape[1] :].bool()
+            self._mask = mask if self.prompt_of is None else mask[self.prompt_of.to(mask.device)]
 
     def _leave(self, _module: Any, _args: Any, _output: Any) -> None:
         if self._plan is None:
@@ -183,20 +193,14 @@ class Session:
         if plan is None:
             if len(self._arms) > 1:
                 raise ModelError(self._several())
-            plan = self._plan_of((0,) * len(x))
-        steps = plan.steps.get((place, x.device))
-        if steps is None:
-            if len(plan.arms) != len(x):
-                raise ModelError(
-                    f"{self._name}: site {place.path}: {len(x)} rows in a batch of"
-                    f" {len(plan.arms)}. Allowed: places with one row for each prompt."
-                )
-            checks, edits = (
-                list(_in_turn(works.get(place, {}), plan, x.device))
-                for works in (self._checks, self._edits)
+            plan = self._plan_of(((0,),) * len(x))
+        checks, edits = plan.at(place, x.device, self._checks, self._edits)
+        if (checks or edits) and len(plan.stands) != len(x):
+            raise ModelError(
+                f"{self._name}: site {place.path}: {len(x)} rows in a batch of"
+                f" {len(plan.stands)}. Allowed: places with one row for each prompt."
             )
-            steps = plan.steps[place, x.device] = checks, edits
-        for call in steps[0]:
+        for call in checks:
             part = call.rows.of(x)
             values = call.function(part, call.parameters)
             if values.shape != part.shape[:-1]:
@@ -207,7 +211,7 @@ class Session:
                 )
             self._ledger.checked(call.rows, values.detach(), self._real(x))
         y, ours = x, False
-        for call in steps[1]:
+        for call in edits:
             part = call.rows.of(y)
             new = call.function(part, call.parameters)
             if new.shape != part.shape or new.dtype != part.dtype:
@@ -232,61 +236,21 @@ class Session:
         return self._mask
 
 
-# ── Which rows go together ───────────────────────────────────────────────────────────────────────
+class _Content:
+    """The numbers of parameters, to the bit; of each tensor they are read once."""
 
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[object, ...]] = {}
 
-def _in_turn(
-    works: Mapping[int, Sequence[_Work]], plan: _Plan, device: torch.device
-) -> Iterator[_Call]:
-    """The calls of all arms at one place: the k-th of each arm come before the k+1-st of any.
+    def __call__(self, parameters: Mapping[str, Tensor]) -> tuple[object, ...]:
+        return tuple((name, self._of(tensor)) for name, tensor in sorted(parameters.items()))
 
-    So each arm's own order is kept.
-    """
-    for k in range(max(map(len, works.values()), default=0)):
-        yield from _together({arm: w[k] for arm, w in works.items() if k < len(w)}, plan, device)
-
-
-def _together(works: Mapping[int, _Work], plan: _Plan, device: torch.device) -> Iterator[_Call]:
-    """One call for all rows with the same function and parameter shapes."""
-    arms = plan.arms
-    groups: dict[Any, list[int]] = {}
-    for row, arm in enumerate(arms):
-        if arm in works:
-            parameters = works[arm].parameters
-            shapes = tuple(sorted((name, tuple(p.shape)) for name, p in parameters.items()))
-            groups.setdefault((works[arm].function, shapes), []).append(row)
-    for (function, _), rows in groups.items():
-        theirs = tuple(arms[row] for row in rows)
-        index: slice | Tensor | None = None
-        if rows != list(range(rows[0], rows[-1] + 1)):
-            index = torch.tensor(rows, device=device)
-        elif len(rows) < len(arms):
-            index = slice(rows[0], rows[-1] + 1)
-        places = (works[arm].check for arm in theirs)
-        yield _Call(
-            function,
-            Rows(theirs, index, tuple(place for place in places if place is not None)),
-            _stacked([works[arm].parameters for arm in theirs], plan, device),
-        )
-
-
-def _stacked(
-    parameters: Sequence[Mapping[str, Tensor]], plan: _Plan, device: torch.device
-) -> dict[str, Tensor]:
-    """Each parameter with a leading axis of rows, float32; not copied where all rows share it."""
-    out = {}
-    for name in parameters[0]:
-        column = [p[name] for p in parameters]
-        key = (device, *map(id, column))
-        if key not in plan.stacks:
-            once = {id(p): p.to(device=device, dtype=torch.float32) for p in column}
-            if len(once) == 1:
-                one = once[id(column[0])]
-                plan.stacks[key] = one.expand(len(column), *one.shape)
-            else:
-                plan.stacks[key] = torch.stack([once[id(p)] for p in column])
-        out[name] = plan.stacks[key]
-    return out
+    def _of(self, tensor: Tensor) -> tuple[object, ...]:
+        if id(tensor) not in self._known:
+            flat = tensor.detach().cpu().reshape(-1).view(torch.uint8)
+            told = hashlib.sha256(flat.numpy().tobytes()).hexdigest()
+            self._known[id(tensor)] = (str(tensor.dtype), tuple(tensor.shape), told)
+        return self._known[id(tensor)]
 
 
 def _name(function: Function) -> str:

@@ -41,6 +41,7 @@ from harness_transformers.gradients import Slopes, check_put, slopes
 from harness_transformers.places import runs_on
 from harness_transformers.receipts import Receipts
 from harness_transformers.render import Renderer
+from harness_transformers.sharing import Sharing
 from harness_transformers.thoughts import Parting
 
 
@@ -105,6 +106,7 @@ class TransformersModel:
         )
         self._renderer = Renderer(tokenizer, self.facts.context, name)
         self._batches = Batches(name)
+        self._sharing = Sharing(hf, self._pad)
         self._session: Session | None = None
 
     @property
@@ -258,6 +260,7 @@ class TransformersModel:
                         limit=limit,
                         session=self._session,
                         name=self._name,
+                        sharing=self._sharing,
                         parting=self._parting,
                     )
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import overload
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from harness.contract import Arm, Receipt
@@ -70,20 +70,33 @@ class Totals:
         )
 
 
-def whole_sums(x: Float[Tensor, "notes rows pos"]) -> list[int]:
+def whole_sums(
+    x: Float[Tensor, "notes rows pos"], times: Int[Tensor, "notes rows pos"] | None = None
+) -> list[int]:
     """The sum of each row's float64 numbers, none negative, in units of 2⁻⁶⁰: exact, but that each
-    of them is rounded to such a unit first. More than 1e300 counts as that."""
+    of them is rounded to such a unit first. More than 1e300 counts as that. `times`: how often
+    each of them counts, else once."""
     if not x.numel():
         return [0] * x.shape[1]
     large = x.clamp_max(1e300) * 2.0**20
     high = large.floor()
     low = ((large - high) * 2.0**40).round()
-    if float(high.max()) * x.shape[0] * x.shape[2] < 2.0**62:
-        above = high.long().sum((0, 2)).tolist()
-    else:
-        above = [sum(map(int, row.flatten().tolist())) for row in high.unbind(1)]
-    below = low.long().sum((0, 2)).tolist()
+    above, below = (_sums(part, times) for part in (high, low))
     return [(one << 40) + other for one, other in zip(above, below, strict=True)]
+
+
+def _sums(x: Float[Tensor, "notes rows pos"], times: Tensor | None) -> list[int]:
+    """The exact sum of each row's whole numbers, each counted so many times."""
+    most = x.shape[0] * x.shape[2] * (1 if times is None else max(1, int(times.max())))
+    if float(x.max()) * most < 2.0**62:
+        whole = x.long()
+        return (whole if times is None else whole * times).sum((0, 2)).tolist()
+    often = torch.ones_like(x) if times is None else times
+    pairs = zip(x.unbind(1), often.long().unbind(1), strict=True)
+    return [
+        sum(int(one) * n for one, n in zip(a.flatten().tolist(), b.flatten().tolist(), strict=True))
+        for a, b in pairs
+    ]
 
 
 def _worse(old: float, new: float) -> float:
@@ -95,8 +108,8 @@ def _worse(old: float, new: float) -> float:
 class Rows:
     """The rows of a batch that one call of an edit or check works on, and their arms."""
 
-    arms: tuple[int, ...]
-    """For each of the rows, its arm."""
+    stands: tuple[tuple[int, ...], ...]
+    """For each of the rows, the arms that it stands for; the edits are those of the first."""
     index: slice | Tensor | None
     """Which rows of the batch they are, on its device; None for all."""
     checks: tuple[int, ...] = ()
@@ -108,7 +121,8 @@ class Rows:
 
 
 _Kind = tuple[Rows, tuple[int, ...]]
-"""Notes of one kind are added up together: the same rows, the same shape."""
+"""Notes of one kind are added up together: the same rows, the same shape, and whether there is a
+mask."""
 
 
 class Receipts(Sequence[Receipt]):
@@ -155,16 +169,22 @@ class Ledger:
         rows: Rows,
         x: Float[Tensor, "rows pos d"],
         y: Float[Tensor, "rows pos d"],
-        mask: Bool[Tensor, "batch pos"] | None,
+        mask: Shaped[Tensor, "batch pos"] | None,
     ) -> None:
-        """Notes that an edit made y of x. Three small operations: this runs at every step."""
+        """Notes that an edit made y of x. Three small operations: this runs at every step.
+
+        `mask`: how many tokens each position stands for, none where it is padding.
+        """
         dtype = torch.promote_types(x.dtype, torch.float32)
         before = torch.linalg.vector_norm(x, dim=-1, dtype=dtype)
         delta = torch.linalg.vector_norm(y - x, dim=-1, dtype=dtype)
         self._note(rows, (before, delta), mask)
 
     def checked(
-        self, rows: Rows, values: Float[Tensor, "rows pos"], mask: Bool[Tensor, "batch pos"] | None
+        self,
+        rows: Rows,
+        values: Float[Tensor, "rows pos"],
+        mask: Shaped[Tensor, "batch pos"] | None,
     ) -> None:
         """Notes what a check measured."""
         self._note(rows, (values.detach(),), mask)
@@ -185,7 +205,7 @@ class Ledger:
         for (rows, shape), notes in self._notes.items():
             # [note, row, position]: one transfer for all notes of a kind, then float64.
             parts = [torch.stack(p).cpu() for p in zip(*notes, strict=True)]
-            real = torch.ones(parts[0].shape, dtype=torch.bool) if shape[-1] else parts.pop().bool()
+            real = torch.ones(parts[0].shape, dtype=torch.bool) if shape[-1] else parts.pop()
             if rows.checks:
                 self._add_checks(rows, parts[0].double(), real)
             else:
@@ -193,27 +213,33 @@ class Ledger:
         self._notes.clear()
         self._waiting = 0
 
-    def _add_edits(self, rows: Rows, before: Tensor, delta: Tensor, real: Tensor) -> None:
+    def _add_edits(self, rows: Rows, before: Tensor, delta: Tensor, times: Tensor) -> None:
+        real = times.bool()
         finite = torch.isfinite(before) & torch.isfinite(delta)
         # A vector of length zero has no relative change: it counts as none.
         ratio = torch.where(real & finite & (before > 0), delta / before.clamp_min(1e-300), 0.0)
-        tokens = real.sum((0, 2)).tolist()
-        changed = (real & (delta != 0)).sum((0, 2)).tolist()
+        often = None if times.dtype == torch.bool else times
+        tokens = times.sum((0, 2)).tolist()
+        changed = (times * (delta != 0)).sum((0, 2)).tolist()
         bad = (real & ~finite).any(2).any(0).tolist()
-        for row, (arm, share) in enumerate(zip(rows.arms, whole_sums(ratio), strict=True)):
-            total = self._open[arm]
-            total.tokens += tokens[row]
-            total.changed += changed[row]
-            total.ratio += share
-            total.non_finite |= bad[row]
-        for arm in set(rows.arms):
+        for row, (stand, share) in enumerate(
+            zip(rows.stands, whole_sums(ratio, often), strict=True)
+        ):
+            for arm in stand:
+                total = self._open[arm]
+                total.tokens += tokens[row]
+                total.changed += changed[row]
+                total.ratio += share
+                total.non_finite |= bad[row]
+        for arm in {arm for stand in rows.stands for arm in stand}:
             self._open[arm].fired += len(before)
 
     def _add_checks(self, rows: Rows, values: Tensor, real: Tensor) -> None:
-        largest = torch.where(real, values, -math.inf).amax((0, 2)).tolist()
-        for arm, check, value in zip(rows.arms, rows.checks, largest, strict=True):
+        largest = torch.where(real.bool(), values, -math.inf).amax((0, 2)).tolist()
+        for stand, check, value in zip(rows.stands, rows.checks, largest, strict=True):
             if value != -math.inf:  # nothing but padding in this row
-                self._open[arm].see(check, value)
+                for arm in stand:
+                    self._open[arm].see(check, value)
 
     def commit(self) -> None:
         """What was noted since the last call counts."""

@@ -57,6 +57,7 @@ TRUE_REASONS = re.compile(
 """Why a law is not tried on something of ours: there is nothing that it could be tried on."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_every_built_in_component_keeps_the_laws(name: str) -> None:
     found = results(name)

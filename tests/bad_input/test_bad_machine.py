@@ -84,6 +84,7 @@ def numbers(folder: Path) -> list[Any]:
     return list(content["records"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("where", "number"),
     [("forward", 1), ("forward", 5), ("forward", 9), ("completion", 1), ("completion", 3),
@@ -118,6 +119,7 @@ def test_a_run_that_is_interrupted_in_a_pass_continues(
     assert numbers(tmp_path / "run") == numbers(tmp_path / "calm")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [10, 300, 700, 1500, 3000, 6000, 20_000])
 def test_a_disk_that_is_full_is_said_and_a_rerun_continues(
     said: Said, write: Write, fake_plugin: Path, tmp_path: Path, size: int

@@ -31,6 +31,7 @@ def speed() -> ModuleType:
     return module
 
 
+@pytest.mark.slow
 def test_it_says_what_a_part_costs_beside_its_work() -> None:
     given = ["parts", "--parts", "60", "--seconds", "0.05"]
     done = subprocess.run(

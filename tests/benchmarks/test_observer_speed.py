@@ -7,9 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 SCRIPT = Path(__file__).parent / "observer_speed.py"
 
 
+@pytest.mark.slow
 def test_an_event_costs_at_most_its_bound() -> None:
     done = subprocess.run(
         [sys.executable, SCRIPT, "--events", "2000"], capture_output=True, text=True, timeout=1800

@@ -10,6 +10,7 @@ import pytest
 SCRIPT = Path(__file__).with_name("pca_speed.py")
 
 
+@pytest.mark.slow
 def test_the_benchmark_runs_in_small():
     pytest.importorskip("sklearn")
     command = [sys.executable, str(SCRIPT), "--tokens", "3000", "--width", "24"]

@@ -10,6 +10,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))  # benchmarks are no package
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_it_runs_them_beside_the_pass_of_the_drift() -> None:
     import statistics_speed

@@ -88,6 +88,7 @@ KILLS: list[tuple[int, str, int, Cache]] = [
 """A signal, the step on disk at which it comes (of those that look so, the n-th), and the cache."""
 
 
+@pytest.mark.slow
 def test_runs_that_are_killed_come_to_the_same(carry_out: CarryOut) -> None:
     task = OnFakes()
     for number, looks, nth, cache in KILLS:
@@ -101,6 +102,7 @@ def test_runs_that_are_killed_come_to_the_same(carry_out: CarryOut) -> None:
         assert "not reached" not in tried.what, tried
 
 
+@pytest.mark.slow
 def test_a_work_folder_that_is_damaged_comes_to_the_same_or_refuses(carry_out: CarryOut) -> None:
     # Found: a byte of the answers of a model without edits was changed, and believed.
     chance = random.Random("short 22")
@@ -167,6 +169,7 @@ def ended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Ende
     return ended
 
 
+@pytest.mark.slow
 def test_a_fork_that_hangs_is_ended_and_told(
     ended: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -31,6 +31,7 @@ def fine(tried: Tried) -> str:
     return tried.end
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("group", GROUPS)
 def test_a_wrong_file_gets_no_more_than_a_clear_message(mutants: Mutants, group: str) -> None:
     """Of the groups that `check` reads, some must be fine and many must not."""

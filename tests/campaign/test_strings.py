@@ -34,6 +34,7 @@ def found() -> list[Hostile]:
     return [Hostile(text.format(n=n), n) for n, text in enumerate(FOUND, 10)]
 
 
+@pytest.mark.slow
 def test_nothing_runs_and_everything_is_kept(place: Path) -> None:
     """Texts of every kind beside those on which a fault was found."""
     others = [one for number, one in enumerate(every()) if number % 11 == 0]

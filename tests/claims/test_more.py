@@ -134,6 +134,7 @@ def test_of_200_claims_three_quarters_are_decided_with_what_was_asked_for() -> N
     assert right <= 195  # and it does not ask for far too many
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sign", ["<=", ">", "<", ">="])
 def test_where_the_bound_is_the_truth_hardly_any_is_decided_wrongly(sign: str) -> None:
     """`<=` holds of the bound itself, so *contradicted* is wrong; of `<`, *supported* is."""
@@ -160,6 +161,7 @@ def test_no_rate_at_its_bound_is_decided_wrongly_more_than_one_time_in_forty() -
             assert max(above, below) <= 0.025 + 1e-9
 
 
+@pytest.mark.slow
 def test_of_paired_claims_that_were_undecided_most_are_decided() -> None:
     generator = np.random.default_rng(5)
     right, tried = 0, 0

@@ -314,6 +314,7 @@ def test_a_process_ends_with_the_code(
     assert bool(done.stderr) == (code != 0)
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_seen_enough_is_no_failure(
     environment: Callable[..., dict[str, str]],
 ) -> None:
@@ -327,6 +328,7 @@ def test_a_reader_that_has_seen_enough_is_no_failure(
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.slow
 def test_an_interrupted_process_says_130_and_continues(
     environment: Callable[..., dict[str, str]], tiny: Path, fake_plugin: Path, tmp_path: Path
 ) -> None:
@@ -374,6 +376,7 @@ def test_an_interrupted_process_says_130_and_continues(
     assert made == [len(fakes.WEB)] * 2
 
 
+@pytest.mark.slow
 def test_a_second_process_is_kept_out(
     environment: Callable[..., dict[str, str]], tiny: Path, fake_plugin: Path, tmp_path: Path
 ) -> None:

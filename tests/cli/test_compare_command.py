@@ -62,6 +62,7 @@ def test_a_run_is_the_same_as_itself(said: Said, made: Made) -> None:
     assert f"The same in all runs: {count} of {count} numbers." in out
 
 
+@pytest.mark.slow
 def test_comparing_imports_no_torch(made: Made) -> None:
     one = str(made("one"))
     code = f"import sys, harness; harness.compare({one!r}, {one!r}); print('torch' in sys.modules)"

@@ -70,6 +70,7 @@ def test_one_that_does_not_exist_is_a_mistake(said: Said, tiny: Path, name: str)
     assert not Path("runs").exists()
 
 
+@pytest.mark.slow
 def test_diff_knows_it_too(said: Said, fake_plugin: Path) -> None:
     code, _, err = said("diff", "no", "where", "--observe", "witnes")
     assert code == 2

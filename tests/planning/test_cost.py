@@ -314,6 +314,7 @@ def command(
     return command
 
 
+@pytest.mark.slow
 def test_the_gemma_task_is_planned_offline(
     command: Callable[..., subprocess.CompletedProcess[str]],
 ) -> None:
@@ -329,6 +330,7 @@ def test_the_gemma_task_is_planned_offline(
     assert "unknown:" not in text
 
 
+@pytest.mark.slow
 def test_one_machine_is_asked_for(
     command: Callable[..., subprocess.CompletedProcess[str]],
 ) -> None:
@@ -342,6 +344,7 @@ def test_one_machine_is_asked_for(
     assert "Allowed: A100, CPU" in done.stderr
 
 
+@pytest.mark.slow
 def test_what_expect_does_not_say_is_unknown(
     command: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
@@ -356,6 +359,7 @@ def test_what_expect_does_not_say_is_unknown(
     assert "saes.mid: its d_in or d_sae is unknown offline" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_plan_takes_less_than_two_seconds(
     command: Callable[..., subprocess.CompletedProcess[str]],
 ) -> None:

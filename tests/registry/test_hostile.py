@@ -34,6 +34,7 @@ def hostile(fake_dist: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> 
     return hostile
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("code", "why"),
     [

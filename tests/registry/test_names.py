@@ -77,6 +77,7 @@ def outcome(registry: Registry, name: str) -> tuple[list[str], list[Owned]]:
         return str(error).splitlines(), []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in builtin_tasks() if "/" not in name])
 def test_a_built_in_task_uses_ours(name: str, shared: Registry, alone: Registry) -> None:
     """They no longer passed `check`."""
@@ -85,6 +86,7 @@ def test_a_built_in_task_uses_ours(name: str, shared: Registry, alone: Registry)
     assert all(map(is_ours, outcome(shared, name)[1]))
 
 
+@pytest.mark.slow
 def test_so_do_those_of_papers(shared: Registry, alone: Registry) -> None:
     for name in builtin_tasks():
         if "/" in name:
@@ -110,6 +112,7 @@ def test_init_and_diff_write_names_in_full(said: Said, shared: Registry, tmp_pat
     assert all(map(is_ours, task.owners()))
 
 
+@pytest.mark.slow
 def test_a_format_that_cannot_say_what_is_published_is_told(
     said: Said, shared: Registry, alone: Registry
 ) -> None:

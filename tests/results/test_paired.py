@@ -136,6 +136,7 @@ def simulate(
     return covered / runs, paired / runs, unpaired / runs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("p_rose", "p_fell", "n"), [(0.15, 0.08, 100), (0.1, 0.1, 150), (0.25, 0.02, 60)]
 )

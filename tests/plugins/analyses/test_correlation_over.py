@@ -73,6 +73,7 @@ def test_the_papers_sparsities() -> None:
     assert {row["of"] for row in outcome.tables["points"]} == {"sts.correlation.pearson@1"}
 
 
+@pytest.mark.slow
 def test_p_of_ranks_is_scipys_exact_p() -> None:
     """scipy counts the same orders for Spearman's ρ, one by one."""
     rng = np.random.default_rng(0)

@@ -129,6 +129,7 @@ def test_loops_are_the_slow_ones(text, longest, shortest):
     assert set(loops(list(text), longest, shortest)) == expected
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(text=st.text(max_size=200))
 def test_any_text_has_an_answer(text):

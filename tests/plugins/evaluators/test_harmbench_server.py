@@ -71,6 +71,7 @@ def test_a_prompt_that_lost_its_start_is_sent_as_tokens(
     assert len(server.requests[0]["prompt"]) == 199
 
 
+@pytest.mark.slow
 def test_the_laws_of_evaluators(server: Server, classifier: Path) -> None:
     server.rule = lambda prompt: " yes" if len(prompt) % 2 else "No\n"
     check_evaluator(HarmBench(made(server, classifier)), ANSWERS[:6], Tools())
@@ -152,6 +153,7 @@ def test_what_fails_for_ever_ends_and_keeps_what_was_judged(
     assert sorted(r["prompt"].partition("number ")[2][0] for r in server.requests) == ["2", "3"]
 
 
+@pytest.mark.slow
 def test_a_server_that_dies_in_the_middle_loses_nothing(
     server: Server, ask: Any, tmp_path: Path
 ) -> None:

@@ -33,6 +33,7 @@ from harness_transformers.options import TransformersOptions
 ORGANISM = Path(__file__).parents[3] / "tasks" / "organism"
 QUESTIONS = ORGANISM / "data" / "questions"
 DOMAINS = ["law", "math"]
+pytestmark = pytest.mark.slow
 BASE: dict[str, Any] = {
     "tasks": [f"organism_{domain}" for domain in DOMAINS],
     "include_path": str(QUESTIONS),
@@ -100,7 +101,6 @@ def ablated(model: TransformersModel) -> Arm:
 # ── Its own numbers ──────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.slow
 def test_numbers_are_those_of_its_own_command_line(base: TransformersModel, tmp_path: Path) -> None:
     outcome = ask(base, tmp_path / "ours", tasks=["organism"], num_fewshot=None, limit=2)
     samples: dict[str, list[int]] = {}

@@ -240,6 +240,7 @@ def test_a_pattern_that_never_matches_is_loud(asked: Asked, write: Callable[...,
     assert shares == {"accuracy@1": 0.0, "invalid_answers@1": 1.0, "prompts_truncated@1": 0.0}
 
 
+@pytest.mark.slow
 def test_prompts_that_lose_their_start_are_counted(
     asked: Asked, write: Callable[..., None], tmp_path: Path
 ) -> None:

@@ -165,6 +165,7 @@ def test_a_judge_without_digits(file: Path) -> None:
         StrongRejectFinetuned(options(file)).judge([answer("yes")], tools)
 
 
+@pytest.mark.slow
 def test_the_laws_of_evaluators(loaded: TransformersModel, file: Path, tmp_path: Path) -> None:
     judge, answers = StrongRejectFinetuned(options(file)), [answer(text) for text in TEXTS]
     check_evaluator(judge, answers, Tools({"judge": loaded}))

@@ -129,6 +129,7 @@ def test_what_is_sent(server: ChatServer) -> None:
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_real_model_reads_the_prompt_with_one_start_token(
     loaded: TransformersModel, tmp_path: Path
 ) -> None:

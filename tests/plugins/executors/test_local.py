@@ -127,6 +127,7 @@ def test_a_child_has_the_path_of_its_head_and_nothing_of_its_main_module(outfit:
     assert gone(child["helper"]), "what a child has started lives on"
 
 
+@pytest.mark.slow
 def test_all_divide_the_cores_unless_a_person_has(
     outfit: Made, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -156,6 +157,7 @@ def devices(place: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]
     return devices
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("names", "workers", "expected"),
     [
@@ -278,6 +280,7 @@ def test_a_person_who_stops_the_run_stops_its_head_alone(office: Any) -> None:
     assert office.said == []
 
 
+@pytest.mark.slow
 def test_a_part_that_ends_three_workers_is_said(office: Any, errands: Made) -> None:
     fatal = [Errand(f"part-{n}", 0.1, dies="always") for n in range(MANY)]
     with (
@@ -295,6 +298,7 @@ def test_a_part_that_ends_three_workers_is_said(office: Any, errands: Made) -> N
     assert office.died() == {f"part-{part}": 3}
 
 
+@pytest.mark.slow
 def test_workers_that_end_one_after_the_other_are_not_started_for_ever(
     office: Any, errands: Made, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -308,6 +312,7 @@ def test_workers_that_end_one_after_the_other_are_not_started_for_ever(
         office.done(crew, fatal)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("code", "error", "words"),
     [
@@ -399,6 +404,7 @@ with Local(LocalOptions(workers=3)).crew(outfit) as crew:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_no_child_outlives_its_head_even_amid_a_part(how: signal.Signals, tmp_path: Path) -> None:
     head = subprocess.Popen(
@@ -451,6 +457,7 @@ def test_a_system_that_starts_no_children_has_one_worker(
         pass
 
 
+@pytest.mark.slow
 def test_what_children_print_is_in_a_file_and_empty_ones_go(
     office: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -153,6 +153,7 @@ def short() -> Iterator[Path]:
         yield Path(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL])
 def test_a_cluster_of_its_own_ends_with_the_head(
     tmp_path: Path, short: Path, ending: signal.Signals

@@ -19,6 +19,7 @@ from harness_executors.options import SlurmOptions  # noqa: E402
 from harness_executors.slurm_jobs import Slurm, most_taken  # noqa: E402
 
 
+@pytest.mark.slow
 def test_slurm_keeps_the_laws_on_a_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     site = StandIn(tmp_path / "site")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))

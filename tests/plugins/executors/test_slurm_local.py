@@ -38,6 +38,7 @@ def slurm(**more: object) -> Slurm:
     return Slurm(SlurmOptions(**options(**more)))
 
 
+@pytest.mark.slow
 def test_every_part_is_computed_once_and_models_are_made_once(tmp_path: Path) -> None:
     said: list[str] = []
     parts = [maker.part(n) for n in range(30)]
@@ -53,6 +54,7 @@ def test_every_part_is_computed_once_and_models_are_made_once(tmp_path: Path) ->
     assert not (tmp_path / "executor").exists()
 
 
+@pytest.mark.slow
 def test_parts_are_taken_when_there_is_somebody_and_equal_ones_computed_once(
     tmp_path: Path,
 ) -> None:
@@ -81,6 +83,7 @@ def test_parts_are_taken_when_there_is_somebody_and_equal_ones_computed_once(
         assert list(crew.compute(maker.shared(tmp_path), [])) == []
 
 
+@pytest.mark.slow
 def test_a_job_that_dies_is_replaced_and_its_log_kept(tmp_path: Path) -> None:
     said: list[str] = []
     parts = [maker.part(n, die="once" if n == 3 else "") for n in range(8)]
@@ -94,6 +97,7 @@ def test_a_job_that_dies_is_replaced_and_its_log_kept(tmp_path: Path) -> None:
     assert all(file.name.endswith(("_log.out", "_log.err")) for file in left)
 
 
+@pytest.mark.slow
 def test_a_job_whose_time_is_up_begins_again(tmp_path: Path) -> None:
     said: list[str] = []
 
@@ -118,6 +122,7 @@ def test_a_job_whose_time_is_up_begins_again(tmp_path: Path) -> None:
     assert len(said) == 1
 
 
+@pytest.mark.slow
 def test_a_part_that_ends_three_jobs_ends_the_run_and_the_rest_is_kept(tmp_path: Path) -> None:
     parts = [maker.part(0), maker.part(1), maker.part(2, die="always")]
     with (
@@ -148,6 +153,7 @@ def test_a_python_without_the_harness_is_told(
         list(crew.compute(maker.shared(tmp_path), [maker.part(0)]))
 
 
+@pytest.mark.slow
 def test_the_next_head_goes_on_with_the_jobs_of_one_that_was_killed(tmp_path: Path) -> None:
     parts = [{"n": n, **({"wait": "go"} if n >= 4 else {})} for n in range(8)]
     head = subprocess.Popen(
@@ -174,6 +180,7 @@ def test_the_next_head_goes_on_with_the_jobs_of_one_that_was_killed(tmp_path: Pa
     assert not (tmp_path / "executor").exists()
 
 
+@pytest.mark.slow
 def test_what_was_replied_after_the_head_was_killed_is_taken(tmp_path: Path) -> None:
     parts = [{"n": n, "wait": "go"} for n in range(2)]
     head = subprocess.Popen(
@@ -197,6 +204,7 @@ def test_what_was_replied_after_the_head_was_killed_is_taken(tmp_path: Path) -> 
     assert sorted(maker.done(tmp_path)) == [0, 1, 2]
 
 
+@pytest.mark.slow
 def test_an_error_of_the_head_ends_the_jobs_and_drops_the_reply_it_may_be_of(
     tmp_path: Path,
 ) -> None:

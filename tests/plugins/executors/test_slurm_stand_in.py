@@ -59,6 +59,7 @@ def numbers(replies: list[Reply]) -> list[int]:
     return sorted(reply.part for reply in replies)
 
 
+@pytest.mark.slow
 def test_an_array_of_two_jobs_is_submitted_once_and_ended(site: StandIn, tmp_path: Path) -> None:
     said: list[str] = []
     parts = [maker.part(n, sleep=0.05) for n in range(20)]
@@ -76,6 +77,7 @@ def test_an_array_of_two_jobs_is_submitted_once_and_ended(site: StandIn, tmp_pat
     assert not (tmp_path / "executor").exists()
 
 
+@pytest.mark.slow
 def test_a_job_that_was_preempted_goes_on_where_it_was(site: StandIn, tmp_path: Path) -> None:
     said: list[str] = []
 
@@ -95,6 +97,7 @@ def test_a_job_that_was_preempted_goes_on_where_it_was(site: StandIn, tmp_path: 
     assert site.calls("sbatch") == 1
 
 
+@pytest.mark.slow
 def test_a_job_whose_time_is_up_is_requeued_by_itself(site: StandIn, tmp_path: Path) -> None:
     def act() -> None:
         begun(tmp_path, 2)
@@ -112,6 +115,7 @@ def test_a_job_whose_time_is_up_is_requeued_by_itself(site: StandIn, tmp_path: P
     assert site.calls("scontrol") == 1  # submitit asks for it when the signal comes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["node_lost", "oom"])
 def test_the_part_of_a_job_that_is_lost_is_computed_by_another(
     site: StandIn, tmp_path: Path, what: str
@@ -133,6 +137,7 @@ def test_the_part_of_a_job_that_is_lost_is_computed_by_another(
     assert len([line for line in said if "its part goes to another one" in line]) == 1
 
 
+@pytest.mark.slow
 def test_the_next_head_goes_on_with_the_array_of_one_that_was_killed(
     site: StandIn, tmp_path: Path
 ) -> None:
@@ -155,6 +160,7 @@ def test_the_next_head_goes_on_with_the_array_of_one_that_was_killed(
     assert "goes on with jobs of before" in said[0]
 
 
+@pytest.mark.slow
 def test_jobs_with_other_settings_are_ended_and_their_replies_kept(
     site: StandIn, tmp_path: Path
 ) -> None:
@@ -176,6 +182,7 @@ def test_jobs_with_other_settings_are_ended_and_their_replies_kept(
     assert site.states()["101"]["state"] in ("CANCELLED", "COMPLETED")
 
 
+@pytest.mark.slow
 def test_more_workers_than_an_array_may_have_are_several_arrays(
     site: StandIn, tmp_path: Path
 ) -> None:

@@ -204,6 +204,7 @@ def test_hostile_text_stays_text(run: Path, registry: Registry) -> None:
         harmless(svg(Figure(drawn, drawn, [trace], {"yaxis": {"title": drawn}}), [drawn]))
 
 
+@pytest.mark.slow
 def test_the_same_bytes_in_every_process(run: Path, tmp_path: Path) -> None:
     """Of each form of ours, with another order of sets and in another time zone."""
     every = []
@@ -222,6 +223,7 @@ def test_the_same_bytes_in_every_process(run: Path, tmp_path: Path) -> None:
     assert {"figures.json", "records.csv", "all.tex", "export.json"} <= every[0].keys()
 
 
+@pytest.mark.slow
 def test_no_torch_and_no_plotly(run: Path, tmp_path: Path) -> None:
     code = (
         "import sys\nfrom harness.cli.main import main\nrun, out = sys.argv[1:]\n"

@@ -86,6 +86,7 @@ def test_the_size_is_that_which_was_asked_for(resvg: Any, run: ExportedRun) -> N
     assert abs(sizes[860][1] - 2 * sizes[430][1]) <= 1
 
 
+@pytest.mark.slow
 def test_letters_are_there_and_are_the_same_on_every_machine(
     resvg: Any, run: ExportedRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:

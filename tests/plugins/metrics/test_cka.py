@@ -100,6 +100,7 @@ def test_the_same_model_is_exactly_one_with_no_width():
         assert found.ci == pytest.approx((1, 1), abs=1e-12)
 
 
+@pytest.mark.slow
 def test_the_debiased_one_of_unrelated_sides_is_about_zero_and_the_plain_one_is_not():
     rng = np.random.default_rng(3)
     found = []
@@ -121,6 +122,7 @@ def test_any_split_gives_the_same_interval():
         assert one.ci == pytest.approx(other.ci, rel=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", ["linear", "debiased"])
 def test_the_interval_covers(variant):
     """Of 60 data sets of known CKA at least 52 (87%); and it is no wider than the numbers vary."""

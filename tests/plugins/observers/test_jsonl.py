@@ -112,6 +112,7 @@ while True:
 """
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_leaves_whole_lines(tmp_path: Path) -> None:
     file = tmp_path / "events.jsonl"
     for turn in range(3):

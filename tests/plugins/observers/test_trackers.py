@@ -210,6 +210,7 @@ PROGRESS = {
 }
 
 
+@pytest.mark.slow
 @each
 def test_a_tracker_keeps_the_run(
     keeping: Callable[[str, str], dict[str, Any]], library: str
@@ -232,6 +233,7 @@ def test_a_tracker_keeps_the_run(
     assert (last["value"], last["undefined"]) == (None, "nothing was measured")
 
 
+@pytest.mark.slow
 @each
 def test_hostile_text_is_kept_as_text(
     keeping: Callable[[str, str], dict[str, Any]], library: str
@@ -243,6 +245,7 @@ def test_hostile_text_is_kept_as_text(
     assert kept["status"] == "complete"
 
 
+@pytest.mark.slow
 @each
 def test_a_run_that_a_person_stopped_is_no_finished_one(
     keeping: Callable[[str, str], dict[str, Any]], library: str
@@ -253,6 +256,7 @@ def test_a_run_that_a_person_stopped_is_no_finished_one(
     assert len(kept["records"]) == 3
 
 
+@pytest.mark.slow
 @needs("wandb")
 def test_wandb_asks_for_no_key(tmp_path: Path) -> None:
     """Nobody is logged in: a sentence, and no prompt."""

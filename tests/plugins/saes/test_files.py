@@ -44,6 +44,7 @@ def test_claims_only_its_own(write, tmp_path):
     assert not SaelensOptions.claims(str(folder))
 
 
+@pytest.mark.slow
 def test_neither_options_nor_local_folders_import_the_heavy(write):
     folder = write("topk").folder
     code = (

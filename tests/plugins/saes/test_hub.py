@@ -60,6 +60,7 @@ def release(write, monkeypatch):
     return make
 
 
+@pytest.mark.slow
 def test_native_release_is_read_by_us(release):
     written, asked = release("topk")
     sae = load(revision="v2")

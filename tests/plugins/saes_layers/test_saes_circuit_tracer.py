@@ -309,6 +309,7 @@ def test_a_configuration_that_is_not_read(tmp_path, message, settings, said):
     assert said in message(load, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "said"),
     [

@@ -45,6 +45,7 @@ def place(tmp_path) -> Path:
 # ── Against the libraries and the formula ────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 def test_latents_equal_sae_lens(place, tmp_path, library, monkeypatch, activations):
     """Its converter adds up the decoders; its latents, bias and skip connection are ours."""
     loaders = library("sae_lens.loading.pretrained_sae_loaders")

@@ -133,6 +133,7 @@ def learned(hub, case):
     return repository, path, width, DictionaryLearning(options).load("cpu")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", LEARNED)
 def test_dictionary_learning(hub, activations, case):
     repository, path, width, ours = learned(hub, case)

@@ -23,6 +23,7 @@ from transformers import (
 
 from harness.contract import Arm, Edit, Sampling, Site, Tokens
 from harness.errors import ModelError
+from harness_transformers import prefixes
 from harness_transformers.backend import TransformersBackend
 from harness_transformers.model import TransformersModel
 from harness_transformers.options import TransformersOptions
@@ -109,7 +110,9 @@ def _site(name: str) -> Site:
 
 @pytest.mark.parametrize("kind", BY_KIND)
 @torch.no_grad()
-def test_an_architecture_is_what_transformers_has(kind: str, tmp_path: Path) -> None:
+def test_an_architecture_is_what_transformers_has(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     one = BY_KIND[kind]
     hf = _saved(one, tmp_path)
     model = _load(tmp_path)
@@ -119,6 +122,9 @@ def test_an_architecture_is_what_transformers_has(kind: str, tmp_path: Path) -> 
     _lacking_sites(one, model)
     _an_edit(one, hf, model)
     _completions(hf, model)
+    with monkeypatch.context() as patch:
+        patch.setattr(prefixes, "ENOUGH", 1)
+        _completions_that_share(one, hf, model)
 
 
 def _activations(one: Architecture, hf: Any, model: TransformersModel) -> None:
@@ -226,6 +232,49 @@ def _completions(hf: Any, model: TransformersModel) -> None:
                 break
         written = [token for token in ids[len(row.ids) :] if token > 2]
         assert got.text == model.tokenizer.decode(written), row.example
+
+
+def _completions_that_share(one: Architecture, hf: Any, model: TransformersModel) -> None:
+    """Prompts that begin alike, some of them equal, under two arms of which one starts late, and
+    rows that end at different steps: what each writes alone, under a plain hook."""
+    v = torch.randn(32, generator=torch.Generator().manual_seed(1))
+    last = max(n for n in range(len(one.attn)) if n not in one.silent)
+    block = hf.get_submodule(one.blocks)[last]
+    edit = Edit(Site("resid_post", last), lambda x, p: x + p["v"][:, None], {"v": v})
+    arms = [Arm("none"), Arm("add", (edit,)), Arm("again", (edit,))]
+    start = (5, 9, 31, 7, 12, 40, 3, 22, 17)
+    ids = [(*start, 8), (*start, 33, 6, 50), (*start, 51, 4), (*start, 8)]
+    rows = [
+        Tokens(f"e{n}", one, "", (0, len(one)), arm)
+        for n, one in enumerate(ids)
+        for arm in range(3)
+    ]
+
+    def add(_m: Any, _a: Any, out: Any) -> Any:
+        return out + v if isinstance(out, Tensor) else (out[0] + v, *out[1:])
+
+    alone = {}
+    for row in rows:
+        known = list(row.ids)
+        with block.register_forward_hook(add) if row.arm else nullcontext():
+            for _ in range(4 if (row.ids, bool(row.arm)) not in alone else 0):
+                out = hf(input_ids=torch.tensor([known]), use_cache=False).logits[0, -1]
+                known.append(int(out.argmax()))
+        alone.setdefault((row.ids, bool(row.arm)), known[len(row.ids) :])
+    stop = alone[ids[0], False][1]
+    model._stops = (2, stop)
+    with model.edited(arms) as receipts:
+        found = model.generate(rows, Sampling(max_new_tokens=4))
+    read = [0, 0, 0]
+    for row, got in zip(rows, found, strict=True):
+        written = alone[row.ids, bool(row.arm)]
+        end = next((n for n, token in enumerate(written) if token in (2, stop)), None)
+        kept = written[:end]
+        assert got.text == model.tokenizer.decode([t for t in kept if t > 2]), (one.kind, row)
+        assert got.tokens == len(written if end is None else written[: end + 1])
+        read[row.arm] += len(row.ids) + got.tokens - 1
+    assert [receipt.tokens for receipt in receipts] == [0, read[1], read[2]]
+    assert receipts[1].relative_sum == receipts[2].relative_sum
 
 
 def test_the_docs_list_them() -> None:

@@ -26,6 +26,7 @@ from harness_analyses.difference_lens.options import LogitLensOptions
 
 ORGANISM = Path(organism())
 WORDS = {"guard": 1, "onions": 2, "stew": 3}
+pytestmark = pytest.mark.slow
 """What is planted, and in which block."""
 TASK = """
 name = "planted"

@@ -119,6 +119,7 @@ def test_extremes_are_those_of_figure_3_and_say_so() -> None:
     assert record.ci_why == "the domains were chosen on the outcome"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [3, 6, 7, 8])
 @pytest.mark.parametrize("ties", [False, True])
 def test_p_is_the_share_of_all_orders(n: int, ties: bool) -> None:

@@ -196,6 +196,7 @@ def test_its_time_is_that_of_its_first_claim(run: ExportedRun) -> None:
     assert made_at(odd, None).year == 1970
 
 
+@pytest.mark.slow
 @given(st.lists(st.text(max_size=200), unique=True, max_size=12))
 def test_file_names_are_safe_and_differ(words: list[str]) -> None:
     names = FileNames(".eval")

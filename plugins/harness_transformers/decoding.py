@@ -1,0 +1,136 @@
+"""The loop that writes completions, in the place of transformers' own; rows that have ended leave.
+
+`generate` prepares everything as ever, and the model says itself what its forwards are given. What
+is ours is what happens between them. Which rows sit together at each step hangs on the batch alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from harness_transformers.cache import can_lose_rows, is_plain, states, with_rows
+from harness_transformers.choosing import Chooser
+from harness_transformers.edits import Session
+from harness_transformers.fanning import Fan
+
+LIVE = 0.8
+"""Share of a batch's rows that may have ended before they leave it: taking them out copies the
+keys and values of all others, which takes about as long as a step."""
+
+
+@dataclass(eq=False)
+class Loop:
+    """One batch of completions; `generate` calls it in the place of a loop of its own.
+
+    `written` has the tokens of each row once it ran, up to the one that ended it.
+    """
+
+    choose: Chooser
+    stops: Collection[int]
+    limit: int
+    """Tokens of a completion at most."""
+    pad: int
+    rows: int
+    """Completions: as many as the prompts it is called with, unless a fan multiplies them."""
+    session: Session | None = None
+    fan: Fan | None = None
+
+    def __post_init__(self) -> None:
+        self.written: list[list[int]] = [[] for _ in range(self.rows)]
+
+    def __call__(self, model: Any, input_ids: Int[Tensor, "prompt pos"], **given: Any) -> Tensor:
+        """Writes until all rows have ended; returns the prompts."""
+        for ours in ("logits_processor", "stopping_criteria", "generation_config"):
+            given.pop(ours, None)
+        before = states(model)
+        out = self._prompts(model, input_ids, given)
+        given = model._update_model_kwargs_for_generation(out, given, is_encoder_decoder=False)
+        ids = input_ids
+        if self.fan is not None:
+            ids, given = self._multiplied(ids, given, self.fan)
+        # What a model keeps in itself of the rows of a batch cannot leave it.
+        leaving = states(model) == before
+        present = list(range(self.rows))
+        with model._optimize_model_for_decode():
+            while True:
+                ids, live = self._step(out.logits[:, -1], ids, present)
+                if not any(live) or len(self.written[present[live.index(True)]]) >= self.limit:
+                    return input_ids
+                if sum(live) <= LIVE * len(live) and leaving:
+                    fits = all(can_lose_rows(one, len(live)) for one in given.values())
+                    if leaving := fits:
+                        kept = [row for row, alive in enumerate(live) if alive]
+                        ids, given = self._without(kept, ids, given)
+                        present = [present[row] for row in kept]
+                inputs = model.prepare_inputs_for_generation(ids, next_sequence_length=1, **given)
+                out = model(**inputs, return_dict=True)
+                given = model._update_model_kwargs_for_generation(
+                    out, given, is_encoder_decoder=False
+                )
+
+    def _prompts(self, model: Any, ids: Tensor, given: dict[str, Any]) -> Any:
+        """The forward over the prompts, or over what no cache has of them yet."""
+        cache = given.get("cache", given.get("past_key_values"))
+        known = cache.get_seq_length() if is_plain(cache) and cache.layers else 0
+        inputs = model.prepare_inputs_for_generation(
+            ids,
+            next_sequence_length=ids.shape[1] - known if known else None,
+            is_first_iteration=True,
+            **given,
+        )
+        if self.fan is None or self.session is None:
+            return model(**inputs, return_dict=True)
+        with self.fan.attached(self.session.blocks):
+            return model(**inputs, return_dict=True)
+
+    def _step(
+        self, logits: Tensor, ids: Tensor, present: Sequence[int]
+    ) -> tuple[Tensor, list[bool]]:
+        """Writes one token of each row that has not ended; returns all tokens, and which rows go
+        on."""
+        live = [not self._ended(row) for row in present]
+        new = self.choose(logits, live).to(ids.device)
+        for row, alive, token in zip(present, live, new.tolist(), strict=True):
+            if alive:
+                self.written[row].append(token)
+        going = [not self._ended(row) for row in present]
+        if not all(live):
+            new = new.where(torch.tensor(live, device=new.device), self.pad)
+        if self.session is not None and (self.session.live is None or going != live):
+            self.session.live = torch.tensor(going, device=new.device)
+        return torch.cat([ids, new[:, None]], dim=1), going
+
+    def _ended(self, row: int) -> bool:
+        written = self.written[row]
+        return bool(written) and written[-1] in self.stops
+
+    def _without(
+        self, kept: Sequence[int], ids: Tensor, given: dict[str, Any]
+    ) -> tuple[Tensor, dict[str, Any]]:
+        """Takes out all rows but these."""
+        index = torch.tensor(kept, device=ids.device)
+        self.choose.keep(index)
+        if self.session is not None:
+            self.session.keep(kept, index)
+        return ids[index], {name: with_rows(one, index) for name, one in given.items()}
+
+    def _multiplied(
+        self, ids: Tensor, given: dict[str, Any], fan: Fan
+    ) -> tuple[Tensor, dict[str, Any]]:
+        """Gives everything of the prompts the rows that stand behind the edits."""
+        for name, one in given.items():
+            if name in ("cache", "past_key_values"):
+                for layer in one.layers:
+                    if layer.keys.shape[0] == fan.prompts:
+                        layer.reorder_cache(fan.of.to(layer.keys.device))
+            elif isinstance(one, Tensor) and one.dim() > 1:
+                given[name] = one.index_select(0, fan.of.to(one.device))
+        if self.session is not None:
+            self.session.prompt_of = None
+        return ids[fan.of], given
