@@ -22,6 +22,7 @@ FILES = (
     "backend",
     "writing",
     "gradients",
+    "ahead",
     "wrapping",
     "checkpoint",
     "sae",

@@ -14,14 +14,15 @@ fields that name something else in the task, `values`, `prompts`, `sites`, `edit
 `thoughts` and `latents` what several kinds share.
 `capabilities` says what a model may offer; `writing` is for models that only answer
 prompts, `gradients` for those that can be differentiated, and `paths` and `scalars` for what a
-reduction follows with them. `version` has the number of this
-contract.
+reduction follows with them. `ahead` is for what reads its files before it loads them. `version`
+has the number of this contract.
 
 Shapes are written as in jaxtyping: `Float[Tensor, "batch pos d_model"]`.
 """
 
 from typing import TYPE_CHECKING, Any
 
+from harness.contract.ahead import ReadsAhead as ReadsAhead
 from harness.contract.backend import (
     Activations as Activations,
     Backend as Backend,

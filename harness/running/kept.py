@@ -13,6 +13,7 @@ from harness.running.experiments.arms_kept import measured_from
 from harness.running.experiments.journal import made_from
 from harness.running.experiments.known import verdicts_from
 from harness.running.passes import recall
+from harness.store import known_files
 from harness.store.cache import Cache, CacheEntry
 from harness.store.entry import own_key, read_entry
 from harness.store.lines import Lines
@@ -26,6 +27,7 @@ def unsound(cache: Cache) -> list[CacheEntry]:
         known.KIND: partial(_value, verdicts_from),
         arms_kept.KIND: partial(_value, measured_from),
         "labels": _lines,
+        known_files.KIND: partial(_value, _fact),
     }
     found = [one for one in cache.entries() if not checks.get(one.kind, _nothing)(one)]
     for one in found:
@@ -45,6 +47,10 @@ def _value(read: Callable[[Any], object], entry: CacheEntry) -> bool:
     with suppress(*WRONG):
         return value is not None and read(value) is not None
     return False
+
+
+def _fact(value: Any) -> str | None:
+    return value if known_files.is_fact(value) else None
 
 
 def _lines(entry: CacheEntry) -> bool:

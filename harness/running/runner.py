@@ -19,6 +19,7 @@ from harness.registry import Registry
 from harness.report import write_report
 from harness.results.write import unique, write_arrays, write_directions, write_results
 from harness.running import claims, families
+from harness.running.ahead import reading_ahead
 from harness.running.analyses import tried
 from harness.running.context import RunContext
 from harness.running.experiments.experiment import (
@@ -41,6 +42,7 @@ from harness.running.session import Session
 from harness.running.spread.team import Team, team_of
 from harness.store.cache import Cache
 from harness.store.files import write_text
+from harness.store.known_files import knowing
 from harness.store.notes import hearing
 from harness.task.familied import read_families
 from harness.task.file import plain
@@ -88,7 +90,7 @@ def run(
         session = Session(planned.task, work / "downloads", work / "verdicts", progress, cache)
         seats = [*seats_of(planned.task, observers, progress)]
         audience = Audience(seats, session.usage.tokens, progress.say)
-        with attended(audience), machine_errors(folder):
+        with attended(audience), machine_errors(folder), knowing(session.known):
             news = News(audience, Ledger(planned.task))
             team = Team(session, planned)
             context = RunContext(session, news.ledger, folder, progress, news, team)
@@ -116,7 +118,10 @@ def _run(
     resolved = families.dated(claims.dated(planned.task.resolved, claimed), asked)
     write_text(folder / "task.toml", tomli_w.dumps(plain(resolved)))
     try:
-        with team_of(session, planned, registry, folder, context.told) as team:
+        with (
+            reading_ahead(session, planned),
+            team_of(session, planned, registry, folder, context.told) as team,
+        ):
             _measure(replace(context, team=team), planned)
         _say_of_cache(context)
     except InvalidRun as error:

@@ -34,6 +34,7 @@ from harness.running.reading.edited import EditedModel
 from harness.running.usage import Usage
 from harness.store.cache import Cache
 from harness.store.keys import key_of
+from harness.store.known_files import KnownFiles, knowing, known_files
 from harness.task.joins import unjoined
 from harness.task.prompts import Prompts, TaskData, view_spec
 from harness.task.spec import EditSpec
@@ -46,7 +47,8 @@ class Session:
 
     `downloads` is the folder for downloaded data, `replies` the one where judges that are asked in
     words keep what they said; what is being loaded is shown as `progress`;
-    `cache` is what other runs have made, where that may be used.
+    `cache` is what other runs have made, where that may be used; hashes of large files that they
+    have found are in `known`, by default of the same cache.
     """
 
     def __init__(
@@ -56,9 +58,11 @@ class Session:
         replies: Path,
         progress: Progress | None = None,
         cache: Cache | None = None,
+        known: KnownFiles | None = None,
     ) -> None:
         self.task = task
         self.cache = cache
+        self.known = known or (known_files() if cache is None else KnownFiles(cache))
         self.taken: Counter[str] = Counter()
         """What was taken from the cache instead of being made: how many jobs and completions."""
         self.replies = replies
@@ -89,7 +93,7 @@ class Session:
         Raises ModelError where it is not what `expect` says.
         """
         if name not in self.models:
-            with self._progress.doing(f"loading model {name}"):
+            with self._progress.doing(f"loading model {name}"), knowing(self.known):
                 model = self.usage.load(name, self.task.models[name].build().load)
             _check_expected(f"models.{name}", model.facts, self.task.spec.models[name].expect)
             self.models[name] = model
@@ -103,14 +107,19 @@ class Session:
         if name not in self.saes:
             spec, models = self.task.spec.saes[name], self.task.sae_models(name)
             device = self.model(models[0]).device
-            with self._progress.doing(f"loading SAE {name}"), self.usage.loading():
+            with (
+                self._progress.doing(f"loading SAE {name}"),
+                self.usage.loading(),
+                knowing(self.known),
+            ):
                 sae: Sae = self.task.saes[name].build().load(device)
             _check_expected(f"saes.{name}", sae.facts, spec.expect)
             if what := unjoined(spec, sae.facts):
                 raise ModelError(f"saes.{name}: {what}")
             for model in models:
                 self._check_width(name, sae, model)
-            self.saes[name] = self.usage.counted(name, self._calibrate(name, sae))
+            with knowing(self.known):
+                self.saes[name] = self.usage.counted(name, self._calibrate(name, sae))
         return self.saes[name]
 
     def view_model(self, view: str) -> Model:

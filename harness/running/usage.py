@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import re
 import sys
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -60,6 +61,10 @@ class Usage:
         self._seconds: defaultdict[str, float] = defaultdict(float)
         self._processor: defaultdict[str, float] = defaultdict(float)
         self._loading = 0.0
+        self._ahead: Callable[[], float] = lambda: 0.0
+        self._read_ahead = 0.0
+        self.steady = threading.Lock()
+        """Held while memory is compared before and after: another thread maps no files then."""
         self._busy = time.process_time()
         self._encodes: defaultdict[tuple[str, str], int] = defaultdict(int)
         self._counts: defaultdict[tuple[str, str], Counts] = defaultdict(Counts)
@@ -81,23 +86,41 @@ class Usage:
     def stage(self, name: str) -> Iterator[None]:
         """Counts what happens inside the block, and its seconds, as this stage's."""
         before, self._stage = self._stage, name
-        begun, busy, loading = time.monotonic(), time.process_time(), self._loading
+        begun, busy, loading = time.monotonic(), self._here(), self._loading
         try:
             yield
         finally:
             self._stage = before
             self._seconds[name] += time.monotonic() - begun
             loaded = self._loading - loading
-            self._processor[name] += time.process_time() - busy - loaded
+            self._processor[name] += self._here() - busy - loaded
 
     @contextmanager
     def loading(self) -> Iterator[None]:
         """Counts the processor's seconds inside the block as no stage's: something is loaded."""
-        busy = time.process_time()
+        busy = self._here()
         try:
             yield
         finally:
-            self._loading += time.process_time() - busy
+            self._loading += self._here() - busy
+
+    @contextmanager
+    def reading_ahead(self, seconds: Callable[[], float]) -> Iterator[None]:
+        """Around what another thread reads ahead: its `seconds` of the processor, which grow, count
+        as loading, and as no stage's."""
+        self._ahead = seconds
+        try:
+            yield
+        finally:
+            self._read_ahead, self._ahead = self._read_ahead + seconds(), lambda: 0.0
+
+    def _elsewhere(self) -> float:
+        """Seconds of the processor that were spent on reading ahead."""
+        return self._read_ahead + self._ahead()
+
+    def _here(self) -> float:
+        """Seconds of the processor without those."""
+        return time.process_time() - self._elsewhere()
 
     def load(self, name: str, load: Callable[[], Model]) -> Model:
         """Calls `load` and returns its model, wrapped so that all it does is counted as `name`'s.
@@ -105,13 +128,14 @@ class Usage:
         What loading leaves in memory beside the weights is code where it imported some
         (transformers imports a model's own when it is loaded), so it counts among the imports.
         """
-        modules, before = len(sys.modules), resident() or 0
-        with self.loading():
-            model = load()
-        if len(sys.modules) > modules:
-            size = NUMBER_BYTES.get(model.dtype, 4) if model.device == "cpu" else 0
-            grown = (resident() or 0) - before - size * (model.facts.parameters or 0)
-            self._imports += max(0, grown)
+        with self.steady:
+            modules, before = len(sys.modules), resident() or 0
+            with self.loading():
+                model = load()
+            if len(sys.modules) > modules:
+                size = NUMBER_BYTES.get(model.dtype, 4) if model.device == "cpu" else 0
+                grown = (resident() or 0) - before - size * (model.facts.parameters or 0)
+                self._imports += max(0, grown)
         kind = CountedOneByOne if isinstance(model, OneByOne) else Counted
         return cast(Model, kind(model, lambda counts: self.add(name, counts)))
 
@@ -184,7 +208,7 @@ class Usage:
                 "stages": dict(self._seconds),
                 "processor": {
                     "total": time.process_time() - self._busy,
-                    "loading": self._loading,
+                    "loading": self._loading + self._elsewhere(),
                     "stages": dict(self._processor),
                 },
             },

@@ -31,10 +31,11 @@ KINDS = {
     "verdicts": _VALUE,
     "benchmarks": _VALUE,
     "labels": re.compile(r"[\w.-]+\.jsonl", re.ASCII),
+    "files": _VALUE,
 }
 """What is kept, a folder each, with the names of its files: those of labels are what a source has
-published of an SAE, and are kept by that source. Nothing else in the folder is ever looked at or
-removed."""
+published of an SAE, and are kept by that source; those of files are hashes of large files
+(`known_files`). Nothing else in the folder is ever looked at or removed."""
 _MARK = "cache-format"
 _HOUR = 3600.0
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)i?B?", re.IGNORECASE)

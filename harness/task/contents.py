@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.contract import Options, Place
+from harness.store.known_files import sha256_of
 from harness.task.validate import marks
 
 Named = Callable[[str, str], str | None]
@@ -58,8 +59,7 @@ def _renamed(value: Any, table: str, named: Named) -> Any:
 def content_of(place: Path) -> str:
     """A hash of a file, or of all files of a folder with their names in it."""
     if not place.is_dir():
-        with place.open("rb") as content:
-            return hashlib.file_digest(content, "sha256").hexdigest()
+        return sha256_of(place)
     total = hashlib.sha256()
     for file in sorted(path for path in place.rglob("*") if path.is_file()):
         total.update(f"{file.relative_to(place)}\0{content_of(file)}\n".encode(errors="replace"))

@@ -13,6 +13,7 @@ from pathlib import Path
 from harness.contract import Example
 from harness.errors import DataError, MachineError, listed, suggestion
 from harness.store.files import whole
+from harness.store.known_files import sha256_of
 from harness.store.notes import CHANGED, dropped
 from harness.task.data_spec import DataSpec
 from harness.task.rows import Row, ending, rows_of
@@ -215,7 +216,7 @@ def _download(name: str, spec: DataSpec, cache: Path) -> Path:
     assert spec.url is not None
     target = cache / f"{spec.sha256}{_suffix(spec)}"
     if target.exists():
-        if _sha256(target) == spec.sha256:
+        if sha256_of(target) == spec.sha256:
             return target
         dropped(target, 1, "download", CHANGED)
     where = f"data.{name}: {spec.url}"
@@ -237,8 +238,3 @@ def _download(name: str, spec: DataSpec, cache: Path) -> Path:
                 "The file has changed: check it before you trust it."
             )
     return target
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()

@@ -228,12 +228,24 @@ def _table_row(value: object) -> Row:
 
 
 def _csv(file: Path, dialect: str = "excel") -> Iterator[Row]:
-    csv.field_size_limit(LONGEST)  # of one field; it is 131,072 without this
     with _text(file, newline="") as text:
-        for number, row in enumerate(csv.DictReader(_lines(text), dialect=dialect), 1):
+        rows = csv.DictReader(_lines(text), dialect=dialect)
+        number = 0
+        while (row := _next(rows)) is not None:
+            number += 1
             if None in row:
                 raise ValueError(f"row {number} has more fields than the header")
             yield row
+
+
+def _next(rows: Iterator[Row]) -> Row | None:
+    """The next row, with fields longer than the 131,072 characters that Python allows: a limit of
+    the whole process, which is put back before anybody else reads."""
+    before = csv.field_size_limit(LONGEST)
+    try:
+        return next(rows, None)
+    finally:
+        csv.field_size_limit(before)
 
 
 def _tsv(file: Path) -> Iterator[Row]:

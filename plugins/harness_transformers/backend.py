@@ -24,7 +24,13 @@ from harness_transformers.adapter import MERGE, merged, unknown_keys
 from harness_transformers.batches import out_of_memory
 from harness_transformers.bos import with_bos
 from harness_transformers.failures import refusing, words
-from harness_transformers.files import ADAPTER, not_floating, read_json, stored_types
+from harness_transformers.files import (
+    ADAPTER,
+    not_floating,
+    read_json,
+    sha256_of,
+    stored_types,
+)
 from harness_transformers.gguf_file import lost
 from harness_transformers.gguf_weights import plain, unpacked, without_bar
 from harness_transformers.model import TransformersModel
@@ -37,7 +43,7 @@ from harness_transformers.quantised_weights import (
     report,
     scheme_words,
 )
-from harness_transformers.source import Source, source
+from harness_transformers.source import Source, own_weights, source
 from harness_transformers.template import BoundedTemplate, dated, is_dated
 from harness_transformers.thoughts import marks_of
 from harness_transformers.wrapped import WrappedModel
@@ -102,6 +108,11 @@ class TransformersBackend:
             model.date = date
             model.origin = _origin(hf, found, options)
         return model
+
+    def read_ahead(self) -> None:
+        """Hashes the weights where they lie on this machine, which `load` does last."""
+        for file in own_weights(self.options):
+            sha256_of(file)
 
     def wrap(self, native: Native, name: str) -> WrappedModel:
         """A model that is in memory already, with its tokenizer; both are left as they are."""

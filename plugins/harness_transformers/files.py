@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import ModelError
+from harness.store.known_files import sha256_of as hash_of_file
 from harness.text import for_terminal
 from harness.web import hub_error, patiently
 from harness_transformers.failures import first_line, words
@@ -27,7 +28,6 @@ _BYTES = {
     "I16": 2, "U16": 2, "I8": 1, "U8": 1, "BOOL": 1, "F8_E4M3": 1, "F8_E5M2": 1,
 }  # fmt: skip
 """By the name of a type in safetensors files, the bytes of a number."""
-_hashes: dict[tuple[str, int, int, int], str] = {}
 
 
 def local_folder(location: str, revision: str | None, what: str) -> Path | None:
@@ -356,10 +356,4 @@ def sha256_of(file: Path) -> str:
     cached = real.parent.name == "blobs" and real.parent.parent.name.startswith("models--")
     if cached and re.fullmatch(r"[0-9a-f]{64}", real.name):
         return real.name
-    stat = real.stat()
-    # st_ctime cannot be set back, as st_mtime can: copies often keep that.
-    key = (str(real), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
-    if key not in _hashes:
-        with real.open("rb") as stream:
-            _hashes[key] = hashlib.file_digest(stream, "sha256").hexdigest()
-    return _hashes[key]
+    return hash_of_file(real)

@@ -14,8 +14,10 @@ from harness_transformers.files import (
     companions,
     digest,
     fetch_folder,
+    local_folder,
     read_config,
     require_weights,
+    weight_files,
     weights_sha256,
 )
 from harness_transformers.gguf_file import GgufFile
@@ -60,6 +62,19 @@ def source(options: TransformersOptions) -> Iterator[Source]:
             yield _of_file(options, gguf, Path(alone))
     else:
         yield _of_folder(options)
+
+
+def own_weights(options: TransformersOptions) -> list[Path]:
+    """The files of weights that are on this machine already; no network is asked for others."""
+    found: list[Path] = []
+    if (gguf := options.gguf_file) is not None:
+        found.append(gguf.file)
+    elif (root := local_folder(options.folder, options.revision, "model")) is not None:
+        found += weight_files(options.inside(root), options.where)
+    if options.adapter is not None:
+        folder = local_folder(options.adapter, options.adapter_revision, "adapter")
+        found += sorted(folder.glob("*.safetensors")) if folder is not None else []
+    return found
 
 
 def _of_folder(options: TransformersOptions) -> Source:

@@ -51,6 +51,7 @@ def install(folder: Path) -> None:
     (info / "entry_points.txt").write_text("[harness]\nseeded_bugs = seeded_bugs.plugin\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bug", FOUND_BY)
 def test_a_bug_is_named_by_its_law_and_its_twin_passes(
     installed: None, bug: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

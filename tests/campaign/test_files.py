@@ -38,6 +38,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
         yield bench
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("found", FOUND, ids=lambda one: f"{one.subject}, {one.what}")
 def test_what_was_found_once(bench: Bench, found: Found) -> None:
     tried = bench.with_damage(found.subject, found.file, found.damage)
@@ -45,6 +46,7 @@ def test_what_was_found_once(bench: Bench, found: Found) -> None:
     assert "refused" in tried.end
 
 
+@pytest.mark.slow
 def test_some_by_chance(bench: Bench) -> None:
     tried = [bench.by_chance(random.Random(f"files 0 {number}")) for number in range(SOME)]
     assert [one.fault for one in tried] == [""] * SOME

@@ -334,6 +334,7 @@ cause = false
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CUT)
 def test_a_task_of_the_organism_uses_what_was_planned(name: str, tmp_path: Path) -> None:
     """On few rows, each completion of one token: all counts are equal, number by number."""

@@ -113,6 +113,7 @@ def test_a_block_of_the_probe_has_the_weights_of_the_model() -> None:
     assert sum(one.numel() for one in weights) == pytest.approx(net.block, rel=0.01)
 
 
+@pytest.mark.slow
 def test_this_machine_is_probed_in_a_process_of_its_own() -> None:
     found = ask([SHAPE], (16, 32), "processor")
     if found == GPU:
@@ -248,6 +249,7 @@ def test_rows_of_the_sts_tasks_are_as_long_as_they_expect(sts: Cost) -> None:
     assert not [note for note in sts.notes if "limo" in note or note.startswith("data.mmlu")]
 
 
+@pytest.mark.slow
 def test_the_prompts_of_a_benchmark_are_counted(sts: Cost) -> None:
     """Those that the task expects; of the organism's, those in its files."""
     assert not sts.unknown
@@ -272,6 +274,7 @@ def test_the_prompts_of_a_benchmark_are_counted(sts: Cost) -> None:
     assert asked.counts.prompts == 9 * 3
 
 
+@pytest.mark.slow
 def test_an_earlier_run_is_named_only_where_there_is_one(
     said: Callable[..., tuple[int, str, str]],
 ) -> None:

@@ -77,6 +77,7 @@ def rows(heading: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("row", rows("pair"), ids=lambda row: row[0])
 def test_the_seven_pairs(row: list[str]) -> None:
     found = planned(row[0])
@@ -94,6 +95,7 @@ def test_all_seven_are_there() -> None:
     assert len(files) == 7
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("row", rows("with"), ids=lambda row: row[0])
 def test_how_cost_grows(row: list[str]) -> None:
     found = planned("gemma-2-2b", row[0])

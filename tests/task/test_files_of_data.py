@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import codecs
+import csv
 import gzip
 import io
 import json
@@ -251,8 +252,10 @@ def test_a_small_file_cannot_fill_the_memory(
     monkeypatch.setattr("harness.task.rows._SMALL", 500)
     monkeypatch.setattr("harness.task.rows._UNPACKED", 0)
     monkeypatch.setattr("harness.task.rows._BLANK", 50)
+    before = csv.field_size_limit()
     with pytest.raises(DataError, match=re.escape(says)):
         load(content, name)
+    assert csv.field_size_limit() == before, "it is the limit of the whole process"
 
 
 def test_a_parquet_file_whose_checksums_do_not_fit(load: Load) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from harness.planning.plan import Plan
 from harness.registry import Registry
 from harness.running.code import versions_of
+from harness.store.cache import Cache
 from harness.store.keys import key_of
 from harness.task.file import Source, plain
 from harness.task.resolve import resolve
@@ -19,8 +20,10 @@ from harness.task.trust import TrustThese
 MAKER = "harness.running.spread.worker:make"
 
 
-def outfit_text(planned: Plan, registry: Registry, downloads: Path) -> str:
-    """All that a worker needs to know of a run, as JSON."""
+def outfit_text(
+    planned: Plan, registry: Registry, downloads: Path, cache: Cache | None = None
+) -> str:
+    """All that a worker needs to know of a run, as JSON; `cache` is that of its head."""
     task = planned.task
     return json.dumps(
         {
@@ -33,6 +36,7 @@ def outfit_text(planned: Plan, registry: Registry, downloads: Path) -> str:
             "versions": versions_of(task.owners()),
             "plan": signature(planned),
             "downloads": str(downloads.absolute()),
+            "cache": [str(cache.folder), cache.limit] if cache else None,
         }
     )
 

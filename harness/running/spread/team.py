@@ -184,7 +184,7 @@ def team_of(
     def crew() -> AbstractContextManager[Crew]:
         executor: Executor = entry.build()
         downloads = folder / "work" / "downloads"
-        text = outfit_text(planned, registry, downloads)
+        text = outfit_text(planned, registry, downloads, session.cache)
         here = SessionWorker(session, planned)
         own = folder / "work" / "executor"
         return executor.crew(Outfit(text, here, own, session.say))

@@ -26,6 +26,8 @@ from harness.running.spread.outfit import fresh_task, signature
 from harness.running.spread.step import Known, Step, check_same, learn
 from harness.running.spread.wire import pack, unpack
 from harness.running.usage import Spent, resident
+from harness.store.cache import Cache
+from harness.store.known_files import KnownFiles, knowing
 from harness.store.notes import hearing
 from harness.task.task import Task
 
@@ -44,7 +46,8 @@ class SessionWorker:
         """As `harness.contract.Worker`."""
         begun = time.monotonic()
         try:
-            with machine_errors(Path.cwd()), hearing() as notes:
+            known = knowing(self._session.known)
+            with machine_errors(Path.cwd()), hearing() as notes, known:
                 if shared != self._shared:
                     self._open(shared)
                     begun = time.monotonic()
@@ -111,6 +114,12 @@ def make(text: str) -> Worker:
         return Refusing(error)
 
 
+def _known(about: Mapping[str, Any]) -> KnownFiles:
+    """What the head's cache knows of files, where this machine has the folder, too."""
+    folder, limit = about["cache"] or ("", 0)
+    return KnownFiles(Cache(Path(folder), limit) if folder and Path(folder).is_dir() else None)
+
+
 def distant(task: Task, about: Mapping[str, Any], downloads: Path) -> Worker:
     """A worker of a task that was read anew.
 
@@ -127,7 +136,7 @@ def distant(task: Task, about: Mapping[str, Any], downloads: Path) -> Worker:
     own = Path(tempfile.mkdtemp(prefix="harness-worker-"))
     if not downloads.is_dir():  # it is another machine, which does not have the folder of the run
         downloads = own / "downloads"
-    session = Session(task, downloads, own / "verdicts", Progress())
+    session = Session(task, downloads, own / "verdicts", Progress(), known=_known(about))
     weakref.finalize(session, shutil.rmtree, own, ignore_errors=True)
     planned = learned(plan(task), session)
     if signature(planned) != about["plan"]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, replace
@@ -15,9 +14,12 @@ from torch.nn.functional import embedding_bag
 from harness.contract import SaeFacts
 from harness.contract.latents import Latents, joined, offsets_of
 from harness.errors import ModelError
+from harness_saes.core import columns
 from harness_saes.core.config import BATCHTOPK, Config
 from harness_saes.core.normalisation import centred, normalised, restore, through_norm
-from harness_saes.core.picks import above, group_maxima, top
+from harness_saes.core.numbers import finite, found_once, hash_of
+from harness_saes.core.origin import on_device
+from harness_saes.core.picks import above, active, group_maxima, top
 
 CHUNK_BYTES = 2**26
 """How much of the matrix of pre-activations, [tokens, d_sae], exists at a time."""
@@ -26,6 +28,8 @@ _ROWS = 1024
 anew, which costs a tenth at 256 rows of 65,536 latents, and as much as the product at 128."""
 
 Pick = Callable[[Float[Tensor, "rows d_sae"]], Int[Tensor, " nnz"]]
+ByColumns = Callable[[Tensor, Tensor, Tensor], Latents]
+"""What is active of tokens, by encoder weights and bias, found by columns."""
 
 
 class LinearSae:
@@ -92,6 +96,7 @@ class LinearSae:
         if config.architecture == "gated":
             self._magnitude = wide["r_mag"].exp(), wide["b_mag"]
         self._pick = _pick_of(config, wide)
+        self._by_columns = _by_columns_of(config, wide)
 
     @torch.no_grad()
     def encode(self, x: Float[Tensor, "tokens d_in"]) -> Latents:
@@ -105,8 +110,7 @@ class LinearSae:
         if self._config.subtracts_b_dec:
             # Before the product, not folded into its bias: a large mean would cancel there.
             read = read - self._b_dec
-        parts = [self._active(a) for a in self._pre_activations(read)]
-        return replace(joined(parts), context=context)
+        return replace(self._active(read), context=context)
 
     @torch.no_grad()
     def reconstruct(self, latents: Latents) -> Float[Tensor, "tokens d_out"]:
@@ -141,32 +145,40 @@ class LinearSae:
             torch.addmm(self._bias, rows, self._w_enc, out=a)
             yield a
 
-    def _active(self, a: Float[Tensor, "rows d_sae"]) -> Latents:
-        """Everything active in some rows of pre-activations."""
-        position = self._pick(a)
-        token = position // a.shape[1]
-        index = position - token * a.shape[1]
-        value = a.flatten()[position]
-        if self._magnitude is not None:
-            factor, bias = self._magnitude
-            value = value * factor[index] + bias[index]
-            kept = value > 0
-            token, index, value = token[kept], index[kept], value[kept]
-        counts = torch.bincount(token, minlength=len(a))
-        return Latents(offsets_of(counts), index, value, a.shape[1])
+    def _active(self, x: Float[Tensor, "tokens d_in"]) -> Latents:
+        """Everything active of what the encoder reads."""
+        if self._by_columns is not None and columns.pays(x, self._config.d_sae):
+            return self._gated(self._by_columns(x, self._w_enc, self._bias))
+        return self._gated(joined([active(a, self._pick(a)) for a in self._pre_activations(x)]))
+
+    def _gated(self, latents: Latents) -> Latents:
+        """The latents of a gated SAE with the values of its other path; others as they are."""
+        if self._magnitude is None:
+            return latents
+        factor, bias = self._magnitude
+        token, index = latents.token, latents.indices
+        value = latents.values * factor[index] + bias[index]
+        kept = value > 0
+        counts = torch.bincount(token[kept], minlength=latents.tokens)
+        return Latents(offsets_of(counts), index[kept], value[kept], latents.d_sae)
 
 
 def finite_on(device: str, tensors: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
     """The tensors on a device; ModelError names one that has values that are not finite."""
-    for name, tensor in tensors.items():
-        # A sum is finite only if everything in it is.
-        if not torch.isfinite(tensor.sum(dtype=torch.float64)):
-            bad = int((~torch.isfinite(tensor)).sum())
-            raise ModelError(
-                f"{where}: {name} has {bad} values that are not finite, of {tensor.numel()}. "
-                "Expected numbers only. Copy the file again; if they stay, the training diverged."
-            )
-    return {name: tensor.to(device) for name, tensor in tensors.items()}
+
+    def looked() -> str:
+        for name, tensor in tensors.items():
+            if not finite(tensor):
+                bad = int((~torch.isfinite(tensor)).sum())
+                raise ModelError(
+                    f"{where}: {name} has {bad} values that are not finite, of {tensor.numel()}. "
+                    "Expected numbers only. Copy the file again; if they stay, the training "
+                    "diverged."
+                )
+        return "finite"
+
+    found_once(["finite"], tensors, looked)
+    return {name: on_device(tensor, device) for name, tensor in tensors.items()}
 
 
 def checked(x: Float[Tensor, "tokens d_in"], config: Config) -> Float[Tensor, "tokens d_in"]:
@@ -201,15 +213,30 @@ def _pick_of(config: Config, tensors: Mapping[str, Tensor]) -> Pick:
         return lambda a: top(a.abs(), k)
     if config.architecture == "groupmax":
         return lambda a: group_maxima(a, k)
+    threshold = _threshold_of(config, tensors)
+    return lambda a: above(a, threshold)
+
+
+def _by_columns_of(config: Config, tensors: Mapping[str, Tensor]) -> ByColumns | None:
+    """The same rule by columns; None where it has no such form."""
+    if config.architecture == "topk":
+        k = config.k or 0
+        return lambda x, w, bias: columns.top(x, w, bias, k)
+    if config.architecture in ("abstopk", "groupmax"):
+        return None
+    threshold = _threshold_of(config, tensors)
+    return lambda x, w, bias: columns.above(x, w, bias, threshold)
+
+
+def _threshold_of(config: Config, tensors: Mapping[str, Tensor]) -> Float[Tensor, " d_sae"]:
+    """What the pre-activation of each latent has to exceed, where that is the rule."""
     zeros = torch.zeros_like(tensors["W_enc"][0])
     if config.architecture == "gated":
         # a + b_gate > 0 and a > −b_gate are the same, also in floating point.
-        threshold = -tensors["b_gate"]
-    elif config.architecture in BATCHTOPK:
-        threshold = (zeros + tensors["topk_threshold"]).clamp(min=0)
-    else:
-        threshold = tensors.get("threshold", zeros).clamp(min=0)
-    return lambda a: above(a, threshold)
+        return -tensors["b_gate"]
+    if config.architecture in BATCHTOPK:
+        return (zeros + tensors["topk_threshold"]).clamp(min=0)
+    return tensors.get("threshold", zeros).clamp(min=0)
 
 
 def fingerprint(config: Config, tensors: Mapping[str, Tensor], dtype: torch.dtype) -> str:
@@ -222,9 +249,4 @@ def fingerprint(config: Config, tensors: Mapping[str, Tensor], dtype: torch.dtyp
     if config.norm is None:
         about |= {"norm", "norm_epsilon"}
     rules = {key: value for key, value in asdict(config).items() if key not in about}
-    digest = hashlib.sha256(json.dumps([rules, str(dtype)], sort_keys=True).encode())
-    for name in sorted(tensors):
-        tensor = tensors[name].detach().contiguous().cpu()
-        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
+    return hash_of(json.dumps([rules, str(dtype)], sort_keys=True), tensors)

@@ -15,6 +15,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from harness.contract.latents import Latents, offsets_of
+
 _BLOCK = 2**20
 """Numbers of a block of rows: 4 MB in float32."""
 
@@ -47,6 +49,22 @@ def group_maxima(a: Float[Tensor, "rows d_sae"], groups: int) -> Int[Tensor, " n
     starts = torch.arange(rows * groups, device=a.device).view(rows, groups) * size
     positions: Tensor = starts + inside
     return positions[values > 0]
+
+
+def active(a: Float[Tensor, "rows d_sae"], positions: Int[Tensor, " nnz"]) -> Latents:
+    """The latents of some rows that are active at these positions, with their values."""
+    rows, width = a.shape
+    if a.device.type == "cpu":
+        # In numpy: torch's threads would have to wake up for each of these short steps.
+        flat = positions.numpy()
+        row = flat // width
+        found = np.bincount(row, minlength=rows), flat - row * width, a.numpy().reshape(-1)[flat]
+        counts, indices, values = map(torch.from_numpy, found)
+    else:
+        token = positions // width
+        counts = torch.bincount(token, minlength=rows)
+        indices, values = positions - token * width, a.flatten()[positions]
+    return Latents(offsets_of(counts), indices, values, width)
 
 
 def _top_torch(a: Tensor, k: int) -> Tensor:

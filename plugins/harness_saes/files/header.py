@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import ModelError
 from harness.text import for_terminal
+from harness_saes.core.origin import read_from, state_before
 from harness_saes.core.stored import Stored
 
 if TYPE_CHECKING:
@@ -65,15 +66,16 @@ def read_header(file: Path) -> dict[str, Stored]:
 
 
 def load_safetensors(file: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file on the CPU; ModelError where it cannot be read."""
+    """The tensors of a safetensors file, mapped on the CPU; ModelError where it cannot be read."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    state = state_before(file)
     try:
         found: dict[str, Tensor] = load_file(file)
     except (SafetensorError, OSError) as error:
         raise ModelError(f"{file}: cannot be read ({error}). Copy it again.") from error
-    return found
+    return read_from(state, found)
 
 
 def _stored(file: Path, name: str, entry: Any) -> tuple[Stored, int]:

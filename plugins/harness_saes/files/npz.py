@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import ModelError
+from harness_saes.core.origin import read_from, state_before
 from harness_saes.core.stored import Stored
 from harness_saes.files.header import BYTES, LONGEST_NAME, broken, first_line, unreadable
 
@@ -47,16 +48,18 @@ def load_npz(file: Path) -> dict[str, Tensor]:
     import numpy as np
     import torch
 
+    state = state_before(file)
     try:
         with np.load(file, allow_pickle=False) as arrays:
             found = {name: arrays[name] for name in arrays.files}
     except Exception as error:
         raise _broken(file, f"it is cut off or damaged ({first_line(error)})") from error
     # torch knows one byte order, whatever machine wrote the file.
-    return {
+    tensors = {
         name: torch.from_numpy(np.ascontiguousarray(array, array.dtype.newbyteorder("=")))
         for name, array in found.items()
     }
+    return read_from(state, tensors)
 
 
 def _stored(file: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Stored:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import ModelError
+from harness_saes.core.origin import read_from, state_before
 from harness_saes.core.stored import Stored
 from harness_saes.files.header import (
     BYTES,
@@ -127,6 +128,7 @@ def load_pt(path: Path, where: str) -> dict[str, Tensor | Any]:
     `where` begins messages about torch's own refusals. Raises ModelError as `read_pt`, before
     torch sees the file; torch then reads it with `weights_only`, a second wall.
     """
+    state = state_before(path)
     read_pt(path)
     import torch
 
@@ -142,7 +144,7 @@ def load_pt(path: Path, where: str) -> dict[str, Tensor | Any]:
             f"{where}: {path.name} cannot be read ({reason}). Expected a file of torch.save with "
             "tensors and plain values. Copy or download it again."
         ) from error
-    return dict(_flat(found, "", set()))
+    return read_from(state, dict(_flat(found, "", set())))
 
 
 @dataclass(frozen=True)

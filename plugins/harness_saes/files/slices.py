@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import ModelError
+from harness_saes.core.origin import read_from, state_before
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,16 +23,18 @@ def load_slice(file: Path, name: str, index: Index = ()) -> Tensor:
     """
     from safetensors import SafetensorError, safe_open
 
+    state = state_before(file)
     taken = tuple(slice(None) if one is None else slice(one, one + 1) for one in index)
     try:
         with safe_open(file, framework="pt") as stored:
             if not taken:
                 whole: Tensor = stored.get_tensor(name)
-                return whole
+                return read_from(state, {name: whole})[name]
             part: Tensor = stored.get_slice(name)[taken]
     except (SafetensorError, OSError) as error:
         raise ModelError(f"{file}: cannot be read ({error}). Copy it again.") from error
     for axis in range(len(index) - 1, -1, -1):
         if index[axis] is not None:
             part = part.squeeze(axis)
-    return part
+    which = f"{name} {list(index)}"
+    return read_from(state, {which: part})[which]

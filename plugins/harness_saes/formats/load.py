@@ -12,7 +12,7 @@ from torch import Tensor
 
 from harness.contract import Sae
 from harness_saes.core.config import Config
-from harness_saes.core.linear import LinearSae, finite_on
+from harness_saes.core.linear import LinearSae, fingerprint, finite_on
 from harness_saes.core.stored import canonical
 from harness_saes.files.header import load_safetensors
 from harness_saes.files.npz import load_npz
@@ -31,12 +31,26 @@ class Loaded:
 
     def load(self, device: str) -> Sae:
         """The SAE on a device; ModelError says which file, tensor, key or name is wrong."""
+        found = self._options.inspect(self._options.fetched())
+        config, tensors, notes = self._prepared(found, device)
+        return LinearSae(config, tensors, getattr(torch, self._options.dtype), notes=notes)
+
+    def read_ahead(self) -> None:
+        """Reads and hashes the weights where they are here, and `ready` makes no others of them."""
+        place = self._options.found()
+        if place is None or type(self).ready is not Loaded.ready:
+            return
+        found = self._options.inspect(place)
+        if found.weights.suffix == ".npz":  # which is not mapped: it would be in memory twice
+            return
+        config, tensors, _ = self._prepared(found, "cpu")
+        fingerprint(config, tensors, getattr(torch, self._options.dtype))
+
+    def _prepared(self, found: Any, device: str) -> Ready:
         options = self._options
-        found = options.inspect(options.fetched())
         config, tensors, notes = self.ready(found, _tensors(found.weights, options.where))
         config = replace(config, not_trained_on=config.not_trained_on or options.carded)
-        ready = finite_on(device, tensors, str(found.weights))
-        return LinearSae(config, ready, getattr(torch, options.dtype), notes=notes)
+        return config, finite_on(device, tensors, str(found.weights)), notes
 
     def ready(self, found: Any, stored: Mapping[str, Any]) -> Ready:
         """From what the format's `inspect` found, and what its file of weights holds."""

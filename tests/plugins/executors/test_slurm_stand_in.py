@@ -235,6 +235,7 @@ def test_without_sbatch_it_says_where_to_go(
         compute(tmp_path, [maker.part(0)], [])
 
 
+@pytest.mark.slow
 def test_a_folder_that_nodes_do_not_see_is_told(site: StandIn, tmp_path: Path) -> None:
     site.configure(hidden=True)
     with pytest.raises(MachineError, match=r"left no log. Do all nodes see .*--out"):
@@ -242,6 +243,7 @@ def test_a_folder_that_nodes_do_not_see_is_told(site: StandIn, tmp_path: Path) -
     assert site.calls("sbatch") == 3
 
 
+@pytest.mark.slow
 def test_a_job_that_waits_for_what_will_not_come_is_told_once(
     site: StandIn, tmp_path: Path
 ) -> None:
@@ -261,6 +263,7 @@ def test_a_job_that_waits_for_what_will_not_come_is_told_once(
     assert "scancel 101" in line
 
 
+@pytest.mark.slow
 def test_a_controller_that_does_not_answer_loses_no_job(site: StandIn, tmp_path: Path) -> None:
     said: list[str] = []
 
@@ -280,6 +283,7 @@ def test_a_controller_that_does_not_answer_loses_no_job(site: StandIn, tmp_path:
     assert sorted(maker.done(tmp_path)) == [0, 1]
 
 
+@pytest.mark.slow
 def test_jobs_that_slurm_has_forgotten_are_found_by_sacct(site: StandIn, tmp_path: Path) -> None:
     site.configure(min_job_age=0.0)
 

@@ -78,6 +78,7 @@ def test_options_of_a_request(served: Served, model: MakeModel) -> None:
     assert "max_tokens" not in content
 
 
+@pytest.mark.slow
 def test_what_is_drawn_has_a_seed_for_each_row(served: Served, model: MakeModel) -> None:
     rows = [Example(str(n), "the same") for n in range(20)]
     ask(model(), rows=rows, temperature=1.0)

@@ -162,6 +162,7 @@ def test_a_served_model_may_judge(served: Served, said: Said, task: Path, tmp_pa
     assert scores(out, "invalid_verdicts@1") == [(1.0, 12)]
 
 
+@pytest.mark.slow
 def test_a_plan_says_what_it_does_not_know(said: Said, task: Path) -> None:
     code, screen, complaint = said("plan", task)
     assert code == 0, complaint

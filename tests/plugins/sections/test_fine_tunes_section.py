@@ -324,6 +324,7 @@ def test_a_long_name_leaves_room_for_the_figure() -> None:
     assert figure.rows[0]["pair"] == "x" * 500
 
 
+@pytest.mark.slow
 def test_hostile_names_stay_text() -> None:
     page = render(hostile(make()), discover(candidates=[POINT]))
     # As the names of tasks themselves, so that everything is found and drawn.

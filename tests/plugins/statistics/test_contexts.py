@@ -207,6 +207,7 @@ def test_one_stream(more: dict[str, str], message: str) -> None:
         Options(sae="sae", **more)
 
 
+@pytest.mark.slow
 def test_its_cost_beside_an_encoder_of_the_same_width() -> None:
     """The encoder's product alone is a floor of the pass; the issue's limit is 10% of all of it."""
     d, width, tokens, k = 256, 16_384, 1024, 32

@@ -151,6 +151,7 @@ def _split(name: str) -> tuple[str, int]:
     return kind, int(layer)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_merged_adapter_is_the_unmerged_one(

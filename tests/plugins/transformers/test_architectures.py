@@ -108,6 +108,7 @@ def _site(name: str) -> Site:
     return Site(kind, int(layer))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", BY_KIND)
 @torch.no_grad()
 def test_an_architecture_is_what_transformers_has(
@@ -274,7 +275,7 @@ def _completions_that_share(one: Architecture, hf: Any, model: TransformersModel
         assert got.tokens == len(written if end is None else written[: end + 1])
         read[row.arm] += len(row.ids) + got.tokens - 1
     assert [receipt.tokens for receipt in receipts] == [0, read[1], read[2]]
-    assert receipts[1].relative_sum == receipts[2].relative_sum
+    assert receipts[1].relative == pytest.approx(receipts[2].relative, rel=1e-5)
 
 
 def test_the_docs_list_them() -> None:

@@ -56,6 +56,7 @@ HOSTILE = {
 TURNS = [{"role": "user", "content": "Why?"}]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", HOSTILE)
 def test_a_template_that_does_too_much_is_ended(what: str) -> None:
     """CASES row 25: nested `range(99999)` loops hung; texts and numbers grew until memory ended."""
@@ -65,6 +66,7 @@ def test_a_template_that_does_too_much_is_ended(what: str) -> None:
     assert time.process_time() - begun < 3 * slower()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("through", ["renderer", "plan", "library"])
 def test_whoever_renders_it_is_told_whose_template_it_is(through: str, tmp_path: Path) -> None:
     """CASES row 25: in check and plan, in a run, and for a library that has the tokenizer."""
@@ -94,6 +96,7 @@ WATCHED = {
 """Templates that could behave in a trial run, and loop for years in the next one."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", WATCHED)
 def test_a_template_cannot_wait_until_nobody_watches(how: str) -> None:
     """CASES row 25: a trial under bounds, and then transformers' own run, were two runs."""
@@ -135,6 +138,7 @@ def test_what_cannot_be_made_within_bounds_is_said() -> None:
         )
 
 
+@pytest.mark.slow
 def test_what_is_ended_where_a_query_is_looked_for(tmp_path: Path) -> None:
     """CASES row 25 with TOKENIZERS T5: the mark in the query's place may be what takes so long.
 
@@ -149,6 +153,7 @@ def test_what_is_ended_where_a_query_is_looked_for(tmp_path: Path) -> None:
     assert not isinstance(caught.value, BadRows)
 
 
+@pytest.mark.slow
 def test_a_run_hands_libraries_a_bounded_tokenizer(folders: Any, tmp_path: Path) -> None:
     from harness_transformers.backend import TransformersBackend
     from harness_transformers.options import TransformersOptions

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -13,7 +14,7 @@ from harness.contract import Sae
 from harness.errors import ModelError
 from harness_saes.core.checks import number, wrong
 from harness_saes.core.config import Config
-from harness_saes.core.linear import LinearSae, finite_on
+from harness_saes.core.linear import LinearSae, fingerprint, finite_on
 from harness_saes.files.configuration import read_json
 from harness_saes.files.header import load_safetensors
 from harness_saes.formats.saelens.options import SCALER, WEIGHTS, SaelensOptions, inspected
@@ -41,6 +42,18 @@ class Saelens:
 
         config, tensors = read_release(options)
         return build(config, tensors, options, device, options.where)
+
+    def read_ahead(self) -> None:
+        """Reads and hashes the weights of a folder, where they are used as they are stored."""
+        folder = self._options.folder()
+        if folder is None or (folder / SCALER).is_file():
+            return
+        config, tensors = read_folder(folder)
+        used = _used(tensors, "cpu", str(folder / WEIGHTS))
+        # Where activations decide the scale, "none" is what weights as stored come to.
+        open_scale = config.normalize == "expected_average_only_in"
+        for one in (config, *([replace(config, normalize="none")] if open_scale else [])):
+            fingerprint(one, used, getattr(torch, self._options.dtype))
 
 
 def read_folder(folder: Path) -> tuple[Config, dict[str, Tensor]]:
@@ -73,15 +86,7 @@ def build(
     where: str,
 ) -> Sae:
     """The SAE from checked tensors: refuses values that are not finite, moves to the device."""
-    ready = finite_on(device, tensors, where)
-    if "log_threshold" in ready:
-        ready["threshold"] = ready.pop("log_threshold").float().exp()
-    scaling = ready.pop(SCALING, torch.ones(1))
-    if not torch.allclose(scaling.float(), torch.ones_like(scaling, dtype=torch.float32)):
-        raise ModelError(
-            f"{where}: {SCALING} is not all ones, so the SAE was fine-tuned by scaling. Expected "
-            "an SAE without it. Fold it into W_dec with the sae_lens version that trained it."
-        )
+    ready = _used(tensors, device, where)
     dtype = getattr(torch, options.dtype)
 
     def built(config: Config, tensors: Mapping[str, Tensor], notes: tuple[str, ...] = ()) -> Sae:
@@ -93,3 +98,18 @@ def build(
         log.warning("%s: %s", where, UNFOLDED)
         return Unfolded(config, ready, built)
     return built(config, ready)
+
+
+def _used(tensors: Mapping[str, Tensor], device: str, where: str) -> dict[str, Tensor]:
+    """The tensors that an SAE is built from, on a device; ModelError where one is not finite, or
+    the SAE was fine-tuned by scaling."""
+    ready = finite_on(device, tensors, where)
+    if "log_threshold" in ready:
+        ready["threshold"] = ready.pop("log_threshold").float().exp()
+    scaling = ready.pop(SCALING, torch.ones(1))
+    if not torch.allclose(scaling.float(), torch.ones_like(scaling, dtype=torch.float32)):
+        raise ModelError(
+            f"{where}: {SCALING} is not all ones, so the SAE was fine-tuned by scaling. Expected "
+            "an SAE without it. Fold it into W_dec with the sae_lens version that trained it."
+        )
+    return ready

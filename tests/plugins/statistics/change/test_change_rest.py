@@ -31,6 +31,7 @@ def orthonormal(count, d=64, seed=0):
     return torch.from_numpy(rows).float()
 
 
+@pytest.mark.slow
 def test_the_laws_hold(tmp_path):
     for sample in samples.change_rest(tmp_path):
         sample()
@@ -70,6 +71,7 @@ def test_identical_sides_are_undefined_and_say_why(left):
     assert "the same activations" in found.records[0].undefined
 
 
+@pytest.mark.slow
 def test_shares_of_all_components_add_up_to_one(left):
     sae = Dictionary(unit_rows(128, 64), k=4)
     change = 0.3 * torch.randn(600, 64, generator=torch.Generator().manual_seed(2))

@@ -148,6 +148,7 @@ def test_activations_of_float32_cost_no_more_than_their_rounding() -> None:
             np.testing.assert_allclose(found[name], expected, rtol=2e-4, atol=2e-4, err_msg=name)
 
 
+@pytest.mark.slow
 def test_the_laws_of_statistics() -> None:
     for one in latent_scaling(Path()):
         one()

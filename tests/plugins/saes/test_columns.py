@@ -1,0 +1,216 @@
+"""Encoding by columns in compiled code gives what encoding by rows gives, bit by bit."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings, strategies as st
+
+from harness_saes.core import columns, compiled, picks
+from harness_saes.core.config import Config
+from harness_saes.core.linear import LinearSae
+
+needs_numba = pytest.mark.skipif(find_spec("numba") is None, reason="numba is not installed")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory):
+    """A folder for what is compiled: the tests' environment has none."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HARNESS_CACHE", str(tmp_path_factory.mktemp("cache")))
+        compiled.kept.cache_clear()
+        yield
+    compiled.kept.cache_clear()
+
+
+@pytest.fixture
+def small_blocks(monkeypatch):
+    """Many blocks of rows and of columns, which do not divide what there is."""
+    monkeypatch.setattr(columns, "ROWS", 3)
+    monkeypatch.setattr(columns, "COLUMNS", 70)
+
+
+@pytest.fixture(params=[1, 2])
+def threads(request):
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield
+    torch.set_num_threads(before)
+
+
+def product(rows, width, seed, levels, dtype=torch.float32):
+    """x, w, bias whose product is exact in any order; few levels make many ties."""
+    generator = np.random.default_rng(seed)
+    whole = [generator.integers(-levels, levels + 1, size) for size in ((rows, 5), (5, width))]
+    bias = generator.integers(-levels, levels + 1, width)
+    return [torch.from_numpy(each).to(dtype) for each in (*whole, bias)]
+
+
+@needs_numba
+@settings(max_examples=200, deadline=None)
+@given(
+    st.integers(1, 7),
+    st.integers(1, 1500),
+    st.integers(1, 90),
+    st.integers(0, 2**32 - 1),
+    st.sampled_from([1, 3, 1000]),
+    st.sampled_from([torch.float32, torch.float64]),
+)
+def test_top_equals_sorting(rows, width, k, seed, levels, dtype):
+    """The k largest positive values of each row; of equal ones those of the first columns."""
+    k = min(k, width)
+    x, w, bias = product(rows, width, seed, levels, dtype)
+    a = (x @ w + bias).numpy()
+    first = np.argsort(-a, axis=1, kind="stable")[:, :k]
+    expected = np.zeros_like(a)
+    np.put_along_axis(expected, first, np.take_along_axis(a, first, 1).clip(min=0), 1)
+    found = columns.top(x, w, bias, k)
+    assert np.array_equal(found.dense().numpy(), expected)
+    for begin, end in zip(found.offsets[:-1], found.offsets[1:], strict=True):
+        assert (found.indices[begin:end].diff() > 0).all()
+    assert (found.values > 0).all()
+    assert found.indices.dtype == found.offsets.dtype == torch.int64
+
+
+@needs_numba
+@settings(max_examples=100, deadline=None)
+@given(
+    st.integers(1, 7),
+    st.integers(1, 400),
+    st.integers(0, 2**32 - 1),
+    st.sampled_from([1, 1000]),
+    st.sampled_from([torch.float32, torch.float64]),
+)
+def test_above_equals_comparing(rows, width, seed, levels, dtype):
+    x, w, bias = product(rows, width, seed, levels, dtype)
+    a = x @ w + bias
+    threshold = torch.from_numpy(np.random.default_rng(seed).integers(-1, 9, width)).to(dtype)
+    expected = picks.active(a, picks.above(a, threshold))
+    found = columns.above(x, w, bias, threshold)
+    for name in ("offsets", "indices", "values"):
+        assert torch.equal(getattr(found, name), getattr(expected, name)), name
+
+
+@needs_numba
+def test_blocks_and_threads_change_nothing(small_blocks, threads):
+    x, w, bias = product(11, 1000, 4, 50)
+    a = x @ w + bias
+    one, other = columns.top(x, w, bias, 8), picks.active(a, picks.top(a, 8))
+    assert torch.equal(one.offsets, other.offsets)
+    assert [sorted(own.tolist()) for own in one.values.split(one.counts.tolist())] == [
+        sorted(own.tolist()) for own in other.values.split(other.counts.tolist())
+    ]
+    limit = torch.full((1000,), 60.0)
+    one, other = columns.above(x, w, bias, limit), picks.active(a, picks.above(a, limit))
+    for name in ("offsets", "indices", "values"):
+        assert torch.equal(getattr(one, name), getattr(other, name))
+
+
+@needs_numba
+def test_infinity_is_the_largest_and_nan_is_never_active():
+    """NaN takes no place either: the k largest of the others are found."""
+    x, w = torch.ones(1, 1), torch.arange(2000.0).roll(700)[None]
+    w[0, [3, 900]] = torch.tensor([torch.inf, -torch.inf])
+    w[0, [0, 5, 1999]] = torch.nan
+    bias = torch.zeros(2000)
+    found = columns.top(x, w, bias, 3)
+    a = w[0].nan_to_num(-1, posinf=1e9)
+    assert sorted(found.indices.tolist()) == sorted(a.topk(3).indices.tolist())
+    everything = columns.top(x, w, bias, 2000)
+    assert everything.indices.tolist() == (w[0] > 0).nonzero().squeeze(1).tolist()
+    above = columns.above(x, w, bias, torch.full((2000,), 1990.0))
+    assert above.indices.tolist() == (w[0] > 1990).nonzero().squeeze(1).tolist()
+
+
+@needs_numba
+@pytest.mark.parametrize("architecture", ["standard", "topk", "jumprelu", "gated", "batchtopk"])
+def test_a_large_call_encodes_by_columns_and_gives_the_same(architecture, monkeypatch):
+    torch.manual_seed(0)
+    tensors = {
+        "W_enc": torch.randn(16, 3000),
+        "W_dec": torch.randn(3000, 16),
+        "b_dec": torch.randn(16),
+        "b_enc": torch.randn(3000),
+        "threshold": torch.rand(3000) * 4,
+        "topk_threshold": torch.tensor(3.0),
+        "b_gate": torch.randn(3000) - 6,
+        "b_mag": torch.randn(3000),
+        "r_mag": torch.randn(3000),
+    }
+    if architecture == "gated":
+        del tensors["b_enc"]
+    k = 20 if architecture == "topk" else None
+    sae = LinearSae(Config(architecture, 16, 3000, k=k), tensors)
+    x = torch.randn(40, 16)
+    expected = sae.encode(x)
+    monkeypatch.setattr(columns, "LEAST", 1)
+    used = []
+    for name in ("top", "above"):
+        real = getattr(columns, name)
+        monkeypatch.setattr(
+            columns, name, lambda *given, real=real: (used.append(real), real(*given))[1]
+        )
+    found = sae.encode(x)
+    assert used
+    assert torch.equal(found.offsets, expected.offsets)
+    assert torch.equal(found.indices, expected.indices)
+    torch.testing.assert_close(found.values, expected.values)
+
+
+@needs_numba
+def test_no_token_has_no_latent():
+    x, w, ones = torch.ones(0, 3), torch.ones(3, 9), torch.ones(9)
+    for found in (columns.top(x, w, ones, 2), columns.above(x, w, ones, ones)):
+        assert (found.tokens, len(found.values), found.d_sae) == (0, 0, 9)
+
+
+def test_small_calls_do_not_import_numba():
+    """Its import takes longer than it would save."""
+    code = (
+        "import sys, torch; from harness_saes.core.config import Config;"
+        "from harness_saes.core.linear import LinearSae;"
+        "w = torch.ones(4, 8); sae = LinearSae(Config('topk', 4, 8, k=2), {'W_enc': w,"
+        "'W_dec': w.T, 'b_dec': torch.ones(4), 'b_enc': torch.ones(8)});"
+        "sae.encode(torch.ones(3, 4)); sys.exit('numba' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=300)
+
+
+class TestKept:
+    """Where compiled code is kept, and what is said where it cannot be."""
+
+    @pytest.fixture(autouse=True)
+    def fresh(self, monkeypatch):
+        monkeypatch.setattr(compiled, "find_spec", lambda name: object())
+        compiled.kept.cache_clear()
+        yield
+        compiled.kept.cache_clear()
+
+    def test_in_the_persons_folder_for_caches(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("HARNESS_CACHE", str(tmp_path))
+        assert compiled.kept() == tmp_path / "compiled"
+        assert not list((tmp_path / "compiled").iterdir())
+
+    def test_nothing_is_compiled_where_nothing_is_kept(self, monkeypatch):
+        monkeypatch.setenv("HARNESS_CACHE", "")
+        assert compiled.kept() is None
+
+    def test_a_folder_that_cannot_be_written_is_noted(self, tmp_path, monkeypatch):
+        from harness.store.notes import hearing
+
+        (tmp_path / "compiled").write_text("a file")
+        monkeypatch.setenv("HARNESS_CACHE", str(tmp_path))
+        with hearing() as notes:
+            assert compiled.kept() is None
+        assert len(notes) == 1
+        assert "compiled code cannot be kept here" in notes[0]
+
+    def test_without_numba_there_is_none(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(compiled, "find_spec", lambda name: None)
+        monkeypatch.setenv("HARNESS_CACHE", str(tmp_path))
+        assert compiled.kept() is None
