@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from pydantic import ValidationError
 from transformers import AutoTokenizer
 
@@ -15,6 +15,7 @@ from harness.contract import Answer, Completion, Example, Prompt, Sampling, Tool
 from harness.errors import ModelError
 from harness_evaluators.options import SubstringsOptions
 from harness_evaluators.substrings import Substrings
+from harness_transformers.decoding import Loop
 from harness_transformers.model import TransformersModel
 from harness_transformers.options import TransformersOptions
 
@@ -78,14 +79,21 @@ def folder_of(family: Family, path: Path, **more: Any) -> Path:
     return folder
 
 
+def writing(ids: Sequence[int]) -> Callable[..., None]:
+    """A `generate` in which the model writes these tokens, whatever it is asked."""
+
+    def generate(_prompt: Any, custom_generate: Loop, **_: Any) -> None:
+        custom_generate.written[0].extend(ids)
+
+    return generate
+
+
 def says(
     model: TransformersModel, text: str, patch: pytest.MonkeyPatch, *, ends: bool = True
 ) -> Completion:
     """The completion where the bare model writes this text, and then its end token."""
     ids = model.tokenizer(text, add_special_tokens=False).input_ids + [2] * ends
-    patch.setattr(
-        model.hf, "generate", lambda prompt, **_: torch.cat([prompt, torch.tensor([ids])], 1)
-    )
+    patch.setattr(model.hf, "generate", writing(ids))
     (found,) = model.generate(model.render([EXAMPLE], CHAT), Sampling(len(ids)))
     assert (found.tokens, found.stopped) == (len(ids), ends)
     return found
@@ -134,9 +142,7 @@ def test_what_is_asked_opens_no_thought(tmp_path: Path, monkeypatch: pytest.Monk
     model = load(folder_of(FAMILIES["qwen3"], tmp_path / "m"))
     asked = Example("e", "What is <think> for?")
     ids = [*model.tokenizer(SAID, add_special_tokens=False).input_ids, 2]
-    monkeypatch.setattr(
-        model.hf, "generate", lambda prompt, **_: torch.cat([prompt, torch.tensor([ids])], 1)
-    )
+    monkeypatch.setattr(model.hf, "generate", writing(ids))
     (found,) = model.generate(model.render([asked], CHAT), Sampling(len(ids)))
     assert (found.text, found.thought, found.finished) == (SAID, "", True)
 
@@ -245,9 +251,7 @@ def test_thinking_that_is_switched_off(tmp_path: Path, monkeypatch: pytest.Monke
     tokens = model.render([EXAMPLE], prompt)
     assert tokens[0].text.endswith("<think>\n\n</think>\n\n")
     ids = [*model.tokenizer(THOUGHT, add_special_tokens=False).input_ids, 2]
-    monkeypatch.setattr(
-        model.hf, "generate", lambda prompt, **_: torch.cat([prompt, torch.tensor([ids])], 1)
-    )
+    monkeypatch.setattr(model.hf, "generate", writing(ids))
     (found,) = model.generate(tokens, Sampling(len(ids)))
     assert (found.text, found.thought, found.finished) == (THOUGHT, "", True)
     assert refusals(found) is True
