@@ -31,12 +31,13 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
+from turns.series import Asked, Series, told
 
 from harness.store.cache import Cache
 from harness.store.known_files import KnownFiles, knowing
@@ -177,17 +178,33 @@ def measured(gigabytes: float, repeats: int, folder: Path | None = None) -> dict
     }
 
 
+def series(asked: Asked) -> Iterator[Series]:
+    """Each load in seconds on the wall, beside reading the file."""
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory(prefix="harness-load-") as name:
+        place = Path(name)
+        file = write_sae(place, 0.004 if asked.toy else 1.2)
+        time.sleep(2.1)  # nothing is remembered of younger files
+        read(file)
+        found = turns(file, place / "caches", asked.repeats)
+    walls = {name: tuple(one.wall for one in many) for name, many in found.items()}
+    for name in walls.keys() - {"read"}:
+        yield Series("", name, walls[name], "s", walls["read"], ours=name != "as before")
+
+
 def main(arguments: list[str]) -> int:
+    if told(arguments, series):
+        return 0
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--gigabytes", type=float, default=1.2)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--folder", type=Path, help="where the SAE is written, and removed again")
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--figures", action="store_true", help="all of them, as a line of JSON")
     given = parser.parse_args(arguments)
     torch.set_num_threads(given.threads)
     found = measured(given.gigabytes, given.repeats, given.folder)
-    if given.json:
+    if given.figures:
         sys.stdout.write(json.dumps(found) + "\n")
         return 0
     loads = found.pop("loads")

@@ -15,6 +15,7 @@ SCRIPT = Path(__file__).parent / "load_speed.py"
 
 @pytest.fixture
 def load_speed(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(SCRIPT.parent))  # benchmarks are no package
     spec = importlib.util.spec_from_file_location("load_speed", SCRIPT)
     assert spec is not None
     assert spec.loader is not None
@@ -26,7 +27,7 @@ def load_speed(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 def test_small(load_speed, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     given = ["--gigabytes", "0.008", "--repeats", "2", "--folder", str(tmp_path)]
-    assert load_speed.main([*given, "--json"]) == 0
+    assert load_speed.main([*given, "--figures"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["bytes"] > 7e6
     names = {"read", "first", "first, cold", "later", "later, used", "as before"}

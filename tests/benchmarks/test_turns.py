@@ -118,6 +118,8 @@ def test_a_benchmark_that_does_not_run_here_is_named(root: Path) -> None:
     (root / "tests/benchmarks/old_speed.py").write_text("def series(asked):\n  pass\n1 / 0\n")
     done = compared(root, "--against", "HEAD")
     assert "old_speed: does not run here: ZeroDivisionError" in done.output
+    assert "nothing could be compared" in done.output
+    assert done.exit_code == 2
 
 
 def test_nothing_of_the_other_checkout_stays(root: Path) -> None:

@@ -41,7 +41,8 @@ def main(
     first on the code of this checkout, then on that of COMMIT (today's script on the code of then;
     where it doesn't work there, that commit's own, if it has one), and the other way round in the
     next turn. Ends with 1 where something of ours takes more than 1.05 times as long: the median
-    over the turns, and the whole interval of the median above 1.
+    over the turns, and the whole interval of the median above 1; with 2 where nothing of theirs
+    could be compared.
     """
     known = benchmarks(root / FOLDER)
     for name in names:
@@ -78,6 +79,8 @@ def main(
             ) from None
     for line in report(found):
         click.echo(line)
+    if not any(one.ours for outcome in found for one in outcome.changes):
+        raise SystemExit(2)
     if any(one.verdict == "slower" for outcome in found for one in outcome.changes if one.ours):
         raise SystemExit(1)
 
@@ -95,4 +98,6 @@ def report(found: list[Outcome]) -> list[str]:
         some = [f"{one.benchmark}, {one.name}" for one in ours if one.verdict == verdict]
         said += [f"{words}: {'; '.join(some)}"] if some else []
     none = f"nothing of ours takes more than {MORE:g} times as long"
+    if not ours:
+        none = "nothing could be compared"
     return [*rows, "", *notes, *(said or [none])]
