@@ -97,6 +97,7 @@ class TransformersBackend:
                 ),
                 name=where,
                 notes=notes,
+                compiled=options.compile,
                 marks=marks,
             )
             model.date = date
