@@ -46,7 +46,8 @@ class Loop:
 
     def __call__(self, model: Any, input_ids: Int[Tensor, "prompt pos"], **given: Any) -> Tensor:
         """Writes until all rows have ended; returns the prompts."""
-        for ours in ("logits_processor", "stopping_criteria", "generation_config"):
+        config = given.pop("generation_config")
+        for ours in ("logits_processor", "stopping_criteria"):
             given.pop(ours, None)
         before = states(model)
         out = self._prompts(model, input_ids, given)
@@ -54,8 +55,10 @@ class Loop:
         ids = input_ids
         if self.fan is not None:
             ids, given = self._multiplied(ids, given, self.fan)
+        static = config.cache_implementation is not None
+        forward = model.get_compiled_call(config.compile_config) if static else model
         # What a model keeps in itself of the rows of a batch cannot leave it.
-        leaving = states(model) == before
+        leaving = not static and states(model) == before
         present = list(range(self.rows))
         with model._optimize_model_for_decode():
             while True:
@@ -69,7 +72,7 @@ class Loop:
                         ids, given = self._without(kept, ids, given)
                         present = [present[row] for row in kept]
                 inputs = model.prepare_inputs_for_generation(ids, next_sequence_length=1, **given)
-                out = model(**inputs, return_dict=True)
+                out = forward(**inputs, return_dict=True)
                 given = model._update_model_kwargs_for_generation(
                     out, given, is_encoder_decoder=False
                 )
