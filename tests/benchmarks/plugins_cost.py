@@ -110,7 +110,8 @@ def environments(plugins: int) -> Iterator[tuple[Installed, Installed]]:
     """One without plugins of others, and one with so many."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        bare, full = fresh(folder / "bare"), fresh(folder / "full")
+        bare = fresh(folder / "bare")
+        full = fresh(folder / "full", bare.wheel)
         with redirect_stdout(sys.stderr):
             wheels = [
                 build_wheel(package, folder / "wheels" / package.name)
