@@ -132,8 +132,9 @@ class Loop:
                 for layer in one.layers:
                     if layer.is_initialized and layer.keys.shape[0] == fan.prompts:
                         layer.reorder_cache(fan.of.to(layer.keys.device))
-            elif isinstance(one, Tensor) and one.dim() == 2:
-                given[name] = one.index_select(0, fan.of.to(one.device))
+            elif isinstance(one, Tensor) and one.dim() > 1 and one.shape[-2] == fan.prompts:
+                # Positions of models for several media have an axis of kinds before that of rows.
+                given[name] = one.index_select(-2, fan.of.to(one.device))
         if self.session is not None:
             self.session.prompt_of = None
         return ids[fan.of], given
