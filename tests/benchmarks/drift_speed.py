@@ -1,6 +1,7 @@
 """How fast a paired pass is, beside what the same work costs in a notebook.
 
     python tests/benchmarks/drift_speed.py [--device cuda] [--threads 1 2] [--repeats 5]
+    python tests/benchmarks/drift_speed.py --case gemma --only floor harness --folder /tmp/gemma
 
 The same work everywhere: two models, three sites, an SAE at each; explained ratio, intersection
 ratio at the tokens under cosine 0.9, and FVU of both models, over 2,048 tokens.
@@ -13,7 +14,12 @@ ratio at the tokens under cosine 0.9, and FVU of both models, over 2,048 tokens.
 - `transformer_lens`: `run_with_cache` with `stop_at_layer`, SAELens' encode and decode, dense.
 
 Contenders take turns in one process, so that all see the same load of the machine; figures are
-medians. Memory is measured apart: `--memory` runs the harness's pass on ten times the tokens.
+medians, and the least. Faults are pages of memory that the system had to give in a turn. Memory is
+measured apart: `--memory` runs the harness's pass on ten times the tokens.
+
+`--case gemma` has the widths of Gemma-2-2B, with 65,536 latents at one site, and few tokens. What
+is built takes 6 GB; `--folder` keeps it for another run. `--without-numba` hides numba, with which
+the harness encodes in compiled code.
 """
 
 from __future__ import annotations
@@ -27,14 +33,16 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
-from turns.clock import Time, median_wall, timed
+from turns.clock import Time, timed
 from turns.series import Asked, Series, told
 
 Run = Callable[[], dict[str, float]]
@@ -58,6 +66,8 @@ class Shapes:
 
 
 TOY = Shapes(32, 4, 2, 64, 300, 64, 4, (1, 2), 12, 12)
+GEMMA = Shapes(2304, 6, 8, 9216, 2000, 65_536, 100, (4,), 4, 64)
+CASES = {"small": Shapes(), "gemma": GEMMA, "toy": TOY}
 
 
 def build(folder: Path, shapes: Shapes, documents: int) -> None:
@@ -199,15 +209,16 @@ def metrics(xs: dict[str, dict[int, Tensor]], saes: dict[int, Any]) -> dict[str,
     return found
 
 
-def contenders(work: Harness, folder: Path, shapes: Shapes, device: str) -> dict[str, Run]:
-    """Every way to do the work that is installed here."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of imports among each other
-        from sae_lens import SAE
-    saes = {s: SAE.load_from_disk(str(folder / f"sae_{s}"), device=device) for s in shapes.sites}
+def contenders(
+    work: Harness, folder: Path, shapes: Shapes, device: str, only: Sequence[str] = ()
+) -> dict[str, Run]:
+    """Every way to do the work that is installed here, or those of `only`."""
+    saes = (
+        _sae_lens(folder, shapes, device) if not {*only} or {*only} - {"floor", "harness"} else {}
+    )
     ids, models = work.ids(), {name: work.hf(name) for name in ("base", "chat")}
     deepest = max(shapes.sites)
-    encoders = {site: sae.W_enc.detach() for site, sae in saes.items()}
+    encoders = {site: _encoder(folder, site).to(device) for site in shapes.sites}
 
     class Stop(Exception):
         pass
@@ -247,11 +258,24 @@ def contenders(work: Harness, folder: Path, shapes: Shapes, device: str) -> dict
         return metrics(xs, saes)
 
     runs: dict[str, Run] = {"floor": floor, "harness": work, "notebook": notebook}
-    if nnsight := _nnsight(models, ids, shapes):
+    if saes and (nnsight := _nnsight(models, ids, shapes)):
         runs["nnsight"] = lambda: metrics(nnsight(), saes)
-    if lens := _transformer_lens(models, ids, shapes):
+    if saes and (lens := _transformer_lens(models, ids, shapes)):
         runs["transformer_lens"] = lambda: metrics(lens(), saes)
-    return runs
+    return {name: run for name, run in runs.items() if not only or name in only}
+
+
+def _encoder(folder: Path, site: int) -> Tensor:
+    with safe_open(folder / f"sae_{site}" / "sae_weights.safetensors", "pt") as file:
+        found: Tensor = file.get_tensor("W_enc")
+        return found
+
+
+def _sae_lens(folder: Path, shapes: Shapes, device: str) -> dict[int, Any]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of imports among each other
+        from sae_lens import SAE
+    return {s: SAE.load_from_disk(str(folder / f"sae_{s}"), device=device) for s in shapes.sites}
 
 
 def _nnsight(models: dict[str, Any], ids: Tensor, shapes: Shapes) -> Callable[[], Any] | None:
@@ -316,19 +340,31 @@ def _transformer_lens(
 # ── time and memory ──────────────────────────────────────────────────────────────────────────────
 
 
-@torch.no_grad()
-def times(shapes: Shapes, device: str, repeats: int, ours: bool = False) -> dict[str, list[Time]]:
-    """All turns of each contender; one round warms up and checks the numbers. `ours`: without the
-    notebook and other libraries, so that nothing is checked."""
+@contextmanager
+def built(kept: Path | None, shapes: Shapes, documents: int) -> Iterator[Path]:
+    """A folder with models, SAEs, text and a task: a new one, or what `kept` has already."""
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        build(folder, shapes, shapes.documents)
-        (folder / "task.toml").write_text(task_text(shapes))
+        folder = kept or Path(name)
+        if not (folder / "task.toml").exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            build(folder, shapes, documents)
+            (folder / "task.toml").write_text(task_text(shapes))
+        yield folder
+
+
+@torch.no_grad()
+def times(
+    shapes: Shapes,
+    device: str,
+    repeats: int,
+    only: Sequence[str] = (),
+    kept: Path | None = None,
+) -> dict[str, list[Time]]:
+    """All turns of each contender; one round warms up and checks the numbers."""
+    with built(kept, shapes, shapes.documents) as folder:
         work = Harness(folder, device)
-        runs = contenders(work, folder, shapes, device)
-        if ours:
-            runs = {name: runs[name] for name in ("floor", "harness")}
-        else:
+        runs = contenders(work, folder, shapes, device, only)
+        if {"harness", "notebook"} <= runs.keys():
             _agree(runs["harness"](), runs["notebook"](), shapes)
         rounds = [
             {name: timed(run, device) for name, run in runs.items()} for _ in range(repeats + 1)
@@ -339,12 +375,9 @@ def times(shapes: Shapes, device: str, repeats: int, ours: bool = False) -> dict
 def series(asked: Asked) -> Iterator[Series]:
     """The pass beside its floor, in seconds of the processor; one thread."""
     torch.set_num_threads(1)
-    found = {
-        name: tuple(one.cpu for one in turns)
-        for name, turns in times(
-            TOY if asked.toy else Shapes(), "cpu", asked.repeats, asked.ours
-        ).items()
-    }
+    shapes = TOY if asked.toy else Shapes()
+    taken = times(shapes, "cpu", asked.repeats, ("floor", "harness") if asked.ours else ())
+    found = {name: tuple(one.cpu for one in turns) for name, turns in taken.items()}
     for name in found.keys() - {"floor"}:
         unit, ours = "s of the processor", name == "harness"
         yield Series("1 thread", name, found[name], unit, found["floor"], ours)
@@ -394,23 +427,23 @@ def measure(folder: Path) -> None:
 
 
 def report(found: dict[str, list[Time]]) -> list[str]:
-    """A line for each contender: median seconds, and how many times the floor, by turns."""
-    ours = median_wall(found["harness"])
+    """A line for each contender: seconds and faults, and how many times the floor they are.
+
+    The ratio to the floor is the median over the rounds, in which all took one turn.
+    """
     lines = []
     for name, turns in found.items():
-        ratios = {
-            clock: [
-                getattr(a, clock) / getattr(b, clock)
-                for a, b in zip(turns, found["floor"], strict=True)
-            ]
-            for clock in ("wall", "cpu")
-        }
-        low, high = min(ratios["wall"]), max(ratios["wall"])
-        wall, cpu = (statistics.median(ratios[clock]) for clock in ("wall", "cpu"))
+        wall, cpu = (
+            sorted(getattr(one, what) / getattr(floor, what) for one, floor in rounds)
+            for what in ("wall", "cpu")
+            for rounds in [list(zip(turns, found["floor"], strict=True))]
+        )
         lines.append(
-            f"{name:<18} {median_wall(turns):8.3f} s  {wall:5.2f} x floor"
-            f" ({low:.2f} to {high:.2f}; processor {cpu:.2f})"
-            f"  {median_wall(turns) / ours:5.2f} x harness"
+            f"{name:<18} {statistics.median(one.wall for one in turns):8.3f} s, least "
+            f"{min(one.wall for one in turns):.3f}; x floor {statistics.median(wall):5.2f} "
+            f"({wall[0]:.2f} to {wall[-1]:.2f}), of processor time {statistics.median(cpu):5.2f} "
+            f"({cpu[0]:.2f} to {cpu[-1]:.2f}); "
+            f"{statistics.median(one.faults for one in turns):,.0f} faults"
         )
     return lines
 
@@ -426,13 +459,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, nargs="+", default=[torch.get_num_threads()])
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--memory", action="store_true")
-    parser.add_argument("--toy", action="store_true")
+    parser.add_argument("--case", choices=[*CASES], default="small")
+    parser.add_argument("--only", nargs="+", default=(), help="contenders; floor is among them")
+    parser.add_argument("--folder", type=Path, help="where to keep what is built")
+    parser.add_argument("--without-numba", action="store_true")
     given = parser.parse_args(arguments)
-    shapes = TOY if given.toy else Shapes()
+    shapes = CASES[given.case]
+    if given.without_numba:
+        sys.modules["numba"] = None  # type: ignore[assignment]
     for threads in given.threads:
         torch.set_num_threads(threads)
         print(f"{threads} threads, {given.device}, {shapes.documents * shapes.length:,} tokens")
-        print("\n".join(report(times(shapes, given.device, given.repeats))))
+        found = times(shapes, given.device, given.repeats, given.only, given.folder)
+        print("\n".join(report(found)), flush=True)
     if given.memory:
         # Two full batches at least: with fewer documents the batch itself would be smaller.
         once, ten = peak(shapes, 64), peak(shapes, 640)

@@ -15,7 +15,7 @@ SCRIPT = Path(__file__).parent / "drift_speed.py"
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads memory as Linux tells it")
 def test_it_runs() -> None:
     done = subprocess.run(
-        [sys.executable, SCRIPT, "--toy", "--repeats", "1", "--threads", "1", "--memory"],
+        [sys.executable, SCRIPT, "--case", "toy", "--repeats", "1", "--threads", "1", "--memory"],
         capture_output=True,
         text=True,
         timeout=1800,

@@ -26,7 +26,7 @@ def test_it_runs():
         "## d 16, 256 latents, k 4, 64 tokens",
         "| harness |",
         "| product, 256 rows |",
-        "bound 1.4 × product: ",
+        "bound 1.15 × product: ",
         "never slower than sae_lens: ",
         "never slower than sparsify: ",
         "at least 4 times below the dense way: ",

@@ -1,11 +1,11 @@
-"""Seconds of one turn: by the clock on the wall, and of the processor."""
+"""What one turn took: by the clock on the wall, of the processor, and in pages of memory."""
 
 from __future__ import annotations
 
 import gc
-import statistics
+import resource
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,8 @@ class Time:
 
     wall: float
     cpu: float
+    faults: int = 0
+    """Pages of memory that the system had to give (minor faults)."""
 
 
 def wait(device: str) -> None:
@@ -30,12 +32,11 @@ def timed(run: Callable[[], Any], device: str = "cpu") -> Time:
     """One turn, from an idle device to an idle device; what was garbage before is gone."""
     gc.collect()
     wait(device)
-    wall, cpu = time.perf_counter(), time.process_time()
+    faults, wall, cpu = _faults(), time.perf_counter(), time.process_time()
     run()
     wait(device)
-    return Time(time.perf_counter() - wall, time.process_time() - cpu)
+    return Time(time.perf_counter() - wall, time.process_time() - cpu, _faults() - faults)
 
 
-def median_wall(times: Iterable[Time]) -> float:
-    """The median of the seconds on the wall."""
-    return statistics.median(one.wall for one in times)
+def _faults() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
