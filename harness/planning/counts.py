@@ -30,8 +30,9 @@ class Counts:
     completion_tokens: int = 0
     """Their tokens, each completion up to where it ended."""
     positions: int = 0
-    """Token positions computed, padding included, and those of completions that have ended and wait
-    for the last one of their batch. Time and memory follow this number."""
+    """Token positions of the batches, padding included, and those of completions that have ended
+    before the last one of their batch. It is the most that is computed: a backend may let such rows
+    leave, and read what rows share once. Time and memory follow this number from below."""
 
     def __add__(self, other: Counts) -> Counts:
         return Counts(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))

@@ -103,6 +103,7 @@ class TransformersBackend:
                 ),
                 name=where,
                 notes=notes,
+                compiled=options.compile,
                 marks=marks,
             )
             model.date = date

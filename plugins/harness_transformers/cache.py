@@ -121,15 +121,20 @@ def with_rows(given: Any, index: Int[Tensor, " row"]) -> Any:
     return given.index_select(0, index.to(given.device)) if by_row else given
 
 
-def states(model: Any) -> dict[tuple[int, str], int]:
-    """The tensors that modules hold beside their weights and buffers: by module and name, each
-    one's own number. What a model keeps there of a batch has its rows."""
+def states(model: Any) -> dict[tuple[int, str], Tensor]:
+    """The tensors that modules hold beside their weights and buffers, by module and name. What a
+    model keeps there of a batch has its rows."""
     return {
-        (id(module), name): id(value)
+        (id(module), name): value
         for module in model.modules()
         for name, value in vars(module).items()
         if isinstance(value, Tensor)
     }
+
+
+def are_same(before: dict[tuple[int, str], Tensor], now: dict[tuple[int, str], Tensor]) -> bool:
+    """Whether modules hold the very tensors that they held."""
+    return before.keys() == now.keys() and all(before[at] is now[at] for at in now)
 
 
 def begun(cache: Any, parts: Sequence[KeysAndValues]) -> None:

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from harness_transformers.cache import can_lose_rows, is_plain, states, with_rows
+from harness_transformers.cache import are_same, can_lose_rows, is_plain, states, with_rows
 from harness_transformers.choosing import Chooser
 from harness_transformers.edits import Session
 from harness_transformers.fanning import Fan
@@ -46,7 +46,8 @@ class Loop:
 
     def __call__(self, model: Any, input_ids: Int[Tensor, "prompt pos"], **given: Any) -> Tensor:
         """Writes until all rows have ended; returns the prompts."""
-        for ours in ("logits_processor", "stopping_criteria", "generation_config"):
+        config = given.pop("generation_config")
+        for ours in ("logits_processor", "stopping_criteria"):
             given.pop(ours, None)
         before = states(model)
         out = self._prompts(model, input_ids, given)
@@ -54,8 +55,10 @@ class Loop:
         ids = input_ids
         if self.fan is not None:
             ids, given = self._multiplied(ids, given, self.fan)
+        static = config.cache_implementation is not None
+        forward = model.get_compiled_call(config.compile_config) if static else model
         # What a model keeps in itself of the rows of a batch cannot leave it.
-        leaving = states(model) == before
+        leaving = not static and are_same(before, states(model))
         present = list(range(self.rows))
         with model._optimize_model_for_decode():
             while True:
@@ -69,7 +72,7 @@ class Loop:
                         ids, given = self._without(kept, ids, given)
                         present = [present[row] for row in kept]
                 inputs = model.prepare_inputs_for_generation(ids, next_sequence_length=1, **given)
-                out = model(**inputs, return_dict=True)
+                out = forward(**inputs, return_dict=True)
                 given = model._update_model_kwargs_for_generation(
                     out, given, is_encoder_decoder=False
                 )
@@ -127,9 +130,9 @@ class Loop:
         for name, one in given.items():
             if name in ("cache", "past_key_values"):
                 for layer in one.layers:
-                    if layer.keys.shape[0] == fan.prompts:
+                    if layer.is_initialized and layer.keys.shape[0] == fan.prompts:
                         layer.reorder_cache(fan.of.to(layer.keys.device))
-            elif isinstance(one, Tensor) and one.dim() > 1:
+            elif isinstance(one, Tensor) and one.dim() == 2:
                 given[name] = one.index_select(0, fan.of.to(one.device))
         if self.session is not None:
             self.session.prompt_of = None

@@ -10,7 +10,9 @@ from transformers import GenerationConfig
 from harness.contract import Completion, Sampling, Tokens
 from harness.errors import ModelError
 from harness_transformers.alike import distinct
+from harness_transformers.batches import out_of_memory
 from harness_transformers.choosing import Chooser
+from harness_transformers.compiled import Compiled
 from harness_transformers.decoding import Loop
 from harness_transformers.edits import Session
 from harness_transformers.places import runs_on
@@ -30,25 +32,45 @@ def complete(
     session: Session | None,
     name: str,
     sharing: Sharing,
+    compiled: Compiled,
     parting: Parting | None = None,
 ) -> list[Completion]:
     """Completions of one batch, of at most `limit` tokens each; `parting` splits off thoughts."""
     device = runs_on(hf.get_input_embeddings())
     batch = distinct(tokens, sampling, session)
     ready = sharing.ready(batch, session, device)
-    choose = Chooser(sampling, batch.rows, device)
-    loop = Loop(choose, frozenset(stops), limit, pad, len(batch.rows), session, ready.fan)
-    config = GenerationConfig(
-        max_new_tokens=limit, do_sample=False, pad_token_id=pad, use_cache=True
-    )
-    hf.generate(
-        ready.ids,
-        attention_mask=ready.mask,
-        generation_config=config,
-        custom_generate=loop,
-        **ready.cache,
-    )
-    broken = set(choose.broken())
+
+    def written(*, static: bool) -> Loop:
+        """Writes the batch: with a cache of a fixed size, or with one that grows and shrinks."""
+        choose = Chooser(sampling, batch.rows, device)
+        loop = Loop(choose, frozenset(stops), limit, pad, len(batch.rows), session, ready.fan)
+        config = GenerationConfig(
+            max_new_tokens=limit,
+            do_sample=False,
+            pad_token_id=pad,
+            use_cache=True,
+            cache_implementation="static" if static else None,
+        )
+        hf.generate(
+            ready.ids,
+            attention_mask=ready.mask,
+            generation_config=config,
+            custom_generate=loop,
+            **({} if static else ready.cache),
+        )
+        return loop
+
+    loop = None
+    if compiled.tried(edited=session is not None):
+        try:
+            loop = written(static=True)
+        except Exception as error:  # torch says in many ways that it cannot compile
+            if out_of_memory(error):
+                raise
+            compiled.failed(error)
+    if loop is None:
+        loop = written(static=False)
+    broken = set(loop.choose.broken())
     for one, row in zip(tokens, batch.of, strict=True):
         if row in broken and (session is None or not session.told_broken(one.arm)):
             raise ModelError(
@@ -58,10 +80,10 @@ def complete(
             )
     done = []
     for one, row in zip(tokens, batch.of, strict=True):
-        written = loop.written[row]
-        stopped = written[-1] in stops
+        ids = loop.written[row]
+        stopped = ids[-1] in stops
         # The token that ends a completion was written by the model, too.
-        length, said = len(written), written[:-1] if stopped else written
+        length, said = len(ids), ids[:-1] if stopped else ids
         if parting is None:
             text = tokenizer.decode(said, skip_special_tokens=True).strip()
             done.append(Completion(text, length, stopped))

@@ -35,6 +35,7 @@ from harness_transformers.blocks import Layout
 from harness_transformers.bos import bos_note
 from harness_transformers.capture import capture
 from harness_transformers.chat import end_of_turn, turn_ends
+from harness_transformers.compiled import Compiled
 from harness_transformers.edits import Session
 from harness_transformers.generate import complete
 from harness_transformers.gradients import Slopes, check_put, slopes
@@ -62,6 +63,7 @@ class TransformersModel:
         name: str,
         notes: Sequence[str] = (),
         marks: ThoughtMarks | None = None,
+        compiled: bool = False,
     ) -> None:
         self.hf = hf
         self.tokenizer = tokenizer
@@ -107,14 +109,15 @@ class TransformersModel:
         self._renderer = Renderer(tokenizer, self.facts.context, name)
         self._batches = Batches(name)
         self._sharing = Sharing(hf, self._pad)
+        self._compiled = Compiled(compiled, self._input_device, name)
         self._session: Session | None = None
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What of its files was left out, and which special tokens data have spelled out so far;
-        shown as warnings of the run."""
-        spelled = self._renderer.spelled.note()
-        return (*self._notes, spelled) if spelled else self._notes
+        """What of its files was left out, which special tokens data have spelled out so far, and
+        why it is not compiled; shown as warnings of the run."""
+        also = (self._renderer.spelled.note(), self._compiled.note())
+        return (*self._notes, *(note for note in also if note))
 
     @property
     def masked(self) -> Mapping[str, int]:
@@ -261,6 +264,7 @@ class TransformersModel:
                         session=self._session,
                         name=self._name,
                         sharing=self._sharing,
+                        compiled=self._compiled,
                         parting=self._parting,
                     )
 

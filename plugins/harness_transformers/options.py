@@ -111,6 +111,9 @@ class TransformersOptions(BackendOptions):
     """Runs Python code that the model's repository brings. Only for authors that you trust."""
     attn_implementation: str | None = None
     """Attention kernel, as transformers names it (sdpa, eager, flash_attention_2)."""
+    compile: bool = False
+    """Compiles the steps of completions without edits, on a CUDA device. Where that fails, or on
+    another device, they run as they are, with a note in the run."""
 
     @field_validator("date")
     @classmethod

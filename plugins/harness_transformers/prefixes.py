@@ -19,6 +19,7 @@ from torch import Tensor
 from harness.contract import Tokens
 from harness_transformers.cache import (
     KeysAndValues,
+    are_same,
     begun,
     cache_name,
     growing_cache,
@@ -105,7 +106,7 @@ class Beginnings:
             given["logits_to_keep"] = 1
         rows = torch.tensor([ids] * arms, device=device)
         self._hf(input_ids=rows, attention_mask=torch.ones_like(rows), **given)
-        self._can = states(self._hf) == before and all(
+        self._can = are_same(before, states(self._hf)) and all(
             layer.get_seq_length() == len(ids) for layer in cache.layers
         )
         return [(layer.keys, layer.values) for layer in cache.layers] if self._can else None

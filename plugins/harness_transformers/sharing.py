@@ -12,7 +12,7 @@ from torch import Tensor
 from harness.contract import Tokens
 from harness_transformers.alike import Distinct
 from harness_transformers.batches import out_of_memory, padded
-from harness_transformers.cache import cache_name, growing_cache, is_by_row
+from harness_transformers.cache import are_same, cache_name, growing_cache, is_by_row, states
 from harness_transformers.edits import Session
 from harness_transformers.fanning import Depth, Fan, fan
 from harness_transformers.plans import Stand
@@ -120,7 +120,7 @@ class Sharing:
         found = fan(depth, [of[row] for row in few], width, device)
         if found is None:
             return None
-        stands = tuple(batch.stands[row] for row in few)
+        stands, before = tuple(batch.stands[row] for row in few), states(self._hf)
         try:
             plain = self._last(rows, stands, session, None, device)
             fanned = self._last(prompts[: found.prompts], stands, session, found, device)
@@ -131,7 +131,7 @@ class Sharing:
         finally:
             session.prompt_of = None
             session.forget()
-        if plain.shape != fanned.shape:
+        if plain.shape != fanned.shape or not are_same(before, states(self._hf)):
             return False
         off = float((plain.float() - fanned.float()).abs().max())
         most = max(1e-4, 8 * torch.finfo(plain.dtype).eps)

@@ -1,0 +1,30 @@
+"""The benchmark runs, at a shape that takes seconds, and says what it measured."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+SCRIPT = Path(__file__).parent / "completions_speed.py"
+SMALL = "--width 24 --blocks 2 --heads 3 --kept 1 --inner 32 --vocabulary 64 --new 2 --rounds 2"
+
+
+def test_every_arm_is_measured() -> None:
+    done = subprocess.run(
+        [sys.executable, SCRIPT, *SMALL.split()], capture_output=True, text=True, timeout=1800
+    )
+    assert done.returncode == 0, done.stderr
+    ratios = re.findall(r"^\| (.+?) \| [\d.]+ \| ([\d.]+) ", done.stdout, re.MULTILINE)
+    assert [name for name, _ in ratios] == [
+        "no edit",
+        "ablation at every block",
+        "addition",
+        "nothing in common",
+        "two thirds in common",
+        "one prompt, an arm for each row",
+        "a prompt and an arm for each row",
+    ]
+    assert dict(ratios)["no edit"] == "1.000"
+    assert done.stdout.count("bound 1.") == 2
