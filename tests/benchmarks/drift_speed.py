@@ -366,27 +366,18 @@ def times(
         runs = contenders(work, folder, shapes, device, only)
         if {"harness", "notebook"} <= runs.keys():
             _agree(runs["harness"](), runs["notebook"](), shapes)
-        found: dict[str, list[Time]] = {name: [] for name in runs}
-        for turn in range(repeats + 1):
-            for contender, run in runs.items():
-                taken = timed(run, device)
-                if turn:
-                    found[contender].append(taken)
-        return found
+        rounds = [
+            {name: timed(run, device) for name, run in runs.items()} for _ in range(repeats + 1)
+        ]
+        return {name: [taken[name] for taken in rounds[1:]] for name in runs}
 
 
 def series(asked: Asked) -> Iterator[Series]:
     """The pass beside its floor, in seconds of the processor; one thread."""
     torch.set_num_threads(1)
-    found = {
-        name: tuple(one.cpu for one in turns)
-        for name, turns in times(
-            CASES["toy" if asked.toy else "small"],
-            "cpu",
-            asked.repeats,
-            ("floor", "harness") if asked.ours else (),
-        ).items()
-    }
+    shapes = TOY if asked.toy else Shapes()
+    taken = times(shapes, "cpu", asked.repeats, ("floor", "harness") if asked.ours else ())
+    found = {name: tuple(one.cpu for one in turns) for name, turns in taken.items()}
     for name in found.keys() - {"floor"}:
         unit, ours = "s of the processor", name == "harness"
         yield Series("1 thread", name, found[name], unit, found["floor"], ours)

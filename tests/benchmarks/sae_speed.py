@@ -36,7 +36,6 @@ from torch.nn.functional import embedding_bag, linear, relu
 from turns.clock import Time, timed
 from turns.series import Asked, Series, told
 
-from harness_saes.core.compiled import kept
 from harness_saes.core.config import Config
 from harness_saes.core.linear import LinearSae
 
@@ -232,6 +231,8 @@ def series(asked: Asked) -> Iterator[Series]:
 def added_memory(case: Case, device: str, contender: str) -> int:
     """Bytes that one turn adds at most to what is held before it. For a fresh process."""
     run = CONTENDERS[contender](Weights.random(case, device))
+    from harness_saes.core.compiled import kept  # here, as earlier commits have none
+
     if kept() is not None:
         import harness_saes.core.kernels  # noqa: F401  (a library is no memory of a turn)
     gc.collect()

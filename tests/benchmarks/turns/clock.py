@@ -1,12 +1,11 @@
-"""What one turn takes: seconds on the wall and of the processor, and pages of memory."""
+"""What one turn took: by the clock on the wall, of the processor, and in pages of memory."""
 
 from __future__ import annotations
 
 import gc
 import resource
-import statistics
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +17,7 @@ class Time:
     wall: float
     cpu: float
     faults: int = 0
-    """Pages of memory that the system had to give."""
+    """Pages of memory that the system had to give (minor faults)."""
 
 
 def wait(device: str) -> None:
@@ -33,8 +32,7 @@ def timed(run: Callable[[], Any], device: str = "cpu") -> Time:
     """One turn, from an idle device to an idle device; what was garbage before is gone."""
     gc.collect()
     wait(device)
-    faults = _faults()
-    wall, cpu = time.perf_counter(), time.process_time()
+    faults, wall, cpu = _faults(), time.perf_counter(), time.process_time()
     run()
     wait(device)
     return Time(time.perf_counter() - wall, time.process_time() - cpu, _faults() - faults)
@@ -42,8 +40,3 @@ def timed(run: Callable[[], Any], device: str = "cpu") -> Time:
 
 def _faults() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-
-
-def median_wall(times: Iterable[Time]) -> float:
-    """The median of the seconds on the wall."""
-    return statistics.median(one.wall for one in times)
