@@ -75,6 +75,7 @@ def test_the_tests_of_a_commit_are_read_from_its_files(
         before("nothing")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["alone", "two"])
 def test_pytest_writes_the_mark_of_a_slow_test(
     workers: tuple[str, ...], tmp_path: Path, environment: Callable[..., dict[str, str]]

@@ -113,6 +113,7 @@ def test_the_wheel_has_the_templates(installed: Installed) -> None:
 # ── What is written ──────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["demo", "a", "top-cosine_2"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_written_is_clean(kind: Kind, name: str, tmp_path: Path) -> None:

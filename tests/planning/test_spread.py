@@ -142,6 +142,7 @@ def seconds(found: Cost, workers: int, device: Device = H100, *, local: bool = F
     return there
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TASKS)
 def test_all_work_is_cut_once(costs: dict[str, Cost], name: str) -> None:
     found = costs[name]
@@ -216,6 +217,7 @@ def test_what_is_unknown_stays_unknown(task: MakeTask) -> None:
 # ── What a run keeps ─────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 def test_a_reply_is_as_large_as_the_states_that_a_run_keeps(tmp_path: Path) -> None:
     """Metrics with histograms and vectors, and statistics of each latent."""
     from safetensors import safe_open
@@ -260,6 +262,7 @@ def wide(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("wide")
 def test_the_command_says_what_workers_change(said: Said) -> None:
     code, out, err = said("plan", GEMMA, "--executor", "ray", "--workers", "32", "--device", "H100")
