@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import gc
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
@@ -54,6 +56,19 @@ executor_option = click.option(
 workers_option = click.option(
     "--workers", type=int, help="How many workers the executor has; without --executor, local ones."
 )
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Within, Python looks for no circles among objects: what a command that ends soon makes, it
+    keeps to its end."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 def asked_executor(executor: str | None, workers: int | None) -> Wanted:

@@ -56,8 +56,8 @@ def command(
 
     from rich.console import Console
 
-    from harness.planning.cost import cost
     from harness.planning.cost.earlier import earlier_completions
+    from harness.planning.cost.estimate import cost
     from harness.planning.cost.lengths import PromptLengths
     from harness.planning.cost.terminal import show_cost
     from harness.planning.planner import plan

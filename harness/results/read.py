@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from harness.contract import ClaimOutcome, FamilyOutcome, Record
 from harness.contract.results import Results, Status
@@ -24,6 +24,8 @@ _AGAIN = (
 
 class _Kept(BaseModel):
     """What of `results.json` makes a `Results`."""
+
+    model_config = ConfigDict(defer_build=True)
 
     status: Status
     task: dict[str, Any]

@@ -101,9 +101,11 @@ def resolve(source: Source, registry: Registry, trust: Trust | None = None) -> T
 
 def unmet_requirements(source: Source, registry: Registry) -> Iterator[Problem]:
     """What of `requires` is not installed, is too old, or cannot be used."""
+    wanted = source.values.get("requires", ())
+    if not wanted:
+        return
     from packaging.requirements import InvalidRequirement, Requirement
 
-    wanted = source.values.get("requires", ())
     for index, text in enumerate(wanted if isinstance(wanted, list) else ()):
         at = ("requires", index)
         try:

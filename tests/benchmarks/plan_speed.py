@@ -21,7 +21,7 @@ from pathlib import Path
 from turns.clock import timed
 from turns.series import Asked, Series, told
 
-from harness.planning.cost import cost
+from harness.planning.cost.estimate import cost
 from harness.planning.planner import plan
 from harness.planning.probe.ask import this_machine
 from harness.registry import discover

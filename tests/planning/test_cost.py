@@ -17,10 +17,9 @@ import harness
 from harness.contract import ModelFacts, Needs
 from harness.contract.sites import parse_site
 from harness.errors import UsageError
-from harness.planning.cost import cost
 from harness.planning.cost.devices import CPU, DEVICES, Device, duration, find_device, time_class
 from harness.planning.cost.earlier import Written, earlier_completions
-from harness.planning.cost.estimate import grouped
+from harness.planning.cost.estimate import cost, grouped
 from harness.planning.cost.figures import Cost, Work
 from harness.planning.cost.gated import terms
 from harness.planning.cost.lengths import PromptLengths

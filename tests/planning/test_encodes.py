@@ -14,7 +14,7 @@ import harness
 from harness.contract import Encodes, Stream, Tokens, Where
 from harness.errors import InvalidRun
 from harness.planning.batches import BLOCK, packed as packed_lengths
-from harness.planning.cost import cost
+from harness.planning.cost.estimate import cost
 from harness.planning.cost.figures import Cost
 from harness.planning.cost.lengths import PromptLengths
 from harness.planning.cost.reading import batches_of

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 import harness
-from harness.planning.cost import cost
 from harness.planning.cost.devices import DEVICES, between
+from harness.planning.cost.estimate import cost
 from harness.planning.cost.figures import Cost, Load, Work
 from harness.planning.cost.lengths import PromptLengths
 from harness.planning.counts import Counts

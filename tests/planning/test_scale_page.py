@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 import harness
-from harness.planning.cost import cost
 from harness.planning.cost.devices import DEVICES, duration
+from harness.planning.cost.estimate import cost
 from harness.planning.cost.figures import Cost
 from harness.planning.cost.spread import Spread, Team, spread
 from harness.planning.cost.terminal import size

@@ -15,9 +15,9 @@ from hypothesis import given, strategies as st
 from rich.console import Console
 
 import harness
-from harness.planning.cost import cost
 from harness.planning.cost.cuts import GROUPS, NUMBER, reply_bytes, shards
 from harness.planning.cost.devices import CPU, DEVICES, Device
+from harness.planning.cost.estimate import cost
 from harness.planning.cost.figures import AROUND, Cost, Cut, Memory, Work
 from harness.planning.cost.machine import Machine, this_machine
 from harness.planning.cost.spread import LOADING, TAKING, Team, spread

@@ -17,7 +17,7 @@ from fakes.running import Token, bare, cosine, pair_tokens, passed, records, tot
 from fakes.streams import ANY_PLACE, METRICS, SPAN, lengths, one, pair
 from harness.contract import Example, Prompt, Tokens
 from harness.errors import ModelError
-from harness.planning.cost import cost
+from harness.planning.cost.estimate import cost
 from harness.planning.planner import plan
 from harness.running.session import Session
 

@@ -15,7 +15,7 @@ import pytest
 import fakes
 import harness
 from harness.contract import Arm, Sampling
-from harness.planning.cost import cost
+from harness.planning.cost.estimate import cost
 from harness.planning.counts import Counts, completion_counts, forward_counts
 from harness.planning.planner import plan
 from harness.results.read import Results

@@ -18,7 +18,7 @@ from transformers import (
 )
 
 import harness
-from harness.planning.cost import cost
+from harness.planning.cost.estimate import cost
 from harness.planning.planner import plan
 from harness.task.task import Task
 

@@ -1,6 +1,4 @@
 """What a plan costs: tokens, floating-point operations, memory, downloads and time.
 
-`cost(plan)` estimates it from files alone.
+`estimate.cost(plan)` says it from files alone.
 """
-
-from harness.planning.cost.estimate import cost as cost

@@ -12,7 +12,7 @@ import pytest
 import fakes
 from harness.contract import Receipt, Record
 from harness.errors import InvalidRun, PluginError
-from harness.planning.cost import cost
+from harness.planning.cost.estimate import cost
 from harness.planning.planner import plan
 from harness.results.read import Results
 from harness.running.experiments.benchmark_parts import PartAnswers, take_in

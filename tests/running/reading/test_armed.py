@@ -12,7 +12,7 @@ import pytest
 from fakes.selection import LAYERS, POSITIONS, TASK, World, drawn, saved
 from harness.contract import Receipt, StreamEdit
 from harness.errors import TaskError
-from harness.planning.cost import cost
+from harness.planning.cost.estimate import cost
 from harness.planning.planner import plan
 from harness.planning.rehearsal import unwritable
 from harness.registry import discover

@@ -10,7 +10,7 @@ import pytest
 
 import harness
 from harness.contract import Tools
-from harness.planning.cost import cost
+from harness.planning.cost.estimate import cost
 from harness.planning.counts import Counts
 from harness.running.usage import Counted
 from harness_analyses.difference_lens import samples
