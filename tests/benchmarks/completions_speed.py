@@ -18,7 +18,7 @@ import argparse
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,6 +26,7 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer, models
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from turns.series import Asked, Series, told
 
 from harness.contract import Arm, Direction, Model, Sampling, Site, Tokens
 from harness_interventions.ablation import Ablation
@@ -38,14 +39,35 @@ BOUNDS = {"ablation at every block": 1.15, "addition": 1.05}
 """How many times as long as without edits they may take."""
 
 
-def main() -> None:
+SIZES = {"width": 576, "blocks": 30, "heads": 9, "kept": 3, "inner": 1536, "vocabulary": 49152}
+WORK = {"rows": 16, "prompt": 32, "new": 32, "rounds": 5, "threads": 1}
+TOY = {"width": 32, "blocks": 2, "heads": 2, "kept": 1, "inner": 64, "vocabulary": 300, "new": 2}
+
+
+def series(asked: Asked) -> Iterator[Series]:
+    """Each arm in seconds on the wall; its quotient with no edit is the main command's."""
+    given = argparse.Namespace(**SIZES | WORK | (TOY if asked.toy else {}))
+    given.rounds = asked.repeats
+    torch.set_num_threads(given.threads)
+    with tempfile.TemporaryDirectory() as folder:
+        model = _model(Path(folder), given)
+    rows = _rows(given.rows, given.prompt, 0, given.vocabulary)
+    runs = {
+        name: _writes(model, rows, arm, given.new)
+        for name, arm in _arms(model, given.width).items()
+    }
+    for name, times in _in_turns(runs, given).items():
+        yield Series(f"{given.rows} rows", name, tuple(times))
+
+
+def main(words: Sequence[str] | None = None) -> None:
     """Prints both tables, and whether the bounds hold."""
+    if told(words, series):
+        return
     parser = argparse.ArgumentParser(description=__doc__)
-    sizes = {"width": 576, "blocks": 30, "heads": 9, "kept": 3, "inner": 1536, "vocabulary": 49152}
-    work = {"rows": 16, "prompt": 32, "new": 32, "rounds": 5, "threads": 1}
-    for name, default in {**sizes, **work}.items():
+    for name, default in {**SIZES, **WORK}.items():
         parser.add_argument(f"--{name}", type=int, default=default)
-    given = parser.parse_args()
+    given = parser.parse_args(words)
     torch.set_num_threads(given.threads)
     with tempfile.TemporaryDirectory() as folder:
         model = _model(Path(folder), given)
