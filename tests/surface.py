@@ -65,6 +65,8 @@ def fields(cls: type) -> dict[str, dict[str, str]]:
         if not base.__module__.startswith("harness."):
             continue
         for name, kind in vars(base).get("__annotations__", {}).items():
+            if name == "model_fields":  # pydantic's own
+                continue
             if name[0] != "_":
                 found[name] = {"type": str(kind), "default": default(cls, name)}
     return found

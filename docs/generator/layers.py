@@ -25,7 +25,7 @@ LABELS: Mapping[str, str] = {FACE: "import harness"}
 """How people know a part that has another name in the code."""
 
 LAYERS = (
-    Layer("words and errors", ("dataclass", "errors", "text", "version")),
+    Layer("words and errors", ("errors", "text", "version")),
     Layer("the contract, and the world outside", ("contract", "machine", "web")),
     Layer(
         "plugins are found, files are kept, figures are drawn",
