@@ -72,6 +72,37 @@ def test_a_task_that_runs_does_import_what_is_heavy(without_heavy: dict[str, str
     assert "torch was imported" in done.stderr
 
 
+def loaded(arguments: list[str], env: dict[str, str]) -> set[str]:
+    """The modules that a command has imported when it ends."""
+    code = (
+        "import sys; from harness.cli.main import main; main(sys.argv[1:]); "
+        "print(*sys.modules, file=sys.stderr)"
+    )
+    done = process([sys.executable, "-c", code, *arguments], env)
+    assert done.returncode == 0, done.stderr
+    return set(done.stderr.split())
+
+
+def test_help_imports_no_command_and_no_pydantic(
+    environment: Callable[..., dict[str, str]],
+) -> None:
+    found = {name for name in loaded(["--help"], environment()) if name.startswith("harness")}
+    assert found <= {
+        "harness", "harness.cli", "harness.cli.main", "harness.cli.completion", "harness.errors",
+        "harness.version",
+    }  # fmt: skip
+    assert "pydantic" not in loaded(["--help"], environment())
+
+
+def test_check_imports_no_more_than_it_needs(environment: Callable[..., dict[str, str]]) -> None:
+    """Nothing that only a plan, a run or a report is made with, and no arithmetic."""
+    found = loaded(["check", REFUSAL], environment())
+    late = ("numpy", "scipy", "pandas", "plotly", "rich", "packaging", "harness.running",
+            "harness.report", "harness.planning.cost.estimate", "harness.several")  # fmt: skip
+    assert not {one for one in late if one in found}
+    assert len([name for name in found if name.partition(".")[0] == "harness"]) <= 160
+
+
 @pytest.mark.parametrize("columns", ["50", "80", "120"])
 def test_the_list_of_commands_is_what_the_commands_say(
     columns: str,
