@@ -6,7 +6,7 @@ import math
 from functools import cache
 
 import numpy as np
-from scipy import special, stats
+from scipy import special
 
 from harness.claims.redraw import Model, Rate
 from harness.results.intervals import wilson
@@ -72,6 +72,8 @@ def power(model: Model, value: float, bound: float, n: int, total: int) -> float
 
 
 def _rate_power(rate: float, bound: float, total: int) -> float:
+    from scipy import stats  # half a second, and a run needs it late
+
     if rate > bound:  # the same question about the failures
         return _rate_power(1 - rate, 1 - bound, total)
     most = _most_below(bound, total)

@@ -6,7 +6,6 @@ from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy import stats
 
 from harness.contract import Dependence
 
@@ -22,6 +21,8 @@ def adjusted(p: Tests, dependence: Dependence = "positive") -> Tests:
     are independent or positively dependent. For any dependence m is m (1 + 1/2 + … + 1/m)
     (Benjamini and Yekutieli, 2001). Equal p have equal q.
     """
+    from scipy import stats  # half a second, and a run needs it late
+
     if not len(p):
         return np.zeros(0)
     method: Literal["bh", "by"] = "bh" if dependence == "positive" else "by"

@@ -9,7 +9,6 @@ from itertools import permutations
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy import stats
 
 Points = Float[np.ndarray, " n"]
 """A number of each thing."""
@@ -41,6 +40,8 @@ def correlate(
 
     `names` are those of x and y, and `of` that of the things, for the reason: `domains`.
     """
+    from scipy import stats  # half a second, and a run needs it late
+
     if len(x) < FEWEST:
         return None, f"{len(x)} {of}; a correlation needs {FEWEST}"
     for name, values in zip(names, (x, y), strict=True):

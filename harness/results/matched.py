@@ -15,7 +15,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from scipy import stats
 
 from harness.results.paired import PromptScores
 
@@ -77,6 +76,8 @@ def matched(arm: PromptScores, controls: Sequence[PromptScores]) -> Tested | str
 def exact_p(scores: Matrix) -> float:
     """Twice the smaller tail of the number of yes in the first column, where each row's scores
     could stand in any order; at most 1."""
+    from scipy import stats  # half a second, and a run needs it late
+
     arms = scores.shape[1]
     yes = scores.sum(1).round().astype(int)
     chance = np.ones(1)
@@ -112,6 +113,8 @@ def one_more_draw(means: Float[np.ndarray, " arms"]) -> float:
     the other K, at least 2. Where these are all alike it has nothing to say: 1 for the same value,
     `TINY` for another. Source: J. R. Crawford and D. C. Howell, 1998.
     """
+    from scipy import stats  # half a second, and a run needs it late
+
     value, others = float(means[0]), means[1:]
     apart = value - float(others.mean())
     spread = float(others.std(ddof=1)) * math.sqrt(1 + 1 / len(others))

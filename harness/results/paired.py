@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from scipy import stats
 
 from harness.results.intervals import Z, wilson
 from harness.results.numbers import MIN_CLUSTERS, MIN_UNLIKE
@@ -197,6 +196,8 @@ def mcnemar(rose: int, fell: int) -> float:
 
     1 where none did: nothing then speaks against equal runs. Source: Q. McNemar, 1947.
     """
+    from scipy import stats  # half a second, and a run needs it late
+
     changed = rose + fell
     return float(stats.binomtest(rose, changed, 0.5).pvalue) if changed else 1.0
 

@@ -117,16 +117,20 @@ def series(asked: Asked) -> Iterator[Series]:
         yield Series("", name, tuple(taken[name]), "s", tuple(taken["click"]))
 
 
-def commands(against: str | None, task: Path, forward: bool, out: Path) -> dict[str, Command]:
-    """The commands by name; those of the other checkout begin with `other `."""
+def commands(
+    against: str | None, task: Path, forward: bool, out: Path, other_task: Path | None = None
+) -> dict[str, Command]:
+    """The commands by name; those of the other checkout begin with `other `, and read `other_task`
+    where there is one."""
     ours = os.pathsep.join((str(ROOT), str(ROOT / "plugins")))
     sides = {"": (sys.executable, ours)} | ({"other ": (against, "")} if against else {})
     found = {"click": Command(sys.executable, "import click")}
     for side, (python, path) in sides.items():
+        read = (side and other_task) or task
         found[f"{side}--help"] = Command(python, RUN, ("--help",), path)
-        found[f"{side}check"] = Command(python, RUN, ("check", str(task)), path)
+        found[f"{side}check"] = Command(python, RUN, ("check", str(read)), path)
         if forward:
-            given = ("eval", str(task), "--out", str(out / f"{side.strip() or 'ours'}"))
+            given = ("eval", str(read), "--out", str(out / f"{side.strip() or 'ours'}"))
             found[f"{side}first forward"] = Command(python, FORWARD + RUN, given, path)
     return found
 
@@ -147,11 +151,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--against", metavar="PYTHON")
     parser.add_argument("--task", type=Path, default=TASK)
+    parser.add_argument("--other-task", type=Path, help="where the other one cannot read --task")
     parser.add_argument("--times", type=int, default=10)
     parser.add_argument("--forward", action="store_true")
     asked = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as out:
-        all_of_them = commands(asked.against, asked.task, asked.forward, Path(out))
+        all_of_them = commands(
+            asked.against, asked.task, asked.forward, Path(out), asked.other_task
+        )
         seconds = least(all_of_them, asked.times)
     print(json.dumps({"seconds": seconds, "ratios": ratios(seconds)}, indent=1))
 
