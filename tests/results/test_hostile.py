@@ -28,15 +28,22 @@ Said = Callable[..., tuple[int, str, str]]
 @pytest.mark.parametrize("deep", NESTED)
 @pytest.mark.parametrize("column", ["more", "text", "calls"])
 def test_rows_of_data(tmp_path: Path, ending: str, deep: int, column: str) -> None:
-    """CASES row 23, its kind: a row nested 900 deep is read by json, and was too deep for us."""
+    """CASES row 23, its kind: a row nested 900 deep is read by json, and was too deep for us.
+
+    How deep Python itself can go depends on its version: 3.13 reads 900 whole.
+    """
     row = {"text": "a", column: "@"}
     if column == "calls":
         row = {"text": [{"role": "user", "content": "a", "tool_calls": "@"}]}  # type: ignore[dict-item]
     text = json.dumps(row).replace('"@"', NESTED[deep])
     file = tmp_path / f"rows{ending}"
     file.write_text(text if ending == ".jsonl" else f"[{text}]")
-    with pytest.raises(DataError, match="rows"):
-        load_data("x", DataSpec(file=str(file)), tmp_path)
+    try:
+        read = load_data("x", DataSpec(file=str(file)), tmp_path)
+    except DataError as error:
+        assert "rows" in str(error)
+    else:
+        assert (deep, len(read)) == (900, 1)
 
 
 @pytest.mark.parametrize("place", ["value", "n", "options", "task", "schema"])
