@@ -38,12 +38,12 @@ def test_rows_of_data(tmp_path: Path, ending: str, deep: int, column: str) -> No
     text = json.dumps(row).replace('"@"', NESTED[deep])
     file = tmp_path / f"rows{ending}"
     file.write_text(text if ending == ".jsonl" else f"[{text}]")
+    refused = ""
     try:
-        read = load_data("x", DataSpec(file=str(file)), tmp_path)
+        assert len(load_data("x", DataSpec(file=str(file)), tmp_path)) == 1
     except DataError as error:
-        assert "rows" in str(error)
-    else:
-        assert (deep, len(read)) == (900, 1)
+        refused = str(error)
+    assert "rows" in refused or (deep == 900 and not refused)
 
 
 @pytest.mark.parametrize("place", ["value", "n", "options", "task", "schema"])
