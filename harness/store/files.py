@@ -12,7 +12,7 @@ from pathlib import Path
 from harness.text import well_formed
 
 _PARTIAL = re.compile(r"\..+\.[0-9a-f]{8}\.partial")
-_TRIES = 20
+_TRIES = 200
 
 
 @contextmanager
