@@ -5,6 +5,8 @@ Import this module only where `kept` gives a folder.
 
 from __future__ import annotations
 
+import os
+import stat
 import tempfile
 from collections.abc import Callable
 from functools import cache
@@ -37,15 +39,33 @@ def kept() -> Path | None:
         return None
     folder = known.folder / "compiled"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            return folder
+        known.folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        if not why_not_ours(folder.lstat()):
+            with tempfile.TemporaryFile(dir=folder):
+                return folder
+        why = why_not_ours(folder.lstat())
     except OSError as error:
-        note(
-            f"{folder}: compiled code cannot be kept here: {error.strerror or error}. The run goes "
-            "on without it, with the same numbers, more slowly."
-        )
-        return None
+        why = error.strerror or str(error)
+    note(
+        f"{folder}: compiled code cannot be kept here: {why}. The run goes on without it, with the "
+        "same numbers, more slowly."
+    )
+    return None
+
+
+def why_not_ours(about: os.stat_result) -> str:
+    """Why code from a folder is not to be run: somebody else may have put it there, as into a cache
+    that people share. Empty where nobody else can."""
+    if not stat.S_ISDIR(about.st_mode):
+        return "it is a link or a file, and has to be a folder"
+    if os.name == "nt":  # folders below a person's own are theirs there
+        return ""
+    if about.st_uid != os.geteuid():
+        return "the folder is another user's"
+    if about.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        return "other users may write into the folder (chmod 700 makes it yours alone)"
+    return ""
 
 
 def compiled(function: Callable[P, R]) -> Callable[P, R]:

@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 
+from harness.store.notes import hearing
 from harness_saes.core import columns, compiled, picks
 from harness_saes.core.config import Config
 from harness_saes.core.linear import LinearSae
@@ -201,14 +202,32 @@ class TestKept:
         assert compiled.kept() is None
 
     def test_a_folder_that_cannot_be_written_is_noted(self, tmp_path, monkeypatch):
-        from harness.store.notes import hearing
-
         (tmp_path / "compiled").write_text("a file")
         monkeypatch.setenv("HARNESS_CACHE", str(tmp_path))
         with hearing() as notes:
             assert compiled.kept() is None
         assert len(notes) == 1
         assert "compiled code cannot be kept here" in notes[0]
+
+    @pytest.mark.parametrize("mode", [0o770, 0o777, 0o702])
+    def test_no_code_is_run_that_others_may_have_put_there(self, mode, tmp_path, monkeypatch):
+        """numba unpickles what it finds: a cache that people share must not be such a place."""
+        (tmp_path / "compiled").mkdir()
+        (tmp_path / "compiled").chmod(mode)
+        monkeypatch.setenv("HARNESS_CACHE", str(tmp_path))
+        with hearing() as notes:
+            assert compiled.kept() is None
+        assert "other users may write" in notes[0]
+
+    def test_no_code_is_run_of_another_user_or_behind_a_link(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("HARNESS_CACHE", str(tmp_path))
+        assert compiled.kept() == tmp_path / "compiled"
+        assert (tmp_path / "compiled").stat().st_mode & 0o777 == 0o700
+        about = (tmp_path / "compiled").stat()
+        monkeypatch.setattr(compiled.os, "geteuid", lambda: about.st_uid + 1)
+        assert "another user's" in compiled.why_not_ours(about)
+        (tmp_path / "link").symlink_to(tmp_path / "compiled")
+        assert "link" in compiled.why_not_ours((tmp_path / "link").lstat())
 
     def test_without_numba_there_is_none(self, tmp_path, monkeypatch):
         monkeypatch.setattr(compiled, "find_spec", lambda name: None)
