@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from inspect import signature
 from typing import Any
@@ -12,9 +13,6 @@ from torch import Tensor
 from transformers import GenerationMixin
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
-ROOM = 32
-"""Tokens of room that a cache has at least when it must grow."""
-
 _KNOWN = signature(GenerationMixin.prepare_inputs_for_generation).parameters
 _ANY = "cache" in _KNOWN
 """Whether `generate` takes a cache whatever the model calls it; transformers 5.23 does not."""
@@ -22,11 +20,20 @@ _ANY = "cache" in _KNOWN
 KeysAndValues = tuple[Float[Tensor, "row head token width"], Float[Tensor, "row head token width"]]
 
 
+def room_for(tokens: int) -> int:
+    """How many tokens a buffer holds that must hold so many: the next square number.
+
+    So it is copied about √tokens times in all, and 1/√tokens of it is empty. It hangs on the tokens
+    alone: all layers of a cache have the same room, however they came to it.
+    """
+    return (math.isqrt(tokens - 1) + 1) ** 2 if tokens else 0
+
+
 class GrowingLayer(DynamicLayer):  # type: ignore[misc]
     """Keys and values in a buffer with room to spare, Float[Tensor, "row head token head_width"].
 
-    transformers' own layer copies everything at every token; here the copies are as many as
-    doublings. What it hands out is the filled part of the buffer: the same numbers.
+    transformers' own layer copies everything at every token. What this one hands out is the filled
+    part of the buffer: the same numbers.
     """
 
     def __init__(self) -> None:
@@ -41,8 +48,7 @@ class GrowingLayer(DynamicLayer):  # type: ignore[misc]
             self.lazy_initialization(keys, values)
             self._buffers = None
         if self._buffers is None or new > self._buffers[0].shape[-2] or self._moved():
-            room = new + max(ROOM, old)
-            buffers = [x.new_empty(*x.shape[:-2], room, x.shape[-1]) for x in (keys, values)]
+            buffers = [_buffer(x, len(x), new) for x in (keys, values)]
             if old:
                 buffers[0][..., :old, :], buffers[1][..., :old, :] = self.keys, self.values
             self._buffers = (buffers[0], buffers[1])
@@ -63,7 +69,7 @@ class GrowingLayer(DynamicLayer):  # type: ignore[misc]
         index = beam_idx.to(self.keys.device)
         buffers = []
         for x in (self.keys, self.values):
-            buffer = x.new_empty(len(index), x.shape[1], old + ROOM, x.shape[-1])
+            buffer = _buffer(x, len(index), old)
             torch.index_select(x, 0, index, out=buffer[..., :old, :])
             buffers.append(buffer)
         self._buffers = (buffers[0], buffers[1])
@@ -75,11 +81,41 @@ class GrowingLayer(DynamicLayer):  # type: ignore[misc]
         return bool(self.keys.data_ptr() != self._buffers[0].data_ptr())
 
 
-def growing_cache(config: Any) -> DynamicCache:
-    """A cache for a model of this configuration; sliding windows stay as transformers has them."""
-    cache = DynamicCache(config=config)
+class WholeLayer(GrowingLayer):
+    """Hands out the whole buffer, room and all; the model's mask leaves out what no token fills.
+
+    Without it each head of each row is followed by a gap, and at every gap a processor stops
+    reading ahead: attention of one token then takes up to twice as long.
+    """
+
+    def update(self, keys: Tensor, values: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
+        """Appends the new tokens; returns all there is, or the new ones where they are the first:
+        they have no room behind them yet."""
+        first = not self.get_seq_length()
+        super().update(keys, values)
+        assert self._buffers is not None
+        return (keys, values) if first else self._buffers
+
+    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+        """How many keys the next `update` returns, and where they begin."""
+        old = self.get_seq_length()
+        return (room_for(old + query_length) if old else query_length), 0
+
+
+def _buffer(like: Tensor, rows: int, tokens: int) -> Tensor:
+    """A buffer of so many rows for so many tokens and some more; the room is zero, since what is
+    masked still is multiplied."""
+    shape = rows, *like.shape[1:-2], room_for(tokens), like.shape[-1]
+    buffer = like.new_empty(shape)
+    buffer[..., tokens:, :] = 0
+    return buffer
+
+
+def cache_of(model: Any, kind: type[GrowingLayer]) -> DynamicCache:
+    """A cache for a model, of such layers; sliding windows stay as transformers has them."""
+    cache = DynamicCache(config=model.config)
     # Other kinds of layers (sliding windows, states of linear attention) have rules of their own.
-    cache.layers = [GrowingLayer() if type(x) is DynamicLayer else x for x in cache.layers]
+    cache.layers = [kind() if type(x) is DynamicLayer else x for x in cache.layers]
     return cache
 
 
@@ -93,7 +129,12 @@ def cache_name(model: Any) -> str | None:
 
 def is_plain(cache: Any) -> bool:
     """Whether every layer of a cache is one of ours: keys and values of all tokens, no more."""
-    return isinstance(cache, Cache) and all(type(one) is GrowingLayer for one in cache.layers)
+    return isinstance(cache, Cache) and all(isinstance(x, GrowingLayer) for x in cache.layers)
+
+
+def needs_mask(cache: Any) -> bool:
+    """Whether a model that is given this cache must be given a mask, too, also without padding."""
+    return isinstance(cache, Cache) and any(isinstance(x, WholeLayer) for x in cache.layers)
 
 
 def is_by_row(cache: Any) -> bool:

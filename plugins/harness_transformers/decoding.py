@@ -14,7 +14,14 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from harness_transformers.cache import are_same, can_lose_rows, is_plain, states, with_rows
+from harness_transformers.cache import (
+    are_same,
+    can_lose_rows,
+    is_plain,
+    needs_mask,
+    states,
+    with_rows,
+)
 from harness_transformers.choosing import Chooser
 from harness_transformers.edits import Session
 from harness_transformers.fanning import Fan
@@ -49,6 +56,9 @@ class Loop:
         config = given.pop("generation_config")
         for ours in ("logits_processor", "stopping_criteria"):
             given.pop(ours, None)
+        cache = given.get("cache", given.get("past_key_values"))
+        if given.get("attention_mask") is None and needs_mask(cache):
+            given["attention_mask"] = torch.ones_like(input_ids)  # `generate` drops one of ones
         before = states(model)
         out = self._prompts(model, input_ids, given)
         given = model._update_model_kwargs_for_generation(out, given, is_encoder_decoder=False)

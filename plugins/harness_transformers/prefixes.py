@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from jaxtyping import Int
 from torch import Tensor
+from transformers.cache_utils import DynamicCache
 
 from harness.contract import Tokens
 from harness_transformers.cache import (
@@ -22,10 +23,10 @@ from harness_transformers.cache import (
     are_same,
     begun,
     cache_name,
-    growing_cache,
     is_plain,
     states,
 )
+from harness_transformers.caches import Caches
 
 STEP = 8
 """A beginning that is remembered is taken in so many tokens: batches of like prompts share one."""
@@ -71,10 +72,11 @@ def times(
 class Beginnings:
     """Reads beginnings, and remembers the last ones that were read without edits."""
 
-    def __init__(self, hf: Any) -> None:
+    def __init__(self, hf: Any, caches: Caches) -> None:
         self._hf = hf
+        self._caches = caches
         self._kept: OrderedDict[tuple[object, ...], list[KeysAndValues]] = OrderedDict()
-        self._can = cache_name(hf) is not None and is_plain(growing_cache(hf.config))
+        self._can = cache_name(hf) is not None and is_plain(caches.new())
 
     def worth(self, rows: int, arms: int, length: int, *, edited: bool) -> bool:
         """Whether it pays to read a beginning by itself."""
@@ -100,7 +102,7 @@ class Beginnings:
     ) -> list[KeysAndValues] | None:
         """The keys and values of a beginning under each of the arms, by layer; None where a model
         keeps more of it than that."""
-        name, cache, before = cache_name(self._hf), growing_cache(self._hf.config), states(self._hf)
+        name, cache, before = cache_name(self._hf), self._caches.new(), states(self._hf)
         given: dict[str, Any] = {str(name): cache, "use_cache": True}
         if "logits_to_keep" in signature(self._hf.forward).parameters:
             given["logits_to_keep"] = 1
@@ -112,12 +114,14 @@ class Beginnings:
         return [(layer.keys, layer.values) for layer in cache.layers] if self._can else None
 
 
-def started(
-    hf: Any, parts: Sequence[KeysAndValues], of: Sequence[Tensor], pads: Sequence[Tensor]
-) -> dict[str, Any]:
-    """The argument of a model that gives it a cache with beginnings: of each layer, which beginning
-    is each row's, and by how much it is moved."""
-    cache = growing_cache(hf.config)
+def start(
+    cache: DynamicCache,
+    parts: Sequence[KeysAndValues],
+    of: Sequence[Tensor],
+    pads: Sequence[Tensor],
+) -> None:
+    """Puts beginnings into an empty cache: of each layer, which beginning is each row's, and by how
+    much it is moved."""
     begun(
         cache,
         [
@@ -125,4 +129,3 @@ def started(
             for (keys, values), its, pad in zip(parts, of, pads, strict=True)
         ],
     )
-    return {str(cache_name(hf)): cache}

@@ -12,11 +12,12 @@ from torch import Tensor
 from harness.contract import Tokens
 from harness_transformers.alike import Distinct
 from harness_transformers.batches import out_of_memory, padded
-from harness_transformers.cache import are_same, cache_name, growing_cache, is_by_row, states
+from harness_transformers.cache import are_same, cache_name, is_by_row, states
+from harness_transformers.caches import Caches, agree
 from harness_transformers.edits import Session
 from harness_transformers.fanning import Depth, Fan, fan
 from harness_transformers.plans import Stand
-from harness_transformers.prefixes import STEP, Beginnings, beginning, started, times
+from harness_transformers.prefixes import STEP, Beginnings, beginning, start, times
 
 
 @dataclass(frozen=True)
@@ -35,12 +36,14 @@ class Sharing:
     def __init__(self, hf: Any, pad: int) -> None:
         self._hf = hf
         self._pad = pad
-        self._beginnings = Beginnings(hf)
+        self._caches = Caches(hf, pad)
+        self._beginnings = Beginnings(hf, self._caches)
         self._fans: bool | None = None
         """Whether rows can be multiplied within its forward; None until it was tried."""
 
     def ready(self, batch: Distinct, session: Session | None, device: torch.device) -> Ready:
         """The prompts of a batch, with all that they share read."""
+        self._caches.try_on(batch.rows, batch.stands, session, device)
         found = self._fan(batch, session, device) if session is not None else None
         rows = batch.rows if found is None else batch.prompts[0]
         ids, mask = padded(rows, self._pad, device, left=True)
@@ -69,7 +72,7 @@ class Sharing:
         own = [arm for stand in batch.stands for arm in stand]
         arms = list(dict.fromkeys(own)) if edited else [0]
         if not self._beginnings.worth(len(batch.rows), len(arms), len(shared), edited=edited):
-            return {name: growing_cache(self._hf.config)}
+            return {name: self._caches.new()}
         width = max(len(one.ids) for one in batch.rows)
         pads = [width - len(one.ids) for one in batch.rows]
         if session is None:
@@ -83,7 +86,7 @@ class Sharing:
             if parts is None:
                 session.forget()
         if parts is None:
-            return {name: growing_cache(self._hf.config)}
+            return {name: self._caches.new()}
         of = torch.tensor([arms.index(s[0]) if edited else 0 for s in batch.stands], device=device)
         below = (
             torch.zeros(len(rows), dtype=torch.long, device=device),
@@ -92,7 +95,9 @@ class Sharing:
         above = of, torch.tensor(pads, device=device)
         at = 0 if found is None else found.depth.shared
         layers = [below if n < at else above for n in range(len(parts))]
-        return started(self._hf, parts, [a for a, _ in layers], [b for _, b in layers])
+        cache = self._caches.new()
+        start(cache, parts, [a for a, _ in layers], [b for _, b in layers])
+        return {name: cache}
 
     # ── Blocks below the edits ───────────────────────────────────────────────────────────────────
 
@@ -111,7 +116,7 @@ class Sharing:
     ) -> bool | None:
         """Whether a model says the same where rows are multiplied within its forward as where each
         runs through all blocks; None where this batch cannot tell."""
-        if not is_by_row(growing_cache(self._hf.config)) or cache_name(self._hf) is None:
+        if not is_by_row(self._caches.new()) or cache_name(self._hf) is None:
             return False
         prompts, of = batch.prompts
         few = [row for row, prompt in enumerate(of) if prompt < 2][:6]
@@ -133,9 +138,7 @@ class Sharing:
             session.forget()
         if plain.shape != fanned.shape or not are_same(before, states(self._hf)):
             return False
-        off = float((plain.float() - fanned.float()).abs().max())
-        most = max(1e-4, 8 * torch.finfo(plain.dtype).eps)
-        return off <= most * float(plain.float().abs().max())
+        return agree(plain, fanned)
 
     def _last(
         self,
