@@ -55,6 +55,7 @@ def alike(llama: TransformersModel, tails: list[tuple[int, ...]]) -> list[Tokens
 def test_rows_that_have_ended_leave(llama: TransformersModel, examples: list[Example]) -> None:
     tokens = llama.render(examples, Prompt())
     rows = [replace(t, arm=int(i == 1)) for i, t in enumerate(tokens)]
+    llama.generate(tokens, Sampling(NEW))  # what it can share is tried at its first completions
     with llama.edited([Arm("none"), stopping_at(llama, 2)]), shapes(llama) as seen:
         got = llama.generate(rows, Sampling(NEW))
     assert [one.tokens for one in got] == [NEW, 1, NEW]
