@@ -18,8 +18,7 @@ from typing import Any, Literal, get_args
 
 import pluggy
 
-from harness import contract
-from harness.contract import Component, Kind, Options
+from harness.contract import Component, Kind, Options, component
 from harness.contract.version import misfit
 from harness.errors import HarnessError, PluginError, listed, unknown
 from harness.registry.guard import Guard, limited, message_of
@@ -181,7 +180,7 @@ def discover(
 def hooks() -> pluggy.PluginManager:
     """What plugins register with: it knows the hooks of the contract, and no plugin yet."""
     manager = pluggy.PluginManager(GROUP)
-    manager.add_hookspecs(contract)
+    manager.add_hookspecs(component)
     return manager
 
 
