@@ -18,7 +18,7 @@ from typing import Any, Literal, get_args
 
 import pluggy
 
-from harness.contract import Component, Kind, Options, component
+from harness.contract import Component, Kind, Options, component as contract_of_hooks
 from harness.contract.version import misfit
 from harness.errors import HarnessError, PluginError, listed, unknown
 from harness.registry.guard import Guard, limited, message_of
@@ -180,7 +180,7 @@ def discover(
 def hooks() -> pluggy.PluginManager:
     """What plugins register with: it knows the hooks of the contract, and no plugin yet."""
     manager = pluggy.PluginManager(GROUP)
-    manager.add_hookspecs(component)
+    manager.add_hookspecs(contract_of_hooks)
     return manager
 
 
