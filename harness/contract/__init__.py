@@ -20,7 +20,7 @@ has the number of this contract.
 Shapes are written as in jaxtyping: `Float[Tensor, "batch pos d_model"]`.
 """
 
-import importlib
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from harness.contract.component import (
@@ -248,56 +248,64 @@ if TYPE_CHECKING:
     )
 
 _NAMES = {
-    "ahead": "ReadsAhead",
-    "backend": "Activations Backend BackendOptions Model ModelFacts ModelPlace Native Needs",
-    "capabilities": "USUAL WRITES Capability",
-    "checkpoint": "Checkpoint",
-    "claims": "ClaimOutcome ClaimStatus",
-    "edits": "Arm Check Edit Receipt",
-    "encodes": "Encodes",
-    "evaluator": (
+    "harness.contract.ahead": "ReadsAhead",
+    "harness.contract.attributed": "",
+    "harness.contract.backend": (
+        "Activations Backend BackendOptions Model ModelFacts ModelPlace Native Needs"
+    ),
+    "harness.contract.capabilities": "USUAL WRITES Capability",
+    "harness.contract.checkpoint": "Checkpoint",
+    "harness.contract.claims": "ClaimOutcome ClaimStatus",
+    "harness.contract.described": "",
+    "harness.contract.edits": "Arm Check Edit Receipt",
+    "harness.contract.encodes": "Encodes",
+    "harness.contract.evaluator": (
         "ANSWERS Answer Asked Benchmark BenchmarkOptions Evaluator EvaluatorOptions "
         "PartedBenchmark Score Tools Verdict"
     ),
-    "executor": "Crew Executor ExecutorOptions Outfit Reply Worker start_worker",
-    "export": "Export ExportedRun ExportFile ExportOptions LeftOut",
-    "families": "Dependence FamilyOutcome",
-    "findings": "Analysis AnalysisOptions Arrays Findings Label Labels LabelsOptions",
-    "gradients": "Differentiable Gradients Scalar",
-    "intervention": (
+    "harness.contract.executor": "Crew Executor ExecutorOptions Outfit Reply Worker start_worker",
+    "harness.contract.export": "Export ExportedRun ExportFile ExportOptions LeftOut",
+    "harness.contract.families": "Dependence FamilyOutcome",
+    "harness.contract.findings": (
+        "Analysis AnalysisOptions Arrays Findings Label Labels LabelsOptions"
+    ),
+    "harness.contract.gradients": "Differentiable Gradients Scalar",
+    "harness.contract.intervention": (
         "Intervention InterventionOptions PairedIntervention PairedSaeIntervention SaeIntervention"
     ),
-    "latents": "Latents",
-    "metric": "Metric MetricOptions MetricValue Target",
-    "observer": (
+    "harness.contract.latents": "Latents",
+    "harness.contract.metric": "Metric MetricOptions MetricValue Target",
+    "harness.contract.observer": (
         "EVENTS Artifact Effort Event Observer ObserverOptions Progress Records RunFailed "
         "RunFinished RunStarted ShardFinished StageFinished StageStarted Stamp Warned"
     ),
-    "options": (
+    "harness.contract.options": (
         "ByHand DataRef DirectionRef LabelsRef LocalPath Location ModelRef Options PairRef Place "
         "Ref SaeRef ServerUrl SiteName StatisticRef Transport ViewRef"
     ),
-    "paths": "FollowedPath GradientPath PathScalar PathTail midpoints",
-    "prompts": "conversation plain_prompt",
-    "reduction": (
+    "harness.contract.paths": "FollowedPath GradientPath PathScalar PathTail midpoints",
+    "harness.contract.prompts": "conversation plain_prompt",
+    "harness.contract.reduction": (
         "Batch DirectionOptions Inputs Outlook Reads Reduction ReductionOptions Side State "
         "StatisticOptions Stream TaskView Where"
     ),
-    "results": "Results",
-    "sae": "Calibrated PublishedSae Sae SaeFacts SaeFormat SaeInput SaeOptions TokensLeftOut",
-    "scalars": "AnswerLogProbability FollowedOptions LogitDifference LogOdds Word",
-    "section": "Figure Grid Panel Prose Section SectionOptions",
-    "several": "OneRun Runs SectionOfRuns SharedNumber Spread Variant",
-    "sites": "Site parse_site",
-    "stream_edit": "StreamEdit",
-    "thoughts": "KNOWN_MARKS Parted ThoughtMarks part_text",
-    "values": (
+    "harness.contract.results": "Results",
+    "harness.contract.sae": (
+        "Calibrated PublishedSae Sae SaeFacts SaeFormat SaeInput SaeOptions TokensLeftOut"
+    ),
+    "harness.contract.scalars": "AnswerLogProbability FollowedOptions LogitDifference LogOdds Word",
+    "harness.contract.section": "Figure Grid Panel Prose Section SectionOptions",
+    "harness.contract.several": "OneRun Runs SectionOfRuns SharedNumber Spread Variant",
+    "harness.contract.sites": "Site parse_site",
+    "harness.contract.stream_edit": "StreamEdit",
+    "harness.contract.thoughts": "KNOWN_MARKS Parted ThoughtMarks part_text",
+    "harness.contract.values": (
         "JSON Axes Completion Direction Example Found Outcome Prompt PromptPart PValues Record "
         "Sampling Tokens Undefined"
     ),
-    "version": "CONTRACT",
-    "wrapping": "Wrapping",
-    "writing": "Keep OneByOne WritingModel",
+    "harness.contract.version": "CONTRACT",
+    "harness.contract.wrapping": "Wrapping",
+    "harness.contract.writing": "Keep OneByOne WritingModel",
 }
 """The modules of this package, each with what is to be had of it here."""
 _HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
@@ -307,13 +315,13 @@ __all__ = sorted(
 
 
 def __getattr__(name: str) -> Any:
-    """What is to be had here, imported when it is first asked for: a command needs few of it, and
-    `Latents`, which no one gets unasked, imports torch."""
-    home = _HOMES.get(name, name)
-    if home not in (*_NAMES, "attributed", "described"):
+    """A name or a module of this package, imported when first asked for: a command needs few of
+    them, and `Latents`, which no one gets unasked, imports torch."""
+    home = _HOMES.get(name, f"{__name__}.{name}")
+    if home not in _NAMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = importlib.import_module(f"{__name__}.{home}")
-    found = globals()[name] = module if home == name else getattr(module, name)
+    module = import_module(home)
+    found = globals()[name] = getattr(module, name) if name in _HOMES else module
     return found
 
 

@@ -6,15 +6,19 @@ import math
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from harness.contract import Example, StatisticOptions, Stream
+from harness.contract import StatisticOptions
 from harness.errors import listed
 from harness.planning.cost.lengths import PromptLengths
 from harness.planning.offline import is_here
 from harness.results.numbers import MIN_CLUSTERS
 from harness.task.prompts import TaskData
-from harness.task.task import Task
 from harness.text import for_terminal
+
+if TYPE_CHECKING:
+    from harness.contract import Example, Stream
+    from harness.task.task import Task
 
 
 def remote_code(task: Task) -> Iterator[str]:

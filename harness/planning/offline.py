@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from harness.contract import Example, Prompt, Tokens
 from harness.task.fit import LARGEST
 from harness.task.prompts import Prompts, TaskData, view_spec
-from harness.task.task import Task
+
+if TYPE_CHECKING:
+    from harness.contract import Example, Prompt, Tokens
+    from harness.task.task import Task
 
 
 class NoTokenizer(Exception):

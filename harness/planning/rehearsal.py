@@ -5,15 +5,18 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from harness.contract import PromptPart
-from harness.errors import DataError, ModelError, Problem
+from harness.errors import DataError, ModelError
 from harness.planning.offline import NoTokenizer, is_here, offline_prompts
-from harness.planning.plan import Plan
 from harness.planning.words import split_words
 from harness.task.causes import Misfit, merged
-from harness.task.prompts import Prompts, Written
+
+if TYPE_CHECKING:
+    from harness.contract import PromptPart
+    from harness.errors import Problem
+    from harness.planning.plan import Plan
+    from harness.task.prompts import Prompts, Written
 
 
 def unwritable(planned: Plan) -> Iterator[Problem]:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.errors import Problem, TaskError, UsageError
 from harness.settings.spec import SettingsSpec
-from harness.task.file import Source, display, source_of
+from harness.task.file import display, source_of
 from harness.task.validate import validated
+
+if TYPE_CHECKING:
+    from harness.task.file import Source
 
 VARIABLE = "HARNESS_CONFIG"
 """A variable of the environment: names another file; empty: none."""

@@ -13,13 +13,18 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 from random import Random
+from typing import TYPE_CHECKING
 
-from harness.contract import Example, Prompt, PromptPart, Tokens
+from harness.contract import Example, Prompt, Tokens
 from harness.errors import BadRows, DataError, listed, suggestion
 from harness.task.data import load_data, read_data, word
 from harness.task.left_out import TRIED, BadCount, LeftOut, none_left
-from harness.task.spec import DemonstrationsSpec, PromptSpec, TaskSpec, ViewSpec
+from harness.task.spec import PromptSpec, ViewSpec
 from harness.task.turns import asked
+
+if TYPE_CHECKING:
+    from harness.contract import PromptPart
+    from harness.task.spec import DemonstrationsSpec, TaskSpec
 
 CHUNK = 256
 """Rows that are rendered at a time."""
