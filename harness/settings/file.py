@@ -23,7 +23,7 @@ VARIABLE = "HARNESS_CONFIG"
 class Settings:
     """What a person's file says, and where each key of it is written."""
 
-    spec: SettingsSpec = field(default_factory=SettingsSpec)
+    spec: SettingsSpec = field(default_factory=SettingsSpec.model_construct)
     source: Source | None = None
     """None where there is no file."""
 

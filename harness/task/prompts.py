@@ -105,6 +105,17 @@ class TaskData:
         self._digests[name] = digest.hexdigest()
 
 
+class FirstRows(TaskData):
+    """Rows of which few are looked at: of a set that is not in memory, no more are read."""
+
+    def chunks(self, name: str, limit: int | None = None) -> Iterator[list[Example]]:
+        """As `TaskData` does, but the first `limit` rows of a set are read without the rest."""
+        if limit is None or limit > CHUNK or name in self._held:
+            yield from super().chunks(name, limit)
+        elif first := list(islice(read_data(name, self._spec.data[name], self._cache), limit)):
+            yield first
+
+
 def view_spec(spec: TaskSpec, name: str) -> ViewSpec:
     """A view of the task. `@model` is the view in which SAEs are checked: a model's plain text."""
     if not name.startswith("@"):
