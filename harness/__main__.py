@@ -5,12 +5,14 @@ closes what was open. There is nothing to continue and nothing to say, so it jus
 where Python would show a traceback.
 """
 
+import gc
 import signal
 import sys
 
 
 def start() -> int:
     """Runs the command of this process; returns its exit code."""
+    gc.disable()  # until a command begins that lasts: what is imported is no garbage
     usual = signal.getsignal(signal.SIGINT)
     silent = usual is signal.default_int_handler  # else a shell has them ignored
     if silent:
@@ -23,6 +25,7 @@ def start() -> int:
     except KeyboardInterrupt:  # a second one, while the first was answered
         return INTERRUPTED
     finally:
+        gc.freeze()  # nor is anything looked through while Python ends
         if silent:
             signal.signal(signal.SIGINT, signal.SIG_DFL)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
-from html import escape
 from textwrap import wrap
 
 _HIDDEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
@@ -26,7 +25,8 @@ def for_terminal(text: str, longest: int = 200) -> str:
     Cuts at `longest` characters. Markup is the caller's to switch off: print with markup=False.
     """
     cut = text[: longest + 1]
-    shown = "".join(_shown(char) for char in cut)
+    # What is printable is in no category that is hidden.
+    shown = cut if cut.isprintable() else "".join(_shown(char) for char in cut)
     return shown if len(cut) <= longest else f"{shown[:longest]}…"
 
 
@@ -102,6 +102,8 @@ def sheet_html(title: str, rows: Sequence[tuple[str, str]]) -> str:
 
 
 def _html(text: str) -> str:
+    from html import escape
+
     return escape(for_terminal(text, 2000))
 
 

@@ -26,7 +26,7 @@ LABELS: Mapping[str, str] = {FACE: "import harness"}
 
 LAYERS = (
     Layer("words and errors", ("errors", "text", "version")),
-    Layer("the contract, and the world outside", ("contract", "machine", "web")),
+    Layer("the contract, and the world outside", ("contract", "garbage", "machine", "web")),
     Layer(
         "plugins are found, files are kept, figures are drawn",
         ("registry", "store", "drawing", "latents", "sites"),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from harness.cli import completion
-from harness.cli.common import set_option, trust_option, uncollected
+from harness.cli.common import set_option, trust_option
 from harness.errors import Problem, TaskError
 from harness.text import for_terminal, shown_path
 
@@ -28,16 +28,6 @@ def command(
     trust_local_code: bool,
 ) -> None:
     """Say everything that is wrong with tasks, without reading a weight."""
-    with uncollected():
-        _check(disabled, tasks, overrides, trust_local_code)
-
-
-def _check(
-    disabled: Sequence[str],
-    tasks: Sequence[str],
-    overrides: Sequence[str],
-    trust_local_code: bool,
-) -> None:
     from harness.registry import discover
     from harness.settings.apply import personal
     from harness.task.executor import Wanted

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -56,19 +54,6 @@ executor_option = click.option(
 workers_option = click.option(
     "--workers", type=int, help="How many workers the executor has; without --executor, local ones."
 )
-
-
-@contextmanager
-def uncollected() -> Iterator[None]:
-    """Within, Python looks for no circles among objects: what a command that ends soon makes, it
-    keeps to its end."""
-    was = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was:
-            gc.enable()
 
 
 def asked_executor(executor: str | None, workers: int | None) -> Wanted:

@@ -22,6 +22,7 @@ from harness.cli.common import (
 )
 from harness.cli.verbosity import show_results, verbosity_of, verbosity_options
 from harness.errors import GateFailed, UsageError
+from harness.garbage import importing
 from harness.text import for_terminal
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def command(
     from harness.running.progress import Progress, terminal_progress
 
     progress = Progress() if quiet else terminal_progress(sys.stderr)
-    with progress.doing(f"reading {for_terminal(', '.join(tasks), 200)}"):
+    with progress.doing(f"reading {for_terminal(', '.join(tasks), 200)}"), importing():
         from harness.registry import discover
         from harness.settings.apply import personal
         from harness.task.trust import Trust
@@ -102,7 +103,7 @@ def command(
 
     for said in dict.fromkeys(str(task.settings) for task in loaded if task.settings):
         progress.say(for_terminal(said, 600))
-    with progress.doing("importing torch", after=0):  # which takes seconds
+    with progress.doing("importing torch", after=0), importing():  # which takes seconds
         from harness.planning.planner import plan
         from harness.report.page import FILE
         from harness.running.provenance import command_line

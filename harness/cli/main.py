@@ -7,6 +7,7 @@ heavy is imported inside the command.
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -40,6 +41,8 @@ _COMMANDS = {
     "tasks": "List the built-in tasks, and say where their files are.",
 }
 """Each command and the first sentence of its help, so that listing them imports none."""
+_BRIEF = ("check", "plugins", "schema", "tasks")
+"""The commands that end before it pays to look for garbage."""
 
 
 class CommandGroup(click.Group):
@@ -95,6 +98,9 @@ def cli(context: click.Context, plugins: tuple[str, ...]) -> None:
             f"{bad[0]!r}: write no:NAME, such as no:harness_metrics.", param_hint="-p"
         )
     context.obj = [text.removeprefix("no:") for text in plugins]
+    if context.invoked_subcommand not in _BRIEF and not gc.isenabled():
+        gc.freeze()
+        gc.enable()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -6,6 +6,7 @@ Imports torch, as `harness.contract.latents` does; import it from here.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -13,10 +14,12 @@ from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
 from harness.contract.latents import Latents, offsets_of
-from harness.contract.paths import FollowedPath, PathTail
-from harness.contract.reduction import Batch, Side
-from harness.contract.sae import Sae
-from harness.contract.sites import Site
+
+if TYPE_CHECKING:
+    from harness.contract.paths import FollowedPath, PathTail
+    from harness.contract.reduction import Batch, Side
+    from harness.contract.sae import Sae
+    from harness.contract.sites import Site
 
 _TOKENS = 256
 """Tokens whose products with decoder rows are made at a time."""

@@ -12,16 +12,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from harness.contract.capabilities import USUAL, Capability
+from harness.contract.capabilities import USUAL
 from harness.contract.checkpoint import Checkpoint
-from harness.contract.edits import Arm, Receipt
 from harness.contract.options import Options
-from harness.contract.sites import Site
-from harness.contract.values import Completion, Example, Prompt, Sampling, Tokens
 
 if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
+
+    from harness.contract.capabilities import Capability
+    from harness.contract.edits import Arm, Receipt
+    from harness.contract.sites import Site
+    from harness.contract.values import Completion, Example, Prompt, Sampling, Tokens
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from harness.contract.sites import Site
-
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from harness.contract.sites import Site
 
 
 @dataclass(frozen=True)

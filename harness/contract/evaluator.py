@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
-from harness.contract.backend import Model
 from harness.contract.capabilities import USUAL, Capability
 from harness.contract.options import Options, reached_elsewhere
-from harness.contract.values import Completion, Example, Outcome
+
+if TYPE_CHECKING:
+    from harness.contract.backend import Model
+    from harness.contract.values import Completion, Example, Outcome
 
 
 @dataclass(frozen=True)

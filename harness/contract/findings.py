@@ -10,15 +10,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from harness.contract.evaluator import Asked, Tools
+from harness.contract.evaluator import Tools
 from harness.contract.options import Options
-from harness.contract.sae import SaeFacts
-from harness.contract.values import Axes, Outcome, Record
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from harness.contract.evaluator import Asked
     from harness.contract.reduction import Outlook
+    from harness.contract.sae import SaeFacts
+    from harness.contract.values import Axes, Outcome, Record
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from harness.contract.sites import Site
-from harness.contract.values import Tokens
-
 if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
+
+    from harness.contract.sites import Site
+    from harness.contract.values import Tokens
 
     Scalar = Callable[[Float[Tensor, "pos vocab"], Tokens], Float[Tensor, ""]]
 else:

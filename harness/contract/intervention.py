@@ -10,15 +10,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, runtime_checkable
 
-from harness.contract.backend import ModelFacts
-from harness.contract.edits import Arm
 from harness.contract.options import Options
-from harness.contract.sae import Sae
-from harness.contract.values import Direction
 
 if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
+
+    from harness.contract.backend import ModelFacts
+    from harness.contract.edits import Arm
+    from harness.contract.sae import Sae
+    from harness.contract.values import Direction
 
 
 class InterventionOptions(Options):

@@ -25,13 +25,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from harness.contract.encodes import Encodes
 from harness.contract.options import Options
-from harness.contract.reduction import Batch, Side
-from harness.contract.sites import Site
 
 if TYPE_CHECKING:
     import numpy as np
     from jaxtyping import Float
     from torch import Tensor
+
+    from harness.contract.reduction import Batch, Side
+    from harness.contract.sites import Site
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from pydantic import Field
 
 from harness.contract.options import Options
-from harness.contract.values import Record
+
+if TYPE_CHECKING:
+    from harness.contract.values import Record
 
 
 @dataclass(frozen=True)

@@ -15,14 +15,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from harness.contract.gradients import Scalar
-from harness.contract.sites import Site
-
 if TYPE_CHECKING:
     from jaxtyping import Float, Float64
     from torch import Tensor
 
     from harness.contract.backend import Model
+    from harness.contract.gradients import Scalar
+    from harness.contract.sites import Site
 
 
 @runtime_checkable

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from string import Formatter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from harness.contract.values import Example, Prompt
 from harness.errors import DataError, listed, suggestion
+
+if TYPE_CHECKING:
+    from harness.contract.values import Example, Prompt
 
 BETWEEN = "\n\n"
 """What stands between a demonstration and what follows it, in the plain style."""

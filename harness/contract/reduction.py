@@ -17,21 +17,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, runtime_checkable
 
-from harness.contract.backend import ModelFacts
 from harness.contract.encodes import Encodes
 from harness.contract.options import Options
-from harness.contract.paths import FollowedPath, GradientPath
-from harness.contract.sae import Sae, SaeFacts
-from harness.contract.sites import Site
-from harness.contract.stream_edit import StreamEdit
-from harness.contract.values import Axes, Direction, Outcome, Undefined
 
 if TYPE_CHECKING:
     import numpy as np
     from jaxtyping import Float, Int, Shaped
     from torch import Tensor
 
+    from harness.contract.backend import ModelFacts
     from harness.contract.latents import Latents
+    from harness.contract.paths import FollowedPath, GradientPath
+    from harness.contract.sae import Sae, SaeFacts
+    from harness.contract.sites import Site
+    from harness.contract.stream_edit import StreamEdit
+    from harness.contract.values import Axes, Direction, Outcome, Undefined
 
 
 @dataclass(frozen=True)

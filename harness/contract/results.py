@@ -8,14 +8,15 @@ from dataclasses import asdict, dataclass, field
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal
 
-from harness.contract.claims import ClaimOutcome
-from harness.contract.families import FamilyOutcome
-from harness.contract.values import Record
 from harness.errors import listed
 from harness.text import sheet
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from harness.contract.claims import ClaimOutcome
+    from harness.contract.families import FamilyOutcome
+    from harness.contract.values import Record
 
 Status = Literal["complete", "invalid"]
 

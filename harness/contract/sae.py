@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from harness.contract.backend import Needs
 from harness.contract.options import Options
-from harness.contract.sites import Site
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
     from torch import Tensor
 
     from harness.contract.latents import Latents
+    from harness.contract.sites import Site
 
 
 @dataclass(frozen=True)

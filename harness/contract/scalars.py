@@ -13,17 +13,18 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from harness.contract.gradients import Scalar
 from harness.contract.options import Options
-from harness.contract.paths import GradientPath, PathScalar, midpoints
-from harness.contract.sites import Site
-from harness.contract.values import Tokens
+from harness.contract.paths import GradientPath, midpoints
 from harness.errors import ModelError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from harness.contract.backend import Model
+    from harness.contract.gradients import Scalar
+    from harness.contract.paths import PathScalar
+    from harness.contract.sites import Site
+    from harness.contract.values import Tokens
 
 EPSILON = 1e-8
 """What Arditi's refusal score adds to both probabilities."""

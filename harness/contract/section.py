@@ -10,11 +10,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from harness.contract.options import Options
-from harness.contract.values import JSON
 
 if TYPE_CHECKING:
     from harness.contract.results import Results
-    from harness.contract.values import Record
+    from harness.contract.values import JSON, Record
 
 
 @dataclass(frozen=True)

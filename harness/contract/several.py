@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from harness.contract.results import Results
-from harness.contract.section import Panel
-from harness.contract.values import Axes, Record
-
 if TYPE_CHECKING:
     import pandas as pd
+
+    from harness.contract.results import Results
+    from harness.contract.section import Panel
+    from harness.contract.values import Axes, Record
 
 
 @dataclass(frozen=True)

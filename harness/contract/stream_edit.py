@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from harness.contract.values import JSON
+if TYPE_CHECKING:
+    from harness.contract.values import JSON
 
 
 @dataclass(frozen=True)

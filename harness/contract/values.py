@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from harness.contract.sites import Site
-
 if TYPE_CHECKING:
     import numpy as np
+
+    from harness.contract.sites import Site
 
 
 JSON = str | int | float | bool | None

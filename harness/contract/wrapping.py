@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from harness.contract.backend import Model, Native
+if TYPE_CHECKING:
+    from harness.contract.backend import Model, Native
 
 
 @runtime_checkable

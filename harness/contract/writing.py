@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import NoReturn, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, NoReturn, Protocol, runtime_checkable
 
-from harness.contract.backend import Activations, ModelFacts, Native
-from harness.contract.capabilities import Capability, in_words
-from harness.contract.edits import Arm, Receipt
-from harness.contract.sites import Site
-from harness.contract.values import Completion, Example, Prompt, Sampling, Tokens
+from harness.contract.capabilities import in_words
+from harness.contract.values import Completion
 from harness.errors import ModelError
+
+if TYPE_CHECKING:
+    from harness.contract.backend import Activations, ModelFacts, Native
+    from harness.contract.capabilities import Capability
+    from harness.contract.edits import Arm, Receipt
+    from harness.contract.sites import Site
+    from harness.contract.values import Example, Prompt, Sampling, Tokens
 
 Keep = Callable[[int, Completion], None]
 """Takes the completion of the prompt with this index, as soon as it is there."""

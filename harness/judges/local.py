@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
-from harness.contract import Model, OneByOne, Sampling, Tokens
+from harness.contract import OneByOne, Sampling
+
+if TYPE_CHECKING:
+    from harness.contract import Model, Tokens
 
 ROWS = {"cpu": 4}
 """Prompts of a batch: few on a CPU, where a batch that stays in its caches is faster by half."""

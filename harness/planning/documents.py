@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from harness.contract import Tokens
+if TYPE_CHECKING:
+    from harness.contract import Tokens
 
 CLOSING = 5
 """About how many tokens a chat template writes behind what is asked."""

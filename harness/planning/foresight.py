@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from harness.contract import Example, StatisticOptions, Stream
+from harness.contract import StatisticOptions
 from harness.errors import listed
-from harness.planning.cost.lengths import PromptLengths
 from harness.planning.offline import is_here
 from harness.results.numbers import MIN_CLUSTERS
-from harness.task.prompts import TaskData
-from harness.task.task import Task
+from harness.task.data import read_data
 from harness.text import for_terminal
+
+if TYPE_CHECKING:
+    from harness.contract import Example, Stream
+    from harness.planning.cost.lengths import PromptLengths
+    from harness.task.task import Task
 
 
 def remote_code(task: Task) -> Iterator[str]:
@@ -33,6 +36,10 @@ def too_few_tokens(task: Task) -> Iterator[str]:
 
     Silent where it is not certain: where data or tokenizer are not here.
     """
+    if not task.statistics:
+        return
+    from harness.planning.cost.lengths import PromptLengths
+
     lengths = PromptLengths(task)
     said: dict[str, None] = {}
     for instances in task.statistics.values():
@@ -68,14 +75,13 @@ def too_few_documents(task: Task) -> Iterator[str]:
 
     Silent where the data are not here. Equal rows count once, as in the run.
     """
-    data = TaskData(task.spec, Path())
     metrics: dict[str, list[str]] = {}
     for name, measured in task.places.metrics.items():
         if is_here(task, measured.stream.view, measured.stream.data):
             metrics.setdefault(measured.stream.data, []).append(name)
     for name, concerned in metrics.items():
-        rows = chain.from_iterable(data.chunks(name))
-        has, count = _documents(rows, task.spec.data[name].by)
+        spec = task.spec.data[name]
+        has, count = _documents(read_data(name, spec, Path()), spec.by)
         if count < MIN_CLUSTERS:
             yield (
                 f"data.{name}: has {has}, and an interval needs {MIN_CLUSTERS}: those of the "

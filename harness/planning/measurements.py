@@ -4,19 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
-from harness.contract import Axes, MetricOptions, Reads, Site, Stream, Target, Where
+from harness.contract import Reads, Target, Where
 from harness.planning.reads import editing_directions, filtered
 from harness.planning.steps import (
     FilterJob,
     MetricJob,
-    ReductionJob,
-    SideName,
     ThresholdJob,
     awaited,
 )
-from harness.task.places import Measured
-from harness.task.task import Task
+
+if TYPE_CHECKING:
+    from harness.contract import Axes, MetricOptions, Site, Stream
+    from harness.planning.steps import (
+        ReductionJob,
+        SideName,
+    )
+    from harness.task.places import Measured
+    from harness.task.task import Task
 
 
 def metric_jobs(task: Task) -> Iterator[MetricJob]:

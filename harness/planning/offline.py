@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from harness.contract import Example, Prompt, Tokens
 from harness.task.fit import LARGEST
 from harness.task.prompts import Prompts, TaskData, view_spec
-from harness.task.task import Task
+
+if TYPE_CHECKING:
+    from harness.contract import Example, Prompt, Tokens
+    from harness.task.task import Task
 
 
 class NoTokenizer(Exception):
@@ -16,7 +19,14 @@ class NoTokenizer(Exception):
 
 
 def offline_prompts(task: Task) -> tuple[TaskData, Prompts]:
-    """The rows of a task and its prompts, as the run will write them.
+    """The rows of a task and its prompts, as the run will write them; raises what `prompts_of`
+    does."""
+    data = TaskData(task.spec, Path())
+    return data, prompts_of(task, data)
+
+
+def prompts_of(task: Task, data: TaskData) -> Prompts:
+    """The prompts of a task, as the run will write them.
 
     Whatever writes a prompt raises NoTokenizer where the tokenizer of its model is not here.
     """
@@ -28,8 +38,7 @@ def offline_prompts(task: Task) -> tuple[TaskData, Prompts]:
             raise NoTokenizer
         return list(rendered)
 
-    data = TaskData(task.spec, Path())
-    return data, Prompts(task.spec, data, render)
+    return Prompts(task.spec, data, render)
 
 
 def is_here(task: Task, view: str, data: str) -> bool:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from harness.planning.steps import Generation, Pass
-from harness.planning.table import COLUMNS, Row, rows, summary
-from harness.task.task import Task
+from harness.planning.table import COLUMNS, rows, summary
 from harness.text import sheet, sheet_html
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from harness.planning.steps import Generation, Pass
+    from harness.planning.table import Row
+    from harness.task.task import Task
 
 
 @dataclass(frozen=True, repr=False)

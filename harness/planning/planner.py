@@ -9,24 +9,30 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
+from typing import TYPE_CHECKING
 
 from harness.planning.measurements import filter_jobs, metric_jobs, threshold_jobs
 from harness.planning.plan import Plan
 from harness.planning.preflight import sae_jobs, sentinel_jobs, sink_jobs
 from harness.planning.reads import placed_reads
 from harness.planning.steps import (
-    FilterJob,
     Generation,
-    Job,
-    MetricJob,
     Pass,
     PlannedArm,
     ReductionJob,
-    ThresholdJob,
     awaited,
     state_key,
 )
-from harness.task.task import NO_EDIT, Instance, Task
+from harness.task.task import NO_EDIT
+
+if TYPE_CHECKING:
+    from harness.planning.steps import (
+        FilterJob,
+        Job,
+        MetricJob,
+        ThresholdJob,
+    )
+    from harness.task.task import Instance, Task
 
 DOCUMENTS = 64
 """Documents of each stream that the preflight reads, where the task has no `[preflight]`."""

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from harness.contract import Reads, Site, Stream, Target, Where
+from harness.contract import Reads, Site, Stream, Where
 from harness.planning.measurements import place_axes, sides_of, sites_of
 from harness.planning.reads import filtered
 from harness.planning.steps import FilterJob, MetricJob, SentinelJob
-from harness.task.spec import PreflightSpec
-from harness.task.task import Task
+
+if TYPE_CHECKING:
+    from harness.contract import Target
+    from harness.task.spec import PreflightSpec
+    from harness.task.task import Task
 
 
 def preflight_view(model: str) -> str:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import takewhile
+from typing import TYPE_CHECKING
 
-from harness.contract import Tokens
+if TYPE_CHECKING:
+    from harness.contract import Tokens
 
 
 def same_query(left: Tokens, right: Tokens) -> tuple[Tokens, Tokens]:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from harness.contract import Reads, Site, Stream, Where
-from harness.task.task import Instance, Task
+from harness.contract import Reads
+
+if TYPE_CHECKING:
+    from harness.contract import Site, Stream, Where
+    from harness.task.task import Instance, Task
 
 
 def placed_reads(task: Task, instances: Sequence[Instance]) -> Reads:

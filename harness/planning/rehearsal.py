@@ -5,15 +5,20 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from typing import NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
-from harness.contract import PromptPart
-from harness.errors import DataError, ModelError, Problem
-from harness.planning.offline import NoTokenizer, is_here, offline_prompts
-from harness.planning.plan import Plan
+from harness.errors import DataError, ModelError
+from harness.planning.offline import NoTokenizer, is_here, prompts_of
 from harness.planning.words import split_words
 from harness.task.causes import Misfit, merged
-from harness.task.prompts import Prompts, Written
+from harness.task.prompts import FirstRows
+
+if TYPE_CHECKING:
+    from harness.contract import PromptPart
+    from harness.errors import Problem
+    from harness.planning.plan import Plan
+    from harness.task.prompts import Prompts, Written
 
 
 def unwritable(planned: Plan) -> Iterator[Problem]:
@@ -29,7 +34,8 @@ def unwritable(planned: Plan) -> Iterator[Problem]:
 
 
 def _unwritable(planned: Plan) -> Iterator[Misfit]:
-    data, prompts = offline_prompts(planned.task)
+    data = FirstRows(planned.task.spec, Path())
+    prompts = prompts_of(planned.task, data)
     causes: dict[tuple[str, str], int] = {}
     for number, reading in enumerate(_read(planned)):
         views, name = reading.views, reading.data

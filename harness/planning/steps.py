@@ -7,21 +7,23 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from harness.contract import (
-    Axes,
-    MetricOptions,
-    PromptPart,
-    Reads,
     Site,
-    Stream,
-    Target,
     Where,
 )
 from harness.contract.described import fields_of
 from harness.task.contents import by_content
-from harness.task.task import Entry, Instance, Task
 
 if TYPE_CHECKING:
+    from harness.contract import (
+        Axes,
+        MetricOptions,
+        PromptPart,
+        Reads,
+        Stream,
+        Target,
+    )
     from harness.registry import Owned
+    from harness.task.task import Entry, Instance, Task
 
 SideName = Literal["left", "right", "pair", "difference"]
 

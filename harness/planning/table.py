@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from harness.contract import Reads
 from harness.planning.steps import (
     FilterJob,
-    Generation,
-    Job,
     MetricJob,
-    Pass,
     ReductionJob,
     SentinelJob,
     ThresholdJob,
 )
-from harness.task.task import Task
+
+if TYPE_CHECKING:
+    from harness.contract import Reads
+    from harness.planning.steps import (
+        Generation,
+        Job,
+        Pass,
+    )
+    from harness.task.task import Task
 
 Row = dict[str, Any]
 COLUMNS = ("step", "what", "name", "views", "data", "sites", "saes", "count")

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import takewhile
+from typing import TYPE_CHECKING
 
-from harness.contract import BackendOptions, Example, Prompt, Reads
-from harness.planning.plan import Plan
+from harness.contract import Example, Prompt
 from harness.planning.steps import ReductionJob
 from harness.task.causes import Misfit
 from harness.task.prompts import view_spec
+
+if TYPE_CHECKING:
+    from harness.contract import BackendOptions, Reads
+    from harness.planning.plan import Plan
 
 
 def not_one_token(word: str, tokens: int) -> str:

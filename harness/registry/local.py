@@ -9,15 +9,18 @@ from __future__ import annotations
 import re
 import sys
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from harness.contract import Component
 from harness.contract.version import misfit
 from harness.errors import PluginError
 from harness.registry.guard import limited, message_of
-from harness.registry.local_code import LocalCode
 from harness.registry.plugins import Plugin, components_of, hooks
 from harness.registry.written_for import written_for, written_in
 from harness.text import for_terminal
+
+if TYPE_CHECKING:
+    from harness.contract import Component
+    from harness.registry.local_code import LocalCode
 
 SLOW = re.compile("torch|transformers|sae_lens|datasets|lm_eval|tensorflow|jax")
 """What takes seconds to import."""

@@ -14,18 +14,20 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import pluggy
 
-from harness import contract
-from harness.contract import Component, Kind, Options
+from harness.contract import Component, Kind, Options, component as contract_of_hooks
 from harness.contract.version import misfit
 from harness.errors import HarnessError, PluginError, listed, unknown
 from harness.registry.guard import Guard, limited, message_of
-from harness.registry.local_code import LocalCode
-from harness.registry.packages import Candidate, candidates_of
+from harness.registry.packages import candidates_of
 from harness.registry.written_for import source_of, written_for, written_in
+
+if TYPE_CHECKING:
+    from harness.registry.local_code import LocalCode
+    from harness.registry.packages import Candidate
 
 GROUP = "harness"
 DISTRIBUTION = "sae-harness"
@@ -181,7 +183,7 @@ def discover(
 def hooks() -> pluggy.PluginManager:
     """What plugins register with: it knows the hooks of the contract, and no plugin yet."""
     manager = pluggy.PluginManager(GROUP)
-    manager.add_hookspecs(contract)
+    manager.add_hookspecs(contract_of_hooks)
     return manager
 
 

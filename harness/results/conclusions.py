@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from harness.contract import Results
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from harness.contract import Results
 
 COLUMN = "verdict"
 """The column of an analysis' table that holds a plain sentence."""

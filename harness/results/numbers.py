@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import ceil, log10
+from typing import TYPE_CHECKING
 
-from harness.contract import Record
+if TYPE_CHECKING:
+    from harness.contract import Record
 
 MIN_CLUSTERS = 20
 """Documents below which there is no interval: of fewer it may cover less than 90%."""

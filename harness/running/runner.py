@@ -10,6 +10,7 @@ import tomli_w
 
 from harness.contract import Observer, Results
 from harness.errors import InvalidRun, TaskError, UsageError, listed
+from harness.garbage import importing
 from harness.machine import machine_errors
 from harness.planning.foresight import remote_code
 from harness.planning.plan import Plan
@@ -191,7 +192,8 @@ def _import(task: Task, progress: Progress) -> None:
     """Imports the components of a task, which takes seconds where one needs torch."""
     owners = task.owners()
     names = listed({owner.plugin.name.removeprefix("harness_") for owner in owners})
-    with progress.doing(f"importing plugins and their libraries: {names}", after=0):
+    what = f"importing plugins and their libraries: {names}"
+    with progress.doing(what, after=0), importing():
         for owner in owners:
             owner.load()
 

@@ -6,17 +6,23 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.errors import TaskError
-from harness.registry import Registry
-from harness.settings.file import Settings, settings
-from harness.store.cache import FOLDER, LIMIT, Cache, usual_cache
+from harness.settings.file import settings
+from harness.store.cache import FOLDER, LIMIT, usual_cache
 from harness.task.applied import Applied
 from harness.task.executor import TABLE, Wanted, with_executor
-from harness.task.file import KeyPath, Origin, Source, tables
+from harness.task.file import Origin, Source, tables
 from harness.task.load import load_for_command, takes_key
-from harness.task.task import Task
-from harness.task.trust import Trust
+
+if TYPE_CHECKING:
+    from harness.registry import Registry
+    from harness.settings.file import Settings
+    from harness.store.cache import Cache
+    from harness.task.file import KeyPath
+    from harness.task.task import Task
+    from harness.task.trust import Trust
 
 OFFLINE = "HF_HUB_OFFLINE"
 """The variable that the libraries of the hub read once, when they are imported."""

@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.errors import Problem, TaskError, UsageError
 from harness.settings.spec import SettingsSpec
-from harness.task.file import Source, display, source_of
+from harness.task.file import display, source_of
 from harness.task.validate import validated
+
+if TYPE_CHECKING:
+    from harness.task.file import Source
 
 VARIABLE = "HARNESS_CONFIG"
 """A variable of the environment: names another file; empty: none."""
@@ -19,7 +23,7 @@ VARIABLE = "HARNESS_CONFIG"
 class Settings:
     """What a person's file says, and where each key of it is written."""
 
-    spec: SettingsSpec = field(default_factory=SettingsSpec)
+    spec: SettingsSpec = field(default_factory=SettingsSpec.model_construct)
     source: Source | None = None
     """None where there is no file."""
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from harness.task.file import dotted
-from harness.task.validate import KeyParts
+
+if TYPE_CHECKING:
+    from harness.task.validate import KeyParts
 
 MOST = 6
 """Further places that a message names; more are counted."""

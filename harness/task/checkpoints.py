@@ -11,16 +11,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.contract import BackendOptions
-from harness.errors import HarnessError, Problem
-from harness.registry import Registry
+from harness.errors import HarnessError
 from harness.task.checkpoint_spec import CheckpointsSpec
 from harness.task.components import configured
-from harness.task.file import KeyPath, Origin, Source, tables
+from harness.task.file import tables
 from harness.task.folders import Folder
 from harness.task.validate import validated
+
+if TYPE_CHECKING:
+    from harness.errors import Problem
+    from harness.registry import Registry
+    from harness.task.file import KeyPath, Origin, Source
 
 FROM = "from"
 AXIS = "checkpoint"

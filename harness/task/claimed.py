@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
 
-from harness.contract import Axes
 from harness.errors import listed, suggestion, unknown
 from harness.task.causes import Misfit
-from harness.task.claims import NULL, Claim, parse
-from harness.task.ids import Measured, measurable, unmeasured
-from harness.task.spec import ClaimSpec
-from harness.task.task import NO_EDIT, Task
-from harness.task.terms import Term, same
-from harness.task.validate import KeyParts
+from harness.task.claims import NULL, parse
+from harness.task.ids import measurable, unmeasured
+from harness.task.task import NO_EDIT
+from harness.task.terms import same
+
+if TYPE_CHECKING:
+    from harness.contract import Axes
+    from harness.task.claims import Claim
+    from harness.task.ids import Measured
+    from harness.task.spec import ClaimSpec
+    from harness.task.task import Task
+    from harness.task.terms import Term
+    from harness.task.validate import KeyParts
 
 DRAW = "draw"
 """The axis of repetitions, whose values a claim averages."""

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from harness.contract import SaeOptions
 from harness.errors import PluginError
-from harness.registry import Owned, Registry, is_ours
+from harness.registry import is_ours
 from harness.text import for_terminal
+
+if TYPE_CHECKING:
+    from harness.registry import Owned, Registry
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,12 @@ import operator
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from harness.task.terms import AXES, ID, Term, read_limit, read_term
+from harness.task.terms import AXES, ID, read_limit, read_term
+
+if TYPE_CHECKING:
+    from harness.task.terms import Term
 
 NULL = "null"
 """What a claim is `against` where it is held against the record's own null."""

@@ -11,20 +11,26 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from harness.contract import Axes, ByHand, Kind, Options
+from harness.contract import ByHand
 from harness.contract.described import fields_of
 from harness.errors import PluginError, Problem, listed
-from harness.registry import Owned, Registry
+from harness.registry import Owned
 from harness.task import spec
 from harness.task.claiming import claiming
-from harness.task.file import Source, is_builtin, tables
+from harness.task.file import is_builtin, tables
 from harness.task.paths import locate, located
 from harness.task.spec import TaskSpec
-from harness.task.tables import PluginSpec
 from harness.task.task import Entry, Instance
-from harness.task.validate import KeyParts, validated
+from harness.task.validate import validated
+
+if TYPE_CHECKING:
+    from harness.contract import Axes, Kind, Options
+    from harness.registry import Registry
+    from harness.task.file import Source
+    from harness.task.tables import PluginSpec
+    from harness.task.validate import KeyParts
 
 Swept = Literal["directions", "statistics", "analyses"]
 TABLES: Mapping[str, type[PluginSpec]] = {

@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from harness.contract import Options, Place
+from harness.contract import Place
 from harness.store.known_files import sha256_of
 from harness.task.validate import marks
+
+if TYPE_CHECKING:
+    from harness.contract import Options
 
 Named = Callable[[str, str], str | None]
 """What stands for an entry of the task, by its table and name; None where that is not known."""

@@ -9,16 +9,19 @@ import random
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.contract import Example
 from harness.errors import DataError, MachineError, listed, suggestion
 from harness.store.files import whole
 from harness.store.known_files import sha256_of
 from harness.store.notes import CHANGED, dropped
-from harness.task.data_spec import DataSpec
-from harness.task.rows import Row, ending, rows_of
+from harness.task.rows import ending, rows_of
 from harness.task.turns import clean, text_of, turns_of
-from harness.web import Refused, Unreachable, Web, hub_error, patiently
+
+if TYPE_CHECKING:
+    from harness.task.data_spec import DataSpec
+    from harness.task.rows import Row
 
 BUFFER = 10_000
 """Rows among which the next one of a shuffled stream is drawn."""
@@ -187,6 +190,8 @@ def _rows(name: str, spec: DataSpec, cache: Path) -> Iterator[Row]:
 def _hub(name: str, spec: DataSpec) -> Iterator[Row]:
     import datasets
 
+    from harness.web import hub_error, patiently
+
     # The first rows of a large set need not bring the whole of it.
     streaming = spec.stream or (spec.shuffle is None and spec.most is not None)
     try:
@@ -213,6 +218,8 @@ def _hub(name: str, spec: DataSpec) -> Iterator[Row]:
 
 def _download(name: str, spec: DataSpec, cache: Path) -> Path:
     """The file of an address, kept in `cache`; what is there counts only where it still fits."""
+    from harness.web import Refused, Unreachable, Web
+
     assert spec.url is not None
     target = cache / f"{spec.sha256}{_suffix(spec)}"
     if target.exists():

@@ -55,7 +55,7 @@ class DataSpec(Spec):
     stream: bool = False
     """Hub: read while downloading instead of downloading first. With `shuffle`, each row is drawn
     among the next ten thousand."""
-    expect: ExpectData = ExpectData()
+    expect: ExpectData = ExpectData.model_construct()
     """What they are expected to be like; changes what is planned, never what is run."""
     on_bad_rows: Literal["error", "skip"] = "error"
     """What is done with rows of which a view makes no prompt, such as turns that its chat template

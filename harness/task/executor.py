@@ -5,16 +5,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.contract.described import fields_of
 from harness.errors import PluginError, TaskError
-from harness.registry import Registry
 from harness.task.components import configured_tables, entries
-from harness.task.file import KeyPath, Origin, Source
+from harness.task.file import Origin, Source
 from harness.task.spec import ExecutorSpec
-from harness.task.task import Task
 from harness.task.validate import validated
+
+if TYPE_CHECKING:
+    from harness.registry import Registry
+    from harness.task.file import KeyPath
+    from harness.task.task import Task
 
 TABLE = "executor"
 USUAL: str = fields_of(ExecutorSpec)["method"].default

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from harness.errors import listed, suggestion
 from harness.task.causes import Misfit
 from harness.task.claimed import of_another, term_faults
-from harness.task.families import Family, parse
-from harness.task.family_spec import FamilySpec
+from harness.task.families import parse
 from harness.task.ids import measurable
-from harness.task.task import NO_EDIT, Task
-from harness.task.terms import Term
+from harness.task.task import NO_EDIT
+
+if TYPE_CHECKING:
+    from harness.task.families import Family
+    from harness.task.family_spec import FamilySpec
+    from harness.task.task import Task
+    from harness.task.terms import Term
 
 
 def read_families(specs: Mapping[str, FamilySpec]) -> list[Family]:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from harness.contract import Dependence, PValues
 from harness.task.terms import AXES, ID, Term, read_term
+
+if TYPE_CHECKING:
+    from harness.contract import Dependence, PValues
 
 EXAMPLE = "refusal_score[experiment=bypass, direction=chat_features]"
 _FORM = re.compile(rf"\s*(?P<id>{ID})\s*(?P<axes>{AXES})?\s*")

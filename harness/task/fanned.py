@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
 from harness.contract import Ref
-from harness.errors import Problem
-from harness.registry import Registry
 from harness.task.components import SWEPT, TABLES, configured
-from harness.task.file import KeyPath, Origin, Source, tables
-from harness.task.folders import Folder
+from harness.task.file import tables
 from harness.task.validate import marks
+
+if TYPE_CHECKING:
+    from harness.errors import Problem
+    from harness.registry import Registry
+    from harness.task.file import KeyPath, Origin, Source
+    from harness.task.folders import Folder
 
 
 @dataclass(frozen=True)

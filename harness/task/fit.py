@@ -6,12 +6,12 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from harness.contract import BenchmarkOptions, Reads
+from harness.contract import BenchmarkOptions
 from harness.contract.described import fields_of
 from harness.contract.sites import nearest_to_hook, parse_site
-from harness.errors import DataError, ModelError, Problem, TaskError, listed
+from harness.errors import DataError, ModelError, TaskError, listed
 from harness.task.causes import Misfit, merged
 from harness.task.claimed import unfit_claims
 from harness.task.data import read_data
@@ -25,11 +25,17 @@ from harness.task.offered import unoffered
 from harness.task.pair_saes import edit_sae, joined, joined_metric, two_models
 from harness.task.readers import unreadable
 from harness.task.sizes import hidden_sizes, sae_width, sae_widths, site_depth
-from harness.task.spec import DirectionSpec, PairSpec, StatisticSpec
 from harness.task.stream_edits import unfit_edits
-from harness.task.task import NO_EDIT, Instance, Task
-from harness.task.validate import KeyParts, references
+from harness.task.task import NO_EDIT
+from harness.task.validate import references
 from harness.text import for_terminal
+
+if TYPE_CHECKING:
+    from harness.contract import Reads
+    from harness.errors import Problem
+    from harness.task.spec import DirectionSpec, PairSpec, StatisticSpec
+    from harness.task.task import Instance, Task
+    from harness.task.validate import KeyParts
 
 LARGEST = 2**26
 """Bytes up to which a local data file is opened by `check`."""

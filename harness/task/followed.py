@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from harness.contract import Reads, Stream
 from harness.task.causes import Misfit
-from harness.task.task import Task
-from harness.task.validate import KeyParts
+
+if TYPE_CHECKING:
+    from harness.contract import Reads, Stream
+    from harness.task.task import Task
+    from harness.task.validate import KeyParts
 
 HALF = 4
 """Bytes of a number below which small gradients are lost."""

@@ -13,11 +13,14 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.machinery import PathFinder
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.errors import suggestion
-from harness.registry import Owned
-from harness.task.gates import Gate
-from harness.task.terms import Term
+
+if TYPE_CHECKING:
+    from harness.registry import Owned
+    from harness.task.gates import Gate
+    from harness.task.terms import Term
 
 MEASURING = ("metric", "statistic", "direction", "evaluator", "analysis", "intervention")
 _SILENT = ("direction", "intervention", "statistic")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from harness.contract import MetricOptions, SaeFacts
-from harness.task.spec import SaeSpec
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from harness.contract import MetricOptions, SaeFacts
+    from harness.task.spec import SaeSpec
 
 
 def unjoined(spec: SaeSpec, facts: SaeFacts) -> str | None:

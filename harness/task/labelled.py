@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from harness.contract import Ref
 from harness.errors import listed
 from harness.task.causes import Misfit
-from harness.task.task import Task
 from harness.task.validate import marks, references, words
+
+if TYPE_CHECKING:
+    from harness.task.task import Task
 
 
 def mislabelled(task: Task) -> Iterator[Misfit]:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from harness.contract import Example
 from harness.errors import DataError
+
+if TYPE_CHECKING:
+    from harness.contract import Example
 
 TRIED = 4096
 """Rows that are tried, after the first one that is bad, to say how many are."""

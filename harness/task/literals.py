@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from string import Formatter
+from typing import TYPE_CHECKING
 
-from harness.task.spec import PromptSpec, TaskSpec
+if TYPE_CHECKING:
+    from harness.task.spec import PromptSpec, TaskSpec
 
 
 def lone_blanks(spec: TaskSpec) -> Iterator[str]:

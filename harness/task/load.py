@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.contract.described import fields_of
 from harness.errors import PluginError
-from harness.registry import Registry, discover
-from harness.task.file import Source, find_task, overridden, read_source, tables
+from harness.registry import discover
+from harness.task.file import find_task, overridden, read_source, tables
 from harness.task.resolve import resolve
 from harness.task.spec import ModelSpec
-from harness.task.task import Task
-from harness.task.trust import Trust
+
+if TYPE_CHECKING:
+    from harness.registry import Registry
+    from harness.task.file import Source
+    from harness.task.task import Task
+    from harness.task.trust import Trust
 
 
 def load(task: str | Path, trust: Trust | None = None, **overrides: Any) -> Task:

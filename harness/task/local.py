@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from harness.contract import Kind
 from harness.errors import PluginError, Problem, TaskError
-from harness.registry import Plugin, Registry
 from harness.registry.local import admit
 from harness.registry.local_code import LocalCode, read_local
-from harness.task.file import Source
 from harness.task.paths import locate
-from harness.task.trust import Trust
+
+if TYPE_CHECKING:
+    from harness.contract import Kind
+    from harness.registry import Plugin, Registry
+    from harness.task.file import Source
+    from harness.task.trust import Trust
 
 KEY = "plugins"
 

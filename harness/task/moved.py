@@ -7,13 +7,16 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
 from harness.contract import Place
-from harness.task.task import Task, decisive
+from harness.task.task import decisive
 from harness.task.validate import marks
+
+if TYPE_CHECKING:
+    from harness.task.task import Task
 
 _END = 2**20
 """Bytes at each end of a file that are read: the weights of a model are not read twice."""

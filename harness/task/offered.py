@@ -6,14 +6,18 @@ What a backend offers is in the facts that its options describe, so nothing is l
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from harness.contract import BenchmarkOptions, Capability, Options, Ref
+from harness.contract import BenchmarkOptions, Capability, Ref
 from harness.contract.capabilities import in_words
 from harness.errors import TaskError
 from harness.task.causes import Misfit
-from harness.task.task import Entry, Instance, Task
-from harness.task.validate import KeyParts, marks, references, words
+from harness.task.validate import marks, references, words
+
+if TYPE_CHECKING:
+    from harness.contract import Options
+    from harness.task.task import Entry, Instance, Task
+    from harness.task.validate import KeyParts
 
 Wanted = Iterable[Capability]
 

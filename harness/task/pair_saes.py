@@ -7,15 +7,17 @@ cannot be done with them, and this says where a task tries to.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from harness.contract import InterventionOptions, MetricOptions, Reads, Stream
 from harness.errors import TaskError
 from harness.task.causes import Misfit
 from harness.task.joins import unfit_metric, unfit_reduction, unrebuilt
 from harness.task.sizes import sae_width, sae_widths
-from harness.task.task import Entry, Instance, Task
-from harness.task.validate import KeyParts
+
+if TYPE_CHECKING:
+    from harness.contract import InterventionOptions, MetricOptions, Reads, Stream
+    from harness.task.task import Entry, Instance, Task
+    from harness.task.validate import KeyParts
 
 
 def two_models(task: Task, sae: str, at: KeyParts) -> Iterator[Misfit]:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
 from harness.contract import Place
 from harness.errors import Problem
-from harness.task.file import Source
-from harness.task.validate import KeyParts, marks
+from harness.task.validate import marks
+
+if TYPE_CHECKING:
+    from harness.task.file import Source
+    from harness.task.validate import KeyParts
 
 
 def located(

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from harness.contract import Axes, ModelFacts, SaeFacts, Site, Stream, Target, Where
+from harness.contract import Stream, Target, Where
 from harness.contract.sites import parse_site
-from harness.task.spec import MetricSpec, PairSpec, TaskSpec
+
+if TYPE_CHECKING:
+    from harness.contract import Axes, ModelFacts, SaeFacts, Site
+    from harness.task.spec import MetricSpec, PairSpec, TaskSpec
 
 
 @dataclass(frozen=True)

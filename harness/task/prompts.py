@@ -13,13 +13,18 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 from random import Random
+from typing import TYPE_CHECKING
 
-from harness.contract import Example, Prompt, PromptPart, Tokens
+from harness.contract import Example, Prompt, Tokens
 from harness.errors import BadRows, DataError, listed, suggestion
 from harness.task.data import load_data, read_data, word
 from harness.task.left_out import TRIED, BadCount, LeftOut, none_left
-from harness.task.spec import DemonstrationsSpec, PromptSpec, TaskSpec, ViewSpec
+from harness.task.spec import PromptSpec, ViewSpec
 from harness.task.turns import asked
+
+if TYPE_CHECKING:
+    from harness.contract import PromptPart
+    from harness.task.spec import DemonstrationsSpec, TaskSpec
 
 CHUNK = 256
 """Rows that are rendered at a time."""
@@ -98,6 +103,17 @@ class TaskData:
             digest.update(row.id.encode())
             yield row
         self._digests[name] = digest.hexdigest()
+
+
+class FirstRows(TaskData):
+    """Rows of which few are looked at: of a set that is not in memory, no more are read."""
+
+    def chunks(self, name: str, limit: int | None = None) -> Iterator[list[Example]]:
+        """As `TaskData` does, but the first `limit` rows of a set are read without the rest."""
+        if limit is None or limit > CHUNK or name in self._held:
+            yield from super().chunks(name, limit)
+        elif first := list(islice(read_data(name, self._spec.data[name], self._cache), limit)):
+            yield first
 
 
 def view_spec(spec: TaskSpec, name: str) -> ViewSpec:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
-from harness.contract import DirectionOptions, InterventionOptions
+from harness.contract import DirectionOptions
 from harness.task.causes import Misfit
-from harness.task.task import Entry, Task
-from harness.task.validate import KeyParts
+
+if TYPE_CHECKING:
+    from harness.contract import InterventionOptions
+    from harness.task.task import Entry, Task
+    from harness.task.validate import KeyParts
 
 
 def unreadable(

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
 from harness.contract import Ref
 from harness.contract.described import fields_of
-from harness.errors import Problem, unknown
+from harness.errors import unknown
 from harness.task.causes import Misfit, merged
-from harness.task.components import Configured
-from harness.task.file import Source, tables
+from harness.task.file import tables
 from harness.task.spec import DemonstrationsSpec, EditSpec, PreflightSpec, TaskSpec
-from harness.task.task import Task
 from harness.task.validate import KeyParts, marks, words
+
+if TYPE_CHECKING:
+    from harness.errors import Problem
+    from harness.task.components import Configured
+    from harness.task.file import Source
+    from harness.task.task import Task
 
 _NAMED = {
     "models": "model",

@@ -10,14 +10,13 @@ import datetime
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import chain
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from harness.contract import ModelFacts, SaeFacts
-from harness.errors import HarnessError, Problem, TaskError
-from harness.registry import Registry, normalized
+from harness.errors import HarnessError, TaskError
+from harness.registry import normalized
 from harness.task.checkpoints import with_checkpoints
 from harness.task.components import (
-    Configured,
     by_hand,
     configured_tables,
     entries,
@@ -28,16 +27,25 @@ from harness.task.components import (
 )
 from harness.task.data_spec import DataSpec
 from harness.task.fanned import fanned
-from harness.task.file import Source, leaves, tables
+from harness.task.file import leaves, tables
 from harness.task.fit import misfits
 from harness.task.local import with_local_plugins
 from harness.task.paths import located
 from harness.task.references import unknown_names, unknown_references
 from harness.task.spec import TaskSpec
 from harness.task.stream_edits import with_stream_edits
-from harness.task.task import Entry, Task
+from harness.task.task import Task
 from harness.task.trust import Trust
 from harness.task.validate import validated
+
+if TYPE_CHECKING:
+    from harness.errors import Problem
+    from harness.registry import Registry
+    from harness.task.components import (
+        Configured,
+    )
+    from harness.task.file import Source
+    from harness.task.task import Entry
 
 F = TypeVar("F", ModelFacts, SaeFacts)
 

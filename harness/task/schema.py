@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.errors import PluginError
-from harness.registry import Registry
 from harness.task import spec
 from harness.task.checkpoint_spec import CheckpointsSpec
 from harness.task.spec import PairSpec, TaskSpec
-from harness.task.tables import PluginSpec
+
+if TYPE_CHECKING:
+    from harness.registry import Registry
+    from harness.task.tables import PluginSpec
 
 _TABLES: tuple[type[PluginSpec], ...] = (
     spec.ModelSpec,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
 
-from harness.task.spec import TaskSpec
+if TYPE_CHECKING:
+    from harness.task.spec import TaskSpec
 
 
 def title(spec: TaskSpec) -> str:

@@ -7,12 +7,15 @@ models of one depth.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
-from harness.contract import Site
 from harness.task.causes import Misfit
-from harness.task.task import Task
-from harness.task.validate import KeyParts
 from harness.text import for_terminal
+
+if TYPE_CHECKING:
+    from harness.contract import Site
+    from harness.task.task import Task
+    from harness.task.validate import KeyParts
 
 
 def sae_width(

@@ -42,7 +42,7 @@ class ModelSpec(PluginSpec):
 
     backend: str = "transformers"
     """The backend that loads it. Its own options stand beside this key."""
-    expect: ExpectModel = ExpectModel()
+    expect: ExpectModel = ExpectModel.model_construct()
     """Facts to go by while the model cannot be read."""
 
 
@@ -117,7 +117,7 @@ class ViewSpec(Spec):
 
     model: ModelRef
     """The model."""
-    prompt: PromptSpec = PromptSpec()
+    prompt: PromptSpec = PromptSpec.model_construct()
     """How the prompt is written."""
     edit: EditSpec | None = None
     """An intervention under which it reads; completions are edited by experiments instead."""
@@ -143,7 +143,7 @@ class SaeSpec(PluginSpec):
     check_models: bool = True
     """Whether it is an error that the files of an SAE of a pair name other models than the pair's.
     """
-    expect: ExpectSae = ExpectSae()
+    expect: ExpectSae = ExpectSae.model_construct()
     """Facts to go by while the SAE cannot be read."""
 
     @model_validator(mode="after")
@@ -269,7 +269,7 @@ class MetricSpec(PluginSpec):
     """SAEs to measure with; without it, the pair's."""
     sites: tuple[SiteName, ...] | None = None
     """Sites to measure at; without it, the pair's."""
-    where: WhereSpec = WhereSpec()
+    where: WhereSpec = WhereSpec.model_construct()
     """Only tokens of which this holds. The share that counts is a record, `filtered_share`."""
 
     @model_validator(mode="after")
@@ -329,9 +329,9 @@ class ExperimentSpec(Spec):
     """The arms."""
     evaluators: Annotated[tuple[str, ...], Field(min_length=1)]
     """Who judges: entries of `[evaluators]`, or evaluators by their own name."""
-    generation: GenerationSpec = GenerationSpec()
+    generation: GenerationSpec = GenerationSpec.model_construct()
     """How completions are drawn."""
-    expect: ExpectCompletions = ExpectCompletions()
+    expect: ExpectCompletions = ExpectCompletions.model_construct()
     """What they are expected to be like; changes what is planned, never what is run."""
 
     @model_validator(mode="after")
@@ -348,7 +348,7 @@ class EvaluatorSpec(PluginSpec):
 
     method: str | None = None
     """The evaluator; without it, the one called like the table."""
-    expect: ExpectBenchmark = ExpectBenchmark()
+    expect: ExpectBenchmark = ExpectBenchmark.model_construct()
     """What a benchmark is expected to ask; changes what is planned, never what is run."""
 
 
@@ -454,7 +454,7 @@ class TaskSpec(Spec):
     code runs only where the command has --trust-local-code, or had it for the same content."""
     max_arms: int = Field(1000, ge=1)
     """Most arms that sweeps may expand to; raise it to confirm a larger one."""
-    batch: BatchSpec = BatchSpec()
+    batch: BatchSpec = BatchSpec.model_construct()
     """Batch sizes."""
     models: dict[Name, ModelSpec] = Field(default_factory=dict)
     """Models."""

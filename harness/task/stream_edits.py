@@ -8,17 +8,23 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from harness.contract import InterventionOptions, Ref, Stream, StreamEdit
-from harness.errors import PluginError, Problem, TaskError, unknown
-from harness.registry import Registry
+from harness.contract import Ref
+from harness.errors import PluginError, TaskError, unknown
 from harness.task.causes import Misfit
 from harness.task.pair_saes import edit_sae
-from harness.task.task import Entry, Instance, Task, edit_key
-from harness.task.validate import KeyParts, marks, words
+from harness.task.task import Entry, edit_key
+from harness.task.validate import marks, words
+
+if TYPE_CHECKING:
+    from harness.contract import InterventionOptions, Stream, StreamEdit
+    from harness.errors import Problem
+    from harness.registry import Registry
+    from harness.task.task import Instance, Task
+    from harness.task.validate import KeyParts
 
 
 def with_stream_edits(task: Task, registry: Registry) -> tuple[Task, list[Problem]]:

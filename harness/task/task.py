@@ -7,43 +7,49 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel
 
 from harness.contract import (
-    AnalysisOptions,
-    Axes,
-    BackendOptions,
     DirectionOptions,
-    EvaluatorOptions,
-    ExecutorOptions,
-    InterventionOptions,
-    LabelsOptions,
-    MetricOptions,
     ModelFacts,
-    ObserverOptions,
     Options,
-    ReductionOptions,
-    SaeFacts,
-    SaeOptions,
     Site,
     StatisticOptions,
-    Stream,
-    StreamEdit,
-    TaskView,
 )
 from harness.contract.options import transport_fields
-from harness.registry import Owned, Plugin
 from harness.task.applied import Applied
-from harness.task.file import Source
-from harness.task.folders import Folder, folded
+from harness.task.folders import folded
 from harness.task.origin import another_base, another_model, another_pair
-from harness.task.places import Places, at_depth, models_of, place
+from harness.task.places import at_depth, models_of, place
 from harness.task.showing import rows, title
-from harness.task.spec import TaskSpec
 from harness.task.validate import references
 from harness.text import sheet, sheet_html
+
+if TYPE_CHECKING:
+    from harness.contract import (
+        AnalysisOptions,
+        Axes,
+        BackendOptions,
+        EvaluatorOptions,
+        ExecutorOptions,
+        InterventionOptions,
+        LabelsOptions,
+        MetricOptions,
+        ObserverOptions,
+        ReductionOptions,
+        SaeFacts,
+        SaeOptions,
+        Stream,
+        StreamEdit,
+        TaskView,
+    )
+    from harness.registry import Owned, Plugin
+    from harness.task.file import Source
+    from harness.task.folders import Folder
+    from harness.task.places import Places
+    from harness.task.spec import TaskSpec
 
 NO_EDIT = "none"
 """The `direction` of the arm whose model is left as it is."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from harness.contract import JSON
+if TYPE_CHECKING:
+    from harness.contract import JSON
 
 ID = r"[A-Za-z_][\w.-]*(?:@\d+)?"
 """A regular expression for an id, with or without a version."""

@@ -11,10 +11,12 @@ import os
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from harness.registry.local_code import LocalCode
 from harness.store.lines import Lines
+
+if TYPE_CHECKING:
+    from harness.registry.local_code import LocalCode
 
 SWITCH = "--trust-local-code"
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from harness.contract import Example
 from harness.errors import DataError, listed
 from harness.task.sharegpt import as_role, is_sharegpt
 from harness.text import well_formed
+
+if TYPE_CHECKING:
+    from harness.contract import Example
 
 KEYS = (
     "role",

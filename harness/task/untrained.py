@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
-from harness.contract import SaeFacts, TokensLeftOut
 from harness.errors import listed
-from harness.task.spec import PairSpec, PreflightSpec
-from harness.task.task import Task
+
+if TYPE_CHECKING:
+    from harness.contract import SaeFacts, TokensLeftOut
+    from harness.task.spec import PairSpec, PreflightSpec
+    from harness.task.task import Task
 
 
 def untrained(task: Task, facts: Mapping[str, SaeFacts]) -> Iterator[str]:

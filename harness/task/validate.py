@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from types import UnionType
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from harness.contract import Place, Ref
 from harness.contract.described import fields_of
-from harness.errors import Problem, unknown
-from harness.task.file import Source
+from harness.errors import unknown
+
+if TYPE_CHECKING:
+    from harness.errors import Problem
+    from harness.task.file import Source
 
 M = TypeVar("M", bound=BaseModel)
 KeyParts = tuple[str | int, ...]

@@ -273,10 +273,10 @@ def _counted(header: Mapping[str, Any]) -> tuple[int, int]:
         begin, end = entry["data_offsets"]
         count = math.prod(entry["shape"])
         each = _BYTES.get(entry["dtype"])
-        said = f"{for_terminal(name, 100)} is in the bytes {begin} to {end}"
-        if begin != at or end < begin:
-            raise ValueError(f"its header says that {said}, and what is before it ends at {at}")
-        if each is not None and end - begin != count * each:
+        if begin != at or end < begin or (each is not None and end - begin != count * each):
+            said = f"{for_terminal(name, 100)} is in the bytes {begin} to {end}"
+            if begin != at or end < begin:
+                raise ValueError(f"its header says that {said}, and what is before it ends at {at}")
             kind, shape = entry["dtype"], for_terminal(str(entry["shape"]), 60)
             raise ValueError(f"its header says that {said} and is {shape} of {kind}")
         total, at = total + count, end

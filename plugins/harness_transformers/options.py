@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
@@ -40,9 +40,11 @@ from harness_transformers.files import (
     tensor_names,
     weight_files,
 )
-from harness_transformers.gguf_file import GgufFile
 from harness_transformers.quantised import WAYS, Scheme, bits, check_stored, stays, stored
 from harness_transformers.template import DATE, day
+
+if TYPE_CHECKING:
+    from harness_transformers.gguf_file import GgufFile
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
@@ -182,7 +184,11 @@ class TransformersOptions(BackendOptions):
     @property
     def gguf_file(self) -> GgufFile | None:
         """The GGUF file, where the model is in one."""
-        return GgufFile(Path(self.gguf).expanduser(), self.where) if self.gguf else None
+        if self.gguf is None:
+            return None
+        from harness_transformers.gguf_file import GgufFile
+
+        return GgufFile(Path(self.gguf).expanduser(), self.where)
 
     @property
     def folder(self) -> str:
@@ -249,6 +255,12 @@ class TransformersOptions(BackendOptions):
         root = None if self.gguf_file else local_folder(self.folder, self.revision, "model")
         file = self.inside(root) / "config.json" if root else None
         return read_json(file, self.where) if file and file.is_file() else {}
+
+    def _context(self) -> int | None:
+        """The most tokens that the model reads at once, of which no header of weights tells."""
+        if file := self.gguf_file:
+            return file.facts(chat_template=None).context
+        return facts_of(self._config(), parameters=None, chat_template=None).context
 
     def _told(self) -> ModelFacts:
         if self.adapter is not None:
@@ -331,7 +343,7 @@ class TransformersOptions(BackendOptions):
         folder = self._voice(root)
         if folder is None:
             return None
-        return rendered(folder, self.describe().context, self.where, self.date, examples, prompt)
+        return rendered(folder, self._context(), self.where, self.date, examples, prompt)
 
     def masked_ids(self) -> frozenset[int] | None:
         """By the model's own rule, where its tokenizer's files are here."""

@@ -12,18 +12,20 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from harness.contract import Example, Prompt
 from harness.planning.documents import Document, Spelled
 from harness.planning.offline import NoTokenizer, is_here, offline_prompts
 from harness.planning.queries import same_query
-from harness.planning.steps import Rendering
 from harness.task.data import word
-from harness.task.data_spec import DataSpec
 from harness.task.prompts import view_spec
-from harness.task.task import Task
 from harness.task.turns import is_answered
+
+if TYPE_CHECKING:
+    from harness.planning.steps import Rendering
+    from harness.task.data_spec import DataSpec
+    from harness.task.task import Task
 
 CHARACTERS = 4
 """Characters that count as one token where no tokenizer is here: about right for English."""
