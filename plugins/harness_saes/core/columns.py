@@ -46,6 +46,7 @@ class Active:
 
     @property
     def counts(self) -> Int[np.ndarray, " rows"]:
+        """How many of each row."""
         return np.diff(self.offsets)
 
 
@@ -131,8 +132,8 @@ class _Candidates:
     Those of row r are the first `filled[r]` from `starts[r]` on.
     """
 
-    values: Float[np.ndarray, "..."]
-    places: Int[np.ndarray, "..."]
+    values: Float[np.ndarray, " *room"]
+    places: Int[np.ndarray, " *room"]
     starts: Int[np.ndarray, " rows"]
     filled: Int[np.ndarray, " rows"]
     limit: Float[np.ndarray, " rows"]
