@@ -1,17 +1,15 @@
 """Encoding by columns: some of all latents at a time, looked at while they are in the cache.
 
 The product of some tokens is made for some latents, and what is active among them is found at once,
-in compiled code (`kernels`). So the matrix of pre-activations never exists as a whole, and each of
-its numbers is read once. For CPUs where numba is installed; the numbers are those of `picks`.
+in compiled code (`kernels`), by the same thread. So the matrix of pre-activations never exists as a
+whole, and each of its numbers is read once. For CPUs where numba is installed; the numbers are
+those of `picks`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import torch
@@ -19,17 +17,37 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from harness.contract.latents import Latents, joined
+from harness_saes.core.cells import COLUMNS, Cell, cells
 from harness_saes.core.compiled import kept
+from harness_saes.core.threads import side_by_side
 
-ROWS, COLUMNS = 1024, 1024
-"""Tokens and latents of one product: 4 MB of float32."""
 LEAST = 2**23
 """Pre-activations of a call for which numba is worth its import, of half a second."""
 _INTEGERS = {"float32": np.int32, "float64": np.int64}
 """Integers that are as wide, by what kernels work on."""
 
-Split = Callable[..., None]
-"""Calls a kernel with what follows it, on all of so many `rows`."""
+
+@dataclass(frozen=True)
+class Active:
+    """What is active of some tokens: of row r, from `offsets[r]` to `offsets[r + 1]`."""
+
+    values: Float[np.ndarray, " nnz"]
+    places: Int[np.ndarray, " nnz"]
+    """Latents, ascending in each row."""
+    offsets: Int[np.ndarray, " rows_plus_1"]
+
+    @classmethod
+    def room(
+        cls, counts: Int[np.ndarray, " rows"], dtype: np.dtype, places: type = np.int64
+    ) -> Active:
+        """Memory for so many of each row."""
+        offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
+        return cls(np.empty(offsets[-1], dtype), np.empty(offsets[-1], places), offsets)
+
+    @property
+    def counts(self) -> Int[np.ndarray, " rows"]:
+        """How many of each row."""
+        return np.diff(self.offsets)
 
 
 def pays(x: Float[Tensor, "tokens d_in"], d_sae: int) -> bool:
@@ -51,23 +69,19 @@ def top(
     """
     from harness_saes.core import kernels
 
-    parts = []
-    with _splitting() as split:
-        for rows in x.split(ROWS):
-            found = _Candidates.none(len(rows), k, rows.numpy().dtype)
-            for first, a in _products(rows, w, bias):
-                own = a, a.view(found.bits.dtype), first, k
-                state = found.values, found.places, found.bits, found.filled, found.limit
-                ends = found.limit_bits, found.infinity
-                split(kernels.add_columns, *own, *state, *ends, rows=len(rows))
-            state = found.values, found.places, found.bits, found.filled
-            split(kernels.settle, k, *state, found.limit_bits, found.infinity, rows=len(rows))
-            offsets = _offsets(found.filled)
-            values, places = _room(offsets, found.values.dtype)
-            own = found.values, found.places, found.filled, offsets
-            split(kernels.gathered, *own, values, places, rows=len(rows))
-            parts.append(_latents(offsets, places, values, w.shape[1]))
-    return joined(parts)
+    def largest(cell: Cell) -> Active:
+        rows = x[cell.rows]
+        own = _Candidates.none(len(rows), k, rows.numpy().dtype)
+        bits, limit_bits, infinity = own.as_integers()
+        state = own.values, own.places, bits, own.filled, own.limit, limit_bits, infinity
+        for first, a in _products(rows, w, bias, cell.columns):
+            kernels.add_columns(a, a.view(bits.dtype), first, k, *state)
+        return own.largest(k)
+
+    def together(parts: Sequence[Active]) -> Active:
+        return parts[0] if len(parts) == 1 else _Candidates.of(_beside(parts)).largest(k)
+
+    return _encoded(x, w.shape[1], largest, together)
 
 
 def above(
@@ -80,95 +94,115 @@ def above(
     from harness_saes.core import kernels
 
     limits = threshold.numpy()
-    parts = []
-    with _splitting() as split:
-        for rows in x.split(ROWS):
-            blocks = []
-            counts = np.empty(len(rows), np.int64)
-            for first, a in _products(rows, w, bias):
-                own = a, limits[first : first + a.shape[1]]
-                split(kernels.count_above, *own, counts, rows=len(rows))
-                offsets = _offsets(counts)
-                some = _room(offsets, a.dtype, np.int32)
-                split(kernels.take_above, *own, first, offsets, *some, rows=len(rows))
-                blocks.append((*some, offsets))
-            offsets = _offsets(sum(np.diff(own) for *_, own in blocks))
-            cursor, (values, places) = offsets[:-1].copy(), _room(offsets, blocks[0][0].dtype)
-            for block in blocks:
-                split(kernels.move_rows, *block, cursor, values, places, rows=len(rows))
-            parts.append(_latents(offsets, places, values, w.shape[1]))
-    return joined(parts)
+
+    def exceeding(cell: Cell) -> Active:
+        rows, parts = x[cell.rows], []
+        counts = np.empty(len(rows), np.int64)
+        for first, a in _products(rows, w, bias, cell.columns):
+            own = limits[first : first + a.shape[1]]
+            kernels.count_above(a, own, counts)
+            found = Active.room(counts, a.dtype, np.int32)
+            kernels.take_above(a, own, first, found.offsets, found.values, found.places)
+            parts.append(found)
+        return _beside(parts)
+
+    return _encoded(x, w.shape[1], exceeding, _beside)
+
+
+def _encoded(
+    x: Float[Tensor, "tokens d_in"],
+    d_sae: int,
+    find: Callable[[Cell], Active],
+    together: Callable[[Sequence[Active]], Active],
+) -> Latents:
+    """What is found in each cell, on as many threads as torch uses, as the latents of all tokens.
+
+    `together` makes one of what was found for the same tokens, given in the order of latents.
+    """
+    by_rows = cells(len(x), d_sae, torch.get_num_threads())
+    found = iter(side_by_side(find, [cell for row in by_rows for cell in row]))
+    rows = [together([next(found) for _ in row]) for row in by_rows]
+    return joined([_latents(one, d_sae) for one in rows])
 
 
 @dataclass(frozen=True)
 class _Candidates:
-    """What may be among the k largest of each row, as `kernels` keeps it."""
+    """What may be among the k largest of each row, as `kernels` keeps it.
 
-    values: Float[np.ndarray, "rows room"]
-    places: Int[np.ndarray, "rows room"]
+    Those of row r are the first `filled[r]` from `starts[r]` on.
+    """
+
+    values: Float[np.ndarray, " *room"]
+    places: Int[np.ndarray, " *room"]
+    starts: Int[np.ndarray, " rows"]
     filled: Int[np.ndarray, " rows"]
     limit: Float[np.ndarray, " rows"]
-    bits: Int[np.ndarray, "rows room"]
-    limit_bits: Int[np.ndarray, " rows"]
-    infinity: np.integer
 
     @classmethod
     def none(cls, rows: int, k: int, dtype: np.dtype) -> _Candidates:
         """Rows of which nothing was seen: above 0, everything may be among the largest."""
         from harness_saes.core.kernels import PIECE
 
-        integer = _INTEGERS[dtype.name]
-        values, limit = np.empty((rows, 2 * k + 2 * PIECE), dtype), np.zeros(rows, dtype)
+        room = 2 * k + 2 * PIECE
         return cls(
-            values,
-            np.empty(values.shape, np.int32),
+            np.empty((rows, room), dtype),
+            np.empty((rows, room), np.int32),
+            np.arange(rows) * room,
             np.zeros(rows, np.int64),
-            limit,
-            values.view(integer),
-            limit.view(integer),
-            np.array(np.inf, dtype).view(integer)[()],
+            np.zeros(rows, dtype),
         )
+
+    @classmethod
+    def of(cls, active: Active) -> _Candidates:
+        """What is active, as candidates."""
+        limit = np.zeros(len(active.counts), active.values.dtype)
+        return cls(active.values, active.places, active.offsets[:-1], active.counts, limit)
+
+    def as_integers(self) -> tuple[np.ndarray, np.ndarray, np.integer]:
+        """The memory of values and limits as integers, and infinity as one."""
+        integer = _INTEGERS[self.values.dtype.name]
+        infinity = np.array(np.inf, self.values.dtype).view(integer)[()]
+        return self.values.view(integer), self.limit.view(integer), infinity
+
+    def largest(self, k: int) -> Active:
+        """The k largest of each row, and all where there are fewer. Orders what is in memory."""
+        from harness_saes.core import kernels
+
+        bits, limit_bits, infinity = self.as_integers()
+        own = self.values.reshape(-1), self.places.reshape(-1)
+        rows = self.starts, self.filled
+        kernels.settle(k, *own, bits.reshape(-1), *rows, limit_bits, infinity)
+        found = Active.room(self.filled, self.values.dtype)
+        kernels.gathered(*own, *rows, found.offsets, found.values, found.places)
+        return found
 
 
 def _products(
-    rows: Tensor, w: Tensor, bias: Tensor
+    rows: Tensor, w: Tensor, bias: Tensor, columns: slice
 ) -> Iterator[tuple[int, Float[np.ndarray, "rows some"]]]:
-    """The pre-activations of some latents after others, in one buffer, with the first's number."""
+    """The pre-activations of some of these latents after others, in one buffer, with the first's
+    number."""
+    w, bias = w[:, columns], bias[columns]
     buffer = rows.new_empty(len(rows) * min(COLUMNS, w.shape[1]))
     for first in range(0, w.shape[1], COLUMNS):
         some = w[:, first : first + COLUMNS]
         a = buffer[: len(rows) * some.shape[1]].view(len(rows), some.shape[1])
         torch.addmm(bias[first : first + COLUMNS], rows, some, out=a)
-        yield first, a.numpy()
+        yield columns.start + first, a.numpy()
 
 
-@contextmanager
-def _splitting() -> Iterator[Split]:
-    """Divides rows among as many threads as torch uses."""
-    threads = torch.get_num_threads()
-    if threads == 1:
-        yield lambda kernel, *given, rows: kernel(*given, 0, rows)
-        return
-    with ThreadPoolExecutor(threads) as pool:
+def _beside(parts: Sequence[Active]) -> Active:
+    """What is active of the same rows, in one: the latents of each part after those before it."""
+    from harness_saes.core import kernels
 
-        def split(kernel: Callable[..., None], *given: object, rows: int) -> None:
-            cuts = [rows * part // threads for part in range(threads + 1)]
-            for done in [pool.submit(kernel, *given, *part) for part in pairwise(cuts)]:
-                done.result()
-
-        yield split
+    found = Active.room(np.sum([part.counts for part in parts], axis=0), parts[0].values.dtype)
+    cursor = found.offsets[:-1].copy()
+    for part in parts:
+        own = part.values, part.places, part.offsets
+        kernels.move_rows(*own, cursor, found.values, found.places)
+    return found
 
 
-def _offsets(counts: Int[np.ndarray, " rows"]) -> Int[np.ndarray, " rows_plus_1"]:
-    return np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
-
-
-def _room(
-    offsets: Sequence[int] | np.ndarray, dtype: np.dtype, places: type = np.int64
-) -> tuple[np.ndarray, np.ndarray]:
-    """Memory for as many values and places as the offsets end with."""
-    return np.empty(offsets[-1], dtype), np.empty(offsets[-1], places)
-
-
-def _latents(offsets: np.ndarray, places: np.ndarray, values: np.ndarray, d_sae: int) -> Latents:
-    return Latents(*(torch.from_numpy(each) for each in (offsets, places, values)), d_sae)
+def _latents(active: Active, d_sae: int) -> Latents:
+    parts = active.offsets, active.places, active.values
+    return Latents(*(torch.from_numpy(each) for each in parts), d_sae)

@@ -1,7 +1,7 @@
 """Selection in compiled code, for CPUs with numba: one look at each pre-activation.
 
-Import this module only there. All functions work on the rows from `begin` to `end`, hold no lock
-of Python and start no threads: whoever calls them divides the rows.
+Import this module only there. All functions hold no lock of Python and start no threads: whoever
+calls them divides the rows.
 
 The k largest of a row are found while its columns come along, some at a time. `values` and `places`
 [rows, room] hold the candidates of each row in the order of their columns, `filled` how many there
@@ -90,19 +90,18 @@ def add_columns(
     limit: Floats,
     limit_bits: Ints,
     infinity: int,
-    begin: int,
-    end: int,
 ) -> None:
-    """Adds the columns `a` [rows, some], the first of which is column `first`, to the candidates.
+    """Adds the columns `a` [rows, some], the first of which is column `first`, to the candidates:
+    columns of which all come after those that were added before.
 
     `a_bits`, `bits` and `limit_bits` are the memory of `a`, `values` and `limit` as integers,
     `infinity` is that number as an integer. What is not above 0, or NaN, is never a candidate.
     """
     room = values.shape[1] - PIECE
     most = k + (room - k) // 4
-    for r in range(begin, end):
+    for r in range(len(a)):
         row = a[r]
-        if first == 0:
+        if filled[r] == 0:
             # A limit from some of them: otherwise half of all would be candidates for a while.
             some = a_bits[r, : max(_FIRST, 8 * k)]
             limit_bits[r], _ = _halved(some, k, limit_bits[r], infinity, k + k // 8)
@@ -137,18 +136,21 @@ def settle(
     values: Floats,
     places: Ints,
     bits: Ints,
+    starts: Ints,
     filled: Ints,
     limit_bits: Ints,
     infinity: int,
-    begin: int,
-    end: int,
 ) -> None:
-    """Leaves the k largest candidates of each row, and all where there are fewer."""
-    for r in range(begin, end):
+    """Leaves the k largest candidates of each row, and all where there are fewer.
+
+    Those of row r are the `filled[r]` numbers from `starts[r]` on.
+    """
+    for r in range(len(starts)):
         n = filled[r]
         if n > k:
+            own = slice(starts[r], starts[r] + n)
             low = limit_bits[r]
-            _, n = _squeezed(values[r], places[r], bits[r, :n], k, low, infinity, k)
+            _, n = _squeezed(values[own], places[own], bits[own], k, low, infinity, k)
             filled[r] = n
 
 
@@ -156,25 +158,24 @@ def settle(
 def gathered(
     values: Floats,
     places: Ints,
+    starts: Ints,
     filled: Ints,
     offsets: Ints,
     out_values: Floats,
     out_places: Ints,
-    begin: int,
-    end: int,
 ) -> None:
     """Writes the candidates of each row behind those of the row before it."""
-    for r in range(begin, end):
-        at = offsets[r]
+    for r in range(len(starts)):
+        start, at = starts[r], offsets[r]
         for i in range(filled[r]):
-            out_values[at + i] = values[r, i]
-            out_places[at + i] = places[r, i]
+            out_values[at + i] = values[start + i]
+            out_places[at + i] = places[start + i]
 
 
 @compiled
-def count_above(a: Floats, threshold: Floats, counts: Ints, begin: int, end: int) -> None:
+def count_above(a: Floats, threshold: Floats, counts: Ints) -> None:
     """How many of each row exceed the threshold of their column, strictly."""
-    for r in range(begin, end):
+    for r in range(len(a)):
         row = a[r]
         count = np.int32(0)
         for i in range(len(row)):
@@ -190,14 +191,12 @@ def take_above(
     offsets: Ints,
     values: Floats,
     places: Ints,
-    begin: int,
-    end: int,
 ) -> None:
     """Writes what exceeds the threshold of its column; those of row r begin at `offsets[r]`.
 
     Column i of `a` is column `first + i`.
     """
-    for r in range(begin, end):
+    for r in range(len(a)):
         at, row = offsets[r], a[r]
         for start in range(0, len(row), PIECE):
             part, limits = row[start : start + PIECE], threshold[start : start + PIECE]
@@ -221,11 +220,9 @@ def move_rows(
     cursor: Ints,
     out_values: Floats,
     out_places: Ints,
-    begin: int,
-    end: int,
 ) -> None:
     """Writes the numbers of each row r from `cursor[r]` on, which moves behind them."""
-    for r in range(begin, end):
+    for r in range(len(cursor)):
         to = cursor[r]
         for i in range(offsets[r], offsets[r + 1]):
             out_values[to] = values[i]

@@ -12,7 +12,7 @@ import torch
 from hypothesis import given, settings, strategies as st
 
 from harness.store.notes import hearing
-from harness_saes.core import columns, compiled, picks
+from harness_saes.core import cells, columns, compiled, picks
 from harness_saes.core.config import Config
 from harness_saes.core.linear import LinearSae
 
@@ -29,14 +29,19 @@ def cache(tmp_path_factory):
     compiled.kept.cache_clear()
 
 
-@pytest.fixture
-def small_blocks(monkeypatch):
-    """Many blocks of rows and of columns, which do not divide what there is."""
-    monkeypatch.setattr(columns, "ROWS", 3)
-    monkeypatch.setattr(columns, "COLUMNS", 70)
+@pytest.fixture(params=[1, 10**9], ids=["by rows", "by columns"])
+def small_blocks(request, monkeypatch):
+    """Many blocks of rows and of columns, which do not divide what there is.
+
+    Of the threads, each has some rows, or some of all columns.
+    """
+    monkeypatch.setattr(cells, "ENOUGH", request.param)
+    monkeypatch.setattr(cells, "ROWS", 3)
+    for module in (cells, columns):
+        monkeypatch.setattr(module, "COLUMNS", 70)
 
 
-@pytest.fixture(params=[1, 2])
+@pytest.fixture(params=[1, 2, 6])
 def threads(request):
     before = torch.get_num_threads()
     torch.set_num_threads(request.param)
@@ -50,6 +55,14 @@ def product(rows, width, seed, levels, dtype=torch.float32):
     whole = [generator.integers(-levels, levels + 1, size) for size in ((rows, 5), (5, width))]
     bias = generator.integers(-levels, levels + 1, width)
     return [torch.from_numpy(each).to(dtype) for each in (*whole, bias)]
+
+
+def first_largest(a, k):
+    """The k largest positive values of each row and 0 elsewhere; of equal ones the first."""
+    first = np.argsort(-a, axis=1, kind="stable")[:, :k]
+    dense = np.zeros_like(a)
+    np.put_along_axis(dense, first, np.take_along_axis(a, first, 1).clip(min=0), 1)
+    return dense
 
 
 @needs_numba
@@ -67,11 +80,8 @@ def test_top_equals_sorting(rows, width, k, seed, levels, dtype):
     k = min(k, width)
     x, w, bias = product(rows, width, seed, levels, dtype)
     a = (x @ w + bias).numpy()
-    first = np.argsort(-a, axis=1, kind="stable")[:, :k]
-    expected = np.zeros_like(a)
-    np.put_along_axis(expected, first, np.take_along_axis(a, first, 1).clip(min=0), 1)
     found = columns.top(x, w, bias, k)
-    assert np.array_equal(found.dense().numpy(), expected)
+    assert np.array_equal(found.dense().numpy(), first_largest(a, k))
     for begin, end in zip(found.offsets[:-1], found.offsets[1:], strict=True):
         assert (found.indices[begin:end].diff() > 0).all()
     assert (found.values > 0).all()
@@ -98,15 +108,12 @@ def test_above_equals_comparing(rows, width, seed, levels, dtype):
 
 
 @needs_numba
-def test_blocks_and_threads_change_nothing(small_blocks, threads):
-    x, w, bias = product(11, 1000, 4, 50)
+@pytest.mark.parametrize("levels", [2, 50])
+def test_blocks_and_threads_change_nothing(levels, small_blocks, threads):
+    x, w, bias = product(11, 1000, 4, levels)
     a = x @ w + bias
-    one, other = columns.top(x, w, bias, 8), picks.active(a, picks.top(a, 8))
-    assert torch.equal(one.offsets, other.offsets)
-    assert [sorted(own.tolist()) for own in one.values.split(one.counts.tolist())] == [
-        sorted(own.tolist()) for own in other.values.split(other.counts.tolist())
-    ]
-    limit = torch.full((1000,), 60.0)
+    assert np.array_equal(columns.top(x, w, bias, 8).dense(), first_largest(a.numpy(), 8))
+    limit = torch.full((1000,), levels + 10.0)
     one, other = columns.above(x, w, bias, limit), picks.active(a, picks.above(a, limit))
     for name in ("offsets", "indices", "values"):
         assert torch.equal(getattr(one, name), getattr(other, name))
