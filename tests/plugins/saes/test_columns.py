@@ -277,7 +277,9 @@ class TestKept:
         """It takes new files, and nothing in them."""
         monkeypatch.setenv("HARNESS_CACHE", str(tmp_path))
         monkeypatch.setattr(
-            compiled.tempfile, "TemporaryFile", lambda dir: Path("/dev/full").open("wb")
+            compiled.tempfile,
+            "TemporaryFile",
+            lambda dir: Path("/dev/full").open("wb"),  # noqa: SIM115
         )
         with hearing() as notes:
             assert compiled.kept() is None
