@@ -59,10 +59,12 @@ def command(
 
 def _one(folder: Path, disabled: Sequence[str], verbosity: Verbosity, trusted: bool) -> None:
     from harness.cli.common import show_notes
+    from harness.errors import DataError
     from harness.machine import machine_errors
     from harness.registry import discover
     from harness.report import write_report
     from harness.results import load_results
+    from harness.results.tables import without_damaged
     from harness.task.local import of_a_run
     from harness.task.trust import Trust
 
@@ -71,7 +73,10 @@ def _one(folder: Path, disabled: Sequence[str], verbosity: Verbosity, trusted: b
     show_notes(notes)
     with machine_errors(folder):
         page = write_report(folder, registry, results)
+    results, lost = without_damaged(results)
     show_results(results, verbosity, [("Report", page)])
+    if lost:
+        raise DataError("\n".join(f"{why} The report is without it." for why in lost))
 
 
 def _several(folders: Sequence[Path], disabled: Sequence[str], out: str | None) -> None:

@@ -16,10 +16,11 @@ from harness.registry import Registry
 from harness.report.blocks import Block, Browser, Chart, Table, prepared
 from harness.report.completions import completions_of
 from harness.report.embed import plotly_script, policy, resource
-from harness.report.panels import Shown, panels, shown
+from harness.report.panels import Shown, damaged, panels, shown
 from harness.report.top import top
 from harness.results.headline import headline_tables
 from harness.results.read import load_results
+from harness.results.tables import without_damaged
 from harness.store.files import write_text
 from harness.text import visible
 
@@ -46,8 +47,9 @@ def write_report(folder: Path, registry: Registry, results: Results | None = Non
 
 
 def render(results: Results, registry: Registry) -> str:
-    """The whole page, as text."""
-    found = panels(results, registry)
+    """The whole page, as text. Tables that are damaged have a note in their place."""
+    results, lost = without_damaged(results)
+    found = sorted([*panels(results, registry), *damaged(lost)], key=lambda panel: panel.order)
     task = results.task
     run = source(results)
     sections = shown(found, run)

@@ -108,6 +108,13 @@ def _asked(owned: Owned, ask: Ask) -> Iterator[Panel | _Failed]:
         yield _Failed(owned, error)
 
 
+def damaged(lost: Sequence[str]) -> Iterator[Panel]:
+    """A panel that says first of all which files of the run cannot be read, and so aren't shown."""
+    if lost:
+        notes = [Prose(f"{why} What it holds is not on this page.", tone="warning") for why in lost]
+        yield Panel("Damaged tables", tuple(notes), order=0)
+
+
 def _failure(what: str, why: str) -> Prose:
     text = f"{what} could not be shown: {why}"
     return Prose(f"{text} The numbers are in results.json.", tone="warning")

@@ -3,9 +3,14 @@
 A file is known by its path, size, inode and the times of its last change. A change that keeps the
 size and sets the time of modification back still shows: in the time of change, which nobody can
 set, or in the inode. What was found of a file is remembered only where each later change must show
-(`FileState.settled`), and used only while the file is in the very same state. All else is looked at
-anew: other files, small ones, entries of the cache that are torn, and all files of a system that
+(`FileState.settled`), for other processes only where the times are those of changes
+(`FileState.in_image`), and used only while the file is in the very same state. All else is looked
+at anew: other files, small ones, entries of the cache that are torn, and all files of a system that
 gives no lasting inodes.
+
+Two things do not show. On FAT and some drives of object stores the time of change is a copy of that
+of modification: who sets it back there, and keeps the size, has to empty the cache. And what a
+program writes through a shared mapping shows up to half a minute late: load a file when it is done.
 """
 
 from __future__ import annotations
@@ -15,7 +20,6 @@ import os
 import re
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -56,6 +60,20 @@ class FileState:
         young = now - max(self.modified, self.changed) < _YOUNG
         return self.inode != 0 and os.name != "nt" and not young
 
+    def in_image(self) -> bool:
+        """Whether it may lie in an image that is mounted (squashfs of a container, ISO 9660).
+
+        Times there are what the image's maker wrote, often the same for all files, and so are
+        inodes: at the same path of another image another content may be in the same state. Such
+        mounts can only be read, and their times are whole seconds.
+        """
+        if self.changed % 10**9:
+            return False
+        try:
+            return bool(os.statvfs(self.path).f_flag & os.ST_RDONLY)
+        except OSError:
+            return True
+
     def stands(self) -> bool:
         """Whether the file is in this state still."""
         try:
@@ -65,9 +83,18 @@ class FileState:
 
 
 def state_of(file: Path) -> FileState:
-    """The state of a file, of what a link points to; OSError where there is none."""
+    """The state of a file, of what a link points to; OSError where it cannot be opened.
+
+    It is that of the file when it is opened: what a network drive says of a file that is not open
+    may be a minute old.
+    """
     real = file.resolve()
-    its = real.stat()
+    # A pipe keeps nobody waiting.
+    opened = os.open(real, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    try:
+        its = os.fstat(opened)
+    finally:
+        os.close(opened)
     return FileState(str(real), its.st_size, its.st_mtime_ns, its.st_ctime_ns, its.st_ino)
 
 
@@ -77,7 +104,7 @@ class KnownFiles:
     def __init__(self, cache: Cache | None = None) -> None:
         self._cache = cache
         self._here: dict[str, str] = {}
-        self._turns: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        self._turns: dict[str, threading.Lock] = {}
 
     def fact(
         self, states: Sequence[FileState], about: Sequence[str], find: Callable[[], str]
@@ -91,7 +118,7 @@ class KnownFiles:
         if sum(one.size for one in states) < SMALLEST:
             return find()
         key = key_of([astuple(one) for one in states], *about)
-        with self._turns[key]:
+        with self._turns.setdefault(key, threading.Lock()):
             stand = all(one.stands() for one in states)
             if stand and (known := self._known(key)) is not None:
                 return known
@@ -99,7 +126,7 @@ class KnownFiles:
             found = find()
             # A change while it was read leaves another state, if not now then by the next time.
             if stand and all(one.settled(begun) and one.stands() for one in states):
-                self._keep(key, found)
+                self._keep(key, found, for_others=not any(one.in_image() for one in states))
         return found
 
     def _known(self, key: str) -> str | None:
@@ -113,9 +140,9 @@ class KnownFiles:
             self._here[key] = found
         return self._here[key]
 
-    def _keep(self, key: str, found: str) -> None:
+    def _keep(self, key: str, found: str, *, for_others: bool) -> None:
         self._here[key] = found
-        if self._cache is not None:
+        if for_others and self._cache is not None:
             with self._cache.writing() as writes:
                 if writes:
                     file = self._place(self._cache, key)
@@ -178,7 +205,9 @@ def sha256_of(file: Path) -> str:
 
     OSError where the file cannot be read.
     """
-    return known_files().fact([state_of(file)], ["sha256"], lambda: _read(file))
+    state = state_of(file)
+    # Not `file`: that may be a link, which points to another file by now.
+    return known_files().fact([state], ["sha256"], lambda: _read(Path(state.path)))
 
 
 def _read(file: Path) -> str:

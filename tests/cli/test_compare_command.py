@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -168,6 +170,30 @@ def test_a_folder_without_a_run_has_no_report(said: Said, tmp_path: Path) -> Non
     assert (code, out) == (2, "")
     assert "holds no results.json" in err
     assert not (tmp_path / "report.html").exists()
+
+
+@pytest.mark.parametrize("options", [(), ("-v",), ("-q",)])
+def test_a_report_is_written_without_damaged_files_and_says_so(
+    options: tuple[str, ...], said: Said, made: Made, tmp_path: Path
+) -> None:
+    run = shutil.copytree(made("one"), tmp_path / "damaged")
+    files = sorted([*run.glob("samples/*.jsonl"), *run.glob("tables/*.parquet")])
+    assert {file.parent.name for file in files} == {"samples", "tables"}
+    for file in files:
+        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    (run / "report.html").unlink(missing_ok=True)
+    code, out, err = said("report", run, *options)
+    assert code == 2
+    page = (run / "report.html").read_text("utf-8")
+    assert "Does it work?" in page
+    for file in files:
+        assert str(file) in err
+        assert page.count(html.escape(str(file))) == 1
+    assert "The report is without it." in err
+    assert "give the same `harness eval` again" in html.unescape(page)
+    assert "Not shown" not in page
+    if not options:
+        assert str(run / "report.html") in out
 
 
 def test_a_report_that_cannot_be_written_is_said(said: Said, made: Made) -> None:

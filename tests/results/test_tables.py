@@ -9,7 +9,7 @@ import pytest
 
 from harness.errors import DataError
 from harness.results import Results, load_results
-from harness.results.tables import COMPLETIONS, SavedTables
+from harness.results.tables import COMPLETIONS, SavedTables, without_damaged
 from harness.results.write import write_results
 
 
@@ -51,3 +51,27 @@ def test_a_folder_without_tables_has_none(tmp_path: Path) -> None:
     with pytest.raises(KeyError):
         SavedTables(tmp_path)[COMPLETIONS]
     assert SavedTables(tmp_path).get("x", ()) == ()
+
+
+@pytest.mark.parametrize("damaged", [(), ("d.sums",), ("one",), ("one", "two"), ("two", "d.sums")])
+def test_what_can_be_read_is_there_without_the_rest(
+    damaged: tuple[str, ...], tmp_path: Path
+) -> None:
+    saved(tmp_path)
+    whole = {name: list(rows) for name, rows in load_results(tmp_path).tables.items()}
+    for file in [*tmp_path.glob("samples/*"), *tmp_path.glob("tables/*")]:
+        if file.stem in damaged:
+            file.write_bytes(file.read_bytes()[:-9])
+    found, lost = without_damaged(load_results(tmp_path))
+    assert len(lost) == len(damaged)
+    for name in damaged:
+        assert sum(f"{name}." in text for text in lost) == 1
+    assert all("give the same `harness eval` again" in text for text in lost)
+    rest = [row for row in whole[COMPLETIONS] if row["experiment"] not in damaged]
+    expected = {} if "d.sums" in damaged else {"d.sums": whole["d.sums"]}
+    assert dict(found.tables) == expected | ({COMPLETIONS: rest} if rest else {})
+
+
+def test_tables_in_memory_are_as_they_are() -> None:
+    results = Results("complete", {}, {}, (), tables={"a": [{"b": 1}]})
+    assert without_damaged(results) == (results, ())

@@ -8,6 +8,7 @@ import os
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -71,6 +72,76 @@ def test_found_once_by_all_processes(large: Path, cache: Cache) -> None:
     assert _asked(KnownFiles(cache), large) == 0, "another process"
     assert _asked(known, large, "else") == 1, "another question"
     assert _asked(KnownFiles(), large) == 1, "a process without the cache"
+
+
+def test_a_link_that_is_turned_while_it_is_read(
+    large: Path, cache: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is remembered of a file is of that file, wherever a link to it points meanwhile."""
+    other, link, read = large.with_name("other"), large.with_name("link"), module._read
+    other.write_bytes(b"o" * SMALLEST)
+    link.symlink_to(large)
+
+    def turned(file: Path) -> str:
+        link.unlink()
+        link.symlink_to(other)
+        return read(file)
+
+    monkeypatch.setattr(module, "_read", turned)
+    with knowing(KnownFiles(cache)):
+        sha256_of(link)
+        assert sha256_of(large) == hashlib.sha256(LARGE).hexdigest()
+        assert sha256_of(link) == hashlib.sha256(other.read_bytes()).hexdigest()
+
+
+def test_the_state_is_that_of_the_opened_file(
+    large: Path, cache: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A network drive answers for a while as it did before, until a file is opened."""
+    stale = large.stat()
+    assert _asked(KnownFiles(cache), large) == 1
+    large.write_bytes(b"n" * SMALLEST)
+    monkeypatch.setattr(os, "stat", lambda *given, **more: stale)
+    assert _asked(KnownFiles(cache), large, answer="no") == 1
+
+
+def test_a_pipe_keeps_nobody_waiting(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert state_of(tmp_path / "pipe").size == 0
+
+
+@pytest.mark.parametrize(
+    ("read_only", "part", "shared"),
+    [(True, 0, False), (True, 1, True), (False, 0, True), (None, 0, False)],
+)
+def test_what_lies_in_an_image_is_no_news_for_others(
+    read_only: bool | None,
+    part: int,
+    shared: bool,
+    large: Path,
+    cache: Cache,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Two images may have the same file by path, size, inode and times, with other content."""
+    opened = os.fstat
+
+    def stat(number: int) -> SimpleNamespace:
+        its = opened(number)
+        return SimpleNamespace(
+            st_size=its.st_size, st_ino=7, st_mtime_ns=10**18, st_ctime_ns=10**18 + part
+        )
+
+    def about(path: str) -> SimpleNamespace:
+        if read_only is None:
+            raise OSError("gone")
+        return SimpleNamespace(f_flag=os.ST_RDONLY if read_only else 0)
+
+    monkeypatch.setattr(os, "fstat", stat)
+    monkeypatch.setattr(os, "statvfs", about)
+    known = KnownFiles(cache)
+    assert [_asked(known, large), _asked(known, large)] == [1, 0], "this process has one image"
+    assert bool(cache.entries()) == shared
+    assert _asked(KnownFiles(cache), large) == (0 if shared else 1)
 
 
 def test_same_size_and_time_of_modification_is_another_content(large: Path, cache: Cache) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from harness.errors import ModelError
+from harness.store.known_files import sha256_of
 
 _NO_LIMIT = 10**6
 """Tokenizers that know no longest text give a huge number for it."""
@@ -27,7 +28,7 @@ def tokenizer_identity(where: str) -> str:
         return where
     total = hashlib.sha256()
     for file in sorted(one for one in folder.iterdir() if one.suffix in _PARTS and one.is_file()):
-        total.update(f"{file.name}\0{hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
+        total.update(f"{file.name}\0{sha256_of(file)}\n".encode())
     return total.hexdigest()
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
@@ -17,6 +18,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from harness.contract.latents import Latents, joined
+from harness.store.notes import note
+from harness.text import for_terminal
+from harness_saes.core import picks
 from harness_saes.core.cells import COLUMNS, Cell, cells
 from harness_saes.core.compiled import kept
 from harness_saes.core.threads import side_by_side
@@ -54,7 +58,39 @@ def pays(x: Float[Tensor, "tokens d_in"], d_sae: int) -> bool:
     """Whether to encode tokens by columns: many numbers, on a CPU, with compiled code at hand."""
     if x.device.type != "cpu" or len(x) * d_sae < LEAST:
         return False
-    return x.dtype in (torch.float32, torch.float64) and kept() is not None
+    return x.dtype in (torch.float32, torch.float64) and kept() is not None and works(x.dtype)
+
+
+@cache
+def works(dtype: torch.dtype) -> bool:
+    """Whether compiled code gives the right latents of a few tokens; noted where it does not.
+
+    numba may be installed and not fit numpy, its files be torn, the disk be full, the processor
+    be unknown to it: no reason for a run to end.
+    """
+    x = torch.tensor([[1.0], [-1.0]], dtype=dtype)
+    w, bias = torch.arange(-40, 40, dtype=dtype)[None], torch.ones(80, dtype=dtype)
+    a = x * w + bias
+    try:
+        from numba.core import config
+
+        right = not config.DISABLE_JIT and all(
+            torch.equal(found.dense(), picks.active(a, positions).dense())
+            for found, positions in (
+                (top(x, w, bias, 5), picks.top(a, 5)),
+                (above(x, w, bias, 3 * bias), picks.above(a, 3 * bias)),
+            )
+        )
+        why = "it is turned off (NUMBA_DISABLE_JIT)" if config.DISABLE_JIT else "its numbers differ"
+    except Exception as error:
+        right, why = False, for_terminal(f"{type(error).__name__}: {error}", 200)
+    if not right:
+        note(
+            f"compiled code cannot be used here: {why}. The run goes on without it, with the same "
+            f"numbers, more slowly. To have it, remove the folder {kept()}, or install another "
+            "version of numba."
+        )
+    return right
 
 
 def top(

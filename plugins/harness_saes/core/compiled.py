@@ -20,6 +20,8 @@ from harness.store.notes import note
 
 P = ParamSpec("P")
 R = TypeVar("R")
+_ROOM = 2**20
+"""Bytes of what is compiled, at the most."""
 
 
 @cache
@@ -42,7 +44,9 @@ def kept() -> Path | None:
         known.folder.mkdir(parents=True, exist_ok=True)
         folder.mkdir(mode=0o700, exist_ok=True)
         if not why_not_ours(folder.lstat()):
-            with tempfile.TemporaryFile(dir=folder):
+            with tempfile.TemporaryFile(dir=folder) as room:
+                room.write(bytes(_ROOM))  # a full disk takes files, but nothing in them
+                room.flush()
                 return folder
         why = why_not_ours(folder.lstat())
     except OSError as error:

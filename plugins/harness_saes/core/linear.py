@@ -17,7 +17,7 @@ from harness.errors import ModelError
 from harness_saes.core import columns
 from harness_saes.core.config import BATCHTOPK, Config
 from harness_saes.core.normalisation import centred, normalised, restore, through_norm
-from harness_saes.core.numbers import finite, found_once, hash_of
+from harness_saes.core.numbers import finite, found_once, hash_of, odd
 from harness_saes.core.origin import on_device
 from harness_saes.core.picks import above, active, group_maxima, top
 
@@ -169,11 +169,10 @@ def finite_on(device: str, tensors: Mapping[str, Tensor], where: str) -> dict[st
     def looked() -> str:
         for name, tensor in tensors.items():
             if not finite(tensor):
-                bad = int((~torch.isfinite(tensor)).sum())
                 raise ModelError(
-                    f"{where}: {name} has {bad} values that are not finite, of {tensor.numel()}. "
-                    "Expected numbers only. Copy the file again; if they stay, the training "
-                    "diverged."
+                    f"{where}: {name} has {odd(tensor)} values that are not finite, of "
+                    f"{tensor.numel()}. Expected numbers only. Copy the file again; if they stay, "
+                    "the training diverged."
                 )
         return "finite"
 

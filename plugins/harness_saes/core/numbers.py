@@ -29,12 +29,22 @@ def finite(tensor: Tensor) -> bool:
     laid = tensor.permute(sorted(range(tensor.ndim), key=tensor.stride, reverse=True))
     rows = max(1, _CHUNK // max(1, math.prod(laid.shape[1:])))
     parts = torch.split(laid, rows) if laid.ndim else (laid,)
-    return all(_finite_sum(part) or bool(part.isfinite().all()) for part in parts)
+    wide = _wide(tensor)
+    return all(
+        bool(part.sum(dtype=wide).isfinite()) or bool(part.to(wide).isfinite().all())
+        for part in parts
+    )
 
 
-def _finite_sum(part: Tensor) -> bool:
-    wide = torch.promote_types(part.dtype, torch.float32)
-    return bool(part.sum(dtype=wide).isfinite())
+def odd(tensor: Tensor) -> int:
+    """How many numbers of a tensor are not finite."""
+    return int((~tensor.to(_wide(tensor)).isfinite()).sum())
+
+
+def _wide(tensor: Tensor) -> torch.dtype:
+    """A type that holds all numbers of a tensor and can be asked whether they are finite: torch
+    does not know that of types of one byte."""
+    return torch.float64 if tensor.dtype == torch.float64 else torch.float32
 
 
 def hash_of(told: str, tensors: Mapping[str, Tensor]) -> str:

@@ -43,7 +43,8 @@ class _Note:
 
 
 def state_before(file: Path) -> FileState | None:
-    """The state of a file that is about to be read; None where a change would not show."""
+    """The state of a file that is about to be read; None where a change would not show, or there
+    is no such file."""
     now = time.time_ns()
     try:
         state = state_of(file)
@@ -52,20 +53,20 @@ def state_before(file: Path) -> FileState | None:
     return state if state.settled(now) else None
 
 
-def read_from(file: FileState | None, stored: dict[str, V]) -> dict[str, V]:
+def read_from(file: Path, before: FileState | None, stored: dict[str, V]) -> dict[str, V]:
     """What was read from a file that was in this state before: its tensors, with their origins.
 
     Of tensors that share a storage, all count as parts of the first. Nothing is noted of a file
-    that has changed since.
+    that has changed since, nor of a link that points to another by now.
     """
     from torch import Tensor
 
-    if file is not None and file.stands():
+    if before is not None and state_before(file) == before:
         for name, tensor in stored.items():
             # Whether one of torch.inference_mode is changed later, torch does not count.
             if isinstance(tensor, Tensor) and not tensor.is_inference():
                 storage = tensor.untyped_storage().__dict__
-                storage.setdefault(_NOTE, _Note(Origin(file, name), tensor._version))
+                storage.setdefault(_NOTE, _Note(Origin(before, name), tensor._version))
     return stored
 
 

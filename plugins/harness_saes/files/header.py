@@ -75,7 +75,7 @@ def load_safetensors(file: Path) -> dict[str, Tensor]:
         found: dict[str, Tensor] = load_file(file)
     except (SafetensorError, OSError) as error:
         raise ModelError(f"{file}: cannot be read ({error}). Copy it again.") from error
-    return read_from(state, found)
+    return read_from(file, state, found)
 
 
 def _stored(file: Path, name: str, entry: Any) -> tuple[Stored, int]:

@@ -59,7 +59,7 @@ def load_npz(file: Path) -> dict[str, Tensor]:
         name: torch.from_numpy(np.ascontiguousarray(array, array.dtype.newbyteorder("=")))
         for name, array in found.items()
     }
-    return read_from(state, tensors)
+    return read_from(file, state, tensors)
 
 
 def _stored(file: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Stored:

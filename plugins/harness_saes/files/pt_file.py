@@ -144,7 +144,7 @@ def load_pt(path: Path, where: str) -> dict[str, Tensor | Any]:
             f"{where}: {path.name} cannot be read ({reason}). Expected a file of torch.save with "
             "tensors and plain values. Copy or download it again."
         ) from error
-    return read_from(state, dict(_flat(found, "", set())))
+    return read_from(path, state, dict(_flat(found, "", set())))
 
 
 @dataclass(frozen=True)

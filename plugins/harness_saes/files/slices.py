@@ -29,7 +29,7 @@ def load_slice(file: Path, name: str, index: Index = ()) -> Tensor:
         with safe_open(file, framework="pt") as stored:
             if not taken:
                 whole: Tensor = stored.get_tensor(name)
-                return read_from(state, {name: whole})[name]
+                return read_from(file, state, {name: whole})[name]
             part: Tensor = stored.get_slice(name)[taken]
     except (SafetensorError, OSError) as error:
         raise ModelError(f"{file}: cannot be read ({error}). Copy it again.") from error
@@ -37,4 +37,4 @@ def load_slice(file: Path, name: str, index: Index = ()) -> Tensor:
         if index[axis] is not None:
             part = part.squeeze(axis)
     which = f"{name} {list(index)}"
-    return read_from(state, {which: part})[which]
+    return read_from(file, state, {which: part})[which]

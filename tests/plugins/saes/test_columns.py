@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -170,6 +171,68 @@ def test_a_large_call_encodes_by_columns_and_gives_the_same(architecture, monkey
     torch.testing.assert_close(found.values, expected.values)
 
 
+class TestWorks:
+    """Compiled code that does not work ends no run: it is looked at before it is used."""
+
+    @pytest.fixture(autouse=True)
+    def fresh(self, monkeypatch):
+        monkeypatch.setattr(columns, "LEAST", 1)
+        monkeypatch.setattr(columns, "kept", lambda: "/folder")
+        columns.works.cache_clear()
+        yield
+        columns.works.cache_clear()
+
+    def said(self):
+        with hearing() as notes:
+            assert not columns.pays(torch.ones(2, 3), 5)
+            assert not columns.pays(torch.ones(2, 3), 5)
+        (note,) = notes
+        assert "The run goes on without it" in note
+        assert "remove the folder /folder" in note
+        return note
+
+    @needs_numba
+    def test_it_does(self):
+        for dtype in (torch.float32, torch.float64):
+            with hearing() as notes:
+                assert columns.pays(torch.ones(2, 3, dtype=dtype), 5)
+            assert not notes
+
+    def test_numba_that_cannot_be_imported(self, monkeypatch):
+        """As it says itself of a numpy that is too new for it."""
+        for name in [one for one in sys.modules if one.partition(".")[0] == "numba"]:
+            monkeypatch.delitem(sys.modules, name)
+        monkeypatch.setitem(sys.modules, "numba", None)
+        assert "numba" in self.said()
+
+    @needs_numba
+    def test_numba_that_is_turned_off(self, monkeypatch):
+        from numba.core import config
+
+        monkeypatch.setattr(config, "DISABLE_JIT", 1)
+        assert "NUMBA_DISABLE_JIT" in self.said()
+
+    @needs_numba
+    @pytest.mark.parametrize("kernel", ["add_columns", "settle", "take_above", "move_rows"])
+    def test_code_that_fails(self, kernel, monkeypatch):
+        from harness_saes.core import kernels
+
+        def torn(*given):
+            raise EOFError("Ran out of input")
+
+        monkeypatch.setattr(kernels, kernel, torn)
+        assert "EOFError: Ran out of input" in self.said()
+
+    @needs_numba
+    @pytest.mark.parametrize("kernel", ["add_columns", "gathered", "move_rows"])
+    def test_code_that_does_nothing(self, kernel, monkeypatch):
+        from harness_saes.core import kernels
+
+        monkeypatch.setattr(kernels, kernel, lambda *given: None)
+        monkeypatch.setattr(np, "empty", np.zeros)
+        assert self.said()
+
+
 @needs_numba
 def test_no_token_has_no_latent():
     x, w, ones = torch.ones(0, 3), torch.ones(3, 9), torch.ones(9)
@@ -215,6 +278,19 @@ class TestKept:
             assert compiled.kept() is None
         assert len(notes) == 1
         assert "compiled code cannot be kept here" in notes[0]
+
+    @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no full device")
+    def test_a_full_disk_is_noted(self, tmp_path, monkeypatch):
+        """It takes new files, and nothing in them."""
+        monkeypatch.setenv("HARNESS_CACHE", str(tmp_path))
+        monkeypatch.setattr(
+            compiled.tempfile,
+            "TemporaryFile",
+            lambda dir: Path("/dev/full").open("wb"),  # noqa: SIM115
+        )
+        with hearing() as notes:
+            assert compiled.kept() is None
+        assert "No space left" in notes[0]
 
     @pytest.mark.parametrize("mode", [0o770, 0o777, 0o702])
     def test_no_code_is_run_that_others_may_have_put_there(self, mode, tmp_path, monkeypatch):

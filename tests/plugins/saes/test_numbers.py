@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
@@ -28,6 +29,9 @@ from harness_saes.files.slices import load_slice
 
 D, N = 256, 2048
 FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
+EIGHTH = (
+    torch.float8_e4m3fn, torch.float8_e5m2, torch.float8_e4m3fnuz, torch.float8_e5m2fnuz,
+)  # fmt: skip
 
 
 def _slow_hash(told: str, tensors: dict[str, Tensor]) -> str:
@@ -93,6 +97,18 @@ def test_sums_that_overflow_are_looked_at(dtype: torch.dtype) -> None:
     assert finite(torch.cat([most, -most]))
     most[3, 5] = float("inf")
     assert not finite(most)
+
+
+@pytest.mark.parametrize("dtype", EIGHTH)
+def test_numbers_of_one_byte(dtype: torch.dtype) -> None:
+    """torch adds them, and of most does not know whether they are finite."""
+    held = torch.ones(9, 5).to(dtype)
+    assert finite(held)
+    assert finite_on("cpu", {"W_dec": held}, "w")["W_dec"] is held
+    held.view(torch.uint8)[2, 3] = torch.tensor(float("nan")).to(dtype).view(torch.uint8)
+    assert not finite(held)
+    with pytest.raises(ModelError, match="W_dec has 1 values that are not finite, of 45"):
+        finite_on("cpu", {"W_dec": held}, "w")
 
 
 def test_opposite_infinities_do_not_cancel() -> None:
@@ -219,6 +235,29 @@ def test_young_files_leave_no_origin(tmp_path: Path, monkeypatch: pytest.MonkeyP
     born = file.stat().st_ctime_ns
     monkeypatch.setattr(states.time, "time_ns", lambda: born + 10**9)
     assert origin_of(load_safetensors(file)["W_enc"]) is None
+
+
+@pytest.mark.parametrize("turned", ["while it is read", "later"])
+def test_a_link_that_is_turned_leaves_no_origin(turned: str, tmp_path: Path, monkeypatch) -> None:
+    """What was read through a link may be of the file that it pointed to before, or of the next."""
+    one, other, link = (tmp_path / f"{name}.safetensors" for name in ("one", "other", "link"))
+    expected = [_written(file, _weights(seed)) for file, seed in ((one, 1), (other, 2))]
+    link.symlink_to(one)
+
+    def turn() -> None:
+        link.unlink()
+        link.symlink_to(other)
+
+    if turned == "while it is read":
+        load = safetensors.torch.load_file
+        monkeypatch.setattr(safetensors.torch, "load_file", lambda file: (turn(), load(file))[1])
+    held = load_safetensors(link)
+    if turned == "later":
+        turn()
+    with knowing(KnownFiles()):
+        of = expected[1 if turned == "while it is read" else 0]
+        assert hash_of("told", held) == _slow_hash("told", of)
+        assert hash_of("told", load_safetensors(one)) == _slow_hash("told", expected[0])
 
 
 def test_parts_of_a_tensor_are_told_apart(tmp_path: Path) -> None:

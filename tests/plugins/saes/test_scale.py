@@ -10,6 +10,7 @@ import torch
 
 from harness.contract import Sae
 from harness.errors import ModelError
+from harness_saes.core import linear
 from harness_saes.formats.saelens.load import Saelens
 from harness_saes.formats.saelens.options import SaelensOptions
 from harness_saes.formats.saelens.scale import UNFOLDED, Unfolded, choose_scale, folded, fvu
@@ -289,3 +290,22 @@ def test_inputs_stay_as_they_are(sae):
     before = x.clone()
     sae()[0].calibrated(x)
     np.testing.assert_array_equal(x, before)
+
+
+@pytest.mark.parametrize("length", [math.sqrt(D_IN), 300.0])
+def test_weights_that_stay_as_stored_are_hashed_once(sae, length, monkeypatch):
+    """However the scale comes out: the fingerprint of one that is open is made when asked for."""
+    hashed, real = [], linear.hash_of
+
+    def hash_of(told, tensors):
+        hashed.append(real(told, tensors))
+        return hashed[-1]
+
+    monkeypatch.setattr(linear, "hash_of", hash_of)
+    ours, _ = sae("topk")
+    found = ours.calibrated(activations(length))
+    stays = "used as stored" in found.notes[0]
+    assert stays == (length < 300)
+    assert (found.fingerprint == ours.as_stored.fingerprint) == stays
+    assert len(set(hashed)) == (1 if stays else 2)
+    assert ours.fingerprint not in {found.fingerprint, ours.as_stored.fingerprint}

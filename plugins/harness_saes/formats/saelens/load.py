@@ -51,9 +51,9 @@ class Saelens:
         config, tensors = read_folder(folder)
         used = _used(tensors, "cpu", str(folder / WEIGHTS))
         # Where activations decide the scale, "none" is what weights as stored come to.
-        open_scale = config.normalize == "expected_average_only_in"
-        for one in (config, *([replace(config, normalize="none")] if open_scale else [])):
-            fingerprint(one, used, getattr(torch, self._options.dtype))
+        if config.normalize == "expected_average_only_in":
+            config = replace(config, normalize="none")
+        fingerprint(config, used, getattr(torch, self._options.dtype))
 
 
 def read_folder(folder: Path) -> tuple[Config, dict[str, Tensor]]:

@@ -11,6 +11,7 @@ import logging
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import cached_property
 
 import torch
 from jaxtyping import Float, Int
@@ -48,10 +49,15 @@ class Unfolded:
         self._config = config
         self._tensors = tensors
         self._build = build
-        self.as_stored = build(config, tensors, (UNFOLDED,))
+        # As `stored` builds it, so that the weights are hashed once for both.
+        self.as_stored = build(replace(config, normalize="none"), tensors, (UNFOLDED,))
         self.facts: SaeFacts = self.as_stored.facts
-        self.fingerprint = self.as_stored.fingerprint
         self.notes = self.as_stored.notes
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """That of an SAE whose scale nobody has decided."""
+        return self._build(self._config, self._tensors, (UNFOLDED,)).fingerprint
 
     def encode(self, x: Float[Tensor, "tokens d_in"]) -> Latents:
         """Sparse latents, with the weights as stored."""
