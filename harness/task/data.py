@@ -7,6 +7,7 @@ import json
 import math
 import random
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -119,9 +120,9 @@ def _example(name: str, spec: DataSpec, row: Row, number: int) -> Example:
     if spec.by is not None and spec.by not in row:
         raise _no_column(where, row, spec.by, ", which `by` names")
     value = row[spec.column]
-    identity = json.dumps([spec.column, value, row], sort_keys=True, default=_identity)
+    identity = _IDENTITY.encode([spec.column, value, row])
     digest = hashlib.sha256(identity.encode()).hexdigest()[:16]
-    place = f"row {number} of {Path(spec.file).name if spec.file else _place(spec)}"
+    place = f"row {number} of {_name_of(spec.file) if spec.file else _place(spec)}"
     fields, value = clean(dict(row)), clean(value)
     if spec.by is not None:
         word(fields[spec.by], f"{where}: column {spec.by!r}, which `by` names,")
@@ -147,6 +148,15 @@ def _identity(value: object) -> str:
     """What JSON cannot say, for an id. The text of an object may hold its address in memory."""
     text = str(value)
     return type(value).__qualname__ if f"{id(value):x}" in text.lower() else text
+
+
+_IDENTITY = json.JSONEncoder(sort_keys=True, default=_identity)
+"""Writes what a row is, for its id; made once, and not for each of many rows."""
+
+
+@cache
+def _name_of(file: str) -> str:
+    return Path(file).name
 
 
 def _no_column(where: str, row: Row, column: str, why: str = "") -> DataError:

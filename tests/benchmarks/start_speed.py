@@ -29,11 +29,15 @@ RUN = """
 import sys
 sys.argv[0] = "harness"
 try:
-    from harness.cli.main import main
-except ImportError:  # an earlier layout
-    from harness.cli import main
-sys.exit(main())
+    from harness.__main__ import start
+except ImportError:  # earlier layouts
+    try:
+        from harness.cli.main import main as start
+    except ImportError:
+        from harness.cli import main as start
+sys.exit(start())
 """
+"""What the installed `harness` runs."""
 FORWARD = """
 import importlib.abc, importlib.machinery, os, sys
 

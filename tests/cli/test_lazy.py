@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import importlib
+import pkgutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -94,13 +96,43 @@ def test_help_imports_no_command_and_no_pydantic(
     assert "pydantic" not in loaded(["--help"], environment())
 
 
+UNASKED = ("observer", "executor", "export", "section", "several", "results", "edits", "latents")
+"""Modules of the contract that nothing asks for that only reads a task without these."""
+
+
 def test_check_imports_no_more_than_it_needs(environment: Callable[..., dict[str, str]]) -> None:
     """Nothing that only a plan, a run or a report is made with, and no arithmetic."""
     found = loaded(["check", REFUSAL], environment())
     late = ("numpy", "scipy", "pandas", "plotly", "rich", "packaging", "harness.running",
-            "harness.report", "harness.planning.cost.estimate", "harness.several")  # fmt: skip
+            "harness.report", "harness.planning.cost.estimate", "harness.planning.cost.lengths",
+            "harness.several", "harness.results.read", "harness.web.client", "http.client", "ssl",
+            "logging", "concurrent.futures", "html", "harness_transformers.gguf_file",
+            *(f"harness.contract.{one}" for one in UNASKED))  # fmt: skip
     assert not {one for one in late if one in found}
-    assert len([name for name in found if name.partition(".")[0] == "harness"]) <= 160
+    assert len([name for name in found if name.partition(".")[0] == "harness"]) <= 125
+
+
+@pytest.mark.parametrize("face", ["contract", "results", "web"])
+def test_what_a_package_offers_is_found_in_the_module_that_has_it(face: str) -> None:
+    """Types are checked by imports that are never run; what is run says the same."""
+    package = importlib.import_module(f"harness.{face}")
+    tree = ast.parse(Path(str(package.__file__)).read_text("utf-8"))
+    typed = {
+        alias.name: node.module
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("harness.")
+        for alias in node.names
+    }
+    modules = {module.name for module in pkgutil.iter_modules(package.__path__)}
+    late = {name: typed[name] for name in package._HOMES}
+    assert late == package._HOMES
+    assert {*package.__all__} == typed.keys() - {"Latents"}
+    assert not late.keys() & modules, "the module would be found in the place of what it offers"
+    for name, module in typed.items():
+        assert getattr(package, name) is getattr(importlib.import_module(str(module)), name)
+    assert {*package.__all__} <= {*dir(package)}
+    with pytest.raises(AttributeError, match="no_such"):
+        package.no_such  # noqa: B018
 
 
 @pytest.mark.parametrize("columns", ["50", "80", "120"])
