@@ -97,7 +97,8 @@ class TextJudge:
 
             def keep(found: Mapping[int, Reply]) -> None:
                 add({missing[index]: reply for index, reply in found.items()})
-                tools.tick(sum(times[missing[index]] for index in found))
+                for index in found:
+                    tools.tick(times[missing[index]])
 
             if missing:
                 self._ask([first[key] for key in missing], tools, keep)

@@ -103,7 +103,8 @@ class HarmBench:
 
             def keep(found: Mapping[int, Reply]) -> None:
                 add({keys[missing[index]]: reply for index, reply in found.items()})
-                tools.tick(sum(times[missing[index]] for index in found))
+                for index in found:
+                    tools.tick(times[missing[index]])
 
             if missing:
                 self._ask(missing, tools, keep)

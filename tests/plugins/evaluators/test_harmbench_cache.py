@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from harness.contract import Completion, Sampling, Tokens
-from harness.judges.answers import Answers, Reply
 from harness.judges import local
+from harness.judges.answers import Answers, Reply
 from harness.store.lines import Lines
 from harness_evaluators.harmbench.template import FILES, template_text
 
