@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.contract import Model, OneByOne
 from harness.store.lines import Lines
 
 
@@ -42,9 +44,29 @@ class Answers:
 
     def add(self, key: str, reply: Reply) -> None:
         """Remembers one reply; it is on disk when this returns."""
-        if key not in self._known:
-            self._known[key] = reply
-            self._lines.add({"key": key, **asdict(reply)})
+        self.add_all({key: reply})
+
+    def add_all(self, replies: Mapping[str, Reply]) -> None:
+        """Remembers replies; they are on disk when this returns."""
+        self._lines.add(*self._new(replies))
+
+    def add_soon(self, replies: Mapping[str, Reply]) -> None:
+        """Remembers replies of a model that writes in batches, all of which it wrote since the last
+        call. No crash loses them, and a power cut at most what took a second: `Lines.add_soon`.
+        """
+        self._lines.add_soon(*self._new(replies))
+
+    def adding(self, model: Model | None) -> Callable[[Mapping[str, Reply]], None]:
+        """How replies of a judge are to be added: at once those of a server and of a model that
+        hands over each by itself, which have cost more than a second each; else `add_soon`."""
+        served = model is None or isinstance(model, OneByOne)
+        return self.add_all if served else self.add_soon
+
+    def _new(self, replies: Mapping[str, Reply]) -> list[dict[str, Any]]:
+        """What is to be written of replies: those that are not known, which become known."""
+        new = {key: reply for key, reply in replies.items() if key not in self._known}
+        self._known.update(new)
+        return [{"key": key, **asdict(reply)} for key, reply in new.items()]
 
     def close(self) -> None:
         """Closes the file; `add` opens it again."""

@@ -11,7 +11,7 @@ from harness.contract import Example, Model, Prompt, Tokens, Tools, part_text
 from harness.errors import MachineError, UsageError
 from harness.judges.answers import Answers, Reply
 from harness.judges.judge_options import JudgeOptions
-from harness.judges.local import ask_model
+from harness.judges.local import ask_in_batches
 from harness.judges.server import COMPLETIONS, TURNS, advice, ask_server
 from harness.judges.templates import fill
 from harness.store.keys import key_of
@@ -20,7 +20,8 @@ from harness.web import Busy, Refused, Unreachable
 
 _LONGEST_ANSWER = 20_000
 """Characters of an answer that are kept: its end, where the verdict is."""
-_ROWS = 4
+Keep = Callable[[Mapping[int, Reply]], None]
+"""Keeps replies to questions by their numbers."""
 
 
 @dataclass(frozen=True)
@@ -92,9 +93,12 @@ class TextJudge:
             missing = [key for key in first if key not in known]
             tools.tick(len(keys) - sum(times[key] for key in missing))
 
-            def keep(index: int, reply: Reply) -> None:
-                known.add(missing[index], reply)
-                tools.tick(times[missing[index]])
+            add = known.adding(self._model(tools))
+
+            def keep(found: Mapping[int, Reply]) -> None:
+                add({missing[index]: reply for index, reply in found.items()})
+                for index in found:
+                    tools.tick(times[missing[index]])
 
             if missing:
                 self._ask([first[key] for key in missing], tools, keep)
@@ -102,23 +106,24 @@ class TextJudge:
 
     def _key(self, question: Question, tools: Tools) -> ReplyKey:
         given = self.options
-        judge = f"server {given.server_model}"
-        if given.model is not None:
-            judge = tools.models[given.model].fingerprint
+        model = self._model(tools)
+        judge = f"server {given.server_model}" if model is None else model.fingerprint
         protocol = f"{self.name} {self.protocol}"
         return ReplyKey(
             protocol, judge, self.max_tokens, question.raw, question.system, question.text()
         )
 
-    def _ask(
-        self, questions: Sequence[Question], tools: Tools, keep: Callable[[int, Reply], None]
-    ) -> None:
-        if self.options.model is not None:
-            self._ask_model(questions, tools.models[self.options.model], keep)
+    def _model(self, tools: Tools) -> Model | None:
+        return None if self.options.model is None else tools.models[self.options.model]
+
+    def _ask(self, questions: Sequence[Question], tools: Tools, keep: Keep) -> None:
+        model = self._model(tools)
+        if model is not None:
+            self._ask_model(questions, model, keep)
             return
 
         def answered(index: int, text: str) -> None:
-            keep(index, Reply(_tail(part_text(text).answer)))
+            keep({index: Reply(_tail(part_text(text).answer))})
 
         try:
             self._ask_server(questions, answered)
@@ -150,21 +155,22 @@ class TextJudge:
             turns = [_turns(question, question.text()) for question in questions]
             ask_server(given, TURNS, turns, answered, max_tokens=most, name=name)
 
-    def _ask_model(
-        self, questions: Sequence[Question], model: Model, keep: Callable[[int, Reply], None]
-    ) -> None:
+    def _ask_model(self, questions: Sequence[Question], model: Model, keep: Keep) -> None:
         """Asks a model of the task; a question that it cannot read even without the completion is
         not asked, and its reply is empty."""
         fitted = [self._fitted(question, model) for question in questions]
         short = [i for i, (tokens, _) in enumerate(fitted) if tokens is not None]
-        for index in set(range(len(questions))) - set(short):
-            keep(index, Reply("", clipped=True, cut=True))
+        if long := [i for i, (tokens, _) in enumerate(fitted) if tokens is None]:
+            keep({index: Reply("", clipped=True, cut=True) for index in long})
 
-        def answered(place: int, text: str) -> None:
-            keep(short[place], Reply(_tail(text), clipped=fitted[short[place]][1]))
+        def reply(place: int, text: str) -> Reply:
+            return Reply(_tail(text), clipped=fitted[short[place]][1])
+
+        def answered(found: Mapping[int, str]) -> None:
+            keep({short[place]: reply(place, text) for place, text in found.items()})
 
         tokens = [one for one, _ in fitted if one is not None]
-        ask_model(model, tokens, answered, max_tokens=self.max_tokens, rows=_ROWS)
+        ask_in_batches(model, tokens, answered, max_tokens=self.max_tokens)
 
     def _fitted(self, question: Question, model: Model) -> tuple[Tokens | None, bool]:
         """The question as tokens with room for the answer, and whether its completion was cut."""

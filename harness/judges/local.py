@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from harness.contract import OneByOne, Sampling
@@ -10,11 +10,14 @@ from harness.contract import OneByOne, Sampling
 if TYPE_CHECKING:
     from harness.contract import Model, Tokens
 
-ROWS = {"cpu": 4}
-"""Prompts of a batch: few on a CPU, where a batch that stays in its caches is faster by half."""
-ELSEWHERE = 8
-"""Prompts of a batch on an accelerator: thousands of tokens, which keep it busy. More would need
-more memory than the judge itself: one of 13 billion parameters keeps 1.6 MB for each token."""
+LEAST, MOST = 4, 32
+"""Prompts of a batch, however long or short they are."""
+READ = {"cpu": 2048}
+"""Tokens that a batch reads where one token is written: so many fill a CPU and stay in its caches,
+which more do not."""
+HELD = 8192
+"""Tokens that a batch reads and writes, by default. More would need more memory than the judge
+itself: one of 13 billion parameters keeps 1.6 MB for each token."""
 
 
 def ask_model(
@@ -31,15 +34,43 @@ def ask_model(
     hands over each completion by itself. A batch has `rows` prompts,
     by default as many as suit the model's device.
     """
+
+    def each(found: Mapping[int, str]) -> None:
+        for index, text in found.items():
+            keep(index, text)
+
+    ask_in_batches(model, prompts, each, max_tokens=max_tokens, rows=rows)
+
+
+def ask_in_batches(
+    model: Model,
+    prompts: Sequence[Tokens],
+    keep: Callable[[Mapping[int, str]], None],
+    *,
+    max_tokens: int,
+    rows: int | None = None,
+) -> None:
+    """As `ask_model`, but calls `keep` once for each batch, with all of its texts by index."""
     sampling = Sampling(max_new_tokens=max_tokens)
     if isinstance(model, OneByOne):
-        model.generate_each(prompts, sampling, lambda index, found: keep(index, found.text))
+        model.generate_each(prompts, sampling, lambda index, found: keep({index: found.text}))
         return
     # Prompts of one length need no padding; the longest first, if memory should not suffice.
     order = sorted(range(len(prompts)), key=lambda i: -len(prompts[i].ids))
-    rows = rows or ROWS.get(model.device, ELSEWHERE)
-    for start in range(0, len(order), rows):
-        batch = order[start : start + rows]
+    while order:
+        many = rows or rows_of(model.device, len(prompts[order[0]].ids), max_tokens)
+        batch, order = order[:many], order[many:]
         completions = model.generate([prompts[i] for i in batch], sampling)
-        for i, completion in zip(batch, completions, strict=True):
-            keep(i, completion.text)
+        keep({i: its.text for i, its in zip(batch, completions, strict=True)})
+
+
+def rows_of(device: str, longest: int, max_tokens: int) -> int:
+    """Prompts of a batch, of which the longest has so many tokens.
+
+    To write a token takes a CPU about as long for many rows as for one, since it waits for the
+    weights; to read prompts takes as long for each of them.
+    """
+    fit = HELD // (longest + max_tokens)
+    if max_tokens == 1 and device in READ:
+        fit = READ[device] // max(1, longest)
+    return min(MOST, max(LEAST, fit))

@@ -41,10 +41,8 @@ def alike(items: Iterable[T], length: Callable[[T], int], size: int) -> Iterator
     least: a batch takes as long as its rows times its longest, and `FORWARD`."""
     ordered = sorted(items, key=length)
     lengths = [length(item) for item in ordered]
-    least, begins = (
-        [0],
-        [0],
-    )  # of the first n items: what they take, and where the last batch begins
+    # Of the first n items: what they take at least, and where their last batch then begins.
+    least, begins = [0], [0]
     for end in range(1, len(ordered) + 1):
         longest = lengths[end - 1]
         costs = (

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from harness.store.cache import Cache
-from harness.store.entry import own_key, read_entry, write_entry
+from harness.store.entry import own_key, read_entry, write_spare
 from harness.store.notes import CHANGED, dropped
 
 T_ = TypeVar("T_")
@@ -80,4 +80,4 @@ class CachedValues:
     def _write(self, cache: Cache, file: Path, value: Any) -> None:
         with cache.writing() as writes:
             if writes:
-                write_entry(file, own_key(file), value)
+                write_spare(file, own_key(file), value)

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from harness.store.files import write_text
+from harness.store.files import spare, write_text
 from harness.store.keys import hash_of
 from harness.store.notes import CHANGED, dropped
 
@@ -18,8 +18,21 @@ def own_key(file: Path) -> str:
 
 def write_entry(file: Path, key: str, value: Any) -> None:
     """Writes a JSON value that was made under this key, whole or not at all."""
+    write_text(file, _text(key, value))
+
+
+def write_spare(file: Path, key: str, value: Any) -> None:
+    """The same for a value that is elsewhere too, or quickly made again: nobody waits for the disk.
+
+    A power cut within seconds may tear the file, which `read_entry` sees.
+    """
+    with spare(file) as partial:
+        partial.write_text(_text(key, value), encoding="ascii", newline="")
+
+
+def _text(key: str, value: Any) -> str:
     held = {"key": key, "value": value}
-    write_text(file, json.dumps({"sha256": hash_of(held), **held}))
+    return json.dumps({"sha256": hash_of(held), **held})
 
 
 def read_entry(file: Path, key: str) -> Any | None:

@@ -24,6 +24,17 @@ def whole(file: Path) -> Iterator[Path]:
     file at once: each writes to a path of its own, and the last one wins. Who may read it is what
     the umask says of any new file, whoever wrote it.
     """
+    with spare(file) as partial:
+        yield partial
+        with partial.open("rb+") as written:
+            os.fsync(written.fileno())
+
+
+@contextmanager
+def spare(file: Path) -> Iterator[Path]:
+    """As `whole`, for a file that can be made again and holds a hash of itself: a power cut soon
+    after the block may leave it torn. To wait for the disk takes longer than to write most files.
+    """
     partial = _beside(file)
     try:
         usual = partial.stat().st_mode
@@ -32,8 +43,6 @@ def whole(file: Path) -> Iterator[Path]:
         if partial.stat().st_mode != usual:
             with suppress(PermissionError):  # a file system without permissions
                 partial.chmod(usual)
-        with partial.open("rb+") as written:
-            os.fsync(written.fileno())
         partial.replace(file)
     finally:
         partial.unlink(missing_ok=True)
@@ -68,4 +77,4 @@ def remove_partial(folder: Path, older: float = 0.0) -> None:
 def write_text(file: Path, text: str) -> None:
     """Writes a text file whole or not at all; lone surrogates, which no file takes, as U+FFFD."""
     with whole(file) as partial:
-        partial.write_text(well_formed(text), encoding="utf-8", newline="")
+        partial.write_bytes(well_formed(text).encode())

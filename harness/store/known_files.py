@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import TypeGuard
 
 from harness.store.cache import Cache
-from harness.store.entry import own_key, read_entry, write_entry
+from harness.store.entry import own_key, read_entry, write_spare
 from harness.store.keys import key_of
 
 KIND = "files"
@@ -146,7 +146,7 @@ class KnownFiles:
             with self._cache.writing() as writes:
                 if writes:
                     file = self._place(self._cache, key)
-                    write_entry(file, own_key(file), found)
+                    write_spare(file, own_key(file), found)
 
     @staticmethod
     def _place(cache: Cache, key: str) -> Path:

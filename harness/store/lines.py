@@ -1,13 +1,18 @@
 """A file that only grows: one entry a line, so that a crash loses the last lines at most.
 
 Each line holds a JSON value with a hash of it. A line that does not fit its hash is never used.
+
+What was added is with the system at once, which keeps it whatever becomes of this process. To have
+it on the disk as well, which a power cut needs, takes longer than many a line takes to be made: so
+there are `add`, for lines that come seldom or cost much, and `add_soon`, for those that come fast.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -16,6 +21,11 @@ from harness.store.notes import CHANGED, dropped
 
 T_ = TypeVar("T_")
 
+SOON = 1.0
+"""Seconds: `add_soon` puts on the disk what was added since the last time if that is so long ago.
+So a power cut costs at most what took a second to make, and lines that take longer are on the disk
+at once."""
+
 
 class Lines:
     """An append-only file of JSON values, or nothing at all where there is no file."""
@@ -23,6 +33,10 @@ class Lines:
     def __init__(self, file: Path | None) -> None:
         self._file = file
         self._out: IO[bytes] | None = None
+        self._synced = float("-inf")
+        """When all that had been added was on the disk."""
+        self._waiting = False
+        """Whether something was added since."""
 
     def values(self) -> Iterator[Any]:
         """The values of the file, in order.
@@ -73,6 +87,29 @@ class Lines:
 
     def add(self, *values: Any) -> None:
         """Appends values, a line each; they are on disk when this returns."""
+        self._write(values)
+        self._sync()
+
+    def add_soon(self, *values: Any) -> None:
+        """Appends values, a line each, all of which were made since the last call.
+
+        No crash of the process loses them. They are on disk when this returns if the last time was
+        `SOON` ago, else from the next call after that, or from `close`.
+        """
+        self._write(values)
+        if time.monotonic() - self._synced >= SOON:
+            self._sync()
+
+    def close(self) -> None:
+        """Closes the file, with all that was added on disk; `add` opens it again."""
+        if self._out is not None:
+            try:
+                self._sync()
+            finally:
+                self._out.close()
+                self._out = None
+
+    def _write(self, values: Sequence[Any]) -> None:
         if self._file is None or not values:
             return
         if self._out is None:
@@ -84,13 +121,12 @@ class Lines:
                     self._out.write(b"\n")  # a crash tore the last line
         self._out.write("".join(f"{_line(value)}\n" for value in values).encode())
         self._out.flush()
-        os.fsync(self._out.fileno())
+        self._waiting = True
 
-    def close(self) -> None:
-        """Closes the file; `add` opens it again."""
-        if self._out is not None:
-            self._out.close()
-            self._out = None
+    def _sync(self) -> None:
+        if self._out is not None and self._waiting:
+            os.fsync(self._out.fileno())
+            self._synced, self._waiting = time.monotonic(), False
 
 
 def _line(value: Any) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from random import Random
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,7 +17,7 @@ from fakes.replay import Replay, Reply, clock_of_web, pauses_of_web
 from harness.contract import Completion, Options, Sampling, ServerUrl, Tokens
 from harness.errors import MachineError, UsageError
 from harness.judges.answers import Answers, Reply as Answer
-from harness.judges.local import ELSEWHERE, ROWS, ask_model
+from harness.judges.local import HELD, LEAST, MOST, READ, ask_in_batches, ask_model, rows_of
 from harness.judges.options import (
     Concurrency,
     KeyVariable,
@@ -232,8 +233,7 @@ class Model:
 
 
 @pytest.mark.parametrize(
-    ("device", "rows", "expected"), [("cpu", None, ROWS["cpu"]), ("cuda", None, ELSEWHERE),
-                                     ("cpu", 7, 7)]
+    ("device", "rows", "expected"), [("cpu", None, MOST), ("cuda", None, MOST), ("cpu", 7, 7)]
 )  # fmt: skip
 def test_a_model_is_asked_in_batches_the_longest_first(
     device: str, rows: int | None, expected: int
@@ -246,6 +246,40 @@ def test_a_model_is_asked_in_batches_the_longest_first(
     assert [size for batch in model.batches for size in batch] == sorted(lengths, reverse=True)
     assert {len(batch) for batch in model.batches[:-1]} <= {expected}
     assert len(model.batches[0]) == min(expected, 40)
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_a_batch_has_as_many_prompts_as_fit(device: str) -> None:
+    for longest in range(0, 9000, 7):
+        for written in (1, 2, 32, 1024, 9000):
+            rows = rows_of(device, longest, written)
+            most = READ.get(device, HELD) if written == 1 else HELD
+            assert LEAST <= rows <= MOST
+            assert rows == LEAST or rows * (longest + (written > 1) * written) <= most
+            assert rows == MOST or (rows + 1) * (longest + written) > most
+            assert rows >= rows_of(device, longest + 1, written)
+            assert rows >= rows_of(device, longest, written + 1) or written == 1
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_batches_are_kept_as_they_come_whatever_the_lengths(seed: int) -> None:
+    random = Random(seed)
+    sizes = [random.choice([1, 3, 90, 2000, 9000]) for _ in range(random.randrange(60))]
+    prompts = [Tokens(f"{n}", (n,) * size, (0, size), "") for n, size in enumerate(sizes)]
+    model, kept = Model("cpu"), list[dict[int, str]]()
+
+    def keep(found: Mapping[int, str]) -> None:
+        assert len(kept) == len(model.batches) - 1, "before the next batch is asked"
+        kept.append(dict(found))
+
+    ask_in_batches(model, prompts, keep, max_tokens=5)  # type: ignore[arg-type]
+    assert [[sizes[n] for n in some] for some in kept] == model.batches
+    assert {n: text for some in kept for n, text in some.items()} == {
+        n: f"{n}" for n in range(len(sizes))
+    }
+    assert sum(map(len, kept)) == len(sizes)
+    for batch in model.batches[:-1]:
+        assert len(batch) == rows_of("cpu", max(batch), 5)
 
 
 def test_a_model_that_hands_over_each_answer_is_asked_at_once() -> None:
@@ -283,6 +317,29 @@ def test_answers_of_earlier_runs_are_read(tmp_path: Path) -> None:
     assert len(file.read_text().splitlines()) == 3
     assert Answers(file)["a"] == Answer("story")
     assert Answers(file)["c"] == Answer("no")
+
+
+def test_answers_that_were_dear_are_on_the_disk_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Served(Model):
+        def generate_each(self, tokens: Any, sampling: Sampling, keep: Any) -> None: ...
+
+    syncs: list[int] = []
+    monkeypatch.setattr("harness.store.lines.os.fsync", syncs.append)
+    judges: list[Any] = [None, Served("cpu"), Model("cpu")]
+    for number, judge in enumerate(judges):
+        syncs.clear()
+        answers = Answers(tmp_path / f"{number}.jsonl")
+        add = answers.adding(judge)
+        for key in "abcd":
+            add({key: Answer("no"), f"{key}{key}": Answer("yes")})
+        assert len(syncs) == (1 if number == 2 else 4)
+        add({"a": Answer("another")})
+        answers.close()
+        assert len(syncs) == (2 if number == 2 else 4)
+        again = Answers(tmp_path / f"{number}.jsonl")
+        assert [again[key].answer for key in ("a", "aa", "d", "dd")] == ["no", "yes"] * 2
 
 
 def test_a_letter_changed_in_an_answer_is_asked_again(tmp_path: Path) -> None:

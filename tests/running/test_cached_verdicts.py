@@ -396,7 +396,7 @@ def test_a_disk_that_is_full_costs_no_run(
 ) -> None:
     from harness.running import cached_values
 
-    write = cached_values.write_entry
+    write = cached_values.write_spare
 
     def full(file: Path, key: str, value: Any) -> None:
         if kind in file.parts:
@@ -404,7 +404,7 @@ def test_a_disk_that_is_full_costs_no_run(
         write(file, key, value)
 
     bare = cached(ALL, use=None)
-    monkeypatch.setattr(cached_values, "write_entry", full)
+    monkeypatch.setattr(cached_values, "write_spare", full)
     found = cached(ALL)
     assert same(bare, found)
     said = [text for text in found.warnings if "the cache could not be written" in text]
@@ -422,7 +422,7 @@ def test_a_disk_that_may_only_be_read_is_read(
     def denied(*arguments: Any) -> None:
         raise PermissionError(30, "Read-only file system")
 
-    monkeypatch.setattr(cached_values, "write_entry", denied)
+    monkeypatch.setattr(cached_values, "write_spare", denied)
     monkeypatch.setattr("harness.store.cache.os.utime", denied)
     warm = cached(ALL)
     assert (made(), fakes.LAB.judged) == ((0, 0), [])

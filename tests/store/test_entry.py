@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.store.entry import read_entry, write_entry
+from harness.store.entry import read_entry, write_entry, write_spare
 from harness.store.notes import hearing, note
 
 VALUE = {"answers": [["text", 0.1], None], "truncated": ["é \ud800"]}
@@ -60,3 +60,29 @@ def test_notes_are_heard_once_each_by_the_innermost_and_lost_where_nobody_hears(
         note("a")
     assert (outer, inner) == (["a"], ["b"])
     assert json.dumps(outer)
+
+
+def test_what_can_be_made_again_waits_for_no_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr("harness.store.files.os.fsync", synced.append)
+    write_spare(tmp_path / "a" / "b.json", "a/b", {"x": [1, "é\ud800"]})
+    assert not synced
+    write_entry(tmp_path / "a" / "c.json", "a/b", {"x": [1, "é\ud800"]})
+    assert len(synced) == 1
+    assert (tmp_path / "a" / "b.json").read_bytes() == (tmp_path / "a" / "c.json").read_bytes()
+    assert read_entry(tmp_path / "a" / "b.json", "a/b") == {"x": [1, "é\ud800"]}
+    assert [file.name for file in sorted((tmp_path / "a").iterdir())] == ["b.json", "c.json"]
+
+
+def test_a_spare_entry_that_a_power_cut_tore_is_not_used(tmp_path: Path) -> None:
+    file = tmp_path / "b.json"
+    write_spare(file, "key", {"text": "yes"})
+    whole = file.read_bytes()
+    for cut in range(len(whole)):
+        for torn in (whole[:cut], whole[:cut] + bytes(len(whole) - cut)):
+            file.write_bytes(torn)
+            with hearing() as heard:
+                assert read_entry(file, "key") is None
+            assert len(heard) == 1

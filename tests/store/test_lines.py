@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from harness.store.files import whole, write_text
-from harness.store.lines import Lines
+from harness.store.lines import SOON, Lines
 from harness.store.notes import hearing
 
 
@@ -42,6 +44,70 @@ def test_any_cut_loses_at_most_the_line_that_it_hits(tmp_path: Path) -> None:
         lines.add({"n": "new"})
         lines.close()
         assert entries(file) == [*before, {"n": "new"}]
+
+
+class Disk:
+    """A clock that the test moves, and how much of a file has reached the disk."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now, self.size, self.syncs = 0.0, 0, 0
+        monkeypatch.setattr("harness.store.lines.time.monotonic", lambda: self.now)
+        monkeypatch.setattr("harness.store.lines.os.fsync", self.fsync)
+
+    def fsync(self, number: int) -> None:
+        self.size = os.fstat(number).st_size
+        self.syncs += 1
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_power_cut_costs_lines_that_were_made_in_one_second(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    """At every moment all lines are with the system, and those that are not on the disk were made
+    in one span of less than a second; `add` and `close` leave none."""
+    random, disk, file = Random(seed), Disk(monkeypatch), tmp_path / "lines.jsonl"
+    lines, began = Lines(file), list[tuple[int, float, float]]()
+    for number in range(200):
+        before = disk.now
+        disk.now += random.choice([0.0, 0.001, 0.3, 0.999, 1.0, 5.0]) * random.random() ** 2
+        began.append((file.stat().st_size if number else 0, before, disk.now))
+        act = random.choice([lines.add, *[lines.add_soon] * 8])
+        act({"n": number}, *[{"n": number}] * random.randrange(3))
+        assert entries(file)[-1] == {"n": number}
+        lost = [(made, done) for start, made, done in began if start >= disk.size]
+        if lost:
+            assert lost[-1][1] - lost[0][0] < SOON
+        if act == lines.add:
+            assert not lost
+        if random.random() < 0.02:
+            lines.close()
+            assert disk.size == file.stat().st_size
+    lines.close()
+    assert disk.size == file.stat().st_size
+    assert len(began) == 200
+    assert disk.syncs < 150
+
+
+def test_what_is_made_slowly_is_on_the_disk_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk, lines = Disk(monkeypatch), Lines(tmp_path / "lines.jsonl")
+    for number in range(5):
+        disk.now += SOON
+        lines.add_soon({"n": number})
+        assert disk.size == (tmp_path / "lines.jsonl").stat().st_size
+    assert disk.syncs == 5
+    lines.add_soon()
+    lines.close()
+    assert disk.syncs == 5, "nothing was added since"
+
+
+def test_without_a_file_nothing_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    disk, lines = Disk(monkeypatch), Lines(None)
+    lines.add({"n": 0})
+    lines.add_soon({"n": 0})
+    lines.close()
+    assert disk.syncs == 0
 
 
 FOREIGN = [b"[1]", b"null", b"7", b"{", b"\xff\xfe", b"\xff", b"[" * 200_000, b'{"n": 5}',

@@ -85,7 +85,7 @@ def generate(
     for _, made in team.map(WriteBatches(work.experiment), batches, tick):
         # Of a batch that is made again, what is known already came out the same.
         new = [one for one in made if not one.completions.keys() <= journal.completions.keys()]
-        journal.add(new)
+        journal.add_soon(new)
         shelf.keep(new)
     return [
         arm

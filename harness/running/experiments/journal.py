@@ -78,9 +78,13 @@ class Journal:
     def add(self, batch: Sequence[Made]) -> None:
         """Adds one batch. It is on disk when this returns: all of it or nothing."""
         self._lines.add([asdict(made) for made in batch])
-        self._made += batch
-        for made in batch:
-            self._include(made)
+        self._include_all(batch)
+
+    def add_soon(self, batch: Sequence[Made]) -> None:
+        """Adds one batch that was written since the last call. No crash loses it, and a power cut
+        at most what took a second: see `Lines.add_soon`."""
+        self._lines.add_soon([asdict(made) for made in batch])
+        self._include_all(batch)
 
     def made_with(self, key: str) -> frozenset[str]:
         """The keys of what a batch made of one arm, this completion among them; empty where it is
@@ -94,6 +98,11 @@ class Journal:
     def _use(self, many: Sequence[Made]) -> None:
         self.completions, self.receipts, self._together = {}, {}, {}
         for made in many:
+            self._include(made)
+
+    def _include_all(self, batch: Sequence[Made]) -> None:
+        self._made += batch
+        for made in batch:
             self._include(made)
 
     def _include(self, made: Made) -> None:

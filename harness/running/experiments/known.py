@@ -61,7 +61,7 @@ def answer_key(answer: Answer) -> str:
 
 
 class Known:
-    """The verdicts of one judge by answer; what is added is on disk when `add` returns.
+    """The verdicts of one judge by answer; what is added is kept as by `Lines.add_soon`.
 
     `file` is in the run's folder, so that a run that was cut off asks nothing again. Other runs
     are given the verdicts of judges that are models of the task. Those of a server are decided
@@ -112,7 +112,7 @@ class Known:
         self._lines.close()
 
     def _keep(self, found: Mapping[str, Verdict]) -> None:
-        self._lines.add(as_values(found))
+        self._lines.add_soon(as_values(found))
         self._verdicts |= found
 
 

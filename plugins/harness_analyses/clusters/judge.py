@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
 from harness.contract import Example, Prompt, Tools
 from harness.errors import UsageError
 from harness.judges.answers import Answers, Reply
-from harness.judges.local import ask_model
+from harness.judges.local import ask_in_batches
 from harness.judges.server import CHAT, advice, ask_server
 from harness.web import Refused, Unreachable
 from harness_analyses.clusters.options import ClustersOptions
-
-_ROWS = 8
-"""Prompts that a model of the task answers at a time."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +56,10 @@ class ClusterJudge:
         """
         new = [prompt for prompt in prompts if self.answer(prompt) is None]
 
-        def keep(index: int, text: str) -> None:
-            self._known.add(self._key(new[index]), Reply(text))
+        add = self._known.adding(self._model)
+
+        def keep(found: Mapping[int, str]) -> None:
+            add({self._key(new[index]): Reply(text) for index, text in found.items()})
 
         given = self._given
         with closing(self._known):
@@ -70,10 +69,18 @@ class ClusterJudge:
                 style = Prompt(style="chat") if self._model.facts.chat_template else Prompt()
                 examples = [Example(str(i), prompt) for i, prompt in enumerate(new)]
                 tokens = self._model.render(examples, style)
-                ask_model(self._model, tokens, keep, max_tokens=given.max_tokens, rows=_ROWS)
+                ask_in_batches(self._model, tokens, keep, max_tokens=given.max_tokens)
                 return None
             try:
-                ask_server(given, CHAT, new, keep, max_tokens=given.max_tokens, name="clusters")
+                most = given.max_tokens
+                ask_server(
+                    given,
+                    CHAT,
+                    new,
+                    lambda index, text: keep({index: text}),
+                    max_tokens=most,
+                    name="clusters",
+                )
             except Unreachable as error:
                 return str(error)
             except Refused as error:

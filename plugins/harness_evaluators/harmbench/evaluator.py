@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import astuple, dataclass
 
-from harness.contract import Answer, Score, Tokens, Tools, Verdict
+from harness.contract import Answer, Model, Score, Tokens, Tools, Verdict
 from harness.errors import MachineError, UsageError
 from harness.judges.answers import Answers, Reply
-from harness.judges.local import ask_model
+from harness.judges.local import ask_in_batches
 from harness.judges.server import COMPLETIONS, advice, ask_server
 from harness.store.keys import key_of
 from harness.text import well_formed
@@ -99,9 +99,12 @@ class HarmBench:
             missing = [question for question, key in keys.items() if key not in known]
             tools.tick(len(questions) - sum(times[question] for question in missing))
 
-            def keep(index: int, reply: Reply) -> None:
-                known.add(keys[missing[index]], reply)
-                tools.tick(times[missing[index]])
+            add = known.adding(self._model(tools))
+
+            def keep(found: Mapping[int, Reply]) -> None:
+                add({keys[missing[index]]: reply for index, reply in found.items()})
+                for index in found:
+                    tools.tick(times[missing[index]])
 
             if missing:
                 self._ask(missing, tools, keep)
@@ -109,34 +112,43 @@ class HarmBench:
 
     def _judge(self, tools: Tools) -> str:
         """Who is asked, as a part of the key."""
-        given = self.options
-        if given.model is not None:
-            return tools.models[given.model].fingerprint
+        model, given = self._model(tools), self.options
+        if model is not None:
+            return model.fingerprint
         return f"{given.server_model} {tokenizer_identity(str(given.tokenizer))}"
 
+    def _model(self, tools: Tools) -> Model | None:
+        return None if self.options.model is None else tools.models[self.options.model]
+
     def _ask(
-        self, missing: Sequence[Question], tools: Tools, keep: Callable[[int, Reply], None]
+        self,
+        missing: Sequence[Question],
+        tools: Tools,
+        keep: Callable[[Mapping[int, Reply]], None],
     ) -> None:
-        """Asks the model or the server, and calls `keep` for each answer."""
-        model = None if self.options.model is None else tools.models[self.options.model]
+        """Asks the model or the server, and calls `keep` with answers as they come."""
+        model = self._model(tools)
         if model is None:
             tokenizer = ServedTokenizer(str(self.options.tokenizer))
             prompts = self._prompts(Clipper(tokenizer), missing, tokenizer.context)
         else:
             prompts = self._prompts(Clipper(model), missing, model.facts.context)
 
-        def answered(index: int, text: str) -> None:
+        def reply(index: int, text: str) -> Reply:
             prompt = prompts[index]
-            keep(index, Reply(well_formed(text)[:_LONGEST_ANSWER], prompt.clipped, prompt.cut))
+            return Reply(well_formed(text)[:_LONGEST_ANSWER], prompt.clipped, prompt.cut)
+
+        def answered(found: Mapping[int, str]) -> None:
+            keep({index: reply(index, text) for index, text in found.items()})
 
         if model is None:
-            self._ask_server(prompts, answered)
+            self._ask_server(prompts, lambda index, text: answered({index: text}))
         else:
             tokens = [
                 Tokens(str(i), prompt.ids, (0, len(prompt.ids)), prompt.text)
                 for i, prompt in enumerate(prompts)
             ]
-            ask_model(model, tokens, answered, max_tokens=1)
+            ask_in_batches(model, tokens, answered, max_tokens=1)
 
     def _ask_server(self, prompts: Sequence[Prompt], answered: Callable[[int, str], None]) -> None:
         given = self.options

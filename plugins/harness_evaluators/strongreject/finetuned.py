@@ -101,7 +101,8 @@ class StrongRejectFinetuned:
             for prompt in missing:
                 ids, clipped = self._tokens(model, template, prompt)
                 shares = _probabilities(model, ids, digits).tolist()
-                known.add(keys[prompt], Reply(" ".join(map(repr, shares)), clipped=clipped))
+                reply = Reply(" ".join(map(repr, shares)), clipped=clipped)
+                known.add_soon({keys[prompt]: reply})
                 tools.tick(times[prompt])
             return [self._verdict(known[keys[one]], one[1]) for one in prompts]
 
