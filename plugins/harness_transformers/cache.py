@@ -61,6 +61,21 @@ class GrowingLayer(DynamicLayer):  # type: ignore[misc]
         """Starts with these keys and values."""
         self.update(keys, values)
 
+    def join(self, others: Sequence[GrowingLayer]) -> None:
+        """Goes on with the rows of others, one after the other, instead of its own."""
+        if not others[0].get_seq_length():
+            return  # a layer that keeps nothing of text
+        rows, tokens = sum(len(one.keys) for one in others), others[0].get_seq_length()
+        if not self.is_initialized:
+            self.lazy_initialization(others[0].keys, others[0].values)
+        self._buffers = (
+            _buffer(others[0].keys, rows, tokens),
+            _buffer(others[0].values, rows, tokens),
+        )
+        torch.cat([one.keys for one in others], out=self._buffers[0][..., :tokens, :])
+        torch.cat([one.values for one in others], out=self._buffers[1][..., :tokens, :])
+        self.keys, self.values = (buffer[..., :tokens, :] for buffer in self._buffers)
+
     def reorder_cache(self, beam_idx: Int[Tensor, " kept"]) -> None:
         """Goes on with these rows, with room for more tokens beside them."""
         old = self.get_seq_length()

@@ -12,7 +12,15 @@ from transformers.cache_utils import DynamicCache
 
 from harness.contract import Tokens
 from harness_transformers.batches import out_of_memory, padded
-from harness_transformers.cache import GrowingLayer, WholeLayer, cache_name, cache_of
+from harness_transformers.cache import (
+    GrowingLayer,
+    WholeLayer,
+    are_same,
+    cache_name,
+    cache_of,
+    is_plain,
+    states,
+)
 from harness_transformers.edits import Session
 from harness_transformers.plans import Stand
 
@@ -26,8 +34,12 @@ class Caches:
     def __init__(self, hf: Any, pad: int) -> None:
         self._hf = hf
         self._pad = pad
-        self._whole: bool | None = None if _may_be_whole(hf) else False
-        """Whether it says the same with room behind the keys; None until it was tried."""
+        self._tried = False
+        self._whole = False
+        """Whether it says the same with room behind the keys."""
+        self.apart = False
+        """Whether rows of a batch can be read one part after the other: it keeps nothing of them
+        but in the cache."""
 
     def new(self) -> DynamicCache:
         """An empty cache."""
@@ -42,26 +54,31 @@ class Caches:
     ) -> None:
         """Finds out, once, on two rows of a batch under their edits.
 
-        Nothing is found out where they have less than two tokens. What the session noted of it is
-        dropped.
+        Nothing is found out on an accelerator, where nothing is won by it, nor where the rows have
+        less than two tokens. What the session noted of it is dropped.
         """
         rows, name = rows[:2], cache_name(self._hf)
-        if self._whole is not None or name is None or max(len(one.ids) for one in rows) < 2:
+        if self._tried or name is None or device.type != "cpu":
             return
+        if max(len(one.ids) for one in rows) < 2:
+            return
+        self._tried = True
         ids, mask = (x[:, -_FEW:] for x in padded(rows, self._pad, device, left=True))
         if session is not None:
             session.stand(tuple(stands[: len(rows)]))
+        before = states(self._hf)
         try:
-            ours, other = (self._next(name, kind, ids, mask) for kind in (GrowingLayer, WholeLayer))
-        except (RuntimeError, TypeError, ValueError, IndexError, AssertionError) as error:
+            plain = self._next(name, GrowingLayer, ids, mask)
+            self.apart = is_plain(self.new()) and are_same(before, states(self._hf))
+            if _may_be_whole(self._hf):
+                whole = self._next(name, WholeLayer, ids, mask)
+                self._whole = plain.shape == whole.shape and agree(plain, whole)
+        except Exception as error:  # a model of any kind, which may take no such cache
             if out_of_memory(error):
                 raise
-            self._whole = False
-            return
         finally:
             if session is not None:
                 session.forget()
-        self._whole = ours.shape == other.shape and agree(ours, other)
 
     def _next(self, name: str, kind: type[GrowingLayer], ids: Tensor, mask: Tensor) -> Tensor:
         """The logits behind the last token, which is read by itself."""
@@ -82,14 +99,10 @@ def agree(one: Tensor, other: Tensor) -> bool:
 
 def _may_be_whole(model: Any) -> bool:
     """Whether a model says that it works with caches of a fixed size, whose keys are more than
-    there are tokens, too.
-
-    On an accelerator nothing is won by it, and attention without any mask is faster there.
-    """
+    there are tokens, too."""
     attention = getattr(model.config.get_text_config(), "_attn_implementation", None)
     return (
         bool(getattr(model, "_can_compile_fullgraph", False))
         and attention in ("sdpa", "eager")
-        and model.device.type == "cpu"
         and "attention_mask" in signature(model.forward).parameters
     )

@@ -6,13 +6,14 @@ is ours is what happens between them. Which rows sit together at each step hangs
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from jaxtyping import Int
 from torch import Tensor
+from transformers.cache_utils import Cache
 
 from harness_transformers.cache import (
     are_same,
@@ -25,6 +26,7 @@ from harness_transformers.cache import (
 from harness_transformers.choosing import Chooser
 from harness_transformers.edits import Session
 from harness_transformers.fanning import Fan
+from harness_transformers.pieces import pieces, read
 
 LIVE = 0.8
 """Share of a batch's rows that may have ended before they leave it: taking them out copies the
@@ -47,6 +49,8 @@ class Loop:
     """Completions: as many as the prompts it is called with, unless a fan multiplies them."""
     session: Session | None = None
     fan: Fan | None = None
+    apart: Callable[[], Cache] | None = None
+    """Where rows can be read one part after the other: makes the cache of a part."""
 
     def __post_init__(self) -> None:
         self.written: list[list[int]] = [[] for _ in range(self.rows)]
@@ -97,6 +101,8 @@ class Loop:
             is_first_iteration=True,
             **given,
         )
+        if self.apart is not None and len(parts := pieces(inputs)) > 1:
+            return read(model, inputs, parts, self.apart, self.session)
         if self.fan is None or self.session is None:
             return model(**inputs, return_dict=True)
         with self.fan.attached(self.session.blocks):

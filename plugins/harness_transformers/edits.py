@@ -133,6 +133,12 @@ class Session:
             self._mask = self._plan = self.live = self.times = self.prompt_of = None
         self._ledger.commit()
 
+    @property
+    def stands(self) -> tuple[Stand, ...]:
+        """Inside a batch: the arms that its rows stand for."""
+        assert self._plan is not None
+        return self._plan.stands
+
     def stand(self, stands: tuple[Stand, ...]) -> None:
         """Inside a batch: what runs from here on has these rows."""
         self._mask, self._plan = None, self._plan_of(stands)

@@ -43,7 +43,9 @@ def complete(
     def written(*, static: bool) -> Loop:
         """Writes the batch: with a cache of a fixed size, or with one that grows and shrinks."""
         choose = Chooser(sampling, batch.rows, device)
-        loop = Loop(choose, frozenset(stops), limit, pad, len(batch.rows), session, ready.fan)
+        rows = len(batch.rows)
+        apart = None if static else ready.apart
+        loop = Loop(choose, frozenset(stops), limit, pad, rows, session, ready.fan, apart)
         config = GenerationConfig(
             max_new_tokens=limit,
             do_sample=False,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
+from transformers.cache_utils import DynamicCache
 
 from harness.contract import Tokens
 from harness_transformers.alike import Distinct
@@ -28,6 +29,8 @@ class Ready:
     mask: Tensor
     cache: dict[str, Any]
     fan: Fan | None
+    apart: Callable[[], DynamicCache] | None
+    """Where rows can be read one part after the other: makes the cache of a part."""
 
 
 class Sharing:
@@ -51,7 +54,8 @@ class Sharing:
         if session is not None:
             session.stand(batch.stands)
             session.prompt_of = None if found is None else found.of
-        return Ready(ids, mask, cache, found)
+        apart = self._caches.new if self._caches.apart and found is None else None
+        return Ready(ids, mask, cache, found, apart)
 
     # ── How prompts begin ────────────────────────────────────────────────────────────────────────
 

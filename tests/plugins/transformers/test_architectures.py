@@ -23,7 +23,7 @@ from transformers import (
 
 from harness.contract import Arm, Edit, Sampling, Site, Tokens
 from harness.errors import ModelError
-from harness_transformers import prefixes
+from harness_transformers import pieces, prefixes
 from harness_transformers.backend import TransformersBackend
 from harness_transformers.model import TransformersModel
 from harness_transformers.options import TransformersOptions
@@ -124,8 +124,13 @@ def test_an_architecture_is_what_transformers_has(
     _an_edit(one, hf, model)
     _completions(hf, model)
     with monkeypatch.context() as patch:
-        patch.setattr(prefixes, "ENOUGH", 1)
-        _completions_that_share(one, hf, model)
+        patch.setattr(pieces, "TOGETHER", 1)  # each prompt is read by itself
+        _completions(hf, model)
+    for together in (pieces.TOGETHER, 1):
+        with monkeypatch.context() as patch:
+            patch.setattr(prefixes, "ENOUGH", 1)
+            patch.setattr(pieces, "TOGETHER", together)
+            _completions_that_share(one, hf, model)
 
 
 def _activations(one: Architecture, hf: Any, model: TransformersModel) -> None:
