@@ -60,7 +60,7 @@ def test_completions_and_receipts_are_those_of_all_at_once(
         with model.edited(ARMS) as receipts, shapes(model) as seen:
             found.append((model.generate(rows, NEW), list(receipts)))
         forwards.append(len([one for one in seen if one[1] > 1]))
-    assert forwards[0] < forwards[1] < forwards[2]
+    assert forwards[0] < forwards[1] <= forwards[2]
     for completions, did in found[1:]:
         assert completions == found[0][0]
         for one, other in zip(did, found[0][1], strict=True):
