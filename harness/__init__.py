@@ -78,11 +78,14 @@ def run(
     from dataclasses import replace
     from pathlib import Path
 
-    from harness.registry import discover
-    from harness.report.notebook import NotebookResults
-    from harness.running.runner import run as run_
-    from harness.store.cache import usual_cache
-    from harness.task.executor import given_executor, wanted
+    from harness.garbage import importing
+
+    with importing():
+        from harness.registry import discover
+        from harness.report.notebook import NotebookResults
+        from harness.running.runner import run as run_
+        from harness.store.cache import usual_cache
+        from harness.task.executor import given_executor, wanted
 
     registry = discover()
     asked = wanted(executor, workers, "run(…, {}=…)")

@@ -122,13 +122,16 @@ def _run(
     cache: Cache | None,
 ) -> Results:
     """Runs the task of a draft in the ordinary way, and keeps its text in the run's folder."""
-    from harness.planning.planner import plan
-    from harness.results.folder import IDENTITY
-    from harness.running.progress import terminal_progress
-    from harness.running.provenance import command_line
-    from harness.running.runner import run
-    from harness.store.files import write_text
-    from harness.text import for_terminal
+    from harness.garbage import importing
+
+    with importing():
+        from harness.planning.planner import plan
+        from harness.results.folder import IDENTITY
+        from harness.running.progress import terminal_progress
+        from harness.running.provenance import command_line
+        from harness.running.runner import run
+        from harness.store.files import write_text
+        from harness.text import for_terminal
 
     progress = terminal_progress(sys.stderr)
     if task.settings:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.machinery import PathFinder
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,11 @@ _OWN = Path(__file__).parents[1] / "running"
 # A version may be worked out, too; then at least the beginning of the name must be there.
 _ID = re.compile(r"[\w.\0]*@\d+|[A-Za-z_]\w*\.[\w.\0]*@\0")
 _GAP = "\0"
+_MAY_HAVE_IDS = re.compile(rb"@[^A-Za-z_\s]|\\(x40|100|u0040|U00000040|N\{)")
+"""What every source with an id has, and few others: no name stands behind its `@`, as one does
+behind that of a decorator."""
+_BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
+"""Where the statements are that a statement holds."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +46,10 @@ class Measured:
 
     def gives(self, wanted: str) -> bool:
         """Whether an id, or one that ends with its `@`, may come of it: the sources where it
-        stands as it is written come first, and the others where it stands in none."""
+        stands as it is written come first, then those of the components and the core, and what
+        they import where it stands in none."""
         likely = (file for file in self._near if wanted.encode() in _bytes(file))
-        if any(_may_be(wanted, one) for one in _of_files(likely)):
+        if any(_may_be(wanted, one) for one in _of_files(chain(likely, self._near))):
             return True
         return self.ids is None or any(_may_be(wanted, one) for one in self.ids)
 
@@ -156,20 +163,33 @@ def _bytes(file: Path) -> bytes:
 
 def _source_of(content: bytes) -> _Source:
     try:
-        nodes = [*ast.walk(ast.parse(content))]
+        tree = ast.parse(content)
+        ids = tuple(_ids(tree)) if _MAY_HAVE_IDS.search(content) else ()
     except (ValueError, SyntaxError, RecursionError):
         return _Source()
+    return _Source(ids, tuple(_imports(tree)))
+
+
+def _ids(tree: ast.Module) -> Iterator[str]:
+    """The ids in a tree of source."""
+    nodes = [*ast.walk(tree)]
     pieces = {id(part) for node in nodes if isinstance(node, ast.JoinedStr) for part in node.values}
-    ids: list[str] = []
-    imports: list[tuple[int, str, tuple[str, ...]]] = []
     for node in nodes:
+        if id(node) not in pieces and (text := _text(node)) and _ID.fullmatch(text):
+            yield text if text[0] != "@" else _GAP + text
+
+
+def _imports(tree: ast.Module) -> Iterator[tuple[int, str, tuple[str, ...]]]:
+    """What a tree of source imports, wherever: expressions, most of a tree, hold no imports."""
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        node = waiting.pop()
         if isinstance(node, ast.ImportFrom):
-            imports.append((node.level, node.module or "", tuple(one.name for one in node.names)))
+            yield node.level, node.module or "", tuple(one.name for one in node.names)
         elif isinstance(node, ast.Import):
-            imports += [(0, one.name, ()) for one in node.names]
-        elif id(node) not in pieces and (text := _text(node)) and _ID.fullmatch(text):
-            ids.append(text if text[0] != "@" else _GAP + text)
-    return _Source(tuple(ids), tuple(imports))
+            yield from ((0, one.name, ()) for one in node.names)
+        for field in _BLOCKS:
+            waiting += getattr(node, field, ())
 
 
 def _text(node: ast.AST) -> str:

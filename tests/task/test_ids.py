@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +16,7 @@ from harness.task.gates import parse
 from harness.task.ids import measurable, unmeasured
 from harness.task.load import load_for_command
 
+ROOT = Path(__file__).parents[2]
 Problems = Callable[..., list[str]]
 MEAN = "[metrics.mean]\nview = 'base'\ndata = 'web'\nsites = ['resid_post.1']\n"
 
@@ -74,3 +77,74 @@ def test_an_id_is_found_without_reading_every_source(monkeypatch: pytest.MonkeyP
     ids._read.cache_clear()
     assert measurable(owners).gives("safety_score@")
     assert len(read) == 1
+
+
+def slowly(content: bytes) -> tuple[list[str], list[object]]:
+    """What a source holds, by a look at every node."""
+    nodes = [*ast.walk(ast.parse(content))]
+    pieces = {id(part) for node in nodes if isinstance(node, ast.JoinedStr) for part in node.values}
+    texts = [ids._text(node) for node in nodes if id(node) not in pieces]
+    found = [text for text in texts if text and ids._ID.fullmatch(text)]
+    imports: list[object] = [
+        (node.level, node.module or "", tuple(one.name for one in node.names))
+        for node in nodes
+        if isinstance(node, ast.ImportFrom)
+    ]
+    imports += [
+        (0, one.name, ()) for node in nodes if isinstance(node, ast.Import) for one in node.names
+    ]
+    return ["\0" + text if text[0] == "@" else text for text in found], imports
+
+
+ODD = r"""
+import a.b, c
+try:
+    from . import d
+except* ImportError:
+    import e
+else:
+    import f
+finally:
+    import g
+match x:
+    case 1:
+        import h
+async def i():
+    async with j:
+        import k
+    for _ in l:
+        import m
+    else:
+        from ..n import o, p
+class Q:
+    def r(self):
+        while True:
+            import s
+        return lambda: 1 if 2 else 3
+ids = ["a.b@1", "a.b@" "2", "c\x40" "3", "d\1004", "e\u00405", "f\U000000406",
+       "g\N{COMMERCIAL AT}7",
+       f"h.{x}@8", f"i.{x}@{y}", "j.k@%s", "l.m@{}", "@9", "n@x", '''o.p@\
+10''', f"q.r@"
+       f"{z}"]
+@decorated
+def t(): "u.v@11"
+"""
+
+
+@pytest.mark.parametrize("source", [ODD, *(f'("{at}1", )' for at in (r"a\x40", r"a\100", "b@"))])
+def test_a_source_holds_what_a_look_at_every_node_finds(source: str) -> None:
+    found, (known, imports) = ids._source_of(source.encode()), slowly(source.encode())
+    assert sorted(found.ids) == sorted(known)
+    assert known
+    assert sorted(found.imports) == sorted(imports)  # type: ignore[type-var]
+
+
+def test_so_do_all_of_ours() -> None:
+    files = [*(ROOT / "harness").rglob("*.py"), *(ROOT / "plugins").rglob("*.py")]
+    with_ids = 0
+    for file in files:
+        content = file.read_bytes()
+        found, (known, imports) = ids._source_of(content), slowly(content)
+        assert (sorted(found.ids), sorted(found.imports)) == (sorted(known), sorted(imports)), file  # type: ignore[type-var]
+        with_ids += bool(known)
+    assert 50 < with_ids < len(files) / 2
