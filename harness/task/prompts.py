@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from harness.task.spec import DemonstrationsSpec, TaskSpec
 
 CHUNK = 256
-"""Rows that are rendered at a time."""
+"""Rows that are rendered at a time, at most."""
+LONG = 2**18
+"""Characters of rows after which no more are rendered at a time: a token takes 0.3 kB meanwhile."""
 SMALL = 2**22
 """Bytes of a local file up to which its rows are held in memory."""
 
@@ -60,12 +62,20 @@ class TaskData:
         return self._held[name]
 
     def chunks(self, name: str, limit: int | None = None) -> Iterator[list[Example]]:
-        """The rows of a data set in order, at most `CHUNK` at a time, the first `limit` of them.
+        """The rows of a data set in order, the first `limit` of them: at most `CHUNK` at a time,
+        and fewer where they are long.
 
         Of a large set, no more than one chunk is in memory.
         """
-        rows = iter(islice(self._rows(name), limit))
-        while chunk := list(islice(rows, CHUNK)):
+        chunk: list[Example] = []
+        characters = 0
+        for row in islice(self._rows(name), limit):
+            chunk.append(row)
+            characters += len(row.text)
+            if len(chunk) == CHUNK or characters >= LONG:
+                yield chunk
+                chunk, characters = [], 0
+        if chunk:
             yield chunk
 
     def count(self, name: str, limit: int | None = None) -> int:

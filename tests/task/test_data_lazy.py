@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ from fakes.files import JSONL, parquet, texts
 from harness.errors import DataError
 from harness.task.data import load_data, read_data
 from harness.task.data_spec import DataSpec
-from harness.task.prompts import CHUNK
+from harness.task.prompts import CHUNK, LONG
 
 Load = Callable[..., list[Any]]
 
@@ -116,6 +117,23 @@ def test_a_pass_holds_some_rows_at_a_time(session: Callable[..., Any], large: Pa
     assert sum(held) == 1000
     assert max(held) <= CHUNK
     assert "large" not in made.data._held
+
+
+@pytest.mark.parametrize("length", [10, LONG // 100, LONG // 3, 2 * LONG])
+def test_long_rows_are_held_in_smaller_numbers(
+    session: Callable[..., Any], tmp_path: Path, length: int
+) -> None:
+    rows = [f"{n} {'x' * length}" for n in range(2 * CHUNK + 7 if length == 10 else 30)]
+    (tmp_path / "long.jsonl").write_text("".join(json.dumps({"text": t}) + "\n" for t in rows))
+    text = LARGE_PAIR.replace("{file}", str(tmp_path / "long.jsonl"))
+    made = session(text, f"data.large.limit={len(rows)}")
+    chunks = list(made.data.chunks("large"))
+    assert [row.text for chunk in chunks for row in chunk] == rows
+    for chunk in chunks:
+        assert len(chunk) <= CHUNK
+        assert sum(len(row.text) for row in chunk[:-1]) < LONG
+    together = [one + other[:1] for one, other in itertools.pairwise(chunks)]
+    assert all(len(c) > CHUNK or sum(len(r.text) for r in c[:-1]) >= LONG for c in together)
 
 
 def test_rows_that_are_read_to_their_end_have_a_digest(

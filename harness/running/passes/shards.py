@@ -30,6 +30,19 @@ class Document:
     category: str
 
 
+@dataclass(frozen=True)
+class Told:
+    """Which documents came before, by a hash of their category and of what they hold.
+
+    It grows with every document, by about 150 bytes; so what few have is kept apart.
+    """
+
+    first: dict[bytes, str]
+    """The id of the first that held this."""
+    copies: dict[bytes, int]
+    """How many came after it, where there were any."""
+
+
 Shard = Sequence[Document]
 """Documents in the order of the data, after which the states of a pass are saved."""
 
@@ -75,7 +88,7 @@ def _documents(
     seen: Mapping[str, Sameness],
 ) -> Iterator[Document]:
     by, budget = session.task.spec.data[which.data].by, which.budget
-    told: dict[tuple[str, bytes], tuple[str, int]] = {}
+    told = Told({}, {})
     tokens = 0
     spans = which.right is not None
     chunks = session.prompts.chunks(
@@ -103,18 +116,19 @@ def _documents(
                 return
 
 
-def _counted(document: Document, seen: dict[tuple[str, bytes], tuple[str, int]]) -> Document:
+def _counted(document: Document, told: Told) -> Document:
     """A document with the number of those before it in its category that have the same ids.
 
-    A copy takes the id of the first, so that every draw of a bootstrap weighs them alike. `seen`
-    has, by what a document holds, the id of the first and how many there were; it is kept up here.
+    A copy takes the id of the first, so that every draw of a bootstrap weighs them alike. `told`
+    is kept up here.
     """
     both = [(side.ids, side.span) for side in (document.left, document.right) if side is not None]
-    what = hashlib.blake2b(repr(both).encode(), digest_size=16).digest()
-    first, copies = seen.get((document.category, what), (document.left.example, 0))
-    seen[document.category, what] = first, copies + 1
-    if not copies:
+    what = hashlib.blake2b(repr((document.category, both)).encode(), digest_size=16).digest()
+    if what not in told.first:
+        told.first[what] = document.left.example
         return document
+    first, copies = told.first[what], told.copies.get(what, 0) + 1
+    told.copies[what] = copies
     left = replace(document.left, example=first, copies=copies)
     right = document.right and replace(document.right, example=first, copies=copies)
     return replace(document, left=left, right=right)
