@@ -7,6 +7,7 @@ from typing import ClassVar
 from pydantic import Field, model_validator
 
 from harness.contract import EvaluatorOptions, ModelRef, ServerUrl
+from harness.judges.local import ELSEWHERE
 from harness.judges.options import (
     Concurrency,
     KeyVariable,
@@ -40,7 +41,7 @@ class JudgeOptions(EvaluatorOptions):
     max_tokens: int = Field(default=1024, ge=16)
     """The longest answer of the judge, its reasoning included."""
 
-    batch: ClassVar[int] = 4
+    batch: ClassVar[int] = ELSEWHERE  # on a CPU as many tokens
 
     def writes(self) -> int:
         """As long as an answer may be."""

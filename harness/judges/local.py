@@ -10,14 +10,17 @@ from harness.contract import OneByOne, Sampling
 if TYPE_CHECKING:
     from harness.contract import Model, Tokens
 
-LEAST, MOST = 4, 32
-"""Prompts of a batch, however long or short they are."""
-READ = {"cpu": 2048}
-"""Tokens that a batch reads where one token is written: so many fill a CPU and stay in its caches,
-which more do not."""
+LEAST, MOST = 4, 16
+"""Prompts of a batch on a CPU, however long or short they are."""
+READ = 2048
+"""Tokens that a batch on a CPU reads where one token is written: more gain nothing, and leave its
+caches."""
 HELD = 8192
-"""Tokens that a batch reads and writes, by default. More would need more memory than the judge
-itself: one of 13 billion parameters keeps 1.6 MB for each token."""
+"""Tokens that a batch on a CPU reads and writes. More would need more memory than the judge itself:
+one of 13 billion parameters keeps 1.6 MB for each token."""
+ELSEWHERE = 8
+"""Prompts of a batch on an accelerator: thousands of tokens, which keep it busy, and as many as
+plans count with."""
 
 
 def ask_model(
@@ -70,7 +73,7 @@ def rows_of(device: str, longest: int, max_tokens: int) -> int:
     To write a token takes a CPU about as long for many rows as for one, since it waits for the
     weights; to read prompts takes as long for each of them.
     """
-    fit = HELD // (longest + max_tokens)
-    if max_tokens == 1 and device in READ:
-        fit = READ[device] // max(1, longest)
+    if device != "cpu":
+        return ELSEWHERE
+    fit = READ // max(1, longest) if max_tokens == 1 else HELD // (longest + max_tokens)
     return min(MOST, max(LEAST, fit))

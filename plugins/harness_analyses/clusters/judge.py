@@ -15,6 +15,9 @@ from harness.judges.server import CHAT, advice, ask_server
 from harness.web import Refused, Unreachable
 from harness_analyses.clusters.options import ClustersOptions
 
+_ROWS = 8
+"""Prompts that a model of the task answers at a time."""
+
 
 @dataclass(frozen=True)
 class AnswerKey:
@@ -69,7 +72,7 @@ class ClusterJudge:
                 style = Prompt(style="chat") if self._model.facts.chat_template else Prompt()
                 examples = [Example(str(i), prompt) for i, prompt in enumerate(new)]
                 tokens = self._model.render(examples, style)
-                ask_in_batches(self._model, tokens, keep, max_tokens=given.max_tokens)
+                ask_in_batches(self._model, tokens, keep, max_tokens=given.max_tokens, rows=_ROWS)
                 return None
             try:
                 most = given.max_tokens

@@ -16,7 +16,7 @@ from harness.contract import (
     ModelRef,
     ServerUrl,
 )
-from harness.judges.local import LEAST
+from harness.judges.local import ELSEWHERE
 from harness.judges.options import (
     Concurrency,
     KeyVariable,
@@ -59,7 +59,7 @@ class HarmBenchOptions(EvaluatorOptions):
     invalid: Literal["undefined", "no"] = "undefined"
     """An answer that is neither yes nor no: not counted, or taken for a no."""
 
-    batch: ClassVar[int] = 2 * LEAST  # more of short prompts, see `rows_of`
+    batch: ClassVar[int] = ELSEWHERE  # on a CPU as many tokens
     model_needs: ClassVar[frozenset[Capability]] = WRITES | {"tokens"}  # by which it clips
 
     def around(self) -> str:

@@ -117,7 +117,7 @@ def test_the_judge_is_not_asked_again(
     def never(*given: object) -> list[Completion]:
         raise AssertionError("the judge was asked again")
 
-    monkeypatch.setattr("harness_evaluators.harmbench.evaluator.ask_model", never)
+    monkeypatch.setattr("harness_evaluators.harmbench.evaluator.ask_in_batches", never)
     again = run_task(local)
     assert again.records == first.records
 
