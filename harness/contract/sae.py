@@ -100,6 +100,9 @@ class SaeFacts:
     `rows` and `reconstruct` are then this part alone, and nothing is compared with it."""
     not_trained_on: TokensLeftOut | None = None
     """Which tokens it was not trained on, where its card or its files say so."""
+    blocks: int | None = None
+    """Of one layer of a cross-layer transcoder, how many blocks the whole of it reads and writes:
+    no fewer has the model that it was trained on."""
 
     @property
     def of_pair(self) -> bool:

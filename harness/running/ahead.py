@@ -85,7 +85,7 @@ class _Reader:
         self._known = known
         self._usage = usage
         self._halt = threading.Event()
-        self._done = 0.0
+        self._done: dict[threading.Thread, float] = {}
         # What is noted of remembered work is heard where the thread was made.
         run = copy_context().run
         self._thread = threading.Thread(target=run, args=(self._read,), daemon=True)
@@ -100,11 +100,12 @@ class _Reader:
         self._thread.join()
 
     def seconds(self) -> float:
-        """Seconds of the processor that it took, but for the piece that it reads just now."""
-        return self._done
+        """Seconds of the processor that it took, and the threads that it has read files by
+        (`of_each`), but for the pieces that are read just now."""
+        return sum(list(self._done.values()))
 
     def _ended(self) -> bool:
-        self._done = time.thread_time()
+        self._done[threading.current_thread()] = time.thread_time()
         return self._halt.is_set()
 
     def _read(self) -> None:

@@ -20,9 +20,9 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import TypeGuard
@@ -208,6 +208,37 @@ def sha256_of(file: Path) -> str:
     state = state_of(file)
     # Not `file`: that may be a link, which points to another file by now.
     return known_files().fact([state], ["sha256"], lambda: _read(Path(state.path)))
+
+
+def of_each(find: Callable[[Path], str], files: Iterable[Path]) -> list[str]:
+    """What `find`, such as `sha256_of`, gives of each file, in their order.
+
+    Two are read at a time: a sum of all bytes of a file is made by one core. What is raised for one
+    of them is raised, and no other is read to its end then.
+    """
+    files = list(files)
+    if len(files) < 2:
+        return [find(file) for file in files]
+    from concurrent.futures import ThreadPoolExecutor  # not each command reads large files
+
+    stop, known, outer = threading.Event(), known_files(), _ended.get()
+
+    def ended() -> bool:
+        return stop.is_set() or (outer is not None and outer())
+
+    def found(file: Path) -> str:
+        with knowing(known, ended):
+            return find(file)
+
+    with ThreadPoolExecutor(2) as pool:
+        # What is noted of remembered work is heard where this thread hears it.
+        waited = [pool.submit(copy_context().run, found, file) for file in files]
+        try:
+            return [one.result() for one in waited]
+        except BaseException:
+            stop.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def _read(file: Path) -> str:

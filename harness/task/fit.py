@@ -24,7 +24,7 @@ from harness.task.labelled import mislabelled
 from harness.task.offered import unoffered
 from harness.task.pair_saes import edit_sae, joined, joined_metric, two_models
 from harness.task.readers import unreadable
-from harness.task.sizes import hidden_sizes, sae_width, sae_widths, site_depth
+from harness.task.sizes import hidden_sizes, sae_depth, sae_width, sae_widths, site_depth
 from harness.task.stream_edits import unfit_edits
 from harness.task.task import NO_EDIT
 from harness.task.validate import references
@@ -141,19 +141,14 @@ def _saes(task: Task) -> Iterator[Misfit]:
                 f"{site}, but the SAE says of itself that it was trained at {trained}. "
                 "Change the site; if the metadata are wrong, set check_site = false.",
             )
-        elif depth := list(_depths(task, name, (*at, "site"))):
+        elif depth := [
+            one for model in dict.fromkeys(models) for one in sae_depth(task, name, model, at)
+        ]:
             yield from depth
         else:
             for model in dict.fromkeys(models):
                 for side in task.sides_on(name, model):
                     yield from sae_width(task, name, model, at, side)
-
-
-def _depths(task: Task, sae: str, at: KeyParts) -> Iterator[Misfit]:
-    """Each site that an SAE reads, held against each model that it was trained on."""
-    for model in dict.fromkeys(task.sae_models(sae)):
-        for site in task.sae_sites(sae):
-            yield from site_depth(task, site, model, at)
 
 
 def _unplaced(task: Task, sae: str) -> str:

@@ -65,6 +65,22 @@ def hidden_sizes(task: Task, left: str, right: str, at: KeyParts) -> Iterator[Mi
         )
 
 
+def sae_depth(task: Task, sae: str, model: str, at: KeyParts) -> Iterator[Misfit]:
+    """An SAE that reads or writes deeper than a model has blocks, or is a part of one that does."""
+    out = task.sae_out(sae)
+    places = (*task.sae_sites(sae), *((out,) if out is not None else ()))
+    deeper = [one for site in places for one in site_depth(task, site, model, (*at, "site"))]
+    yield from deeper
+    layers, blocks = task.layers(model), task.sae_facts(sae).blocks
+    if not deeper and layers is not None and blocks is not None and blocks > layers:
+        yield Misfit(
+            at,
+            f"the SAE is a layer of a cross-layer transcoder of {blocks}, but {model} has {layers} "
+            "blocks. Choose one that was trained on this model.",
+            ("depth", layers),
+        )
+
+
 def site_depth(task: Task, site: Site, model: str, at: KeyParts) -> Iterator[Misfit]:
     """A site of a block that a model does not have."""
     layers = task.layers(model)

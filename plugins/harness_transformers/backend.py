@@ -20,6 +20,7 @@ from transformers.utils import logging as hf_logging
 
 from harness.contract import Native
 from harness.errors import HarnessError, MachineError, ModelError, listed, suggestion
+from harness.store.known_files import of_each
 from harness_transformers.adapter import MERGE, merged, unknown_keys
 from harness_transformers.batches import out_of_memory
 from harness_transformers.bos import with_bos
@@ -112,8 +113,7 @@ class TransformersBackend:
 
     def read_ahead(self) -> None:
         """Hashes the weights where they lie on this machine, which `load` does last."""
-        for file in own_weights(self.options):
-            sha256_of(file)
+        of_each(sha256_of, own_weights(self.options))
 
     def wrap(self, native: Native, name: str) -> WrappedModel:
         """A model that is in memory already, with its tokenizer; both are left as they are."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import ModelError
-from harness.store.known_files import sha256_of as hash_of_file
+from harness.store.known_files import of_each, sha256_of as hash_of_file
 from harness.text import for_terminal
 from harness.web import hub_error, patiently
 from harness_transformers.failures import first_line, words
@@ -332,7 +332,7 @@ def weights_sha256(files: Iterable[Path]) -> str:
     Of several files it is the sha256 of theirs, a line each, in the order of the files' names:
     `cat`, `sort` and `sha256sum` come to the same.
     """
-    found = [sha256_of(file) for file in sorted(files)]
+    found = of_each(sha256_of, sorted(files))
     if len(found) == 1:
         return found[0]
     return hashlib.sha256("".join(f"{one}\n" for one in found).encode()).hexdigest()
@@ -342,8 +342,9 @@ def digest(groups: Iterable[tuple[str, Iterable[Path]]], *also: str) -> str:
     """sha256 over named groups of files and further words; independent of where the files lie."""
     total = hashlib.sha256()
     for label, files in groups:
-        for file in sorted(files):
-            total.update(f"{label}/{file.name}\0{sha256_of(file)}\n".encode())
+        ordered = sorted(files)
+        for file, found in zip(ordered, of_each(sha256_of, ordered), strict=True):
+            total.update(f"{label}/{file.name}\0{found}\n".encode())
     for word in also:
         total.update(f"{word}\n".encode())
     return total.hexdigest()

@@ -302,6 +302,9 @@ class SaeSettings(SaeOptions):
     sequence: bool = False
     """Whether a token's latents depend on the tokens of its document before it."""
 
+    blocks: int | None = None
+    """Of one layer of a cross-layer transcoder, how many layers there are."""
+
     def describe(self) -> SaeFacts:
         site, out = (parse_site(text) if text else None for text in (self.trained_at, self.out))
         return SaeFacts(
@@ -312,6 +315,7 @@ class SaeSettings(SaeOptions):
             site_out=out,
             needs_sequence=self.sequence,
             model=self.trained_on,
+            blocks=self.blocks,
         )
 
     @classmethod

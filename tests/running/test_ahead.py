@@ -13,7 +13,7 @@ import pytest
 from fakes import EXPERIMENT
 from harness.running.ahead import Wanted, comes_next, reading_ahead
 from harness.running.usage import Usage
-from harness.store.known_files import KnownFiles, sha256_of
+from harness.store.known_files import KnownFiles, of_each, sha256_of
 
 
 class Able:
@@ -151,6 +151,30 @@ def test_its_seconds_are_loading_and_no_stages(tmp_path, monkeypatch) -> None:
     assert seconds["stages"]["after"] < 0.1
     parts = seconds["loading"] + sum(seconds["stages"].values())
     assert seconds["total"] >= parts - 0.02
+
+
+def test_seconds_of_all_its_threads_count(tmp_path, monkeypatch) -> None:
+    """A model in several files is read by two threads at a time."""
+    files, usage, begun = [tmp_path / name for name in "abc"], Usage(), threading.Event()
+    for file in files:
+        file.write_bytes(b"a" * 2**22)
+
+    def busy(file: Any) -> str:
+        end = time.thread_time() + 0.1
+        while time.thread_time() < end:
+            sha256_of(file)
+        return "a"
+
+    def read() -> None:
+        of_each(busy, files)
+        begun.set()
+
+    with _reading(monkeypatch, read, usage=usage), usage.stage("idle"):
+        _wait(begun)
+        time.sleep(0.02)
+    seconds = usage.report()["seconds"]["processor"]
+    assert seconds["loading"] >= 0.28
+    assert seconds["stages"]["idle"] < 0.1
 
 
 def test_the_order_is_that_of_the_plan(session) -> None:

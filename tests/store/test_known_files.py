@@ -20,10 +20,14 @@ from harness.store.known_files import (
     FileState,
     Halted,
     KnownFiles,
+    in_pieces,
     knowing,
+    known_files,
+    of_each,
     sha256_of,
     state_of,
 )
+from harness.store.notes import hearing, note
 
 LARGE = b"a" * SMALLEST
 OLD = 10 * 10**9
@@ -325,3 +329,50 @@ def test_reading_stops_when_nobody_waits(large: Path) -> None:
         with pytest.raises(Halted):
             sha256_of(large)
     assert sha256_of(large) == hashlib.sha256(LARGE[:-1] + b"z").hexdigest()
+
+
+@pytest.mark.parametrize("number", [0, 1, 2, 5])
+def test_several_files_give_what_each_gives(number: int, tmp_path: Path) -> None:
+    files = [tmp_path / str(n) for n in range(number)]
+    for n, file in enumerate(files):
+        file.write_bytes(bytes([n]) * 1000 * (number - n))
+    expected = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
+    assert of_each(sha256_of, iter(files)) == expected
+
+
+def test_two_files_are_read_at_a_time_and_remembered_by_the_same(large: Path, cache: Cache) -> None:
+    known, both, most = KnownFiles(cache), threading.Barrier(2), []
+
+    def find(file: Path) -> str:
+        assert known_files() is known
+        most.append(both.wait(60))
+        return file.name
+
+    with knowing(known):
+        assert of_each(find, [Path(name) for name in "abcd"]) == ["a", "b", "c", "d"]
+    assert sorted(most) == [0, 0, 1, 1]
+
+
+def test_what_one_of_several_raises_ends_the_others(large: Path) -> None:
+    """An error, or that nobody waits any more: none of the others is read to its end."""
+    begun = threading.Event()
+
+    def find(file: Path) -> str:
+        if file == large:
+            assert begun.wait(60)
+            raise OSError("torn")
+        while True:
+            begun.set()
+            list(in_pieces(memoryview(LARGE)))
+
+    for _ in range(3):
+        with pytest.raises(OSError, match="torn"):
+            of_each(find, [large, Path("endless"), Path("never")])
+    with knowing(KnownFiles(), lambda: True), pytest.raises(Halted):
+        of_each(sha256_of, [large, large.with_name("large.bin")])
+
+
+def test_several_files_are_heard_where_they_are_asked_for(large: Path) -> None:
+    with hearing() as notes:
+        of_each(lambda file: note(file.name) or "a", [Path("a"), Path("b")])
+    assert sorted(notes) == ["a", "b"]

@@ -100,6 +100,15 @@ def test_directions_that_need_each_other_are_refused_with_the_circle(
         (["saes.mid.trained_at=resid_post.1"], r"mid\.site: resid_post\.2, but the SAE says.*\.1"),
         (["saes.mid.trained_at=resid_pre.2"], r"mid\.site: resid_post\.2, but the SAE says"),
         (["saes.mid.site=resid_post.4"], r"resid_post\.4 is deeper than base.*resid_post\.3"),
+        (
+            ["saes.mid.out=mlp_out.4"],
+            r"saes\.mid\.site: mlp_out\.4 is deeper than base.*mlp_out\.3",
+        ),
+        (
+            ["saes.mid.blocks=5"],
+            r"saes\.mid: the SAE is a layer .* transcoder of 5, but base has 4",
+        ),
+        (["saes.mid.blocks=5", "saes.mid.site=resid_post.4"], r"resid_post\.4 is deeper than base"),
         (["saes.mid.site=resid_post@0.5", "saes.mid.trained_at=resid_post.1"], r"resid_post\.2"),
         (["saes.mid.expect.d_in=5"], r"saes\.mid\.expect\.d_in: 5 was expected, .* say 6"),
         (["models.base.expect.layers=5"], r"models\.base\.expect\.layers: 5 was expected.*say 4"),
@@ -109,6 +118,12 @@ def test_an_sae_that_does_not_fit_its_model_is_refused(
     problems: Problems, overrides: list[str], said: str
 ) -> None:
     only(problems("", *overrides), said)
+
+
+@pytest.mark.parametrize("blocks", [2, 4])
+def test_a_layer_of_a_transcoder_that_fits_its_model(task: MakeTask, blocks: int) -> None:
+    """It may be one of the first blocks alone."""
+    assert task("", f"saes.mid.blocks={blocks}").sae_facts("mid").blocks == blocks
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,8 @@ class Config:
     """Where it reads, in the words of its files, where that is no site."""
     partial: bool = False
     """Whether its latents are only some of those that write at `site_out`: one layer of a CLT."""
+    blocks: int | None = None
+    """Of one layer of a CLT, how many layers there are."""
     norm: Norm | None = None
     """A transcoder may read activations through the model's norm, before that norm's gain."""
     norm_epsilon: float = 0.0

@@ -241,7 +241,7 @@ def _threshold_of(config: Config, tensors: Mapping[str, Tensor]) -> Float[Tensor
 def fingerprint(config: Config, tensors: Mapping[str, Tensor], dtype: torch.dtype) -> str:
     """Hash of everything that decides an SAE's numbers: weights as stored, configuration, type."""
     about = {"site", "site_out", "model", "neuronpedia", "needs_sequence", "notes", "place"}
-    about |= {"partial", "not_trained_on"}
+    about |= {"partial", "not_trained_on", "blocks"}
     # So hashes of before there were such keys stay.
     if not config.centred:
         about.add("centred")

@@ -182,11 +182,13 @@ def test_a_cross_layer_transcoder_is_a_part(tmp_path):
     for layer, reach in ((0, "and the 2 after it"), (2, "which is the last")):
         sae = load(tmp_path, layer=layer)
         assert sae.facts.partial
+        assert sae.facts.blocks == 3
         assert sae.facts == options(tmp_path, layer=layer).describe()
         assert reach in sae.notes[0]
         assert "Nothing is summed into a reconstruction" in sae.notes[0]
     write_set(tmp_path / "set", jumps=False, skips=False)
     assert not load(tmp_path / "set").facts.partial
+    assert load(tmp_path / "set").facts.blocks is None
     assert load(tmp_path / "set").notes == ()
 
 

@@ -123,7 +123,7 @@ def test_conforms(tmp_path, affine):
 def test_facts(place, tmp_path):
     expected = SaeFacts(
         "jumprelu", D, N, Site("mlp_in", 1), Site("mlp_out", 1), model="google/gemma-3-1b-it",
-        partial=True,
+        partial=True, blocks=3,
     )  # fmt: skip
     assert options(place).describe() == expected
     sae = load(place)

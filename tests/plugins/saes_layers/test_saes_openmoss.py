@@ -190,7 +190,9 @@ def test_facts(tmp_path):
     assert facts == SaeFacts("jumprelu", D, N, Site("resid_mid", 6), Site("mlp_out", 6))
     write(tmp_path / "clt", told(sae_type="clt"))
     facts = options(tmp_path / "clt", layer=2).describe()
-    expected = SaeFacts("jumprelu", D, N, Site("resid_mid", 2), Site("mlp_out", 2), partial=True)
+    expected = SaeFacts(
+        "jumprelu", D, N, Site("resid_mid", 2), Site("mlp_out", 2), partial=True, blocks=3
+    )
     assert facts == expected
     assert "which is the last" in load(tmp_path / "clt", layer=2).notes[0]
 

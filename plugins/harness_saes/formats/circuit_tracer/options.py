@@ -190,8 +190,9 @@ class CircuitTracerOptions(FolderOptions):
         jumps = f"threshold_{layer}" in found
         config = self._config(
             settings, place, layer, d, n, "jumprelu_transcoder" if jumps else "transcoder",
-            notes=(partial_note(layer, layer + reach),),
         )  # fmt: skip
+        blocks = layer + reach
+        config = replace(config, blocks=blocks, notes=(partial_note(layer, blocks),))
         return CircuitTracerInspected(encoder, config, layout, (decoder, name))
 
     def _named(self, settings: Settings, place: Path, layer: int) -> tuple[Path, ...] | HubFile:
@@ -208,9 +209,8 @@ class CircuitTracerOptions(FolderOptions):
         return tuple(place / f"{name}_{layer}.safetensors" for name in names)
 
     def _config(
-        self, settings: Settings, place: Path, layer: int, d: int, n: int, architecture: str,
-        notes: tuple[str, ...] = (),
-    ) -> Config:  # fmt: skip
+        self, settings: Settings, place: Path, layer: int, d: int, n: int, architecture: str
+    ) -> Config:
         where = str(place / CONFIG)
         stated = None
         if self.norm is not None and self.norm_epsilon is not None:
@@ -231,7 +231,6 @@ class CircuitTracerOptions(FolderOptions):
             partial=settings.cross_layer,
             norm=read.through.norm if read.through else None,
             norm_epsilon=read.through.epsilon if read.through else 0.0,
-            notes=notes,
         )
 
     @classmethod

@@ -157,6 +157,7 @@ class GemmaScope2CltOptions(FolderOptions):
             model=model,
             neuronpedia=self.neuronpedia,
             partial=True,
+            blocks=layers,
             notes=(partial_note(layer, layers),),
             **_sites(layer, self.where),
         )

@@ -112,6 +112,7 @@ class OpenmossOptions(RepositoryOptions):
             site_out=written_hook(hooks[1], where) if writes_elsewhere else None,
             neuronpedia=self.neuronpedia,
             partial=stored.cross_layer,
+            blocks=len(stored.reads) if stored.cross_layer else None,
             norm=read.through.norm if read.through else None,
             norm_epsilon=read.through.epsilon if read.through else 0.0,
             notes=notes,
