@@ -16,11 +16,12 @@ import ast
 import json
 import os
 import re
+import shlex
 import stat
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,10 +87,13 @@ def parsed(block: Block) -> None:
     parse[block.language](block.text)
 
 
-def run(page: Path, folder: Path) -> None:
-    """Writes the files of a page into an empty folder, and runs its commands there."""
+def run(page: Path, folder: Path, python: Sequence[str] = (sys.executable,)) -> None:
+    """Writes the files of a page into an empty folder, and runs its commands there.
+
+    `python` are the first words of a command that is our Python.
+    """
     (folder / "organism").symlink_to(ROOT / "tasks" / "organism")
-    environment = _environment(folder)
+    environment = _environment(folder, shlex.join(python))
     for block in blocks(page):
         if block.mark == "file":
             file = folder / block.of
@@ -103,15 +107,15 @@ def run(page: Path, folder: Path) -> None:
             assert done.returncode == 0, f"{block}:\n{block.text}\n{done.stdout}\n{done.stderr}"
 
 
-def _environment(folder: Path) -> dict[str, str]:
+def _environment(folder: Path, python: str) -> dict[str, str]:
     """Our Python, our harness, a `pip` of ours, and what that installs."""
     site, commands = folder / ".site", folder / ".bin"
     site.mkdir()
     commands.mkdir()
     runs = {
-        "python": f'exec {sys.executable} "$@"',
-        "harness": f'exec {sys.executable} -m harness.cli.main "$@"',
-        "pytest": f'exec {sys.executable} -m pytest -p no:cacheprovider "$@"',
+        "python": f'exec {python} "$@"',
+        "harness": f'exec {python} -m harness.cli.main "$@"',
+        "pytest": f'exec {python} -m pytest -p no:cacheprovider "$@"',
         "pip": f'exec {sys.executable} {__file__} {site} "$@"',
     }
     for name, text in runs.items():

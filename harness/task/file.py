@@ -396,7 +396,10 @@ def builtin_tasks() -> dict[str, Path]:
 
 def is_builtin(file: Path) -> bool:
     """Whether a file is one of the built-in tasks, or a part of one."""
-    return any(folder in file.parents for folder in task_folders())
+    return any(
+        len(file.parts) > len(folder.parts) and file.parts[: len(folder.parts)] == folder.parts
+        for folder in task_folders()
+    )
 
 
 def find_task(text: str) -> Path:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, Union, get_args, get_origin
 
@@ -120,8 +121,18 @@ def _fields(model: type[BaseModel], location: Sequence[str | int]) -> list[str]:
     return [field.alias or name for name, field in fields.items()]
 
 
-def marks(model: type[BaseModel]) -> Iterator[tuple[str, Ref | Place]]:
+def marks(model: type[BaseModel]) -> Iterable[tuple[str, Ref | Place]]:
     """The fields of a model that refer to an entry of the task, or hold a path: name and mark."""
+    # A thousand times a task. A model that pydantic has not completed may yet get other fields.
+    return _marks_once(model) if model.__pydantic_complete__ else _marks(model)
+
+
+@lru_cache(maxsize=1024)
+def _marks_once(model: type[BaseModel]) -> tuple[tuple[str, Ref | Place], ...]:
+    return tuple(_marks(model))
+
+
+def _marks(model: type[BaseModel]) -> Iterator[tuple[str, Ref | Place]]:
     for name, field in fields_of(model).items():
         for mark in (*field.metadata, *_inside(field.annotation)):
             if isinstance(mark, (Ref, Place)):

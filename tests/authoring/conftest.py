@@ -8,13 +8,46 @@ from pathlib import Path
 
 import pytest
 
+from harness.authoring.conformance import check
+from harness.authoring.conformance.lightness import Imports, imports_of
+from harness.authoring.conformance.probe import DECLARING
 from harness.authoring.new.create import files
 from harness.authoring.new.names import named
 from harness.contract import Kind
-from harness.registry import discover
+from harness.registry import Plugin, discover
 
 Change = tuple[str, str, str]
 """A file of the package, what stands there, and what is put in its place."""
+
+
+@pytest.fixture
+def light(asked_once: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plugins import nothing heavy, without a process that finds it out: for laws on other things,
+    which are tried on dozens of them. After `asked_once`, so that it is this one that holds."""
+
+    def nothing(plugin: Plugin) -> Imports:
+        modules = (one.options.partition(":")[0] for one in plugin.components)
+        return Imports({name: [] for name in (DECLARING, *modules)})
+
+    monkeypatch.setattr(check, "imports_of", nothing)
+
+
+@pytest.fixture
+def asked_once(monkeypatch: pytest.MonkeyPatch, seen: dict[str, Imports]) -> None:
+    """What a plugin imports is found out by the first test of a file that checks it: it is the same
+    with every seed, and takes a process."""
+
+    def found(plugin: Plugin) -> Imports:
+        if plugin.name not in seen:
+            seen[plugin.name] = imports_of(plugin)
+        return seen[plugin.name]
+
+    monkeypatch.setattr(check, "imports_of", found)
+
+
+@pytest.fixture(scope="module")
+def seen() -> dict[str, Imports]:
+    return {}
 
 
 @pytest.fixture

@@ -29,6 +29,7 @@ Change = tuple[str, str, str]
 """A file of the package, what stands there, and what is put in its place."""
 Install = Callable[..., str]
 
+pytestmark = pytest.mark.usefixtures("asked_once")
 BUILT_IN = [plugin.name for plugin in discover().plugins]
 
 
@@ -129,15 +130,15 @@ def test_a_law_without_anything_to_try_it_on_has_not_passed(
 ) -> None:
     """CASES row 35: laws were told as passed that no sample had anything for."""
     install("intervention", "half")
-    (module,) = [one for one in results("half") if one.law == "the laws of its kind"]
+    found = results("half")
+    (module,) = [one for one in found if one.law == "the laws of its kind"]
     assert module.outcome == "passed"
-    by_law = {one.law.partition("the laws of its kind: ")[2]: one for one in results("half")}
+    by_law = {one.law.partition("the laws of its kind: ")[2]: one for one in found}
     assert by_law["shape and dtype kept"].outcome == "passed"
-    given = {one for one in results("half") if one.outcome == "not tried"}
+    given = {one for one in found if one.outcome == "not tried"}
     assert all(one.why for one in given)
     assert main(["plugins", "check", "half"]) == 0
     *_, last = capsys.readouterr().out.splitlines()
-    found = results("half")
     counts = [sum(one.outcome == kind for one in found) for kind in ("passed", "FAILED")]
     assert last == f"{counts[0]} laws passed, {counts[1]} failed, {len(given)} not tried."
 
@@ -219,7 +220,23 @@ PLUS = (
     "    return {**left, **right, **shared}\n\n\n"
     "class Wrong4Statistic:",
 )
-BROKEN: list[tuple[str, Kind, list[Change], str]] = [
+Broken = tuple[str, Kind, list[Change], str]
+HEAVY: list[Broken] = [
+    (
+        "imports torch at declaration",
+        "metric",
+        [("plugin.py", "from harness.contract", "import torch\nfrom harness.contract")],
+        r"declaring the plugin imports nothing heavy: it imports torch",
+    ),
+    (
+        "imports torch in its options",
+        "evaluator",
+        [("options.py", "from harness.contract", "import torch\nfrom harness.contract")],
+        r"its options import nothing heavy: it imports torch",
+    ),
+]
+"""What a process of its own finds out."""
+BROKEN: list[Broken] = [
     (
         "wrong decode bias",
         "sae_format",
@@ -245,18 +262,6 @@ BROKEN: list[tuple[str, Kind, list[Change], str]] = [
     ),
     ("leaves its hook behind", "backend", [LEFT_BEHIND],
      r"check_backend, sample 1: hooks are gone after an error"),
-    (
-        "imports torch at declaration",
-        "metric",
-        [("plugin.py", "from harness.contract", "import torch\nfrom harness.contract")],
-        r"declaring the plugin imports nothing heavy: it imports torch",
-    ),
-    (
-        "imports torch in its options",
-        "evaluator",
-        [("options.py", "from harness.contract", "import torch\nfrom harness.contract")],
-        r"its options import nothing heavy: it imports torch",
-    ),
     (
         "a raw error",
         "sae_format",
@@ -376,6 +381,7 @@ BROKEN: list[tuple[str, Kind, list[Change], str]] = [
 ]  # fmt: skip
 
 
+@pytest.mark.usefixtures("light")
 @pytest.mark.parametrize(
     ("number", "kind", "changes", "law"),
     [(number, *rest) for number, (_, *rest) in enumerate(BROKEN)],
@@ -385,6 +391,20 @@ def test_a_broken_plugin_is_named_by_its_law(
     install: Install, number: int, kind: Kind, changes: list[Change], law: str
 ) -> None:
     package = install(kind, f"wrong{number}", *changes)
+    found = failures(package)
+    assert any(re.search(law, text) for text in found), found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("number", "kind", "changes", "law"),
+    [(number, *rest) for number, (_, *rest) in enumerate(HEAVY)],
+    ids=[name for name, *_ in HEAVY],
+)
+def test_a_plugin_that_imports_what_is_heavy_is_named_by_its_law(
+    install: Install, number: int, kind: Kind, changes: list[Change], law: str
+) -> None:
+    package = install(kind, f"heavy{number}", *changes)
     found = failures(package)
     assert any(re.search(law, text) for text in found), found
 

@@ -52,6 +52,7 @@ def install(folder: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("asked_once")
 @pytest.mark.parametrize("bug", FOUND_BY)
 def test_a_bug_is_named_by_its_law_and_its_twin_passes(
     installed: None, bug: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
