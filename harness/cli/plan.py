@@ -57,7 +57,7 @@ def command(
     from rich.console import Console
 
     from harness.planning.cost.earlier import earlier_completions
-    from harness.planning.cost.estimate import cost
+    from harness.planning.cost.estimate import costs
     from harness.planning.cost.lengths import PromptLengths
     from harness.planning.cost.terminal import show_cost
     from harness.planning.planner import plan
@@ -65,14 +65,14 @@ def command(
 
     planned, prompts = plan(task), PromptLengths(task)
     earlier = earlier_completions(default_folder(task))
-    costs = {one.name: cost(planned, one.name, earlier=earlier, prompts=prompts) for one in wanted}
+    found = costs(planned, [one.name for one in wanted], earlier=earlier, prompts=prompts)
     console = Console()
     if device:
-        show_cost(task, costs, console, wanted[0])
+        show_cost(task, found, console, wanted[0])
     else:
         from harness.planning.probe.ask import this_machine as probed
 
-        show_cost(task, costs, console, here=probed(task, costs[CPU]))
+        show_cost(task, found, console, here=probed(task, found[CPU]))
     if task.executor is not None:
         from harness.planning.cost.machine import this_machine
         from harness.planning.cost.spread import Team
@@ -83,4 +83,4 @@ def command(
         if (many := options.size()) is None:
             show_unknown_team(name, console)
         else:
-            show_spread(costs, Team(many, options.local), name, this_machine(), console)
+            show_spread(found, Team(many, options.local), name, this_machine(), console)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -37,7 +37,14 @@ class Counts:
     leave, and read what rows share once. Time and memory follow this number from below."""
 
     def __add__(self, other: Counts) -> Counts:
-        return Counts(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+        return Counts(
+            self.forwards + other.forwards,
+            self.prompts + other.prompts,
+            self.tokens + other.tokens,
+            self.completions + other.completions,
+            self.completion_tokens + other.completion_tokens,
+            self.positions + other.positions,
+        )
 
 
 def forward_counts(prompts: Sequence[int]) -> Counts:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -68,6 +68,14 @@ def measured(document: Document, how: How, skip: int, masked: frozenset[int] | N
         return Measured(_AT_MOST[how](document.lengths[0], skip), False)
     count = _COUNTED[how](prompt, skip, masked or frozenset())
     return Measured(count, masked is not None or how in ("last", "closing"))
+
+
+def measured_of_all(
+    documents: Iterable[Document], how: How, skip: int, masked: frozenset[int] | None
+) -> Measured:
+    """How many tokens of all these documents are measured: the sum of `measured`."""
+    found = [measured(one, how, skip, masked) for one in documents]
+    return Measured(sum(one.tokens for one in found), all(one.exact for one in found))
 
 
 def _all(one: Spelled, skip: int, masked: frozenset[int]) -> int:

@@ -256,19 +256,20 @@ def _status(key: str) -> int:
     raise OSError(f"/proc/self/status has no {key}")
 
 
+def added_elsewhere(words: Sequence[str]) -> int:
+    """What this script says in a process of its own: `added_memory`."""
+    command = [sys.executable, __file__, *words]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return int(json.loads(done.stdout.splitlines()[-1]))
+
+
 def memory_table(cases: Sequence[Case], index: int, device: str) -> list[str]:
     """A Markdown table, and whether the bound holds; one process for each contender."""
     found: dict[str, int] = {}
     for name in ("harness", *DENSE):
         toy = ["--toy"] if cases is TOY else []
-        command = [sys.executable, __file__, "--device", device, *toy]
-        done = subprocess.run(
-            [*command, "--memory-of", name, "--case", str(index)],
-            check=True,
-            capture_output=True,
-            text=True,
-        )
-        found[name] = json.loads(done.stdout.splitlines()[-1])
+        words = ["--device", device, *toy, "--case", str(index), "--memory-of", name]
+        found[name] = added_elsewhere(words)
     lines = ["| | added at the peak, MB | × harness |", "|---|---|---|"]
     lines += [
         f"| {name} | {size / 1e6:,.0f} | {size / max(1, found['harness']):.1f} |"

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
-from pathlib import Path
+from collections.abc import Callable
 
-SCRIPT = Path(__file__).parent / "completions_speed.py"
 SMALL = "--width 24 --blocks 2 --heads 3 --kept 1 --inner 32 --vocabulary 64 --new 2 --rounds 2"
 
 
-def test_every_arm_is_measured() -> None:
-    done = subprocess.run(
-        [sys.executable, SCRIPT, *SMALL.split()], capture_output=True, text=True, timeout=1800
-    )
-    assert done.returncode == 0, done.stderr
-    ratios = re.findall(r"^\| (.+?) \| [\d.]+ \| ([\d.]+) ", done.stdout, re.MULTILINE)
+def test_every_arm_is_measured(printed: Callable[..., str]) -> None:
+    out = printed("completions_speed", *SMALL.split())
+    ratios = re.findall(r"^\| (.+?) \| [\d.]+ \| ([\d.]+) ", out, re.MULTILINE)
     assert [name for name, _ in ratios] == [
         "no edit",
         "ablation at every block",
@@ -27,4 +21,4 @@ def test_every_arm_is_measured() -> None:
         "a prompt and an arm for each row",
     ]
     assert dict(ratios)["no edit"] == "1.000"
-    assert done.stdout.count("bound 1.") == 2
+    assert out.count("bound 1.") == 2

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import re
 import subprocess
 import sys
@@ -21,14 +21,7 @@ SCRIPT = Path(__file__).parent / "executor_speed.py"
 @pytest.fixture(scope="module")
 def speed() -> ModuleType:
     """The script as a module."""
-    sys.path.insert(0, str(SCRIPT.parent))  # benchmarks are no package
-    spec = importlib.util.spec_from_file_location("executor_speed", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return importlib.import_module("executor_speed")
 
 
 @pytest.mark.slow

@@ -12,11 +12,9 @@ from typing import Any
 
 import pytest
 import torch
+from gpu import PARTS, measured, well
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE))  # benchmarks are no package
-
-from gpu import PARTS, measured, well  # noqa: E402
 
 no_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 

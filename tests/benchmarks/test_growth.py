@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, strategies as st
 
-SCRIPT = Path(__file__).parent / "growth.py"
-sys.path.insert(0, str(SCRIPT.parent))  # benchmarks are no package
-
 
 @pytest.mark.slow
-def test_it_runs() -> None:
-    done = subprocess.run(
-        [sys.executable, SCRIPT, "--toy", "--repeats", "1"],
-        capture_output=True, text=True, check=False, timeout=1800,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+def test_it_runs(printed: Callable[..., str]) -> None:
+    out = printed("growth", "--toy", "--repeats", "1")
     for name in ("tokens", "sites", "SAEs", "latents", "length of prompts", "arms"):
-        assert f"| {name} |" in done.stdout
+        assert f"| {name} |" in out
 
 
 @given(st.floats(-2, 3), st.floats(1e-3, 1e3), st.integers(2, 6))

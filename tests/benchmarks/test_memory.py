@@ -2,29 +2,53 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
-SCRIPT = Path(__file__).parent / "memory.py"
-sys.path.insert(0, str(SCRIPT.parent))  # benchmarks are no package
-
 numbers = st.floats(-100, 100)
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads memory as Linux tells it")
-def test_it_runs() -> None:
-    done = subprocess.run(
-        [sys.executable, SCRIPT, "--toy"], capture_output=True, text=True, check=False, timeout=1800
-    )
-    assert done.returncode == 0, done.stderr
-    for line in ("| 2,000 | 40 |", "bytes per token: ", "| arms | held", "bytes per arm: "):
-        assert line in done.stdout
+def test_each_kind_of_run_says_what_it_held() -> None:
+    from memory import series
+    from turns.series import Asked
+
+    found = list(series(Asked(toy=True, repeats=1)))
+    assert [one.name for one in found] == ["tokens: 2,000", "arms: 2"]
+    assert all(10 < one.values[0] < 1e5 for one in found)
+
+
+@pytest.mark.slow
+def test_it_prints_what_runs_held_and_what_each_adds(
+    printed: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folders are those of real runs; what these hold is made up, to be found again."""
+    import memory
+
+    seen: list[str] = []
+
+    def run(folder: Path) -> memory.Held:
+        task = (folder / "task.toml").read_text()
+        lines = (folder / "text.jsonl").read_text().splitlines()
+        seen.append(task)
+        if 'name = "arms"' in task:
+            arms = int(task.partition("draws = ")[2].split()[0])
+            return memory.Held(10_000_000 + 500 * arms, 1.0)
+        tokens = sum(len(line.split()) - 1 for line in lines)  # beside the name of the field
+        return memory.Held(20_000_000 + 3 * tokens + 70 * len(lines), 2.0)
+
+    monkeypatch.setattr(memory, "run", run)
+    out = printed("memory", "--toy")
+    for line in ("| 2,000 | 40 | 20.0 | 2 |", "| arms | held", "| 4 | 10.0 | 1 |"):
+        assert line in out
+    assert "bytes per token: 3.0 ± nan; bytes per document: 70.0 ± nan" in out
+    assert "bytes per arm: 500.0 ± nan" in out
+    assert len(seen) == 5
 
 
 @given(numbers, numbers, numbers)

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-
-sys.path.insert(0, str(Path(__file__).parent))  # benchmarks are no package
-
 from parity import TOY, Difference, apart, exact, parity
 
 pytestmark = pytest.mark.filterwarnings("ignore")

@@ -5,15 +5,11 @@ from __future__ import annotations
 import copy
 import json
 import random
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, strategies as st
-
-sys.path.insert(0, str(Path(__file__).parent))  # benchmarks are no package
-
 from same_records import Difference, differences, main, report, same
 
 RECORDS = [

@@ -7,9 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))  # benchmarks are no package
-
 from start_speed import TASK, Command, commands, least, main, ratios
 
 

@@ -12,15 +12,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 from hypothesis import given, strategies as st
+from turns.clock import timed
+from turns.command import main
+from turns.compare import Change, changes, median_interval
+from turns.series import Asked, Series, benchmarks, read, told, write
+from turns.tree import Tree, WrongCode
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE))  # benchmarks are no package
-
-from turns.clock import timed  # noqa: E402
-from turns.command import main  # noqa: E402
-from turns.compare import Change, changes, median_interval  # noqa: E402
-from turns.series import Asked, Series, benchmarks, read, told, write  # noqa: E402
-from turns.tree import Tree, WrongCode  # noqa: E402
 
 SCRIPT = """
 import sys

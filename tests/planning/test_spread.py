@@ -282,7 +282,7 @@ def test_the_command_says_what_workers_change(said: Said) -> None:
     assert "LONGER" not in out
     code, out, _ = said("plan", GEMMA, "--device", "H100")
     assert "workers" not in out
-    code, out, _ = said("plan", GEMMA, "--executor", "ray")
+    code, out, _ = said("plan", GEMMA, "--executor", "ray", "--device", "H100")
     assert (code, "only ray can tell how many there will be" in out) == (0, True)
     code, _, err = said("plan", GEMMA, "--executor", "rai", "--workers", "8")
     assert code == 2

@@ -31,7 +31,7 @@ def cost(
     Reads no weight and imports no torch. Raises DataError for local data that cannot be read,
     UsageError for an unknown device.
     """
-    size = 4 if device is None or find_device(device).name == CPU else 2
+    size = _number_bytes(device)
     task = planned.task
     found = Tally(task, size, earlier or {}, prompts or PromptLengths(task))
     add_pass(found, planned.preflight, "preflight")
@@ -61,6 +61,29 @@ def cost(
         tuple(found.cuts),
         dict(found.networks),
     )
+
+
+def costs(
+    planned: Plan,
+    devices: Iterable[str],
+    *,
+    earlier: Mapping[str, Written],
+    prompts: PromptLengths,
+) -> dict[str, Cost]:
+    """What `cost` says of each device; those whose numbers are of one size are estimated once."""
+    by_size: dict[int, Cost] = {}
+    found = {}
+    for name in devices:
+        size = _number_bytes(name)
+        if size not in by_size:
+            by_size[size] = cost(planned, name, earlier=earlier, prompts=prompts)
+        found[name] = by_size[size]
+    return found
+
+
+def _number_bytes(device: str | None) -> int:
+    """Bytes of a number of dtype `auto`."""
+    return 4 if device is None or find_device(device).name == CPU else 2
 
 
 def merged(work: Iterable[Work]) -> tuple[Work, ...]:

@@ -14,18 +14,19 @@ from harness.planning.cost.followed import followed, path_bytes, path_counts, pa
 from harness.planning.cost.reading import (
     Batches,
     Encoded,
-    Lengths,
+    Read,
     Source,
     Use,
     batches_of,
     encoded,
+    read_of,
     sites_of,
     source,
     uses_of,
     with_logits,
 )
 from harness.planning.cost.tally import Tally
-from harness.planning.counts import Counts, forward_counts
+from harness.planning.counts import Counts
 from harness.planning.documents import Document
 from harness.planning.steps import Job, Pass, Rendering, rendering
 from harness.task.prompts import view_spec
@@ -64,6 +65,7 @@ class _Rendered:
     ) -> None:
         self._tally, self._stage, self._which = tally, stage, which
         self._documents, self._batches = documents, batches
+        self._read = [read_of(rows) for rows in batches.sides]
         self._jobs = [job for job in work.jobs if which in map(rendering, job.reads.streams)]
 
     def add(self) -> None:
@@ -98,12 +100,10 @@ class _Rendered:
         tokens = sum(one.lengths[0] for one in self._documents)
         width = tally.network(uses[0].sources[0].model).width if uses else 0
         for number, (one, sites) in enumerate(wanted.items()):
-            rows = self._rows(one)
             if not sites:
                 continue
-            net, counts = tally.network(one.model), _counts(rows)
-            largest = max(forward_counts(row).positions for row in rows)
-            depth, pairs = net.depth(sites), _pairs(rows)
+            net, read = tally.network(one.model), self._read_by(one)
+            counts, depth, pairs = read.counts, net.depth(sites), read.pairs
             ends = counts.positions if one in logits else 0
             tally.work.append(
                 Work(
@@ -121,19 +121,18 @@ class _Rendered:
                 )
             )
             # The padded activations of each site, and the measured ones among them.
-            held += sum(2 * largest * net.at(site) * net.number_bytes for site in sites)
-            forward = max(forward, net.forward_bytes(largest))
+            held += sum(2 * read.largest * net.at(site) * net.number_bytes for site in sites)
+            forward = max(forward, net.forward_bytes(read.largest))
             self._edit(one, counts.positions, counts.forwards)
         self._add_encoded(encodes)
         forward = max(forward, self._paths(uses))
         widest = max((tally.encoder(one.sae).latents for one in encodes), default=0)
-        most = max(forward_counts(row).positions for row in self._batches.sides[0])
-        pieces = 2 * min(PIECE, 4 * widest * most)
+        pieces = 2 * min(PIECE, 4 * widest * self._read[0].largest)
         tally.stands(held + max(forward, pieces), self._stage)
 
-    def _rows(self, one: Source) -> Sequence[Lengths]:
+    def _read_by(self, one: Source) -> Read:
         """The batches that a source reads."""
-        return self._batches.sides[int(one.own and len(self._batches.sides) > 1)]
+        return self._read[int(one.own and len(self._read) > 1)]
 
     def _beside(self, wanted: Mapping[Source, set[Site]]) -> Iterator[tuple[Source, set[Site]]]:
         """The views that are read beside edited ones, once more, up to where the edit acts."""
@@ -196,18 +195,17 @@ class _Rendered:
 
     def _paths(self, uses: Sequence[Use]) -> int:
         """Adds the paths that jobs follow; returns the memory of a way back."""
-        tally, rows = self._tally, self._batches.sides[0]
+        tally, whole = self._tally, self._read[0]
         read = [(use.job, use.stream, [one.model for one in use.sources]) for use in uses]
-        counts, most = _counts(rows), 0
-        largest = max(forward_counts(row).positions for row in rows)
+        counts, most = whole.counts, 0
         for one in followed(read):
             net, way = tally.network(one.model), path_counts(one, counts)
-            flops, blocks = path_flops(one, net, counts, _pairs(rows)), way.forwards * net.layers
+            flops, blocks = path_flops(one, net, counts, whole.pairs), way.forwards * net.layers
             moved = way.forwards * net.weights
-            most = max(most, path_bytes(one, net, largest))
+            most = max(most, path_bytes(one, net, whole.largest))
             # A way back takes about as long as the forward there.
-            times = flops / net.flops(counts.positions, _pairs(rows), net.layers, counts.tokens)
-            load = Load(counts.positions, _pairs(rows), counts.tokens).through(net.layers, times)
+            times = flops / net.flops(counts.positions, whole.pairs, net.layers, counts.tokens)
+            load = Load(counts.positions, whole.pairs, counts.tokens).through(net.layers, times)
             tally.work.append(
                 Work(
                     self._stage,
@@ -241,7 +239,7 @@ class _Rendered:
             encodes = chain.from_iterable(map(task.sae_sites, saes))
             wanted = {*logits, *encodes, *(site for one in reads for site in one.sites)}
             net, counts = tally.network(model), armed_counts(batches, arms, size)
-            depth, pairs = net.depth(wanted), arms * _pairs(batches)
+            depth, pairs = net.depth(wanted), arms * self._read[place].pairs
             ends = counts.positions if logits else 0
             tally.work.append(
                 Work(
@@ -259,12 +257,3 @@ class _Rendered:
             self._add_encoded(Encoded(model, sae, counts.tokens, exact=False) for sae in saes)
             most = max(max(size, len(b)) * max(b) for b in batches)
             tally.stands(net.forward_bytes(most), self._stage)
-
-
-def _counts(batches: Sequence[Lengths]) -> Counts:
-    return sum(map(forward_counts, batches), Counts())
-
-
-def _pairs(batches: Sequence[Lengths]) -> int:
-    """Pairs of a token and one that it looks at, padding included."""
-    return sum(len(b) * max(b) * (max(b) + 1) // 2 for b in batches)

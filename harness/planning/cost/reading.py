@@ -13,7 +13,8 @@ from itertools import chain
 from harness.contract import Encodes, Site, Stream, Where
 from harness.planning.batches import BLOCK, alike, by_category, packed, parts, shards
 from harness.planning.cost.lengths import PromptLengths
-from harness.planning.documents import Document, Measured, measured
+from harness.planning.counts import Counts
+from harness.planning.documents import Document, Measured, measured_of_all
 from harness.planning.steps import Job, MetricJob, ReductionJob, Rendering
 from harness.task.prompts import view_spec
 from harness.task.task import Task
@@ -28,6 +29,27 @@ class Batches:
 
     shards: int
     sides: tuple[Sequence[Lengths], ...]
+
+
+@dataclass(frozen=True)
+class Read:
+    """What one forward over each of some batches comes to."""
+
+    counts: Counts
+    largest: int
+    """Positions of the largest of them."""
+    pairs: int
+    """Pairs of a token and one that it looks at, padding included."""
+
+
+def read_of(batches: Sequence[Lengths]) -> Read:
+    """What reading batches comes to."""
+    rows, widths = [len(batch) for batch in batches], [max(batch) for batch in batches]
+    positions = [many * width for many, width in zip(rows, widths, strict=True)]
+    pairs = sum(one * (width + 1) // 2 for one, width in zip(positions, widths, strict=True))
+    tokens = sum(map(sum, batches))
+    counts = Counts(len(batches), sum(rows), tokens, positions=sum(positions))
+    return Read(counts, max(positions, default=0), pairs)
 
 
 def batches_of(task: Task, which: Rendering, documents: Sequence[Document]) -> Batches:
@@ -174,14 +196,19 @@ def encoded(
                     ((first,), tokens), _Side(first.model, (use.stream, masked))
                 )
                 side.anew.append((sae[0], encodes.anew, where.selects))
+    counted: dict[object, Measured] = {}  # many sides differ in their models alone
     for side in sides.values():
-        yield from _of_side(task, side, documents)
+        stream, masked = side.kind
+        tokens = (stream.tokens, stream.where.skip_first, masked)
+        if tokens not in counted:
+            counted[tokens] = measured_of_all(documents, *tokens)
+        yield from _of_side(task, side, documents, counted[tokens])
 
 
-def _of_side(task: Task, side: _Side, documents: Sequence[Document]) -> Iterator[Encoded]:
-    stream, masked = side.kind
-    found = [measured(one, stream.tokens, stream.where.skip_first, masked) for one in documents]
-    every = Measured(sum(one.tokens for one in found), all(one.exact for one in found))
+def _of_side(
+    task: Task, side: _Side, documents: Sequence[Document], every: Measured
+) -> Iterator[Encoded]:
+    stream, _ = side.kind
     sure = every.exact and stream.where.max_norm_ratio is None
     read = sum(one.lengths[0] for one in documents)
     for sae, _ in sorted(side.whole, key=str):
