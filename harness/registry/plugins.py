@@ -274,8 +274,8 @@ def _resolve(owned: Owned, path: str, guard: Guard) -> Any:
     module, _, attribute = path.partition(":")
     # To guard what is imported already takes longer than all else: four changes of signals.
     there = vars(sys.modules[module]).get(attribute) if module in sys.modules else None
-    options = isinstance(there, type) and issubclass(there, Options)
-    if options and owned.plugin.code is None and there.__pydantic_complete__:
+    built = isinstance(there, type) and issubclass(there, Options) and there.__pydantic_complete__
+    if built and owned.plugin.code is None:
         return there
     try:
         with guard:

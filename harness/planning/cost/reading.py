@@ -199,10 +199,11 @@ def encoded(
     counted: dict[object, Measured] = {}  # many sides differ in their models alone
     for side in sides.values():
         stream, masked = side.kind
-        tokens = (stream.tokens, stream.where.skip_first, masked)
-        if tokens not in counted:
-            counted[tokens] = measured_of_all(documents, *tokens)
-        yield from _of_side(task, side, documents, counted[tokens])
+        skip = stream.where.skip_first
+        which = (stream.tokens, skip, masked)
+        if which not in counted:
+            counted[which] = measured_of_all(documents, stream.tokens, skip, masked)
+        yield from _of_side(task, side, documents, counted[which])
 
 
 def _of_side(
