@@ -20,7 +20,7 @@ has the number of this contract.
 Shapes are written as in jaxtyping: `Float[Tensor, "batch pos d_model"]`.
 """
 
-from importlib import import_module
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from harness.contract.component import (
@@ -320,7 +320,7 @@ def __getattr__(name: str) -> Any:
     home = _HOMES.get(name, f"{__name__}.{name}")
     if home not in _NAMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = import_module(home)
+    module = importlib.import_module(home)
     found = globals()[name] = getattr(module, name) if name in _HOMES else module
     return found
 

@@ -26,7 +26,7 @@ answer what any reader asks of records, without knowing what a task calls its pa
 Importing this imports neither torch nor pandas.
 """
 
-from importlib import import_module
+import importlib
 from typing import TYPE_CHECKING, Any
 
 # Not later: once its module of the same name was imported, that would be found here instead.
@@ -144,7 +144,7 @@ def __getattr__(name: str) -> Any:
     home = _HOMES.get(name, f"{__name__}.{name}")
     if home not in _NAMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = import_module(home)
+    module = importlib.import_module(home)
     found = globals()[name] = getattr(module, name) if name in _HOMES else module
     return found
 

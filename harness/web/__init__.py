@@ -5,7 +5,7 @@ how long to pause and who hears of it, `key` where a key is, `hub` what errors o
 libraries mean to a person.
 """
 
-from importlib import import_module
+import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def __getattr__(name: str) -> Any:
     home = _HOMES.get(name, f"{__name__}.{name}")
     if home not in _NAMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = import_module(home)
+    module = importlib.import_module(home)
     found = globals()[name] = getattr(module, name) if name in _HOMES else module
     return found
 
