@@ -71,6 +71,9 @@ class GemmaScope(Loaded):
     stream after attention as the norm before the MLP divides it, `x / √(mean x² + 1e-6)` without
     the norm's gain, and x̂ what the MLP adds to the stream. Source: Lieberum et al., Gemma Scope
     (arXiv 2408.05147), its tutorial, and the loaders of transcoders of circuit-tracer and SAELens.
+
+    Its file is an archive, which cannot be mapped: each process that loads it has a copy in memory.
+    What SAELens' `save_model` writes of it is mapped, and processes share it.
     """
 
 
