@@ -271,7 +271,8 @@ def _unmet(requires: Sequence[str]) -> str:
 def _resolve(owned: Owned, path: str, guard: Guard) -> Any:
     module, _, attribute = path.partition(":")
     # To guard what is imported already takes longer than all else: four changes of signals.
-    there = vars(sys.modules[module]).get(attribute) if module in sys.modules else None
+    home = sys.modules.get(module)
+    there: Any = getattr(home, "__dict__", {}).get(attribute)
     options = isinstance(there, type) and issubclass(there, Options)
     if options and owned.plugin.code is None and there.__pydantic_complete__:
         return there
