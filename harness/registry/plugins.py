@@ -273,9 +273,10 @@ def _unmet(requires: Sequence[str]) -> str:
 def _resolve(owned: Owned, path: str, guard: Guard) -> Any:
     module, _, attribute = path.partition(":")
     # To guard what is imported already takes longer than all else: four changes of signals.
-    there = vars(sys.modules[module]).get(attribute) if module in sys.modules else None
-    built = isinstance(there, type) and issubclass(there, Options) and there.__pydantic_complete__
-    if built and owned.plugin.code is None:
+    home = sys.modules.get(module)
+    there: Any = getattr(home, "__dict__", {}).get(attribute)
+    options = isinstance(there, type) and issubclass(there, Options)
+    if options and owned.plugin.code is None and there.__pydantic_complete__:
         return there
     try:
         with guard:
