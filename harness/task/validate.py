@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from types import UnionType
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
@@ -117,8 +118,13 @@ def _fields(model: type[BaseModel], location: Sequence[str | int]) -> list[str]:
     return [field.alias or name for name, field in fields.items()]
 
 
-def marks(model: type[BaseModel]) -> Iterator[tuple[str, Ref | Place]]:
+@lru_cache(maxsize=4096)
+def marks(model: type[BaseModel]) -> tuple[tuple[str, Ref | Place], ...]:
     """The fields of a model that refer to an entry of the task, or hold a path: name and mark."""
+    return tuple(_marks(model))
+
+
+def _marks(model: type[BaseModel]) -> Iterator[tuple[str, Ref | Place]]:
     for name, field in fields_of(model).items():
         for mark in (*field.metadata, *_inside(field.annotation)):
             if isinstance(mark, (Ref, Place)):
