@@ -199,10 +199,10 @@ def encoded(
     counted: dict[object, Measured] = {}  # many sides differ in their models alone
     for side in sides.values():
         stream, masked = side.kind
-        tokens = (stream.tokens, stream.where.skip_first, masked)
-        if tokens not in counted:
-            counted[tokens] = measured_of_all(documents, *tokens)
-        yield from _of_side(task, side, documents, counted[tokens])
+        how = (stream.tokens, stream.where.skip_first, masked)
+        if how not in counted:
+            counted[how] = measured_of_all(documents, *how)
+        yield from _of_side(task, side, documents, counted[how])
 
 
 def _of_side(
