@@ -123,6 +123,7 @@ def test_within_allows_a_relative_difference_of_numbers(one: Path, other: Path) 
     assert len(differences(one, other, 1e-9)) == 1
 
 
+@pytest.mark.slow
 def test_the_command_says_it_and_exits_with_it(one: Path, other: Path) -> None:
     command = [sys.executable, str(HERE / "compare_runs.py"), str(one), str(other)]
     equal = subprocess.run(command, capture_output=True, text=True, check=True)

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
@@ -120,9 +120,14 @@ def _arguments(session: Session) -> dict[str, Any]:
 def installed(name: str) -> str | None:
     """The version of a package, None where it is not there."""
     try:
-        return version(name)
+        found = distribution(name)
     except PackageNotFoundError:
         return None
+    # `found.version` parses the whole text, which has the package's README: 8 ms for each.
+    head, _, _ = (found.read_text("METADATA") or "").partition("\n\n")
+    lines = (line.partition(":") for line in head.splitlines())
+    said = next((text.strip() for key, _, text in lines if key == "Version"), None)
+    return said or found.version
 
 
 def _git(folder: Path) -> str | None:

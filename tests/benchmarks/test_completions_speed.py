@@ -8,6 +8,7 @@ from collections.abc import Callable
 SMALL = "--width 24 --blocks 2 --heads 3 --kept 1 --inner 32 --vocabulary 64 --new 2 --rounds 2"
 
 
+@pytest.mark.slow
 def test_every_arm_is_measured(printed: Callable[..., str]) -> None:
     out = printed("completions_speed", *SMALL.split())
     ratios = re.findall(r"^\| (.+?) \| [\d.]+ \| ([\d.]+) ", out, re.MULTILINE)

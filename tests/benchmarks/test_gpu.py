@@ -20,7 +20,7 @@ no_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 
 
 @no_gpu
-@pytest.mark.parametrize("given", ["python", "none"])
+@pytest.mark.parametrize("given", [pytest.param("python", marks=pytest.mark.slow), "none"])
 def test_without_a_gpu_it_says_so_in_one_line(tmp_path: Path, given: str) -> None:
     env = {**os.environ, "OUT": str(tmp_path)}
     env = {k: v for k, v in env.items() if k != "PYTHON"}

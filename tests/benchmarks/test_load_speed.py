@@ -15,6 +15,7 @@ def load_speed() -> ModuleType:
     return importlib.import_module("load_speed")
 
 
+@pytest.mark.slow
 def test_small(
     load_speed: ModuleType,
     tmp_path: Path,

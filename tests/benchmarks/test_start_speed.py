@@ -25,6 +25,7 @@ def test_ratios_are_ours_by_the_others() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_it_measures_real_commands(capsys: pytest.CaptureFixture[str]) -> None:
     main(["--times", "1"])
     told = json.loads(capsys.readouterr().out)

@@ -72,6 +72,7 @@ def compared(root: Path, *words: str) -> Result:
     return CliRunner().invoke(main, ["--root", str(root), "--turns", "2", "--repeats", "2", *words])
 
 
+@pytest.mark.slow
 def test_what_became_slower_is_named_and_the_exit_status_is_1(root: Path) -> None:
     commit(root, 1.2, {})
     done = compared(root, "--against", "HEAD~1")
@@ -82,6 +83,7 @@ def test_what_became_slower_is_named_and_the_exit_status_is_1(root: Path) -> Non
     assert "slower: old_speed, work; old_speed, beside\n" in done.output
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("seconds", "verdict"), [(1.04, "alike"), (1.0, "alike"), (0.5, "faster")])
 def test_five_percent_are_allowed(root: Path, seconds: float, verdict: str) -> None:
     commit(root, seconds, {})
@@ -91,6 +93,7 @@ def test_five_percent_are_allowed(root: Path, seconds: float, verdict: str) -> N
     assert "nothing of ours takes more than 1.05 times as long" in done.output
 
 
+@pytest.mark.slow
 def test_a_benchmark_that_the_other_commit_lacks_is_todays_on_its_code_or_named(root: Path) -> None:
     """What is not committed yet counts, too: the checkout is measured as it is."""
     here = str(HERE)
@@ -103,6 +106,7 @@ def test_a_benchmark_that_the_other_commit_lacks_is_todays_on_its_code_or_named(
     assert "newest_speed: does not run there: ModuleNotFoundError" in done.output
 
 
+@pytest.mark.slow
 def test_where_todays_script_does_not_work_there_its_own_is_run(root: Path) -> None:
     (root / "harness" / "later.py").write_text("")
     (root / "tests/benchmarks/old_speed.py").write_text(NEWER.format(here=str(HERE)))
@@ -112,6 +116,7 @@ def test_where_todays_script_does_not_work_there_its_own_is_run(root: Path) -> N
     assert "| old_speed | work | s | 1.000 |" in done.output
 
 
+@pytest.mark.slow
 def test_a_benchmark_that_does_not_run_here_is_named(root: Path) -> None:
     (root / "tests/benchmarks/old_speed.py").write_text("def series(asked):\n  pass\n1 / 0\n")
     done = compared(root, "--against", "HEAD")
@@ -120,6 +125,7 @@ def test_a_benchmark_that_does_not_run_here_is_named(root: Path) -> None:
     assert done.exit_code == 2
 
 
+@pytest.mark.slow
 def test_nothing_of_the_other_checkout_stays(root: Path) -> None:
     compared(root, "--against", "HEAD")
     listed = subprocess.run(

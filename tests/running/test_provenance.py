@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 from harness.contract import SaeFacts
-from harness.running.provenance import provenance
+from harness.running.provenance import installed, provenance
 from harness.task.applied import Applied
 from harness.task.left_out import LeftOut
 
@@ -53,3 +54,13 @@ def test_where_the_features_of_an_sae_can_be_looked_up_is_kept(tmp_path: Path) -
         "known": {"fingerprint": "known", "neuronpedia": "gemma-2-2b/12-res-16k"},
         "own": {"fingerprint": "own"},
     }
+
+
+def test_every_version_is_what_its_whole_text_says() -> None:
+    """Only the head of it is read."""
+    names = {one.name for one in importlib.metadata.distributions()}
+    assert len(names) > 20
+    assert {name: installed(name) for name in names} == {
+        name: importlib.metadata.version(name) for name in names
+    }
+    assert installed("no-such-package") is None

@@ -251,6 +251,7 @@ def test_the_hub_is_left_alone_before_anything_reads_the_variable(
 # ── What is said of it ───────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 def test_check_plan_and_results_say_which_keys_decided(
     said: Said, config: Config, write: Callable[..., Path], fake_plugin: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -133,6 +133,7 @@ def test_what_it_lacks_is_refused_in_words(parrot: Any) -> None:
 # ── In a task ────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 def test_a_task_with_it_runs(
     written: Callable[..., Path], said: Callable[..., tuple[int, str, str]], tmp_path: Path
 ) -> None:

@@ -15,6 +15,7 @@ import harness
 from harness.errors import InvalidRun, ModelError, TaskError, UsageError
 from harness.training import Drift, DriftCallback
 
+pytestmark = pytest.mark.slow  # each is a training
 PROBE = {"file": str(WEB), "limit": 12}
 SMALL: dict[str, Any] = {
     "prompt": {"max_tokens": 48}, "saes": {"mid": SAES["mid"]}, "every": 20,

@@ -266,6 +266,7 @@ print(first, second)
 """
 
 
+@pytest.mark.slow
 def test_all_processes_stop_where_the_main_one_does(tmp_path: Path) -> None:
     assert agreed(True)
     assert not agreed(False)

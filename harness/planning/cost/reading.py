@@ -199,11 +199,10 @@ def encoded(
     counted: dict[object, Measured] = {}  # many sides differ in their models alone
     for side in sides.values():
         stream, masked = side.kind
-        skip = stream.where.skip_first
-        which = (stream.tokens, skip, masked)
-        if which not in counted:
-            counted[which] = measured_of_all(documents, stream.tokens, skip, masked)
-        yield from _of_side(task, side, documents, counted[which])
+        how = (stream.tokens, stream.where.skip_first, masked)
+        if how not in counted:
+            counted[how] = measured_of_all(documents, *how)
+        yield from _of_side(task, side, documents, counted[how])
 
 
 def _of_side(

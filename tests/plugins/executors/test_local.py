@@ -270,6 +270,7 @@ def test_a_call_of_the_same_bytes_sends_them_once(
 # ── What ends a child ────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 def test_a_person_who_stops_the_run_stops_its_head_alone(office: Any) -> None:
     with Local(LocalOptions(workers=2)).crew(office.outfit) as crew:
         child = office.beside(crew).process

@@ -83,9 +83,8 @@ def computed(
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="reads Linux' list of processes")
-@pytest.mark.parametrize(
-    "seed", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in range(1, 3))]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
 def test_a_worker_killed_at_any_moment_changes_nothing(
     office: Any, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:

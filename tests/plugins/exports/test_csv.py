@@ -55,6 +55,7 @@ def test_a_number_comes_back_to_the_bit(value: float) -> None:
     assert bits(read["x"].astype(float)[0]) == bits(value)
 
 
+@pytest.mark.slow
 @given(st.text(max_size=60) | st.sampled_from(HOSTILE))
 def test_a_text_is_one_cell_that_nothing_runs(text: str) -> None:
     written = table(["a", "b"], [[text, 1]])

@@ -209,7 +209,7 @@ def test_a_server_that_hangs(
     assert "cannot be reached" in source.notes[0]
 
 
-def test_a_body_that_breaks_off_is_asked_for_once_more(replay: Replay) -> None:
+def test_a_body_that_breaks_off_is_asked_for_once_more(replay: Replay, pauses: list[float]) -> None:
     torn = Reply("{", headers={"Content-Length": "5"})
     replay.replies[PATH + "1"] = [torn, Reply(answer(1, "one"))]
     assert ask(made(replay), [1])[1].description == "one"

@@ -257,9 +257,10 @@ def test_what_is_wrong_is_said_once_and_what_was_answered_is_kept(
 
 @pytest.mark.parametrize("mood", WRONG)
 def test_what_may_pass_is_asked_for_again_and_nothing_else(
-    served: Served, model: MakeModel, mood: str
+    served: Served, model: MakeModel, mood: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     *_, again = WRONG[mood]
+    pauses_of_web(monkeypatch)
     served.moods = [mood]
     asked = model(timeout=0.3, log_probabilities=mood == "no logprobs")
     if again:

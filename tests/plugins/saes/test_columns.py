@@ -17,7 +17,11 @@ from harness_saes.core import cells, columns, compiled, picks
 from harness_saes.core.config import Config
 from harness_saes.core.linear import LinearSae
 
-needs_numba = pytest.mark.skipif(find_spec("numba") is None, reason="numba is not installed")
+
+def needs_numba(test):
+    """The first of them in a process compiles for seconds, whichever that is."""
+    missing = pytest.mark.skipif(find_spec("numba") is None, reason="numba is not installed")
+    return pytest.mark.slow(missing(test))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -240,6 +244,7 @@ def test_no_token_has_no_latent():
         assert (found.tokens, len(found.values), found.d_sae) == (0, 0, 9)
 
 
+@pytest.mark.slow
 def test_small_calls_do_not_import_numba():
     """Its import takes longer than it would save."""
     code = (

@@ -31,6 +31,7 @@ def walked():
             for sae in release.saes.values()]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_each_is_read_at_a_site_or_refused_with_a_reason(walked):
     assert len(walked) > 13_000
     for release, sae, found in walked:

@@ -77,6 +77,7 @@ def live(
     return live
 
 
+@pytest.mark.slow
 def test_a_run_that_was_cut_off_draws_what_it_would_have_drawn(live: Live, tmp_path: Path) -> None:
     whole = live("whole", "batch.generation=2")
     assert len(set(whole.values())) > 6, "nothing is drawn"

@@ -129,6 +129,7 @@ def test_what_prompts_begin_with_is_read_once(
     assert receipts[0].tokens == len(arms[0].edits) * sum(len(t.ids) + NEW - 1 for t in tokens)
 
 
+@pytest.mark.slow
 @settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     tails=st.lists(st.lists(st.integers(30, 40), min_size=1, max_size=4), min_size=2, max_size=5),

@@ -375,6 +375,7 @@ def test_the_laws_of_an_analysis() -> None:
 # ── The probe ────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 def test_the_probe_is_a_ridge_regression_without_the_domain() -> None:
     rng = np.random.default_rng(0)
     features, target = rng.normal(size=(9, 20)), rng.normal(size=9)

@@ -215,6 +215,7 @@ def plain(outcome):
     return outcome.records, outcome.tables, {k: v.tolist() for k, v in outcome.arrays.items()}
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(order=st.permutations(range(12)), cuts=st.tuples(st.integers(0, 12), st.integers(0, 12)))
 def test_any_split_merge_and_order_gives_the_same(order, cuts):
