@@ -31,8 +31,10 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of half of the text: eight models read it."""
     out = tmp_path_factory.mktemp("mechanism") / "run"
-    assert main(["eval", str(ROOT / "mechanism.toml"), "--out", str(out)]) == 0
+    few = ("--set", "data.web.limit=30")
+    assert main(["eval", str(ROOT / "mechanism.toml"), "--out", str(out), *few]) == 0
     return out
 
 
