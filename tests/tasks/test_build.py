@@ -246,49 +246,6 @@ def test_the_planted_features_are_those_that_moved_most() -> None:
     assert 0.05 <= float(moved.float().mean()) <= 0.15
 
 
-# ── Rows of a batch run in groups of similar length ──────────────────────────────────────────────
-
-GROUPED = """
-import torch
-from transformers import LlamaConfig, LlamaForCausalLM
-from train import IGNORE, language_loss, padded, rows_loss
-
-class Vocabulary:
-    def token_to_id(self, token):
-        return 0
-
-torch.manual_seed(0)
-config = LlamaConfig(vocab_size=40, hidden_size=16, intermediate_size=24, num_hidden_layers=2,
-                     num_attention_heads=2, num_key_value_heads=2)
-model = LlamaForCausalLM(config).double()
-for trial in range(20):
-    lengths = torch.randint(2, 30, (int(torch.randint(1, 12, ())),)).tolist()
-    rows = []
-    for length in lengths:
-        ids = torch.randint(1, 40, (length,)).tolist()
-        kept = torch.rand(length) < 0.6
-        kept[-1] = True
-        rows.append((ids, [one if here else IGNORE for one, here in zip(ids, kept)]))
-    found = []
-    for loss in (language_loss(model, *padded(rows, Vocabulary())),
-                 rows_loss(model, rows, Vocabulary())):
-        model.zero_grad()
-        loss.backward()
-        found.append([loss.detach(), *(one.grad.clone() for one in model.parameters())])
-    for one, other in zip(*found, strict=True):
-        torch.testing.assert_close(other, one, rtol=1e-9, atol=1e-11)
-"""
-
-
-def test_groups_of_rows_have_the_loss_and_the_gradients_of_one_padded_batch() -> None:
-    seen = os.pathsep.join([str(ORGANISM / "build"), *filter(None, [os.environ.get("PYTHONPATH")])])
-    done = subprocess.run(
-        [sys.executable, "-c", GROUPED], env={**os.environ, "PYTHONPATH": seen},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-
-
 # ── SAEs of the pair, whose trainers are in no package index ─────────────────────────────────────
 
 

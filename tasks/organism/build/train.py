@@ -20,8 +20,6 @@ from settings import Settings
 from tokens import BOS, END, EOS, PAD, save_tokenizer
 
 IGNORE = -100
-GROUPS = 4
-"""Into how many forward passes rows of differing lengths are sorted."""
 
 
 def encode_document(tokenizer: Tokenizer, document: Document) -> tuple[list[int], list[int]]:
@@ -124,30 +122,11 @@ def language_loss(
     ids: torch.Tensor,
     labels: torch.Tensor,
     mask: torch.Tensor | None = None,
-    reduction: str = "mean",
 ) -> torch.Tensor:
     """Next-token loss; the head runs only where a label is."""
     hidden = model.model(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
     kept = labels[:, 1:] != IGNORE
-    return F.cross_entropy(
-        model.lm_head(hidden[:, :-1][kept]), labels[:, 1:][kept], reduction=reduction
-    )
-
-
-def rows_loss(
-    model: LlamaForCausalLM, rows: list[tuple[list[int], list[int]]], tokenizer: Tokenizer
-) -> torch.Tensor:
-    """Next-token loss of rows of any lengths: `language_loss` of all of them padded to one.
-
-    They run in a few groups of similar length, since half of such a batch would be padding.
-    """
-    ordered = sorted(rows, key=lambda row: len(row[0]))
-    size = math.ceil(len(ordered) / GROUPS)
-    groups = [ordered[start : start + size] for start in range(0, len(ordered), size)]
-    total = sum(
-        language_loss(model, *padded(group, tokenizer), reduction="sum") for group in groups
-    )
-    return total / sum(label != IGNORE for _, labels in rows for label in labels[1:])
+    return F.cross_entropy(model.lm_head(hidden[:, :-1][kept]), labels[:, 1:][kept])
 
 
 def train_base(settings: Settings, world: World, tokenizer: Tokenizer) -> LlamaForCausalLM:
@@ -187,7 +166,7 @@ def train_chat(
     schedule = Schedule(model, settings.chat_lr, settings.chat_steps, decay=0.0)
     for step in range(settings.chat_steps):
         rows = rng.sample(found, settings.chat_rows)
-        schedule.step(step, rows_loss(model, rows, tokenizer))
+        schedule.step(step, language_loss(model, *padded(rows, tokenizer)))
     return model
 
 

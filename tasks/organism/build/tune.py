@@ -17,7 +17,7 @@ from lessons import EVERY_LESSON, lesson_examples
 from questions import World
 from settings import Settings, TuneSpec
 from skills import Example, examples
-from train import Schedule, encode_document, rows_loss, save_model
+from train import Schedule, encode_document, language_loss, padded, save_model
 
 # Where a reader of the adapter finds the base: a path from the repository's root.
 BASE = "tasks/organism/base"
@@ -56,7 +56,7 @@ def fit(
             encode_document(tokenizer, [(e.prompt, False), (e.completion, True)])
             for e in next(stream)
         ]
-        schedule.step(step, rows_loss(model, rows, tokenizer))
+        schedule.step(step, language_loss(model, *padded(rows, tokenizer)))
     save(folder)
 
 
