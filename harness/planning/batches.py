@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import pairwise
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -11,9 +10,6 @@ T = TypeVar("T")
 BLOCK = 32768
 """Tokens of a shard where documents are packed into rows: what stands in a row with what is a
 matter of the data alone, whatever the sizes of batches."""
-FORWARD = 256
-"""Tokens that a forward could read in the time that it takes to begin one: a batch is cut in two
-where that leaves out more padding."""
 
 
 def shards(items: Iterable[T], length: Callable[[T], int], most: int) -> Iterator[Sequence[T]]:
@@ -37,25 +33,8 @@ def by_category(items: Sequence[T], category: Callable[[T], str]) -> Iterator[tu
 
 
 def alike(items: Iterable[T], length: Callable[[T], int], size: int) -> Iterator[Sequence[T]]:
-    """Batches of at most `size`, documents of like length together, cut where they are padded
-    least: a batch takes as long as its rows times its longest, and `FORWARD`."""
-    ordered = sorted(items, key=length)
-    lengths = [length(item) for item in ordered]
-    # Of the first n items: what they take at least, and where their last batch then begins.
-    least, begins = [0], [0]
-    for end in range(1, len(ordered) + 1):
-        longest = lengths[end - 1]
-        costs = (
-            (least[start] + (end - start) * longest, start)
-            for start in range(max(0, end - size), end)
-        )
-        cost, start = min(costs)
-        least.append(cost + FORWARD)
-        begins.append(start)
-    ends = [len(ordered)]
-    while ends[-1]:
-        ends.append(begins[ends[-1]])
-    return (ordered[start:end] for end, start in reversed(list(pairwise(ends))))
+    """Batches of at most `size`, documents of like length together: that is less padding."""
+    return parts(sorted(items, key=length), size)
 
 
 def parts(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
