@@ -38,13 +38,13 @@ def test_small(
 def test_later_loads_hash_nothing(load_speed, tmp_path: Path, monkeypatch) -> None:
     """What makes them fast, counted: both turns after the first find all in the cache."""
     from harness.store import known_files
-    from harness_saes.core import numbers
+    from harness_saes.core import linear, numbers
 
     file = load_speed.write_sae(tmp_path, 0.008)
     now = known_files.time.time_ns
     monkeypatch.setattr(known_files.time, "time_ns", lambda: now() + 10**10)
     first = load_speed.load(file, tmp_path / "cache")
     monkeypatch.setattr(numbers, "in_pieces", lambda content: pytest.fail("hashed"))
-    monkeypatch.setattr(numbers, "_finite_sum", lambda part: pytest.fail("summed"))
+    monkeypatch.setattr(linear, "finite", lambda tensor: pytest.fail("summed"))
     for _ in range(2):
         assert load_speed.load(file, tmp_path / "cache").fingerprint == first.fingerprint
