@@ -44,7 +44,7 @@ Why = tuple[tuple[float, float] | None, str | None]
 """An interval, or why there is none."""
 
 
-@lru_cache(maxsize=4096)  # the documents of a batch, of which each metric asks
+@lru_cache(maxsize=65536)
 def group_of(document: str, seed: int) -> int:
     """The group of a document, from the hash of seed and id alone: the same in every process."""
     return hashlib.shake_128(f"group\0{seed}\0{document}".encode()).digest(1)[0]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+import pytest
+
 SMALL = "--width 24 --blocks 2 --heads 3 --kept 1 --inner 32 --vocabulary 64 --new 2 --rounds 2"
 
 

@@ -65,7 +65,7 @@ def test_what_can_be_read_is_there_without_the_rest(
     found, lost = without_damaged(load_results(tmp_path))
     assert len(lost) == len(damaged)
     for name in damaged:
-        assert sum(f"{name}." in text for text in lost) == 1
+        assert sum(f"/{name}." in text for text in lost) == 1
     assert all("give the same `harness eval` again" in text for text in lost)
     rest = [row for row in whole[COMPLETIONS] if row["experiment"] not in damaged]
     expected = {} if "d.sums" in damaged else {"d.sums": whole["d.sums"]}

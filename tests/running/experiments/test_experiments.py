@@ -278,7 +278,7 @@ def test_a_failure_of_the_disk_while_completions_are_kept_ends_in_words(
         raise OSError(errno.ENOSPC, "No space left on device", "e.jsonl")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Journal, "add", full)
+        patch.setattr(Journal, "add_soon", full)
         with pytest.raises(MachineError, match="No space left on device"):
             run_task(A)
     assert run_task(A).status == "complete"

@@ -14,7 +14,7 @@ import pytest
 
 from harness.contract import Outcome, Record, Tokens
 from harness.planning.planner import plan
-from harness.results.replicates import groups_of
+from harness.results.replicates import group_of, groups_of
 from harness.running.passes.run import run_pass_alone
 from harness.running.passes.shards import Document, Told, _counted
 from harness.running.session import Session
@@ -160,6 +160,7 @@ def test_little_is_kept_of_a_document() -> None:
             tokens = Tokens(name, (number, 1), (0, 2), "", 0)
             groups_of([_counted(Document(tokens, None, ""), told).left.example], 0)
             if number % 5000 == 4999:
+                group_of.cache_clear()  # of so many documents at most, however many there are
                 held.append(tracemalloc.get_traced_memory()[0])
     finally:
         tracemalloc.stop()
