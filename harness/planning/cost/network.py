@@ -82,12 +82,10 @@ class Network:
     def generation_bytes(self, rows: int, prompt: int, steps: int) -> int:
         """Bytes of a batch of completions: its keys and values, and the forward over its prompts.
 
-        The buffers of keys and values hold the next square number of tokens, and those of one block
-        are there twice while they are copied; then the logits of each row, and a copy in float32.
+        The buffers of keys and values grow by doubling, so they hold up to twice the tokens; then
+        the logits of each row, and a copy in float32.
         """
-        held = math.isqrt(max(0, prompt + steps - 1)) + 1
-        cache = rows * held**2 * self.kept * self.number_bytes
-        cache += cache // max(1, self.layers)
+        cache = 2 * rows * (prompt + steps) * self.kept * self.number_bytes
         logits = rows * self.vocabulary * (self.number_bytes + 4)
         return cache + self.forward_bytes(rows * prompt) + logits
 
