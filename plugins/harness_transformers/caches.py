@@ -13,8 +13,6 @@ from transformers.cache_utils import DynamicCache
 from harness.contract import Tokens
 from harness_transformers.batches import out_of_memory, padded
 from harness_transformers.cache import (
-    GrowingLayer,
-    WholeLayer,
     are_same,
     cache_name,
     cache_of,
@@ -22,6 +20,8 @@ from harness_transformers.cache import (
     states,
 )
 from harness_transformers.edits import Session
+from harness_transformers.growing import GrowingLayer, WholeLayer
+from harness_transformers.memory import Memory
 from harness_transformers.plans import Stand
 
 _FEW = 8
@@ -40,10 +40,12 @@ class Caches:
         self.apart = False
         """Whether rows of a batch can be read one part after the other: it keeps nothing of them
         but in the cache."""
+        self.memory = Memory()
+        """What one batch leaves to the next."""
 
     def new(self) -> DynamicCache:
         """An empty cache."""
-        return cache_of(self._hf, WholeLayer if self._whole else GrowingLayer)
+        return cache_of(self._hf, WholeLayer if self._whole else GrowingLayer, self.memory)
 
     def try_on(
         self,

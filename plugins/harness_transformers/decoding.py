@@ -82,9 +82,9 @@ class Loop:
                 if sum(live) <= LIVE * len(live) and leaving:
                     fits = all(can_lose_rows(one, len(live)) for one in given.values())
                     if leaving := fits:
-                        kept = [row for row, alive in enumerate(live) if alive]
-                        ids, given = self._without(kept, ids, given)
-                        present = [present[row] for row in kept]
+                        rows = staying(live)
+                        ids, given = self._without(rows, ids, given)
+                        present = [present[row] for row in rows]
                 inputs = model.prepare_inputs_for_generation(ids, next_sequence_length=1, **given)
                 out = forward(**inputs, return_dict=True)
                 given = model._update_model_kwargs_for_generation(
@@ -154,3 +154,13 @@ class Loop:
         if self.session is not None:
             self.session.prompt_of = None
         return ids[fan.of], given
+
+
+def staying(live: Sequence[bool]) -> list[int]:
+    """The rows that go on: each where it was, and the last ones in the places of those that leave.
+
+    So no more is moved than must be.
+    """
+    count = sum(live)
+    last = (row for row in range(len(live) - 1, count - 1, -1) if live[row])
+    return [row if live[row] else next(last) for row in range(count)]

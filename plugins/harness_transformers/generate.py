@@ -11,6 +11,7 @@ from harness.contract import Completion, Sampling, Tokens
 from harness.errors import ModelError
 from harness_transformers.alike import distinct
 from harness_transformers.batches import out_of_memory
+from harness_transformers.cache import end
 from harness_transformers.choosing import Chooser
 from harness_transformers.compiled import Compiled
 from harness_transformers.decoding import Loop
@@ -38,7 +39,7 @@ def complete(
     """Completions of one batch, of at most `limit` tokens each; `parting` splits off thoughts."""
     device = runs_on(hf.get_input_embeddings())
     batch = distinct(tokens, sampling, session)
-    ready = sharing.ready(batch, session, device)
+    ready = sharing.ready(batch, session, device, limit)
 
     def written(*, static: bool) -> Loop:
         """Writes the batch: with a cache of a fixed size, or with one that grows and shrinks."""
@@ -72,6 +73,8 @@ def complete(
             compiled.failed(error)
     if loop is None:
         loop = written(static=False)
+    for cache in ready.cache.values():
+        end(cache)
     broken = set(loop.choose.broken())
     for one, row in zip(tokens, batch.of, strict=True):
         if row in broken and (session is None or not session.told_broken(one.arm)):

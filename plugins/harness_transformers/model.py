@@ -30,7 +30,7 @@ from harness.contract import (
 from harness.contract.gradients import Gradients, Scalar
 from harness.errors import ModelError, UsageError
 from harness.text import for_terminal
-from harness_transformers.batches import Batches, check_ids, padded
+from harness_transformers.batches import Batches, by_width, check_ids, padded, spread
 from harness_transformers.blocks import Layout
 from harness_transformers.bos import bos_note
 from harness_transformers.capture import capture
@@ -162,21 +162,37 @@ class TransformersModel:
         """One forward over the batch, stopped at the deepest site unless logits are asked for.
 
         Rows are padded on the right: a causal model never looks there, so no mask is needed and
-        positions count from 0. A batch that does not fit the memory runs in halves.
+        positions count from 0. On a CPU short rows among long ones are read by themselves. A batch
+        that does not fit the memory runs in halves.
         """
         self._check(tokens)
         places = {site: self._layout.place(site) for site in sites}
         if not tokens or not (places or logits):
             return Activations({}, (0,) * len(tokens))
 
-        def forward(part: Sequence[Tokens]) -> tuple[dict[Site, Tensor], Tensor | None]:
-            ids, mask = padded(part, self._pad, self._input_device, left=False)
-            ragged = mask.bool() if len({len(t.ids) for t in part}) > 1 else None
-            with torch.no_grad(), self._rows_of(part, ragged):
-                kept, out = capture(
-                    lambda: self.hf(input_ids=ids, use_cache=False), places, to_the_end=logits
-                )
+        def read(part: Sequence[Tokens], width: int) -> tuple[dict[Site, Tensor], Tensor | None]:
+            ids, mask = padded(part, self._pad, self._input_device, left=False, width=width)
+            ragged = mask.bool() if {len(t.ids) for t in part} != {width} else None
+            if self._session is not None:
+                self._session.stand(tuple((t.arm,) for t in part), ragged)
+            kept, out = capture(
+                lambda: self.hf(input_ids=ids, use_cache=False), places, to_the_end=logits
+            )
             return kept, out.logits if logits else None
+
+        def forward(part: Sequence[Tokens]) -> tuple[dict[Site, Tensor], Tensor | None]:
+            groups = by_width([len(t.ids) for t in part], self._input_device)
+            with torch.no_grad(), self._rows_of(part, None):
+                found = {
+                    width: read([part[row] for row in rows], width)
+                    for width, rows in groups.items()
+                }
+            kept = {
+                site: spread([(groups[width], its[site]) for width, (its, _) in found.items()])
+                for site in sites
+            }
+            out = [(groups[width], one) for width, (_, one) in found.items() if one is not None]
+            return kept, spread(out) if out else None
 
         parts = self._batches.run("logits" if logits else "activations", tokens, forward)
         return Activations(
@@ -276,6 +292,8 @@ class TransformersModel:
                 )
             parts = self._batches.run("generate", [tokens[row] for row in members], work)
             done.update(zip(members, (c for part in parts for c in part), strict=True))
+        if self._session is None:
+            self._sharing.rest()
         return [done[row] for row in range(len(tokens))]
 
     @contextmanager
@@ -300,6 +318,7 @@ class TransformersModel:
                 yield receipts
         finally:
             self._session = None
+            self._sharing.rest()
         receipts.end(session.receipts())
 
     def _rows_of(self, part: Sequence[Tokens], mask: Tensor | None) -> Any:

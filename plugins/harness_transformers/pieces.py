@@ -7,7 +7,7 @@ of a few prompts it stays in the processor's caches.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from transformers.cache_utils import Cache
 
 from harness_transformers.cache import is_plain
 from harness_transformers.edits import Session
+from harness_transformers.growing import Whole
 
 TOGETHER = 2048
 """Tokens that are read together: a third faster than all of 1,000 prompts of 34 tokens at a width
@@ -58,21 +59,20 @@ def read(
     has all of them then. `new` makes an empty cache of its kind."""
     (whole,) = (one for one in inputs.values() if isinstance(one, Cache))
     stands = session.stands if session is not None else ()
-    caches, logits = [], []
+    rows_in_all, width = inputs["input_ids"].shape
+    layers = [Whole(rows_in_all, one.get_seq_length() + width) for one in whole.layers]
+    logits = []
     for rows in parts:
-        cache = _rows_of(whole, rows, new())
+        cache = _rows_of(whole, rows, new(), layers)
         if session is not None:
             session.stand(stands[rows])
         given = {name: _part(one, rows, cache) for name, one in inputs.items()}
         out = model(**given, return_dict=True)
-        caches.append(cache)
         logits.append(out.logits)
     if session is not None:
         session.stand(stands)
-    for place, layer in enumerate(whole.layers):
-        layer.join([cache.layers[place] for cache in caches])
-        for cache in caches:
-            cache.layers[place] = None
+    for layer, its in zip(whole.layers, layers, strict=True):
+        layer.become(its)
     its = {name: whole for name, one in out.items() if isinstance(one, Cache)}
     return replace(out, logits=torch.cat(logits), **its)
 
@@ -83,9 +83,10 @@ def _part(given: Any, rows: slice, cache: Cache) -> Any:
     return given[rows] if isinstance(given, Tensor) else given
 
 
-def _rows_of(whole: Cache, rows: slice, cache: Cache) -> Cache:
-    """The same beginnings of some rows in an empty cache."""
-    for layer, its in zip(cache.layers, whole.layers, strict=True):
+def _rows_of(whole: Cache, rows: slice, cache: Cache, layers: Sequence[Whole]) -> Cache:
+    """The same beginnings of some rows in an empty cache, which fills their place in `layers`."""
+    for layer, its, all_rows in zip(cache.layers, whole.layers, layers, strict=True):
+        layer.read_among(all_rows, rows)
         if its.get_seq_length():
             layer.begin(its.keys[rows], its.values[rows])
     return cache

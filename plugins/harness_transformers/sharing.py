@@ -44,8 +44,15 @@ class Sharing:
         self._fans: bool | None = None
         """Whether rows can be multiplied within its forward; None until it was tried."""
 
-    def ready(self, batch: Distinct, session: Session | None, device: torch.device) -> Ready:
-        """The prompts of a batch, with all that they share read."""
+    def rest(self) -> None:
+        """No batch follows at once: what one would leave to the next is given back."""
+        self._caches.memory.clear()
+
+    def ready(
+        self, batch: Distinct, session: Session | None, device: torch.device, limit: int
+    ) -> Ready:
+        """The prompts of a batch, with all that they share read; at most `limit` tokens follow."""
+        self._caches.memory.tokens = max(len(one.ids) for one in batch.rows) + limit
         self._caches.try_on(batch.rows, batch.stands, session, device)
         found = self._fan(batch, session, device) if session is not None else None
         rows = batch.rows if found is None else batch.prompts[0]

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from hypothesis import given, strategies as st
 
-from harness.contract import Example, Prompt, Sampling, Site
+from harness.contract import Example, Prompt, Sampling, Site, Tokens
 from harness.errors import MachineError, ModelError
-from harness_transformers.batches import check_ids, out_of_memory
+from harness_transformers import batches
+from harness_transformers.batches import by_width, check_ids, out_of_memory, padded, spread
 from harness_transformers.model import TransformersModel
 
 from .conftest import load
@@ -77,6 +81,112 @@ def test_a_batch_is_halved_and_the_size_remembered(
     assert after[0].tokens == before[0].tokens
     assert after[0].relative == pytest.approx(before[0].relative, rel=1e-5)
     assert after[0].fired == 3
+
+
+LENGTHS = st.lists(st.integers(1, 400), min_size=1, max_size=40)
+CPU = torch.device("cpu")
+
+
+def of_lengths(lengths: list[int]) -> list[Tokens]:
+    return [
+        Tokens(f"e{n}", tuple(3 + (n + k) % 300 for k in range(size)), (0, size), "")
+        for n, size in enumerate(lengths)
+    ]
+
+
+@given(LENGTHS)
+def test_rows_are_grouped_where_that_saves_padding(lengths: list[int]) -> None:
+    groups = by_width(lengths, CPU)
+    assert sorted(row for rows in groups.values() for row in rows) == list(range(len(lengths)))
+    for width, rows in groups.items():
+        assert max(lengths[row] for row in rows) <= width
+        assert width % batches.WIDE == 0 or width == max(lengths)
+    assert by_width(lengths, torch.device("cuda")) == {max(lengths): list(range(len(lengths)))}
+
+
+@given(st.lists(st.integers(1, 400), min_size=1, max_size=12), st.integers(0, 900))
+def test_no_other_groups_take_fewer_positions(lengths: list[int], worth: int) -> None:
+    widest = max(lengths)
+    ends = sorted({min(-(-one // batches.WIDE) * batches.WIDE, widest) for one in lengths})
+
+    def cost(widths: Sequence[int]) -> int:
+        return sum(min(w for w in widths if w >= one) for one in lengths) + worth * len(widths)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(batches, "WORTH", worth)
+        groups = by_width(lengths, CPU)
+    every = [(*some, widest) for n in range(len(ends)) for some in combinations(ends[:-1], n)]
+    assert cost(list(groups)) == min(map(cost, every))
+    assert all(groups.values())
+
+
+def test_short_rows_do_not_pay_for_a_long_one() -> None:
+    assert by_width([40] * 31 + [367], CPU) == {64: list(range(31)), 367: [31]}
+    assert by_width([40] * 2 + [367], CPU) == {367: [0, 1, 2]}
+
+
+@given(LENGTHS, st.booleans(), st.integers(0, 500))
+def test_padding_stands_on_one_side(lengths: list[int], left: bool, width: int) -> None:
+    rows = of_lengths(lengths)
+    ids, mask = padded(rows, 7, CPU, left=left, width=width)
+    assert ids.shape == mask.shape == (len(rows), max(width, *lengths, 1))
+    for row, its, real in zip(rows, ids.tolist(), mask.tolist(), strict=True):
+        fill = [7] * (len(its) - len(row.ids))
+        assert its == ([*fill, *row.ids] if left else [*row.ids, *fill])
+        assert real == sorted([0] * len(fill) + [1] * len(row.ids), reverse=not left)
+
+
+@given(st.permutations(range(9)), st.lists(st.integers(1, 8), max_size=4))
+def test_parts_of_a_batch_become_one(order: list[int], cuts: list[int]) -> None:
+    rows = [order[a:b] for a, b in zip([0, *sorted(cuts)], [*sorted(cuts), 9], strict=True)]
+    parts = [(some, torch.randn(len(some), 2 + n, 3)) for n, some in enumerate(rows) if some]
+    whole = spread(parts)
+    assert whole.shape == (9, max(part.shape[1] for _, part in parts), 3)
+    for some, part in parts:
+        for row, x in zip(some, part, strict=True):
+            assert torch.equal(whole[row, : len(x)], x)
+            assert len(parts) == 1 or not whole[row, len(x) :].any()
+
+
+@pytest.mark.parametrize("edited", [False, True])
+def test_short_rows_among_long_ones_say_what_they_say_alone(
+    model: TransformersModel, monkeypatch: pytest.MonkeyPatch, edited: bool
+) -> None:
+    rows = of_lengths([90, 5, 30, 64, 65, 12, 100])
+    widths: list[tuple[int, ...]] = []
+    embed = model.hf.get_input_embeddings()
+    embed.register_forward_pre_hook(lambda _module, args: widths.append(tuple(args[0].shape)))
+    arms, found = [addition(1, "resid_post.1")] if edited else [], []
+    for worth in (1, 10**9):
+        monkeypatch.setattr(batches, "WORTH", worth)
+        if edited:
+            with model.edited(arms) as receipts:
+                found.append((model.activations(rows, [HERE], logits=True), receipts[0]))
+        else:
+            found.append((model.activations(rows, [HERE], logits=True), None))
+    assert sorted(widths) == [(3, 100), (4, 64), (7, 100)]
+    (ours, did), (whole, whole_did) = found
+    for row, t in enumerate(rows):
+        size = len(t.ids)
+        for one, other in ((ours.sites[HERE], whole.sites[HERE]), (ours.logits, whole.logits)):
+            assert one is not None
+            assert other is not None
+            torch.testing.assert_close(one[row, :size], other[row, :size])
+    if did is not None and whole_did is not None:
+        assert (did.tokens, did.changed) == (whole_did.tokens, whole_did.changed)
+        assert did.tokens == sum(len(t.ids) for t in rows)
+        assert did.relative == pytest.approx(whole_did.relative, rel=1e-5)
+
+
+def test_rows_of_a_batch_that_failed_are_counted_once(model: TransformersModel) -> None:
+    """The long rows had been read when the short ones did not fit."""
+    rows = of_lengths([90] * 2 + [5] * 80)
+    with model.edited([addition(1, "resid_post.1")]) as expected:
+        model.activations(rows, [HERE])
+    Memory(model, 50, MESSAGES[1])
+    with model.edited([addition(1, "resid_post.1")]) as receipts:
+        model.activations(rows, [HERE])
+    assert receipts[0].tokens == expected[0].tokens == sum(len(t.ids) for t in rows)
 
 
 def test_a_single_prompt_that_does_not_fit(

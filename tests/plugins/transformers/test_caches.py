@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings, strategies as st
 
 from harness.contract import Arm, Example, Prompt, Sampling, Tokens
-from harness_transformers.cache import GrowingLayer, WholeLayer, room_for
+from harness_transformers.growing import GrowingLayer, WholeLayer, room_for
 from harness_transformers.model import TransformersModel
 
 from .conftest import load

@@ -11,7 +11,8 @@ from hypothesis import given, strategies as st
 
 from harness.contract import Arm, Sampling, Tokens
 from harness_transformers import pieces
-from harness_transformers.cache import GrowingLayer, WholeLayer
+from harness_transformers.growing import GrowingLayer, Whole, WholeLayer
+from harness_transformers.memory import Memory
 
 from .conftest import load
 from .test_edits import STRICT, ablation, addition
@@ -89,19 +90,33 @@ def test_a_model_that_keeps_something_of_its_rows_is_read_whole(
     assert len([one for one in seen if one[1] > 1]) == 1
 
 
-@given(st.lists(st.integers(1, 4), min_size=1, max_size=5), st.integers(1, 30))
-def test_rows_are_joined_in_order(rows: list[int], tokens: int) -> None:
+@given(
+    st.lists(st.integers(1, 4), min_size=1, max_size=5),
+    st.integers(0, 9),
+    st.integers(1, 30),
+    st.booleans(),
+)
+def test_rows_that_are_read_in_parts_stand_in_order(
+    rows: list[int], known: int, tokens: int, again: bool
+) -> None:
+    """Behind a beginning that all have already, or without one."""
     for kind in (GrowingLayer, WholeLayer):
-        parts = [torch.randn(2, n, 2, tokens, 3) for n in rows]
-        layers = []
-        for part in parts:
-            layers.append(kind())
-            layers[-1].update(part[0], part[1])
-        whole = kind()
-        whole.join(layers)
-        new = torch.randn(2, sum(rows), 2, 5, 3)
-        out = whole.update(new[0], new[1])
-        expected = torch.cat([torch.cat(parts, 1), new], 3)
+        memory = Memory() if again else None
+        layer, count = kind(memory), sum(rows)
+        begun, read, new = (torch.randn(2, count, 2, n, 3) for n in (known, tokens, 5))
+        if known:
+            layer.begin(begun[0], begun[1])
+        whole, at = Whole(count, known + tokens), 0
+        for some in rows:
+            part, its = kind(memory), slice(at, at + some)
+            part.read_among(whole, its)
+            if known:
+                part.begin(layer.keys[its], layer.values[its])
+            part.update(read[0, its], read[1, its])
+            at += some
+        layer.become(whole)
+        out = layer.update(new[0], new[1])
+        expected = torch.cat([begun, read, new], 3)
         for one, other in zip(out, expected, strict=True):
-            assert torch.equal(one[..., : tokens + 5, :], other)
-            assert not one[..., tokens + 5 :, :].any()
+            assert torch.equal(one[..., : other.shape[-2], :], other)
+            assert not one[..., other.shape[-2] :, :].any()

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 from harness.contract import Arm, Example, Prompt, Sampling, Tokens
 from harness_transformers import prefixes
-from harness_transformers.cache import GrowingLayer
+from harness_transformers.growing import GrowingLayer
 from harness_transformers.model import TransformersModel
 from harness_transformers.prefixes import beginning, moved, times
 from harness_transformers.receipts import whole_sums
