@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         ModelPlace as ModelPlace,
         Native as Native,
         Needs as Needs,
+        Rests as Rests,
     )
     from harness.contract.capabilities import (
         USUAL as USUAL,
@@ -251,7 +252,7 @@ _NAMES = {
     "harness.contract.ahead": "ReadsAhead",
     "harness.contract.attributed": "",
     "harness.contract.backend": (
-        "Activations Backend BackendOptions Model ModelFacts ModelPlace Native Needs"
+        "Activations Backend BackendOptions Model ModelFacts ModelPlace Native Needs Rests"
     ),
     "harness.contract.capabilities": "USUAL WRITES Capability",
     "harness.contract.checkpoint": "Checkpoint",

@@ -259,6 +259,17 @@ class Model(Protocol):
 
 
 @runtime_checkable
+class Rests(Protocol):
+    """A model that keeps the memory of one batch for the next.
+
+    Where a model has this method, the core calls it when another model's turn comes.
+    """
+
+    def rest(self) -> None:
+        """Gives that memory back; what the model says afterwards is the same."""
+
+
+@runtime_checkable
 class Backend(Protocol):
     """Loads a model. Built as `Class(options)` from `BackendOptions`."""
 

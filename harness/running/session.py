@@ -17,6 +17,7 @@ from harness.contract import (
     Options,
     Prompt,
     Ref,
+    Rests,
     Sae,
     Stream,
     StreamEdit,
@@ -88,7 +89,7 @@ class Session:
         self._progress.say(text)
 
     def model(self, name: str) -> Model:
-        """A model of the task.
+        """A model of the task, whose turn it is now: the others rest.
 
         Raises ModelError where it is not what `expect` says.
         """
@@ -97,6 +98,9 @@ class Session:
                 model = self.usage.load(name, self.task.models[name].build().load)
             _check_expected(f"models.{name}", model.facts, self.task.spec.models[name].expect)
             self.models[name] = model
+        for other, its in self.models.items():
+            if other != name and isinstance(its, Rests):
+                its.rest()
         return self.models[name]
 
     def sae(self, name: str) -> Sae:

@@ -166,6 +166,7 @@ class TransformersModel:
         that does not fit the memory runs in halves.
         """
         self._check(tokens)
+        self.rest()
         places = {site: self._layout.place(site) for site in sites}
         if not tokens or not (places or logits):
             return Activations({}, (0,) * len(tokens))
@@ -215,6 +216,7 @@ class TransformersModel:
         activations behind the first site, several times as much as a forward.
         """
         self._check(tokens)
+        self.rest()
         places = {site: self._layout.place(site) for site in sites}
         given = {self._layout.place(site): h for site, h in (put or {}).items()}
         if not tokens:
@@ -292,9 +294,11 @@ class TransformersModel:
                 )
             parts = self._batches.run("generate", [tokens[row] for row in members], work)
             done.update(zip(members, (c for part in parts for c in part), strict=True))
-        if self._session is None:
-            self._sharing.rest()
         return [done[row] for row in range(len(tokens))]
+
+    def rest(self) -> None:
+        """Gives back the memory of keys and values that one batch leaves to the next."""
+        self._sharing.rest()
 
     @contextmanager
     def edited(self, arms: Sequence[Arm]) -> Iterator[Sequence[Receipt]]:
@@ -318,7 +322,6 @@ class TransformersModel:
                 yield receipts
         finally:
             self._session = None
-            self._sharing.rest()
         receipts.end(session.receipts())
 
     def _rows_of(self, part: Sequence[Tokens], mask: Tensor | None) -> Any:

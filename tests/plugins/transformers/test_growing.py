@@ -10,7 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 
-from harness.contract import Arm, Example, Prompt, Sampling
+from harness.contract import Arm, Example, Prompt, Rests, Sampling, Site
 from harness_transformers.decoding import staying
 from harness_transformers.growing import GrowingLayer, WholeLayer, holes
 from harness_transformers.memory import Memory
@@ -106,19 +106,21 @@ def test_what_moves_more_than_gaps_is_no_filling_of_gaps(order: list[int]) -> No
     assert holes(torch.tensor(order), 3) is None
 
 
-def test_a_model_keeps_memory_no_longer_than_batches_follow(
+def test_a_model_keeps_memory_from_batch_to_batch_until_it_rests_or_reads(
     folders: dict[str, Path], examples: list[Example]
 ) -> None:
     model = load(folders["llama"])
+    assert isinstance(model, Rests)
     tokens = model.render(examples, Prompt())
-    memory = model._sharing._caches.memory
-    model.generate(tokens, Sampling(9))
-    assert not memory._free
-    with model.edited([Arm("none"), ablation(1, *STRICT)]):
-        first = model.generate([replace(one, arm=1) for one in tokens], Sampling(9))
+    memory, found = model._sharing._caches.memory, []
+    for over in (None, model.rest, lambda: model.activations(tokens, [Site("resid_post", 0)])):
+        with model.edited([Arm("none"), ablation(1, *STRICT)]):
+            found.append(model.generate([replace(one, arm=1) for one in tokens], Sampling(9)))
         held = {one.data_ptr() for one in memory._free}
         assert held
-        again = model.generate([replace(one, arm=1) for one in tokens], Sampling(9))
+        plain = model.generate(tokens, Sampling(9))
         assert held == {one.data_ptr() for one in memory._free}
-    assert not memory._free
-    assert first == again
+        if over is not None:
+            over()
+            assert not memory._free
+    assert found[0] == found[1] == found[2] != plain
