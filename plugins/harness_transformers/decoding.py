@@ -28,9 +28,9 @@ from harness_transformers.edits import Session
 from harness_transformers.fanning import Fan
 from harness_transformers.pieces import pieces, read
 
-LIVE = 0.9
-"""Share of a batch's rows that go on, from which down the others leave it. On an accelerator that
-copies the keys and values of all that go on, which takes about as long as a step."""
+LIVE = 0.8
+"""Share of a batch's rows that go on, from which down the others leave it: what is prepared for the
+rows of a batch is then prepared anew, and on an accelerator all that stay are copied."""
 
 
 @dataclass(eq=False)
