@@ -7,7 +7,7 @@ import gc
 import json
 import os
 import sys
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -30,6 +30,7 @@ from harness.running.session import Session  # noqa: E402
 from harness.task.file import read_source  # noqa: E402
 from harness.task.resolve import resolve  # noqa: E402
 from harness.task.task import Task  # noqa: E402
+from warm import warm  # noqa: E402
 
 # Every run of the suite tries the same examples, however busy the machine is: what fails somewhere
 # fails here.
@@ -96,6 +97,14 @@ def _settled(_drawn: None) -> None:
     """
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="session")
+def warm_python() -> Iterator[list[str]]:
+    """The first words of a command of our Python, with what most import imported already; it is
+    there from the first test on that asks for it."""
+    with warm() as words:
+        yield words
 
 
 @pytest.fixture(autouse=True)
