@@ -30,6 +30,7 @@ from harness.running.session import Session  # noqa: E402
 from harness.task.file import read_source  # noqa: E402
 from harness.task.resolve import resolve  # noqa: E402
 from harness.task.task import Task  # noqa: E402
+from slow_first import pytest_collection_modifyitems  # noqa: E402, F401  (a hook of ours)
 from warm import warm  # noqa: E402
 
 # Every run of the suite tries the same examples, however busy the machine is: what fails somewhere
@@ -67,17 +68,6 @@ def pytest_collection() -> Generator[None, object, object]:
         return (yield)
     finally:
         gc.enable()
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """On several workers files with slow tests come first, so that at the end none waits long for
-    the other. The mark comes into what `--junitxml` writes, for `tests/durations.py`."""
-    for item in items:
-        if item.get_closest_marker("slow"):
-            item.user_properties.append(("slow", "yes"))
-    if hasattr(config, "workerinput"):
-        slow = {item.path for item in items if item.get_closest_marker("slow")}
-        items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -80,13 +80,13 @@ def test_the_tests_of_a_commit_are_read_from_its_files(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["alone", "two"])
+@pytest.mark.parametrize("workers", [(), ("-p", "xdist", "-n", "2")], ids=["alone", "two"])
 def test_pytest_writes_the_mark_of_a_slow_test(
     workers: tuple[str, ...], tmp_path: Path, environment: Callable[..., dict[str, str]]
 ) -> None:
-    """With the conftest of these tests, as a run of them has it."""
+    """With the hook of these tests' conftest, as a run of them has it."""
     (tmp_path / "conftest.py").write_text(
-        "from tests.conftest import pytest_collection_modifyitems\n"
+        "from tests.slow_first import pytest_collection_modifyitems\n"
     )
     (tmp_path / "test_it.py").write_text(
         "import pytest\n\n@pytest.mark.slow\ndef test_slow(): ...\n\ndef test_fast(): ...\n"
@@ -95,8 +95,10 @@ def test_pytest_writes_the_mark_of_a_slow_test(
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o",
                "filterwarnings=", "--junitxml=junit.xml", *workers]  # fmt: skip
     root = Path(durations.__file__).parents[1]
+    # Other plugins of pytest that are installed take seconds to import.
+    env = {**environment(root), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     done = subprocess.run(
-        command, cwd=tmp_path, env=environment(root), capture_output=True, text=True, check=False
+        command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     found = {(one.name, one.slow) for one in read(tmp_path / "junit.xml")}
