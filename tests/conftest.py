@@ -7,7 +7,7 @@ import gc
 import json
 import os
 import sys
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -30,6 +30,8 @@ from harness.running.session import Session  # noqa: E402
 from harness.task.file import read_source  # noqa: E402
 from harness.task.resolve import resolve  # noqa: E402
 from harness.task.task import Task  # noqa: E402
+from slow_first import pytest_collection_modifyitems  # noqa: E402, F401  (a hook of ours)
+from warm import warm  # noqa: E402
 
 # Every run of the suite tries the same examples, however busy the machine is: what fails somewhere
 # fails here.
@@ -68,17 +70,6 @@ def pytest_collection() -> Generator[None, object, object]:
         gc.enable()
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """On several workers files with slow tests come first, so that at the end none waits long for
-    the other. The mark comes into what `--junitxml` writes, for `tests/durations.py`."""
-    for item in items:
-        if item.get_closest_marker("slow"):
-            item.user_properties.append(("slow", "yes"))
-    if hasattr(config, "workerinput"):
-        slow = {item.path for item in items if item.get_closest_marker("slow")}
-        items.sort(key=lambda item: item.path not in slow)
-
-
 @pytest.fixture(scope="session", autouse=True)
 def _drawn() -> None:
     """Hypothesis makes its chance on first use, and asks the garbage collector who holds it. After
@@ -96,6 +87,14 @@ def _settled(_drawn: None) -> None:
     """
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="session")
+def warm_python() -> Iterator[list[str]]:
+    """The first words of a command of our Python, with what most import imported already; it is
+    there from the first test on that asks for it."""
+    with warm() as words:
+        yield words
 
 
 @pytest.fixture(autouse=True)

@@ -51,7 +51,8 @@ class Before:
     functions: frozenset[tuple[str, str]]
 
     def has(self, test: Timed) -> bool:
-        """In this file or, where that is not there, in one of its name (files move)."""
+        """In this file or, where that is not there, in one of its name (files move). A class that
+        tests stand in is no part of their name: a test may come to stand in one."""
         if (test.file, test.function) in self.functions:
             return True
         name = PurePosixPath(test.file).name
@@ -73,12 +74,16 @@ def read(file: Path) -> list[Timed]:
 
 
 def _file(module: str) -> str:
-    return module.replace(".", "/") + ".py"
+    """A class that tests stand in follows the module: no folder or file begins with a capital."""
+    parts = module.split(".")
+    while parts[-1][:1].isupper():
+        parts.pop()
+    return "/".join(parts) + ".py"
 
 
 def before(commit: str) -> Before:
     """The tests that a commit of this repository has, read from its files: nothing is imported."""
-    pattern = r"^(async )?def test_"
+    pattern = r"^\s*(async )?def test_"
     command = ["git", "grep", "-E", pattern, commit, "--", "tests"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:

@@ -6,13 +6,17 @@ and pip may ask no index: nothing is downloaded.
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
+import tempfile
 import venv
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -83,9 +87,17 @@ def build_wheel(project: Path, out: Path) -> Path:
     return wheel
 
 
+@cache
+def own_wheel() -> Path:
+    """The wheel of this tree, built once in a process and gone with it."""
+    folder = Path(tempfile.mkdtemp(prefix="wheel-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return build_wheel(ROOT, folder)
+
+
 def fresh(folder: Path, wheel: Path | None = None) -> Installed:
     """A new environment in `folder`, with our wheel: the one that is given, or one of this tree."""
-    wheel = wheel or build_wheel(ROOT, folder / "wheel")
+    wheel = wheel or own_wheel()
     venv.create(folder / "venv", with_pip=False, symlinks=True)
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     site = folder / "venv" / "lib" / version / "site-packages"

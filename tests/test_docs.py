@@ -22,7 +22,6 @@ from harness.cli.main import cli, main
 from harness.contract import Options
 from harness.registry import DISTRIBUTION, Registry, discover, normalized
 from pages import PAGES, ROOT, Block, blocks
-from warm import warm
 
 ELSEWHERE = ("python.md", "benchmarks.md")
 """Pages whose blocks other tests run."""
@@ -145,26 +144,19 @@ def test_other_tests_run_the_pages_that_are_run_elsewhere() -> None:
         assert list((ROOT / "tests").rglob(f"test_{script}.py")), f"nothing runs {script}.py"
 
 
-@pytest.fixture(scope="module")
-def python() -> Iterator[list[str]]:
-    """Our Python, with what all pages import imported already."""
-    with warm() as words:
-        yield words
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "name", [page.name for page in PAGES if page.name not in (*ELSEWHERE, "plugins.md")]
 )
-def test_the_commands_of_a_page_run(name: str, tmp_path: Path, python: list[str]) -> None:
+def test_the_commands_of_a_page_run(name: str, tmp_path: Path, warm_python: list[str]) -> None:
     (tmp_path / "tasks").symlink_to(ROOT / "tasks")
-    pages.run(IDS[name], tmp_path, python)
+    pages.run(IDS[name], tmp_path, warm_python)
 
 
 @pytest.mark.slow
-def test_a_plugin_is_written_as_its_page_says(tmp_path: Path, python: list[str]) -> None:
+def test_a_plugin_is_written_as_its_page_says(tmp_path: Path, warm_python: list[str]) -> None:
     """From an empty folder to an installed, tested package that a task uses."""
-    pages.run(IDS["plugins.md"], tmp_path, python)
+    pages.run(IDS["plugins.md"], tmp_path, warm_python)
     text = (tmp_path / "runs" / "growth" / "results.json").read_text(encoding="utf-8")
     assert '"growth.ratio_of_means@1"' in text
     (tree,) = (block.text for block in blocks(IDS["plugins.md"]) if block.language == "text")

@@ -64,25 +64,29 @@ def test_the_tests_of_a_commit_are_read_from_its_files(
         subprocess.run(["git", *name, *words], cwd=tmp_path, check=True, capture_output=True)
 
     (tmp_path / "tests").mkdir()
-    (tmp_path / "tests" / "test_a.py").write_text("def test_one(): ...\n\ndef helper(): ...\n")
+    (tmp_path / "tests" / "test_a.py").write_text(
+        "def test_one(): ...\n\ndef helper(): ...\n\nclass TestIt:\n"
+        "    def test_two(self): ...\n\n    async def test_three(self): ...\n"
+    )
     git("init", "-q")
     git("add", ".")
     git("commit", "-q", "-m", "one")
-    (tmp_path / "tests" / "test_a.py").write_text("def test_two(): ...\n")
+    (tmp_path / "tests" / "test_a.py").write_text("def test_four(): ...\n")
     monkeypatch.setattr(durations, "ROOT", tmp_path)
-    assert before("HEAD").functions == {("tests/test_a.py", "test_one")}
+    known = before("HEAD").functions
+    assert known == {("tests/test_a.py", f"test_{name}") for name in ("one", "two", "three")}
     with pytest.raises(SystemExit, match="--since nothing: "):
         before("nothing")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["alone", "two"])
+@pytest.mark.parametrize("workers", [(), ("-p", "xdist", "-n", "2")], ids=["alone", "two"])
 def test_pytest_writes_the_mark_of_a_slow_test(
     workers: tuple[str, ...], tmp_path: Path, environment: Callable[..., dict[str, str]]
 ) -> None:
-    """With the conftest of these tests, as a run of them has it."""
+    """With the hook of these tests' conftest, as a run of them has it."""
     (tmp_path / "conftest.py").write_text(
-        "from tests.conftest import pytest_collection_modifyitems\n"
+        "from tests.slow_first import pytest_collection_modifyitems\n"
     )
     (tmp_path / "test_it.py").write_text(
         "import pytest\n\n@pytest.mark.slow\ndef test_slow(): ...\n\ndef test_fast(): ...\n"
@@ -91,12 +95,25 @@ def test_pytest_writes_the_mark_of_a_slow_test(
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o",
                "filterwarnings=", "--junitxml=junit.xml", *workers]  # fmt: skip
     root = Path(durations.__file__).parents[1]
+    # Other plugins of pytest that are installed take seconds to import.
+    env = {**environment(root), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     done = subprocess.run(
-        command, cwd=tmp_path, env=environment(root), capture_output=True, text=True, check=False
+        command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     found = {(one.name, one.slow) for one in read(tmp_path / "junit.xml")}
     assert found == {("test_slow", True), ("test_fast", False)}
+
+
+def test_a_test_in_a_class_is_of_its_file(tmp_path: Path) -> None:
+    """As pytest writes it: the class follows the module, and one in a class that."""
+    junit = tmp_path / "junit.xml"
+    names = ("tests.test_a", "tests.test_a.TestIt", "tests.test_a.TestIt.TestInIt")
+    cases = "".join(f'<testcase classname="{name}" name="test_x" time="1" />' for name in names)
+    junit.write_text(f"<testsuites><testsuite>{cases}</testsuite></testsuites>")
+    assert [one.file for one in read(junit)] == ["tests/test_a.py"] * 3
+    known = Before(frozenset({("tests/test_a.py", "test_x")}))
+    assert all(known.has(one) for one in read(junit))
 
 
 def test_a_test_is_its_function_with_parameters() -> None:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from warm import BEFOREHAND, warm
+from warm import BEFOREHAND
 
 pytestmark = pytest.mark.slow
 TOLD = """
@@ -23,10 +22,9 @@ sys.exit(int(sys.argv[1]))
 """
 
 
-@pytest.fixture(scope="module")
-def python() -> Iterator[list[str]]:
-    with warm() as words:
-        yield words
+@pytest.fixture
+def python(warm_python: list[str]) -> list[str]:
+    return warm_python
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ Broken plugins are packages of `harness new` with one thing changed.
 
 from __future__ import annotations
 
+import importlib
 import re
 import sys
 from collections.abc import Callable
@@ -392,7 +393,18 @@ def test_a_broken_plugin_is_named_by_its_law(
     assert any(re.search(law, text) for text in found), found
 
 
+@pytest.fixture
+def empty_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that is started finds a torch that is imported at once; this one has the real one
+    already."""
+    importlib.import_module("torch")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "torch.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path / "empty")
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("empty_torch")
 @pytest.mark.parametrize(
     ("number", "kind", "changes", "law"),
     [(number, *rest) for number, (_, *rest) in enumerate(HEAVY)],

@@ -47,6 +47,8 @@ from turns.series import Asked, Series, told
 
 Run = Callable[[], dict[str, float]]
 """One turn; the numbers come out."""
+PYTHON: Sequence[str] = (sys.executable,)
+"""The first words of a command that measures memory."""
 
 
 @dataclass(frozen=True)
@@ -409,7 +411,7 @@ def peak(shapes: Shapes, documents: int) -> int:
         build(folder, shapes, documents)
         (folder / "task.toml").write_text(task_text(shapes))
         done = subprocess.run(
-            [sys.executable, "-c", code, str(Path(__file__).parent), name],
+            [*PYTHON, "-c", code, str(Path(__file__).parent), name],
             capture_output=True,
             text=True,
             check=True,

@@ -39,6 +39,8 @@ status = open("/proc/self/status").read()
 print(int(status.split("VmHWM:")[1].split()[0]) * 1024)
 """
 # Not getrusage: across exec, Linux carries the peak of the process that started this one.
+PYTHON: Sequence[str] = (sys.executable,)
+"""The first words of a command that runs it."""
 
 MEGABYTE = 1e6
 
@@ -114,7 +116,7 @@ def run(folder: Path) -> Held:
     """Runs the task of a folder in a process of its own."""
     begun = time.perf_counter()
     done = subprocess.run(
-        [sys.executable, "-c", _RUN, "eval", str(folder / "task.toml"), "-q", "--no-cache",
+        [*PYTHON, "-c", _RUN, "eval", str(folder / "task.toml"), "-q", "--no-cache",
          "--out", str(folder / "run")],
         capture_output=True, text=True, check=False,
     )  # fmt: skip

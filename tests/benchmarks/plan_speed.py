@@ -28,6 +28,8 @@ from harness.registry import discover
 from harness.task.file import builtin_tasks
 from harness.task.load import load_for_command
 
+PYTHON: Sequence[str] = (sys.executable,)
+"""The first words of a command that runs a task."""
 TASKS = ("refusal", "drift", "mechanism", "transfer", "diagnosis")
 
 
@@ -50,7 +52,7 @@ def planned(name: str, overrides: Sequence[str], limit: int | None) -> float:
 
 def ran(name: str, overrides: Sequence[str], limit: int | None, folder: Path) -> float:
     """Seconds of the processor that a run took, without imports and loading."""
-    command = [sys.executable, "-m", "harness.cli.main", "eval", name, "-q", "--no-cache"]
+    command = [*PYTHON, "-m", "harness.cli.main", "eval", name, "-q", "--no-cache"]
     command += ["--out", str(folder), *(f"--set={one}" for one in overrides)]
     command += [] if limit is None else ["--limit", str(limit)]
     done = subprocess.run(command, check=False, capture_output=True, text=True)

@@ -32,7 +32,7 @@ from turns.series import Asked, Series, told  # noqa: E402
 from harness.authoring.new.create import create  # noqa: E402
 from harness.authoring.new.names import named  # noqa: E402
 from harness.registry import Registry, discover  # noqa: E402
-from installed import Installed, build_wheel, fresh  # noqa: E402
+from installed import Installed, build_wheels, fresh  # noqa: E402
 
 KINDS = (
     "metric", "statistic", "direction", "intervention", "evaluator", "labels", "analysis",
@@ -113,10 +113,7 @@ def environments(plugins: int) -> Iterator[tuple[Installed, Installed]]:
         bare = fresh(folder / "bare")
         full = fresh(folder / "full", bare.wheel)
         with redirect_stdout(sys.stderr):
-            wheels = [
-                build_wheel(package, folder / "wheels" / package.name)
-                for package in packages(plugins, folder / "packages")
-            ]
+            wheels = build_wheels(packages(plugins, folder / "packages"), folder / "wheels")
         full.install(*wheels)
         yield bare, full
 

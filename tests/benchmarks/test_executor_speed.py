@@ -26,22 +26,23 @@ def speed() -> ModuleType:
 
 @pytest.mark.slow
 def test_it_says_what_a_part_costs_beside_its_work() -> None:
-    given = ["parts", "--parts", "60", "--seconds", "0.05"]
+    given = ["parts", "--parts", "20", "--seconds", "0.02"]
     done = subprocess.run(
         [sys.executable, SCRIPT, *given], capture_output=True, text=True, timeout=1800, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert re.search(r"^\| local \| 2 \| 60 of 0\.05 s \| [\d.]+ \|", done.stdout, re.MULTILINE)
+    assert re.search(r"^\| local \| 2 \| 20 of 0\.02 s \| [\d.]+ \|", done.stdout, re.MULTILINE)
     assert re.search(r"beside a part, s: -?[\d.]+, bound 0\.05: ", done.stdout), done.stdout
 
 
 @pytest.mark.slow
 def test_the_throughput_of_two_workers_is_compared_with_that_of_one(
-    speed: ModuleType, capsys: pytest.CaptureFixture[str]
+    speed: ModuleType, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whichever of the two did more: on a busy machine one may do all shards but one, and then
-    the line says that there is no number."""
-    speed.main(["drift", "--tokens", "8000", "--repeats", "1"])
+    the line says that there is no number. In small: shards of a quarter of the tokens."""
+    monkeypatch.setattr(speed, "SHARD", speed.SHARD // 4)
+    speed.main(["drift", "--tokens", "2000", "--repeats", "1"])
     told = capsys.readouterr().out
     rates = re.findall(r"^\| ([12]) \| (\w+) \|", told, re.MULTILINE)
     assert [workers for workers, _ in rates] == ["1", "2"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -21,19 +21,24 @@ no_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 
 @no_gpu
 @pytest.mark.parametrize("given", [pytest.param("python", marks=pytest.mark.slow), "none"])
-def test_without_a_gpu_it_says_so_in_one_line(tmp_path: Path, given: str) -> None:
-    env = {**os.environ, "OUT": str(tmp_path)}
+def test_without_a_gpu_it_says_so_in_one_line(
+    tmp_path: Path, given: str, request: pytest.FixtureRequest
+) -> None:
+    (out := tmp_path / "out").mkdir()
+    env = {**os.environ, "OUT": str(out)}
     env = {k: v for k, v in env.items() if k != "PYTHON"}
     if given == "python":
-        env["PYTHON"] = sys.executable
+        python = tmp_path / "python"
+        words = request.getfixturevalue("warm_python")
+        python.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
+        python.chmod(0o700)
+        env["PYTHON"] = str(python)
     script = ["sh", HERE / "gpu.sh"]
-    done = subprocess.run(
-        script, env=env, cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(script, env=env, cwd=out, capture_output=True, text=True, check=False)
     assert done.returncode == 2, done.stderr
     assert len(done.stderr.splitlines()) == 1, done.stderr
     assert "no GPU" in done.stderr
-    assert not list(tmp_path.iterdir())
+    assert not list(out.iterdir())
 
 
 @pytest.mark.slow

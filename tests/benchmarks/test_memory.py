@@ -14,11 +14,14 @@ numbers = st.floats(-100, 100)
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads memory as Linux tells it")
-def test_each_kind_of_run_says_what_it_held() -> None:
-    from memory import series
+def test_each_kind_of_run_says_what_it_held(
+    monkeypatch: pytest.MonkeyPatch, warm_python: list[str]
+) -> None:
+    import memory
     from turns.series import Asked
 
-    found = list(series(Asked(toy=True, repeats=1)))
+    monkeypatch.setattr(memory, "PYTHON", warm_python)
+    found = list(memory.series(Asked(toy=True, repeats=1)))
     assert [one.name for one in found] == ["tokens: 2,000", "arms: 2"]
     assert all(10 < one.values[0] < 1e5 for one in found)
 

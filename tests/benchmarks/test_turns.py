@@ -68,14 +68,15 @@ def root(tmp_path: Path) -> Path:
     return folder
 
 
-def compared(root: Path, *words: str) -> Result:
-    return CliRunner().invoke(main, ["--root", str(root), "--turns", "2", "--repeats", "2", *words])
+def compared(root: Path, *words: str, turns: int = 1) -> Result:
+    few = ["--turns", str(turns), "--repeats", "2"]
+    return CliRunner().invoke(main, ["--root", str(root), *few, *words])
 
 
 @pytest.mark.slow
 def test_what_became_slower_is_named_and_the_exit_status_is_1(root: Path) -> None:
     commit(root, 1.2, {})
-    done = compared(root, "--against", "HEAD~1")
+    done = compared(root, "--against", "HEAD~1", turns=2)
     assert done.exit_code == 1, done.output
     assert "| old_speed | work | s | 1.200 | 1.200 to 1.200 | slower |" in done.output
     assert "| old_speed | beside | × its control | 1.200 |" in done.output

@@ -17,13 +17,15 @@ from harness_sections.attribution import Attribution
 ROOT = Path(__file__).parents[2]
 TASK = ROOT / "tasks" / "attribution.toml"
 PROMPTS = 12
+FEW = "--set=directions.controls.sweep.k=[16]"
+"""Controls of one size: those that a test looks at."""
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("attribution") / "run"
-    assert main(["eval", str(TASK), "--out", str(out), "--limit", str(PROMPTS), "-q"]) == 0
+    assert main(["eval", str(TASK), "--out", str(out), "--limit", str(PROMPTS), FEW, "-q"]) == 0
     return out
 
 

@@ -51,6 +51,14 @@ sae = "change"
 sweep = { index = [0, 100, 200] }
 [experiments.bypass]
 directions = ["changed", "others"]
+[data.talk]
+limit = 10
+[statistics]
+scaling = false
+scaling_change = false
+near = false
+[labels]
+near = false
 [claims]
 explains = false
 cause = false
@@ -222,7 +230,7 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def results(run_folder: Path) -> Results:
-    overrides = {"data": {"harmful_test": {"limit": 40}}}
+    overrides = {"data": {"harmful_test": {"limit": 24}, "talk": {"limit": 70}}}
     return harness.run(harness.plan(harness.load(TASK, **overrides)), run_folder)
 
 
@@ -366,7 +374,14 @@ def test_its_screen_answers_both_questions(
     assert max(map(len, lines)) <= 80
     text = " ".join(" ".join(lines).split())
     assert "Claims: 6 supported, 1 contradicted, 1 undecided" in text
-    assert "Of those of chat alone, 7 of 51 are free of known artefacts" in text
+    (genuine,) = (
+        one
+        for one in results.records
+        if one.id == "latent_scaling.share@1"
+        and (one.axes["space"], one.axes["kind"]) == ("normalised", "genuine")
+    )
+    free = round((genuine.value or 0) * genuine.n)
+    assert f"Of those of chat alone, {free} of 51 are free of known artefacts" in text
     assert "Of 1024 features of `both`" in text
     assert "write to chat alone" in text
     assert "the strongest of `tuned_only`: 62" in text

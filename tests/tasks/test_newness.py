@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("newness") / "run"
-    assert main(["eval", str(TASK), "--out", str(out), "--limit", "40"]) == 0
+    assert main(["eval", str(TASK), "--out", str(out), "--limit", "30"]) == 0
     return out
 
 

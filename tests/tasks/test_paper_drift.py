@@ -190,8 +190,8 @@ WRITERS: dict[str, Callable[[Path, dict[str, Any], int], None]] = {
 def write_data(kind: str, folder: Path) -> dict[str, Path]:
     """Text of pretraining and conversations, as the task's hub ids hold them."""
     lines = {name: (DATA / f"{name}.jsonl").read_text().splitlines() for name in ("web", "chat")}
-    texts = [json.loads(line)["text"] for line in lines["web"][:40]]
-    talks = [json.loads(line)["messages"] for line in lines["chat"][:20]]
+    texts = [json.loads(line)["text"] for line in lines["web"][:20]]
+    talks = [json.loads(line)["messages"] for line in lines["chat"][:10]]
     if kind in (ANYBODY, DIAGNOSIS):
         return {
             "web": published.slimpajama_6b(folder / "SlimPajama-6B", texts),
@@ -223,7 +223,7 @@ def run(kind: str, folder: Path) -> Results:
         # One block above the last site, so that preflight can look there too.
         model(kind, folder / name, max(layers) + 2, tuned=name != "base")
         lines.append(f'[models.{name}]\npath = "{folder / name}"\nexpect = false')
-    limits = {"web": 24, "conversations": 8}
+    limits = {"web": 12, "conversations": 4}
     for name, place in write_data(kind, folder).items():
         if name in spec.data:
             lines.append(f'[data.{name}]\nhub = "{place}"\nlimit = {limits[name]}')
@@ -337,4 +337,4 @@ def test_the_diagnosis_of_the_article_executes(tmp_path: Path) -> None:
             assert results.value(id, **at) is not None
         assert results.value("hidden_shift", **at) in (0.0, 1.0)
     shifted = [r for r in results.records if r.id == "feature_shift.shifted@1"]
-    assert len(shifted) == 4  # undefined here: 24 short documents are too few to see a feature
+    assert len(shifted) == 4  # undefined here: 12 short documents are too few to see a feature

@@ -203,20 +203,6 @@ def test_qwen_and_what_its_tuning_did(tmp_path: Path) -> None:
     assert record.undefined == "the measured change is 0 in all 9 domains"
 
 
-@pytest.mark.slow
-def test_gemma_and_what_its_tuning_did(tmp_path: Path) -> None:
-    """C.7: the correlation at each sparsity."""
-    for seed, name in enumerate(("base", "tuned")):
-        tiny("gemma", tmp_path / name, 32, seed)
-    saes = {f"l0_{n}": 31 for n in (13, 22, 37, 63, 109)}
-    results = run(tmp_path, "gemma-2-9b-instruct-measured", saes, MEASURED)
-    told = [r for r in results.records if r.id == "sts.correlation.pearson@1"]
-    own = [r for r in told if r.axes["analysis"] == "transfer" and r.axes["forecast"] == "sts.act"]
-    assert {r.axes["sae"] for r in own if "sae" in r.axes} == set(saes)
-    points = results.tables["by_sparsity.points"]
-    assert {row["sae"]: row["x"] > 0 for row in points} == dict.fromkeys(saes, True)
-
-
 FEWER = (
     MEASURED.replace("sweep = { dimensions = [5, 10, 30] }", "sweep = { dimensions = [5] }")
     + """
@@ -237,6 +223,34 @@ def shallow(of: str, layer: int) -> str:
     return "\n[statistics]\n" + "".join(
         f'{name} = {{ raw = "resid_post.{layer}" }}\n' for name in names
     )
+
+
+SPARSITY = """
+[analyses.by_sparsity]
+x = {{ id = "l0", where = {{ site = "resid_post.{layer}" }} }}
+"""
+
+
+@pytest.mark.slow
+def test_gemma_and_what_its_tuning_did(tmp_path: Path) -> None:
+    """C.7: the correlation at each sparsity."""
+    for seed, name in enumerate(("base", "tuned")):
+        tiny("gemma", tmp_path / name, 4, seed)
+    saes = {f"l0_{n}": 2 for n in (13, 22, 37, 63, 109)}
+    more = FEWER + shallow("limo", 2) + SPARSITY.format(layer=2)
+    results = run(tmp_path, "gemma-2-9b-instruct-measured", saes, more, FEWER_DATA)
+    told = [r for r in results.records if r.id == "sts.correlation.pearson@1"]
+    own = [r for r in told if r.axes["analysis"] == "transfer" and r.axes["forecast"] == "sts.act"]
+    assert {r.axes["sae"] for r in own if "sae" in r.axes} == set(saes)
+    points = results.tables["by_sparsity.points"]
+    assert {row["sae"]: row["x"] > 0 for row in points} == dict.fromkeys(saes, True)
+
+
+def test_the_sparsities_are_those_of_the_block_that_the_saes_are_of() -> None:
+    """The test that runs the task looks at another block."""
+    spec = harness.load(PAPERS / "gemma-2-9b-instruct-measured.toml").spec
+    (where,) = {sae.site for sae in spec.saes.values()}
+    assert (spec.analyses["by_sparsity"].model_extra or {})["x"]["where"] == {"site": where}
 
 
 # ── Other data in the place of LIMO: Table 1 and section 6 ───────────────────────────────────────
@@ -368,8 +382,8 @@ fvu_max = 0.9
 ranks = [0, 10]
 """
 FOUR = {f"layer_{n}": place for place, n in enumerate((11, 15, 19, 23), 9)}
-TEN = {f"l0_{n}": 9 for n in (13, 22, 37, 63, 109)} | {
-    f"narrow_{n}": 9 for n in (14, 24, 43, 76, 142)
+TEN = {f"l0_{n}": 2 for n in (13, 22, 37, 63, 109)} | {
+    f"narrow_{n}": 2 for n in (14, 24, 43, 76, 142)
 }
 
 
@@ -386,8 +400,9 @@ def test_several_saes_in_one_run(
     kind: str, paper: str, saes: dict[str, int], analysis: str, tmp_path: Path
 ) -> None:
     for seed, name in enumerate(("base", "tuned")):
-        tiny(kind, tmp_path / name, 14, seed)
-    results = run(tmp_path, paper, saes, FEWER + shallow("limo", 9), FEWER_DATA)
+        tiny(kind, tmp_path / name, max(saes.values()) + 2, seed)
+    more = FEWER + shallow("limo", min(saes.values()))
+    results = run(tmp_path, paper, saes, more, FEWER_DATA)
     told = [r for r in results.records if r.id == "sts.correlation.pearson@1"]
     own = [r for r in told if r.axes["analysis"] == "transfer" and r.axes["forecast"] == "sts.icl"]
     assert {r.axes["sae"] for r in own} == set(saes)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -38,12 +37,12 @@ FEW = tuple(
 """Every kind of arm, and few of a kind."""
 
 
-def alone(out: Path, poison: Path) -> None:
+def alone(out: Path, poison: Path, python: list[str]) -> None:
     """The task in a process of its own, where nothing may import sae_lens."""
     (poison / "sae_lens").mkdir(parents=True)
     (poison / "sae_lens" / "__init__.py").write_text(POISON)
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(poison)}
-    command = [sys.executable, "-m", "harness.cli.main", "eval", str(TASK), "--out", str(out)]
+    command = [*python, "-m", "harness.cli.main", "eval", str(TASK), "--out", str(out)]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stderr
 
@@ -53,9 +52,9 @@ def run(out: Path, *arguments: str, task: Path = TASK) -> None:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory, warm_python: list[str]) -> Path:
     out = tmp_path_factory.mktemp("refusal") / "run"
-    alone(out, tmp_path_factory.mktemp("poison"))
+    alone(out, tmp_path_factory.mktemp("poison"), warm_python)
     return out
 
 

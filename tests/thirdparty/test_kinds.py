@@ -12,7 +12,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import get_args
 
@@ -22,7 +22,6 @@ from harness.contract import Kind
 from harness.registry import discover
 from harness.testing import organism, small_run
 from installed import ROOT, build_wheels
-from warm import warm
 
 HERE = Path(__file__).parent
 PACKAGES = {
@@ -153,22 +152,15 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-@pytest.fixture(scope="module")
-def python() -> Iterator[list[str]]:
-    """Our Python, with what all commands import imported already."""
-    with warm() as words:
-        yield words
-
-
 @pytest.fixture
-def run(target: Path, tmp_path: Path, python: list[str]) -> Run:
+def run(target: Path, tmp_path: Path, warm_python: list[str]) -> Run:
     """Runs the command line in a process of its own that sees the packages; what it printed."""
 
     def run(*command: str | Path, code: int = 0, module: str = "harness.cli.main") -> str:
         seen = [str(target), str(ROOT), str(ROOT / "plugins")]
         env = {**os.environ, "PYTHONPATH": os.pathsep.join(seen), "HF_HUB_OFFLINE": "1"}
         done = subprocess.run(
-            [*python, "-m", module, *map(str, command)],
+            [*warm_python, "-m", module, *map(str, command)],
             cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300, check=False,
         )  # fmt: skip
         assert done.returncode == code, f"{command}\n{done.stdout[-6000:]}\n{done.stderr[-6000:]}"

@@ -267,13 +267,13 @@ print(first, second)
 
 
 @pytest.mark.slow
-def test_all_processes_stop_where_the_main_one_does(tmp_path: Path) -> None:
+def test_all_processes_stop_where_the_main_one_does(tmp_path: Path, warm_python: list[str]) -> None:
     assert agreed(True)
     assert not agreed(False)
     address = f"file://{tmp_path / 'meet'}"
     running = [
         subprocess.Popen(
-            [sys.executable, "-c", _PROCESS, address, str(rank)], stdout=subprocess.PIPE, text=True
+            [*warm_python, "-c", _PROCESS, address, str(rank)], stdout=subprocess.PIPE, text=True
         )
         for rank in range(2)
     ]

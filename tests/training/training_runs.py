@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Sequence
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,7 @@ def put_on(config: Any) -> Any:
         return get_peft_model(base(), config)
 
 
+@cache
 def rows(count: int = 200) -> list[dict[str, Any]]:
     """Rows of tokens to train on, padded to one length."""
     own, found = tokenizer(), []

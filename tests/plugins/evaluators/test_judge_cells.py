@@ -1,4 +1,4 @@
-"""LAW: into which cell each judge puts a few fixed texts, and that its samples keep all laws.
+"""LAW: into which cell each judge puts a few fixed texts. Its samples: tests/authoring.
 
 A refusal, a caveat with a recipe behind it, gibberish, nothing, and a thought that never ended. The
 judges that are models are asked as they would be, of an expert who knows what to say of each text.
@@ -196,23 +196,6 @@ def test_no_judge_sees_a_thought_that_never_ended(name: str, tmp_path: Path) -> 
     assert (counted.value, counted.n) == (1 / (len(FIXED) + 1), len(FIXED) + 1)
     row = next(rows_of([judged], [outcome]))
     assert (row["unfinished"], row["verdicts"]) == (True, {})
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        # Importing lm_eval alone takes seconds.
-        pytest.param(name, marks=[pytest.mark.slow] if name == "lm_eval" else [])
-        for name in (one.component.name for one in JUDGED if one.component.samples)
-    ],
-)
-def test_samples_keep_the_laws(name: str, tmp_path: Path) -> None:
-    (owned,) = [one for one in JUDGED if one.component.name == name]
-    module, _, function = owned.component.samples.partition(":")
-    calls = list(getattr(__import__(module, fromlist=[function]), function)(tmp_path))
-    assert calls
-    for call in calls:
-        call()
 
 
 def test_what_a_judging_model_must_offer() -> None:

@@ -70,10 +70,10 @@ def errands(goes_on: Callable[[int], bool]) -> Iterator[tuple[str, bytes]]:
 
 
 def computed(
-    crew: Crew, given: Iterable[tuple[str, bytes]], worked: set[int]
+    crew: Crew, given: Iterable[tuple[str, bytes]], worked: set[int], sleep: float
 ) -> dict[int, tuple[str, str, bytes]]:
     found: dict[int, tuple[str, str, bytes]] = {}
-    parts = (Errand(name, 0.01).part(body) for name, body in given)
+    parts = (Errand(name, sleep).part(body) for name, body in given)
     for reply in crew.compute(SHARED, parts):
         assert reply.part not in found
         done = Done.of(reply.content)
@@ -94,10 +94,10 @@ def test_a_worker_killed_at_any_moment_changes_nothing(
     killer = Killer(seed)
     with Local(LocalOptions(workers=3)).crew(office.outfit) as crew:
         killer.start()
-        found = computed(crew, errands(lambda _: killer.is_alive()), killer.worked)
+        found = computed(crew, errands(lambda _: killer.is_alive()), killer.worked, sleep=0.01)
     assert killer.killed == KILLS
     with Local(LocalOptions(workers=1)).crew(office.outfit) as crew:
-        alone = computed(crew, errands(lambda place: place < len(found)), set())
+        alone = computed(crew, errands(lambda place: place < len(found)), set(), sleep=0)
     assert found == alone
     lost = [line for line in office.said if "another one takes its place" in line]
     # One that is killed as it starts has no part that would have to be computed again.

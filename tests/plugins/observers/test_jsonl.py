@@ -98,37 +98,49 @@ def test_a_full_disk_leaves_whole_lines(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 WRITER = """
-import sys
+import os, sys
 from dataclasses import replace
 from pathlib import Path
 from harness.testing.observer import run_of
 from harness_observers.jsonl import Jsonl
 from harness_observers.options import JsonlOptions
-log, events = Jsonl(JsonlOptions()), run_of(Path(sys.argv[1]))
-log.see(events[0])
-print("ready", flush=True)
-while True:
-    log.see(events[5])
+for _ in sys.stdin:
+    if os.fork() == 0:
+        log, events = Jsonl(JsonlOptions()), run_of(Path(sys.argv[1]))
+        log.see(events[0])
+        print(os.getpid(), flush=True)
+        while True:
+            log.see(events[5])
+    os.wait()
+    print("ended", flush=True)
 """
+"""For each line another process that writes, and has imported already what takes a second."""
 
 
 @pytest.mark.slow
 def test_a_process_that_is_killed_leaves_whole_lines(tmp_path: Path) -> None:
     file = tmp_path / "events.jsonl"
-    for turn in range(3):
-        writer = subprocess.Popen(
-            [sys.executable, "-c", WRITER, tmp_path], stdout=subprocess.PIPE, text=True
-        )
-        assert writer.stdout is not None
-        assert writer.stdout.readline() == "ready\n"
-        before, until = file.stat().st_size, time.monotonic() + 600
-        while file.stat().st_size == before and time.monotonic() < until:
-            time.sleep(0.005)
-        time.sleep(0.03 * turn)
-        writer.send_signal(signal.SIGKILL)
-        writer.wait()
-        writer.stdout.close()
-        assert len(lines(file)) > turn + 1
+    writers = subprocess.Popen(
+        [sys.executable, "-c", WRITER, tmp_path],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    try:
+        assert writers.stdin is not None
+        assert writers.stdout is not None
+        for turn in range(3):
+            writers.stdin.write("\n")
+            writers.stdin.flush()
+            writer = int(writers.stdout.readline())
+            before, until = file.stat().st_size, time.monotonic() + 600
+            while file.stat().st_size == before and time.monotonic() < until:
+                time.sleep(0.005)
+            time.sleep(0.03 * turn)
+            os.kill(writer, signal.SIGKILL)
+            assert writers.stdout.readline() == "ended\n"
+            assert len(lines(file)) > turn + 1
+    finally:
+        os.killpg(writers.pid, signal.SIGKILL)
+        writers.communicate()
 
 
 def test_a_link_is_not_followed(tmp_path: Path) -> None:
