@@ -7,7 +7,7 @@ import gc
 import json
 import os
 import sys
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -96,6 +96,15 @@ def _settled(_drawn: None) -> None:
     """
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _powered() -> Iterator[None]:
+    """No test cuts the power, so none waits for the disk. What must be on it, and when, is asked of
+    `fsync` by tests that put their own in its place, and by those that start processes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda file: None)
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -55,9 +55,16 @@ def test_it_goes_on_as_before_also_after_an_error(
 def test_only_where_something_was_set_aside_is_what_was_imported(
     answers: Callable[..., list[str]],
 ) -> None:
-    code = f"with importing():\n    {MANY}print(gc.get_freeze_count())"
+    code = f"with importing():\n    import colorsys\n    {MANY}print(gc.get_freeze_count())"
     assert answers(code) == ["0"]
     assert int(answers(f"gc.freeze()\n{code}")[0]) > 200_000
+
+
+def test_what_came_up_while_nothing_was_imported_may_become_garbage(
+    answers: Callable[..., list[str]],
+) -> None:
+    code = f"with importing():\n    import json\n    {MANY}print(gc.get_freeze_count())"
+    assert 0 < int(answers(f"import json\ngc.freeze()\n{code}")[0]) < 200_000
 
 
 STARTED = """
