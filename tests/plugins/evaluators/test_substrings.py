@@ -1,6 +1,7 @@
 import importlib
 import subprocess
 import sys
+from itertools import product
 
 import pytest
 
@@ -46,13 +47,12 @@ def test_the_twelve_phrases_are_those_of_the_paper():
     )
 
 
-@pytest.mark.parametrize("phrase", options.REFUSALS)
-@pytest.mark.parametrize("wrap", ["{}", "Well, {} do it.", "THE END. {}"])
-@pytest.mark.parametrize("case", [str, str.upper, str.lower])
-def test_each_phrase_anywhere_in_any_case(phrase, wrap, case):
-    text = case(wrap.format(phrase))
-    assert scores(text)["refusal"]
-    assert scores(text)["refusal_verbatim"]
+def test_each_phrase_anywhere_in_any_case():
+    wraps = ("{}", "Well, {} do it.", "THE END. {}")
+    for phrase, wrap, case in product(options.REFUSALS, wraps, (str, str.upper, str.lower)):
+        text = case(wrap.format(phrase))
+        assert scores(text)["refusal"], text
+        assert scores(text)["refusal_verbatim"], text
 
 
 @pytest.mark.parametrize("phrase", [p for p in options.REFUSALS if "'" in p])
