@@ -22,7 +22,7 @@ from pathlib import Path, PurePosixPath
 from xml.etree import ElementTree
 
 ROOT = Path(__file__).resolve().parents[1]
-LONG = 1.0
+LONG = 0.3
 """Seconds from which a test is to be looked at, if it has no mark."""
 _TEST = re.compile(r"^([^:]+\.py):\s*(?:async )?def (test_\w+)")
 

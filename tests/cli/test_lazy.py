@@ -7,8 +7,9 @@ import importlib
 import pkgutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import fields
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, fields
+from functools import cache
 from pathlib import Path
 from typing import get_args
 
@@ -155,9 +156,28 @@ def sources(*folders: Path) -> list[Path]:
     return sorted(file for folder in folders for file in folder.rglob("*.py"))
 
 
-def imports(file: Path) -> Iterator[str]:
-    """Every module that a file imports, also inside functions and by name."""
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+@dataclass(frozen=True)
+class Source:
+    """What tests ask of a file of the core."""
+
+    imports: tuple[str, ...]
+    """Every module that it imports, also inside functions and by name."""
+    strings: frozenset[str]
+    """Its constants, but for those that a record is asked for."""
+
+
+@cache
+def source(file: Path) -> Source:
+    """Each file is parsed once; its tree is not kept, which is large."""
+    nodes = [*ast.walk(ast.parse(file.read_text(encoding="utf-8")))]
+    asked = set(_asked_of_records(nodes))
+    constants = [n for n in nodes if isinstance(n, ast.Constant) and n not in asked]
+    strings = frozenset(n.value for n in constants if isinstance(n.value, str))
+    return Source(tuple(_imports(nodes)), strings)
+
+
+def _imports(nodes: Iterable[ast.AST]) -> Iterator[str]:
+    for node in nodes:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -170,7 +190,7 @@ def test_the_core_imports_no_plugin() -> None:
     found = {
         (file.name, name)
         for file in sources(PACKAGE)
-        for name in imports(file)
+        for name in source(file).imports
         if name.split(".")[0].startswith("harness_") or name.split(".")[0] == "plugins"
     }
     assert not found
@@ -182,7 +202,7 @@ def test_the_walk_sees_every_form_of_import(tmp_path: Path) -> None:
         "import a.b, c\nfrom d.e import f\ndef g():\n    from h import i\n"
         "    import importlib\n    importlib.import_module('j.k')\n"
     )
-    assert set(imports(file)) == {"a.b", "c", "d.e", "h", "importlib", "j.k"}
+    assert set(source(file).imports) == {"a.b", "c", "d.e", "h", "importlib", "j.k"}
 
 
 def test_the_core_names_no_component_of_a_plugin() -> None:
@@ -191,21 +211,18 @@ def test_the_core_names_no_component_of_a_plugin() -> None:
     names = {c.name for plugin in discover().plugins for c in plugin.components}
     names -= {field.name for value in (Label, Record) for field in fields(value)}
     found = {
-        (file.name, node.value)
+        (file.name, name)
         for file in sources(PACKAGE)
         if file.name not in ("spec.py", "data_spec.py", "provenance.py")
         if "testing" not in file.parts
-        for tree in [ast.parse(file.read_text(encoding="utf-8"))]
-        for asked in [set(_asked_of_records(tree))]
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Constant) and node.value in names and node not in asked
+        for name in source(file).strings & names
     }
     assert not found
 
 
-def _asked_of_records(tree: ast.AST) -> Iterator[ast.expr]:
+def _asked_of_records(nodes: Iterable[ast.AST]) -> Iterator[ast.expr]:
     """The names in `record.axes.get(NAME)` and `record.options.get(NAME)`."""
-    for node in ast.walk(tree):
+    for node in nodes:
         match node:
             case ast.Call(
                 func=ast.Attribute(value=ast.Attribute(attr="axes" | "options"), attr="get"),
