@@ -75,6 +75,9 @@ def nodes() -> Iterator[Nodes]:
         with tempfile.TemporaryDirectory(
             prefix="ray-", dir="/tmp", ignore_cleanup_errors=True
         ) as folder:
+            # Where it notes the cluster that runs here; it makes no folder for that itself.
+            patch.setenv("RAY_TMPDIR", folder)
+            Path(folder, "ray").mkdir()
             made = Nodes(folder)
             try:
                 yield made
