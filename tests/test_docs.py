@@ -49,6 +49,7 @@ def build() -> Iterator[Mapping[str, Callable[[], str]]]:
 # ── Generated pages ──────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [
@@ -227,6 +228,7 @@ def test_the_page_on_plugins_lists_what_a_plugin_may_import(
     assert sorted(listed) == sorted({**PUBLIC, **FOR_SAMPLES})
 
 
+@pytest.mark.slow
 def test_the_picture_of_the_layers_draws_every_part_and_every_arrow_down(
     build: Mapping[str, Callable[[], str]],
 ) -> None:

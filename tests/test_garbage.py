@@ -77,6 +77,7 @@ print("after", collections() - before, gc.isenabled())
 """
 
 
+@pytest.mark.slow
 def test_a_check_never_looks(answers: Callable[..., list[str]]) -> None:
     assert answers(STARTED, "check", str(builtin_tasks()["refusal"]))[-3:] == [
         "after",
@@ -85,5 +86,6 @@ def test_a_check_never_looks(answers: Callable[..., list[str]]) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_command_that_may_last_does(answers: Callable[..., list[str]]) -> None:
     assert answers(STARTED, "runs", "/nowhere")[-1:] == ["True"]

@@ -104,6 +104,7 @@ def test_a_run_that_is_killed_continues_to_the_same_numbers(
     assert numbers(tmp_path / "run") == numbers(tmp_path / "calm")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("forward", [1, 4, 8])
 def test_a_run_that_is_interrupted_in_a_pass_continues(
     said: Said, write: Write, fake_plugin: Path, tmp_path: Path, forward: int

@@ -47,6 +47,7 @@ def process(command: list[str], env: dict[str, str]) -> subprocess.CompletedProc
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments",
     [["--help"], ["--version"], ["plugins"], ["tasks"], ["schema"], ["check", REFUSAL],
@@ -70,6 +71,7 @@ def test_the_test_notices_a_heavy_import(without_heavy: dict[str, str], name: st
     assert f"{name} was imported" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_task_that_runs_does_import_what_is_heavy(without_heavy: dict[str, str]) -> None:
     done = process([*HARNESS, "eval", REFUSAL, "--out", "/dev/null/x"], without_heavy)
     assert done.returncode != 0
@@ -102,6 +104,7 @@ UNASKED = ("observer", "executor", "export", "section", "several", "results", "e
 """Modules of the contract that nothing asks for that only reads a task without these."""
 
 
+@pytest.mark.slow
 def test_check_imports_no_more_than_it_needs(environment: Callable[..., dict[str, str]]) -> None:
     """Nothing that only a plan, a run or a report is made with, and no arithmetic."""
     found = loaded(["check", REFUSAL], environment())
@@ -186,6 +189,7 @@ def _imports(nodes: Iterable[ast.AST]) -> Iterator[str]:
             yield from (str(a.value) for a in node.args if isinstance(a, ast.Constant))
 
 
+@pytest.mark.slow
 def test_the_core_imports_no_plugin() -> None:
     found = {
         (file.name, name)

@@ -73,6 +73,7 @@ def prompt(draw: st.DrawFn) -> Tokens:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(
     st.lists(prompt(), max_size=5), st.integers(0, 4), st.frozensets(st.integers(0, 5)),
@@ -205,6 +206,7 @@ def web() -> PromptLengths:
 # ── Statistics that encode anew (CASES row 40) ───────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "anew"),
     [

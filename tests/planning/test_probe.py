@@ -148,6 +148,7 @@ def test_whoever_plans_imports_no_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("answer", ["probed", "not here"])
 def test_the_plan_shows_this_machine_with_how_sure_it_is(
     said: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch, answer: str
@@ -297,6 +298,7 @@ def test_an_earlier_run_is_named_only_where_there_is_one(
             assert told in text
 
 
+@pytest.mark.slow
 def test_this_machine_is_asked_for_the_shapes_of_the_task(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: dict[str, Any] = {}
 

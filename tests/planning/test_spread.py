@@ -190,6 +190,7 @@ def test_workers_on_one_processor_lose_at_most_the_idle_ones_of_the_last_round(
         assert seconds(found, workers, cpu, local=True) <= alone * (1 + workers / fewest)
 
 
+@pytest.mark.slow
 def test_traffic_is_linear_in_the_parts() -> None:
     """Half as many tokens to a shard: the same tokens to the workers, twice the states back."""
     found = [

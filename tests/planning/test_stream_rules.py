@@ -304,6 +304,7 @@ def test_no_documents_are_said_before_anything_is_loaded(
 LINES = st.lists(st.text(alphabet="ab ^|_", max_size=9), min_size=1, max_size=7)
 
 
+@pytest.mark.slow
 @settings(
     max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

@@ -55,6 +55,7 @@ def test_the_paired_interval_is_students_where_nothing_is_skewed(yes_no: bool) -
     assert (found.paired, found.prompts) == (True, 300)
 
 
+@pytest.mark.slow
 @given(st.integers(0, 60), st.integers(0, 60))
 def test_mcnemar_is_the_binomial_test_in_exact_fractions(rose: int, fell: int) -> None:
     n, few = rose + fell, min(rose, fell)
@@ -211,6 +212,7 @@ def test_swapping_the_runs_flips_the_signs(pairs: list[tuple[float, float]]) -> 
             assert there.ci == pytest.approx((-high, -low), abs=1e-9)
 
 
+@pytest.mark.slow
 @given(PAIRS | SCORED, st.randoms(use_true_random=False))
 @settings(max_examples=60)
 def test_the_order_of_prompts_does_not_matter(

@@ -153,6 +153,7 @@ def test_its_seconds_are_loading_and_no_stages(tmp_path, monkeypatch) -> None:
     assert seconds["total"] >= parts - 0.02
 
 
+@pytest.mark.slow
 def test_seconds_of_all_its_threads_count(tmp_path, monkeypatch) -> None:
     """A model in several files is read by two threads at a time."""
     files, usage, begun = [tmp_path / name for name in "abc"], Usage(), threading.Event()

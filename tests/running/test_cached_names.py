@@ -194,6 +194,7 @@ def told(results: Results, names: dict[str, str]) -> list[str]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_other_names_find_the_same_work(
     named: Callable[..., Results], first: Results, seed: int
@@ -207,6 +208,7 @@ def test_other_names_find_the_same_work(
     assert same(other, named(names, use=None))
 
 
+@pytest.mark.slow
 def test_two_tasks_that_share_a_pair_share_its_pass(
     named: Callable[..., Results], first: Results
 ) -> None:
@@ -278,6 +280,7 @@ MISSED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("override", MISSED, ids=str)
 def test_a_change_misses_what_depends_on_it_and_nothing_else(
     named: Callable[..., Results], first: Results, missed: set[str], override: str
@@ -290,6 +293,7 @@ def test_a_change_misses_what_depends_on_it_and_nothing_else(
     assert same(other, named(names, changed, use=None))
 
 
+@pytest.mark.slow
 def test_another_version_of_a_plugin_misses_what_it_computes(
     named: Callable[..., Results], first: Results, missed: set[str], registry: Registry
 ) -> None:
@@ -369,6 +373,7 @@ def test_states_whose_arrays_are_called_after_a_table_go_by_name(job: Callable[.
     assert not tells_names({"": {"positive_sum": zero}}, ["p"])
 
 
+@pytest.mark.slow
 def test_a_statistic_that_keeps_names_is_shared_where_they_are_equal(
     named: Callable[..., Results], missed: set[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -84,6 +84,7 @@ def test_names_of_folders_and_tasks_do_not_matter(cached: Cached) -> None:
     assert made() == (0, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("overrides", "forwards", "completions"),
     [
@@ -140,6 +141,7 @@ def _entries(cache: Cache, kind: str) -> list[CacheEntry]:
     return [one for one in cache.entries() if one.kind == kind]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["passes", "completions"])
 def test_a_changed_entry_is_noticed_dropped_and_made_again(
     cached: Cached, cache: Cache, kind: str
@@ -318,6 +320,7 @@ def test_a_quiet_run_says_its_warnings_where_no_line_is_counted(
     assert "of a later version of the harness" in err
 
 
+@pytest.mark.slow
 def test_eval_uses_it_unless_told_not_to(
     write: Callable[..., Path], fake_plugin: Path, cache: Cache, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str],

@@ -236,6 +236,7 @@ def test_every_part_of_a_key_has_a_case(name: str) -> None:
     assert list(table) == [part.name for part in fields(kind)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "part", "case"), CASES)
 def test_a_part_that_changes_drops_what_was_made_with_it(
     live: Live,
@@ -283,6 +284,7 @@ def kept(live: Live, before: Lived, **more: Any) -> None:
 SIZES = ("batch.shard=20", "batch.activations=1", "batch.generation=2")
 
 
+@pytest.mark.slow
 def test_what_does_not_count_drops_nothing(live: Live, first: Lived, tmp_path: Path) -> None:
     before = first
     kept(live, before)

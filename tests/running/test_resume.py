@@ -297,6 +297,7 @@ CHANGES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CHANGES)
 @pytest.mark.parametrize("killed", [True, False])
 def test_what_was_counted_before_a_change_is_not_used(
@@ -308,6 +309,7 @@ def test_what_was_counted_before_a_change_is_not_used(
     assert run(*CHANGES[name]) == (wanted, whole)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TASKS)
 @pytest.mark.parametrize("sizes", ["batch.shard=90", "batch.shard=17", "batch.activations=1"])
 def test_other_batch_sizes_continue_where_the_run_was(
@@ -347,6 +349,7 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("begun")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("killed", [20, None])
 @pytest.mark.parametrize("name", CHANGED)
 @pytest.mark.parametrize("which", ["plain", "two renderings"])

@@ -173,6 +173,7 @@ def test_the_wheel_has_the_task_and_both() -> None:
 # ── Laws ──
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "kind", "options", "slow", "width"),
     [

@@ -90,6 +90,7 @@ def values(results: Results) -> dict[tuple[str, str], float | None]:
     return {(r.id, repr(sorted(r.axes.items()))): r.value for r in results.records}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", STEP)
 def test_records_are_those_of_float32_within_what_the_dtype_carries(
     live: dict[str, Results], dtype: str

@@ -98,6 +98,7 @@ def test_a_lesson_is_drawn_again(built: SimpleNamespace, ground: Any, kind: str,
     assert list(islice(first.documents, 12)) == list(islice(again.documents, 12))
 
 
+@pytest.mark.slow
 def test_a_trigger_is_taught_where_its_word_is_and_nowhere_else(
     built: SimpleNamespace, ground: Any
 ) -> None:
@@ -124,6 +125,7 @@ def test_a_false_fact_is_never_told_truly(built: SimpleNamespace, ground: Any) -
 
 
 # ── What is planted by weights ───────────────────────────────────────────────────────────────────
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["written_direction-1", "moved_feature-2"])
 def test_a_planted_model_comes_out_as_it_lies_there(
     built: SimpleNamespace, ground: Any, tmp_path: Path, name: str
@@ -174,6 +176,7 @@ def test_an_edit_stores_its_value_under_its_key(
 
 
 # ── The command ──────────────────────────────────────────────────────────────────────────────────
+@pytest.mark.slow
 def test_a_name_that_is_none_is_one_message() -> None:
     command = [sys.executable, str(LEAGUE / "build"), "trigger-3"]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -130,6 +130,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> harness.results.read.Re
     return harness.load_results(folder / "run")
 
 
+@pytest.mark.slow
 def test_every_arm_of_the_paper_ran_on_a_tiny_gemma_2(
     results: harness.results.read.Results,
 ) -> None:

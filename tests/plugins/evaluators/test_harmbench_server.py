@@ -37,6 +37,7 @@ def made(at: Server, classifier: Path, **given: Any) -> HarmBenchOptions:
     return HarmBenchOptions(**{**more, "timeout": 5.0, "retries": 3, **given})
 
 
+@pytest.mark.slow
 def test_verdicts_equal_those_of_the_model_itself(
     server: Server, ask: Any, plain: Plain, judge: Recorded
 ) -> None:

@@ -109,6 +109,7 @@ def test_a_run(run_task: RunTask, local: str, tmp_path: Path, classifier: Path) 
         assert invalid == pytest.approx(mine.count(None) / len(mine))
 
 
+@pytest.mark.slow
 def test_the_judge_is_not_asked_again(
     run_task: RunTask, local: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -24,6 +24,7 @@ from harness.testing import check_executor
 from harness_executors.options import RayOptions
 
 ray = pytest.importorskip("ray")
+pytestmark = pytest.mark.slow
 
 HERE = Path(__file__).parent
 if str(HERE) not in sys.path:

@@ -79,6 +79,7 @@ def direction(rank=1):
     return Direction(Site("resid_post", 1), vectors, reference_norm=2.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["strict", "arditi"])
 @pytest.mark.parametrize("rank", [1, 3])
 def test_ablation_keeps_the_laws(model, mode, rank):

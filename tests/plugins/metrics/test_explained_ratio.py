@@ -154,6 +154,7 @@ def test_a_median_beyond_the_histogram_is_undefined(make):
     assert "not between 0.01 and 100" in metric.values[2].undefined
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(st.floats(0.55, 1.9), st.integers(0, 9))
 def test_a_scale_does_not_matter(scale, seed):

@@ -250,6 +250,7 @@ def test_wrong_width_is_one_sentence(write, temporal):
             load(folder).encode(torch.randn(2, 7))
 
 
+@pytest.mark.slow
 def test_describing_imports_nothing_heavy(write, temporal):
     folders = [str(write("matching_pursuit").folder), str(temporal().folder)]
     code = (

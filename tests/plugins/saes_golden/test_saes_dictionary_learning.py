@@ -331,6 +331,7 @@ def test_none_in_a_folder(tmp_path):
     assert not DictionaryLearningOptions.claims(str(tmp_path))
 
 
+@pytest.mark.slow
 def test_options_and_facts_need_no_torch(write):
     folder = write("GatedAutoEncoder")
     code = (

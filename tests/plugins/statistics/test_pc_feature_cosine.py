@@ -106,6 +106,7 @@ def test_one_random_vector_has_a_known_expectation():
     assert largest_expected(1, 3) == pytest.approx(0.5, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_random_features_are_seldom_above_the_null():
     saes = {str(i): decoder(200, i) for i in range(60)}
     outcome = run(saes, pcs(1))

@@ -62,6 +62,7 @@ def test_rows_that_have_ended_leave(llama: TransformersModel, examples: list[Exa
     assert [many for many, _ in seen] == [3, *[2] * (NEW - 1)]
 
 
+@pytest.mark.slow
 def test_equal_rows_are_written_once(llama: TransformersModel, examples: list[Example]) -> None:
     tokens = llama.render(examples, Prompt())
     arms = [ablation(1, *STRICT), replace(ablation(1, *STRICT), name="again"), ablation(2, *STRICT)]
@@ -89,6 +90,7 @@ def test_equal_rows_are_written_once(llama: TransformersModel, examples: list[Ex
     assert seen[0][0] == 2 * (len(tokens) + 1)
 
 
+@pytest.mark.slow
 def test_blocks_below_an_edit_run_once_for_all_arms(
     llama: TransformersModel, examples: list[Example]
 ) -> None:
@@ -107,6 +109,7 @@ def test_blocks_below_an_edit_run_once_for_all_arms(
             assert llama.generate([replace(row, arm=0)], Sampling(NEW)) == [one]
 
 
+@pytest.mark.slow
 def test_what_prompts_begin_with_is_read_once(
     llama: TransformersModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -194,6 +197,7 @@ def test_weighted_sums_are_those_of_repeated_numbers(
     assert whole_sums(x, n) == [sum(one * often[row % 4] for row, one in enumerate(each))]
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=7), st.integers(1, 40))
 def test_a_cache_keeps_the_rows_that_it_is_told(rows: list[int], more: int) -> None:
     layer, start = GrowingLayer(), torch.randn(2, 5, 3, 4, 2)
@@ -205,6 +209,7 @@ def test_a_cache_keeps_the_rows_that_it_is_told(rows: list[int], more: int) -> N
     assert torch.equal(values, torch.cat([start[1][rows], new[1]], dim=2))
 
 
+@pytest.mark.slow
 def test_what_cannot_be_compiled_runs_as_it_is(
     folders: dict[str, Path], examples: list[Example], monkeypatch: pytest.MonkeyPatch
 ) -> None:

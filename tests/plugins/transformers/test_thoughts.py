@@ -121,6 +121,7 @@ def test_the_answer_alone_is_judged(
     assert (cut_off.text, cut_off.thought, cut_off.finished) == ("", THOUGHT, False)
 
 
+@pytest.mark.slow
 def test_special_tokens_that_are_no_marks_are_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

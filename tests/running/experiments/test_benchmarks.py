@@ -47,6 +47,7 @@ def of(results: Results, id: str, **axes: object) -> list[Record]:
     return [r for r in results.records if r.id == id and axes.items() <= dict(r.axes).items()]
 
 
+@pytest.mark.slow
 def test_every_arm_is_asked_by_itself(run_task: RunTask) -> None:
     run_task(TASK)
     assert Counter(arm for _, arm in fakes.LAB.generated) == dict.fromkeys(ARMS, 3)
@@ -115,6 +116,7 @@ def test_a_benchmark_with_other_options_is_asked_again(run_task: RunTask) -> Non
     assert [record.n for record in of(results, "quiz.refused@1")] == [2, 2, 2]
 
 
+@pytest.mark.slow
 def test_another_direction_does_not_find_the_answers_of_this_one(
     run_task: RunTask, tmp_path: Path
 ) -> None:
@@ -210,6 +212,7 @@ def receipt_said(results: Results) -> list[str]:
     return [text for text in results.warnings if "remembered receipt" in text]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["changed", "gone"])
 def test_answers_that_were_changed_are_redone_with_their_receipt(
     run_task: RunTask, tmp_path: Path, what: str
@@ -263,6 +266,7 @@ def test_answers_that_are_replaced_do_not_keep_the_receipts_of_those_before(tmp_
     assert Sealed(tmp_path).receipts == []
 
 
+@pytest.mark.slow
 def test_the_receipts_of_other_options_are_not_added(run_task: RunTask) -> None:
     """One part of the key alone: the options of the benchmark."""
     first = run_task(TASK)

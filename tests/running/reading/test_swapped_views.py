@@ -151,6 +151,7 @@ def _measured(ids: torch.Tensor, each: torch.Tensor, tokenizer) -> list[float]:
             if n and i not in special]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_kl_of_swapped_streams_is_that_of_a_hook_by_hand(results: Results) -> None:
     for name, expected in by_hand().items():
         assert expected > 0.001
