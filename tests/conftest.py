@@ -8,7 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
-from importlib.metadata import EntryPoint
+from importlib.metadata import EntryPoint, EntryPoints, entry_points
 from pathlib import Path
 
 import pytest
@@ -24,6 +24,7 @@ from harness.cli.main import main  # noqa: E402
 from harness.errors import TaskError  # noqa: E402
 from harness.planning.planner import plan  # noqa: E402
 from harness.registry import Registry, discover  # noqa: E402
+from harness.registry.plugins import GROUP  # noqa: E402
 from harness.results.read import Results  # noqa: E402
 from harness.running.runner import run  # noqa: E402
 from harness.running.session import Session  # noqa: E402
@@ -104,6 +105,20 @@ def _powered() -> Iterator[None]:
     `fsync` by tests that put their own in its place, and by those that start processes."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda file: None)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _installed() -> Iterator[None]:
+    """What is installed is looked up once. Each look reads two files of each of 200 packages; while
+    a test has another path than at the beginning, its packages are looked up all the same."""
+    path, known = [*sys.path], entry_points(group=GROUP)
+
+    def looked_up(*, group: str) -> EntryPoints:
+        return known if (sys.path, group) == (path, GROUP) else entry_points(group=group)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("harness.registry.plugins.entry_points", looked_up)
         yield
 
 

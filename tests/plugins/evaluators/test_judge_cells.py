@@ -198,14 +198,8 @@ def test_no_judge_sees_a_thought_that_never_ended(name: str, tmp_path: Path) -> 
     assert (row["unfinished"], row["verdicts"]) == (True, {})
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        # Importing lm_eval alone takes seconds.
-        pytest.param(name, marks=[pytest.mark.slow] if name == "lm_eval" else [])
-        for name in (one.component.name for one in JUDGED if one.component.samples)
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [one.component.name for one in JUDGED if one.component.samples])
 def test_samples_keep_the_laws(name: str, tmp_path: Path) -> None:
     (owned,) = [one for one in JUDGED if one.component.name == name]
     module, _, function = owned.component.samples.partition(":")
