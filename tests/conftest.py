@@ -8,7 +8,13 @@ import json
 import os
 import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
-from importlib.metadata import EntryPoint, EntryPoints, entry_points
+from importlib.metadata import (
+    Distribution,
+    EntryPoint,
+    EntryPoints,
+    distributions,
+    entry_points,
+)
 from pathlib import Path
 
 import pytest
@@ -110,12 +116,19 @@ def _powered() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _installed() -> Iterator[None]:
-    """What is installed is looked up once. Each look reads two files of each of 200 packages; while
-    a test has another path than at the beginning, its packages are looked up all the same."""
-    path, known = [*sys.path], entry_points(group=GROUP)
+    """What is installed is looked up once: each look reads two files of each of 200 packages. What
+    a test puts on the path is looked up whenever it is asked for."""
+    path = [*sys.path]
+    known = [(one, one.dist._normalized_name) for one in entry_points(group=GROUP)]
 
     def looked_up(*, group: str) -> EntryPoints:
-        return known if (sys.path, group) == (path, GROUP) else entry_points(group=group)
+        if group != GROUP or [one for one in sys.path if one in path] != path:
+            return entry_points(group=group)
+        new: dict[str, Distribution] = {}
+        for one in distributions(path=[one for one in sys.path if one not in path]):
+            new.setdefault(one._normalized_name, one)  # of its folder: `name` reads its metadata
+        its = [point for one in new.values() for point in one.entry_points.select(group=group)]
+        return EntryPoints([*its, *(one for one, name in known if name not in new)])
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("harness.registry.plugins.entry_points", looked_up)
