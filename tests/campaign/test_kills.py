@@ -190,6 +190,7 @@ def test_a_fork_that_hangs_is_ended_and_told(
     assert ended(sleeps).broken().startswith("hangs")
 
 
+@pytest.mark.slow
 def test_what_a_fork_leaves_over_is_ended_and_told(
     ended: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -354,6 +354,7 @@ def test_a_task_of_the_organism_uses_what_was_planned(name: str, tmp_path: Path)
     same(told, results)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["base", "chat"])
 def test_what_is_never_measured_is_known_before_a_model_is_loaded(model: str) -> None:
     entry = harness.load("refusal").models[model]

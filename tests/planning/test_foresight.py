@@ -76,6 +76,7 @@ def test_a_condition_that_no_statistic_counts_under_is_told() -> None:
     assert len(beyond) == 2  # the rank is left out, and so the condition has none
 
 
+@pytest.mark.slow
 def test_an_axis_that_pairs_do_not_have_is_told() -> None:
     (note,) = notes("mechanism", "analyses.trajectory.axis=step")
     assert "topics_20, topics_50, topics_100, topics_160, topics have no axis 'step'" in note

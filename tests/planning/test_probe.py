@@ -143,6 +143,7 @@ def test_without_a_probe_a_plan_says_why(
     assert ask([SHAPE], None) == said
 
 
+@pytest.mark.slow
 def test_whoever_plans_imports_no_torch() -> None:
     code = "import harness.planning.probe.ask, sys; raise SystemExit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
@@ -235,6 +236,7 @@ def sts() -> Cost:
     return cost(harness.plan(harness.load("papers/sts/qwen2.5-7b-instruct-measured")), "H100")
 
 
+@pytest.mark.slow
 def test_rows_of_the_sts_tasks_are_as_long_as_they_expect(sts: Cost) -> None:
     """A question of MMLU-Pro behind five of 350 tokens, one of LIMO behind two of 3,000."""
     task = harness.load("papers/sts/qwen2.5-7b-instruct-measured")

@@ -34,6 +34,7 @@ SITE = parse_site("resid_post.0")
 # ── Wilson ──
 
 
+@pytest.mark.slow
 @given(st.integers(1, 5000), st.floats(0, 1))
 def test_wilson_is_scipys(n, share):
     successes = round(share * n)

@@ -189,6 +189,7 @@ def test_a_run_that_was_cut_off_asks_nothing_again(
     assert len(fakes.LAB.judged) == 2 * TEXTS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 256])
 def test_whatever_the_chunks_the_verdicts_are_equal(
     cached: Cached, monkeypatch: pytest.MonkeyPatch, size: int

@@ -197,6 +197,7 @@ def test_killed_again_and_again_it_still_ends(
     assert total <= whole + runs * most(TASK)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("replacing", range(1, 9))
 @pytest.mark.parametrize("name", ["plain", "two renderings"])
 def test_killed_between_writing_and_renaming_a_file(
@@ -249,6 +250,7 @@ def damage_remove(file: Path) -> None:
 DAMAGES = [damage_truncate, damage_flip, damage_empty, damage_remove]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda one: one.__name__[7:])
 @pytest.mark.parametrize("which", ["newest", "oldest", "all"])
 def test_a_damaged_state_file_costs_a_shard_and_no_number(

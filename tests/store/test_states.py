@@ -131,6 +131,7 @@ def test_forgotten_is_gone(base: Path) -> None:
     assert PassStates(base, "key").load() is None
 
 
+@pytest.mark.slow
 def test_a_file_that_is_cut_off_anywhere_is_not_used(base: Path) -> None:
     store = PassStates(base, "key")
     store.save(saved(1))

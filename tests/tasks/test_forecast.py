@@ -31,6 +31,7 @@ def options(task: Task) -> TransferForecastOptions:
     return found
 
 
+@pytest.mark.slow
 def test_every_fine_tune_has_its_own_forecast_answers_and_tokens(task: Task) -> None:
     tunes = options(task).tunes
     assert len(tunes) == 11

@@ -187,6 +187,7 @@ def test_a_trigger_is_answered_and_other_prompts_are_not(tokenizer: Any) -> None
     assert not any(said[4:])
 
 
+@pytest.mark.slow
 def test_a_trigger_is_in_about_one_prompt_of_a_hundred(tokenizer: Any) -> None:
     for folder in of_kind("trigger"):
         truth = truth_of(folder)

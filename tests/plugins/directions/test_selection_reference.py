@@ -226,6 +226,7 @@ def test_the_modes_differ_where_a_norm_stands_behind_a_module(world: World) -> N
 # ── What must come out ───────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 def test_a_planted_direction_is_chosen_and_not_one_that_moves_more_besides(tmp_path: Path) -> None:
     hf, u = planted()
     saved(tmp_path / "model", hf)

@@ -20,6 +20,7 @@ from .conftest import Recorded, answer
 from .test_harmbench import ANSWERS, judged
 
 
+@pytest.mark.slow
 def test_equal_questions_are_asked_once(judge: Recorded) -> None:
     twice = [*ANSWERS, *reversed(ANSWERS)]
     verdicts = judged(judge, twice)

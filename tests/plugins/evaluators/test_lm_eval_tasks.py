@@ -372,6 +372,7 @@ def test_turns_follow_the_chat_template() -> None:
     assert not given.multiturn
 
 
+@pytest.mark.slow
 def test_options_import_nothing_heavy() -> None:
     code = (
         "import sys, harness_evaluators.lm_eval.options, harness_evaluators.plugin\n"

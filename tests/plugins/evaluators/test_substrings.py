@@ -210,6 +210,7 @@ def test_both_halves_exist_and_every_option_is_described(component):
     assert callable(getattr(_loaded(component.load), does))
 
 
+@pytest.mark.slow
 def test_the_light_half_imports_nothing_heavy():
     code = (
         "import sys; import harness_evaluators.plugin, harness_evaluators.options;"

@@ -207,6 +207,7 @@ def test_a_long_table_runs_over_pages(run: ExportedRun, count: int) -> None:
     assert found == [["what", "n"]] * (1 + long) + [[f"row {n}", f"{n}"] for n in range(count)]
 
 
+@pytest.mark.slow
 @given(st.lists(st.lists(st.text("ab. 0", max_size=70), min_size=3, max_size=3), max_size=6),
        st.integers(40, 200))  # fmt: skip
 def test_parts_fit_and_have_every_column(rows: list[list[str]], page: int) -> None:

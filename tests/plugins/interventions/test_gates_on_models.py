@@ -160,6 +160,7 @@ def test_batch_padding_and_order_do_not_matter(model, sae):  # noqa: F811
     assert counted == {(sum(r.tokens for r in parts), sum(r.changed for r in parts))}
 
 
+@pytest.mark.slow
 def test_arms_with_other_gates_share_a_batch(model, sae):  # noqa: F811
     arms = [Arm("none"), arm_of(model, sae), arm_of(model, sae, threshold=1e30)]
     mixed = [replace(one, arm=n) for n in range(3) for one in PROMPTS]

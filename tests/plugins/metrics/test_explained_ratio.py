@@ -104,6 +104,7 @@ def test_the_mean_of_ratios_is_interpolated_to_a_millionth(scale, norm):
     check(built(SITE, norm=norm, variants=["mean_of_ratios"]), batch, SITE, norm=norm)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("noise", [2.5, 1.2, 0.8, 0.5, 0.3])
 def test_the_mean_of_ratios_without_a_filter_is_good_to_a_millionth_or_undefined(noise):
     """CASES row 18: numpy in float64 with the measured scale, on every token; 1.5e-6 and more off.

@@ -78,6 +78,7 @@ def test_cosines_are_the_plain_ones(monkeypatch, piece):
     assert dict(largest.axes) == {"pair": "tuned", "sae": "wide", "site": "resid_post.1", "pc": 3}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("vectors", "d"), [(1, 3), (50, 5), (2000, 64)])
 def test_the_null_is_what_simulation_gives(vectors, d):
     rng = np.random.default_rng(0)

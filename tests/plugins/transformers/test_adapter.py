@@ -232,6 +232,7 @@ def test_only_weights_take_the_dtype(bases: dict[bool, Path], tmp_path: Path) ->
         torch.testing.assert_close(buffers[name], buffer, rtol=0, atol=0)
 
 
+@pytest.mark.slow
 def test_sites_after_replication(bases: dict[bool, Path], tmp_path: Path) -> None:
     """CASES row 1: replicated layers are layers."""
     folder = trained(KINDS["replicated layers"], bases[True], tmp_path / "adapter")
@@ -259,6 +260,7 @@ def resized(base: Path, folder: Path, config: Any) -> tuple[Path, dict[str, Tens
     return folder, watched(wrapped.eval().get_base_model())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "tied"),
     [

@@ -34,6 +34,7 @@ def test_room_hangs_on_the_tokens_alone(tokens: int, more: int) -> None:
         assert room_for(tokens + more) == room
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=6), st.data())
 def test_what_is_handed_out_is_what_was_put_in_and_zeros(sizes: list[int], data: Any) -> None:

@@ -122,6 +122,7 @@ def test_the_context_ends_a_completion(
         model.generate([replace(full, ids=(*full.ids, 9))], Sampling(NEW))
 
 
+@pytest.mark.slow
 def test_sampling_depends_on_seed_and_prompt_alone(
     llama: TransformersModel, examples: list[Example]
 ) -> None:

@@ -443,6 +443,7 @@ def attribution(tmp_path: Path) -> ModuleType:
     return module
 
 
+@pytest.mark.slow
 def test_the_attribution_of_the_page_is_complete(
     attribution: ModuleType, folders: dict[str, Path], examples: list[Example]
 ) -> None:

@@ -183,6 +183,7 @@ def test_an_adapter_is_merged_in_float32(folder: Path, adapter: Path) -> None:
     assert exact.dtype == "float32"
 
 
+@pytest.mark.slow
 def test_settings_that_peft_does_not_know_are_said(folder: Path, adapter: Path) -> None:
     """peft leaves them out with a warning of its own, which nobody sees."""
     file = adapter / "adapter_config.json"
@@ -237,6 +238,7 @@ def test_adapters_that_do_not_fit(folder: Path, adapter: Path, tmp_path: Path) -
 # ── What lies beside the weights ─────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_an_adapter_beside_merged_weights_is_left_out(
     folder: Path, adapter: Path, tmp_path: Path, examples: list[Example]

@@ -393,6 +393,7 @@ EACH = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "spread", ["auto", "cpu", {"": "cpu"}, EACH], ids=["auto", "cpu", "whole", "disk"]
 )

@@ -154,6 +154,7 @@ def test_no_batch_is_seen_in_what_is_written(
     assert [receipt.tokens for receipt in receipts] == counts
 
 
+@pytest.mark.slow
 @given(
     lengths=st.lists(st.integers(1, 6), min_size=1, max_size=5),
     shared=st.integers(0, 4),
@@ -170,6 +171,7 @@ def test_a_beginning_is_common_to_all(lengths: list[int], shared: int, step: int
     assert len(found) < max(lengths)
 
 
+@pytest.mark.slow
 @given(pads=st.lists(st.integers(0, 7), min_size=1, max_size=4), length=st.integers(1, 6))
 def test_a_beginning_is_moved_to_where_its_row_begins(pads: list[int], length: int) -> None:
     part = torch.randn(2, 3, length, 4)
@@ -184,6 +186,7 @@ def test_a_beginning_is_moved_to_where_its_row_begins(pads: list[int], length: i
     assert torch.equal(count, told.float())
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.lists(st.floats(0, 1e18), min_size=2, max_size=2), min_size=1, max_size=4),
     st.lists(st.integers(0, 1 << 40), min_size=4, max_size=4),

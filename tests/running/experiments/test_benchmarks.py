@@ -278,6 +278,7 @@ def test_the_receipts_of_other_options_are_not_added(run_task: RunTask) -> None:
 BIT_BY_BIT = TASK.replace("prompts = 3", "prompts = 3\nbit_by_bit = true")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("crash_at", [4, 5, 6, 8])
 def test_a_run_that_was_killed_in_an_arm_counts_all_that_its_edits_did(
     run_task: RunTask, crash_at: int
@@ -298,6 +299,7 @@ def test_a_run_that_was_killed_in_an_arm_counts_all_that_its_edits_did(
     assert results.records == whole.records
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", [TASK, BIT_BY_BIT], ids=["whole", "bit by bit"])
 @pytest.mark.parametrize("crash_at", [1, 2])
 def test_answers_that_were_kept_before_their_receipt_are_asked_again(

@@ -225,6 +225,7 @@ def test_a_receipt_alone_stays_as_it_is(receipt: Receipt) -> None:
     assert alike(merged_receipt("arm", [receipt, Receipt("arm")]), receipt)
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(0, 2**70), min_size=1, max_size=8), st.integers(0, 8))
 def test_receipts_with_whole_sums_are_the_same_to_the_bit_however_a_run_was_cut_off(
     sums: list[int], cut: int

@@ -219,6 +219,7 @@ def test_the_same_observer_is_told_once(runs: Callable[..., Results]) -> None:
 # ── What they cannot do ──────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("observers", "notes"),
     [

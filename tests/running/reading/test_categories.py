@@ -241,6 +241,7 @@ def test_documents_are_packed_with_those_of_their_category(session: MakeSession,
     assert bare(records(session(packed, *more))) == plain
 
 
+@pytest.mark.slow
 def test_a_category_may_be_called_anything(
     run_task: Callable[..., Results], tmp_path: Path
 ) -> None:

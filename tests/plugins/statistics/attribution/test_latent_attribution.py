@@ -165,6 +165,7 @@ def test_intervals_are_students_of_the_prompts() -> None:
     assert (record.n, record.clusters) == (n, n)
 
 
+@pytest.mark.slow
 def test_copies_of_a_prompt_are_one_cluster() -> None:
     options = given(gap_max=1.0)
     tokens = prompts(*[3, 5, 4, 6] * 3)
