@@ -23,8 +23,8 @@ from xml.etree import ElementTree
 
 ROOT = Path(__file__).resolve().parents[1]
 LONG = 0.3
-"""Seconds from which a test is to be looked at, if it has no mark: half as much again as the line of
-the mark, since machines differ."""
+"""Seconds from which a test is to be looked at, if it has no mark: half as much again as the mark
+says, since machines differ."""
 _TEST = re.compile(r"^([^:]+\.py):\s*(?:async )?def (test_\w+)")
 
 
