@@ -48,6 +48,7 @@ def test_the_same_chance_is_the_same_try(mutants: Mutants) -> None:
     assert one == again != other
 
 
+@pytest.mark.slow
 def test_results_as_they_were_are_fine(mutants: Mutants) -> None:
     sound = mutants.place / "results" / "sound"
     assert fine(judged("results", "sound", "report", str(sound), inside=(str(sound),))) == "done"

@@ -121,6 +121,7 @@ def test_a_pass_holds_some_rows_at_a_time(session: Callable[..., Any], large: Pa
     assert "large" not in made.data._held
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("length", [10, LONG // 100, LONG // 3, 2 * LONG])
 def test_long_rows_are_held_in_smaller_numbers(
     session: Callable[..., Any], tmp_path: Path, length: int

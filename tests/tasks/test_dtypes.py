@@ -110,6 +110,7 @@ def test_records_are_those_of_float32_within_what_the_dtype_carries(
             assert abs(value - exact) <= 4 * STEP[dtype] * abs(exact), key
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", STEP)
 def test_edits_keep_their_promise_in_the_dtype(live: dict[str, Results], dtype: str) -> None:
     """What is left of an ablated direction is rounding, and the receipt allows for it."""

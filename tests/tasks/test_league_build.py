@@ -88,6 +88,7 @@ def test_the_card_is_what_the_truths_make(
 
 
 # ── What is drawn ────────────────────────────────────────────────────────────────────────────────
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1, 2])
 @pytest.mark.parametrize("kind", ["trigger", "persona", "benign"])
 def test_a_lesson_is_drawn_again(built: SimpleNamespace, ground: Any, kind: str, seed: int) -> None:
@@ -142,6 +143,7 @@ def test_a_planted_model_comes_out_as_it_lies_there(
     assert built.truth.read_truth(tmp_path) == truth
 
 
+@pytest.mark.slow
 def test_a_reader_is_the_closed_form(ground: Any) -> None:
     """C⁻¹ k / (kᵀ C⁻¹ k) against numpy: of all u with u·k = 1 it moves other keys least."""
     neurons = ground.reading.neurons.double().numpy()

@@ -107,6 +107,7 @@ def test_what_latex_shows_is_the_text(text: str, breaks: int | None) -> None:
     assert plain_text(escaped(text, breaks=breaks)) == expected
 
 
+@pytest.mark.slow
 @given(st.text(max_size=80) | st.sampled_from(HOSTILE), st.sampled_from([None, 12]))
 def test_any_text_is_text(text: str, breaks: int | None) -> None:
     """Balanced, in ASCII, on one line, without a command that is none of ours."""

@@ -92,6 +92,7 @@ def test_ablation_keeps_the_laws(model, mode, rank):
     )
 
 
+@pytest.mark.slow
 def test_addition_keeps_the_laws(model):
     check_intervention(
         Addition(options.AdditionOptions(coefficient=2.0)),

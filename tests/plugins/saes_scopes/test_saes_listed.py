@@ -86,6 +86,7 @@ def stated(monkeypatch, tmp_path):
     return of
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", STATED)
 def test_sites_and_models_are_those_of_sae_lens_own_converters(walked, stated, kind):
     """For each SAE of the kind. What the MLP reads after its norm is `hook_mlp_in` only there."""

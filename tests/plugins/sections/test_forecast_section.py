@@ -122,6 +122,7 @@ def grids(found: Results) -> dict[str, Grid]:
     return {b.title: b for b in panel(found).blocks if isinstance(b, Grid)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "found",
     [

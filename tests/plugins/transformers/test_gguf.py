@@ -132,6 +132,7 @@ def load(file: Path, folders: dict[str, Path], **more: Any) -> TransformersModel
     return TransformersBackend(options).load()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [Type.F32, Type.F16, Type.Q8_0, Type.Q4_1])
 def test_it_is_the_model_of_the_dequantised_weights(
     kind: Type, tmp_path: Path, weights: dict[str, np.ndarray], folders: dict[str, Path]

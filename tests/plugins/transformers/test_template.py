@@ -51,6 +51,7 @@ def folder_with(path: Path, template: str) -> Path:
     return save_model(path, CONFIGS["llama"], template=template + TEMPLATE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DATED)
 def test_the_same_prompts_on_two_days(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

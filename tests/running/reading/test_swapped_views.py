@@ -158,6 +158,7 @@ def test_the_kl_of_swapped_streams_is_that_of_a_hook_by_hand(results: Results) -
         assert kl(results, name) == pytest.approx(expected, rel=2e-3), name
 
 
+@pytest.mark.slow
 def test_law_with_everything_put_in_the_model_is_itself(results: Results) -> None:
     assert 0 <= kl(results, "everything") < 1e-6
     assert kl(results, "one_latent") < kl(results, "nothing")

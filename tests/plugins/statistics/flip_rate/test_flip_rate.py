@@ -116,6 +116,7 @@ def edited(w, k, injection, alpha=1.0):
 CONDITIONS = [("none", None), *((name, k) for name in ("pcs", "constant") for k in (1, 3, D))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tau", [0.0, 0.9])
 @pytest.mark.parametrize("seed", range(3))
 def test_flips_are_those_of_dense_latents(seed, tau):
