@@ -233,6 +233,7 @@ def test_a_signal_comes_at_its_step_or_after_its_seconds(
         assert 0.05 <= done.cpu < 5
 
 
+@pytest.mark.slow
 def test_a_difference_is_found_wherever_it_is(carry_out: CarryOut, tmp_path: Path) -> None:
     calm, run = carry_out.shared.calm(OnFakes()).folder, tmp_path / "run"
     changes: list[tuple[str, str, str]] = [

@@ -209,6 +209,7 @@ def test_the_walk_sees_every_form_of_import(tmp_path: Path) -> None:
     assert set(source(file).imports) == {"a.b", "c", "d.e", "h", "importlib", "j.k"}
 
 
+@pytest.mark.slow
 def test_the_core_names_no_component_of_a_plugin() -> None:
     """Defaults of the task language, names of packages, columns of a table, and axes and options
     that a record is asked for are not meant."""

@@ -155,6 +155,7 @@ def test_all_work_is_cut_once(costs: dict[str, Cost], name: str) -> None:
     assert list(dict.fromkeys(cut.stage for cut in found.cuts)) == list(stages)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TASKS)
 def test_one_worker_here_is_the_plan_of_today(costs: dict[str, Cost], name: str) -> None:
     found = costs[name]

@@ -89,6 +89,7 @@ def test_an_adapter_without_a_model_of_peft_around_it() -> None:
     assert all(torch.equal(found[s], x) for s, x in read(reference, reference.hf).items())
 
 
+@pytest.mark.slow
 def test_what_is_no_base_is_refused() -> None:
     merged = lora()
     merged.merge_adapter()

@@ -138,6 +138,7 @@ def test_what_fails_once_is_asked_again(server: Server, ask: Any, name: str) -> 
     assert len(server.requests) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BAD)
 def test_what_fails_for_ever_ends_and_keeps_what_was_judged(
     server: Server, ask: Any, name: str, tmp_path: Path

@@ -97,6 +97,7 @@ def drifted(tokens=400, scale=1.0, cosine_below=0.9, seed=0):
     return batch
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", [0.6, 0.97, 1.0, 1.2, 1.9])
 @pytest.mark.parametrize("norm", ["rms", "none"])
 def test_the_mean_of_ratios_is_interpolated_to_a_millionth(scale, norm):
@@ -127,6 +128,7 @@ def test_the_mean_of_ratios_without_a_filter_is_good_to_a_millionth_or_undefined
     assert defined or noise < 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", [0.6, 0.97, 1.0, 1.2, 1.9])
 @pytest.mark.parametrize("seed", [0, 1])
 def test_the_median_is_within_what_it_says(scale, seed):

@@ -200,6 +200,7 @@ def test_temporal_equals_sae_lens(temporal, shape, case, dtype):
     assert (ours.reconstruct(latents) - expected).abs().max() <= 1e-5 * expected.abs().max()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", TEMPORALS)
 def test_temporal_conforms(temporal, shape, case):
     written = temporal(shape, **TEMPORALS[case])

@@ -142,6 +142,7 @@ def test_every_class_has_a_golden_file():
     assert named == CLASSES.keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CLASSES)
 def test_equals_the_formula(write, shape, stored, name):
     folder = write(name, shape, stored)

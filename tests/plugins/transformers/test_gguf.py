@@ -316,6 +316,7 @@ def test_a_file_that_is_no_gguf(tmp_path: Path, content: bytes) -> None:
     assert "is no GGUF file" in refused(tmp_path / "x.gguf")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at", range(4, 400, 7))
 def test_a_damaged_header_is_never_our_own_error(tiny: Path, at: int) -> None:
     content = bytearray(tiny.read_bytes())

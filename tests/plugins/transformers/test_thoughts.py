@@ -148,6 +148,7 @@ def test_what_is_asked_opens_no_thought(tmp_path: Path, monkeypatch: pytest.Monk
     assert (found.text, found.thought, found.finished) == (SAID, "", True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["qwen3", "gemma 4", "gpt-oss"])
 @pytest.mark.parametrize("finished", [True, False])
 def test_as_transformers_parses_it(
