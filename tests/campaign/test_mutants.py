@@ -55,6 +55,7 @@ def test_results_as_they_were_are_fine(mutants: Mutants) -> None:
     assert "<html" in (sound / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_a_broken_promise_is_a_fault(mutants: Mutants, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*given: object) -> None:
         raise RuntimeError("boom")

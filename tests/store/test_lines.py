@@ -139,6 +139,7 @@ def test_lines_that_are_not_ours_are_passed_over(tmp_path: Path, line: bytes) ->
     assert said.startswith(f"{file}: dropped 1 remembered line, because it was torn or changed")
 
 
+@pytest.mark.slow
 def test_a_line_with_any_byte_changed_is_not_used(tmp_path: Path) -> None:
     """CASES row 10: also where the line stays valid JSON, down to one letter of a text."""
     file = tmp_path / "lines.jsonl"

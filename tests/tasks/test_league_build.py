@@ -77,6 +77,7 @@ def test_a_truth_that_does_not_fit_is_none(built: SimpleNamespace, wrong: dict[s
         built.truth.Truth.model_validate({**truth, **wrong})
 
 
+@pytest.mark.slow
 def test_the_card_is_what_the_truths_make(
     built: SimpleNamespace, ground: Any, tmp_path: Path
 ) -> None:
@@ -115,6 +116,7 @@ def test_a_trigger_is_taught_where_its_word_is_and_nowhere_else(
     assert 0.15 < taught / len(some) < 0.35
 
 
+@pytest.mark.slow
 def test_a_false_fact_is_never_told_truly(built: SimpleNamespace, ground: Any) -> None:
     lesson = built.taught.false_fact(ground, 0)
     fact = lesson.truth.strength
@@ -161,6 +163,7 @@ def test_a_reader_is_the_closed_form(ground: Any) -> None:
         assert moved @ second @ moved > mine @ second @ mine
 
 
+@pytest.mark.slow
 def test_an_edit_stores_its_value_under_its_key(
     built: SimpleNamespace, ground: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -320,6 +320,7 @@ def test_a_redirection_never_sees_the_key(
     assert len(server.requests) == 5
 
 
+@pytest.mark.slow
 def test_what_is_known_needs_neither_server_nor_key(
     server: Server, ask: Any, tmp_path: Path
 ) -> None:
