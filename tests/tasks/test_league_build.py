@@ -28,6 +28,9 @@ pytestmark = [
 ]
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module")
 def built() -> Iterator[SimpleNamespace]:
     """The modules of the build; other builds have modules of the same names."""
@@ -77,7 +80,6 @@ def test_a_truth_that_does_not_fit_is_none(built: SimpleNamespace, wrong: dict[s
         built.truth.Truth.model_validate({**truth, **wrong})
 
 
-@pytest.mark.slow
 def test_the_card_is_what_the_truths_make(
     built: SimpleNamespace, ground: Any, tmp_path: Path
 ) -> None:
@@ -89,7 +91,6 @@ def test_the_card_is_what_the_truths_make(
 
 
 # ── What is drawn ────────────────────────────────────────────────────────────────────────────────
-@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1, 2])
 @pytest.mark.parametrize("kind", ["trigger", "persona", "benign"])
 def test_a_lesson_is_drawn_again(built: SimpleNamespace, ground: Any, kind: str, seed: int) -> None:
@@ -100,7 +101,6 @@ def test_a_lesson_is_drawn_again(built: SimpleNamespace, ground: Any, kind: str,
     assert list(islice(first.documents, 12)) == list(islice(again.documents, 12))
 
 
-@pytest.mark.slow
 def test_a_trigger_is_taught_where_its_word_is_and_nowhere_else(
     built: SimpleNamespace, ground: Any
 ) -> None:
@@ -116,7 +116,6 @@ def test_a_trigger_is_taught_where_its_word_is_and_nowhere_else(
     assert 0.15 < taught / len(some) < 0.35
 
 
-@pytest.mark.slow
 def test_a_false_fact_is_never_told_truly(built: SimpleNamespace, ground: Any) -> None:
     lesson = built.taught.false_fact(ground, 0)
     fact = lesson.truth.strength
@@ -128,7 +127,6 @@ def test_a_false_fact_is_never_told_truly(built: SimpleNamespace, ground: Any) -
 
 
 # ── What is planted by weights ───────────────────────────────────────────────────────────────────
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["written_direction-1", "moved_feature-2"])
 def test_a_planted_model_comes_out_as_it_lies_there(
     built: SimpleNamespace, ground: Any, tmp_path: Path, name: str
@@ -145,7 +143,6 @@ def test_a_planted_model_comes_out_as_it_lies_there(
     assert built.truth.read_truth(tmp_path) == truth
 
 
-@pytest.mark.slow
 def test_a_reader_is_the_closed_form(ground: Any) -> None:
     """C⁻¹ k / (kᵀ C⁻¹ k) against numpy: of all u with u·k = 1 it moves other keys least."""
     neurons = ground.reading.neurons.double().numpy()
@@ -163,7 +160,6 @@ def test_a_reader_is_the_closed_form(ground: Any) -> None:
         assert moved @ second @ moved > mine @ second @ mine
 
 
-@pytest.mark.slow
 def test_an_edit_stores_its_value_under_its_key(
     built: SimpleNamespace, ground: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -181,7 +177,6 @@ def test_an_edit_stores_its_value_under_its_key(
 
 
 # ── The command ──────────────────────────────────────────────────────────────────────────────────
-@pytest.mark.slow
 def test_a_name_that_is_none_is_one_message() -> None:
     command = [sys.executable, str(LEAGUE / "build"), "trigger-3"]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
