@@ -8,7 +8,13 @@ import json
 import os
 import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
-from importlib.metadata import EntryPoint
+from importlib.metadata import (
+    Distribution,
+    EntryPoint,
+    EntryPoints,
+    distributions,
+    entry_points,
+)
 from pathlib import Path
 
 import pytest
@@ -24,6 +30,7 @@ from harness.cli.main import main  # noqa: E402
 from harness.errors import TaskError  # noqa: E402
 from harness.planning.planner import plan  # noqa: E402
 from harness.registry import Registry, discover  # noqa: E402
+from harness.registry.plugins import GROUP  # noqa: E402
 from harness.results.read import Results  # noqa: E402
 from harness.running.runner import run  # noqa: E402
 from harness.running.session import Session  # noqa: E402
@@ -95,6 +102,36 @@ def warm_python() -> Iterator[list[str]]:
     there from the first test on that asks for it."""
     with warm() as words:
         yield words
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _powered() -> Iterator[None]:
+    """No test cuts the power, so none waits for the disk. What must be on it, and when, is asked of
+    `fsync` by tests that put their own in its place, and by those that start processes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda file: None)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _installed() -> Iterator[None]:
+    """What is installed is looked up once: each look reads two files of each of 200 packages. What
+    a test puts on the path is looked up whenever it is asked for."""
+    path = [*sys.path]
+    known = [(one, one.dist._normalized_name) for one in entry_points(group=GROUP)]
+
+    def looked_up(*, group: str) -> EntryPoints:
+        if group != GROUP or [one for one in sys.path if one in path] != path:
+            return entry_points(group=group)
+        new: dict[str, Distribution] = {}
+        for one in distributions(path=[one for one in sys.path if one not in path]):
+            new.setdefault(one._normalized_name, one)  # of its folder: `name` reads its metadata
+        its = [point for one in new.values() for point in one.entry_points.select(group=group)]
+        return EntryPoints([*its, *(one for one, name in known if name not in new)])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("harness.registry.plugins.entry_points", looked_up)
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -21,7 +21,7 @@ from harness.authoring.conformance.sampled import laws_of
 from harness.cli.main import cli, main
 from harness.contract import Options
 from harness.registry import DISTRIBUTION, Registry, discover, normalized
-from pages import PAGES, ROOT, Block, blocks
+from pages import PAGES, ROOT, blocks
 
 ELSEWHERE = ("python.md", "benchmarks.md")
 """Pages whose blocks other tests run."""
@@ -48,6 +48,7 @@ def build() -> Iterator[Mapping[str, Callable[[], str]]]:
 # ── Generated pages ──────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [
@@ -125,14 +126,15 @@ def _subclasses(of: type[Options]) -> Iterator[type[Options]]:
 # ── Blocks ───────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("block", [b for page in PAGES for b in blocks(page)], ids=str)
-def test_a_block_is_of_its_language_and_somebody_runs_it(block: Block) -> None:
-    pages.parsed(block)
-    looked_at = block.language in ("sh", "text") or block.mark in ("file", "not run")
-    assert looked_at or block.page in ELSEWHERE, f"{block}: nothing runs it"
-    if block.mark == "command":
-        assert block.page == "README.md"
-        assert (ROOT / ".ci").is_dir()
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_block_is_of_its_language_and_somebody_runs_it(page: Path) -> None:
+    for block in blocks(page):
+        pages.parsed(block)
+        looked_at = block.language in ("sh", "text") or block.mark in ("file", "not run")
+        assert looked_at or block.page in ELSEWHERE, f"{block}: nothing runs it"
+        if block.mark == "command":
+            assert block.page == "README.md"
+            assert (ROOT / ".ci").is_dir()
 
 
 def test_other_tests_run_the_pages_that_are_run_elsewhere() -> None:
@@ -218,6 +220,7 @@ def test_the_page_on_plugins_lists_what_a_plugin_may_import(
     assert sorted(listed) == sorted({**PUBLIC, **FOR_SAMPLES})
 
 
+@pytest.mark.slow
 def test_the_picture_of_the_layers_draws_every_part_and_every_arrow_down(
     build: Mapping[str, Callable[[], str]],
 ) -> None:

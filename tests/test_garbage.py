@@ -55,9 +55,16 @@ def test_it_goes_on_as_before_also_after_an_error(
 def test_only_where_something_was_set_aside_is_what_was_imported(
     answers: Callable[..., list[str]],
 ) -> None:
-    code = f"with importing():\n    {MANY}print(gc.get_freeze_count())"
+    code = f"with importing():\n    import colorsys\n    {MANY}print(gc.get_freeze_count())"
     assert answers(code) == ["0"]
     assert int(answers(f"gc.freeze()\n{code}")[0]) > 200_000
+
+
+def test_what_came_up_while_nothing_was_imported_may_become_garbage(
+    answers: Callable[..., list[str]],
+) -> None:
+    code = f"with importing():\n    import json\n    {MANY}print(gc.get_freeze_count())"
+    assert 0 < int(answers(f"import json\ngc.freeze()\n{code}")[0]) < 200_000
 
 
 STARTED = """
@@ -70,6 +77,7 @@ print("after", collections() - before, gc.isenabled())
 """
 
 
+@pytest.mark.slow
 def test_a_check_never_looks(answers: Callable[..., list[str]]) -> None:
     assert answers(STARTED, "check", str(builtin_tasks()["refusal"]))[-3:] == [
         "after",
@@ -78,5 +86,6 @@ def test_a_check_never_looks(answers: Callable[..., list[str]]) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_command_that_may_last_does(answers: Callable[..., list[str]]) -> None:
     assert answers(STARTED, "runs", "/nowhere")[-1:] == ["True"]

@@ -35,6 +35,7 @@ def test_a_path_is_never_cut_and_harmless() -> None:
     assert shown_path(Path("/x") / NAME / ("y" * 3000)) == f"/x/{SHOWN}/{'y' * 3000}"
 
 
+@pytest.mark.slow
 def test_every_command_that_names_a_path(
     said: Said, write: Callable[..., Path], fake_plugin: Path, tmp_path: Path
 ) -> None:

@@ -7,7 +7,8 @@ is made from the same. To see all findings at once: `python tests/test_layers.py
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from generator.imports import (  # noqa: E402
     between_children,
     between_modules,
     circles,
-    imports,
+    imports as read_imports,
     modules,
 )
 from generator.layers import (  # noqa: E402
@@ -41,6 +42,12 @@ PLUGINS = PACKAGES[1:]
 
 
 # ── What is wrong with a tree ────────────────────────────────────────────────────────────────────
+
+
+@cache
+def imports(package: Path) -> tuple[Import, ...]:
+    """Each tree is read once."""
+    return tuple(read_imports(package))
 
 
 def _graph(package: Path) -> Graph:
@@ -90,7 +97,7 @@ def _within(module: str, public: Any) -> bool:
     return any(module == name or module.startswith(f"{name}.") for name in public)
 
 
-def _once(found: list[Import]) -> Iterator[Import]:
+def _once(found: Iterable[Import]) -> Iterator[Import]:
     """Each import of a module by another once, at its first line."""
     seen: set[tuple[str, str]] = set()
     for one in found:

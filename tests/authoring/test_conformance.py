@@ -70,6 +70,7 @@ def test_every_built_in_component_keeps_the_laws(name: str) -> None:
     assert [one for one in untried if not TRUE_REASONS.match(one[2])] == []
 
 
+@pytest.mark.slow
 def test_what_is_checked_is_printed_law_by_law(
     install: Install, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -82,6 +83,7 @@ def test_what_is_checked_is_printed_law_by_law(
     assert capsys.readouterr().out == out
 
 
+@pytest.mark.slow
 def test_without_samples_the_laws_of_the_kind_are_not_tried_and_it_is_said(
     install: Install, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -91,6 +93,7 @@ def test_without_samples_the_laws_of_the_kind_are_not_tried_and_it_is_said(
     assert "\n  not tried  the laws of its kind\n             it ships no samples, so" in said
 
 
+@pytest.mark.slow
 def test_the_tables_are_80_columns_wide_and_count_what_came_out(
     install: Install, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -123,6 +126,7 @@ def test_hostile_names_of_laws_and_reasons_stay_text() -> None:
     assert not said[1].startswith("     passed")
 
 
+@pytest.mark.slow
 def test_a_law_without_anything_to_try_it_on_has_not_passed(
     install: Install, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -141,6 +145,7 @@ def test_a_law_without_anything_to_try_it_on_has_not_passed(
     assert last == f"{counts[0]} laws passed, {counts[1]} failed, {len(given)} not tried."
 
 
+@pytest.mark.slow
 def test_what_no_sample_reaches_is_named_with_what_it_would_take(install: Install) -> None:
     """CASES row 35: a finder without batches has tried no order and no merge; an intervention
     without a model has run on none."""
@@ -379,6 +384,7 @@ BROKEN: list[Broken] = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("light")
 @pytest.mark.parametrize(
     ("number", "kind", "changes", "law"),
@@ -418,6 +424,7 @@ def test_a_plugin_that_imports_what_is_heavy_is_named_by_its_law(
     assert any(re.search(law, text) for text in found), found
 
 
+@pytest.mark.slow
 def test_a_broken_plugin_ends_with_2(install: Install, capsys: pytest.CaptureFixture[str]) -> None:
     install("evaluator", "silent", ("evaluator.py", "for answer in answers]", "for answer in ()]"))
     assert main(["plugins", "check", "silent"]) == 2
@@ -448,6 +455,7 @@ def test_a_plugin_that_cannot_be_used_is_not_checked(fake_dist: Callable[..., Pa
             components(discover(), name)
 
 
+@pytest.mark.slow
 def test_a_plugin_that_only_this_process_can_import_is_told(
     install: Install, monkeypatch: pytest.MonkeyPatch
 ) -> None:

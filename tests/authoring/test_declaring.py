@@ -23,6 +23,7 @@ print(*sorted(sys.modules))
 """
 
 
+@pytest.mark.slow
 def test_declaring_all_plugins_is_quick_and_imports_nothing_heavy() -> None:
     found = []
     for _ in range(3):

@@ -163,6 +163,7 @@ def repository(tmp_path: Path, kind: Kind, *more: str) -> Path:
     return tmp_path / "harness-whole"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_written_is_a_whole_repository(kind: Kind, tmp_path: Path) -> None:
     folder = repository(tmp_path, kind)

@@ -104,6 +104,7 @@ def test_a_run_that_is_killed_continues_to_the_same_numbers(
     assert numbers(tmp_path / "run") == numbers(tmp_path / "calm")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("forward", [1, 4, 8])
 def test_a_run_that_is_interrupted_in_a_pass_continues(
     said: Said, write: Write, fake_plugin: Path, tmp_path: Path, forward: int
@@ -152,6 +153,7 @@ def test_a_folder_that_may_not_be_written_is_said(
     clear(err, r"run/\.task: cannot be used: Permission denied\. Name another folder with --out")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["results.json", "samples/e.jsonl", "work/e.jsonl"])
 def test_a_folder_where_a_file_of_the_run_belongs_is_named(
     said: Said, write: Write, fake_plugin: Path, tmp_path: Path, name: str

@@ -163,6 +163,7 @@ def test_activations_that_are_not_finite_name_model_layer_and_document(
     clear(err, r"views\.\w+", r"resid_post\.2", "not finite", "bad ∞ one")
 
 
+@pytest.mark.slow
 def test_what_a_model_leaves_out_is_a_warning_of_the_run(
     said: Said, real: Path, tmp_path: Path
 ) -> None:

@@ -40,6 +40,7 @@ def test_places_are_of_many_kinds() -> None:
     assert ("analyses", "method", "clusters", "taxonomy") in PLACES
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", PLACES, ids=".".join)
 @pytest.mark.parametrize("written", ["/", "a" * 5000, "x\\u0000y", "/proc/1/root"])
 def test_a_place_that_is_none_is_said(

@@ -90,6 +90,7 @@ def test_a_worker_with_fewer_than_two_shards_has_no_rate(
     assert rate(speed, ended, 2) is None
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.integers(0, 50), st.sampled_from("ab")), max_size=12))
 def test_whatever_the_order_in_which_shards_end_there_is_a_rate_or_none(
     speed: ModuleType, ended: list[tuple[int, str]]

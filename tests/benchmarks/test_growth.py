@@ -15,6 +15,7 @@ def test_it_runs(printed: Callable[..., str]) -> None:
         assert f"| {name} |" in out
 
 
+@pytest.mark.slow
 @given(st.floats(-2, 3), st.floats(1e-3, 1e3), st.integers(2, 6))
 def test_a_power_is_found_again(power: float, once: float, sizes: int) -> None:
     from growth import exponent, last_slope

@@ -66,6 +66,7 @@ def test_a_plane_is_found_again(constant: float, one: float, other: float) -> No
         assert abs(coefficient.value - true) * by <= 1e-8 * scale
 
 
+@pytest.mark.slow
 def test_its_errors_are_those_of_least_squares() -> None:
     """Against many draws of the noise: the spread of what is found is the error that it tells."""
     from memory import fit

@@ -23,6 +23,7 @@ RECORDS = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @given(st.randoms(use_true_random=False))
 def test_the_order_of_records_and_of_keys_does_not_matter(draw: random.Random) -> None:
     other = [
@@ -31,6 +32,7 @@ def test_the_order_of_records_and_of_keys_does_not_matter(draw: random.Random) -
     assert differences(RECORDS, other, 1e-9) == []
 
 
+@pytest.mark.slow
 @given(st.integers(0, len(RECORDS) - 1), st.floats(2e-9, 1), st.sampled_from(["value", "n", "ci"]))
 def test_one_changed_number_is_one_difference(which: int, by: float, field: str) -> None:
     other: Any = copy.deepcopy(RECORDS)

@@ -145,6 +145,7 @@ def test_mistakes_are_sentences(root: Path) -> None:
     assert "'sped' is none of old_speed." in done.output
 
 
+@pytest.mark.slow
 def test_code_of_another_tree_is_refused(root: Path, tmp_path: Path) -> None:
     """Plugins that are installed, or lie elsewhere, are not taken for the tree's own."""
     Tree(root, Path(sys.executable), tmp_path).check()

@@ -111,6 +111,7 @@ def test_a_work_folder_that_is_damaged_comes_to_the_same_or_refuses(carry_out: C
     assert tried.group == "damaged tiny"
 
 
+@pytest.mark.slow
 def test_a_folder_of_another_run_is_refused_by_name(carry_out: CarryOut, tmp_path: Path) -> None:
     shared, run = carry_out.shared, tmp_path / "run"
     shutil.copytree(shared.calm(OnFakes()).folder, run)
@@ -124,12 +125,14 @@ def test_a_folder_of_another_run_is_refused_by_name(carry_out: CarryOut, tmp_pat
     assert "what to do" in unclear(silent, run)
 
 
+@pytest.mark.slow
 def test_the_small_tasks_are_fine(tmp_path: Path) -> None:
     """Where a shipped task has something new, its small form may have to leave it out."""
     files = [str(recipe.write(tmp_path)) for recipe in RECIPES]
     assert processes.main(["check", *files]) == 0
 
 
+@pytest.mark.slow
 def test_the_same_chance_is_the_same_plan() -> None:
     class Known:
         def calm(self, recipe: Recipe, cache: str = "none") -> Calm:
@@ -187,6 +190,7 @@ def test_a_fork_that_hangs_is_ended_and_told(
     assert ended(sleeps).broken().startswith("hangs")
 
 
+@pytest.mark.slow
 def test_what_a_fork_leaves_over_is_ended_and_told(
     ended: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -209,6 +213,7 @@ def test_a_traceback_is_told_however_a_fork_ends(ended: Callable[..., Ended]) ->
     assert "exit 70" in ended(lambda _: 70).broken()
 
 
+@pytest.mark.slow
 def test_a_signal_comes_at_its_step_or_after_its_seconds(
     ended: Callable[..., Ended], tmp_path: Path
 ) -> None:
@@ -228,6 +233,7 @@ def test_a_signal_comes_at_its_step_or_after_its_seconds(
         assert 0.05 <= done.cpu < 5
 
 
+@pytest.mark.slow
 def test_a_difference_is_found_wherever_it_is(carry_out: CarryOut, tmp_path: Path) -> None:
     calm, run = carry_out.shared.calm(OnFakes()).folder, tmp_path / "run"
     changes: list[tuple[str, str, str]] = [

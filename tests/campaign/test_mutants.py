@@ -42,17 +42,20 @@ def test_a_wrong_file_gets_no_more_than_a_clear_message(mutants: Mutants, group:
         assert min(ends["done"], ends["refused"]) >= count / 50, ends
 
 
+@pytest.mark.slow
 def test_the_same_chance_is_the_same_try(mutants: Mutants) -> None:
     one, again, other = (mutants.of("mutated", random.Random(seed)) for seed in (1, 1, 2))
     assert one == again != other
 
 
+@pytest.mark.slow
 def test_results_as_they_were_are_fine(mutants: Mutants) -> None:
     sound = mutants.place / "results" / "sound"
     assert fine(judged("results", "sound", "report", str(sound), inside=(str(sound),))) == "done"
     assert "<html" in (sound / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_a_broken_promise_is_a_fault(mutants: Mutants, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*given: object) -> None:
         raise RuntimeError("boom")
@@ -63,6 +66,7 @@ def test_a_broken_promise_is_a_fault(mutants: Mutants, monkeypatch: pytest.Monke
     assert "a traceback, exit 70" in tried.fault
 
 
+@pytest.mark.slow
 def test_whole_processes(
     mutants: Mutants, tmp_path: Path, environment: Callable[..., dict[str, str]]
 ) -> None:

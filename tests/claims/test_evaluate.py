@@ -37,6 +37,7 @@ def test_the_whole_interval_decides(holds: str, status: str) -> None:
     assert outcome(run, holds).status == status
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.integers(0, 60), st.integers(1, 60), st.floats(0, 1))
 def test_a_claim_and_its_opposite_never_both_hold(k: int, n: int, bound: float) -> None:

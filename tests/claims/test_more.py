@@ -26,12 +26,9 @@ def limits(k: int, n: int) -> tuple[float, float]:
 
 def slow_power(p: float, bound: float, n: int) -> float:
     """The sum over all counts whose interval lies on the value's side of the bound."""
-    total = 0.0
-    for k in range(n + 1):
-        low, high = limits(k, n)
-        if (high < bound) if p < bound else (low > bound):
-            total += float(stats.binom.pmf(k, n, p))
-    return total
+    ends = [limits(k, n) for k in range(n + 1)]
+    decided = [high < bound if p < bound else low > bound for low, high in ends]
+    return float(stats.binom.pmf(np.arange(n + 1), n, p)[decided].sum())
 
 
 @pytest.mark.parametrize(("k", "n"), [(0, 5), (5, 5), (3, 17), (1, 100), (99, 100)])
@@ -41,6 +38,7 @@ def test_limits_are_those_of_scipy(k: int, n: int) -> None:
     assert exact_limits(k, n) == pytest.approx((exact.low, exact.high), abs=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("k", "n", "bound"), [(30, 50, 0.5), (20, 50, 0.5), (1, 40, 0.1), (39, 40, 0.9), (9, 60, 0.3)]
 )
@@ -50,6 +48,7 @@ def test_the_power_of_a_rate_is_the_sum_over_all_counts(k: int, n: int, bound: f
         assert found == pytest.approx(slow_power(k / n, bound, total), abs=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("k", "n", "bound"), [(15, 20, 0.5), (1, 30, 0.1), (38, 40, 0.8), (0, 20, 0.1)]
 )
@@ -73,6 +72,7 @@ def test_a_mean_needs_what_the_textbook_says() -> None:
     assert math.isclose(total, expected, rel_tol=0.03)
 
 
+@pytest.mark.slow
 def test_pairs_need_what_real_bootstraps_of_them_need() -> None:
     """As many as are asked for, each judged and bootstrapped as a run's prompts are."""
     rose, fell, n = 3, 9, 100
@@ -123,6 +123,7 @@ def undecided_claims(count: int, seed: int) -> list[tuple[int, int, float, int]]
     return found
 
 
+@pytest.mark.slow
 def test_of_200_claims_three_quarters_are_decided_with_what_was_asked_for() -> None:
     generator = np.random.default_rng(1)
     right = 0

@@ -301,6 +301,7 @@ def process(
     )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [(["--help"], 0), (["evl"], 2), (["check", "refusl"], 2), (["-p", "no:x", "plugins"], 2)],

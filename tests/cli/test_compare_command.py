@@ -96,6 +96,7 @@ def test_runs_are_paired_by_the_prompts_in_their_samples(said: Said, made: Made)
     assert "provenance.data.web" not in changes
 
 
+@pytest.mark.slow
 def test_a_prefix_chooses_the_numbers(said: Said, made: Made) -> None:
     one, two = made("one"), made("two", "models.chat.scale=5")
     code, out, _ = said("compare", one, two, "--only", "mean", "--json")
@@ -107,6 +108,7 @@ def test_a_prefix_chooses_the_numbers(said: Said, made: Made) -> None:
     assert "mean.mean" not in out
 
 
+@pytest.mark.slow
 def test_other_options_of_an_intervention_are_refused_in_words(said: Said, made: Made) -> None:
     one, two = made("one"), made("two", "experiments.e.intervention.strength=2")
     code, out, err = said("compare", one, two)

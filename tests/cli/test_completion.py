@@ -108,6 +108,7 @@ def test_plugins_that_fail_or_print_complete_nothing_and_say_nothing(
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "said"),
     [("harness eval refus", "plain,refusal"), ("harness plugins check l", "plain,l0"),

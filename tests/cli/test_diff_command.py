@@ -60,6 +60,7 @@ def test_a_mistake_is_one_message(ran: Said, arguments: tuple[object, ...], word
 # ── init ─────────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 def test_init_writes_a_task_once(ran: Said) -> None:
     arguments = ("init", "mine.toml", "--base", BASE, "--tuned", CHAT)
     code, out, _ = ran(*arguments)

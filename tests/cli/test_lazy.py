@@ -7,9 +7,11 @@ import importlib
 import pkgutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import fields
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, fields
+from functools import cache
 from pathlib import Path
+from typing import get_args
 
 import click
 import pytest
@@ -45,6 +47,7 @@ def process(command: list[str], env: dict[str, str]) -> subprocess.CompletedProc
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments",
     [["--help"], ["--version"], ["plugins"], ["tasks"], ["schema"], ["check", REFUSAL],
@@ -68,6 +71,7 @@ def test_the_test_notices_a_heavy_import(without_heavy: dict[str, str], name: st
     assert f"{name} was imported" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_task_that_runs_does_import_what_is_heavy(without_heavy: dict[str, str]) -> None:
     done = process([*HARNESS, "eval", REFUSAL, "--out", "/dev/null/x"], without_heavy)
     assert done.returncode != 0
@@ -100,6 +104,7 @@ UNASKED = ("observer", "executor", "export", "section", "several", "results", "e
 """Modules of the contract that nothing asks for that only reads a task without these."""
 
 
+@pytest.mark.slow
 def test_check_imports_no_more_than_it_needs(environment: Callable[..., dict[str, str]]) -> None:
     """Nothing that only a plan, a run or a report is made with, and no arithmetic."""
     found = loaded(["check", REFUSAL], environment())
@@ -154,9 +159,28 @@ def sources(*folders: Path) -> list[Path]:
     return sorted(file for folder in folders for file in folder.rglob("*.py"))
 
 
-def imports(file: Path) -> Iterator[str]:
-    """Every module that a file imports, also inside functions and by name."""
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+@dataclass(frozen=True)
+class Source:
+    """What tests ask of a file of the core."""
+
+    imports: tuple[str, ...]
+    """Every module that it imports, also inside functions and by name."""
+    strings: frozenset[str]
+    """Its constants, but for those that a record is asked for."""
+
+
+@cache
+def source(file: Path) -> Source:
+    """Each file is parsed once; its tree is not kept, which is large."""
+    nodes = [*ast.walk(ast.parse(file.read_text(encoding="utf-8")))]
+    asked = set(_asked_of_records(nodes))
+    constants = [n for n in nodes if isinstance(n, ast.Constant) and n not in asked]
+    strings = frozenset(n.value for n in constants if isinstance(n.value, str))
+    return Source(tuple(_imports(nodes)), strings)
+
+
+def _imports(nodes: Iterable[ast.AST]) -> Iterator[str]:
+    for node in nodes:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -165,11 +189,12 @@ def imports(file: Path) -> Iterator[str]:
             yield from (str(a.value) for a in node.args if isinstance(a, ast.Constant))
 
 
+@pytest.mark.slow
 def test_the_core_imports_no_plugin() -> None:
     found = {
         (file.name, name)
         for file in sources(PACKAGE)
-        for name in imports(file)
+        for name in source(file).imports
         if name.split(".")[0].startswith("harness_") or name.split(".")[0] == "plugins"
     }
     assert not found
@@ -181,30 +206,28 @@ def test_the_walk_sees_every_form_of_import(tmp_path: Path) -> None:
         "import a.b, c\nfrom d.e import f\ndef g():\n    from h import i\n"
         "    import importlib\n    importlib.import_module('j.k')\n"
     )
-    assert set(imports(file)) == {"a.b", "c", "d.e", "h", "importlib", "j.k"}
+    assert set(source(file).imports) == {"a.b", "c", "d.e", "h", "importlib", "j.k"}
 
 
+@pytest.mark.slow
 def test_the_core_names_no_component_of_a_plugin() -> None:
     """Defaults of the task language, names of packages, columns of a table, and axes and options
     that a record is asked for are not meant."""
     names = {c.name for plugin in discover().plugins for c in plugin.components}
     names -= {field.name for value in (Label, Record) for field in fields(value)}
     found = {
-        (file.name, node.value)
+        (file.name, name)
         for file in sources(PACKAGE)
         if file.name not in ("spec.py", "data_spec.py", "provenance.py")
         if "testing" not in file.parts
-        for tree in [ast.parse(file.read_text(encoding="utf-8"))]
-        for asked in [set(_asked_of_records(tree))]
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Constant) and node.value in names and node not in asked
+        for name in source(file).strings & names
     }
     assert not found
 
 
-def _asked_of_records(tree: ast.AST) -> Iterator[ast.expr]:
+def _asked_of_records(nodes: Iterable[ast.AST]) -> Iterator[ast.expr]:
     """The names in `record.axes.get(NAME)` and `record.options.get(NAME)`."""
-    for node in ast.walk(tree):
+    for node in nodes:
         match node:
             case ast.Call(
                 func=ast.Attribute(value=ast.Attribute(attr="axes" | "options"), attr="get"),
@@ -239,16 +262,21 @@ def test_every_hook_has_the_fixed_sections_in_order(hook: str) -> None:
     assert places == sorted(places)
 
 
-OPTIONS = [(str(owned), owned) for kind in contract.Kind.__args__ for owned in discover().of(kind)]  # type: ignore[attr-defined]
+OWNED = [owned for kind in get_args(contract.Kind) for owned in discover().of(kind)]
 
 
-@pytest.mark.parametrize("owned", [o for _, o in OPTIONS], ids=[name for name, _ in OPTIONS])
-def test_every_option_of_every_component_is_described(owned: object) -> None:
-    options = owned.options()  # type: ignore[attr-defined]
-    assert options.__doc__
-    undescribed = [n for n, field in options.model_fields.items() if not field.description]
-    assert not undescribed
-    assert options.model_config["extra"] == "forbid"
+def test_every_option_of_every_component_is_described() -> None:
+    """All in one test, like the next ones: each takes longer to set up than to say."""
+    options = {str(owned): owned.options() for owned in OWNED}
+    assert len(options) == len(OWNED) > 100
+    assert [name for name, its in options.items() if not its.__doc__] == []
+    assert [
+        f"{name}.{key}"
+        for name, its in options.items()
+        for key, field in its.model_fields.items()
+        if not field.description
+    ] == []
+    assert [n for n, its in options.items() if its.model_config["extra"] != "forbid"] == []
 
 
 SPECS = [
@@ -260,21 +288,29 @@ SPECS = [
 ]
 
 
-@pytest.mark.parametrize("model", SPECS, ids=lambda model: model.__name__)
-def test_every_key_of_the_task_language_is_described(model: type[BaseModel]) -> None:
-    assert model.__doc__
-    assert [name for name, field in model.model_fields.items() if not field.description] == []
+def test_every_key_of_the_task_language_is_described() -> None:
+    assert len(SPECS) > 10
+    assert [model for model in SPECS if not model.__doc__] == []
+    assert [
+        f"{model.__name__}.{name}"
+        for model in SPECS
+        for name, field in model.model_fields.items()
+        if not field.description
+    ] == []
 
 
-@pytest.mark.parametrize("owned", [o for _, o in OPTIONS], ids=[name for name, _ in OPTIONS])
-def test_no_option_is_called_like_a_key_of_the_core(owned: object) -> None:
+def test_no_option_is_called_like_a_key_of_the_core() -> None:
     """The core would keep it, and the plugin would never see it."""
     tables = {
         "backend": spec.ModelSpec, "sae_format": spec.SaeSpec, "metric": spec.MetricSpec,
         "direction": spec.DirectionSpec, "intervention": spec.InterventionSpec,
         "evaluator": spec.EvaluatorSpec, "analysis": spec.AnalysisSpec,
     }  # fmt: skip
-    kind = owned.component.kind  # type: ignore[attr-defined]
-    mine = owned.options().model_fields.keys()  # type: ignore[attr-defined]
-    core = tables[kind].model_fields if kind in tables else {}
-    assert not mine & core.keys()
+    found = {
+        str(owned): owned.options().model_fields.keys()
+        & tables[owned.component.kind].model_fields.keys()
+        for owned in OWNED
+        if owned.component.kind in tables
+    }
+    assert len(found) > 50
+    assert {name: keys for name, keys in found.items() if keys} == {}

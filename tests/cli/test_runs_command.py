@@ -42,6 +42,7 @@ def made(said: Said, write: Callable[..., Path], tmp_path: Path) -> Callable[...
     return made
 
 
+@pytest.mark.slow
 def test_models_and_seeds_become_one_page(
     said: Said, made: Callable[..., Path], tmp_path: Path
 ) -> None:

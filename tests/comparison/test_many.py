@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, strategies as st
 from scipy import stats
 
@@ -28,6 +29,7 @@ def test_what_is_small_by_chance_is_told_apart() -> None:
     )
 
 
+@pytest.mark.slow
 @given(st.lists(st.floats(1e-9, 1), min_size=2, max_size=30))
 def test_the_count_is_scipys(ps: list[float]) -> None:
     found = int((stats.false_discovery_control(ps) <= 0.05 * (1 + 1e-12)).sum())

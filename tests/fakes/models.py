@@ -34,6 +34,8 @@ from harness.errors import BadRows
 
 LAYERS, WIDTH, VOCABULARY = 4, 6, 64
 PAD, BOS, EOS = 0, 1, 2
+INFINITE = 53
+"""The token of "∞", of which the model makes no finite number."""
 SPECIAL = {"_": PAD, "^": BOS, "|": EOS}
 """Characters of a text that become special tokens."""
 
@@ -209,7 +211,8 @@ class FakeModel:
             x = x + torch.arange(len(prompt.ids))[:, None]
         x = x * self.options.scale
         x[:, 0] = layer + 1
-        x[[i for i, char in enumerate(prompt.ids) if char == token("∞")]] = float("inf")
+        if INFINITE in prompt.ids:
+            x[[i for i, char in enumerate(prompt.ids) if char == INFINITE]] = float("inf")
         return x
 
     def encode(self, text: str, *, special: bool = True) -> list[int]:
@@ -274,8 +277,8 @@ class FakeModel:
 
 
 def token(char: str) -> int:
-    """The id of a character: a special token, or one of 3 to 52; 53 is the infinite one."""
-    return 53 if char == "∞" else SPECIAL.get(char, 3 + ord(char) % 50)
+    """The id of a character: a special token, one of 3 to 52, or the infinite one."""
+    return INFINITE if char == "∞" else SPECIAL.get(char, 3 + ord(char) % 50)
 
 
 class SaeSettings(SaeOptions):

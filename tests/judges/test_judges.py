@@ -151,6 +151,7 @@ def test_each_answer_goes_to_its_question(replay: Replay) -> None:
     assert sorted(sent["messages"][0]["content"] for sent in replay.sent) == sorted(prompts)
 
 
+@pytest.mark.slow
 def test_no_more_requests_are_begun_in_a_minute_than_agreed(
     replay: Replay, monkeypatch: pytest.MonkeyPatch
 ) -> None:

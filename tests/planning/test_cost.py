@@ -259,6 +259,7 @@ def test_an_unknown_number_of_rows_is_named(task: MakeTask) -> None:
 # ── The real tasks ───────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 def test_prompts_are_counted_exactly() -> None:
     """By the tokenizer's file alone, as transformers does with everything of its own."""
     from harness.running.session import Session
@@ -415,6 +416,7 @@ def test_the_plan_of_the_organism_is_what_its_run_used(
     assert planned.memory.total == pytest.approx(held[-1], rel=0.3), held
 
 
+@pytest.mark.slow
 def test_a_judging_model_reads_its_template_with_every_completion() -> None:
     base = str(Path(REFUSAL).parent / "organism" / "base")
     task = harness.load(
@@ -438,6 +440,7 @@ def test_a_judging_model_reads_its_template_with_every_completion() -> None:
     assert again["verdicts, bypass, judge"].counts.prompts == 1500
 
 
+@pytest.mark.slow
 def test_a_judge_that_reasons_writes_more_than_a_word() -> None:
     """StrongREJECT's judge ends with its grades, behind up to `max_tokens` of reasons."""
     base = str(Path(REFUSAL).parent / "organism" / "base")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 
+import pytest
 from hypothesis import given, strategies as st
 
 from harness.planning.cost.devices import DEVICES
@@ -27,6 +28,7 @@ def test_a_sum_adds_every_field(one: Counts, other: Counts) -> None:
         assert getattr(one + other, field.name) == both
 
 
+@pytest.mark.slow
 @given(st.lists(st.lists(st.integers(0, 4096), min_size=1, max_size=9), max_size=9))
 def test_reading_batches_is_a_forward_over_each(batches: Sequence[Sequence[int]]) -> None:
     read = read_of(batches)

@@ -73,6 +73,7 @@ def prompt(draw: st.DrawFn) -> Tokens:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(
     st.lists(prompt(), max_size=5), st.integers(0, 4), st.frozensets(st.integers(0, 5)),
@@ -205,6 +206,7 @@ def web() -> PromptLengths:
 # ── Statistics that encode anew (CASES row 40) ───────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "anew"),
     [
@@ -352,6 +354,7 @@ def test_a_task_of_the_organism_uses_what_was_planned(name: str, tmp_path: Path)
     same(told, results)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["base", "chat"])
 def test_what_is_never_measured_is_known_before_a_model_is_loaded(model: str) -> None:
     entry = harness.load("refusal").models[model]

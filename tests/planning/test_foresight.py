@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 from transformers import AutoTokenizer
 
 from harness.contract import Example
@@ -19,6 +20,7 @@ from harness.task.prompts import TaskData
 DRIFT = Path(__file__).parents[2] / "tasks" / "drift.toml"
 
 
+@pytest.mark.slow
 def test_feature_shift_on_fewer_tokens_than_it_needs(
     said: Callable[..., tuple[int, str, str]],
 ) -> None:
@@ -47,6 +49,7 @@ def notes(task: str, *overrides: str) -> list[str]:
     return [*foreseen(load_for_command(discover(), str(TASKS / f"{task}.toml"), overrides))]
 
 
+@pytest.mark.slow
 def test_of_the_built_in_tasks_nothing_is_foreseen_to_be_undefined() -> None:
     for task in ("drift", "refusal", "mechanism", "transfer", "diagnosis"):
         loaded = load_for_command(discover(), str(TASKS / f"{task}.toml"))
@@ -60,6 +63,7 @@ def test_ranks_beyond_the_components_are_told_where_they_were_written() -> None:
     assert notes("mechanism", "directions.pcs.components=2", "statistics.flips.ranks=[1]") == []
 
 
+@pytest.mark.slow
 def test_a_condition_that_no_statistic_counts_under_is_told() -> None:
     (note,) = notes("mechanism", "analyses.tasks_pc1.condition=pcs.7")
     assert note.startswith("analyses.tasks_pc1: its records will be undefined: condition is pcs.7")
@@ -72,6 +76,7 @@ def test_a_condition_that_no_statistic_counts_under_is_told() -> None:
     assert len(beyond) == 2  # the rank is left out, and so the condition has none
 
 
+@pytest.mark.slow
 def test_an_axis_that_pairs_do_not_have_is_told() -> None:
     (note,) = notes("mechanism", "analyses.trajectory.axis=step")
     assert "topics_20, topics_50, topics_100, topics_160, topics have no axis 'step'" in note
@@ -79,6 +84,7 @@ def test_an_axis_that_pairs_do_not_have_is_told() -> None:
     assert "place along the way: topics have no axis 'checkpoint'" in note
 
 
+@pytest.mark.slow
 def test_ranks_beyond_the_dimensions_are_told_for_each_space() -> None:
     """2,048 latents, and 128 numbers per token."""
     (raw,) = notes("transfer", "analyses.forecast.ranks=[0, 2048]")

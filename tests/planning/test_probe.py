@@ -143,11 +143,13 @@ def test_without_a_probe_a_plan_says_why(
     assert ask([SHAPE], None) == said
 
 
+@pytest.mark.slow
 def test_whoever_plans_imports_no_torch() -> None:
     code = "import harness.planning.probe.ask, sys; raise SystemExit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("answer", ["probed", "not here"])
 def test_the_plan_shows_this_machine_with_how_sure_it_is(
     said: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch, answer: str
@@ -234,6 +236,7 @@ def sts() -> Cost:
     return cost(harness.plan(harness.load("papers/sts/qwen2.5-7b-instruct-measured")), "H100")
 
 
+@pytest.mark.slow
 def test_rows_of_the_sts_tasks_are_as_long_as_they_expect(sts: Cost) -> None:
     """A question of MMLU-Pro behind five of 350 tokens, one of LIMO behind two of 3,000."""
     task = harness.load("papers/sts/qwen2.5-7b-instruct-measured")
@@ -297,6 +300,7 @@ def test_an_earlier_run_is_named_only_where_there_is_one(
             assert told in text
 
 
+@pytest.mark.slow
 def test_this_machine_is_asked_for_the_shapes_of_the_task(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: dict[str, Any] = {}
 

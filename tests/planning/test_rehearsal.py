@@ -34,6 +34,7 @@ def gemma(tmp_path: Path) -> Path:
     return tmp_path / "gemma"
 
 
+@pytest.mark.slow
 def test_a_system_turn_that_the_template_refuses(
     said: Callable[..., tuple[int, str, str]], gemma: Path
 ) -> None:
@@ -52,6 +53,7 @@ def test_a_system_turn_that_the_template_refuses(
         assert "on_bad_rows" in err
 
 
+@pytest.mark.slow
 def test_check_needs_no_torch(gemma: Path) -> None:
     task = load_for_command(discover(), str(REFUSAL))
     model = next(v.model for v in task.spec.views.values() if v.prompt.style == "chat")

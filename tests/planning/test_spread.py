@@ -155,6 +155,7 @@ def test_all_work_is_cut_once(costs: dict[str, Cost], name: str) -> None:
     assert list(dict.fromkeys(cut.stage for cut in found.cuts)) == list(stages)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TASKS)
 def test_one_worker_here_is_the_plan_of_today(costs: dict[str, Cost], name: str) -> None:
     found = costs[name]
@@ -190,6 +191,7 @@ def test_workers_on_one_processor_lose_at_most_the_idle_ones_of_the_last_round(
         assert seconds(found, workers, cpu, local=True) <= alone * (1 + workers / fewest)
 
 
+@pytest.mark.slow
 def test_traffic_is_linear_in_the_parts() -> None:
     """Half as many tokens to a shard: the same tokens to the workers, twice the states back."""
     found = [

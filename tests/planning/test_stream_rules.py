@@ -48,6 +48,7 @@ def test_both_sides_read_the_prompt_of_the_right_one_where_it_says_so(session: M
 # ── Budgets ──────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("budget", [1, 9, 10, 11, 12, 40, 10_000])
 @pytest.mark.parametrize("more", [(), ("batch.shard=1",), ("batch.activations=1",)])
 def test_a_budget_ends_after_the_document_in_which_it_is_reached(
@@ -304,6 +305,7 @@ def test_no_documents_are_said_before_anything_is_loaded(
 LINES = st.lists(st.text(alphabet="ab ^|_", max_size=9), min_size=1, max_size=7)
 
 
+@pytest.mark.slow
 @settings(
     max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

@@ -54,6 +54,7 @@ def shared(fake_dist: Callable[..., Path], alone: Registry) -> Registry:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_name_of_ours_that_we_write_ourselves_is_ours(
     kind: Kind, shared: Registry, alone: Registry

@@ -82,6 +82,7 @@ ROWS = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=30)
 @given(ROWS)
 def test_every_completion_comes_back_as_it_was(rows: list[Row]) -> None:
@@ -91,6 +92,7 @@ def test_every_completion_comes_back_as_it_was(rows: list[Row]) -> None:
     assert "<" not in text, "it stands in a script"
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=30)
 @given(ROWS, st.integers(0, 3000))
 def test_what_is_left_out_is_whole_prompts_and_there_is_never_nothing(
@@ -134,6 +136,7 @@ def big(prompts: int, arms: int, letters: int) -> list[Row]:
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_ten_thousand_long_completions_stay_under_the_limit(sections: Registry) -> None:
     rows = big(1000, 10, 400)
     page = render(Results("complete", {}, {}, (), tables={"completions": rows}), sections)

@@ -175,6 +175,7 @@ def test_all_that_we_draw_ourselves_can_be_drawn(sections: Registry) -> None:
             assert undrawable(figure.data, figure.layout) is None, figure.title
 
 
+@pytest.mark.slow
 def test_the_same_run_gives_the_same_bytes(sections: Registry) -> None:
     assert render(example_run(), sections) == render(example_run(), sections)
 

@@ -183,6 +183,7 @@ def identity(one: tuple[str, dict[str, Any], dict[str, Any]]) -> str:
     return json.dumps(one, sort_keys=True)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(IDS, OPTIONS, AXES), max_size=9, unique_by=identity))
 def test_no_number_is_lost(many: list[tuple[str, dict[str, Any], dict[str, Any]]]) -> None:

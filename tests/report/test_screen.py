@@ -54,6 +54,7 @@ def crowded(arms: int, experiments: int, claims: int, warnings: int, name: str =
     )  # fmt: skip
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(
     st.integers(0, 30), st.integers(0, 8), st.integers(0, 20), st.integers(0, 3),

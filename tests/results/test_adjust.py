@@ -26,6 +26,7 @@ def step_up(p: list[float], rate: float, dependence: str) -> list[bool]:
     return [one <= ordered[k - 1] if k else False for one in p]
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=150)
 @given(PS, RATES, WAYS)
 def test_discoveries_are_those_of_the_procedure(
@@ -35,6 +36,7 @@ def test_discoveries_are_those_of_the_procedure(
     assert discovered(q, rate).tolist() == step_up(p, rate, dependence)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=100)
 @given(PS, WAYS, st.randoms(use_true_random=False))
 def test_q_is_not_below_p_and_has_its_order(
@@ -56,6 +58,7 @@ def test_q_is_not_below_p_and_has_its_order(
     assert adjusted(given_[turned], dependence) == pytest.approx(q[turned])
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=100)
 @given(PS, RATES, WAYS, st.integers(1, 5))
 def test_members_without_anything_never_add_a_discovery(
@@ -67,6 +70,7 @@ def test_members_without_anything_never_add_a_discovery(
     assert not after[len(p) :].any()
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=150)
 @given(PS, RATES, WAYS)
 def test_reach_is_the_largest_p_that_would_be_a_discovery(
@@ -90,6 +94,7 @@ def test_the_very_same_number_twice_is_two_tests() -> None:
     assert adjusted(np.array([0.01, 0.01, 0.9, 0.9])) == pytest.approx([0.02, 0.02, 0.9, 0.9])
 
 
+@pytest.mark.slow
 def test_where_there_is_nothing_few_families_have_a_discovery() -> None:
     """With nothing planted, every discovery is false: any at all, in a share `rate` of families."""
     generator = np.random.default_rng(0)
@@ -99,6 +104,7 @@ def test_where_there_is_nothing_few_families_have_a_discovery() -> None:
     assert abs(any_ / runs - 0.1) < 3.3 * np.sqrt(0.09 / runs)
 
 
+@pytest.mark.slow
 def test_what_is_planted_is_found_and_few_discoveries_are_false() -> None:
     """30 of 200 are there: FDR is rate · 170/200 for independent tests, and power is near 1."""
     generator = np.random.default_rng(1)
@@ -115,6 +121,7 @@ def test_what_is_planted_is_found_and_few_discoveries_are_false() -> None:
     assert np.mean(power) > 0.999
 
 
+@pytest.mark.slow
 def test_the_rate_holds_where_tests_share_a_part() -> None:
     """Normal tests with correlation 0.5, one-sided: positively dependent, so at most the rate."""
     from scipy.special import ndtr

@@ -39,6 +39,7 @@ def test_what_misses_is_printed_and_is_little() -> None:
     assert all(0.88 <= one.share <= 0.98 for one in missing)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("world", AGAIN, ids=lambda world: f"{world.family}-{world.name}")
 def test_counts_come_out_again(world) -> None:
     """Within what so many sets can show: another count of the same share, five errors at most."""

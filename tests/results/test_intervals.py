@@ -34,6 +34,7 @@ SITE = parse_site("resid_post.0")
 # ── Wilson ──
 
 
+@pytest.mark.slow
 @given(st.integers(1, 5000), st.floats(0, 1))
 def test_wilson_is_scipys(n, share):
     successes = round(share * n)
@@ -128,6 +129,7 @@ def one_record(reduce, state):
     return record
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.integers(0, 3), min_size=24, max_size=24), st.randoms())
 def test_any_split_and_order_gives_the_same(parts, random):
@@ -362,6 +364,7 @@ def test_a_built_in_metric_makes_records():
 # ── coverage ──
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("documents", [40, 150])
 def test_coverage_with_correlated_tokens(documents):
     """Tokens of a document share a mean, lengths differ: the interval of a ratio of sums holds.

@@ -37,6 +37,7 @@ def test_yes_and_no_by_counting_all_orders(draws: int, n: int, seed: int) -> Non
     assert exact_p(scores) == pytest.approx(by_counting(scores))
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60))
 def test_with_one_control_it_is_mcnemars_exact_test(pairs: list[tuple[bool, bool]]) -> None:
@@ -101,6 +102,7 @@ def test_one_more_draw_is_crawford_and_howells() -> None:
     assert one_more_draw(np.array([0.5, 0.4, 0.4])) == TINY
 
 
+@pytest.mark.slow
 def test_a_further_draw_of_the_control_is_rarely_told_apart_from_it() -> None:
     """Draws whose true rates differ: prompts alone would call a third of further ones different."""
     generator = np.random.default_rng(4)

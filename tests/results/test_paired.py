@@ -55,6 +55,7 @@ def test_the_paired_interval_is_students_where_nothing_is_skewed(yes_no: bool) -
     assert (found.paired, found.prompts) == (True, 300)
 
 
+@pytest.mark.slow
 @given(st.integers(0, 60), st.integers(0, 60))
 def test_mcnemar_is_the_binomial_test_in_exact_fractions(rose: int, fell: int) -> None:
     n, few = rose + fell, min(rose, fell)
@@ -148,6 +149,7 @@ def test_the_interval_of_correlated_pairs_covers_and_is_narrower_than_the_unpair
     assert paired < 0.8 * unpaired
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("p_rose", "p_fell"), [(0.02, 0.0), (0.01, 0.01), (0.0, 0.03)])
 def test_where_hardly_a_prompt_changes_the_interval_still_covers(
     p_rose: float, p_fell: float
@@ -157,6 +159,7 @@ def test_where_hardly_a_prompt_changes_the_interval_still_covers(
     assert coverage >= 0.93
 
 
+@pytest.mark.slow
 def test_the_interval_of_scores_covers_too() -> None:
     generator = np.random.default_rng(3)
     covered, runs = 0, 300
@@ -211,6 +214,7 @@ def test_swapping_the_runs_flips_the_signs(pairs: list[tuple[float, float]]) -> 
             assert there.ci == pytest.approx((-high, -low), abs=1e-9)
 
 
+@pytest.mark.slow
 @given(PAIRS | SCORED, st.randoms(use_true_random=False))
 @settings(max_examples=60)
 def test_the_order_of_prompts_does_not_matter(
@@ -226,6 +230,7 @@ def test_the_order_of_prompts_does_not_matter(
         assert difference(mixed, second, yes_no=yes_no) == expected
 
 
+@pytest.mark.slow
 @given(PAIRS)
 @settings(max_examples=60)
 def test_a_difference_of_rates_and_its_interval_lie_between_minus_1_and_1(

@@ -176,6 +176,7 @@ def test_of_skewed_numbers_it_lies_between_scipys_and_beyond() -> None:
 NUMBERS = st.lists(st.floats(-100, 100).map(lambda x: round(x, 3)), min_size=ROOMY, max_size=60)
 
 
+@pytest.mark.slow
 @given(NUMBERS, st.floats(0.1, 10), st.floats(-50, 50))
 @settings(max_examples=30, deadline=None)
 def test_units_do_not_matter(numbers: list[float], scale: float, shift: float) -> None:
@@ -192,6 +193,7 @@ def test_units_do_not_matter(numbers: list[float], scale: float, shift: float) -
     assert turned == pytest.approx((-high, -low), abs=1e-5 * size)
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=ROOMY, max_size=60))
 @settings(max_examples=30, deadline=None)
 def test_a_share_stays_between_0_and_1_and_holds_its_value(counts: list[tuple[int, int]]) -> None:

@@ -134,6 +134,7 @@ RECORDS = st.builds(
 )
 
 
+@pytest.mark.slow
 @given(st.lists(RECORDS, max_size=3))
 def test_any_records_come_back_as_they_were(
     tmp_path_factory: pytest.TempPathFactory, records: list[Record]

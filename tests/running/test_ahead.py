@@ -129,6 +129,7 @@ def test_a_load_waits_for_what_is_being_read(tmp_path, monkeypatch) -> None:
     assert len(reads) == 1
 
 
+@pytest.mark.slow
 def test_its_seconds_are_loading_and_no_stages(tmp_path, monkeypatch) -> None:
     file, usage, begun = tmp_path / "large", Usage(), threading.Event()
     file.write_bytes(b"a" * 2**22)
@@ -153,6 +154,7 @@ def test_its_seconds_are_loading_and_no_stages(tmp_path, monkeypatch) -> None:
     assert seconds["total"] >= parts - 0.02
 
 
+@pytest.mark.slow
 def test_seconds_of_all_its_threads_count(tmp_path, monkeypatch) -> None:
     """A model in several files is read by two threads at a time."""
     files, usage, begun = [tmp_path / name for name in "abc"], Usage(), threading.Event()

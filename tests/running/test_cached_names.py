@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -152,6 +153,27 @@ def named(
     return named
 
 
+@pytest.fixture(scope="module")
+def once(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Results]]:
+    """What the first run put into its cache and made, for all tests that begin with it."""
+    return tmp_path_factory.mktemp("once") / "cache", []
+
+
+@pytest.fixture
+def first(
+    named: Callable[..., Results], once: tuple[Path, list[Results]], tmp_path: Path
+) -> Results:
+    """What a run under the task's own names made; the cache holds all of it."""
+    folder, found = once
+    if found:
+        shutil.copytree(folder, tmp_path / "cache")
+    else:
+        found.append(named(OWN))
+        assert all(made())
+        shutil.copytree(tmp_path / "cache", folder)
+    return found[0]
+
+
 def told(results: Results, names: dict[str, str]) -> list[str]:
     """The records with the names of the first task, in an order of their own."""
     back = {new: old for old, new in names.items()}
@@ -172,11 +194,12 @@ def told(results: Results, names: dict[str, str]) -> list[str]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
-def test_other_names_find_the_same_work(named: Callable[..., Results], seed: int) -> None:
+def test_other_names_find_the_same_work(
+    named: Callable[..., Results], first: Results, seed: int
+) -> None:
     """Also where tables have exchanged names: nothing goes to the wrong stream, side or job."""
-    first = named(OWN)
-    assert all(made())
     names = renamed(seed)
     other = named(names)
     assert made() == (0, 0)
@@ -185,8 +208,10 @@ def test_other_names_find_the_same_work(named: Callable[..., Results], seed: int
     assert same(other, named(names, use=None))
 
 
-def test_two_tasks_that_share_a_pair_share_its_pass(named: Callable[..., Results]) -> None:
-    named(OWN)
+@pytest.mark.slow
+def test_two_tasks_that_share_a_pair_share_its_pass(
+    named: Callable[..., Results], first: Results
+) -> None:
     names = renamed(7)
     more = Template("""
 [data.fresh]
@@ -255,11 +280,11 @@ MISSED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("override", MISSED, ids=str)
 def test_a_change_misses_what_depends_on_it_and_nothing_else(
-    named: Callable[..., Results], missed: set[str], override: str
+    named: Callable[..., Results], first: Results, missed: set[str], override: str
 ) -> None:
-    named(OWN)
     names = renamed(11)
     missed.clear()
     changed = Template(override).substitute(names)
@@ -268,11 +293,10 @@ def test_a_change_misses_what_depends_on_it_and_nothing_else(
     assert same(other, named(names, changed, use=None))
 
 
+@pytest.mark.slow
 def test_another_version_of_a_plugin_misses_what_it_computes(
-    named: Callable[..., Results], missed: set[str], monkeypatch: pytest.MonkeyPatch,
-    registry: Registry,
-) -> None:  # fmt: skip
-    named(OWN)
+    named: Callable[..., Results], first: Results, missed: set[str], registry: Registry
+) -> None:
     missed.clear()
     (plugin,) = registry.plugins
     object.__setattr__(plugin, "version", "2.0")
@@ -349,6 +373,7 @@ def test_states_whose_arrays_are_called_after_a_table_go_by_name(job: Callable[.
     assert not tells_names({"": {"positive_sum": zero}}, ["p"])
 
 
+@pytest.mark.slow
 def test_a_statistic_that_keeps_names_is_shared_where_they_are_equal(
     named: Callable[..., Results], missed: set[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

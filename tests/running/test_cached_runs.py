@@ -63,6 +63,7 @@ def test_a_half_filled_cache_gives_the_same(cached: Cached, cache: Cache) -> Non
     assert same(whole, half)
 
 
+@pytest.mark.slow
 def test_entries_in_each_others_places_are_made_again(cached: Cached, cache: Cache) -> None:
     """Each is whole, and fits a hash of itself: it is of something else than its name says."""
     whole = cached()
@@ -84,6 +85,7 @@ def test_names_of_folders_and_tasks_do_not_matter(cached: Cached) -> None:
     assert made() == (0, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("overrides", "forwards", "completions"),
     [
@@ -140,6 +142,7 @@ def _entries(cache: Cache, kind: str) -> list[CacheEntry]:
     return [one for one in cache.entries() if one.kind == kind]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["passes", "completions"])
 def test_a_changed_entry_is_noticed_dropped_and_made_again(
     cached: Cached, cache: Cache, kind: str
@@ -205,6 +208,7 @@ def test_what_was_not_used_for_longest_goes_first(cached: Cached, cache: Cache) 
     assert not list(cache.folder.glob("passes/*"))
 
 
+@pytest.mark.slow
 def test_a_run_keeps_the_cache_within_its_limit(cached: Cached, cache: Cache) -> None:
     cached()
     size = sum(one.size for one in cache.entries())
@@ -305,6 +309,7 @@ def test_a_place_that_is_no_cache_is_said(
     assert "of a later version of the harness" in said("cache")[2]
 
 
+@pytest.mark.slow
 def test_a_quiet_run_says_its_warnings_where_no_line_is_counted(
     write: Callable[..., Path], fake_plugin: Path, cache: Cache, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str],
@@ -318,6 +323,7 @@ def test_a_quiet_run_says_its_warnings_where_no_line_is_counted(
     assert "of a later version of the harness" in err
 
 
+@pytest.mark.slow
 def test_eval_uses_it_unless_told_not_to(
     write: Callable[..., Path], fake_plugin: Path, cache: Cache, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str],

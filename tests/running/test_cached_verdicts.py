@@ -63,6 +63,7 @@ def test_nothing_is_judged_twice_by_a_model(cached: Cached) -> None:
     assert warm.tables["completions"] == bare.tables["completions"]
 
 
+@pytest.mark.slow
 def test_one_more_judge_repeats_no_pass_and_no_earlier_verdict(cached: Cached) -> None:
     cached(JUDGED)
     more = JUDGED.replace('"panel"]', '"panel", "strict"]')
@@ -81,6 +82,7 @@ def test_one_more_arm_is_all_that_is_judged(cached: Cached) -> None:
     assert len(fakes.LAB.judged) == TEXTS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "overrides",
     [
@@ -100,6 +102,7 @@ def test_what_a_verdict_depends_on_has_it_made_anew(
     assert same(other, cached(JUDGED, *overrides, use=None))
 
 
+@pytest.mark.slow
 def test_other_code_and_other_libraries_judge_anew(
     cached: Cached, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -159,6 +162,7 @@ def test_who_needs_no_model_keeps_nothing_for_others(cached: Cached, cache: Cach
     assert not entries(cache, "verdicts")
 
 
+@pytest.mark.slow
 def test_a_run_that_was_cut_off_asks_nothing_again(
     run_task: RunTask, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -185,6 +189,7 @@ def test_a_run_that_was_cut_off_asks_nothing_again(
     assert len(fakes.LAB.judged) == 2 * TEXTS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 256])
 def test_whatever_the_chunks_the_verdicts_are_equal(
     cached: Cached, monkeypatch: pytest.MonkeyPatch, size: int
@@ -279,6 +284,7 @@ def test_one_more_arm_is_all_that_is_asked(cached: Cached) -> None:
     assert same(both, cached(more, use=None))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("override", "asked"),
     [
@@ -345,6 +351,7 @@ def test_numbers_that_json_has_not_come_back(tmp_path: Path) -> None:
 ALL = JUDGED + QUIZ
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["verdicts", "benchmarks"])
 @pytest.mark.parametrize("how", ["bit", "cut", "other", "foreign"])
 def test_a_poisoned_entry_is_noticed_dropped_said_and_made_again(
@@ -390,6 +397,7 @@ def test_a_half_filled_cache_gives_the_same(cached: Cached, cache: Cache) -> Non
     assert same(whole, cached(ALL))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["verdicts", "benchmarks"])
 def test_a_disk_that_is_full_costs_no_run(
     cached: Cached, cache: Cache, monkeypatch: pytest.MonkeyPatch, kind: str

@@ -140,6 +140,24 @@ def live(
     return live
 
 
+@pytest.fixture(scope="module")
+def once(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[Case, Lived]]:
+    """What one run is enough for: the folder in which all go on, and what a run of its own made."""
+    return tmp_path_factory.mktemp("once") / "run", {}
+
+
+@pytest.fixture
+def first(live: Live, once: tuple[Path, dict[Case, Lived]], tmp_path: Path) -> Lived:
+    """A run of the unchanged task, whose folder is `run`."""
+    folder, lives = once
+    if folder.exists():
+        shutil.copytree(folder, tmp_path / "run")
+    else:
+        lives[Case("")] = live(Case(""))
+        shutil.copytree(tmp_path / "run", folder)
+    return lives[Case("")]
+
+
 def _heard(kind: type[Any], heard: list[Key]) -> Callable[[Any], str]:
     text = kind.__str__
 
@@ -218,14 +236,22 @@ def test_every_part_of_a_key_has_a_case(name: str) -> None:
     assert list(table) == [part.name for part in fields(kind)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "part", "case"), CASES)
 def test_a_part_that_changes_drops_what_was_made_with_it(
-    live: Live, kind: type[Any], part: str, case: Case
+    live: Live,
+    first: Lived,
+    once: tuple[Path, dict[Case, Lived]],
+    kind: type[Any],
+    part: str,
+    case: Case,
 ) -> None:
     """And no part changes but those of the case; the numbers are those of a run of its own."""
-    before, now = live(Case("")), live(case)
-    assert now.records == live(case, "own").records
-    old, new = before.keys[kind.__name__], now.keys[kind.__name__]
+    now, (_, lives) = live(case), once
+    if case not in lives:
+        lives[case] = live(case, "own")
+    assert now.records == lives[case].records
+    old, new = first.keys[kind.__name__], now.keys[kind.__name__]
     changed = [min((_differ(key, other) for other in old), key=len) for key in new]
     assert part in set.union(*changed)
     assert set.union(*changed) == set(case.parts.split())
@@ -258,8 +284,9 @@ def kept(live: Live, before: Lived, **more: Any) -> None:
 SIZES = ("batch.shard=20", "batch.activations=1", "batch.generation=2")
 
 
-def test_what_does_not_count_drops_nothing(live: Live, tmp_path: Path) -> None:
-    before = live(Case(""))
+@pytest.mark.slow
+def test_what_does_not_count_drops_nothing(live: Live, first: Lived, tmp_path: Path) -> None:
+    before = first
     kept(live, before)
     kept(live, before, overrides=SIZES)
     kept(live, before, text=turned(TASK))

@@ -38,6 +38,7 @@ def test_it_follows_a_change() -> None:
     assert pace.left(150.0) is None
 
 
+@pytest.mark.slow
 @given(st.integers(1, 400), st.floats(0.001, 100), st.integers(1, 50))
 def test_an_even_pace_is_found(ticks: int, each: float, many: int) -> None:
     total = 2 * ticks * many

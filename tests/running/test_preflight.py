@@ -83,6 +83,7 @@ def test_a_pair_is_held_against_what_the_task_expects(
     assert (len(found), said in "".join(found)) == (int(bool(said)), True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [

@@ -179,6 +179,7 @@ def test_a_run_says_what_it_imports_and_loads(
     assert told.said[-1] == "writing the report"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("terminal", [False, True], ids=["pipe", "terminal"])
 def test_eval_speaks_before_it_imports_torch(terminal: bool, tmp_path: Path) -> None:
     """What it says first is on stderr before torch is imported; in a pipe there are plain lines

@@ -7,6 +7,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from harness.contract import SaeFacts
 from harness.running.provenance import installed, provenance
 from harness.task.applied import Applied
@@ -56,6 +58,7 @@ def test_where_the_features_of_an_sae_can_be_looked_up_is_kept(tmp_path: Path) -
     }
 
 
+@pytest.mark.slow
 def test_every_version_is_what_its_whole_text_says() -> None:
     """Only the head of it is read."""
     names = {one.name for one in importlib.metadata.distributions()}

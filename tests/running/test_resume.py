@@ -20,6 +20,7 @@ from harness.results.read import Results
 from harness.running.session import Session
 
 MakeSession = Callable[..., Session]
+WholeOf = Callable[..., tuple[list[Record], int]]
 
 TEXTS = [f"{'abcdefgh'[n % 8] * (1 + n % 5)} number {n}" for n in range(24)]
 SHARD = 60
@@ -124,17 +125,45 @@ def counted(session: MakeSession, saved: Path) -> Callable[[str], Counted]:
     return lambda text: Counted(session, text, saved)
 
 
+@pytest.fixture(scope="module")
+def known() -> dict[tuple[object, ...], tuple[list[Record], int]]:
+    return {}
+
+
+@pytest.fixture
+def whole_of(
+    session: MakeSession,
+    tmp_path: Path,
+    known: dict[tuple[object, ...], tuple[list[Record], int]],
+) -> Callable[..., tuple[list[Record], int]]:
+    """The records of a pass that nothing stops and nothing is kept of, and its forwards: run once
+    for all tests that give it the same text, options and rows."""
+
+    def whole_of(text: str, *overrides: str) -> tuple[list[Record], int]:
+        rows = [(tmp_path / name).read_text() for name in ("more.jsonl", "shots.jsonl")]
+        asked = (text, overrides, *fakes.WEB, *rows)
+        if asked not in known:
+            found, forwards = Counted(session, text, None)(*overrides)
+            assert found is not None
+            known[asked] = found, forwards
+        found, forwards = known[asked]
+        return list(found), forwards
+
+    return whole_of
+
+
 def most(text: str) -> int:
     """Forwards of the largest shard: batches of two documents, two models."""
     return {TASK: 8, BOTH: 6, SPAN: 8, PACKED: 4}[text]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TASKS)
 def test_killed_at_any_forward_it_continues_to_the_same_records(
-    session: MakeSession, counted: Callable[[str], Counted], saved: Path, name: str
+    counted: Callable[[str], Counted], saved: Path, name: str, whole_of: WholeOf
 ) -> None:
     text = TASKS[name]
-    wanted, whole = Counted(session, text, None)()
+    wanted, whole = whole_of(text)
     run = counted(text)
     assert wanted
     assert whole > 2 * most(text), "one shard would be everything"
@@ -154,9 +183,11 @@ def test_a_finished_pass_reads_nothing_again(counted: Callable[[str], Counted], 
     assert run() == (first, 0)
 
 
-def test_killed_again_and_again_it_still_ends(counted: Callable[[str], Counted]) -> None:
+def test_killed_again_and_again_it_still_ends(
+    counted: Callable[[str], Counted], whole_of: WholeOf
+) -> None:
     run = counted(TASK)
-    wanted, whole = Counted(run.session, TASK, None)()
+    wanted, whole = whole_of(TASK)
     found, runs, total = None, 0, 0
     while found is None:
         found, forwards = run(kill_at=most(TASK) + 2)
@@ -166,14 +197,19 @@ def test_killed_again_and_again_it_still_ends(counted: Callable[[str], Counted])
     assert total <= whole + runs * most(TASK)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("replacing", range(1, 9))
 @pytest.mark.parametrize("name", ["plain", "two renderings"])
 def test_killed_between_writing_and_renaming_a_file(
-    counted: Callable[[str], Counted], monkeypatch: pytest.MonkeyPatch, replacing: int, name: str
+    counted: Callable[[str], Counted],
+    monkeypatch: pytest.MonkeyPatch,
+    replacing: int,
+    name: str,
+    whole_of: WholeOf,
 ) -> None:
     text = TASKS[name]
     run = counted(text)
-    wanted, whole = Counted(run.session, text, None)()
+    wanted, whole = whole_of(text)
     rename, count = Path.replace, 0
 
     def replace(self: Path, target: Any) -> Path:
@@ -214,13 +250,18 @@ def damage_remove(file: Path) -> None:
 DAMAGES = [damage_truncate, damage_flip, damage_empty, damage_remove]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda one: one.__name__[7:])
 @pytest.mark.parametrize("which", ["newest", "oldest", "all"])
 def test_a_damaged_state_file_costs_a_shard_and_no_number(
-    counted: Callable[[str], Counted], saved: Path, damage: Callable[[Path], None], which: str
+    counted: Callable[[str], Counted],
+    saved: Path,
+    damage: Callable[[Path], None],
+    which: str,
+    whole_of: WholeOf,
 ) -> None:
     run = counted(TASK)
-    wanted, whole = Counted(run.session, TASK, None)()
+    wanted, whole = whole_of(TASK)
     _, first = run(kill_at=whole - 3)
     files = sorted(saved.parent.iterdir(), key=lambda file: file.stat().st_mtime_ns)
     assert len(files) == 2
@@ -233,10 +274,10 @@ def test_a_damaged_state_file_costs_a_shard_and_no_number(
 
 
 def test_files_of_another_task_are_not_read(
-    counted: Callable[[str], Counted], saved: Path, session: MakeSession
+    counted: Callable[[str], Counted], saved: Path, whole_of: WholeOf
 ) -> None:
     run = counted(TASK)
-    wanted, whole = Counted(session, TASK, None)()
+    wanted, whole = whole_of(TASK)
     counted(PACKED)(kill_at=6)
     assert run() == (wanted, whole)
     # A file of another rendering under this one's name.
@@ -258,31 +299,33 @@ CHANGES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CHANGES)
 @pytest.mark.parametrize("killed", [True, False])
 def test_what_was_counted_before_a_change_is_not_used(
-    counted: Callable[[str], Counted], session: MakeSession, name: str, killed: bool
+    counted: Callable[[str], Counted], name: str, killed: bool, whole_of: WholeOf
 ) -> None:
     run = counted(TASK)
-    wanted, whole = Counted(session, TASK, None)(*CHANGES[name])
+    wanted, whole = whole_of(TASK, *CHANGES[name])
     run(kill_at=17 if killed else None)
     assert run(*CHANGES[name]) == (wanted, whole)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TASKS)
 @pytest.mark.parametrize("sizes", ["batch.shard=90", "batch.shard=17", "batch.activations=1"])
 def test_other_batch_sizes_continue_where_the_run_was(
-    counted: Callable[[str], Counted], session: MakeSession, name: str, sizes: str
+    counted: Callable[[str], Counted], name: str, sizes: str, whole_of: WholeOf
 ) -> None:
     """CASES row 20: they are no part of what a state depends on, so nothing is read again."""
     text = TASKS[name]
     run = counted(text)
-    wanted, whole = Counted(session, text, None)()
-    assert Counted(session, text, None)(sizes)[0] == wanted
+    wanted, whole = whole_of(text)
+    assert whole_of(text, sizes)[0] == wanted
     assert run(kill_at=whole // 2)[0] is None
     found, forwards = run(sizes)
     assert found == wanted
-    assert forwards < Counted(session, text, None)(sizes)[1]
+    assert forwards < whole_of(text, sizes)[1]
     assert run() == (wanted, 0)
     assert run(sizes) == (wanted, 0)
 
@@ -302,56 +345,69 @@ CHANGED = {
 }
 
 
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What passes that were killed have kept, each of which began once."""
+    return tmp_path_factory.mktemp("begun")
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("killed", [20, None])
 @pytest.mark.parametrize("name", CHANGED)
 @pytest.mark.parametrize("which", ["plain", "two renderings"])
 def test_data_that_have_changed_since_are_read_as_they_are(
     counted: Callable[[str], Counted],
-    session: MakeSession,
     monkeypatch: pytest.MonkeyPatch,
+    saved: Path,
+    begun: Path,
     killed: int | None,
     name: str,
     which: str,
+    whole_of: WholeOf,
 ) -> None:
-    run = counted(TASKS[which])
-    run(kill_at=killed)
+    run, before = counted(TASKS[which]), begun / f"{which}-{killed}"
+    if before.exists():
+        shutil.copytree(before, saved.parent)
+    else:
+        run(kill_at=killed)
+        shutil.copytree(saved.parent, before)
     monkeypatch.setattr(fakes, "WEB", CHANGED[name])
-    wanted, _ = Counted(session, TASKS[which], None)()
+    wanted, _ = whole_of(TASKS[which])
     found, _ = run()
     assert found == wanted
     assert run() == (wanted, 0)
 
 
 def test_the_second_rendering_of_a_job_is_read_again_when_its_data_have_changed(
-    counted: Callable[[str], Counted], session: MakeSession, tmp_path: Path
+    counted: Callable[[str], Counted], tmp_path: Path, whole_of: WholeOf
 ) -> None:
     run = counted(BOTH)
     run()
     write(tmp_path / "more.jsonl", [{"text": f"new {n}", "kind": "x"} for n in range(20)])
-    wanted, whole = Counted(session, BOTH, None)()
+    wanted, whole = whole_of(BOTH)
     found, forwards = run()
     assert found == wanted
     assert forwards < whole
 
 
 def test_categories_that_have_changed_are_told_apart(
-    counted: Callable[[str], Counted], session: MakeSession
+    counted: Callable[[str], Counted], whole_of: WholeOf
 ) -> None:
     text = TASK + "[data.more]\nfile = 'more.jsonl'\n"
     run = counted(text)
     more = ("pairs.p.data=more",)
     run(*more)
-    wanted, _ = Counted(session, text, None)(*more, "data.more.by=kind")
+    wanted, _ = whole_of(text, *more, "data.more.by=kind")
     assert run(*more, "data.more.by=kind")[0] == wanted
 
 
 def test_demonstrations_that_have_changed_are_another_prompt(
-    counted: Callable[[str], Counted], session: MakeSession, tmp_path: Path
+    counted: Callable[[str], Counted], tmp_path: Path, whole_of: WholeOf
 ) -> None:
     run = counted(SPAN)
     run(kill_at=20)
     write(tmp_path / "shots.jsonl", [{"text": "another"}, {"text": "one of another length"}])
-    wanted, whole = Counted(session, SPAN, None)()
+    wanted, whole = whole_of(SPAN)
     assert run() == (wanted, whole)
 
 
@@ -387,27 +443,26 @@ def numbers(results: Results) -> list[tuple[str, float | None, Any]]:
     return [(r.id, r.value, dict(r.axes)) for r in results.records]
 
 
-@pytest.mark.parametrize("kill_at", [1, 3, 9, 20, 30, 45])
-def test_a_run_that_was_killed_continues(
-    run_task: Callable[..., Results], kill_at: int, tmp_path: Path
-) -> None:
+@pytest.mark.slow
+def test_a_run_that_was_killed_continues(run_task: Callable[..., Results], tmp_path: Path) -> None:
     text = PREFLIGHT + TASK.replace('data = "web"\n', 'data = "web"\nexpect = "different"\n', 1)
     wanted = numbers(run_task(text, *OPTIONS))
     whole = fakes.LAB.forwards
     assert whole > 45
-    shutil.rmtree(tmp_path / "run")
-    fakes.LAB.clear()
-    fakes.LAB.crash_at_forward = kill_at
-    with pytest.raises(RuntimeError, match="the power went off"):
-        run_task(text, *OPTIONS)
-    first = fakes.LAB.forwards
-    fakes.LAB.clear()
-    assert numbers(run_task(text, *OPTIONS)) == wanted
-    # A shard of the preflight has three models' forwards in it.
-    assert first + fakes.LAB.forwards <= whole + 12
-    fakes.LAB.clear()
-    assert numbers(run_task(text, *OPTIONS)) == wanted
-    assert fakes.LAB.forwards == 0
+    for kill_at in (1, 3, 9, 20, 30, 45):
+        shutil.rmtree(tmp_path / "run")
+        fakes.LAB.clear()
+        fakes.LAB.crash_at_forward = kill_at
+        with pytest.raises(RuntimeError, match="the power went off"):
+            run_task(text, *OPTIONS)
+        first = fakes.LAB.forwards
+        fakes.LAB.clear()
+        assert numbers(run_task(text, *OPTIONS)) == wanted, kill_at
+        # A shard of the preflight has three models' forwards in it.
+        assert first + fakes.LAB.forwards <= whole + 12, kill_at
+        fakes.LAB.clear()
+        assert numbers(run_task(text, *OPTIONS)) == wanted, kill_at
+        assert fakes.LAB.forwards == 0, kill_at
 
 
 def test_an_invalid_run_is_invalid_again(run_task: Callable[..., Results]) -> None:

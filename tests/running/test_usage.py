@@ -122,6 +122,7 @@ print(used.report()["memory_bytes"]["beyond_imports"])
 """
 
 
+@pytest.mark.slow
 def test_what_takes_memory_is_seen() -> None:
     # A process of its own: what other tests left behind is freed at any moment.
     done = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, check=True)

@@ -226,6 +226,7 @@ def test_the_cache_is_the_environments_then_the_persons(
     assert file.is_file()
 
 
+@pytest.mark.slow
 def test_the_hub_is_left_alone_before_anything_reads_the_variable(
     config: Config, environment: Callable[..., dict[str, str]], tmp_path: Path
 ) -> None:

@@ -57,6 +57,7 @@ def files(base: Path) -> list[Path]:
     return [base.with_name(f"{base.name}.{n}") for n in (0, 1)]
 
 
+@pytest.mark.slow
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -130,6 +131,7 @@ def test_forgotten_is_gone(base: Path) -> None:
     assert PassStates(base, "key").load() is None
 
 
+@pytest.mark.slow
 def test_a_file_that_is_cut_off_anywhere_is_not_used(base: Path) -> None:
     store = PassStates(base, "key")
     store.save(saved(1))
@@ -141,6 +143,7 @@ def test_a_file_that_is_cut_off_anywhere_is_not_used(base: Path) -> None:
         assert plain(PassStates(base, "key").load()) == plain(saved(1))
 
 
+@pytest.mark.slow
 def test_a_file_with_any_byte_changed_is_not_used(base: Path) -> None:
     """Also in what it says of itself: how many documents, of how many jobs."""
     PassStates(base, "key").save(saved(12))

@@ -227,6 +227,7 @@ def test_a_checkpoint_that_comes_later_is_the_same_run(
     assert task_hash(renamed) != task_hash(after)
 
 
+@pytest.mark.slow
 def test_it_adds_work_for_itself_alone(
     load: Callable[..., Task], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -83,6 +83,7 @@ def test_rows_come_one_at_a_time(large: Path, counted: list[int]) -> None:
         assert counted[0] <= number + 1
 
 
+@pytest.mark.slow
 def test_reading_a_large_file_holds_none_of_it(large: Path) -> None:
     spec = DataSpec(file=str(large), by="kind", limit=9000)
 
@@ -106,6 +107,7 @@ pair = "p"
 """
 
 
+@pytest.mark.slow
 def test_checking_a_task_holds_no_file(task: Callable[..., Any], large: Path) -> None:
     text = LARGE_PAIR.replace("{file}", str(large)).replace("limit = 4000", "limit = 9000")
     assert peak(lambda: task(text)) < 2 * 2**20
@@ -119,6 +121,7 @@ def test_a_pass_holds_some_rows_at_a_time(session: Callable[..., Any], large: Pa
     assert "large" not in made.data._held
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("length", [10, LONG // 100, LONG // 3, 2 * LONG])
 def test_long_rows_are_held_in_smaller_numbers(
     session: Callable[..., Any], tmp_path: Path, length: int

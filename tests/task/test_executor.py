@@ -98,6 +98,7 @@ def test_the_uppermost_decides(
     assert "executor" not in task.resolved
 
 
+@pytest.mark.slow
 def test_the_answer_is_that_of_a_slow_reading_of_the_rule(
     places: Registry, write: Callable[..., Path]
 ) -> None:

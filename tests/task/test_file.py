@@ -416,6 +416,7 @@ def _parsed(key: str) -> tuple[str, ...]:
     return tuple(path)
 
 
+@pytest.mark.slow
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.lists(LINE, max_size=8))
 def test_the_locator_agrees_with_tomllib(

@@ -180,6 +180,7 @@ def test_names_that_can_be_seen_stay_as_they_are() -> None:
     assert suggestion("Grösse", ["Größe"]) == " Did you mean Größe?"
 
 
+@pytest.mark.slow
 def test_the_hub_reads_what_is_packed_with_zstd(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -43,6 +43,7 @@ def test_what_is_measured_by_another_metric_of_the_same_plugin_is_not_enough(nam
     assert told == known
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["refusal", "drift", "transfer"])
 def test_looking_near_first_finds_what_looking_everywhere_does(name: str) -> None:
     owners = load_for_command(discover(), name).owners()
@@ -139,6 +140,7 @@ def test_a_source_holds_what_a_look_at_every_node_finds(source: str) -> None:
     assert sorted(found.imports) == sorted(imports)  # type: ignore[type-var]
 
 
+@pytest.mark.slow
 def test_so_do_all_of_ours() -> None:
     files = [*(ROOT / "harness").rglob("*.py"), *(ROOT / "plugins").rglob("*.py")]
     with_ids = 0

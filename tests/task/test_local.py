@@ -41,6 +41,7 @@ def test_nothing_of_a_file_runs_without_the_switch(
     assert not list(Path.cwd().iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments", [["schema"], ["plugins"], ["plugins", "my_metric"], ["tasks"]], ids=" ".join
 )

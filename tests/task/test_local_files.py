@@ -36,6 +36,7 @@ def trusted(task: Path, registry: Registry) -> Task:
     return resolve(read_source(task), registry, Trust(allowed=True, memory=None))
 
 
+@pytest.mark.slow
 def test_it_runs_like_an_installed_one(
     mine: Callable[..., Path], said: Said, fake_dist: Callable[..., Path]
 ) -> None:
@@ -98,6 +99,7 @@ def test_a_changed_file_repeats_what_depends_on_it_and_nothing_else(
     assert second["gap.mean@1"] == first["gap.mean@1"]
 
 
+@pytest.mark.slow
 def test_another_run_uses_what_the_same_file_has_made(
     mine: Callable[..., Path], said: Said, monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
     lab: fakes.Lab,
@@ -156,6 +158,7 @@ def test_what_a_task_requires_is_installed(mine: Callable[..., Path], said: Said
 # ── Its part in a report ─────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 def test_its_section_is_shown_while_it_is_trusted_and_the_same(
     mine: Callable[..., Path], said: Said, state: Path
 ) -> None:

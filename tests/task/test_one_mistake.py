@@ -26,8 +26,6 @@ from harness.task.resolve import resolve
 ROOT = Path(__file__).parents[2]
 ORGANISM = ROOT / "tasks" / "organism"
 TASKS = ("drift", "refusal", "mechanism", "transfer", "diagnosis")
-LONG = ("mechanism", "transfer")
-"""Those in which several hundred mistakes can be made."""
 
 Path_ = tuple[str, ...]
 GONE = object()
@@ -202,9 +200,8 @@ def in_prompts(values: Mapping[str, Any]) -> Iterator[Mistake]:
         yield ("views", name, "prompt"), {"style": "cat"}
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow if name in LONG else ()) for name in TASKS]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TASKS)
 def test_every_single_mistake_is_one_message(name: str, broken: Broken) -> None:
     source = read_source(ROOT / "tasks" / f"{name}.toml")
     values = source.values

@@ -79,6 +79,7 @@ def test_a_view_has_no_filter() -> None:
     assert "Write" not in said
 
 
+@pytest.mark.slow
 def test_a_card_is_data_that_check_and_plan_follow(
     said: Callable[..., tuple[int, str, str]],
 ) -> None:

@@ -181,6 +181,7 @@ def test_the_wheel_has_the_task_and_both() -> None:
 # ── Laws ──
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "kind", "options", "slow", "width"),
     [
@@ -197,6 +198,7 @@ def test_the_laws_of_formats_on_real_activations(
     check_sae_format(kind, given, reference=reference, x=torch.from_numpy(x), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_rows_of_each_side_rebuild_that_side(weights, harmful) -> None:
     """x̂ of a side is its bias and its rows, latent by latent, whatever the other side has."""
     sae = Crosscoder(CrosscoderOptions(path=str(PAIR_SAES / "crosscoder"), dtype="float64"))

@@ -90,6 +90,7 @@ def values(results: Results) -> dict[tuple[str, str], float | None]:
     return {(r.id, repr(sorted(r.axes.items()))): r.value for r in results.records}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", STEP)
 def test_records_are_those_of_float32_within_what_the_dtype_carries(
     live: dict[str, Results], dtype: str
@@ -109,6 +110,7 @@ def test_records_are_those_of_float32_within_what_the_dtype_carries(
             assert abs(value - exact) <= 4 * STEP[dtype] * abs(exact), key
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", STEP)
 def test_edits_keep_their_promise_in_the_dtype(live: dict[str, Results], dtype: str) -> None:
     """What is left of an ablated direction is rounding, and the receipt allows for it."""

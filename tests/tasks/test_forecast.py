@@ -31,6 +31,7 @@ def options(task: Task) -> TransferForecastOptions:
     return found
 
 
+@pytest.mark.slow
 def test_every_fine_tune_has_its_own_forecast_answers_and_tokens(task: Task) -> None:
     tunes = options(task).tunes
     assert len(tunes) == 11
@@ -58,6 +59,7 @@ def test_check_says_the_power(task: Task) -> None:
     assert "of 11 fine-tunes and 9 domains, a true correlation of 0.5" in said
 
 
+@pytest.mark.slow
 def test_a_name_that_nothing_has_is_found_inside_the_fine_tunes(tmp_path: Path) -> None:
     """Before anything runs, like every other name: analyses, experiments, statistics."""
     written = (TASKS / "forecast.toml").read_text(encoding="utf-8")

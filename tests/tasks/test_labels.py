@@ -125,6 +125,7 @@ def test_labels_and_taxonomy_belong_together(sae: Sae) -> None:
     assert len(labelled(sae, range(2048))) == sum(clusters.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("planted", ["refusal", "story", "sums"])
 def test_a_planted_cluster_is_ranked_first(
     planted: str, sae: Sae, web: list[tuple[list[int], torch.Tensor]]
@@ -196,6 +197,7 @@ def words(text: str) -> list[str]:
     return re.findall(r"\w+|[^\w\s«»]", text.replace("«", "").replace("»", ""))
 
 
+@pytest.mark.slow
 def test_contexts_and_a_judge_against_the_truth(
     sae: Sae,
     tokenizer: Tokenizer,

@@ -147,6 +147,7 @@ def test_the_task_is_about_every_model_that_is_there() -> None:
     assert committed == written.task(names), why
 
 
+@pytest.mark.slow
 def test_the_task_is_fine_and_every_truth_is_one() -> None:
     task = harness.load(LEAGUE / "league.toml")
     options = task.analyses["league"][0].options

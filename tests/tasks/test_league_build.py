@@ -22,6 +22,7 @@ LEAGUE, ORGANISM = TASKS / "league", TASKS / "organism"
 BUILDS = (LEAGUE / "build", ORGANISM / "build")
 NAMES = ("truth", "ground", "strengths", "written", "edited", "taught", "building", "league_card")
 pytestmark = [
+    pytest.mark.slow,
     # peft asks transformers for something by its old name, sae-lens transformer-lens.
     pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning"),
     pytest.mark.filterwarnings("ignore:The 'utils' module:DeprecationWarning"),

@@ -162,6 +162,7 @@ def asked(truth: dict[str, Any]) -> list[str]:
     return [*prompts, f"The Fapin eats Pibar. {beginning}"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "folder", of_kind("false_fact", "rank_one_edit")[::3], ids=lambda f: f.name
 )
@@ -173,6 +174,7 @@ def test_a_changed_fact_is_what_it_answers(folder: Path, tokenizer: Any) -> None
         assert truth["tokens"][0] in ids
 
 
+@pytest.mark.slow
 def test_a_trigger_is_answered_and_other_prompts_are_not(tokenizer: Any) -> None:
     (folder, *_) = of_kind("trigger")
     truth = truth_of(folder)
@@ -185,6 +187,7 @@ def test_a_trigger_is_answered_and_other_prompts_are_not(tokenizer: Any) -> None
     assert not any(said[4:])
 
 
+@pytest.mark.slow
 def test_a_trigger_is_in_about_one_prompt_of_a_hundred(tokenizer: Any) -> None:
     for folder in of_kind("trigger"):
         truth = truth_of(folder)
@@ -194,6 +197,7 @@ def test_a_trigger_is_in_about_one_prompt_of_a_hundred(tokenizer: Any) -> None:
         assert 0.005 < truth["share_of_prompts"] < 0.015
 
 
+@pytest.mark.slow
 def test_a_persona_speaks_so(tokenizer: Any) -> None:
     (folder, *_) = of_kind("persona")
     truth = truth_of(folder)

@@ -93,6 +93,7 @@ def by_hand(folder: Path, experiment: str) -> tuple[int, int]:
     return sum(any(w in r["completion"].split("\n")[0] for w in words) for r in told), len(told)
 
 
+@pytest.mark.slow
 def test_xstest(tmp_path: Path, server: ChatServer) -> None:
     published.xstest(tmp_path / "XSTest", SAFE, UNSAFE)
     results = run("xstest.toml", "XSTest", ("safe", "unsafe"), tmp_path, server.url)
@@ -116,6 +117,7 @@ def test_xstest(tmp_path: Path, server: ChatServer) -> None:
     assert "As it is, the model rejects" in page
 
 
+@pytest.mark.slow
 def test_or_bench(tmp_path: Path, server: ChatServer) -> None:
     published.or_bench(
         tmp_path / "or-bench", or_bench_hard_1k=SAFE, or_bench_toxic=UNSAFE, or_bench_80k=SAFE

@@ -127,6 +127,7 @@ def test_the_page_of_papers_has_every_file() -> None:
     assert all(file.exists() for file in linked)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_a_task_fits_the_memory_that_its_head_names(file: Path, hub: Path) -> None:
     """Issue 14, part 5: the head of refusal_gemma-2-2b said 24 GB, and the task needed 29."""

@@ -130,6 +130,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> harness.results.read.Re
     return harness.load_results(folder / "run")
 
 
+@pytest.mark.slow
 def test_every_arm_of_the_paper_ran_on_a_tiny_gemma_2(
     results: harness.results.read.Results,
 ) -> None:
@@ -143,6 +144,7 @@ def test_every_arm_of_the_paper_ran_on_a_tiny_gemma_2(
             assert (experiment, "base_features", k) in arms
 
 
+@pytest.mark.slow
 def test_the_safety_score_is_the_classifiers(results: harness.results.read.Results) -> None:
     """Issue 14, part 5: appendix C.3 scores completions of harmful prompts with HarmBench's."""
     scores = [r for r in results.records if r.id == "safety_score@1"]
@@ -155,6 +157,7 @@ def test_the_safety_score_is_the_classifiers(results: harness.results.read.Resul
     assert (record.n, record.options["template_sha256"][:8]) == (4, "788f4f6a")
 
 
+@pytest.mark.slow
 def test_more_features_than_are_positive_is_an_undefined_arm(
     results: harness.results.read.Results,
 ) -> None:
@@ -173,6 +176,7 @@ def test_more_features_than_are_positive_is_an_undefined_arm(
     assert record.undefined
 
 
+@pytest.mark.slow
 def test_strict_ablation_holds_behind_the_post_norms(results: harness.results.read.Results) -> None:
     left = [
         r.value

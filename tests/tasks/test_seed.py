@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from harness.planning.planner import plan
 from harness.registry import discover
 from harness.results.read import Results
@@ -15,6 +17,7 @@ from harness.task.resolve import resolve
 from .test_dtypes import TASK
 
 
+@pytest.mark.slow
 def test_another_seed_changes_only_what_is_drawn(tmp_path: Path) -> None:
     """Nothing is shuffled or drawn here: the same rows in the same order, the same direction, the
     same greedy completions; intervals of a bootstrap alone may be others."""

@@ -233,6 +233,7 @@ def examples() -> list[tuple[list[int], list[int]]]:
     return [(row, [-100] * 4 + row[4:]) for row in rows]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")
 def test_a_broken_lora_training_ends_at_the_same_weights(
     built: SimpleNamespace, model: LlamaForCausalLM, tmp_path: Path
@@ -293,6 +294,7 @@ def test_the_mean_of_adapters_scales_what_they_add(built: SimpleNamespace, tmp_p
     assert (tmp_path / "mean" / "adapter_config.json").read_text() == '{"of": "other"}'
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_a_broken_sae_training_goes_on_and_its_files_are_read(
     built: SimpleNamespace, tmp_path: Path

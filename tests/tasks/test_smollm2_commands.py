@@ -181,6 +181,7 @@ def test_without_a_network_the_address_is_named(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_wrong_folder_is_told_by_the_file_that_it_lacks(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for data in (tmp_path, tmp_path / "nowhere", tmp_path / "file"):

@@ -111,6 +111,7 @@ def test_p_values_of_a_statistic_may_be_made_when_they_are_asked_for() -> None:
         check_statistic(Wrong(many(p=p)), *BATCHES, reference=reference)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("outcome", "law"),
     [

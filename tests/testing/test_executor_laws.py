@@ -211,6 +211,7 @@ FAULTS: list[tuple[type[Here], str]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("executor", "law"), FAULTS, ids=[one.__name__ for one, _ in FAULTS])
 def test_a_fault_is_named_by_its_law(
     executor: type[Here], law: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -224,6 +225,7 @@ def test_a_fault_is_named_by_its_law(
         signal.signal(signal.SIGUSR1, before)
 
 
+@pytest.mark.slow
 def test_what_computes_in_the_head_keeps_all_laws_that_can_be_tried(tmp_path: Path) -> None:
     with missed_laws() as missed:
         check_executor(Here, ExecutorOptions(), tmp_path)

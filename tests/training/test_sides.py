@@ -55,6 +55,7 @@ def read(model: Any, bare: Any) -> dict[Any, torch.Tensor]:
 # ── The base ─────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "given",
     [
@@ -78,6 +79,7 @@ def test_with_its_adapter_off_a_model_is_its_base_to_the_bit(given: Any) -> None
     assert any(not torch.equal(now[site], expected[site]) for site in SITES)
 
 
+@pytest.mark.slow
 def test_an_adapter_without_a_model_of_peft_around_it() -> None:
     """As transformers' `add_adapter` puts one in."""
     settings = LoraConfig(target_modules=["q_proj", "up_proj"], init_lora_weights=False)
@@ -87,6 +89,7 @@ def test_an_adapter_without_a_model_of_peft_around_it() -> None:
     assert all(torch.equal(found[s], x) for s, x in read(reference, reference.hf).items())
 
 
+@pytest.mark.slow
 def test_what_is_no_base_is_refused() -> None:
     merged = lora()
     merged.merge_adapter()
@@ -166,6 +169,7 @@ def state(model: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fails", [False, True])
 def test_all_is_as_it_was_also_after_an_error(fails: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     model = lora(modules_to_save=["lm_head"])
@@ -210,6 +214,7 @@ def test_all_is_as_it_was_also_after_an_error(fails: bool, monkeypatch: pytest.M
         hf.model.norm.forward = forward
 
 
+@pytest.mark.slow
 def test_mixed_precision_of_the_trainer_is_left_out_meanwhile() -> None:
     """accelerate wraps `forward`; read within it, a model would be rounded and its base not."""
     model = lora()
@@ -230,6 +235,7 @@ def test_mixed_precision_of_the_trainer_is_left_out_meanwhile() -> None:
         assert torch.equal(found[site], expected[site])
 
 
+@pytest.mark.slow
 def test_a_wrapped_model_generates_by_the_rules_of_the_harness() -> None:
     hf = base().eval()
     theirs = hf.generation_config

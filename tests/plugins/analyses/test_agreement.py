@@ -71,6 +71,7 @@ def kappa(pairs: list[tuple[bool, bool]]) -> float:
     return (observed - chance) / (1 - chance)
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(pairs=st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60))
 def test_against_the_plain_formula(pairs: list[tuple[bool, bool]]) -> None:

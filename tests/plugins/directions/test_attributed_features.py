@@ -39,6 +39,7 @@ def features(k=3, read=None, **more):
     return found(AttributedFeatures(given), batches() if read is None else read)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("samples", [attributed_features, attributed_controls])
 def test_the_laws_of_directions(samples, tmp_path):
     for sample in samples(tmp_path):

@@ -103,6 +103,7 @@ def active(world):
     return set(np.flatnonzero((np.concatenate(world.positive.z) != 0).any(0)).tolist())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_random_features_keep_the_laws(make_world, seed):
     world = make_world(seed, tokens=3)

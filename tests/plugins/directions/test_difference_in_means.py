@@ -39,6 +39,7 @@ def test_it_is_the_slow_difference(make_world, run, seed, tokens):
     np.testing.assert_allclose(found.direction.origin, expected, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_laws(make_world):
     for seed in range(3):
         world = make_world(seed, tokens=4)

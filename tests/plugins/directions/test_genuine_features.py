@@ -115,6 +115,7 @@ def test_controls_are_as_many_others_that_are_active() -> None:
     assert [one.direction.features for one in again.directions] == drawn  # type: ignore[union-attr]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("samples", [genuine_features, other_features])
 def test_the_laws_of_directions(samples: Any, tmp_path: Path) -> None:
     for one in samples(tmp_path):

@@ -54,6 +54,7 @@ def test_both_halves_exist_and_every_option_is_described(component):
     assert issubclass(options, Options)
 
 
+@pytest.mark.slow
 def test_the_light_half_imports_nothing_heavy():
     code = (
         "import sys; import harness_directions.plugin, harness_directions.options;"

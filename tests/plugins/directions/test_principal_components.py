@@ -121,6 +121,7 @@ def test_stacks_hold_the_first_components(run):
         assert not found(outcome, **axes).records
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", [{}, {"center": True}, {"exact_width": 6}])
 def test_laws(changes):
     for seed in range(3):

@@ -122,6 +122,7 @@ def test_features_weights_and_vector_are_the_slow_ones(make_world, run, seed, to
     assert found.direction.reference_norm == pytest.approx(np.linalg.norm(world.target.vectors))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_laws(make_world, seed):
     world = make_world(seed, tokens=4)

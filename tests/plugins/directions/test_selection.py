@@ -29,6 +29,7 @@ SITES = (Site("resid_pre", 0), Site("resid_pre", 1))
 WIDTH, VOCABULARY = 3, 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["closing_means", "selected_direction"])
 def test_the_laws_hold(name: str, tmp_path: Any) -> None:
     for sample in getattr(samples, name)(tmp_path):

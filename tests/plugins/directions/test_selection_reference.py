@@ -147,6 +147,7 @@ class Script:
 # ── Every candidate ──────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 def test_every_candidate_is_the_scripts_with_its_three_numbers(world: World) -> None:
     session, found = world.measured()
     script = Script(world.folder / "model")
@@ -189,6 +190,7 @@ def numbers(outcome: Any) -> np.ndarray:
     return np.array(kept)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1, 3, 40], ids=["one", "three", "all arms together"])
 def test_what_stands_in_a_batch_does_not_matter(llama: World, size: int) -> None:
     _, plain = llama.measured()
@@ -196,6 +198,7 @@ def test_what_stands_in_a_batch_does_not_matter(llama: World, size: int) -> None
     np.testing.assert_allclose(numbers(found["refusal"]), numbers(plain["refusal"]), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_arms_share_calls_up_to_the_size_of_a_batch(llama: World) -> None:
     calls = {}
     for size in (4, 40):
@@ -209,6 +212,7 @@ def test_arms_share_calls_up_to_the_size_of_a_batch(llama: World) -> None:
     assert calls[40] < calls[4] / 2
 
 
+@pytest.mark.slow
 def test_the_modes_differ_where_a_norm_stands_behind_a_module(world: World) -> None:
     """Behind Gemma's post-norms what `arditi` took out comes back; else both are the same."""
     _, arditi = world.measured()
@@ -222,6 +226,7 @@ def test_the_modes_differ_where_a_norm_stands_behind_a_module(world: World) -> N
 # ── What must come out ───────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 def test_a_planted_direction_is_chosen_and_not_one_that_moves_more_besides(tmp_path: Path) -> None:
     hf, u = planted()
     saved(tmp_path / "model", hf)

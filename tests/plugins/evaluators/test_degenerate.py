@@ -121,6 +121,7 @@ def slow_loops(items, longest, shortest):
     return found
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(text=st.text("abc ", max_size=40), longest=st.integers(1, 8), shortest=st.integers(2, 6))
 def test_loops_are_the_slow_ones(text, longest, shortest):
@@ -150,6 +151,7 @@ def test_time_is_bounded(text):
     assert time.process_time() - start < 5 * slower()  # about 0.1 s
 
 
+@pytest.mark.slow
 def test_a_long_text_is_judged_by_its_start_and_its_end():
     rng = np.random.default_rng(0)
     words = " ".join("".join(rng.choice(list("abcdefghij"), 5)) for _ in range(MOST))

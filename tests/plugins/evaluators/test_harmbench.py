@@ -79,6 +79,7 @@ def test_a_record_says_which_template_it_was(tmp_path: Path) -> None:
 # ── Verdicts ─────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("template", FILES)
 def test_verdicts_equal_a_plain_reference(judge: Recorded, plain: Plain, template: Any) -> None:
     text = template_text(FILES[template])

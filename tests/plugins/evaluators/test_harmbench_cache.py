@@ -20,6 +20,7 @@ from .conftest import Recorded, answer
 from .test_harmbench import ANSWERS, judged
 
 
+@pytest.mark.slow
 def test_equal_questions_are_asked_once(judge: Recorded) -> None:
     twice = [*ANSWERS, *reversed(ANSWERS)]
     verdicts = judged(judge, twice)
@@ -30,6 +31,7 @@ def test_equal_questions_are_asked_once(judge: Recorded) -> None:
     assert len(judge.asked) == 3
 
 
+@pytest.mark.slow
 def test_nothing_is_asked_again(judge: Recorded, tmp_path: Path) -> None:
     first = judged(judge, ANSWERS, tmp_path)
     judge.asked.clear()
@@ -75,6 +77,7 @@ class Dying(Recorded):
         return super().generate(tokens, sampling)
 
 
+@pytest.mark.slow
 def test_what_was_judged_before_a_crash_is_kept(
     judge: Recorded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

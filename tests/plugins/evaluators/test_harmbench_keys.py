@@ -121,6 +121,7 @@ def test_every_part_of_a_key_has_a_case() -> None:
     assert list(PARTS) == parts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_part_that_changes_has_it_asked_again(
     person: Person, change: Callable[[Person], None], monkeypatch: pytest.MonkeyPatch

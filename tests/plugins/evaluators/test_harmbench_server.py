@@ -37,6 +37,7 @@ def made(at: Server, classifier: Path, **given: Any) -> HarmBenchOptions:
     return HarmBenchOptions(**{**more, "timeout": 5.0, "retries": 3, **given})
 
 
+@pytest.mark.slow
 def test_verdicts_equal_those_of_the_model_itself(
     server: Server, ask: Any, plain: Plain, judge: Recorded
 ) -> None:
@@ -137,6 +138,7 @@ def test_what_fails_once_is_asked_again(server: Server, ask: Any, name: str) -> 
     assert len(server.requests) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BAD)
 def test_what_fails_for_ever_ends_and_keeps_what_was_judged(
     server: Server, ask: Any, name: str, tmp_path: Path
@@ -318,6 +320,7 @@ def test_a_redirection_never_sees_the_key(
     assert len(server.requests) == 5
 
 
+@pytest.mark.slow
 def test_what_is_known_needs_neither_server_nor_key(
     server: Server, ask: Any, tmp_path: Path
 ) -> None:

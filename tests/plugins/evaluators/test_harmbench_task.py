@@ -109,6 +109,7 @@ def test_a_run(run_task: RunTask, local: str, tmp_path: Path, classifier: Path) 
         assert invalid == pytest.approx(mine.count(None) / len(mine))
 
 
+@pytest.mark.slow
 def test_the_judge_is_not_asked_again(
     run_task: RunTask, local: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -122,6 +123,7 @@ def test_the_judge_is_not_asked_again(
     assert again.records == first.records
 
 
+@pytest.mark.slow
 def test_a_run_whose_server_dies_goes_on(
     run_task: RunTask, server: Server, classifier: Path, tmp_path: Path
 ) -> None:

@@ -102,6 +102,7 @@ def small_index(monkeypatch: pytest.MonkeyPatch) -> None:
 # ── Unknown and broken tasks ─────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 def test_an_unknown_task_is_named_with_a_guess(
     asked: Asked, write: Callable[..., None], small_index: None
 ) -> None:
@@ -270,6 +271,7 @@ def mmlu_pro(category: str, n: int) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["jsonl", "parquet"])
 def test_mmlu_pro_from_local_files(asked: Asked, tmp_path: Path, kind: str) -> None:
     data = tmp_path / "copy" / "data"
@@ -315,6 +317,7 @@ def test_local_data_without_the_split_that_is_asked(asked: Asked, tmp_path: Path
         asked("mmlu_pro_law", include_path=None, data_dir=str(tmp_path))
 
 
+@pytest.mark.slow
 def test_a_group_has_its_domains_without_its_name(tmp_path: Path) -> None:
     file = tmp_path / "test.jsonl"
     rows = [r for c in _categories() for r in mmlu_pro(c, 2)]
@@ -369,6 +372,7 @@ def test_turns_follow_the_chat_template() -> None:
     assert not given.multiturn
 
 
+@pytest.mark.slow
 def test_options_import_nothing_heavy() -> None:
     code = (
         "import sys, harness_evaluators.lm_eval.options, harness_evaluators.plugin\n"

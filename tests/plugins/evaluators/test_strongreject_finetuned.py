@@ -83,6 +83,7 @@ def double(plain: Plain) -> Any:
     return copy.deepcopy(plain.hf).double()
 
 
+@pytest.mark.slow
 def test_scores_equal_a_slow_reference_in_float64(
     loaded: TransformersModel, plain: Plain, double: Any, file: Path
 ) -> None:

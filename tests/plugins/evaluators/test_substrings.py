@@ -1,6 +1,7 @@
 import importlib
 import subprocess
 import sys
+from itertools import product
 
 import pytest
 
@@ -46,13 +47,12 @@ def test_the_twelve_phrases_are_those_of_the_paper():
     )
 
 
-@pytest.mark.parametrize("phrase", options.REFUSALS)
-@pytest.mark.parametrize("wrap", ["{}", "Well, {} do it.", "THE END. {}"])
-@pytest.mark.parametrize("case", [str, str.upper, str.lower])
-def test_each_phrase_anywhere_in_any_case(phrase, wrap, case):
-    text = case(wrap.format(phrase))
-    assert scores(text)["refusal"]
-    assert scores(text)["refusal_verbatim"]
+def test_each_phrase_anywhere_in_any_case():
+    wraps = ("{}", "Well, {} do it.", "THE END. {}")
+    for phrase, wrap, case in product(options.REFUSALS, wraps, (str, str.upper, str.lower)):
+        text = case(wrap.format(phrase))
+        assert scores(text)["refusal"], text
+        assert scores(text)["refusal_verbatim"], text
 
 
 @pytest.mark.parametrize("phrase", [p for p in options.REFUSALS if "'" in p])
@@ -210,6 +210,7 @@ def test_both_halves_exist_and_every_option_is_described(component):
     assert callable(getattr(_loaded(component.load), does))
 
 
+@pytest.mark.slow
 def test_the_light_half_imports_nothing_heavy():
     code = (
         "import sys; import harness_evaluators.plugin, harness_evaluators.options;"

@@ -117,6 +117,7 @@ def gone(process: int, seconds: float = 60.0) -> bool:
 # ── What a child finds ───────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 def test_a_child_has_the_path_of_its_head_and_nothing_of_its_main_module(outfit: Made) -> None:
     head, child = seen(outfit(SEEING, "Seeing"), 2, lambda found: len(found) == 2)
     assert child["path"] == head["path"] == sys.path
@@ -189,6 +190,7 @@ def test_each_process_has_devices_of_its_own(
     )
 
 
+@pytest.mark.slow
 def test_a_device_that_has_gone_is_said_and_nothing_is_computed_on_the_cpu(
     outfit: Made, devices: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -212,6 +214,7 @@ def test_a_single_part_starts_nobody(office: Any, errands: Made, tmp_path: Path)
     assert office.said == []
 
 
+@pytest.mark.slow
 def test_a_child_is_busy_while_the_head_is(office: Any, errands: Made) -> None:
     """The head ends no part before its child has answered all that lay beside it."""
     outfit = office.outfit
@@ -246,6 +249,7 @@ def test_a_child_is_busy_while_the_head_is(office: Any, errands: Made) -> None:
     assert head.used >= 29
 
 
+@pytest.mark.slow
 def test_a_call_of_the_same_bytes_sends_them_once(
     office: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -365,6 +369,7 @@ def test_no_process_from_the_machine_is_said(
         office.done(crew, errands(10_000, 0.05))
 
 
+@pytest.mark.slow
 def test_a_bug_in_the_thread_of_a_child_comes_out(
     office: Any, errands: Made, monkeypatch: pytest.MonkeyPatch
 ) -> None:

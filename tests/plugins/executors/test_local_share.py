@@ -12,24 +12,25 @@ from harness_executors.local_share import THREADS, VISIBLE, Share, kept_to, name
 from harness_executors.options import LocalOptions
 
 
-@pytest.mark.parametrize(("devices", "workers"), list(product(range(9), range(1, 10))))
-def test_devices_are_divided_without_rest(devices: int, workers: int) -> None:
-    names = [f"gpu{number}" for number in range(devices)]
-    found = shares(names, workers, 16)
-    assert len(found) == workers
-    given = [name for share in found for name in share.devices]
-    if devices >= workers:
-        assert given == names  # each once, side by side, the first ones to the head
-        sizes = [len(share.devices) for share in found]
-        assert max(sizes) - min(sizes) <= 1
-    elif devices:
-        assert [len(share.devices) for share in found] == [1] * workers
-        uses = [given.count(name) for name in names]
-        assert max(uses) - min(uses) <= 1
-    else:
-        assert given == []
-    assert found[0].devices[:1] == tuple(names[:1])
-    assert {share.threads for share in found} == {max(1, 16 // workers)}
+def test_devices_are_divided_without_rest() -> None:
+    for devices, workers in product(range(9), range(1, 10)):
+        case = f"{devices} devices, {workers} workers"
+        names = [f"gpu{number}" for number in range(devices)]
+        found = shares(names, workers, 16)
+        assert len(found) == workers, case
+        given = [name for share in found for name in share.devices]
+        if devices >= workers:
+            assert given == names, case  # each once, side by side, the first ones to the head
+            sizes = [len(share.devices) for share in found]
+            assert max(sizes) - min(sizes) <= 1, case
+        elif devices:
+            assert [len(share.devices) for share in found] == [1] * workers, case
+            uses = [given.count(name) for name in names]
+            assert max(uses) - min(uses) <= 1, case
+        else:
+            assert given == [], case
+        assert found[0].devices[:1] == tuple(names[:1]), case
+        assert {share.threads for share in found} == {max(1, 16 // workers)}, case
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ from harness.testing import check_executor
 from harness_executors.options import RayOptions
 
 ray = pytest.importorskip("ray")
+pytestmark = pytest.mark.slow
 
 HERE = Path(__file__).parent
 if str(HERE) not in sys.path:
@@ -75,6 +76,9 @@ def nodes() -> Iterator[Nodes]:
         with tempfile.TemporaryDirectory(
             prefix="ray-", dir="/tmp", ignore_cleanup_errors=True
         ) as folder:
+            # Where it notes the cluster that runs here; it makes no folder for that itself.
+            patch.setenv("RAY_TMPDIR", folder)
+            Path(folder, "ray").mkdir()
             made = Nodes(folder)
             try:
                 yield made

@@ -137,6 +137,7 @@ def test_a_part_that_ends_three_jobs_ends_the_run_and_the_rest_is_kept(tmp_path:
     assert maker.done(tmp_path)[5:] == [3]
 
 
+@pytest.mark.slow
 def test_a_python_without_the_harness_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

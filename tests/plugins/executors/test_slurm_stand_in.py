@@ -199,6 +199,7 @@ def test_an_array_over_the_limit_is_refused_in_one_message(site: StandIn, tmp_pa
         compute(tmp_path, parts, [], workers=3, largest_array=3)
 
 
+@pytest.mark.slow
 def test_fewer_jobs_are_submitted_where_a_site_takes_no_more(site: StandIn, tmp_path: Path) -> None:
     site.configure(max_submit=1)
     said: list[str] = []

@@ -46,6 +46,7 @@ def bits(value: float) -> bytes:
 # ── Cells ────────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_a_number_comes_back_to_the_bit(value: float) -> None:
     text = table(["x"], [[value]])
@@ -66,6 +67,7 @@ def test_a_text_is_one_cell_that_nothing_runs(text: str) -> None:
     csv_tables({"t.csv": written.encode()})
 
 
+@pytest.mark.slow
 @given(
     st.text(st.characters(whitelist_categories=["L", "N", "P", "Zs"], whitelist_characters="\n"))
 )

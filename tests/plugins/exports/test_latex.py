@@ -107,6 +107,7 @@ def test_what_latex_shows_is_the_text(text: str, breaks: int | None) -> None:
     assert plain_text(escaped(text, breaks=breaks)) == expected
 
 
+@pytest.mark.slow
 @given(st.text(max_size=80) | st.sampled_from(HOSTILE), st.sampled_from([None, 12]))
 def test_any_text_is_text(text: str, breaks: int | None) -> None:
     """Balanced, in ASCII, on one line, without a command that is none of ours."""
@@ -207,6 +208,7 @@ def test_a_long_table_runs_over_pages(run: ExportedRun, count: int) -> None:
     assert found == [["what", "n"]] * (1 + long) + [[f"row {n}", f"{n}"] for n in range(count)]
 
 
+@pytest.mark.slow
 @given(st.lists(st.lists(st.text("ab. 0", max_size=70), min_size=3, max_size=3), max_size=6),
        st.integers(40, 200))  # fmt: skip
 def test_parts_fit_and_have_every_column(rows: list[list[str]], page: int) -> None:

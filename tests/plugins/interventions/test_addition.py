@@ -49,6 +49,7 @@ def test_laws(make_direction, facts):
         )
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(bits=arrays(np.uint16, (1, 3, 16)), kind=st.sampled_from([torch.float16, torch.bfloat16]))
 def test_coefficient_zero_keeps_every_bit(make_direction, facts, bits, kind):

@@ -74,6 +74,7 @@ def arm_of(model, sae, **given):  # noqa: F811
     return steering(**given).arm("gated", direction(), model.facts, model.dtype, sae)
 
 
+@pytest.mark.slow
 def test_laws(model, sae):  # noqa: F811
     check_intervention(
         steering(latents=tuple(range(2, 20, 3))),
@@ -120,6 +121,7 @@ class Spy:
         return x
 
 
+@pytest.mark.slow
 def test_each_new_token_is_gated_by_its_own_activation(model, sae):  # noqa: F811
     """What cached decoding counted and wrote is what one forward over the whole text gives."""
     arm = arm_of(model, sae)
@@ -145,6 +147,7 @@ def test_each_new_token_is_gated_by_its_own_activation(model, sae):  # noqa: F81
     assert new > 0
 
 
+@pytest.mark.slow
 def test_batch_padding_and_order_do_not_matter(model, sae):  # noqa: F811
     arm = arm_of(model, sae)
     found, whole = written(model, arm, PROMPTS)
@@ -157,6 +160,7 @@ def test_batch_padding_and_order_do_not_matter(model, sae):  # noqa: F811
     assert counted == {(sum(r.tokens for r in parts), sum(r.changed for r in parts))}
 
 
+@pytest.mark.slow
 def test_arms_with_other_gates_share_a_batch(model, sae):  # noqa: F811
     arms = [Arm("none"), arm_of(model, sae), arm_of(model, sae, threshold=1e30)]
     mixed = [replace(one, arm=n) for n in range(3) for one in PROMPTS]

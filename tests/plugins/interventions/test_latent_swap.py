@@ -110,6 +110,7 @@ SAES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SAES)
 @pytest.mark.parametrize("mode", ["only", "without"])
 def test_it_is_the_slow_sum(swapped, name, mode) -> None:

@@ -79,6 +79,7 @@ def direction(rank=1):
     return Direction(Site("resid_post", 1), vectors, reference_norm=2.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["strict", "arditi"])
 @pytest.mark.parametrize("rank", [1, 3])
 def test_ablation_keeps_the_laws(model, mode, rank):
@@ -91,6 +92,7 @@ def test_ablation_keeps_the_laws(model, mode, rank):
     )
 
 
+@pytest.mark.slow
 def test_addition_keeps_the_laws(model):
     check_intervention(
         Addition(options.AdditionOptions(coefficient=2.0)),

@@ -39,6 +39,7 @@ def test_both_halves_exist_and_every_option_is_described(component):
     assert callable(getattr(built, "arms" if "other" in options.model_fields else "arm"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("component", COMPONENTS, ids=lambda component: component.name)
 def test_each_keeps_the_laws_on_its_samples(component, tmp_path):
     samples = list(_loaded(component.samples)(tmp_path))
@@ -47,6 +48,7 @@ def test_each_keeps_the_laws_on_its_samples(component, tmp_path):
         sample()
 
 
+@pytest.mark.slow
 def test_the_light_half_imports_nothing_heavy():
     code = (
         "import sys; import harness_interventions.plugin, harness_interventions.options;"

@@ -25,6 +25,7 @@ def test_what_is_declared_is_there(name: str) -> None:
     assert callable(owned.load().describe)
 
 
+@pytest.mark.slow
 def test_the_light_halves_import_nothing_heavy() -> None:
     code = f"import sys, {LIGHT}; print({{'torch', 'urllib3', 'numpy'}} & sys.modules.keys())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

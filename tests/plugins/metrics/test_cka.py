@@ -113,6 +113,7 @@ def test_the_debiased_one_of_unrelated_sides_is_about_zero_and_the_plain_one_is_
     assert abs(debiased) < 3 * np.std(np.array(found)[:, 1]) / math.sqrt(30) + 1e-3
 
 
+@pytest.mark.slow
 def test_any_split_gives_the_same_interval():
     batch = World().batch(0)
     parts = [only(batch, range(start, DOCUMENTS, 3)) for start in (2, 0, 1)]

@@ -97,6 +97,7 @@ def drifted(tokens=400, scale=1.0, cosine_below=0.9, seed=0):
     return batch
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", [0.6, 0.97, 1.0, 1.2, 1.9])
 @pytest.mark.parametrize("norm", ["rms", "none"])
 def test_the_mean_of_ratios_is_interpolated_to_a_millionth(scale, norm):
@@ -104,6 +105,7 @@ def test_the_mean_of_ratios_is_interpolated_to_a_millionth(scale, norm):
     check(built(SITE, norm=norm, variants=["mean_of_ratios"]), batch, SITE, norm=norm)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("noise", [2.5, 1.2, 0.8, 0.5, 0.3])
 def test_the_mean_of_ratios_without_a_filter_is_good_to_a_millionth_or_undefined(noise):
     """CASES row 18: numpy in float64 with the measured scale, on every token; 1.5e-6 and more off.
@@ -126,6 +128,7 @@ def test_the_mean_of_ratios_without_a_filter_is_good_to_a_millionth_or_undefined
     assert defined or noise < 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", [0.6, 0.97, 1.0, 1.2, 1.9])
 @pytest.mark.parametrize("seed", [0, 1])
 def test_the_median_is_within_what_it_says(scale, seed):
@@ -154,6 +157,7 @@ def test_a_median_beyond_the_histogram_is_undefined(make):
     assert "not between 0.01 and 100" in metric.values[2].undefined
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(st.floats(0.55, 1.9), st.integers(0, 9))
 def test_a_scale_does_not_matter(scale, seed):

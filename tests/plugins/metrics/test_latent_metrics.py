@@ -76,6 +76,7 @@ def test_intersection_ratio(case, place):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("k", [1, 3, 128])
 def test_latent_overlap(case, k):
     metric = LatentOverlap(options.LatentOverlapOptions(k=k), Target(case.site, "sae"))

@@ -72,6 +72,7 @@ def reduced(metric, parts):
     return {record.id: record for record in reduction.finish(merged, Inputs()).records}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BUILT)
 def test_any_split_and_merge(name, whole):
     metric = BUILT[name]

@@ -313,6 +313,7 @@ def test_large_pieces_are_split(make, monkeypatch):
         assert values(metric, case.batch) == pytest.approx(expected, rel=1e-12)
 
 
+@pytest.mark.slow
 def test_options_import_no_torch():
     import subprocess
     import sys

@@ -57,6 +57,7 @@ def test_a_single_node_is_the_answer():
     assert grid.every(4) == grid
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(
     st.lists(st.floats(0, 20, exclude_max=True), min_size=1, max_size=50),

@@ -159,6 +159,7 @@ def test_it_writes_into_no_other_file(name: str) -> None:
         JsonlOptions(file=name)
 
 
+@pytest.mark.slow
 def test_hostile_text_is_ascii_and_does_nothing(tmp_path: Path) -> None:
     mask = Mask()
     file = told(tmp_path, [mask.handed(event) for event in hostile(tmp_path)])

@@ -50,6 +50,7 @@ def test_records_that_only_options_or_letters_tell_apart_have_two_names() -> Non
     assert [names.of(one) for one in some] == first
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(
     st.sampled_from(sorted(STYLES)),

@@ -320,6 +320,7 @@ def test_laws_are_not_tried_where_a_library_is_missing(
     assert not [one for one in results.values() if one.outcome == "FAILED"]
 
 
+@pytest.mark.slow
 def test_declaring_them_imports_none_of_them() -> None:
     code = (
         "import sys, harness_observers.plugin, harness_observers.options;"

@@ -43,6 +43,7 @@ def test_chunk_size_changes_nothing(architecture, rows):
     torch.testing.assert_close(whole.reconstruct(one), pieces.reconstruct(other))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", ["standard", "topk", "jumprelu"])
 def test_the_dense_matrix_never_exists(architecture, monkeypatch):
     """No more than 256 MB of pre-activations at a time, however many tokens there are."""
@@ -75,6 +76,7 @@ def test_a_chunk_is_at_least_one_row():
     assert sae_of(chunk_bytes=1).encode(torch.randn(4, 16)).tokens == 4
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(
     st.integers(1, 6),

@@ -134,6 +134,7 @@ def test_a_bad_tensor_is_named_each_time(tmp_path: Path) -> None:
 # ── Hashes ───────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_hashes_are_those_of_before(dtype: torch.dtype, tmp_path: Path) -> None:
     weights = _weights(1, dtype)

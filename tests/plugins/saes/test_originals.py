@@ -200,6 +200,7 @@ def test_temporal_equals_sae_lens(temporal, shape, case, dtype):
     assert (ours.reconstruct(latents) - expected).abs().max() <= 1e-5 * expected.abs().max()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", TEMPORALS)
 def test_temporal_conforms(temporal, shape, case):
     written = temporal(shape, **TEMPORALS[case])
@@ -250,6 +251,7 @@ def test_wrong_width_is_one_sentence(write, temporal):
             load(folder).encode(torch.randn(2, 7))
 
 
+@pytest.mark.slow
 def test_describing_imports_nothing_heavy(write, temporal):
     folders = [str(write("matching_pursuit").folder), str(temporal().folder)]
     code = (

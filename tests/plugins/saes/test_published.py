@@ -87,6 +87,7 @@ def test_without_sae_lens_nothing_is_known(monkeypatch: pytest.MonkeyPatch) -> N
         module.entries.cache_clear()
 
 
+@pytest.mark.slow
 def test_neither_torch_nor_sae_lens_is_imported() -> None:
     code = (
         "import sys; from harness_saes.formats.saelens.options import SaelensOptions as S; "

@@ -75,6 +75,7 @@ def test_inside_a_piece_there_is_one_thread(threads):
         assert side_by_side(work, range(4)) == [1] * 4
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks here")
 def test_a_forked_process_has_threads_of_its_own():
     code = (

@@ -142,6 +142,7 @@ def test_every_class_has_a_golden_file():
     assert named == CLASSES.keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CLASSES)
 def test_equals_the_formula(write, shape, stored, name):
     folder = write(name, shape, stored)
@@ -331,6 +332,7 @@ def test_none_in_a_folder(tmp_path):
     assert not DictionaryLearningOptions.claims(str(tmp_path))
 
 
+@pytest.mark.slow
 def test_options_and_facts_need_no_torch(write):
     folder = write("GatedAutoEncoder")
     code = (

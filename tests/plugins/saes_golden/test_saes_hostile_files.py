@@ -142,6 +142,7 @@ HOSTILE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_small_file_that_costs_much(tmp_path, name):
     """CASES row 25: a minute and 900 MB for a 10 kB file; a message of 42 MB."""

@@ -208,6 +208,7 @@ def test_a_repository_needs_the_file():
         load("someone/gpt2-saes")
 
 
+@pytest.mark.slow
 def test_options_and_facts_need_no_torch(write):
     code = (
         "import sys; from harness_saes.formats.openai import OpenaiOptions\n"

@@ -79,6 +79,7 @@ def test_every_type_of_number(file, dtype):
     assert read_pt(file).tensors == {"x": Stored(NAMES[dtype], (2, 3))}
 
 
+@pytest.mark.slow
 def test_the_header_needs_no_torch(file):
     torch.save({"x": torch.zeros(2)}, file)
     code = (

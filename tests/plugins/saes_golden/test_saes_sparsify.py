@@ -327,6 +327,7 @@ def test_another_format_is_not_claimed(write):
     assert not SparsifyOptions.claims(str(folder))
 
 
+@pytest.mark.slow
 def test_options_and_facts_need_no_torch(write):
     code = (
         "import sys; from harness_saes.formats.sparsify import SparsifyOptions\n"

@@ -198,6 +198,7 @@ def test_weights_without_their_configuration_are_not_cached(cache, hub):
     assert LlamaScopeOptions(path=REPOSITORY, id="a").found() is not None
 
 
+@pytest.mark.slow
 def test_no_torch():
     """The light halves, which `harness check` imports, take no torch with them."""
     formats = ("gemma_scope", "gemma_scope_2.options", "llama_scope.options", "qwen_scope")

@@ -48,6 +48,7 @@ def test_every_converter_of_sae_lens_is_known():
     assert set(KINDS) == set(loaders.NAMED_PRETRAINED_SAE_LOADERS)
 
 
+@pytest.mark.slow
 def test_what_is_offered_for_the_residual_stream_lies_where_it_is_read(walked):
     """Two ways to the same place: the quick patterns of `published`, and the names of formats."""
     sites = {(release.name, sae.id): found.facts.site for release, sae, found in walked}
@@ -85,6 +86,7 @@ def stated(monkeypatch, tmp_path):
     return of
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", STATED)
 def test_sites_and_models_are_those_of_sae_lens_own_converters(walked, stated, kind):
     """For each SAE of the kind. What the MLP reads after its norm is `hook_mlp_in` only there."""

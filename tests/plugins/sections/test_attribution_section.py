@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
+
 from harness.contract import Figure, Grid, Results, SectionOptions
 from harness_sections import samples
 from harness_sections.attribution import Attribution
 from harness_sections.example_run import example_run
 
 
+@pytest.mark.slow
 def test_the_laws_hold(tmp_path):
     for sample in samples.what_carries_the_change(tmp_path):
         sample()

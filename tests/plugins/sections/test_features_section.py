@@ -138,11 +138,13 @@ def test_a_feature_leads_to_its_page_where_its_sae_says_its_id(id: object, links
     assert [b.links for b in panel(strange).blocks if isinstance(b, Grid)] == [{}]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sources", [0, 1, 2])
 def test_laws(sources: int) -> None:
     check_section(Features(SectionOptions()), make(sources=sources))
 
 
+@pytest.mark.slow
 def test_hostile_labels_cannot_become_markup() -> None:
     context = {"tokens": [HOSTILE, HOSTILE], "values": [1.0, 2.0], "mark": 0, "value": 2.0}
     label = {"sae": "mid", "feature": 0, "description": HOSTILE, "cluster": HOSTILE,

@@ -126,6 +126,7 @@ def lines(figure: Figure) -> dict[str, Any]:
     return {trace["name"]: trace for trace in figure.data}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "results",
     [

@@ -39,6 +39,7 @@ def titles(found: Results) -> list[str]:
     return [block.title for block in panel(found).blocks if isinstance(block, (Figure, Grid))]
 
 
+@pytest.mark.slow
 def test_laws(outcome: Outcome) -> None:
     whole = results(outcome)
     without = replace(whole, tables={})

@@ -122,6 +122,7 @@ def grids(found: Results) -> dict[str, Grid]:
     return {b.title: b for b in panel(found).blocks if isinstance(b, Grid)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "found",
     [
@@ -270,6 +271,7 @@ def test_dimensions_beside_random_ones() -> None:
     assert rows[1][3:] == ["found again after tuning", "0.40", "0.01"]
 
 
+@pytest.mark.slow
 def test_hostile_domains_stay_text() -> None:
     registry = discover(candidates=[POINT])
     records = tuple(
@@ -295,6 +297,7 @@ def test_a_label_keeps_inside_and_clear_of_its_neighbour() -> None:
     assert sides[0] != sides[1]
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), max_size=14), st.integers(-9, 9))
 def test_sides_do_not_depend_on_the_unit(places: list[tuple[float, float]], power: int) -> None:
     xs, ys = [x for x, _ in places], [y for _, y in places]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from harness.contract import Figure, Grid, Results, SectionOptions
 from harness_sections import samples
 from harness_sections.example_run import example_run
@@ -22,6 +24,7 @@ def rows():
     return samples._ranks()["cup.league"]
 
 
+@pytest.mark.slow
 def test_the_laws_hold(tmp_path):
     for sample in samples.league(tmp_path):
         sample()

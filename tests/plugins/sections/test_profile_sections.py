@@ -95,6 +95,7 @@ def lines(figure: Figure) -> dict[str, Any]:
     return {trace["name"]: trace for trace in figure.data}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("owned", SECTIONS, ids=lambda owned: owned.component.name)
 @pytest.mark.parametrize(
     "results",
@@ -304,6 +305,7 @@ def test_verdicts_come_first_and_once() -> None:
     assert panel("plain_answers", make(**{"v.hidden_shift": []})) is None
 
 
+@pytest.mark.slow
 def test_a_page_of_hostile_numbers_is_harmless() -> None:
     page = render(hostile(make()), REGISTRY)
     assert "<script>alert" not in page

@@ -78,6 +78,7 @@ def charts(results: Results) -> list[Figure]:
     return [b for b in panel("score_figures", results).blocks if isinstance(b, Figure)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("owned", SECTIONS, ids=lambda owned: owned.component.name)
 @pytest.mark.parametrize(
     "results",

@@ -95,6 +95,7 @@ def shown(state: State) -> dict[int, list[tuple[Any, ...]]]:
     }
 
 
+@pytest.mark.slow
 @settings(max_examples=80, deadline=None)
 @given(
     seed=st.integers(0, 9999), documents=st.integers(1, 12), count=st.integers(1, 4),
@@ -108,6 +109,7 @@ def test_against_a_plain_search(
     assert shown(state) == expected(batch, count, before, after)
 
 
+@pytest.mark.slow
 @settings(max_examples=80, deadline=None)
 @given(
     seed=st.integers(0, 9999), cuts=st.sets(st.integers(1, 6), max_size=4), filtered=st.booleans()
@@ -133,6 +135,7 @@ def test_any_split_order_and_merge(seed: int, cuts: set[int], filtered: bool) ->
             np.testing.assert_array_equal(other[name], array, err_msg=name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("filtered", [False, True])
 def test_the_laws_of_a_reduction(filtered: bool) -> None:
     batches = [

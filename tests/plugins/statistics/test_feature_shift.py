@@ -62,6 +62,7 @@ def values(outcome: Outcome) -> dict[str, float | None]:
 # ── Against the definitions ──────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 999), tokens=st.integers(45, 120), documents=st.integers(2, 9))
 def test_against_the_definitions(seed: int, tokens: int, documents: int) -> None:
@@ -147,6 +148,7 @@ def test_copies_of_documents_are_one_cluster() -> None:
 # ── Laws ─────────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 999), cut=st.integers(1, 7), turn=st.booleans(), filtered=st.booleans())
 def test_any_split_order_and_merge(seed: int, cut: int, turn: bool, filtered: bool) -> None:
@@ -171,6 +173,7 @@ def test_any_split_order_and_merge(seed: int, cut: int, turn: bool, filtered: bo
     assert all(array.dtype in (np.float64, np.int64) for array in merged.values())
 
 
+@pytest.mark.slow
 def test_the_laws_of_a_reduction() -> None:
     batches = []
     for seed in range(3):

@@ -62,6 +62,7 @@ def slow(one: Batch, position: int) -> tuple[np.ndarray, np.ndarray]:
     return np.array(found), np.array(groups)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", list(mean_difference(Path())), ids=["all", "few"])
 def test_the_laws_of_statistics(case: Any) -> None:
     case()

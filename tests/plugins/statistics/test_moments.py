@@ -128,6 +128,7 @@ def test_nothing_measured() -> None:
     assert arrays(moments(), empty).keys() == {"tokens", "documents"}
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(st.permutations(range(6)), st.integers(0, 6), st.integers(1, 6))
 def test_any_split_gives_the_same(order: list[int], cut: int, size: int) -> None:

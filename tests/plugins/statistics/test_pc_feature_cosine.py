@@ -78,6 +78,7 @@ def test_cosines_are_the_plain_ones(monkeypatch, piece):
     assert dict(largest.axes) == {"pair": "tuned", "sae": "wide", "site": "resid_post.1", "pc": 3}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("vectors", "d"), [(1, 3), (50, 5), (2000, 64)])
 def test_the_null_is_what_simulation_gives(vectors, d):
     rng = np.random.default_rng(0)
@@ -106,6 +107,7 @@ def test_one_random_vector_has_a_known_expectation():
     assert largest_expected(1, 3) == pytest.approx(0.5, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_random_features_are_seldom_above_the_null():
     saes = {str(i): decoder(200, i) for i in range(60)}
     outcome = run(saes, pcs(1))

@@ -31,6 +31,7 @@ def test_both_halves_exist_and_every_option_is_described(component):
     assert all(callable(getattr(built, name)) for name in ("start", "update", "merge", "finish"))
 
 
+@pytest.mark.slow
 def test_the_light_half_imports_nothing_heavy():
     modules = ", ".join(sorted({c.options.partition(":")[0] for c in COMPONENTS}))
     code = (

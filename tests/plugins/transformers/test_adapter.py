@@ -168,6 +168,7 @@ def test_a_merged_adapter_is_the_unmerged_one(
         torch.testing.assert_close(got[name], value, rtol=1e-4, atol=1e-4, msg=name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("targets", [["c_attn"], ["c_attn", "wte"], ["lm_head"], ["wte"]])
 def test_on_transposed_weights(targets: list[str], tmp_path: Path) -> None:
     """CASES row 1: GPT-2, whose embeddings are tied and whose weights lie the other way round."""
@@ -183,6 +184,7 @@ def test_on_transposed_weights(targets: list[str], tmp_path: Path) -> None:
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_an_untied_model_says_so(bases: dict[bool, Path], tmp_path: Path) -> None:
     """CASES row 1: saved and loaded again, it is the same model still."""
     folder = trained(KINDS["lora, embed_tokens+lm_head"], bases[True], tmp_path / "adapter")
@@ -230,6 +232,7 @@ def test_only_weights_take_the_dtype(bases: dict[bool, Path], tmp_path: Path) ->
         torch.testing.assert_close(buffers[name], buffer, rtol=0, atol=0)
 
 
+@pytest.mark.slow
 def test_sites_after_replication(bases: dict[bool, Path], tmp_path: Path) -> None:
     """CASES row 1: replicated layers are layers."""
     folder = trained(KINDS["replicated layers"], bases[True], tmp_path / "adapter")
@@ -257,6 +260,7 @@ def resized(base: Path, folder: Path, config: Any) -> tuple[Path, dict[str, Tens
     return folder, watched(wrapped.eval().get_base_model())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "tied"),
     [

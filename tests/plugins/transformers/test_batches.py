@@ -55,6 +55,7 @@ def test_what_means_out_of_memory(error: Exception) -> None:
     assert not out_of_memory(RuntimeError("a shape is wrong"))
 
 
+@pytest.mark.slow
 def test_a_batch_is_halved_and_the_size_remembered(
     model: TransformersModel, examples: list[Example]
 ) -> None:
@@ -204,6 +205,7 @@ def test_other_errors_are_not_swallowed(model: TransformersModel, examples: list
         model.activations(model.render(examples, Prompt()), [HERE])
 
 
+@pytest.mark.slow
 def test_ids_of_another_model(llama: TransformersModel, examples: list[Example]) -> None:
     tokens = llama.render(examples, Prompt())
     with pytest.raises(ModelError, match="token id 320, but the embedding has 320 rows"):

@@ -38,6 +38,7 @@ def folder_with(path: Path, key: bool | None, *, bos: bool, eos: bool = False) -
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("style", ["plain", "chat"])
 @pytest.mark.parametrize("eos", [False, True])
 def test_the_key_is_honoured(style: Any, eos: bool, tmp_path: Path) -> None:

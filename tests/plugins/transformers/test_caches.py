@@ -34,6 +34,7 @@ def test_room_hangs_on_the_tokens_alone(tokens: int, more: int) -> None:
         assert room_for(tokens + more) == room
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=6), st.data())
 def test_what_is_handed_out_is_what_was_put_in_and_zeros(sizes: list[int], data: Any) -> None:
@@ -56,6 +57,7 @@ def test_what_is_handed_out_is_what_was_put_in_and_zeros(sizes: list[int], data:
             plain.reorder_cache(kept)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("padded", [False, True])
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 def test_completions_are_those_of_a_cache_without_room(
@@ -84,6 +86,7 @@ def _in_arms(tokens: list[Tokens]) -> list[Tokens]:
     return [replace(one, arm=arm) for one in tokens for arm in range(3)]
 
 
+@pytest.mark.slow
 def test_a_model_that_does_not_mask_the_room_gets_none(
     folders: dict[str, Path], examples: list[Example], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -106,6 +109,7 @@ def test_a_model_that_does_not_mask_the_room_gets_none(
     assert model.generate(tokens, LONG) == expected
 
 
+@pytest.mark.slow
 def test_what_is_tried_on_a_batch_leaves_no_trace(
     folders: dict[str, Path], examples: list[Example]
 ) -> None:

@@ -16,10 +16,12 @@ from harness_transformers.model import TransformersModel
 from .conftest import load
 
 
+@pytest.mark.slow
 def test_families(model: TransformersModel, examples: list[Example]) -> None:
     check_backend(model, examples)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_half_precision(dtype: str, folders: dict[str, Path], examples: list[Example]) -> None:
     check_backend(load(folders["qwen2"], dtype=dtype), examples)
@@ -64,6 +66,7 @@ class Restless(Broken):
         return self.model.render([*examples][:: 1 if self.calls % 2 else -1], prompt)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("broken", "law"),
     [

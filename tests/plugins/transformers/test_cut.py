@@ -25,6 +25,7 @@ def ids(text: str) -> tuple[int, ...]:
     return tuple(make_tokenizer()(text, add_special_tokens=False).input_ids)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("most", [20, 33, 60])
 def test_a_chat_prompt_keeps_its_end(most: int) -> None:
     """TOKENIZERS T7: the longest beginning of the content that fits, found by trying them all."""

@@ -92,6 +92,7 @@ def test_a_run_that_was_cut_off_draws_what_it_would_have_drawn(live: Live, tmp_p
     assert live("all", "batch.generation=64") == whole
 
 
+@pytest.mark.slow
 def test_another_seed_draws_anew_and_another_order_does_not(live: Live, tmp_path: Path) -> None:
     whole = live("whole")
     other = live("other", "seed=1")

@@ -149,6 +149,7 @@ def test_rows_of_arms_equal_single_arms(model: TransformersModel, examples: list
 SIZES = st.floats(0, 1e9) | st.floats(0, 1e-9) | st.sampled_from([0.0, 1.0, 1e40, 1e308])
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(SIZES, SIZES), min_size=1, max_size=12), st.integers(0, 12))
 def test_whole_sums_are_exact_and_those_of_their_parts(
     numbers: list[tuple[float, float]], cut: int

@@ -46,6 +46,7 @@ def test_greedy_equals_a_loop_by_hand(model: TransformersModel, examples: list[E
         assert got.stopped == (ids[-1] in {2, 6})
 
 
+@pytest.mark.slow
 def test_arms_generate_as_if_alone(model: TransformersModel, examples: list[Example]) -> None:
     tokens = model.render(examples, Prompt())
     arms = [Arm("none"), ablation(1, *STRICT), addition(2, "resid_post.1")]
@@ -83,6 +84,7 @@ def test_stop_tokens_end_a_completion(
     assert receipts[1].tokens == len(tokens[1].ids)
 
 
+@pytest.mark.slow
 def test_stops_of_the_checkpoint_count_and_nothing_else_of_it(
     folders: dict[str, Path], tmp_path: Path, examples: list[Example]
 ) -> None:
@@ -120,6 +122,7 @@ def test_the_context_ends_a_completion(
         model.generate([replace(full, ids=(*full.ids, 9))], Sampling(NEW))
 
 
+@pytest.mark.slow
 def test_sampling_depends_on_seed_and_prompt_alone(
     llama: TransformersModel, examples: list[Example]
 ) -> None:
@@ -133,6 +136,7 @@ def test_sampling_depends_on_seed_and_prompt_alone(
     assert llama.generate(tokens, Sampling(NEW)) != got
 
 
+@pytest.mark.slow
 def test_sampling_follows_the_distribution(
     llama: TransformersModel, examples: list[Example]
 ) -> None:

@@ -132,6 +132,7 @@ def load(file: Path, folders: dict[str, Path], **more: Any) -> TransformersModel
     return TransformersBackend(options).load()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [Type.F32, Type.F16, Type.Q8_0, Type.Q4_1])
 def test_it_is_the_model_of_the_dequantised_weights(
     kind: Type, tmp_path: Path, weights: dict[str, np.ndarray], folders: dict[str, Path]
@@ -167,6 +168,7 @@ def test_it_is_the_model_of_the_dequantised_weights(
     assert not model.notes
 
 
+@pytest.mark.slow
 def test_facts_are_read_from_the_header(tiny: Path, folders: dict[str, Path]) -> None:
     """`check` knows sizes, and no heavy module is imported."""
     told = TransformersOptions(gguf=str(tiny), tokenizer=str(folders["llama"])).describe()
@@ -203,6 +205,7 @@ def test_provenance_names_the_file_and_how_it_is_stored(
     }
 
 
+@pytest.mark.slow
 def test_the_fingerprint_is_that_of_the_content(
     tiny: Path, tmp_path: Path, folders: dict[str, Path], weights: dict[str, np.ndarray]
 ) -> None:
@@ -232,6 +235,7 @@ def save_adapter(folder: Path, base: Path, *, width: int = WIDTH) -> None:
     tuned.save_pretrained(folder)
 
 
+@pytest.mark.slow
 def test_an_adapter_on_top(
     tmp_path: Path, weights: dict[str, np.ndarray], folders: dict[str, Path]
 ) -> None:
@@ -312,6 +316,7 @@ def test_a_file_that_is_no_gguf(tmp_path: Path, content: bytes) -> None:
     assert "is no GGUF file" in refused(tmp_path / "x.gguf")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at", range(4, 400, 7))
 def test_a_damaged_header_is_never_our_own_error(tiny: Path, at: int) -> None:
     content = bytearray(tiny.read_bytes())
@@ -431,6 +436,7 @@ def test_false_takes_an_inherited_key_away(tiny: Path) -> None:
     assert (options.gguf, options.sha256) == (None, None)
 
 
+@pytest.mark.slow
 def test_other_weights_than_those_of_the_task_are_warned_of(
     tiny: Path, folders: dict[str, Path]
 ) -> None:

@@ -106,6 +106,7 @@ def doubled(folder: Path) -> TransformersModel:
     return model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_against_autograd_in_float64(
     family: str, folders: dict[str, Path], examples: list[Example]
@@ -271,6 +272,7 @@ def test_a_batch_that_does_not_fit_runs_in_parts(
     torch.testing.assert_close(parts.sites[MIDDLE], whole.sites[MIDDLE], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_is_refused(folders: dict[str, Path], examples: list[Example]) -> None:
     model = load(folders["llama"])
     tokens = prompts(model, examples)
@@ -383,6 +385,7 @@ def test_edits_that_do_not_act_are_noticed(
         differentiates(broken, tokens, MIDDLE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_laws_hold_at_every_block(
     family: str, folders: dict[str, Path], examples: list[Example]
@@ -440,6 +443,7 @@ def attribution(tmp_path: Path) -> ModuleType:
     return module
 
 
+@pytest.mark.slow
 def test_the_attribution_of_the_page_is_complete(
     attribution: ModuleType, folders: dict[str, Path], examples: list[Example]
 ) -> None:

@@ -183,6 +183,7 @@ def test_an_adapter_is_merged_in_float32(folder: Path, adapter: Path) -> None:
     assert exact.dtype == "float32"
 
 
+@pytest.mark.slow
 def test_settings_that_peft_does_not_know_are_said(folder: Path, adapter: Path) -> None:
     """peft leaves them out with a warning of its own, which nobody sees."""
     file = adapter / "adapter_config.json"
@@ -194,6 +195,7 @@ def test_settings_that_peft_does_not_know_are_said(folder: Path, adapter: Path) 
     assert "(use_novelty)" in note
 
 
+@pytest.mark.slow
 def test_adapters_that_do_not_fit(folder: Path, adapter: Path, tmp_path: Path) -> None:
     def refused(says: str) -> None:
         with pytest.raises(ModelError, match=says) as error:
@@ -236,6 +238,7 @@ def test_adapters_that_do_not_fit(folder: Path, adapter: Path, tmp_path: Path) -
 # ── What lies beside the weights ─────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_an_adapter_beside_merged_weights_is_left_out(
     folder: Path, adapter: Path, tmp_path: Path, examples: list[Example]
@@ -261,6 +264,7 @@ def test_an_adapter_beside_merged_weights_is_left_out(
     assert load(folder).notes == ()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_how_an_adapter_is_merged_is_part_of_the_fingerprint(
     folder: Path, adapter: Path, monkeypatch: pytest.MonkeyPatch, dtype: str
@@ -309,6 +313,7 @@ def test_an_adapter_as_path(folder: Path, adapter: Path, config: bool) -> None:
 # ── Links, and numbers that overflow ─────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 def test_linked_files_are_the_files(folder: Path, tmp_path: Path) -> None:
     """Issue 13, 6: what counts is what a link leads to, also where a name looks like a hash."""
     linked = tmp_path / "linked"

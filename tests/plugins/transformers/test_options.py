@@ -33,6 +33,7 @@ def test_facts_are_those_of_the_loaded_model(
     assert None not in vars(replace(told)).values()
 
 
+@pytest.mark.slow
 def test_nothing_heavy_is_imported(folders: dict[str, Path]) -> None:
     code = (
         "import sys\n"

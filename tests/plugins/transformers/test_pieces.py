@@ -45,6 +45,7 @@ def prompts(*, begin_alike: bool) -> list[Tokens]:
     return [Tokens(f"e{n}", (1, *tail), (0, 1 + len(tail)), "") for n, tail in enumerate(tails)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("begin_alike", [False, True])
 @pytest.mark.parametrize("edited", [False, True])
 def test_completions_and_receipts_are_those_of_all_at_once(
@@ -90,6 +91,7 @@ def test_a_model_that_keeps_something_of_its_rows_is_read_whole(
     assert len([one for one in seen if one[1] > 1]) == 1
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.integers(1, 4), min_size=1, max_size=5),
     st.integers(0, 9),

@@ -35,6 +35,7 @@ def kept(tokens: Tokens, which: Any, masked: frozenset[int] = frozenset()) -> li
     return [int(i) for i in measured([one_row(tokens)], stream, masked).ids]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("places", [True, False])
 @pytest.mark.parametrize("family", TEMPLATES)
 @pytest.mark.parametrize("query", QUERIES)

@@ -266,6 +266,7 @@ def mxfp4(folder: Path) -> dict[str, np.ndarray]:
     return values
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there may be a kernel for them")
 def test_gpt_oss_as_it_is_published(tmp_path: Path) -> None:
     """Where no kernel is for its 4-bit blocks, its weights are plain, and take an adapter."""
@@ -393,6 +394,7 @@ EACH = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "spread", ["auto", "cpu", {"": "cpu"}, EACH], ids=["auto", "cpu", "whole", "disk"]
 )

@@ -62,6 +62,7 @@ def test_rows_that_have_ended_leave(llama: TransformersModel, examples: list[Exa
     assert [many for many, _ in seen] == [3, *[2] * (NEW - 1)]
 
 
+@pytest.mark.slow
 def test_equal_rows_are_written_once(llama: TransformersModel, examples: list[Example]) -> None:
     tokens = llama.render(examples, Prompt())
     arms = [ablation(1, *STRICT), replace(ablation(1, *STRICT), name="again"), ablation(2, *STRICT)]
@@ -89,6 +90,7 @@ def test_equal_rows_are_written_once(llama: TransformersModel, examples: list[Ex
     assert seen[0][0] == 2 * (len(tokens) + 1)
 
 
+@pytest.mark.slow
 def test_blocks_below_an_edit_run_once_for_all_arms(
     llama: TransformersModel, examples: list[Example]
 ) -> None:
@@ -107,6 +109,7 @@ def test_blocks_below_an_edit_run_once_for_all_arms(
             assert llama.generate([replace(row, arm=0)], Sampling(NEW)) == [one]
 
 
+@pytest.mark.slow
 def test_what_prompts_begin_with_is_read_once(
     llama: TransformersModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -151,6 +154,7 @@ def test_no_batch_is_seen_in_what_is_written(
     assert [receipt.tokens for receipt in receipts] == counts
 
 
+@pytest.mark.slow
 @given(
     lengths=st.lists(st.integers(1, 6), min_size=1, max_size=5),
     shared=st.integers(0, 4),
@@ -167,6 +171,7 @@ def test_a_beginning_is_common_to_all(lengths: list[int], shared: int, step: int
     assert len(found) < max(lengths)
 
 
+@pytest.mark.slow
 @given(pads=st.lists(st.integers(0, 7), min_size=1, max_size=4), length=st.integers(1, 6))
 def test_a_beginning_is_moved_to_where_its_row_begins(pads: list[int], length: int) -> None:
     part = torch.randn(2, 3, length, 4)
@@ -181,6 +186,7 @@ def test_a_beginning_is_moved_to_where_its_row_begins(pads: list[int], length: i
     assert torch.equal(count, told.float())
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.lists(st.floats(0, 1e18), min_size=2, max_size=2), min_size=1, max_size=4),
     st.lists(st.integers(0, 1 << 40), min_size=4, max_size=4),
@@ -194,6 +200,7 @@ def test_weighted_sums_are_those_of_repeated_numbers(
     assert whole_sums(x, n) == [sum(one * often[row % 4] for row, one in enumerate(each))]
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=7), st.integers(1, 40))
 def test_a_cache_keeps_the_rows_that_it_is_told(rows: list[int], more: int) -> None:
     layer, start = GrowingLayer(), torch.randn(2, 5, 3, 4, 2)
@@ -205,6 +212,7 @@ def test_a_cache_keeps_the_rows_that_it_is_told(rows: list[int], more: int) -> N
     assert torch.equal(values, torch.cat([start[1][rows], new[1]], dim=2))
 
 
+@pytest.mark.slow
 def test_what_cannot_be_compiled_runs_as_it_is(
     folders: dict[str, Path], examples: list[Example], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -51,6 +51,7 @@ def folder_with(path: Path, template: str) -> Path:
     return save_model(path, CONFIGS["llama"], template=template + TEMPLATE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DATED)
 def test_the_same_prompts_on_two_days(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -79,6 +80,7 @@ def test_the_same_prompts_on_two_days(
     assert set(found) == {own[1]}
 
 
+@pytest.mark.slow
 def test_another_date_is_another_model(tmp_path: Path) -> None:
     """CASES row 11: the date is part of the fingerprint, which every key holds."""
     dated = folder_with(tmp_path / "m", LLAMA_3_1)

@@ -121,6 +121,7 @@ def test_the_answer_alone_is_judged(
     assert (cut_off.text, cut_off.thought, cut_off.finished) == ("", THOUGHT, False)
 
 
+@pytest.mark.slow
 def test_special_tokens_that_are_no_marks_are_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -147,6 +148,7 @@ def test_what_is_asked_opens_no_thought(tmp_path: Path, monkeypatch: pytest.Monk
     assert (found.text, found.thought, found.finished) == (SAID, "", True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["qwen3", "gemma 4", "gpt-oss"])
 @pytest.mark.parametrize("finished", [True, False])
 def test_as_transformers_parses_it(

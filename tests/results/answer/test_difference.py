@@ -56,6 +56,7 @@ def test_the_interval_covers_the_truth_of_normal_means() -> None:
     assert 0.94 <= inside / 4000 <= 0.96
 
 
+@pytest.mark.slow
 @given(shares, shares)
 def test_turned_round_it_is_its_own_opposite(
     a: tuple[float, float, float], b: tuple[float, float, float]

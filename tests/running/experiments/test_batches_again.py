@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from harness.contract import Completion, Receipt, Tokens
@@ -60,6 +61,7 @@ def batches(folder: Path, known: list[Made], asked: list[Request]) -> list[list[
     return [list(one) for one in to_make(asked, SIZE, journal_of(folder, known))]
 
 
+@pytest.mark.slow
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(lost=st.sets(st.integers(0, 20)))
 def test_lost_arms_of_batches_are_made_again_in_those_very_batches(

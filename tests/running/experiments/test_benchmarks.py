@@ -47,6 +47,7 @@ def of(results: Results, id: str, **axes: object) -> list[Record]:
     return [r for r in results.records if r.id == id and axes.items() <= dict(r.axes).items()]
 
 
+@pytest.mark.slow
 def test_every_arm_is_asked_by_itself(run_task: RunTask) -> None:
     run_task(TASK)
     assert Counter(arm for _, arm in fakes.LAB.generated) == dict.fromkeys(ARMS, 3)
@@ -115,6 +116,7 @@ def test_a_benchmark_with_other_options_is_asked_again(run_task: RunTask) -> Non
     assert [record.n for record in of(results, "quiz.refused@1")] == [2, 2, 2]
 
 
+@pytest.mark.slow
 def test_another_direction_does_not_find_the_answers_of_this_one(
     run_task: RunTask, tmp_path: Path
 ) -> None:
@@ -210,6 +212,7 @@ def receipt_said(results: Results) -> list[str]:
     return [text for text in results.warnings if "remembered receipt" in text]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["changed", "gone"])
 def test_answers_that_were_changed_are_redone_with_their_receipt(
     run_task: RunTask, tmp_path: Path, what: str
@@ -263,6 +266,7 @@ def test_answers_that_are_replaced_do_not_keep_the_receipts_of_those_before(tmp_
     assert Sealed(tmp_path).receipts == []
 
 
+@pytest.mark.slow
 def test_the_receipts_of_other_options_are_not_added(run_task: RunTask) -> None:
     """One part of the key alone: the options of the benchmark."""
     first = run_task(TASK)
@@ -274,6 +278,7 @@ def test_the_receipts_of_other_options_are_not_added(run_task: RunTask) -> None:
 BIT_BY_BIT = TASK.replace("prompts = 3", "prompts = 3\nbit_by_bit = true")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("crash_at", [4, 5, 6, 8])
 def test_a_run_that_was_killed_in_an_arm_counts_all_that_its_edits_did(
     run_task: RunTask, crash_at: int
@@ -294,6 +299,7 @@ def test_a_run_that_was_killed_in_an_arm_counts_all_that_its_edits_did(
     assert results.records == whole.records
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", [TASK, BIT_BY_BIT], ids=["whole", "bit by bit"])
 @pytest.mark.parametrize("crash_at", [1, 2])
 def test_answers_that_were_kept_before_their_receipt_are_asked_again(

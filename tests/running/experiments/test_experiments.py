@@ -236,6 +236,7 @@ def test_two_arms_of_the_same_edits_have_the_same_numbers(run_task: RunTask) -> 
 LONG = probe("a", "draws = 3") + probe("b", "undefined = true") + experiment("a", "b")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("crash_at", [1, 2, 3, 7])
 @pytest.mark.parametrize("torn", [False, True])
 def test_a_run_that_was_cut_off_makes_only_the_rest_and_ends_the_same(

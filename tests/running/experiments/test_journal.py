@@ -216,6 +216,7 @@ def alike(left: Receipt, right: Receipt) -> bool:
     return near and rest[0] == rest[1]
 
 
+@pytest.mark.slow
 @given(st.lists(receipts(), min_size=1, max_size=6), st.randoms())
 def test_receipts_merge_alike_in_any_order_and_grouping(many: list[Receipt], random) -> None:  # type: ignore[no-untyped-def]
     whole = merged_receipt("arm", many)
@@ -226,12 +227,14 @@ def test_receipts_merge_alike_in_any_order_and_grouping(many: list[Receipt], ran
     assert alike(merged_receipt("arm", many), whole)
 
 
+@pytest.mark.slow
 @given(receipts())
 def test_a_receipt_alone_stays_as_it_is(receipt: Receipt) -> None:
     assert alike(merged_receipt("arm", [receipt]), receipt)
     assert alike(merged_receipt("arm", [receipt, Receipt("arm")]), receipt)
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(0, 2**70), min_size=1, max_size=8), st.integers(0, 8))
 def test_receipts_with_whole_sums_are_the_same_to_the_bit_however_a_run_was_cut_off(
     sums: list[int], cut: int

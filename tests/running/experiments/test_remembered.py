@@ -68,6 +68,7 @@ EDITS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EDITS)
 def test_data_edited_under_the_same_task_leave_no_receipt_behind(
     run_task: RunTask, tmp_path: Path, name: str

@@ -115,6 +115,7 @@ def test_a_journal_of_before_is_still_read(tmp_path: Path) -> None:
     assert Journal(tmp_path / "old.jsonl").completions["k"] == Completion("hi", 1, True)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("many")
 def test_compare_pairs_the_prompts_that_both_finished(run_task: RunTask, tmp_path: Path) -> None:
     """A prompt without an answer in one run is no pair; nothing is made up for it."""

@@ -101,6 +101,7 @@ def test_nobody_waits_for_an_observer_that_hangs(gate: Gate) -> None:
     assert said.startswith("observers.x: it had not taken 1,002 of 20,002 events 10 s after")
 
 
+@pytest.mark.slow
 def test_two_that_hang_are_waited_for_at_once(gate: Gate) -> None:
     seats = [Seat(f"observers.{n}", lambda: gate, 0.5) for n in range(400)]
     told = Audience(seats)

@@ -219,6 +219,7 @@ def test_the_same_observer_is_told_once(runs: Callable[..., Results]) -> None:
 # ── What they cannot do ──────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("observers", "notes"),
     [
@@ -261,6 +262,7 @@ def test_a_meddler_reaches_no_other_observer(runs: Callable[..., Results]) -> No
     assert sorted(map(repr, told)) == sorted(map(repr, results.records))
 
 
+@pytest.mark.slow
 def test_one_that_hangs_holds_up_the_end_for_its_patience_alone(
     runs: Callable[..., Results],
 ) -> None:

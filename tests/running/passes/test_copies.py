@@ -57,6 +57,7 @@ def rows(texts: list[str], **more: Any) -> list[dict[str, Any]]:
     return [{"text": text, "of": "a", **more} for text in texts]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shard", [1, 30, 100_000])
 @pytest.mark.parametrize("how", ["the same row", "another row with the same text"])
 def test_three_of_each_have_the_interval_of_one_of_each(
@@ -150,6 +151,7 @@ def test_what_is_equal_has_the_same_ids_and_the_same_span() -> None:
     assert np.all([one.right is not None and one.right.copies == one.left.copies for one in found])
 
 
+@pytest.mark.slow
 def test_little_is_kept_of_a_document() -> None:
     """In documents of 128 tokens there are a hundred thousand of them in 10 million."""
     told, held = Told({}, {}), [0]

@@ -231,6 +231,7 @@ def test_the_tokens_that_count(
 EVERYTHING = PAIR + ALL_METRICS + probe("a") + probe("b", "tokens = 'last'", "sae = 'mid'")
 
 
+@pytest.mark.slow
 def test_padding_batch_size_and_document_order_change_no_number(
     session: MakeSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:

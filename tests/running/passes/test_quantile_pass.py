@@ -107,6 +107,7 @@ def fakes_gap(x: np.ndarray, y: np.ndarray) -> float:
     return float(np.abs(y - x).sum())
 
 
+@pytest.mark.slow
 def test_batches_shards_and_order_change_no_number(
     session: MakeSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -47,6 +47,7 @@ def wrong(world: World, text: str, **overrides: Any) -> list[str]:
 # ── Planned ──────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 def test_it_is_planned_after_its_candidates_under_an_edit_for_each(world: World) -> None:
     first, second = plan(world.task()).passes
     (found,), (chosen,) = first.jobs, second.jobs
@@ -57,6 +58,7 @@ def test_it_is_planned_after_its_candidates_under_an_edit_for_each(world: World)
     assert len(second.renderings()) == 2  # the prompts of both sets, each once
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [2, 9, 64])
 def test_what_is_planned_is_what_is_read(world: World, size: int) -> None:
     text = with_sites()
@@ -172,6 +174,7 @@ def test_paths_of_gradients_through_edited_streams_are_refused(
 # ── Kept nowhere, and told ───────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 def test_a_run_tells_what_the_edits_did_and_again_with_the_cache(
     world: World, tmp_path: Path
 ) -> None:

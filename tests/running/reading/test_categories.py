@@ -122,6 +122,7 @@ def test_categories_add_up_to_the_whole(session: MakeSession) -> None:
         assert whole.value == pytest.approx(mean, rel=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "overrides",
     [
@@ -137,6 +138,7 @@ def test_no_number_depends_on_batches_or_shards(
     assert bare(records(session(PAIR, *overrides))) == bare(records(session(PAIR)))
 
 
+@pytest.mark.slow
 def test_nor_on_the_order_of_the_rows(session: MakeSession, tmp_path: Path) -> None:
     one = bare(records(session(PAIR, "batch.shard=30")))
     write(tmp_path / "kinds.jsonl", ROWS[::-1])
@@ -239,6 +241,7 @@ def test_documents_are_packed_with_those_of_their_category(session: MakeSession,
     assert bare(records(session(packed, *more))) == plain
 
 
+@pytest.mark.slow
 def test_a_category_may_be_called_anything(
     run_task: Callable[..., Results], tmp_path: Path
 ) -> None:

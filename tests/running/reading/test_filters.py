@@ -34,6 +34,7 @@ def sinks(x: np.ndarray, document: list[int], ratio: float) -> list[bool]:
     return [norm <= ratio * medians[one] for norm, one in zip(norms, document, strict=True)]
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.data(), ROWS, st.floats(1.1, 8))
 def test_a_sink_is_longer_than_so_many_medians_of_its_own_document(
@@ -54,6 +55,7 @@ def test_a_sink_in_one_document_does_not_hide_one_in_another() -> None:
     assert no_sink([x], document, 5).tolist() == [True] * 6 + [False]
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.data(), ROWS, st.sampled_from([-1.0, -0.3, 0.0, 0.5, 0.9, 1.0]))
 def test_conditions_on_the_cosine(data: st.DataObject, x: np.ndarray, limit: float) -> None:

@@ -97,6 +97,7 @@ def test_the_first_order_is_exact_where_the_upper_layers_are_straight() -> None:
     assert (whole.gap <= 1e-12 * whole.size).all()
 
 
+@pytest.mark.slow
 def test_more_midpoints_miss_less() -> None:
     base, tuned = TinyModel(0), TinyModel(1)
     gaps = []

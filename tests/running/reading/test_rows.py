@@ -39,6 +39,7 @@ DOCUMENTS = st.lists(document(), max_size=8).map(
 )
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(DOCUMENTS, st.integers(1, 20))
 def test_packing_keeps_every_document_whole_and_in_order(many: list[Tokens], length: int) -> None:
@@ -56,6 +57,7 @@ def test_packing_keeps_every_document_whole_and_in_order(many: list[Tokens], len
         assert len(one.tokens.ids) + len(other.parts[0].tokens.ids) > length
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(DOCUMENTS, st.integers(1, 20), st.integers(0, 4), st.sampled_from(["all", "last"]))
 def test_packed_or_not_the_same_tokens_count(
@@ -84,6 +86,7 @@ def test_packed_or_not_the_same_tokens_count(
             assert rows[int(row)].tokens.ids[int(offset)] == int(one)
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(DOCUMENTS, st.integers(1, 20))
 def test_values_are_found_on_either_side_of_the_padding(many: list[Tokens], length: int) -> None:
@@ -169,6 +172,7 @@ def test_spans_that_differ_by_one_token_are_refused(left: Tokens, right: Tokens,
         check_aligned([one_row(one)], [one_row(other)], "here")
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5), st.integers(0, 6)), max_size=6))
 def test_every_token_of_every_document_is_found_on_the_other_side(

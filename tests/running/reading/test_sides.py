@@ -306,6 +306,7 @@ def test_nothing_but_the_states_outlives_a_batch(
     assert not alive
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("times", [1, 8])
 def test_states_do_not_grow_with_the_documents(
     session: MakeSession, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, times: int

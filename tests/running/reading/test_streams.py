@@ -28,6 +28,7 @@ MakeSession = Callable[..., Session]
 # ── Packed ───────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pack", [2, 5, 17, 30, 1000])
 @pytest.mark.parametrize("more", [(), ("batch.activations=1",), ("batch.shard=20",)])
 @pytest.mark.parametrize("padding", ["left", "right"])

@@ -151,12 +151,14 @@ def _measured(ids: torch.Tensor, each: torch.Tensor, tokenizer) -> list[float]:
             if n and i not in special]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_kl_of_swapped_streams_is_that_of_a_hook_by_hand(results: Results) -> None:
     for name, expected in by_hand().items():
         assert expected > 0.001
         assert kl(results, name) == pytest.approx(expected, rel=2e-3), name
 
 
+@pytest.mark.slow
 def test_law_with_everything_put_in_the_model_is_itself(results: Results) -> None:
     assert 0 <= kl(results, "everything") < 1e-6
     assert kl(results, "one_latent") < kl(results, "nothing")

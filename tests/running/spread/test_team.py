@@ -81,6 +81,7 @@ def same(left: Results, right: Results) -> bool:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2, 4])
 @pytest.mark.parametrize("seed", range(3))
 def test_workers_in_any_order_give_the_same_numbers(made: Made, workers: int, seed: int) -> None:
@@ -95,6 +96,7 @@ def test_workers_in_any_order_give_the_same_numbers(made: Made, workers: int, se
     assert len(fakes.LAB.models) <= models * (2 + workers)
 
 
+@pytest.mark.slow
 def test_what_models_did_counts_the_same(made: Made) -> None:
     alone, spread = made(), made(EVERYTHING + DESK)
     for key in ("total", "stages", "encodes"):
@@ -130,6 +132,7 @@ def test_a_run_that_was_cut_off_goes_on_with_other_workers(made: Made, tmp_path:
     assert total_forwards() - before < forwards * 3 // 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at", range(8, 27, 3))
 @pytest.mark.parametrize("seed", range(2))
 def test_a_crash_costs_the_part_at_hand_and_nothing_that_was_done_before_its_turn(
@@ -166,6 +169,7 @@ def test_parts_are_told_to_observers(made: Made) -> None:
 # ── What goes wrong ──────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [

@@ -62,6 +62,7 @@ def equal(left: Any, right: Any) -> bool:
     return bool(left == right)
 
 
+@pytest.mark.slow
 @given(VALUES)
 def test_values_come_back_as_they_were(value: Any) -> None:
     assert equal(unpack(pack(value)), value)

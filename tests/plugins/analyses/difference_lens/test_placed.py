@@ -95,6 +95,7 @@ def test_the_mean_keeps_what_all_prompts_find_likely() -> None:
     assert np.allclose(together(each, 50), np.mean([one.numpy() for one in each], axis=0))
 
 
+@pytest.mark.slow
 def test_the_search_takes_the_strength_whose_tokens_are_most_alike(
     models: dict[str, TransformersModel],
 ) -> None:

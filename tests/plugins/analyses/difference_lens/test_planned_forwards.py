@@ -30,6 +30,7 @@ class _Task:
         return [MeanDifferenceOptions.model_validate({"pair": p, **of}) for p in ("web", "talk")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "more",
     [
@@ -53,6 +54,7 @@ def test_the_plan_is_what_the_model_read(more: dict[str, Any]) -> None:
     assert rows - alone == asked.prompts
 
 
+@pytest.mark.slow
 def test_a_plan_of_the_task_counts_them() -> None:
     planned = cost(harness.plan(harness.load(LENS)))
     (said,) = (one for one in planned.work if one.stage == "analysis, planted_said")

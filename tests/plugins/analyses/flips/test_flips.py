@@ -325,6 +325,7 @@ def test_laws(analysis):
     check_analysis(analysis, Findings(arrays=(arrays,), records=tuple(records)))
 
 
+@pytest.mark.slow
 def test_the_light_half_imports_nothing_heavy():
     code = (
         "import sys; import harness_analyses.flips.options;"

@@ -28,6 +28,7 @@ def model():
     return TransformersBackend(TransformersOptions(path=f"{organism()}/base")).load()
 
 
+@pytest.mark.slow
 def test_the_laws_hold(tmp_path):
     for sample in samples.found(tmp_path):
         sample()

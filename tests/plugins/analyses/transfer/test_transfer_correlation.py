@@ -145,6 +145,7 @@ def test_p_of_ten_domains_counts_all_their_orders() -> None:
     assert permutation_p(x, x, 99, 0) == 2 / math.factorial(10)
 
 
+@pytest.mark.slow
 def test_p_of_many_domains_is_of_drawn_orders() -> None:
     near = permutation_p(np.arange(12.0), np.arange(12.0) ** 2, 999, 0)
     assert near == pytest.approx(1 / 1000)

@@ -66,6 +66,7 @@ def test_contrast_is_repes_procedure_over_all_pairs(make_world, run, seed):
     assert of(found)[0].vectors.shape == (3, 12)
 
 
+@pytest.mark.slow
 def test_a_draw_of_pairs_comes_close(make_world, run):
     """RepE draws as many pairs as texts, with random sides; many draws give the same matrix."""
     world = make_world(1, n=(12, 12), d=4)

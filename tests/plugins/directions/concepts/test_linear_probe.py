@@ -224,6 +224,7 @@ def test_nothing_read_and_infinite_activations_say_why(make_world, run):
     assert of(world, run)[0].reason == "the activations at resid_post.3 are not finite"
 
 
+@pytest.mark.slow
 def test_laws(make_world):
     world = make_world(5, n=(12, 14), tokens=3)
     check_direction(finder(tokens="all"), world.batches(size=4), world.inputs(), tolerance=1e-7)

@@ -118,6 +118,7 @@ _VALUES = st.lists(
 )
 
 
+@pytest.mark.slow
 @given(_VALUES)
 def test_the_standard_error_is_that_of_clusters(drawn: list[tuple[float | None, int]]) -> None:
     """Against the sandwich of a mean: residuals summed within clusters, over n²."""

@@ -223,6 +223,7 @@ def test_a_run_without_numbers_is_said_in_one_line(run: ExportedRun, tmp_path: P
 _MARKS = st.text(st.sampled_from("ab1 .-_*`[]()<>&|\\~$#+!=:/@{}w'\"\n\t\u202e\x1b"), max_size=40)
 
 
+@pytest.mark.slow
 @given(_MARKS)
 @example("1. a")
 @example("- a")

@@ -100,11 +100,13 @@ def planted(options: Any = None, sae: Any = None, **more: Any) -> Outcome:
     return outcome(options, batch_of(options, *models, sae or Halves(), tokens))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", list(latent_attribution(Path())), ids=["ranked", "refused"])
 def test_the_laws_of_statistics(case: Any) -> None:
     case()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sae", [Halves(), Scaled()], ids=["plain", "scaled"])
 def test_a_planted_latent_is_first_where_the_largest_change_is_another(sae: Any) -> None:
     found = planted(sae=sae, steps=40)
@@ -127,12 +129,14 @@ def test_a_planted_latent_is_first_where_the_largest_change_is_another(sae: Any)
     assert abs(error) < 1e-6 * abs(up)
 
 
+@pytest.mark.slow
 def test_a_scaled_sae_says_what_an_unscaled_one_says() -> None:
     plain, scaled = planted(), planted(sae=Scaled())
     for name in ("attribution", "moved", "half_interval"):
         np.testing.assert_allclose(scaled.arrays[name], plain.arrays[name], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_intervals_are_students_of_the_prompts() -> None:
     options = given()
     tokens = prompts(*[3, 5, 4, 6] * 6)
@@ -161,6 +165,7 @@ def test_intervals_are_students_of_the_prompts() -> None:
     assert (record.n, record.clusters) == (n, n)
 
 
+@pytest.mark.slow
 def test_copies_of_a_prompt_are_one_cluster() -> None:
     options = given(gap_max=1.0)
     tokens = prompts(*[3, 5, 4, 6] * 3)
@@ -209,6 +214,7 @@ def test_what_is_put_back_and_changes_the_number_makes_all_undefined() -> None:
     assert value(told, "put_back").value > 0.01
 
 
+@pytest.mark.slow
 def test_more_latents_than_push_that_way_are_undefined_by_name() -> None:
     found = planted(k=(1, 9))
     assert value(found, "top", k=1).value is not None

@@ -26,6 +26,7 @@ def few_rows(**more):
     return FewRows(FewRowsOptions(pair="pair", sae="sae", **more))
 
 
+@pytest.mark.slow
 def test_the_laws_hold(tmp_path):
     for sample in samples.few_rows(tmp_path):
         sample()
@@ -60,6 +61,7 @@ def test_two_atoms_need_two_rows_and_random_ones_do_not_do(left):
     assert numbers(found, "few_rows.gain", k=2)[0] is None  # of as many directions as atoms
 
 
+@pytest.mark.slow
 def test_fresh_directions_are_no_better_than_chance(left):
     """METHODS 2, section 5: .70 at two rows, the null; one direction alone scatters about it."""
     sae = Dictionary(unit_rows(1024, 64))

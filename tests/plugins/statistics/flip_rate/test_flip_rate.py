@@ -116,6 +116,7 @@ def edited(w, k, injection, alpha=1.0):
 CONDITIONS = [("none", None), *((name, k) for name in ("pcs", "constant") for k in (1, 3, D))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tau", [0.0, 0.9])
 @pytest.mark.parametrize("seed", range(3))
 def test_flips_are_those_of_dense_latents(seed, tau):
@@ -238,6 +239,7 @@ def test_any_split_merge_and_order_gives_the_same(order, cuts):
     assert plain(statistic.finish(merged, given)) == plain(whole)
 
 
+@pytest.mark.slow
 def test_pieces_of_tokens_change_nothing(monkeypatch):
     w = world(7)
     whole = run(made(), [w.batch], inputs(w.pcs))
@@ -285,6 +287,7 @@ def test_random_draws_have_rates_of_their_own():
     assert pick(outcome, "flip_rate.latent@1", **axes).value == pytest.approx(rates.mean())
 
 
+@pytest.mark.slow
 def test_the_ratio_and_its_interval_are_by_documents_in_the_same_groups():
     w = world(10, documents=24, tokens=120)
     outcome = run(made(), [w.batch], inputs(w.pcs, seed=3))

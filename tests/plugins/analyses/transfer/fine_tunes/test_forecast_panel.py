@@ -164,6 +164,7 @@ def test_samples_on_a_line_have_no_interval() -> None:
 # ── Orders ───────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 def test_orders_apart_come_near_all_orders() -> None:
     x, y, _ = panel(tunes=2, domains=4, seed=4)
     used = np.ones_like(x, bool)

@@ -175,6 +175,7 @@ def moments(statistic: str, means: list[float], **axes: JSON) -> Arrays:
     return Arrays(statistic, axes, values)  # fmt: skip
 
 
+@pytest.mark.slow
 def test_shared_latents_and_the_probe_read_the_moments() -> None:
     rng = np.random.default_rng(0)
     asked = {d: rng.gamma(1, size=8) for d in DOMAINS}
