@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 
 import numpy as np
 
@@ -22,6 +22,8 @@ MOST = 20_000
 _WORD = re.compile(r"\w+(?:['’]\w+)*")
 _CODE = re.compile(r"\w+")
 _LETTERS = re.compile(r"[^\W\d_]+")
+_RUN = re.compile(r"(.)\1{3,}", re.DOTALL)
+"""One character four times in a row and more."""
 
 
 @dataclass(frozen=True)
@@ -70,15 +72,14 @@ def broken(text: str) -> str | None:
         return "empty"
     text = written.lower()
     words = _WORD.findall(text)
-    found = (
-        _undecodable(text),
-        _stuck(text),
-        _word_loop(words),
-        _symbols(text),
-        _few_phrases(words),
-        _no_word(written),
+    return (
+        _undecodable(text)
+        or _stuck(text)
+        or _word_loop(words)
+        or _symbols(text)
+        or _few_phrases(words)
+        or _no_word(written)
     )
-    return next((why for why in found if why), None)
 
 
 def loops(items: Sequence[object], longest: int, shortest: int) -> Iterator[Loop]:
@@ -87,13 +88,19 @@ def loops(items: Sequence[object], longest: int, shortest: int) -> Iterator[Loop
     Compares the sequence with itself, moved by each period: len(items) · longest steps.
     """
     array = _codes(items)
-    for period in range(1, min(longest, len(array) // 2) + 1):
-        same = array[period:] == array[:-period]
-        edges = np.flatnonzero(np.diff(same, prepend=False, append=False))
-        for start, end in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
-            length = end - start + period
-            if length >= max(2 * period, shortest):
-                yield Loop(start, length, period)
+    most, width = min(longest, len(array) // 2), len(array) + 1
+    # A row for each period. It begins and ends with no, so that none runs on into the next.
+    same = np.zeros((most, width), bool)
+    for period in range(1, most + 1):
+        np.equal(array[period:], array[:-period], out=same[period - 1, 1 : width - period])
+    flat = same.ravel()
+    edges = np.flatnonzero(flat[1:] != flat[:-1])
+    starts, ends = edges[::2], edges[1::2]
+    periods = starts // width + 1
+    lengths = ends - starts + periods
+    found = np.flatnonzero(lengths >= np.maximum(2 * periods, shortest))
+    at = (starts[found] % width, lengths[found], periods[found])
+    yield from map(Loop, *(one.tolist() for one in at))
 
 
 def _codes(items: Sequence[object]) -> np.ndarray:
@@ -106,7 +113,11 @@ def _codes(items: Sequence[object]) -> np.ndarray:
 
 def _undecodable(text: str) -> str | None:
     # Not all of category C: Persian and emoji need their joiners.
-    bad = sum(one == "\ufffd" or unicodedata.category(one) in ("Cc", "Co", "Cs") for one in text)
+    bad = sum(
+        times
+        for one, times in Counter(text).items()
+        if one == "\ufffd" or unicodedata.category(one) in ("Cc", "Co", "Cs")
+    )
     return "undecodable characters" if bad > 0.05 * len(text) else None
 
 
@@ -114,10 +125,8 @@ def _stuck(text: str) -> str | None:
     # Hexadecimal numbers and other codes may repeat a letter.
     text = _CODE.sub(lambda word: word[0] if word[0].isalpha() else " " * len(word[0]), text)
     end = next((i for i in range(len(text), 0, -1) if text[i - 1].isalnum()), 0)
-    letters = sum(one.isalpha() for one in text)
-    runs = [len(list(run)) for one, run in groupby(text) if one.isalpha()]
-    stretched = sum(run for run in runs if run >= 4)
-    if stretched >= 8 and stretched >= letters / 10 and max(runs) < stretched:
+    runs = [len(run[0]) for run in _RUN.finditer(text) if run[1].isalpha()]
+    if sum(runs) >= 8 and max(runs) < sum(runs) >= sum(map(str.isalpha, text)) / 10:
         return "stuck letters"
     for loop in loops(text, 12, 5):
         unit = text[loop.start : loop.start + loop.period]
