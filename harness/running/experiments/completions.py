@@ -43,7 +43,8 @@ class CompletionKey:
     """The id of the row where completions are drawn, else None."""
 
     def __str__(self) -> str:
-        return key_of(*astuple(self))
+        # `astuple` of it all would copy the prompt token by token.
+        return key_of(*{**vars(self), "sampling": astuple(self.sampling)}.values())
 
 
 def generate(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.contract import Answer, EvaluatorOptions, Model, Tools, Verdict
+from harness.contract import Answer, Completion, EvaluatorOptions, Model, Tools, Verdict
 from harness.running.cached_values import CachedValues
 from harness.running.code import code_of
 from harness.running.contents import Contents, lasting
@@ -79,9 +79,17 @@ class Known:
         for found in self._lines.entries(verdicts_from):
             self._verdicts |= found
 
-    def keys(self, answers: Iterable[Answer]) -> list[str]:
+    def keys(self, answers: Sequence[Answer]) -> list[str]:
         """The key of each answer's verdict; equal answers have the same."""
-        return [key_of(self._judge, answer_key(answer)) for answer in answers]
+        # Arms often agree to the letter, and an answer is hashed for longer than it is compared.
+        hashed: dict[tuple[int, str, Completion], str] = {}
+        keys = []
+        for answer in answers:
+            its = id(answer.example), answer.prompt, answer.completion
+            if its not in hashed:
+                hashed[its] = key_of(self._judge, answer_key(answer))
+            keys.append(hashed[its])
+        return keys
 
     def __contains__(self, key: str) -> bool:
         return key in self._verdicts
