@@ -87,10 +87,19 @@ class _Index:
     things: list[Any] = field(default_factory=list)
     places: dict[str, int] = field(default_factory=dict)
     """By JSON: to Python 1 and True are one thing."""
+    _texts: dict[str, int] = field(default_factory=dict)
+    """The places of those that are texts: most come many times."""
     paid: int = 0
     """The characters of all of them."""
 
     def of(self, thing: Any) -> int:
+        if not isinstance(thing, str):
+            return self._of(thing)
+        if thing not in self._texts:
+            self._texts[thing] = self._of(thing)
+        return self._texts[thing]
+
+    def _of(self, thing: Any) -> int:
         key = script_json(thing)
         if key not in self.places:
             self.places[key] = len(self.things)

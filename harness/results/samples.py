@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.contract import Record
+from harness.contract import Axes, Record
 from harness.contract.results import Results
 from harness.errors import DataError
 from harness.results.completions import arm_axes
@@ -46,6 +46,8 @@ class Samples:
     _found: dict[tuple[Any, ...], dict[str, Scores]] = field(
         default_factory=dict, repr=False, compare=False
     )
+    _arms: dict[str, list[list[int]]] = field(default_factory=dict, repr=False, compare=False)
+    """Of each experiment the places of its rows, those of one arm together."""
 
     def scores(self, record: Record) -> dict[str, Scores]:
         """By name, every score whose verdicts give the value of this record."""
@@ -80,11 +82,25 @@ class Samples:
         axes = {key: value for key, value in record.axes.items() if key not in _ELSEWHERE}
         rows = [
             row
-            for row in self.rows.get(str(record.axes.get("experiment")), ())
+            for row in self._like(str(record.axes.get("experiment")), axes)
             if all(key in row and row[key] == value for key, value in axes.items())
         ]
         own = [row for row in rows if arm_axes(row).keys() - set(_ELSEWHERE) <= axes.keys()]
         return own or rows
+
+    def _like(self, experiment: str, axes: Axes) -> Sequence[SampleRow]:
+        """The rows of an experiment, in order, without those of arms that have another value on
+        one of the axes: an arm has a hundred rows, and is looked at once for all of them."""
+        rows = self.rows.get(experiment, ())
+        if experiment not in self._arms:
+            places = grouped(range(len(rows)), lambda place: repr(arm_axes(rows[place])))
+            self._arms[experiment] = list(places.values())
+        found: list[int] = []
+        for places in self._arms[experiment]:
+            its = arm_axes(rows[places[0]])
+            if all(its[key] == axes[key] for key in its.keys() & axes.keys()):
+                found += places
+        return [rows[place] for place in sorted(found)]
 
 
 def _is_number(value: object) -> bool:
