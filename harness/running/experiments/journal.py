@@ -77,13 +77,13 @@ class Journal:
 
     def add(self, batch: Sequence[Made]) -> None:
         """Adds one batch. It is on disk when this returns: all of it or nothing."""
-        self._lines.add([asdict(made) for made in batch])
+        self._lines.add([as_value(made) for made in batch])
         self._include_all(batch)
 
     def add_soon(self, batch: Sequence[Made]) -> None:
         """Adds one batch that was written since the last call. No crash loses it, and a power cut
         at most what took a second: see `Lines.add_soon`."""
-        self._lines.add_soon([asdict(made) for made in batch])
+        self._lines.add_soon([as_value(made) for made in batch])
         self._include_all(batch)
 
     def made_with(self, key: str) -> frozenset[str]:
@@ -111,8 +111,14 @@ class Journal:
         self.receipts.setdefault(made.arm, []).append(made.receipt)
 
 
+def as_value(made: Made) -> dict[str, Any]:
+    """What a batch made as a JSON value: what `asdict` gives, which would copy every text."""
+    completions = {key: vars(its) for key, its in made.completions.items()}
+    return {"arm": made.arm, "completions": completions, "receipt": asdict(made.receipt)}
+
+
 def made_from(value: Any) -> Made:
-    """What a batch made, before `asdict`; TypeError, KeyError or AttributeError where it is
+    """What a batch made, before `as_value`; TypeError, KeyError or AttributeError where it is
     something else."""
     return Made(
         value["arm"],

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
 
 from harness.contract import Sampling
 from harness.registry import Owned
 from harness.running.cached_values import CachedValues
 from harness.running.code import code_of
-from harness.running.experiments.journal import Made, made_from
+from harness.running.experiments.journal import Made, as_value, made_from
 from harness.running.session import Session
 from harness.store.keys import key_of
 from harness.task.prompts import view_spec
@@ -41,7 +40,7 @@ class Shelf:
         """Puts into the cache what a batch made."""
         for made in batch:
             folder, name = key_of(self._made_by, made.arm), key_of(sorted(made.completions))
-            self._cached.put_into(folder, name, asdict(made))
+            self._cached.put_into(folder, name, as_value(made))
 
 
 def _owners(session: Session, experiment: str) -> list[Owned]:

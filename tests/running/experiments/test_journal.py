@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import asdict
 from fractions import Fraction
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from harness.contract import Completion, Receipt
-from harness.running.experiments.journal import Journal, Made
+from harness.running.experiments.journal import Journal, Made, as_value
 from harness.running.experiments.receipts import merged_receipt
 from harness.store.keys import apart, key_of
 from harness.store.lines import Lines
@@ -33,6 +34,14 @@ def filled(file: Path) -> Journal:
     journal.add([Made("arm", {"k1": ONE}, RECEIPT)])
     journal.add([Made("arm", {"k2": TWO}, RECEIPT), Made("other", {"o2": ONE}, Receipt("b"))])
     return journal
+
+
+def test_a_value_is_that_of_asdict() -> None:
+    for receipt in (RECEIPT, Receipt("b")):
+        made = Made(
+            "arm", {"k1": ONE, "k2": TWO, "k3": Completion("a", 2, True, "t", False)}, receipt
+        )
+        assert json.dumps(as_value(made)) == json.dumps(asdict(made))
 
 
 def test_a_new_journal_is_empty_and_writes_nothing(file: Path) -> None:
