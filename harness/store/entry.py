@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.store.files import spare, write_text
-from harness.store.keys import hash_of
+from harness.store.keys import hash_of, hashed
 from harness.store.notes import CHANGED, dropped
 
 
@@ -31,8 +31,8 @@ def write_spare(file: Path, key: str, value: Any) -> None:
 
 
 def _text(key: str, value: Any) -> str:
-    held = {"key": key, "value": value}
-    return json.dumps({"sha256": hash_of(held), **held})
+    text, sha256 = hashed({"key": key, "value": value})
+    return f'{{"sha256": "{sha256}", {text[1:]}'
 
 
 def read_entry(file: Path, key: str) -> Any | None:

@@ -17,7 +17,13 @@ def key_of(*parts: object) -> str:
 
 def hash_of(value: Any) -> str:
     """A hash of a JSON value: the same after it was written and read again."""
-    return hashlib.sha256(json.dumps(value).encode()).hexdigest()
+    return hashed(value)[1]
+
+
+def hashed(value: Any) -> tuple[str, str]:
+    """A JSON value as text, and the hash of it."""
+    text = json.dumps(value)
+    return text, hashlib.sha256(text.encode()).hexdigest()
 
 
 def apart(keys: Iterable[str]) -> list[str]:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
-from harness.store.keys import hash_of
+from harness.store.keys import hash_of, hashed
 from harness.store.notes import CHANGED, dropped
 
 T_ = TypeVar("T_")
@@ -130,7 +130,8 @@ class Lines:
 
 
 def _line(value: Any) -> str:
-    return json.dumps({"sha256": hash_of(value), "value": value})
+    text, sha256 = hashed(value)
+    return f'{{"sha256": "{sha256}", "value": {text}}}'
 
 
 def _value(line: bytes) -> Any:

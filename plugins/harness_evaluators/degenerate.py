@@ -161,6 +161,8 @@ def _word_loop(words: Sequence[str]) -> str | None:
 
 
 def _symbols(text: str) -> str | None:
+    if 2 * sum(map(str.isalnum, text)) >= len(text):
+        return None  # what is more than half of it has letters or digits
     for loop in loops(text, 4, 20):
         unit = text[loop.start : loop.start + loop.period]
         if loop.length > len(text) / 2 and not any(one.isalnum() for one in unit):

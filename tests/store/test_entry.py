@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.store.entry import read_entry, write_entry, write_spare
+from harness.store.keys import hash_of
 from harness.store.notes import hearing, note
 
 VALUE = {"answers": [["text", 0.1], None], "truncated": ["é \ud800"]}
@@ -26,6 +27,14 @@ def test_what_was_written_is_read_under_its_key_alone(tmp_path: Path) -> None:
         f"{file}: dropped 1 remembered file, because it was made from something else than what is "
         "asked now. What is missing is redone."
     ]
+
+
+def test_a_file_is_plain_json_of_a_key_a_value_and_their_hash(tmp_path: Path) -> None:
+    for value in (VALUE, None, {}, [1.5, "}"]):
+        write_entry(tmp_path / "a.json", 'k"}', value)
+        held = {"key": 'k"}', "value": value}
+        written = (tmp_path / "a.json").read_text(encoding="ascii")
+        assert written == json.dumps({"sha256": hash_of(held), **held})
 
 
 def test_a_file_with_any_letter_changed_is_not_used(tmp_path: Path) -> None:

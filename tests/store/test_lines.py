@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from random import Random
@@ -9,6 +10,7 @@ from random import Random
 import pytest
 
 from harness.store.files import whole, write_text
+from harness.store.keys import hash_of
 from harness.store.lines import SOON, Lines
 from harness.store.notes import hearing
 
@@ -26,6 +28,15 @@ def test_what_was_added_is_read_in_order(tmp_path: Path) -> None:
     lines.close()
     assert [entry["n"] for entry in entries(tmp_path / "deep" / "lines.jsonl")] == [0, 1, 2, 3]
     assert entries(tmp_path / "deep" / "lines.jsonl")[0]["text"] == "a\nb \u2028 \ud800"
+
+
+def test_a_line_is_plain_json_of_a_value_and_its_hash(tmp_path: Path) -> None:
+    values = [None, [], {}, "}", {"b": 1.5, "a": ['"', {"é": "\ud800"}]}, {1: float("inf")}]
+    lines = Lines(tmp_path / "lines.jsonl")
+    lines.add(*values)
+    lines.close()
+    written = (tmp_path / "lines.jsonl").read_text(encoding="ascii").splitlines()
+    assert written == [json.dumps({"sha256": hash_of(one), "value": one}) for one in values]
 
 
 def test_any_cut_loses_at_most_the_line_that_it_hits(tmp_path: Path) -> None:
