@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -100,11 +101,11 @@ class _Index:
         return self._texts[thing]
 
     def _of(self, thing: Any) -> int:
-        key = script_json(thing)
+        key = json.dumps(thing)
         if key not in self.places:
             self.places[key] = len(self.things)
             self.things.append(thing)
-            self.paid += len(key) + 2
+            self.paid += len(script_json(thing)) + 2
         return self.places[key]
 
 
@@ -134,7 +135,10 @@ class _Pack:
             self._text(answer_of(row)),
             self._text(thought) if thought else -1,
             self.verdicts.of(
-                [[self.scores.of(name), said] for name, said in _verdicts(row).items()]
+                [
+                    [self.scores.of(name), said]
+                    for name, said in _verdicts(row, self._visible).items()
+                ]
             ),
         ]
 
@@ -175,11 +179,12 @@ def _arm(row: Row) -> str:
     return ", ".join([str(axes.get("direction", "")), *rest])
 
 
-def _verdicts(row: Row) -> dict[str, JSON]:
-    """What evaluators said, by score; with the evaluator's name where there are several."""
+def _verdicts(row: Row, shown: Callable[[object, int], str] = visible) -> dict[str, JSON]:
+    """What evaluators said, by score; with the evaluator's name where there are several. `shown`
+    makes texts harmless."""
     said = {str(name): one for name, one in (row.get("verdicts") or {}).items() if _is_table(one)}
     return {
-        visible(f"{score} ({name})" if len(said) > 1 else score, _NAME): _plain(value)
+        shown(f"{score} ({name})" if len(said) > 1 else score, _NAME): _plain(value, shown)
         for name, one in said.items()
         for score, value in one.items()
     }
@@ -189,13 +194,13 @@ def _is_table(value: object) -> bool:
     return isinstance(value, Mapping)
 
 
-def _plain(value: Any) -> JSON:
+def _plain(value: Any, shown: Callable[[object, int], str]) -> JSON:
     """A verdict as JSON: yes or no, a number, a text, or nothing where it was not judged."""
     if value is None or isinstance(value, (bool, int)):
         return value
     if isinstance(value, float):
         return value if value == value and abs(value) < float("inf") else None
-    return visible(value, _VERDICT)
+    return shown(value, _VERDICT)
 
 
 def _written(value: JSON) -> str:
