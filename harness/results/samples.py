@@ -93,8 +93,8 @@ class Samples:
         one of the axes: an arm has a hundred rows, and is looked at once for all of them."""
         rows = self.rows.get(experiment, ())
         if experiment not in self._arms:
-            places = grouped(range(len(rows)), lambda place: repr(arm_axes(rows[place])))
-            self._arms[experiment] = list(places.values())
+            by_arm = grouped(range(len(rows)), lambda place: repr(arm_axes(rows[place])))
+            self._arms[experiment] = list(by_arm.values())
         found: list[int] = []
         for places in self._arms[experiment]:
             its = arm_axes(rows[places[0]])
