@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.contract import Arrays, Axes, Direction, Found, Record
 from harness.contract.results import Results, record_fields
+from harness.results.arrow import table_of
 from harness.results.tables import COMPLETIONS
 from harness.store.files import whole, write_text
 from harness.text import well_formed
@@ -102,12 +103,11 @@ def _families(results: Results) -> dict[str, Any]:
 
 
 def _write_table(file: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    import pyarrow
-    import pyarrow.parquet
+    from pyarrow import parquet
 
-    table = pyarrow.Table.from_pylist([strict_json(row) for row in rows])
+    table = table_of([strict_json(row) for row in rows])
     with whole(file) as partial:
-        pyarrow.parquet.write_table(table, partial)
+        parquet.write_table(table, partial)
 
 
 def write_directions(folder: Path, found: Mapping[str, Sequence[Found]]) -> None:
