@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 _INT64 = 2**63
 _EXACT = 2**53
 """Integers up to here are floating point numbers, too."""
+_BLOCK = 2**31
+"""Bytes that the reader takes at once: less than this."""
 
 
 def table_of(rows: Sequence[Mapping[str, Any]]) -> pyarrow.Table:
@@ -32,6 +34,8 @@ def table_of(rows: Sequence[Mapping[str, Any]]) -> pyarrow.Table:
     if not names or len(known) < len(names):
         return pyarrow.Table.from_pylist(list(rows))
     text = "\n".join(map(json.dumps, rows)).encode("ascii")
+    if len(text) >= _BLOCK:
+        return pyarrow.Table.from_pylist(list(rows))
     return reader.read_json(
         pyarrow.BufferReader(text),
         reader.ReadOptions(use_threads=False, block_size=len(text)),
