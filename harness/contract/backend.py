@@ -262,7 +262,8 @@ class Model(Protocol):
 class Rests(Protocol):
     """A model that keeps the memory of one batch for the next.
 
-    Where a model has this method, the core calls it when another model's turn comes.
+    Where a model has this method, the core calls it before each step of a run: a pass, the
+    completions of an experiment, their judging.
     """
 
     def rest(self) -> None:

@@ -89,7 +89,7 @@ class Session:
         self._progress.say(text)
 
     def model(self, name: str) -> Model:
-        """A model of the task, whose turn it is now: the others rest.
+        """A model of the task.
 
         Raises ModelError where it is not what `expect` says.
         """
@@ -98,10 +98,13 @@ class Session:
                 model = self.usage.load(name, self.task.models[name].build().load)
             _check_expected(f"models.{name}", model.facts, self.task.spec.models[name].expect)
             self.models[name] = model
-        for other, its in self.models.items():
-            if other != name and isinstance(its, Rests):
-                its.rest()
         return self.models[name]
+
+    def rest(self) -> None:
+        """Another step begins: models give back what they keep from batch to batch."""
+        for model in self.models.values():
+            if isinstance(model, Rests):
+                model.rest()
 
     def sae(self, name: str) -> Sae:
         """An SAE of the task, on the device of its model, in the scale of its model's text.

@@ -84,8 +84,10 @@ def by_width(lengths: Sequence[int], device: torch.device) -> dict[int, list[int
 class Batches:
     """Cuts work into batches that fit, and remembers for each kind of work what did not."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, rest: Callable[[], None] = lambda: None) -> None:
         self.name = name
+        self._rest = rest
+        """Gives back what is kept from batch to batch: called where the memory did not suffice."""
         self._cells: dict[str, int] = {}
 
     def run(
@@ -99,14 +101,15 @@ class Batches:
             if (result := _attempt(work, part)) is not None:
                 done.append(result)
                 at += len(part)
-            elif len(part) == 1:
+                continue
+            self._rest()
+            if len(part) == 1:
                 raise MachineError(
                     f"{self.name}: out of memory with a single prompt of {len(part[0].ids)} tokens"
                     f" ({part[0].example}). Use shorter prompts, a smaller dtype or another device;"
                     " a rerun continues."
                 )
-            else:
-                self._cells[kind] = _cells(part[: (len(part) + 1) // 2])
+            self._cells[kind] = _cells(part[: (len(part) + 1) // 2])
         return done
 
     def _part(self, kind: str, tokens: Sequence[Tokens]) -> Sequence[Tokens]:

@@ -44,8 +44,16 @@ class Caches:
         """What one batch leaves to the next."""
 
     def new(self) -> DynamicCache:
-        """An empty cache."""
-        return cache_of(self._hf, WholeLayer if self._whole else GrowingLayer, self.memory)
+        """An empty cache, in memory that is used again where it is let go by `end`."""
+        return cache_of(self._hf, self._kind, self.memory)
+
+    def alone(self) -> DynamicCache:
+        """An empty cache whose keys and values stay as long as somebody holds them."""
+        return cache_of(self._hf, self._kind)
+
+    @property
+    def _kind(self) -> type[GrowingLayer]:
+        return WholeLayer if self._whole else GrowingLayer
 
     def try_on(
         self,

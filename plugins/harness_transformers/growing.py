@@ -56,18 +56,31 @@ class GrowingLayer(DynamicLayer):  # type: ignore[misc]
         """Starts with these keys and values."""
         self.update(keys, values)
 
+    def whole(self, rows: int, tokens: int) -> Whole:
+        """Room for a batch of so many rows, each with so many tokens in the end, that is read in
+        parts; what it has of them already stands there."""
+        known = self.get_seq_length()
+        if known:
+            self._grow(self.keys, self.values, known, tokens)
+            self._fill(known)
+        return Whole(rows, tokens, known, self._buffers if known else None)
+
     def become(self, whole: Whole) -> None:
-        """Goes on with the rows of a batch that was read in parts, instead of its own."""
+        """Goes on with a batch that was read in parts."""
         if whole.buffers is None:
             return  # a layer that keeps nothing of text
-        self.end()
-        self.lazy_initialization(*whole.buffers)
+        if not self.is_initialized:
+            self.lazy_initialization(*whole.buffers)
         self._buffers = whole.buffers
         self._fill(whole.tokens)
 
     def read_among(self, whole: Whole, rows: slice) -> None:
-        """Keeps what comes, in a cache that is empty yet, as these rows of a batch."""
+        """Goes on, in a cache that is empty yet, with these rows of a batch."""
         self._among = _Among(whole, rows)
+        if whole.buffers is not None and whole.known:
+            self.lazy_initialization(*whole.buffers)
+            self._buffers = whole.buffers[0][rows], whole.buffers[1][rows]
+            self._fill(whole.known)
 
     def reorder_cache(self, beam_idx: Int[Tensor, " kept"]) -> None:
         """Goes on with these rows, with room for more tokens beside them.
@@ -178,11 +191,16 @@ class WholeLayer(GrowingLayer):
 class Whole:
     """The buffers of a layer for all rows of a batch, which caches of some rows fill."""
 
-    def __init__(self, rows: int, tokens: int) -> None:
+    def __init__(
+        self, rows: int, tokens: int, known: int, buffers: tuple[Tensor, Tensor] | None
+    ) -> None:
         self._rows = rows
         self.tokens = tokens
         """How many tokens each row has once it was read."""
-        self.buffers: tuple[Tensor, Tensor] | None = None
+        self.known = known
+        """How many of them stand in the buffers already."""
+        self.buffers = buffers
+        """None until the first tokens come."""
 
     def of(
         self, rows: slice, layer: GrowingLayer, keys: Tensor, values: Tensor

@@ -26,11 +26,14 @@ class Memory:
         """A buffer of a shape, its numbers whatever they are. Where none that is free is large
         enough, a new one takes the place of the smallest, with room for the shape `most`."""
         need = math.prod(shape)
-        self._free.sort(key=len)
-        for at, flat in enumerate(self._free):
-            if len(flat) >= need and flat.dtype == like.dtype:
-                return self._free.pop(at)[:need].view(shape)
-        del self._free[:1]
+        fits = [one for one in self._free if len(one) >= need and one.dtype == like.dtype]
+        if fits:
+            taken = min(reversed(fits), key=len)  # of alike ones the last: most of it was used
+            self._free = [one for one in self._free if one is not taken]
+            return taken[:need].view(shape)
+        if self._free:
+            smallest = min(self._free, key=len)
+            self._free = [one for one in self._free if one is not smallest]
         return like.new_empty(max(need, math.prod(most)))[:need].view(shape)
 
     def give(self, buffer: Tensor) -> None:

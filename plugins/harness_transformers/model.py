@@ -107,7 +107,7 @@ class TransformersModel:
             bos_token_id=self._special.get("bos"),
         )
         self._renderer = Renderer(tokenizer, self.facts.context, name)
-        self._batches = Batches(name)
+        self._batches = Batches(name, self.rest)
         self._sharing = Sharing(hf, self._pad)
         self._compiled = Compiled(compiled, self._input_device, name)
         self._session: Session | None = None

@@ -102,7 +102,7 @@ class Beginnings:
     ) -> list[KeysAndValues] | None:
         """The keys and values of a beginning under each of the arms, by layer; None where a model
         keeps more of it than that."""
-        name, cache, before = cache_name(self._hf), self._caches.new(), states(self._hf)
+        name, cache, before = cache_name(self._hf), self._caches.alone(), states(self._hf)
         given: dict[str, Any] = {str(name): cache, "use_cache": True}
         if "logits_to_keep" in signature(self._hf.forward).parameters:
             given["logits_to_keep"] = 1

@@ -73,6 +73,7 @@ class Team:
 
     def _alone(self, step: Step, parts: Iterable[Any], tick: Tick) -> Iterator[tuple[int, Any]]:
         usage = self._session.usage
+        self._session.rest()
         do = step.open(self._session, self._plan, tick)
         for number, part in enumerate(parts):
             begun, before = time.monotonic(), usage.tokens(usage.now)

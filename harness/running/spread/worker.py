@@ -70,6 +70,7 @@ class SessionWorker:
         self._shared = shared
 
     def _opened(self, what: Known, step: Step) -> Callable[[Any], Any]:
+        self._session.rest()
         return step.open(self._session, self._plan, lambda done: None)
 
     def _spent(self) -> Spent:

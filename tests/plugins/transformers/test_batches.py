@@ -190,6 +190,25 @@ def test_rows_of_a_batch_that_failed_are_counted_once(model: TransformersModel) 
     assert receipts[0].tokens == expected[0].tokens == sum(len(t.ids) for t in rows)
 
 
+def test_what_was_kept_of_the_batch_before_is_given_back_where_memory_is_short(
+    model: TransformersModel, examples: list[Example]
+) -> None:
+    tokens = model.render(examples, Prompt())
+    kept = model._sharing._caches.memory
+    free: list[int] = []
+    model.hf.get_input_embeddings().register_forward_pre_hook(
+        lambda *_: free.append(len(kept._free))
+    )
+    with model.edited([addition(1, "resid_post.1")]):
+        expected = model.generate(tokens, Sampling(3))
+        assert kept._free
+        free.clear()
+        memory = Memory(model, 1, MESSAGES[1])
+        assert model.generate(tokens, Sampling(3)) == expected
+    assert memory.rows[0] > 1 == memory.rows[2]
+    assert free[0] > 0 == free[1]  # what failed, and the smaller batch after it
+
+
 def test_a_single_prompt_that_does_not_fit(
     model: TransformersModel, examples: list[Example]
 ) -> None:

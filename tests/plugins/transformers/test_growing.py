@@ -10,13 +10,14 @@ import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 
-from harness.contract import Arm, Example, Prompt, Rests, Sampling, Site
+from harness.contract import Arm, Completion, Rests, Sampling, Site
 from harness_transformers.decoding import staying
 from harness_transformers.growing import GrowingLayer, WholeLayer, holes
 from harness_transformers.memory import Memory
 
 from .conftest import load
 from .test_edits import STRICT, ablation
+from .test_sharing import alike
 
 
 @settings(max_examples=60)
@@ -107,20 +108,27 @@ def test_what_moves_more_than_gaps_is_no_filling_of_gaps(order: list[int]) -> No
 
 
 def test_a_model_keeps_memory_from_batch_to_batch_until_it_rests_or_reads(
-    folders: dict[str, Path], examples: list[Example]
+    folders: dict[str, Path],
 ) -> None:
+    """Also of prompts that begin alike, whose beginning is read by itself."""
     model = load(folders["llama"])
     assert isinstance(model, Rests)
-    tokens = model.render(examples, Prompt())
+    tokens = alike(model, [(60 + n, *range(70, 70 + n % 4)) for n in range(9)])
+    arms = [Arm("none"), ablation(1, *STRICT)]
     memory, found = model._sharing._caches.memory, []
-    for over in (None, model.rest, lambda: model.activations(tokens, [Site("resid_post", 0)])):
-        with model.edited([Arm("none"), ablation(1, *STRICT)]):
-            found.append(model.generate([replace(one, arm=1) for one in tokens], Sampling(9)))
-        held = {one.data_ptr() for one in memory._free}
-        assert held
-        plain = model.generate(tokens, Sampling(9))
-        assert held == {one.data_ptr() for one in memory._free}
-        if over is not None:
-            over()
-            assert not memory._free
-    assert found[0] == found[1] == found[2] != plain
+
+    def written() -> list[Completion]:
+        with model.edited(arms):
+            return model.generate([replace(t, arm=n) for t in tokens for n in (0, 1)], Sampling(9))
+
+    for over in (model.rest, lambda: model.activations(tokens, [Site("resid_post", 0)])):
+        found.append(written())
+        held = [*memory._free]
+        assert len(held) == 2 * len(model.hf.model.layers) + 1
+        for again in (written, lambda: model.generate(tokens, Sampling(9)), written):
+            again()
+            # `held` holds on to them: no other memory can be where they are.
+            assert {one.data_ptr() for one in memory._free} == {one.data_ptr() for one in held}
+        over()
+        assert not memory._free
+    assert found[0] == found[1]

@@ -11,7 +11,7 @@ from hypothesis import given, strategies as st
 
 from harness.contract import Arm, Sampling, Tokens
 from harness_transformers import pieces
-from harness_transformers.growing import GrowingLayer, Whole, WholeLayer
+from harness_transformers.growing import GrowingLayer, WholeLayer
 from harness_transformers.memory import Memory
 
 from .conftest import load
@@ -108,12 +108,10 @@ def test_rows_that_are_read_in_parts_stand_in_order(
         begun, read, new = (torch.randn(2, count, 2, n, 3) for n in (known, tokens, 5))
         if known:
             layer.begin(begun[0], begun[1])
-        whole, at = Whole(count, known + tokens), 0
+        whole, at = layer.whole(count, known + tokens), 0
         for some in rows:
             part, its = kind(memory), slice(at, at + some)
             part.read_among(whole, its)
-            if known:
-                part.begin(layer.keys[its], layer.values[its])
             part.update(read[0, its], read[1, its])
             at += some
         layer.become(whole)
