@@ -299,11 +299,12 @@ def test_another_version_of_a_plugin_misses_what_it_computes(
 ) -> None:
     missed.clear()
     (plugin,) = registry.plugins
+    before = plugin.version
     object.__setattr__(plugin, "version", "2.0")
     try:
         named(OWN)
     finally:
-        object.__setattr__(plugin, "version", None)
+        object.__setattr__(plugin, "version", before)
     assert "SentinelJob" in missed  # the backend is of the same plugin
     assert len(missed) == len(PASSES)
 
