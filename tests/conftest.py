@@ -145,6 +145,19 @@ def lab() -> fakes.Lab:
     return fakes.LAB
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _left_alone(registry: Registry) -> Iterator[None]:
+    """What all tests share is, after each file of them, as it was before."""
+    before = _shared(registry)
+    yield
+    assert _shared(registry) == before
+
+
+def _shared(registry: Registry) -> dict[str, object]:
+    here = {"registry": repr(registry), "path": [*sys.path], "folder": Path.cwd()}
+    return here | {name: value for name, value in os.environ.items() if "PYTEST" not in name}
+
+
 @pytest.fixture(scope="session")
 def registry() -> Registry:
     """A registry of the fake plugin alone."""
