@@ -9,6 +9,7 @@ import numpy as np
 from scipy import special
 
 from harness.claims.redraw import Model, Rate
+from harness.results.binomial import at_most
 from harness.results.intervals import wilson
 
 POWER = 0.8
@@ -72,12 +73,10 @@ def power(model: Model, value: float, bound: float, n: int, total: int) -> float
 
 
 def _rate_power(rate: float, bound: float, total: int) -> float:
-    from scipy import stats  # half a second, and a run needs it late
-
     if rate > bound:  # the same question about the failures
         return _rate_power(1 - rate, 1 - bound, total)
     most = _most_below(bound, total)
-    return 0.0 if most < 0 else float(stats.binom.cdf(most, total, rate))
+    return 0.0 if most < 0 else at_most(most, total, rate)
 
 
 @cache

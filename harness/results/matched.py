@@ -15,7 +15,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
+from scipy import special
 
+from harness.results.binomial import chances
 from harness.results.paired import PromptScores
 
 PERMUTED = 9_999
@@ -76,15 +78,13 @@ def matched(arm: PromptScores, controls: Sequence[PromptScores]) -> Tested | str
 def exact_p(scores: Matrix) -> float:
     """Twice the smaller tail of the number of yes in the first column, where each row's scores
     could stand in any order; at most 1."""
-    from scipy import stats  # half a second, and a run needs it late
-
     arms = scores.shape[1]
     yes = scores.sum(1).round().astype(int)
     chance = np.ones(1)
     for count in range(1, arms):
         sets = int((yes == count).sum())
         if sets:
-            chance = np.convolve(chance, stats.binom.pmf(np.arange(sets + 1), sets, count / arms))
+            chance = np.convolve(chance, chances(sets, count / arms))
     # Rows whose scores are all alike say nothing of the order.
     found = round(float(scores[(yes > 0) & (yes < arms), 0].sum()))
     tail = min(math.fsum(chance[: found + 1]), math.fsum(chance[found:]))
@@ -113,11 +113,9 @@ def one_more_draw(means: Float[np.ndarray, " arms"]) -> float:
     the other K, at least 2. Where these are all alike it has nothing to say: 1 for the same value,
     `TINY` for another. Source: J. R. Crawford and D. C. Howell, 1998.
     """
-    from scipy import stats  # half a second, and a run needs it late
-
     value, others = float(means[0]), means[1:]
     apart = value - float(others.mean())
     spread = float(others.std(ddof=1)) * math.sqrt(1 + 1 / len(others))
     if spread <= _ROUNDING * float(np.abs(means).max(initial=0.0)):
         return TINY if abs(apart) > _ROUNDING else 1.0
-    return float(2 * stats.t.sf(abs(apart) / spread, len(others) - 1))
+    return float(2 * special.stdtr(len(others) - 1, -abs(apart) / spread))

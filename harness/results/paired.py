@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from harness.results.binomial import at_most
 from harness.results.intervals import Z, wilson
 from harness.results.numbers import MIN_CLUSTERS, MIN_UNLIKE
 from harness.results.replicates import interval, replicate_weights
@@ -196,10 +197,8 @@ def mcnemar(rose: int, fell: int) -> float:
 
     1 where none did: nothing then speaks against equal runs. Source: Q. McNemar, 1947.
     """
-    from scipy import stats  # half a second, and a run needs it late
-
     changed = rose + fell
-    return float(stats.binomtest(rose, changed, 0.5).pvalue) if changed else 1.0
+    return min(1.0, 2 * at_most(min(rose, fell), changed, 0.5)) if changed else 1.0
 
 
 def newcombe(first: tuple[int, int], second: tuple[int, int]) -> Interval:

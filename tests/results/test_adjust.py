@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
+from scipy import stats
 
 from harness.contract import Dependence
 from harness.results.adjust import adjusted, discovered, within_reach
@@ -33,6 +36,9 @@ def test_discoveries_are_those_of_the_procedure(
     p: list[float], rate: float, dependence: Dependence
 ) -> None:
     q = adjusted(np.array(p), dependence)
+    if p:
+        method: Literal["bh", "by"] = "bh" if dependence == "positive" else "by"
+        assert q.tolist() == stats.false_discovery_control(p, method=method).tolist()
     assert discovered(q, rate).tolist() == step_up(p, rate, dependence)
 
 
