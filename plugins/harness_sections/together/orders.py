@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from scipy import stats
 
 from harness.contract import Runs
 
@@ -33,6 +32,8 @@ def orders(runs: Runs) -> tuple[Order, ...]:
     """The orders in which the runs' settings put them, each once; none of under four runs."""
     if len(runs.variants) < FEWEST:
         return ()
+    from scipy import stats  # half a second, and a report of one run does without
+
     found: dict[tuple[float, ...], tuple[list[str], Float[np.ndarray, " n"]]] = {}
     for path in _paths(runs):
         values = numbers([variant.settings.get(path, "") for variant in runs.variants])

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from harness.contract import JSON, Grid, Panel, Prose, Runs, SharedNumber
 from harness.results import (
@@ -58,6 +57,8 @@ def going(runs: Runs, order: Order) -> list[Going]:
     Of several seeds their mean counts. p is that of Spearman's ρ, q makes discoveries of all p
     (Benjamini and Hochberg).
     """
+    from scipy import stats  # half a second, and a report of one run does without
+
     kept: list[tuple[SharedNumber, float, float]] = []
     ranks = []
     for number in runs.numbers:
