@@ -156,7 +156,7 @@ def _left_alone(registry: Registry) -> Iterator[None]:
 
 
 def _shared(registry: Registry) -> dict[str, object]:
-    here = {"registry": repr(registry), "path": [*sys.path], "folder": Path.cwd()}
+    here: dict[str, object] = {"registry": repr(registry), "folder": Path.cwd()}
     return here | {name: value for name, value in os.environ.items() if "PYTEST" not in name}
 
 
