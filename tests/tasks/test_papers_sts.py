@@ -77,7 +77,7 @@ def write_data(folder: Path) -> None:
     published.coding_problems(folder / "code", rows("test", 3))
     published.mens_mental_health(folder / "health", rows("test", 3))
     published.math_lighteval(folder / "math", rows("test", 3))
-    published.mmlu_pro(folder / "MMLU-Pro", rows("test", 4), rows("validation", 5))
+    published.mmlu_pro(folder / "MMLU-Pro", rows("test", 2), rows("validation", 5))
     web = (TASKS / "organism" / "data" / "web.jsonl").read_text().splitlines()[:8]
     published.pile_10k(folder / "pile-10k", [json.loads(line)["text"] for line in web])
 
@@ -120,7 +120,7 @@ def run(
         f'site = "resid_post.{layer}"'
         for name, layer in saes.items()
     ]
-    told = data.format(folder=folder, questions=4 * len(DOMAINS))
+    told = data.format(folder=folder, questions=2 * len(DOMAINS))
     (folder / "task.toml").write_text("\n".join(lines) + told + more)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("datasets.config.HF_DATASETS_CACHE", folder / "prepared")
