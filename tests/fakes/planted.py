@@ -98,8 +98,11 @@ def activations(model: LlamaForCausalLM, rows: Sequence[Sequence[int]]) -> Tenso
     handle = model.model.layers[LAYER].register_forward_hook(
         lambda m, args, out: found.append(out[0] if isinstance(out, tuple) else out)
     )
+    whole = model.model.layers
+    model.model.layers = whole[: LAYER + 1]  # nothing is read of what comes behind
     for row in rows:
         model.model(torch.tensor([row]), use_cache=False)
+    model.model.layers = whole
     handle.remove()
     return torch.cat([one[0, SKIPPED:] for one in found])
 

@@ -57,12 +57,13 @@ def test_looking_near_first_finds_what_looking_everywhere_does(name: str) -> Non
         re.compile(".*".join(map(re.escape, f"{one.rpartition('@')[0]}@".split("\0"))))
         for one in known
     ]
+    near = measurable(owners)  # `known` is of another, so that this one has looked nowhere
     for wanted in asked:
         given = any(form.fullmatch(wanted) for form in forms[: len(known)])
         given |= wanted.endswith("@") and any(
             form.fullmatch(wanted) for form in forms[len(known) :]
         )
-        assert measurable(owners).gives(wanted) == given, wanted
+        assert near.gives(wanted) == given, wanted
 
 
 def test_an_id_is_found_without_reading_every_source(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,9 +81,21 @@ def test_an_id_is_found_without_reading_every_source(monkeypatch: pytest.MonkeyP
     assert len(read) == 1
 
 
+def below(tree: ast.AST) -> list[ast.AST]:
+    """All nodes of a tree; `ast.walk` takes three times as long."""
+    found = [tree]
+    for node in found:
+        for value in vars(node).values():
+            if isinstance(value, list):
+                found += [one for one in value if isinstance(one, ast.AST)]
+            elif isinstance(value, ast.AST):
+                found.append(value)
+    return found
+
+
 def slowly(content: bytes) -> tuple[list[str], list[object]]:
     """What a source holds, by a look at every node."""
-    nodes = [*ast.walk(ast.parse(content))]
+    nodes = below(ast.parse(content))
     pieces = {id(part) for node in nodes if isinstance(node, ast.JoinedStr) for part in node.values}
     texts = [ids._text(node) for node in nodes if id(node) not in pieces]
     found = [text for text in texts if text and ids._ID.fullmatch(text)]

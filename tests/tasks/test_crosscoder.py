@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.numpy import load_file
-from transformers import AutoTokenizer, LlamaForCausalLM
+from transformers import AutoTokenizer, LlamaModel
 
 import harness
 from harness.cli.main import main
@@ -120,21 +120,22 @@ def lean(w: dict[str, np.ndarray]) -> np.ndarray:
 
 
 @torch.no_grad()
-def activations(rows: list[list[int]], last: bool = False) -> np.ndarray:
-    """Block 4 of both models on the same ids, a document at a time: [tokens, 2 d] in float64."""
-    kept = []
-    models = [
-        LlamaForCausalLM.from_pretrained(ORGANISM / name, dtype=torch.float32).eval()
-        for name in ("base", "chat")
-    ]
-    for ids in rows:
-        both = [
-            model(torch.tensor([ids]), output_hidden_states=True).hidden_states[LAYER + 1][0]
-            for model in models
-        ]
-        joined = torch.cat(both, dim=1)
-        kept.append(joined[-1:] if last else joined[1:])
-    return torch.cat(kept).double().numpy()
+def activations(rows: list[list[int]]) -> np.ndarray:
+    """Block 4 of both models at the last of the same ids: [rows, 2 d] in float64.
+
+    Rows of one length are read at once, so that nothing is padded.
+    """
+    found = np.zeros((len(rows), 2 * D))
+    by_length: dict[int, list[int]] = {}
+    for place, ids in enumerate(rows):
+        by_length.setdefault(len(ids), []).append(place)
+    for side, name in enumerate(("base", "chat")):
+        model = LlamaModel.from_pretrained(ORGANISM / name, dtype=torch.float32).eval()
+        for places in by_length.values():
+            ids = torch.tensor([rows[place] for place in places])
+            states = model(ids, output_hidden_states=True, use_cache=False).hidden_states
+            found[places, side * D : (side + 1) * D] = states[LAYER + 1][:, -1].double().numpy()
+    return found
 
 
 def prompts(name: str, count: int) -> list[list[int]]:
@@ -150,7 +151,7 @@ def prompts(name: str, count: int) -> list[list[int]]:
 
 @pytest.fixture(scope="module")
 def harmful() -> np.ndarray:
-    return activations(prompts("harmful_train", 128), last=True)
+    return activations(prompts("harmful_train", 128))
 
 
 # ── The files ──
@@ -232,7 +233,7 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def results(run_folder: Path) -> Results:
-    overrides = {"data": {"harmful_test": {"limit": 24}, "talk": {"limit": 70}}}
+    overrides = {"data": {"harmful_test": {"limit": 20}, "talk": {"limit": 70}}}
     return harness.run(harness.plan(harness.load(TASK, **overrides)), run_folder)
 
 
@@ -345,7 +346,7 @@ def test_latents_of_the_difference_find_it_too(
 ) -> None:
     """Those that tell harmful from harmless best point where refusal is, and take some of it."""
     w = weights["difference"]
-    harmless = activations(prompts("harmless_train", 128), last=True)
+    harmless = activations(prompts("harmless_train", 128))
     moved = [change(w, x[:, D:] - x[:, :D])[0].mean(0) for x in (harmful, harmless)]
     rows = w["decoder.weight"].T / w["activation_global_scale"]
     lengths = np.sqrt((rows**2).sum(1))

@@ -190,7 +190,7 @@ WRITERS: dict[str, Callable[[Path, dict[str, Any], int], None]] = {
 def write_data(kind: str, folder: Path) -> dict[str, Path]:
     """Text of pretraining and conversations, as the task's hub ids hold them."""
     lines = {name: (DATA / f"{name}.jsonl").read_text().splitlines() for name in ("web", "chat")}
-    texts = [json.loads(line)["text"] for line in lines["web"][:20]]
+    texts = [json.loads(line)["text"][:160] for line in lines["web"][:20]]
     talks = [json.loads(line)["messages"] for line in lines["chat"][:10]]
     if kind in (ANYBODY, DIAGNOSIS):
         return {

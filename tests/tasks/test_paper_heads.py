@@ -83,9 +83,9 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def cached(hub: Path, file: Path, **changes: Any) -> Task:
-    """A task, whose models' configurations are in the cache."""
-    for model in harness.load(file, **changes).spec.models.values():
+def cached(hub: Path, file: Path, task: Task, **changes: Any) -> Task:
+    """The same task, whose models' configurations are in the cache."""
+    for model in task.spec.models.values():
         own = model.model_extra or {}
         repository = hub / f"models--{own['path'].replace('/', '--')}"
         CONFIGS[own["path"]].save_pretrained(
@@ -135,8 +135,9 @@ def test_a_task_fits_the_memory_that_its_head_names(file: Path, hub: Path) -> No
     assert found is not None
     named, about = int(found[1]), int(found[2])
     # What is not known before the first download is taken to need more.
-    assert gigabytes(harness.load(file)) < 0.95 * named
-    needed = gigabytes(cached(hub, file))
+    task = harness.load(file)
+    assert gigabytes(task) < 0.95 * named
+    needed = gigabytes(cached(hub, file, task))
     assert needed == pytest.approx(about, abs=1)
     assert needed < 0.95 * named
 
@@ -173,8 +174,9 @@ def test_a_smaller_judge_or_a_server_needs_the_memory_that_the_head_names(
 ) -> None:
     found = re.search(rf"{judge}.*?a GPU with (\d+) GB \((\d+) GB\)", comments(REFUSAL))
     assert found is not None
-    assert gigabytes(harness.load(REFUSAL, **changes)) < 0.95 * int(found[1])
-    needed = gigabytes(cached(hub, REFUSAL, **changes))
+    task = harness.load(REFUSAL, **changes)
+    assert gigabytes(task) < 0.95 * int(found[1])
+    needed = gigabytes(cached(hub, REFUSAL, task, **changes))
     assert needed == pytest.approx(int(found[2]), abs=1)
 
 

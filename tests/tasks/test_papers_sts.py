@@ -77,7 +77,7 @@ def write_data(folder: Path) -> None:
     published.coding_problems(folder / "code", rows("test", 3))
     published.mens_mental_health(folder / "health", rows("test", 3))
     published.math_lighteval(folder / "math", rows("test", 3))
-    published.mmlu_pro(folder / "MMLU-Pro", rows("test", 4), rows("validation", 5))
+    published.mmlu_pro(folder / "MMLU-Pro", rows("test", 2), rows("validation", 5))
     web = (TASKS / "organism" / "data" / "web.jsonl").read_text().splitlines()[:8]
     published.pile_10k(folder / "pile-10k", [json.loads(line)["text"] for line in web])
 
@@ -120,7 +120,7 @@ def run(
         f'site = "resid_post.{layer}"'
         for name, layer in saes.items()
     ]
-    told = data.format(folder=folder, questions=4 * len(DOMAINS))
+    told = data.format(folder=folder, questions=2 * len(DOMAINS))
     (folder / "task.toml").write_text("\n".join(lines) + told + more)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("datasets.config.HF_DATASETS_CACHE", folder / "prepared")
@@ -136,10 +136,22 @@ def domains(results: Results, id: str, analysis: str) -> dict[str, float | None]
     }
 
 
+FORECAST, AFTERWARDS = ("limo", "mmlu_pro"), ("tuning", "mmlu_pro_tuned")
+"""The statistics of a forecast, and those of what it is held against."""
+
+
+def shallow(layer: int, *statistics: str) -> str:
+    """Raw activations of a block that few come before."""
+    return "\n[statistics]\n" + "".join(
+        f'{name} = {{ raw = "resid_post.{layer}" }}\n' for name in statistics
+    )
+
+
 @pytest.mark.slow
 def test_llama_and_its_one_sae(tmp_path: Path) -> None:
-    tiny("llama", tmp_path / "base", 26)
-    results = run(tmp_path, "llama-3-8b-instruct", {"sae_25": 25})
+    tiny("llama", tmp_path / "base", 4)
+    more = shallow(2, *FORECAST)
+    results = run(tmp_path, "llama-3-8b-instruct", {"sae_25": 2}, more)
     for id in ("sts.act@1", "sts.icl@1"):
         found = domains(results, id, "forecast")
         assert sorted(found) == DOMAINS
@@ -150,9 +162,9 @@ def test_llama_and_its_one_sae(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_gemma_and_its_five_sparsities(tmp_path: Path) -> None:
-    tiny("gemma", tmp_path / "base", 32)
-    saes = {f"l0_{n}": 31 for n in (13, 22, 37, 63, 109)}
-    results = run(tmp_path, "gemma-2-9b-instruct", saes)
+    tiny("gemma", tmp_path / "base", 4)
+    saes = {f"l0_{n}": 2 for n in (13, 22, 37, 63, 109)}
+    results = run(tmp_path, "gemma-2-9b-instruct", saes, shallow(2, *FORECAST))
     swept = {
         (r.axes["sae"], r.axes["domain"])
         for r in results.records
@@ -178,8 +190,9 @@ max_new_tokens = 2
 @pytest.mark.slow
 def test_qwen_and_what_its_tuning_did(tmp_path: Path) -> None:
     for seed, name in enumerate(("base", "tuned")):
-        tiny("qwen", tmp_path / name, 24, seed)
-    results = run(tmp_path, "qwen2.5-7b-instruct-measured", {"late": 23}, MEASURED)
+        tiny("qwen", tmp_path / name, 4, seed)
+    more = MEASURED + shallow(2, *FORECAST, *AFTERWARDS)
+    results = run(tmp_path, "qwen2.5-7b-instruct-measured", {"late": 2}, more)
     for analysis in ("forecast", "afterwards"):
         assert sorted(domains(results, "sts.act@1", analysis)) == DOMAINS
     overlaps = [r for r in results.records if r.id == "shift.overlap@1"]
@@ -217,14 +230,6 @@ mixture = false
 """Without what only the file that they extend is about."""
 
 
-def shallow(of: str, layer: int) -> str:
-    """Raw activations of a block that few come before."""
-    names = (of, "mmlu_pro", "tuning", "mmlu_pro_tuned")
-    return "\n[statistics]\n" + "".join(
-        f'{name} = {{ raw = "resid_post.{layer}" }}\n' for name in names
-    )
-
-
 SPARSITY = """
 [analyses.by_sparsity]
 x = {{ id = "l0", where = {{ site = "resid_post.{layer}" }} }}
@@ -237,13 +242,22 @@ def test_gemma_and_what_its_tuning_did(tmp_path: Path) -> None:
     for seed, name in enumerate(("base", "tuned")):
         tiny("gemma", tmp_path / name, 4, seed)
     saes = {f"l0_{n}": 2 for n in (13, 22, 37, 63, 109)}
-    more = FEWER + shallow("limo", 2) + SPARSITY.format(layer=2)
+    more = FEWER + shallow(2, *FORECAST, *AFTERWARDS) + SPARSITY.format(layer=2)
     results = run(tmp_path, "gemma-2-9b-instruct-measured", saes, more, FEWER_DATA)
     told = [r for r in results.records if r.id == "sts.correlation.pearson@1"]
     own = [r for r in told if r.axes["analysis"] == "transfer" and r.axes["forecast"] == "sts.act"]
     assert {r.axes["sae"] for r in own if "sae" in r.axes} == set(saes)
     points = results.tables["by_sparsity.points"]
     assert {row["sae"]: row["x"] > 0 for row in points} == dict.fromkeys(saes, True)
+
+
+@pytest.mark.parametrize("file", sorted(PAPERS.glob("*.toml")), ids=lambda file: file.stem)
+def test_raw_activations_are_of_a_block_that_saes_are_of(file: Path) -> None:
+    """Of the deepest one; the tests that run the tasks look at another block."""
+    spec = harness.load(file).spec
+    (site, *_) = sorted((str(sae.site) for sae in spec.saes.values()), reverse=True)
+    raw = {(one.model_extra or {}).get("raw", site) for one in spec.statistics.values()}
+    assert raw == ({site} if spec.statistics else set())
 
 
 def test_the_sparsities_are_those_of_the_block_that_the_saes_are_of() -> None:
@@ -275,7 +289,7 @@ def test_other_training_data(key: str, tmp_path: Path) -> None:
     for seed, name in enumerate(("base", "tuned")):
         tiny("qwen", tmp_path / name, 4, seed)
     of = "math" if key == "rl" else key
-    more = FEWER + shallow(of, 2)
+    more = FEWER + shallow(2, of, "mmlu_pro", *AFTERWARDS)
     results = run(tmp_path, f"qwen2.5-7b-instruct-{key}", {"late": 2}, more, INSTEAD.format(key=of))
     for analysis in ("forecast", "afterwards"):
         assert sorted(domains(results, "sts.icl@1", analysis)) == DOMAINS
@@ -401,7 +415,7 @@ def test_several_saes_in_one_run(
 ) -> None:
     for seed, name in enumerate(("base", "tuned")):
         tiny(kind, tmp_path / name, max(saes.values()) + 2, seed)
-    more = FEWER + shallow("limo", min(saes.values()))
+    more = FEWER + shallow(min(saes.values()), *FORECAST, *AFTERWARDS)
     results = run(tmp_path, paper, saes, more, FEWER_DATA)
     told = [r for r in results.records if r.id == "sts.correlation.pearson@1"]
     own = [r for r in told if r.axes["analysis"] == "transfer" and r.axes["forecast"] == "sts.icl"]

@@ -54,17 +54,25 @@ def first(probabilities: Float[Tensor, " vocab"], count: int) -> TokenList:
     return TokenList(tuple(ids[kept].tolist()), tuple(values[kept].double().tolist()))
 
 
-def ranks(scores: Float[Tensor, " vocab"], asked: Sequence[Tokens]) -> tuple[int, ...]:
-    """For each word 1 + how many tokens score higher than the best of its tokens."""
-    if not asked:
-        return ()
-    rising = scores.sort().values
-    sizes = torch.tensor([len(tokens) for tokens in asked])
-    owner = torch.arange(len(asked)).repeat_interleave(sizes)
-    each, none = scores[torch.cat(list(asked))], scores.new_full((len(asked),), -torch.inf)
-    best = none.scatter_reduce(0, owner, each, "amax")
-    higher = len(scores) - torch.searchsorted(rising, best, right=True)
-    return tuple((higher + 1).tolist())
+class Asked:
+    """Words that are asked for, thousands of them: laid out once, for the ranks of many scores."""
+
+    def __init__(self, words: Sequence[Tokens]) -> None:
+        self._count = len(words)
+        if words:
+            sizes = torch.tensor([len(tokens) for tokens in words])
+            self._owner = torch.arange(len(words)).repeat_interleave(sizes)
+            self._tokens = torch.cat(list(words))
+
+    def ranks(self, scores: Float[Tensor, " vocab"]) -> tuple[int, ...]:
+        """For each word 1 + how many tokens score higher than the best of its tokens."""
+        if not self._count:
+            return ()
+        rising = scores.sort().values
+        none = scores.new_full((self._count,), -torch.inf)
+        best = none.scatter_reduce(0, self._owner, scores[self._tokens], "amax")
+        higher = len(scores) - torch.searchsorted(rising, best, right=True)
+        return tuple((higher + 1).tolist())
 
 
 def overlap(one: TokenList, other: TokenList) -> float:

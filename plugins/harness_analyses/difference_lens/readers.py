@@ -11,12 +11,12 @@ from torch import Tensor
 
 from harness_analyses.difference_lens.head import Head
 from harness_analyses.difference_lens.lists import (
+    Asked,
     Reading,
     Tokens,
     Trial,
     coherence,
     first,
-    ranks,
 )
 from harness_analyses.difference_lens.placed import Placed
 
@@ -40,7 +40,7 @@ class LensReader:
     """p = softmax(W_U · Norm(v)), and for the opposite softmax(−W_U · Norm(v))."""
 
     def __init__(self, head: Head, asked: Sequence[Tokens], top: int) -> None:
-        self._head, self._asked, self._top = head, asked, top
+        self._head, self._asked, self._top = head, Asked(asked), top
         self.vocabulary = head.vocabulary
 
     def read(self, vectors: Vectors) -> list[Reading]:
@@ -53,7 +53,7 @@ class LensReader:
 
     def _reading(self, logits: Float[Tensor, " vocab"]) -> Reading:
         said = first(logits.softmax(0), self._top)
-        return Reading(said, ranks(logits, self._asked))
+        return Reading(said, self._asked.ranks(logits))
 
 
 class PatchscopeReader:
@@ -75,14 +75,14 @@ class PatchscopeReader:
         scales: Sequence[float],
     ) -> None:
         self._head, self._placed = head, placed
-        self._asked = asked
+        self._asked = Asked(asked)
         self._top, self._keep, self._scales = top, keep, tuple(scales)
         self.vocabulary = head.vocabulary
 
     def read(self, vectors: Vectors) -> list[Reading]:
         """The list of each vector at the strength that was found for it."""
         scaled = torch.cat([scale * vector[None] for vector in vectors for scale in self._scales])
-        spoken = [(first(p, self._top), ranks(p, self._asked)) for p in self._spoken(scaled)]
+        spoken = [(first(p, self._top), self._asked.ranks(p)) for p in self._spoken(scaled)]
         union = sorted({token for said, _ in spoken for token in said.ids})
         rows = self._head.rows(union)
         place = {token: row for row, token in enumerate(union)}

@@ -15,8 +15,9 @@ from typing import Any
 
 import torch
 from corpus import base_documents
+from fork import trainers
 from ground import Ground
-from pair_saes import crosscoder, difference, fit, save, trainers
+from pair_saes import crosscoder, difference, fit, save
 from transformers import LlamaForCausalLM
 from tune import BASE
 

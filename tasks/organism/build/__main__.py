@@ -49,6 +49,10 @@ def main() -> None:
     # Nothing here needs the network, and a stale hub setting must not make it try.
     os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    if "pair_saes" in arguments.only:  # say what is missing before half an hour of training
+        from fork import trainers
+
+        trainers()
     import torch
 
     from settings import FULL, SMALL
@@ -56,10 +60,6 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     from steps import Build
 
-    if "pair_saes" in arguments.only:  # say what is missing before half an hour of training
-        from pair_saes import trainers
-
-        trainers()
     settings = replace(SMALL if arguments.small else FULL, compile=arguments.compile)
     build = Build(settings, (arguments.out or here).resolve())
     for step in STEPS:

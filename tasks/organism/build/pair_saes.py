@@ -9,9 +9,7 @@ conversations in the chat template.
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Iterator
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -21,35 +19,14 @@ from tokenizers import Tokenizer
 from transformers import LlamaForCausalLM
 
 from corpus import base_documents, conversations
+from fork import trainers
 from questions import World
 from saes import SKIPPED, Outputs, batches
 from settings import PairSaeSpec, Settings
 from tokens import BOS, PAD
 from train import encode_conversation
 
-FORK = (
-    'pip install nnsight "dictionary_learning @ git+https://github.com/science-of-finetuning/'
-    'dictionary_learning@173f7fa"'
-)
 CHUNK = 512
-
-
-def trainers() -> tuple[type, type]:
-    """The fork's trainers of crosscoders and of SAEs; SystemExit says how to get them.
-
-    The package of the same name in the index has no crosscoders.
-    """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # nnsight's own, of its dependencies
-            crosscoders = import_module("dictionary_learning.trainers.crosscoder")
-            plain = import_module("dictionary_learning.trainers.batch_top_k")
-    except ImportError as error:
-        raise SystemExit(
-            f"The step pair_saes needs the model-diffing fork of dictionary_learning ({error}). "
-            f"Install it: {FORK}\nOr leave the step out: --only and the names of the others."
-        ) from error
-    return crosscoders.CrossCoderTrainer, plain.BatchTopKTrainer
 
 
 def documents(settings: Settings, world: World, tokenizer: Tokenizer) -> Iterator[list[list[int]]]:

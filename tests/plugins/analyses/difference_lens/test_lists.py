@@ -9,7 +9,7 @@ import pytest
 import torch
 from hypothesis import given, strategies as st
 
-from harness_analyses.difference_lens.lists import TokenList, coherence, first, overlap, ranks
+from harness_analyses.difference_lens.lists import Asked, TokenList, coherence, first, overlap
 from harness_analyses.difference_lens.words import (
     DRAWS,
     Word,
@@ -31,8 +31,8 @@ def test_first_and_ranks(seed: int, vocabulary: int, count: int) -> None:
     tokens = rng.integers(0, vocabulary, 3)
     asked = [torch.tensor(tokens[:1]), torch.tensor(tokens)]
     wanted = tuple(1 + int((scores > scores[t].max()).sum()) for t in (tokens[:1], tokens))
-    assert ranks(p, asked) == wanted
-    assert ranks(p, []) == ()
+    assert Asked(asked).ranks(p) == wanted
+    assert Asked([]).ranks(p) == ()
 
 
 @given(st.integers(0, 200), st.integers(2, 9))
