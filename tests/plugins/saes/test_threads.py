@@ -81,6 +81,6 @@ def test_a_forked_process_has_threads_of_its_own(warm_python):
         "import os, torch; from harness_saes.core.threads import side_by_side;"
         "torch.set_num_threads(2); side_by_side(str, range(4)); child = os.fork();"
         "child or os._exit(side_by_side(abs, range(4)) != [0, 1, 2, 3]);"
-        "raise SystemExit(os.waitpid(child, 0)[1])"
+        "raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))"
     )
     subprocess.run([*warm_python, "-c", code], check=True, timeout=120)
