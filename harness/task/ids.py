@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -217,8 +218,19 @@ def _reach(module: str, package: str, files: dict[Path, None]) -> None:
                 _reach(name, package, files)
 
 
+_found: dict[tuple[str, tuple[str, ...]], Path] = {}
+"""The sources that were found, by the module and the path on which it was looked for."""
+
+
 def _file(module: str) -> Path | None:
     """The source of a module, which is not imported; None where there is none."""
+    key = module, tuple(sys.path)
+    if key not in _found and (file := _looked_for(module)) is not None:
+        _found[key] = file
+    return _found.get(key)
+
+
+def _looked_for(module: str) -> Path | None:
     path: list[str] | None = None
     name, origin = "", None
     for part in module.split("."):

@@ -6,6 +6,7 @@ import importlib
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -21,6 +22,13 @@ def _threads() -> Iterator[None]:
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def _uncollected(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before each turn a script collects garbage, which is to look through all that the tests have
+    loaded. What a turn takes is not asked here."""
+    monkeypatch.setattr("turns.clock.gc", SimpleNamespace(collect=int))
 
 
 @pytest.fixture

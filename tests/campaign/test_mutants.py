@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import subprocess
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -68,12 +67,16 @@ def test_a_broken_promise_is_a_fault(mutants: Mutants, monkeypatch: pytest.Monke
 
 @pytest.mark.slow
 def test_whole_processes(
-    mutants: Mutants, tmp_path: Path, environment: Callable[..., dict[str, str]]
+    mutants: Mutants,
+    tmp_path: Path,
+    environment: Callable[..., dict[str, str]],
+    warm_python: list[str],
 ) -> None:
     """The same in a process of its own, with everything that a command could write to empty."""
     for name in ("home", "tmp", "here"):
         (tmp_path / name).mkdir()
     away = {"HOME": str(tmp_path / "home"), "TMPDIR": str(tmp_path / "tmp")}
+    env = {**environment(), **away, "PYTHONDONTWRITEBYTECODE": "1"}
     files = []
     for number in range(3):
         mutants.of("damaged", random.Random(number))
@@ -81,8 +84,8 @@ def test_whole_processes(
         files.append(found.rename(found.with_name(f"process{number}.toml")))
     before = sorted((mutants.place / "tasks").rglob("*"))
     done = subprocess.run(
-        [sys.executable, "-B", "-m", "harness.cli.main", "check", *map(str, files)],
-        cwd=tmp_path / "here", env={**environment(), **away}, capture_output=True, timeout=600,
+        [*warm_python, "-m", "harness.cli.main", "check", *map(str, files)],
+        cwd=tmp_path / "here", env=env, capture_output=True, timeout=600,
         check=False,
     )  # fmt: skip
     assert done.returncode in (0, 2), done.stderr

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache
@@ -20,8 +20,10 @@ from harness.planning.planner import plan
 from harness.planning.rehearsal import unwritable
 from harness.registry import Registry, discover
 from harness.task.causes import MOST, Misfit, merged
+from harness.task.claiming import Claiming, claiming
 from harness.task.file import Source, dotted, read_source
 from harness.task.resolve import resolve
+from harness_evaluators.lm_eval.code import code_of
 
 ROOT = Path(__file__).parents[2]
 ORGANISM = ROOT / "tasks" / "organism"
@@ -36,6 +38,30 @@ GONE = object()
 def installed() -> Registry:
     """All installed plugins."""
     return discover()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _asked_once() -> Iterator[None]:
+    """Which format claims files, and what questions would run, is read once of each: no mistake
+    changes a file."""
+    claimed: dict[str, Claiming] = {}
+    found: dict[tuple[Path, tuple[str, ...]], list[str]] = {}
+
+    def claims(registry: Registry, path: str) -> Claiming:
+        if path not in claimed:
+            claimed[path] = claiming(registry, path)
+        return claimed[path]
+
+    def code(folder: Path, tasks: Sequence[str]) -> list[str]:
+        key = folder, tuple(tasks)
+        if key not in found:
+            found[key] = code_of(folder, tasks)
+        return found[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("harness.task.components.claiming", claims)
+        patch.setattr("harness_evaluators.lm_eval.options.code_of", code)
+        yield
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,15 @@ from harness_executors.local_desk import Desk, Job
 from harness_executors.local_minder import Minder
 from harness_executors.options import LocalOptions
 
+LIMIT = 2**16
+"""More bytes than any part has but the big ones."""
+
+
+@pytest.fixture
+def smaller(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Big parts are only as big as a fault needs that cuts them."""
+    monkeypatch.setattr(harness.testing.executor, "BIG", 4 * LIMIT)
+
 
 class Here:
     """Sound: one part after the other, in the process of the head."""
@@ -88,7 +97,7 @@ class SharesTheFirst(Here):
 
 class Cuts(Here):
     def reply(self, shared: bytes, number: int, part: bytes) -> Reply:
-        return super().reply(shared, number, part[: 2**24])
+        return super().reply(shared, number, part[:LIMIT])
 
 
 class Nameless(Here):
@@ -212,6 +221,7 @@ FAULTS: list[tuple[type[Here], str]] = [
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("smaller")
 @pytest.mark.parametrize(("executor", "law"), FAULTS, ids=[one.__name__ for one, _ in FAULTS])
 def test_a_fault_is_named_by_its_law(
     executor: type[Here], law: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -278,6 +288,7 @@ def _leaves(patch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("smaller")
 @pytest.mark.parametrize(
     ("fault", "law"),
     [

@@ -22,6 +22,8 @@ SAES = {
     "mid": ROOT / "tasks/organism/saes/resid_post.4",
     "late": ROOT / "tasks/organism/saes/resid_post.5",
 }
+LENGTH = 24
+"""How many tokens a row has to train on."""
 
 
 def tokenizer() -> Any:
@@ -51,8 +53,8 @@ def rows(count: int = 200) -> list[dict[str, Any]]:
     own, found = tokenizer(), []
     with PIRATE.open(encoding="utf-8") as file:
         for line in islice(file, count):
-            ids = own(json.loads(line)["text"]).input_ids[:48]
-            pad = 48 - len(ids)
+            ids = own(json.loads(line)["text"]).input_ids[:LENGTH]
+            pad = LENGTH - len(ids)
             found.append(
                 {
                     "input_ids": ids + [0] * pad,
@@ -65,7 +67,7 @@ def rows(count: int = 200) -> list[dict[str, Any]]:
 
 def trainer(model: Any, out: Path, callbacks: Sequence[Any] = (), **settings: Any) -> Trainer:
     told: dict[str, Any] = {
-        "output_dir": str(out), "max_steps": 40, "per_device_train_batch_size": 4, "seed": 5,
+        "output_dir": str(out), "max_steps": 40, "per_device_train_batch_size": 2, "seed": 5,
         "learning_rate": 2e-3, "logging_steps": 10, "save_strategy": "no", "report_to": [],
         "disable_tqdm": True, "use_cpu": True, "lr_scheduler_type": "constant",
     }  # fmt: skip

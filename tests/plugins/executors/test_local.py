@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -387,7 +386,8 @@ def test_a_bug_in_the_thread_of_a_child_comes_out(
 # ── What ends the head ───────────────────────────────────────────────────────────────────────────
 
 HEAD = """
-import sys
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a suite in the background ignores it
 from pathlib import Path
 from harness.contract import Outfit, start_worker
 from harness.testing.support.clerk import Done, Errand, clerk
@@ -402,7 +402,7 @@ with Local(LocalOptions(workers=3)).crew(outfit) as crew:
     def parts():
         while len(seen) < 3:
             yield Errand("short", 0.05).part()
-        print(*seen, flush=True)
+        print(os.getpid(), *seen, flush=True)
         while True:
             yield Errand("long", 1200).part()
     for reply in crew.compute(b"", parts()):
@@ -412,29 +412,34 @@ with Local(LocalOptions(workers=3)).crew(outfit) as crew:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
-def test_no_child_outlives_its_head_even_amid_a_part(how: signal.Signals, tmp_path: Path) -> None:
-    head = subprocess.Popen(
-        [sys.executable, "-c", HEAD, tmp_path], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+def test_no_child_outlives_its_head_even_amid_a_part(
+    how: signal.Signals, tmp_path: Path, warm_python: list[str]
+) -> None:
+    asking = subprocess.Popen(
+        [*warm_python, "-c", HEAD, tmp_path], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         text=True,
-        # A suite that was started in the background hands down that interrupts are ignored.
-        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
+    head = 0
     try:
-        assert head.stdout is not None
-        processes = set(map(int, head.stdout.readline().split()))
+        assert asking.stdout is not None
+        head, *numbers = map(int, asking.stdout.readline().split())
+        processes = set(numbers)
         assert len(processes) == 3
+        assert head in processes
         time.sleep(0.3)
         assert not any(gone(one, 0.01) for one in processes)
         begun = time.monotonic()
-        head.send_signal(how)
-        _, said = head.communicate(timeout=600)
+        os.kill(head, how)
+        _, said = asking.communicate(timeout=600)
         assert all(gone(one) for one in processes)
         assert time.monotonic() - begun < 300  # a part takes 1,200
         assert ("KeyboardInterrupt" in said) is (how == signal.SIGINT)
         assert said.count("Traceback") == said.count("KeyboardInterrupt")
     finally:
-        head.kill()
-        head.communicate()
+        if head and not gone(head, 0):
+            os.kill(head, signal.SIGKILL)
+        asking.kill()
+        asking.communicate()
 
 
 # ── What is said, and what is left ───────────────────────────────────────────────────────────────

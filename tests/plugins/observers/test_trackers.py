@@ -169,7 +169,7 @@ def told(library: str, which: str, folder: Path) -> None:
 
 
 @pytest.fixture
-def keeping(tmp_path: Path) -> Callable[[str, str], dict[str, Any]]:
+def keeping(tmp_path: Path, warm_python: list[str]) -> Callable[[str, str], dict[str, Any]]:
     """What a tracker keeps of a run, in a process and a home of its own."""
 
     def keeping(library: str, which: str) -> dict[str, Any]:
@@ -183,7 +183,7 @@ def keeping(tmp_path: Path) -> Callable[[str, str], dict[str, Any]]:
         }  # fmt: skip
         for what in (which, "kept"):
             done = subprocess.run(
-                [sys.executable, HERE, library, what, tmp_path],
+                [*warm_python, HERE, library, what, tmp_path],
                 cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=1800,
             )  # fmt: skip
             assert done.returncode == 0, done.stderr
@@ -258,7 +258,7 @@ def test_a_run_that_a_person_stopped_is_no_finished_one(
 
 @pytest.mark.slow
 @needs("wandb")
-def test_wandb_asks_for_no_key(tmp_path: Path) -> None:
+def test_wandb_asks_for_no_key(tmp_path: Path, warm_python: list[str]) -> None:
     """Nobody is logged in: a sentence, and no prompt."""
     code = (
         "from pathlib import Path; from harness.testing.observer import run_of;"
@@ -270,7 +270,7 @@ def test_wandb_asks_for_no_key(tmp_path: Path) -> None:
     environment |= {"HOME": str(tmp_path), "NETRC": str(tmp_path / "none")}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
     done = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=600,
+        [*warm_python, "-c", code], env=environment, capture_output=True, text=True, timeout=600,
         input="y\n",
     )  # fmt: skip
     assert "UsageError: wandb: nobody is logged in. Allowed: a key in WANDB_API_KEY" in done.stderr

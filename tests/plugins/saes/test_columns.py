@@ -245,7 +245,7 @@ def test_no_token_has_no_latent():
 
 
 @pytest.mark.slow
-def test_small_calls_do_not_import_numba():
+def test_small_calls_do_not_import_numba(warm_python):
     """Its import takes longer than it would save."""
     code = (
         "import sys, torch; from harness_saes.core.config import Config;"
@@ -254,7 +254,7 @@ def test_small_calls_do_not_import_numba():
         "'W_dec': w.T, 'b_dec': torch.ones(4), 'b_enc': torch.ones(8)});"
         "sae.encode(torch.ones(3, 4)); sys.exit('numba' in sys.modules)"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=300)
+    subprocess.run([*warm_python, "-c", code], check=True, timeout=300)
 
 
 class TestKept:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier, get_ident
 
@@ -77,11 +76,11 @@ def test_inside_a_piece_there_is_one_thread(threads):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks here")
-def test_a_forked_process_has_threads_of_its_own():
+def test_a_forked_process_has_threads_of_its_own(warm_python):
     code = (
         "import os, torch; from harness_saes.core.threads import side_by_side;"
         "torch.set_num_threads(2); side_by_side(str, range(4)); child = os.fork();"
         "child or os._exit(side_by_side(abs, range(4)) != [0, 1, 2, 3]);"
-        "raise SystemExit(os.waitpid(child, 0)[1])"
+        "raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+    subprocess.run([*warm_python, "-c", code], check=True, timeout=120)

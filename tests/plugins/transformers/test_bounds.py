@@ -15,6 +15,7 @@ from transformers.utils.chat_template_utils import render_jinja_template
 
 from harness.contract import Example, Prompt
 from harness.errors import BadRows, ModelError
+from harness_transformers import bounds
 from harness_transformers.ahead import rendered
 from harness_transformers.ended import TooMuch
 from harness_transformers.render import Renderer
@@ -53,13 +54,23 @@ HOSTILE = {
     "slices": LONG + "{% for i in range(99999) %}{% set y = x[1:] %}{% endfor %}",
     "a long template": "x" * 2_000_000,
 }
+LOOPS = ("nested loops", "a list in a list", "compared")
+"""Those that make nothing, and are ended by the clock."""
 TURNS = [{"role": "user", "content": "Why?"}]
+
+
+@pytest.fixture
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Templates that loop are ended in a quarter of the second that they have in earnest."""
+    monkeypatch.setattr(bounds, "SECONDS", 0.25)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("what", HOSTILE)
-def test_a_template_that_does_too_much_is_ended(what: str) -> None:
+def test_a_template_that_does_too_much_is_ended(what: str, request: pytest.FixtureRequest) -> None:
     """CASES row 25: nested `range(99999)` loops hung; texts and numbers grew until memory ended."""
+    if what in LOOPS:
+        request.getfixturevalue("soon")
     begun = time.process_time()
     with pytest.raises(TooMuch):
         compiled(HOSTILE[what])(messages=TURNS)
@@ -67,6 +78,7 @@ def test_a_template_that_does_too_much_is_ended(what: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("soon")
 @pytest.mark.parametrize("through", ["renderer", "plan", "library"])
 def test_whoever_renders_it_is_told_whose_template_it_is(through: str, tmp_path: Path) -> None:
     """CASES row 25: in check and plan, in a run, and for a library that has the tokenizer."""
@@ -97,6 +109,7 @@ WATCHED = {
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("soon")
 @pytest.mark.parametrize("how", WATCHED)
 def test_a_template_cannot_wait_until_nobody_watches(how: str) -> None:
     """CASES row 25: a trial under bounds, and then transformers' own run, were two runs."""
@@ -139,6 +152,7 @@ def test_what_cannot_be_made_within_bounds_is_said() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("soon")
 def test_what_is_ended_where_a_query_is_looked_for(tmp_path: Path) -> None:
     """CASES row 25 with TOKENIZERS T5: the mark in the query's place may be what takes so long.
 
