@@ -48,22 +48,19 @@ class Reading:
             mlp.register_forward_pre_hook(keep("inputs")),
             mlp.down_proj.register_forward_pre_hook(keep("neurons")),
         ]
-        names = ("ids", "inputs", "neurons", "outputs")
-        kept: dict[str, dict[int, torch.Tensor]] = {name: {} for name in names}
-        order = sorted(range(len(rows)), key=lambda place: len(rows[place]))  # little is padded
+        kept: dict[str, list[torch.Tensor]] = {"ids": [], "inputs": [], "neurons": [], "outputs": []}
         with Outputs(model, {layer}) as outputs:
             for start in range(0, len(rows), 32):
-                places = order[start : start + 32]
-                ids, _ = organism.pad([rows[place] for place in places], left=False)
+                ids, real = organism.pad(rows[start : start + 32], left=False)
                 model.model(input_ids=ids, use_cache=False)
+                real[:, 0] = 0
                 found = {"ids": ids, "outputs": outputs.found[layer], **seen}
                 for name, parts in kept.items():
-                    for place, values in zip(places, found[name], strict=True):
-                        parts[place] = values[1 : len(rows[place])]
+                    parts.append(found[name][real.bool()])
         for handle in handles:
             handle.remove()
         self.ids, self.inputs, self.neurons, self.outputs = (
-            torch.cat([kept[name][place] for place in range(len(rows))]) for name in names
+            torch.cat(kept[name]) for name in ("ids", "inputs", "neurons", "outputs")
         )
 
 
