@@ -106,7 +106,8 @@ class PairedIntervention(Protocol):
         """One arm for each row of a batch that is about to be read. Called for every batch.
 
         `beside` has the other view's activations of these rows at the direction's site, padded on
-        the right with anything. The edits of row i are given its positions from the first on.
+        the right with anything. The edits of row i are given its positions from the first on, at
+        most as many as `beside` has.
         """
 
 

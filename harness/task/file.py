@@ -6,7 +6,6 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -378,15 +377,9 @@ def display(file: Path) -> str:
 
 def task_folders() -> list[Path]:
     """The folder of the built-in tasks: the checkout's `tasks/`, or the copy in the wheel."""
-    return [*_task_folders()]
-
-
-@cache
-def _task_folders() -> tuple[Path, ...]:
-    """Looked for once in a process: each name of a task that is resolved asks for it."""
     package = Path(__file__).parents[1]
     checkout = package.parent / "tasks"
-    return tuple(folder for folder in (checkout, package / "_tasks") if folder.is_dir())[:1]
+    return [folder for folder in (checkout, package / "_tasks") if folder.is_dir()][:1]
 
 
 def builtin_tasks() -> dict[str, Path]:

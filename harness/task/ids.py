@@ -218,16 +218,21 @@ def _reach(module: str, package: str, files: dict[Path, None]) -> None:
                 _reach(name, package, files)
 
 
-_found: dict[tuple[str, tuple[str, ...]], Path] = {}
-"""The sources that were found, by the module and the path on which it was looked for."""
-
-
 def _file(module: str) -> Path | None:
     """The source of a module, which is not imported; None where there is none."""
-    key = module, tuple(sys.path)
-    if key not in _found and (file := _looked_for(module)) is not None:
-        _found[key] = file
-    return _found.get(key)
+    try:
+        return _found(module, tuple(sys.path))
+    except LookupError:
+        return None
+
+
+@cache
+def _found(module: str, path: tuple[str, ...]) -> Path:
+    """The source on this path, looked for once; LookupError, which is not remembered, where there
+    is none: it may come yet."""
+    if (file := _looked_for(module)) is None:
+        raise LookupError(module)
+    return file
 
 
 def _looked_for(module: str) -> Path | None:

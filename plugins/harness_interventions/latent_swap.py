@@ -96,7 +96,7 @@ class Swapping:
     ) -> Float[Tensor, "rows pos d"]:
         """x with the latents of each row swapped with those of `other` ("rows pos d")."""
         wide = x.to(torch.promote_types(x.dtype, torch.float32))
-        other = parameters["other"].to(wide.dtype)
+        other = parameters["other"][:, : x.shape[1]].to(wide.dtype)
         code = Code(self.sae, self.side, wide, other)
         of_none = code.apart(code.nothing)
         moved = code.apart(self._selected(code, parameters["latents"].long())) - of_none

@@ -139,9 +139,9 @@ class Session:
         assert self._plan is not None
         return self._plan.stands
 
-    def stand(self, stands: tuple[Stand, ...], mask: Tensor | None = None) -> None:
-        """Inside a batch: what runs from here on has these rows; `mask` as for the batch."""
-        self._mask, self._plan = mask, self._plan_of(stands)
+    def stand(self, stands: tuple[Stand, ...]) -> None:
+        """Inside a batch: what runs from here on has these rows."""
+        self._mask, self._plan = None, self._plan_of(stands)
 
     def keep(self, rows: Sequence[int], index: Tensor) -> None:
         """Inside a batch: of its rows only these go on."""

@@ -162,8 +162,8 @@ class TransformersModel:
         """One forward over the batch, stopped at the deepest site unless logits are asked for.
 
         Rows are padded on the right: a causal model never looks there, so no mask is needed and
-        positions count from 0. On a CPU short rows among long ones are read by themselves. A batch
-        that does not fit the memory runs in halves.
+        positions count from 0. On a CPU short rows among long ones are read by themselves, unless
+        they are edited. A batch that does not fit the memory runs in halves.
         """
         self._check(tokens)
         self.rest()
@@ -171,23 +171,25 @@ class TransformersModel:
         if not tokens or not (places or logits):
             return Activations({}, (0,) * len(tokens))
 
+        widest = max(len(t.ids) for t in tokens)
+
         def read(part: Sequence[Tokens], width: int) -> tuple[dict[Site, Tensor], Tensor | None]:
             ids, mask = padded(part, self._pad, self._input_device, left=False, width=width)
             ragged = mask.bool() if {len(t.ids) for t in part} != {width} else None
-            if self._session is not None:
-                self._session.stand(tuple((t.arm,) for t in part), ragged)
-            kept, out = capture(
-                lambda: self.hf(input_ids=ids, use_cache=False), places, to_the_end=logits
-            )
+            with torch.no_grad(), self._rows_of(part, ragged):
+                kept, out = capture(
+                    lambda: self.hf(input_ids=ids, use_cache=False), places, to_the_end=logits
+                )
             return kept, out.logits if logits else None
 
         def forward(part: Sequence[Tokens]) -> tuple[dict[Site, Tensor], Tensor | None]:
-            groups = by_width([len(t.ids) for t in part], self._input_device)
-            with torch.no_grad(), self._rows_of(part, None):
-                found = {
-                    width: read([part[row] for row in rows], width)
-                    for width, rows in groups.items()
-                }
+            if self._session is None:
+                groups = by_width([len(t.ids) for t in part], self._input_device)
+            else:  # parameters of an edit may have an axis of the batch's positions
+                groups = {widest: list(range(len(part)))}
+            found = {
+                width: read([part[row] for row in rows], width) for width, rows in groups.items()
+            }
             kept = {
                 site: spread([(groups[width], its[site]) for width, (its, _) in found.items()])
                 for site in sites
@@ -227,8 +229,10 @@ class TransformersModel:
 
         def work(part: Sequence[Tokens]) -> Slopes:
             nonlocal done
-            ids, mask = padded(part, self._pad, self._input_device, left=False)
-            ragged = mask.bool() if len({len(t.ids) for t in part}) > 1 else None
+            # Parameters of an edit may have an axis of the batch's positions.
+            width = longest if self._session is not None else 0
+            ids, mask = padded(part, self._pad, self._input_device, left=False, width=width)
+            ragged = mask.bool() if {len(t.ids) for t in part} != {ids.shape[1]} else None
             here = {place: h[done : done + len(part), : ids.shape[1]] for place, h in given.items()}
             with self._rows_of(part, ragged):
                 found = slopes(

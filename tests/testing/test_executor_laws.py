@@ -28,7 +28,9 @@ LIMIT = 2**16
 
 @pytest.fixture
 def smaller(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Big parts are only as big as a fault needs that cuts them."""
+    """Big parts are only as big as a fault needs that cuts them; in earnest they are bigger than
+    what a message of many systems may be."""
+    assert harness.testing.executor.BIG > 2**24
     monkeypatch.setattr(harness.testing.executor, "BIG", 4 * LIMIT)
 
 

@@ -160,6 +160,17 @@ def test_equal_views_stay_as_they_are(swapped) -> None:
         assert torch.equal(swapped(SAES["one model"], x, x.clone(), mode=mode)[2], x)
 
 
+@pytest.mark.parametrize("name", SAES)
+def test_fewer_positions_are_the_first_ones(swapped, name) -> None:
+    """The other view's activations are as wide as their batch; what is edited may be less."""
+    x, y = both()
+    _, arms, whole = swapped(SAES[name], x, y)
+    (edit,) = arms[0].edits
+    given = {key: value[None] for key, value in edit.parameters.items()}
+    short = edit.apply(x[:1, :2], given)
+    torch.testing.assert_close(short, whole[:1, :2], rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_is_kept(swapped, dtype) -> None:
     x, y = both(dtype)
