@@ -82,7 +82,7 @@ def _family(
     outcome = replace(
         counted,
         discoveries=int(yes.sum()),
-        small=int((taken <= family.rate).sum()),
+        small=int(discovered(taken, family.rate).sum()),
         expected=family.rate * len(p),
         largest=float(taken[yes].max()) if yes.any() else None,
         out_of_reach=int(beyond.sum()),

@@ -17,10 +17,12 @@ def adjusted(p: Tests, dependence: Dependence = "positive") -> Tests:
     With the p in order, q_(i) = min over j ≥ i of m p_(j) / j (Benjamini and Hochberg, 1995): the
     expected share of false ones among the discoveries with q ≤ rate is at most rate, where tests
     are independent or positively dependent. For any dependence m is m (1 + 1/2 + … + 1/m)
-    (Benjamini and Yekutieli, 2001). Equal p have equal q.
+    (Benjamini and Yekutieli, 2001). Equal p have equal q. Raises ValueError for a p that is none.
     """
     if not len(p):
         return np.zeros(0)
+    if not ((p >= 0) & (p <= 1)).all():
+        raise ValueError("a p is not between 0 and 1")
     order, ranks = np.argsort(p), np.arange(1, len(p) + 1)
     ranked = p[order] * (len(p) / ranks)
     if dependence == "any":

@@ -142,3 +142,9 @@ def test_the_rate_holds_where_tests_share_a_part() -> None:
         found = discovered(adjusted(ndtr(-z)), rate)
         false.append(found[planted:].sum() / max(1, found.sum()))
     assert np.mean(false) < rate * (m - planted) / m + 3 * np.std(false) / np.sqrt(runs)
+
+
+@pytest.mark.parametrize("wrong", [-0.1, 1.5, np.inf, np.nan])
+def test_what_is_no_p_is_refused(wrong: float) -> None:
+    with pytest.raises(ValueError, match="not between 0 and 1"):
+        adjusted(np.array([0.5, wrong]))

@@ -35,4 +35,5 @@ def test_many_tries_are_as_scipys(n: int, p: float) -> None:
 
 
 def test_what_is_sure() -> None:
+    assert chances(3, 0.5).tolist() == [0.125, 0.375, 0.375, 0.125]
     assert (at_most(0, 5, 0.0), at_most(4, 5, 1.0), at_most(5, 5, 1.0)) == (1.0, 0.0, 1.0)
