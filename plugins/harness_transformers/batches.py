@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import torch
 from jaxtyping import Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from harness.contract import Tokens
 from harness.errors import MachineError, ModelError
@@ -40,16 +40,22 @@ def padded(
     return ids.to(device), mask.to(device)
 
 
-def spread(parts: Sequence[tuple[Sequence[int], Tensor]]) -> Tensor:
-    """One batch from some of its rows each, as wide as the widest; the rest of a row is 0."""
-    count = sum(len(rows) for rows, _ in parts)
-    widest = max((part for _, part in parts), key=lambda part: part.shape[1])
-    if list(parts[0][0]) == list(range(count)):
-        return widest
-    whole = widest.new_zeros(count, *widest.shape[1:])
-    for rows, part in parts:
-        whole[torch.tensor(rows, device=part.device), : part.shape[1]] = part
+def placed(whole: Tensor | None, rows: Sequence[int], part: Tensor, count: int) -> Tensor:
+    """A batch of so many rows with a part of them in their places; the first part makes it, and is
+    the widest. The rest of a row is 0."""
+    if whole is None:
+        if list(rows) == list(range(count)):
+            return part
+        whole = part.new_zeros(count, *part.shape[1:])
+    whole[torch.tensor(rows, device=part.device), : part.shape[1]] = part
     return whole
+
+
+def hangs_on_width(hf: nn.Module) -> bool:
+    """Whether what a model says of a short row hangs on the longest one beside it: some kinds of
+    rotary positions turn by other angles in a longer forward (`longrope`, `dynamic`)."""
+    kinds = [str(getattr(module, "rope_type", "")) for module in hf.modules()]
+    return any("longrope" in kind or "dynamic" in kind for kind in kinds)
 
 
 def by_width(lengths: Sequence[int], device: torch.device) -> dict[int, list[int]]:
@@ -91,30 +97,39 @@ class Batches:
         self._cells: dict[str, int] = {}
 
     def run(
-        self, kind: str, tokens: Sequence[Tokens], work: Callable[[Sequence[Tokens]], T]
+        self,
+        kind: str,
+        tokens: Sequence[Tokens],
+        work: Callable[[Sequence[Tokens]], T],
+        width: int = 0,
     ) -> list[T]:
-        """`work` on consecutive parts of `tokens`; all at once where that has fitted so far."""
+        """`work` on consecutive parts of `tokens`; all at once where that has fitted so far.
+
+        `width`: to how many positions each part is padded, where that is more than it is long.
+        """
         done: list[T] = []
         at = 0
         while at < len(tokens):
-            part = self._part(kind, tokens[at:])
+            part = self._part(kind, tokens[at:], width)
             if (result := _attempt(work, part)) is not None:
                 done.append(result)
                 at += len(part)
                 continue
             self._rest()
             if len(part) == 1:
+                own = len(part[0].ids)
+                wide = f", which its edits need as {width}" if width > own else ""
                 raise MachineError(
-                    f"{self.name}: out of memory with a single prompt of {len(part[0].ids)} tokens"
-                    f" ({part[0].example}). Use shorter prompts, a smaller dtype or another device;"
-                    " a rerun continues."
+                    f"{self.name}: out of memory with a single prompt of {own} tokens"
+                    f" ({part[0].example}){wide}. Use shorter prompts, a smaller dtype or another"
+                    " device; a rerun continues."
                 )
-            self._cells[kind] = _cells(part[: (len(part) + 1) // 2])
+            self._cells[kind] = _cells(part[: (len(part) + 1) // 2], width)
         return done
 
-    def _part(self, kind: str, tokens: Sequence[Tokens]) -> Sequence[Tokens]:
+    def _part(self, kind: str, tokens: Sequence[Tokens], width: int) -> Sequence[Tokens]:
         most, rows = self._cells.get(kind, math.inf), len(tokens)
-        while rows > 1 and _cells(tokens[:rows]) > most:
+        while rows > 1 and _cells(tokens[:rows], width) > most:
             rows = (rows + 1) // 2
         return tokens[:rows]
 
@@ -133,8 +148,8 @@ def check_ids(tokens: Sequence[Tokens], rows: int, arms: int | None, name: str) 
             raise ModelError(f"{name}: example {t.example}: arm {t.arm}. Allowed: 0 to {arms - 1}.")
 
 
-def _cells(tokens: Sequence[Tokens]) -> int:
-    return len(tokens) * max(len(t.ids) for t in tokens)
+def _cells(tokens: Sequence[Tokens], width: int) -> int:
+    return len(tokens) * max(width, *(len(t.ids) for t in tokens))
 
 
 def _attempt(work: Callable[[Sequence[Tokens]], T], part: Sequence[Tokens]) -> T | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import torch
 from torch import Tensor
 
 
@@ -26,7 +27,12 @@ class Memory:
         """A buffer of a shape, its numbers whatever they are. Where none that is free is large
         enough, a new one takes the place of the smallest, with room for the shape `most`."""
         need = math.prod(shape)
-        fits = [one for one in self._free if len(one) >= need and one.dtype == like.dtype]
+        inference = torch.is_inference_mode_enabled()  # what is made in it is only written to in it
+        fits = [
+            one
+            for one in self._free
+            if len(one) >= need and one.dtype == like.dtype and one.is_inference() == inference
+        ]
         if fits:
             taken = min(reversed(fits), key=len)  # of alike ones the last: most of it was used
             self._free = [one for one in self._free if one is not taken]

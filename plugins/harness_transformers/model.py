@@ -30,7 +30,14 @@ from harness.contract import (
 from harness.contract.gradients import Gradients, Scalar
 from harness.errors import ModelError, UsageError
 from harness.text import for_terminal
-from harness_transformers.batches import Batches, by_width, check_ids, padded, spread
+from harness_transformers.batches import (
+    Batches,
+    by_width,
+    check_ids,
+    hangs_on_width,
+    padded,
+    placed,
+)
 from harness_transformers.blocks import Layout
 from harness_transformers.bos import bos_note
 from harness_transformers.capture import capture
@@ -108,6 +115,7 @@ class TransformersModel:
         )
         self._renderer = Renderer(tokenizer, self.facts.context, name)
         self._batches = Batches(name, self.rest)
+        self._hangs_on_width = hangs_on_width(hf)
         self._sharing = Sharing(hf, self._pad)
         self._compiled = Compiled(compiled, self._input_device, name)
         self._session: Session | None = None
@@ -171,7 +179,9 @@ class TransformersModel:
         if not tokens or not (places or logits):
             return Activations({}, (0,) * len(tokens))
 
-        widest = max(len(t.ids) for t in tokens)
+        # Parameters of an edit may have an axis of the batch's positions.
+        together = self._session is not None or self._hangs_on_width
+        common = max(len(t.ids) for t in tokens) if together else 0
 
         def read(part: Sequence[Tokens], width: int) -> tuple[dict[Site, Tensor], Tensor | None]:
             ids, mask = padded(part, self._pad, self._input_device, left=False, width=width)
@@ -183,21 +193,20 @@ class TransformersModel:
             return kept, out.logits if logits else None
 
         def forward(part: Sequence[Tokens]) -> tuple[dict[Site, Tensor], Tensor | None]:
-            if self._session is None:
+            groups = {common: list(range(len(part)))}
+            if not together:
                 groups = by_width([len(t.ids) for t in part], self._input_device)
-            else:  # parameters of an edit may have an axis of the batch's positions
-                groups = {widest: list(range(len(part)))}
-            found = {
-                width: read([part[row] for row in rows], width) for width, rows in groups.items()
-            }
-            kept = {
-                site: spread([(groups[width], its[site]) for width, (its, _) in found.items()])
-                for site in sites
-            }
-            out = [(groups[width], one) for width, (_, one) in found.items() if one is not None]
-            return kept, spread(out) if out else None
+            kept: dict[Site, Tensor] = {}
+            out: Tensor | None = None
+            for width, rows in sorted(groups.items(), reverse=True):
+                its, said = read([part[row] for row in rows], width)
+                for site in sites:
+                    kept[site] = placed(kept.get(site), rows, its[site], len(part))
+                out = out if said is None else placed(out, rows, said, len(part))
+            return kept, out
 
-        parts = self._batches.run("logits" if logits else "activations", tokens, forward)
+        kind = "logits" if logits else "activations"
+        parts = self._batches.run(kind, tokens, forward, common)
         return Activations(
             {site: _joined([kept[site] for kept, _ in parts]) for site in sites},
             (0,) * len(tokens),
@@ -226,11 +235,11 @@ class TransformersModel:
         longest = max(len(t.ids) for t in tokens)
         check_put(put or {}, len(tokens), longest, self._name)
         done = 0
+        # Parameters of an edit may have an axis of the batch's positions.
+        width = longest if self._session is not None else 0
 
         def work(part: Sequence[Tokens]) -> Slopes:
             nonlocal done
-            # Parameters of an edit may have an axis of the batch's positions.
-            width = longest if self._session is not None else 0
             ids, mask = padded(part, self._pad, self._input_device, left=False, width=width)
             ragged = mask.bool() if {len(t.ids) for t in part} != {ids.shape[1]} else None
             here = {place: h[done : done + len(part), : ids.shape[1]] for place, h in given.items()}
@@ -246,7 +255,7 @@ class TransformersModel:
             done += len(part)
             return found
 
-        parts = self._batches.run("gradients", tokens, work)
+        parts = self._batches.run("gradients", tokens, work, width)
         return Gradients(
             torch.cat([one.values for one in parts]),
             {site: _joined([one.gradients[at] for one in parts]) for site, at in places.items()},

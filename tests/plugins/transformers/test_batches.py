@@ -15,7 +15,14 @@ from hypothesis import given, strategies as st
 from harness.contract import Arm, Edit, Example, Prompt, Sampling, Site, Tokens
 from harness.errors import MachineError, ModelError
 from harness_transformers import batches
-from harness_transformers.batches import by_width, check_ids, out_of_memory, padded, spread
+from harness_transformers.batches import (
+    by_width,
+    check_ids,
+    hangs_on_width,
+    out_of_memory,
+    padded,
+    placed,
+)
 from harness_transformers.model import TransformersModel
 
 from .conftest import load
@@ -141,7 +148,10 @@ def test_padding_stands_on_one_side(lengths: list[int], left: bool, width: int) 
 def test_parts_of_a_batch_become_one(order: list[int], cuts: list[int]) -> None:
     rows = [order[a:b] for a, b in zip([0, *sorted(cuts)], [*sorted(cuts), 9], strict=True)]
     parts = [(some, torch.randn(len(some), 2 + n, 3)) for n, some in enumerate(rows) if some]
-    whole = spread(parts)
+    whole = None
+    for some, part in reversed(parts):  # the widest first
+        whole = placed(whole, some, part, 9)
+    assert whole is not None
     assert whole.shape == (9, max(part.shape[1] for _, part in parts), 3)
     for some, part in parts:
         for row, x in zip(some, part, strict=True):
@@ -263,3 +273,54 @@ def test_ids_of_another_model(llama: TransformersModel, examples: list[Example])
         llama.activations([replace(tokens[0], ids=(320,))], [HERE])
     with pytest.raises(ModelError, match="a prompt without tokens"):
         check_ids([replace(tokens[0], ids=())], 320, None, "m")
+
+
+def test_what_did_not_fit_is_remembered_as_wide_as_it_was_read(model: TransformersModel) -> None:
+    """Edited rows are as wide as their batch: 10 tokens in a batch of 400 are 400 positions."""
+    positions = []
+
+    def look(_module: Any, args: Any) -> None:
+        positions.append(args[0].shape[:2].numel())
+        if positions[-1] > 4000:
+            raise MESSAGES[1]
+
+    model.hf.get_submodule(model._layout.blocks[-1]).register_forward_pre_hook(look)
+    with model.edited([addition(1, "resid_post.1")]):
+        model.activations(of_lengths([10] * 40 + [400]), [HERE])
+    positions.clear()
+    model.activations(of_lengths([100] * 30), [HERE])
+    assert positions == [1500, 1500]  # six rows of 400 had fitted; it was one row at a time
+    with (
+        model.edited([addition(1, "resid_post.1")]),
+        pytest.raises(
+            MachineError, match=r"of 10 tokens \(e0\), which its edits need as 5000\. Use"
+        ),
+    ):
+        model.activations(of_lengths([10, 5000]), [HERE])
+
+
+def test_a_model_whose_rows_hang_on_the_longest_reads_them_together(
+    model: TransformersModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else an arm without effect and no arm at all would be two models."""
+    assert not hangs_on_width(model.hf)
+    (rotary,) = (m for m in model.hf.modules() if hasattr(m, "rope_type"))
+    for kind in ("longrope", "dynamic", {"full_attention": "longrope", "sliding": "default"}):
+        monkeypatch.setattr(rotary, "rope_type", kind)
+        assert hangs_on_width(model.hf)
+    monkeypatch.setattr(model, "_hangs_on_width", True)
+    monkeypatch.setattr(batches, "WORTH", 1)
+    widths = seen_widths(model)
+    model.activations(of_lengths([90, 5, 100]), [HERE])
+    assert widths == [(3, 100)]
+
+
+def test_memory_of_inference_mode_stays_there(
+    model: TransformersModel, examples: list[Example]
+) -> None:
+    tokens = model.render(examples * 6, Prompt())
+    with torch.inference_mode():
+        inside = model.generate(tokens, Sampling(20))
+    assert model.generate(tokens, Sampling(20)) == inside
+    with torch.inference_mode():
+        assert model.generate(tokens, Sampling(20)) == inside
