@@ -118,7 +118,7 @@ class Batches:
             self._rest()
             if len(part) == 1:
                 own = len(part[0].ids)
-                wide = f", which its edits need as {width}" if width > own else ""
+                wide = f", as wide as its batch of {width}" if width > own else ""
                 raise MachineError(
                     f"{self.name}: out of memory with a single prompt of {own} tokens"
                     f" ({part[0].example}){wide}. Use shorter prompts, a smaller dtype or another"

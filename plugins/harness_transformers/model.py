@@ -179,9 +179,7 @@ class TransformersModel:
         if not tokens or not (places or logits):
             return Activations({}, (0,) * len(tokens))
 
-        # Parameters of an edit may have an axis of the batch's positions.
-        together = self._session is not None or self._hangs_on_width
-        common = max(len(t.ids) for t in tokens) if together else 0
+        common = self._common(tokens)
 
         def read(part: Sequence[Tokens], width: int) -> tuple[dict[Site, Tensor], Tensor | None]:
             ids, mask = padded(part, self._pad, self._input_device, left=False, width=width)
@@ -193,9 +191,9 @@ class TransformersModel:
             return kept, out.logits if logits else None
 
         def forward(part: Sequence[Tokens]) -> tuple[dict[Site, Tensor], Tensor | None]:
-            groups = {common: list(range(len(part)))}
-            if not together:
-                groups = by_width([len(t.ids) for t in part], self._input_device)
+            lengths = [len(t.ids) for t in part]
+            alike = {common: list(range(len(part)))}
+            groups = alike if common else by_width(lengths, self._input_device)
             kept: dict[Site, Tensor] = {}
             out: Tensor | None = None
             for width, rows in sorted(groups.items(), reverse=True):
@@ -235,8 +233,7 @@ class TransformersModel:
         longest = max(len(t.ids) for t in tokens)
         check_put(put or {}, len(tokens), longest, self._name)
         done = 0
-        # Parameters of an edit may have an axis of the batch's positions.
-        width = longest if self._session is not None else 0
+        width = self._common(tokens)
 
         def work(part: Sequence[Tokens]) -> Slopes:
             nonlocal done
@@ -336,6 +333,12 @@ class TransformersModel:
         finally:
             self._session = None
         receipts.end(session.receipts())
+
+    def _common(self, tokens: Sequence[Tokens]) -> int:
+        """The width that all rows of a batch must have, in whatever parts they are read; 0 where
+        each may have its own. Parameters of an edit may have an axis of the batch's positions."""
+        together = self._session is not None or self._hangs_on_width
+        return max(len(t.ids) for t in tokens) if together else 0
 
     def _rows_of(self, part: Sequence[Tokens], mask: Tensor | None) -> Any:
         if self._session is None:

@@ -18,6 +18,7 @@ from torch import Tensor
 from transformers.cache_utils import DynamicCache
 
 from harness.contract import Tokens
+from harness_transformers.batches import hangs_on_width
 from harness_transformers.cache import (
     KeysAndValues,
     are_same,
@@ -76,7 +77,8 @@ class Beginnings:
         self._hf = hf
         self._caches = caches
         self._kept: OrderedDict[tuple[object, ...], list[KeysAndValues]] = OrderedDict()
-        self._can = cache_name(hf) is not None and is_plain(caches.new())
+        # Read by itself, a beginning is a narrower forward.
+        self._can = cache_name(hf) is not None and is_plain(caches.new()) and not hangs_on_width(hf)
 
     def worth(self, rows: int, arms: int, length: int, *, edited: bool) -> bool:
         """Whether it pays to read a beginning by itself."""

@@ -293,7 +293,7 @@ def test_what_did_not_fit_is_remembered_as_wide_as_it_was_read(model: Transforme
     with (
         model.edited([addition(1, "resid_post.1")]),
         pytest.raises(
-            MachineError, match=r"of 10 tokens \(e0\), which its edits need as 5000\. Use"
+            MachineError, match=r"of 10 tokens \(e0\), as wide as its batch of 5000\. Use"
         ),
     ):
         model.activations(of_lengths([10, 5000]), [HERE])
